@@ -1,0 +1,107 @@
+//! Counters of a port and the reasons for which a frame is discarded, by the names
+//! of IEEE 802.1Q (12.6.1.1.3).
+//!
+//! Written by the Switch and by the port's own task, read by control: relaxed
+//! atomics, since no counter orders anything.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Why a frame went nowhere, or not to a port that should have had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Discard {
+    /// Too short for its header or its VLAN tag, or refused by the medium.
+    OnError,
+    /// The ingress or the egress port is shut or not up.
+    PortDown,
+    /// The destination is behind the port that the frame came from.
+    SamePort,
+    /// The egress queue is full.
+    LackOfBuffers,
+}
+
+impl Discard {
+    /// Every reason, in the order in which they are shown.
+    pub const ALL: [Self; 4] = [Self::OnError, Self::PortDown, Self::SamePort, Self::LackOfBuffers];
+
+    /// Name in control's replies.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OnError => "on-error",
+            Self::PortDown => "port-down",
+            Self::SamePort => "same-port",
+            Self::LackOfBuffers => "lack-of-buffers",
+        }
+    }
+}
+
+/// Counters of one port. They live as long as its number: a restart keeps them.
+#[derive(Debug, Default)]
+pub struct Counters {
+    rx_frames: AtomicU64,
+    rx_octets: AtomicU64,
+    tx_frames: AtomicU64,
+    tx_octets: AtomicU64,
+    text_messages: AtomicU64,
+    discards: [AtomicU64; Discard::ALL.len()],
+}
+
+impl Counters {
+    /// Counts frames that the port has received from its medium.
+    pub fn received(&self, frames: u64, octets: u64) {
+        self.rx_frames.fetch_add(frames, Relaxed);
+        self.rx_octets.fetch_add(octets, Relaxed);
+    }
+
+    /// Counts frames that the medium has taken.
+    pub fn sent(&self, frames: u64, octets: u64) {
+        self.tx_frames.fetch_add(frames, Relaxed);
+        self.tx_octets.fetch_add(octets, Relaxed);
+    }
+
+    /// Counts a WebSocket text message, which is ignored.
+    pub fn text_message(&self) {
+        self.text_messages.fetch_add(1, Relaxed);
+    }
+
+    /// Counts frames that this port has discarded, or that were to go out of it.
+    pub fn discarded(&self, reason: Discard, frames: u64) {
+        self.discards[reason as usize].fetch_add(frames, Relaxed);
+    }
+
+    /// Frames received.
+    #[must_use]
+    pub fn rx_frames(&self) -> u64 {
+        self.rx_frames.load(Relaxed)
+    }
+
+    /// Octets received, without FCS.
+    #[must_use]
+    pub fn rx_octets(&self) -> u64 {
+        self.rx_octets.load(Relaxed)
+    }
+
+    /// Frames sent.
+    #[must_use]
+    pub fn tx_frames(&self) -> u64 {
+        self.tx_frames.load(Relaxed)
+    }
+
+    /// Octets sent, without FCS.
+    #[must_use]
+    pub fn tx_octets(&self) -> u64 {
+        self.tx_octets.load(Relaxed)
+    }
+
+    /// WebSocket text messages ignored.
+    #[must_use]
+    pub fn text_messages(&self) -> u64 {
+        self.text_messages.load(Relaxed)
+    }
+
+    /// Frames discarded for `reason`.
+    #[must_use]
+    pub fn discards(&self, reason: Discard) -> u64 {
+        self.discards[reason as usize].load(Relaxed)
+    }
+}

@@ -1,0 +1,239 @@
+//! Every message that crosses between actors, and the types in them.
+//!
+//! On the frame's path there are two: [`Ingress`], port to Switch, and [`Egress`],
+//! Switch to port. A batch is the message, never a frame: a mailbox costs some
+//! 100 to 350 ns a message.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::{
+    counters::Counters,
+    fdb::{FdbEntry, PortNumber},
+    frame::{Frame, MacAddr, Vid},
+    port::queue::Gauge,
+};
+
+/// Most frames in one batch: beyond it a mailbox's cost a frame is lost in noise.
+pub const BATCH_FRAMES: usize = 64;
+
+/// Most octets in one batch: what a port reads at once. Larger reads overran the
+/// egress queues and cost a third of the throughput.
+pub const BATCH_OCTETS: usize = 256 * 1024;
+
+/// Batches that a port may have on their way at once. It waits for a credit before
+/// the next: the backpressure that keeps the Switch's mailbox short.
+pub const INGRESS_CREDITS: usize = 4;
+
+/// One of a port's [`INGRESS_CREDITS`]. It goes with the batch and returns when the
+/// last egress port has queued or dropped the batch's frames.
+#[derive(Debug, Clone)]
+pub struct Credit(#[expect(dead_code, reason = "held for its drop")] Arc<OwnedSemaphorePermit>);
+
+impl Credit {
+    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self(Arc::new(permit))
+    }
+}
+
+/// Frames that a port has received. Port to Switch.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Ingress {
+    /// The port that the frames came in by.
+    pub port: PortNumber,
+    /// At most [`BATCH_FRAMES`] or about [`BATCH_OCTETS`].
+    pub frames: Vec<Frame>,
+    /// Returned on drop.
+    pub credit: Credit,
+}
+
+/// Frames for a port to send. Switch to port. Their octets are in the port's
+/// [`Gauge`] already: this bounds the port's mailbox.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Egress {
+    /// In the order in which they came in.
+    pub frames: Vec<Frame>,
+    /// Of the batch that the frames came in with.
+    pub credit: Credit,
+}
+
+/// What a port is doing. `shut` is no state: it is what the operator wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortState {
+    /// The medium carries frames.
+    Up,
+    /// The medium is being opened again.
+    Connecting,
+    /// The medium is lost or could not be opened; the next attempt waits.
+    Backoff {
+        /// Why.
+        reason: String,
+    },
+    /// Given up.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl PortState {
+    /// The word in `listport`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Connecting => "connecting",
+            Self::Backoff { .. } => "backoff",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// Why the port is not up, where there is a reason.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Backoff { reason } | Self::Failed { reason } => Some(reason),
+            Self::Up | Self::Connecting => None,
+        }
+    }
+}
+
+/// Why a port is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It was deleted. A WebSocket says 1000 (RFC 6455, 7.4.1).
+    Deleted,
+    /// The program ends. A WebSocket says 1001.
+    Shutdown,
+}
+
+/// What the Switch knows of a new port. Supervisor to Switch, once a port.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<PortNumber, AddPortError>")]
+pub struct AddPort {
+    /// Kind of the port, as in `listport`: `tap`, `client` …
+    pub kind: &'static str,
+    /// What it is joined to, as in `listport`.
+    pub target: String,
+    /// Name of the network interface, for ports that are one.
+    pub interface: Option<String>,
+    /// Shared with the port's task.
+    pub counters: Arc<Counters>,
+    /// Ends the port for good.
+    pub stop: oneshot::Sender<Stop>,
+}
+
+/// The Switch refuses a port.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddPortError {
+    /// Two ports on one interface would send each frame back to where it came from.
+    #[error("interface {interface} is port {port} already; delete that one first")]
+    InterfaceInUse {
+        /// Name of the interface.
+        interface: String,
+        /// The port that has it.
+        port: PortNumber,
+    },
+}
+
+/// The port's medium is open: frames may go to `egress`. Supervisor to Switch.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PortUp {
+    /// Which port.
+    pub port: PortNumber,
+    /// What it is joined to now: a restart may have changed it.
+    pub target: String,
+    /// The port actor.
+    pub egress: Recipient<Egress>,
+    /// Room in its queue.
+    pub gauge: Gauge,
+}
+
+/// The port's medium is not open. The Switch forgets what it learned behind the
+/// port. Supervisor to Switch.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PortDown {
+    /// Which port.
+    pub port: PortNumber,
+    /// What it does instead.
+    pub state: PortState,
+}
+
+/// The port ended and will not come back. Supervisor to Switch.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PortGone {
+    /// Which port.
+    pub port: PortNumber,
+}
+
+/// Asks for all ports, in the order of their numbers.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<PortInfo>")]
+pub struct ListPorts;
+
+/// Sets what the operator may set on a port; `None` leaves it.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<PortInfo>")]
+pub struct SetPort {
+    /// Which port; no such port is answered by `None`.
+    pub port: PortNumber,
+    /// Whether to drop all frames from and to it. The medium stays open.
+    pub shut: Option<bool>,
+}
+
+/// Deletes a port. The reply is the port as it was; `None`: no such port.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<PortInfo>")]
+pub struct DelPort {
+    /// Which port.
+    pub port: PortNumber,
+}
+
+/// Asks for the forwarding database, by VLAN and then address.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<FdbInfo>")]
+pub struct ListFdb;
+
+/// Ends all ports, as before the program's end.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Shutdown;
+
+/// A port as control shows it.
+#[derive(Debug, Clone)]
+pub struct PortInfo {
+    /// Its number.
+    pub port: PortNumber,
+    /// Its kind.
+    pub kind: &'static str,
+    /// What it is joined to. Never holds a password.
+    pub target: String,
+    /// Name of the network interface, for ports that are one.
+    pub interface: Option<String>,
+    /// What it is doing.
+    pub state: PortState,
+    /// Whether the operator has shut it.
+    pub shut: bool,
+    /// Live counters.
+    pub counters: Arc<Counters>,
+}
+
+/// A line of the forwarding database as control shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FdbInfo {
+    /// VLAN of the address.
+    pub vid: Vid,
+    /// The address.
+    pub mac: MacAddr,
+    /// Where it is.
+    pub entry: FdbEntry,
+    /// Whole seconds since it was last seen as a source.
+    pub age: u64,
+}

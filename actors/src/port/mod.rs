@@ -1,0 +1,228 @@
+//! The port actor, and the two traits that a kind of port implements.
+//!
+//! All kinds have the same shape: a [`Medium`] knows how to open something that
+//! carries frames; the [`Link`] it opens carries them until it ends. The supervisor
+//! opens, the [`Port`] actor stands between the Switch and the link, and restarts
+//! are none of a kind's business.
+
+pub(crate) mod queue;
+
+use std::{future::Future, io, pin::Pin, sync::Arc};
+
+use actix::{fut::wrap_future, prelude::*};
+use slog::Logger;
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::{AbortHandle, JoinError},
+};
+
+pub use queue::EgressQueue;
+
+use crate::{
+    counters::Counters,
+    fdb::PortNumber,
+    frame::Frame,
+    message::{Credit, Egress, INGRESS_CREDITS, Ingress, Stop},
+};
+
+/// Why a port's medium did not open, or why its link ended: an error that names
+/// the thing, the value and the way out. Its sources are the causes.
+pub type PortError = Box<dyn std::error::Error>;
+
+/// A kind of port: what can be opened, and opened again after it was lost.
+pub trait Medium: 'static {
+    /// What [`open`](Self::open) gives.
+    type Link: Link;
+
+    /// The word for it in `listport`.
+    fn kind(&self) -> &'static str;
+
+    /// What it is joined to, as `listport` shows it. Must not hold a password.
+    /// Asked after each [`open`](Self::open).
+    fn target(&self) -> String;
+
+    /// Name of the network interface, for kinds that are one.
+    fn interface(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether the supervisor is to open it again after its link has ended.
+    fn restarts(&self) -> bool {
+        true
+    }
+
+    /// Opens the medium. Dropping the future, or what it gives, leaves nothing
+    /// behind.
+    fn open(&mut self) -> impl Future<Output = Result<Self::Link, PortError>>;
+}
+
+/// An open medium.
+pub trait Link: 'static {
+    /// Carries frames both ways until the medium is lost (an error), its peer ends
+    /// it, or [`PortIo::stop`] says so; after the latter it may take a moment for
+    /// its farewell. Runs as a task of its own and must yield.
+    fn run(self, io: PortIo) -> impl Future<Output = Result<(), PortError>> + 'static;
+}
+
+/// The link's side of its port.
+#[derive(Debug)]
+pub struct PortIo {
+    /// Takes what the medium has received.
+    pub ingress: IngressSender,
+    /// Holds what the medium is to send.
+    pub egress: EgressQueue,
+    /// Resolves when the port is to end.
+    pub stop: StopSignal,
+    /// The port's counters. The Switch counts what it receives; the link counts
+    /// what it has sent, and what its medium refused.
+    pub counters: Arc<Counters>,
+    /// Names the port in each record.
+    pub log: Logger,
+}
+
+/// Where a link hands its frames to the Switch.
+#[derive(Debug)]
+pub struct IngressSender {
+    switch: Recipient<Ingress>,
+    port: PortNumber,
+    credits: Arc<Semaphore>,
+}
+
+/// The Switch has ended: there is nobody to take frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the switch has ended")]
+pub struct SwitchGone;
+
+impl IngressSender {
+    pub(crate) fn new(switch: Recipient<Ingress>, port: PortNumber) -> Self {
+        Self { switch, port, credits: Arc::new(Semaphore::new(INGRESS_CREDITS)) }
+    }
+
+    /// Waits for a credit, hands over a batch, and yields to the runtime, so that a
+    /// busy port does not keep its receivers from running. `frames` should hold at
+    /// most [`BATCH_FRAMES`](crate::message::BATCH_FRAMES) and
+    /// [`BATCH_OCTETS`](crate::message::BATCH_OCTETS).
+    ///
+    /// # Errors
+    /// The Switch has ended.
+    pub async fn send(&mut self, frames: Vec<Frame>) -> Result<(), SwitchGone> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let permit = Arc::clone(&self.credits).acquire_owned().await.map_err(|_| SwitchGone)?;
+        if !self.switch.connected() {
+            return Err(SwitchGone);
+        }
+        // Bounded by the credits, so it may pass by the mailbox's own limit.
+        self.switch.do_send(Ingress { port: self.port, frames, credit: Credit::new(permit) });
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+}
+
+/// Resolves when the port is to end.
+#[derive(Debug)]
+pub struct StopSignal(oneshot::Receiver<Stop>);
+
+impl StopSignal {
+    /// Waits for it. To be called again only after it was dropped unresolved.
+    pub async fn wait(&mut self) -> Stop {
+        // Who held the sender is gone: the supervisor's task was dropped.
+        (&mut self.0).await.unwrap_or(Stop::Shutdown)
+    }
+}
+
+/// How a port actor ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The link ended by itself.
+    Closed,
+    /// The link was lost.
+    Lost(PortError),
+    /// The link or the actor panicked.
+    Panicked(String),
+}
+
+type LinkFuture = Pin<Box<dyn Future<Output = Result<(), PortError>>>>;
+
+/// A port that is up. One actor a link: a restarted port has a new one.
+#[derive(Debug)]
+pub(crate) struct Port {
+    queue: queue::Sender,
+    link: AbortHandle,
+    /// Dropped with the actor: how the supervisor hears of a panic in here.
+    ended: Option<oneshot::Sender<End>>,
+}
+
+impl Port {
+    /// Starts the actor and the link's task on this Arbiter.
+    pub(crate) fn start(
+        queue: queue::Sender,
+        link: LinkFuture,
+    ) -> (Addr<Self>, oneshot::Receiver<End>) {
+        let (ended, end) = oneshot::channel();
+        let link = actix_rt::spawn(link);
+        let addr = Self::create(|ctx| {
+            let port = Self { queue, link: link.abort_handle(), ended: Some(ended) };
+            ctx.spawn(wrap_future(link).map(|result, port: &mut Self, ctx: &mut Context<Self>| {
+                port.end(result);
+                ctx.stop();
+            }));
+            port
+        });
+        (addr, end)
+    }
+
+    fn end(&mut self, result: Result<Result<(), PortError>, JoinError>) {
+        let end = match result {
+            Ok(Ok(())) => End::Closed,
+            Ok(Err(error)) => End::Lost(error),
+            Err(error) => End::Panicked(panic_text(error)),
+        };
+        if let Some(ended) = self.ended.take() {
+            // The supervisor is gone only when the whole program ends.
+            let _ = ended.send(end);
+        }
+    }
+}
+
+fn panic_text(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic without a text")
+            .to_owned(),
+        Err(_) => "its task was aborted".to_owned(),
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.link.abort();
+    }
+}
+
+impl Actor for Port {
+    type Context = Context<Self>;
+}
+
+impl Handler<Egress> for Port {
+    type Result = ();
+
+    fn handle(&mut self, egress: Egress, _: &mut Context<Self>) {
+        self.queue.push(egress.frames);
+    }
+}
+
+/// Puts the name of what failed before an error of the system.
+pub(crate) fn io_error(what: impl Into<String>, source: io::Error) -> PortError {
+    #[derive(Debug, thiserror::Error)]
+    #[error("{what}")]
+    struct NamedIoError {
+        what: String,
+        source: io::Error,
+    }
+    Box::new(NamedIoError { what: what.into(), source })
+}

@@ -1,0 +1,221 @@
+//! A port's egress queue, bounded in octets.
+//!
+//! The Switch asks the [`Gauge`] before it sends a frame to a port, and drops the
+//! frame there when it is full: a slow port neither stalls another nor grows. The
+//! port actor queues the frames; the port's task takes them in batches.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use bytes::BytesMut;
+use tokio::sync::Notify;
+
+use crate::{
+    frame::Frame,
+    message::{BATCH_FRAMES, BATCH_OCTETS},
+};
+
+/// Octets that a queue holds at most. Enough for the burst of one batch from each
+/// of a port's credits; more only adds delay.
+pub const QUEUE_OCTETS: usize = 1024 * 1024;
+
+/// Charged for each frame beside its octets, so that a queue of tiny frames is
+/// bounded in memory too.
+const FRAME_OVERHEAD: usize = 64;
+
+/// A queue longer than this is not keeping up: small frames in it are copied out
+/// of the buffers that they were read into, see [`Sender::push`].
+const BACKLOG_OCTETS: usize = 64 * 1024;
+
+/// Frames up to this length pin a read buffer many times their size.
+const SMALL_FRAME: usize = 16 * 1024;
+
+/// Octets of the buffer that small frames of a backlog are gathered in.
+const ARENA_OCTETS: usize = 64 * 1024;
+
+/// How full a queue is, shared between the Switch and the port.
+#[derive(Debug, Clone)]
+pub struct Gauge {
+    used: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+fn cost(frame: &Frame) -> usize {
+    frame.len() + FRAME_OVERHEAD
+}
+
+impl Gauge {
+    /// An empty queue of at most `limit` octets.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { used: Arc::default(), limit }
+    }
+
+    /// Takes room for the frame; `false` when there is none. An empty queue takes
+    /// a frame of any length. The Switch alone adds: the check needs no exchange.
+    #[must_use]
+    pub fn admit(&self, frame: &Frame) -> bool {
+        let used = self.used.load(Relaxed);
+        if used > 0 && used + cost(frame) > self.limit {
+            return false;
+        }
+        self.used.fetch_add(cost(frame), Relaxed);
+        true
+    }
+
+    fn release(&self, octets: usize) {
+        self.used.fetch_sub(octets, Relaxed);
+    }
+
+    /// Octets in the queue now, with each frame's overhead.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+}
+
+#[derive(Debug)]
+struct Queue {
+    frames: RefCell<VecDeque<Frame>>,
+    ready: Notify,
+    gauge: Gauge,
+}
+
+/// The port actor's end.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    queue: Rc<Queue>,
+    arena: BytesMut,
+}
+
+/// The end of the port's task.
+#[derive(Debug)]
+pub struct EgressQueue(Rc<Queue>);
+
+/// Both ends of a queue that `gauge` measures.
+#[must_use]
+pub(crate) fn channel(gauge: Gauge) -> (Sender, EgressQueue) {
+    let queue = Rc::new(Queue { frames: RefCell::default(), ready: Notify::new(), gauge });
+    (Sender { queue: Rc::clone(&queue), arena: BytesMut::new() }, EgressQueue(queue))
+}
+
+impl Sender {
+    /// Queues frames that the gauge has admitted.
+    ///
+    /// A frame is a slice of a read buffer of 256 KiB and keeps all of it. A port
+    /// that does not keep up, given one small frame from each of many buffers,
+    /// would pin a thousand times what its gauge says: so small frames of a
+    /// backlog move to a buffer of their own.
+    pub(crate) fn push(&mut self, frames: Vec<Frame>) {
+        let mut queued = self.queue.frames.borrow_mut();
+        let backlog = self.queue.gauge.used() > BACKLOG_OCTETS;
+        queued.extend(frames.into_iter().map(|frame| {
+            if !backlog || frame.len() > SMALL_FRAME {
+                return frame;
+            }
+            if self.arena.capacity() < frame.len() {
+                self.arena = BytesMut::with_capacity(ARENA_OCTETS);
+            }
+            self.arena.extend_from_slice(frame.data());
+            Frame::with_offload(self.arena.split().freeze(), *frame.offload())
+        }));
+        drop(queued);
+        self.queue.ready.notify_one();
+    }
+}
+
+impl EgressQueue {
+    /// Waits for frames and moves a batch of them to the end of `batch`: at most
+    /// [`BATCH_FRAMES`] and, but for the first, [`BATCH_OCTETS`]. Nothing is lost
+    /// when the future is dropped.
+    pub async fn recv(&mut self, batch: &mut Vec<Frame>) {
+        while !self.try_recv(batch) {
+            self.0.ready.notified().await;
+        }
+    }
+
+    /// Like [`recv`](Self::recv) without waiting; whether there was a frame.
+    pub fn try_recv(&mut self, batch: &mut Vec<Frame>) -> bool {
+        let mut frames = self.0.frames.borrow_mut();
+        let (mut count, mut octets, mut released) = (0, 0, 0);
+        while let Some(frame) = frames.front()
+            && count < BATCH_FRAMES
+            && (count == 0 || octets + frame.len() <= BATCH_OCTETS)
+        {
+            count += 1;
+            octets += frame.len();
+            released += cost(frame);
+            batch.extend(frames.pop_front());
+        }
+        self.0.gauge.release(released);
+        count > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn frame(len: usize) -> Frame {
+        Frame::new(Bytes::from(vec![7; len]))
+    }
+
+    #[test]
+    fn the_gauge_bounds_octets_and_counts_tiny_frames() {
+        let gauge = Gauge::new(1000);
+        assert!(gauge.admit(&frame(800)));
+        assert!(!gauge.admit(&frame(200)));
+        assert!(gauge.admit(&frame(14)));
+        let tiny = Gauge::new(1000);
+        assert_eq!((0..1000).filter(|_| tiny.admit(&frame(1))).count(), 1000 / 65);
+    }
+
+    #[test]
+    fn an_empty_queue_takes_a_frame_larger_than_the_limit() {
+        let gauge = Gauge::new(10);
+        assert!(gauge.admit(&frame(100)));
+        assert!(!gauge.admit(&frame(1)));
+    }
+
+    #[test]
+    fn frames_leave_in_order_in_bounded_batches_and_free_their_room() {
+        let gauge = Gauge::new(usize::MAX);
+        let (mut sender, mut receiver) = channel(gauge.clone());
+        let frames: Vec<_> = (1..=100).map(frame).collect();
+        assert!(frames.iter().all(|f| gauge.admit(f)));
+        sender.push(frames);
+        let mut batch = Vec::new();
+        assert!(receiver.try_recv(&mut batch));
+        assert_eq!(batch.len(), BATCH_FRAMES);
+        assert!(receiver.try_recv(&mut batch));
+        assert!(batch.iter().map(Frame::len).eq(1..=100));
+        assert_eq!(gauge.used(), 0);
+        assert!(!receiver.try_recv(&mut batch));
+    }
+
+    #[test]
+    fn small_frames_of_a_backlog_do_not_pin_their_read_buffers() {
+        let gauge = Gauge::new(usize::MAX);
+        let (mut sender, mut receiver) = channel(gauge.clone());
+        let bulk = frame(BACKLOG_OCTETS);
+        assert!(gauge.admit(&bulk));
+        sender.push(vec![bulk]);
+        let buffer = Bytes::from(vec![1; 256 * 1024]);
+        let small = Frame::new(buffer.slice(100..160));
+        assert!(gauge.admit(&small));
+        sender.push(vec![small.clone()]);
+        let mut batch = Vec::new();
+        assert!(receiver.try_recv(&mut batch));
+        assert_eq!(batch[1], small, "same octets");
+        assert_ne!(batch[1].data().as_ptr(), small.data().as_ptr(), "another buffer");
+    }
+}
