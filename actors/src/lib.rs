@@ -3,7 +3,11 @@
 
 pub mod control;
 pub mod counters;
+pub mod error;
 pub mod fdb;
 pub mod frame;
 pub mod message;
 pub mod port;
+pub mod relay;
+pub mod supervisor;
+pub mod switch;

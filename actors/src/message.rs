@@ -148,6 +148,8 @@ pub struct PortUp {
     pub port: PortNumber,
     /// What it is joined to now: a restart may have changed it.
     pub target: String,
+    /// Name of the network interface now.
+    pub interface: Option<String>,
     /// The port actor.
     pub egress: Recipient<Egress>,
     /// Room in its queue.
@@ -171,6 +173,8 @@ pub struct PortDown {
 pub struct PortGone {
     /// Which port.
     pub port: PortNumber,
+    /// Why, for the log.
+    pub reason: String,
 }
 
 /// Asks for all ports, in the order of their numbers.

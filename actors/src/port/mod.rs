@@ -5,9 +5,10 @@
 //! opens, the [`Port`] actor stands between the Switch and the link, and restarts
 //! are none of a kind's business.
 
-pub(crate) mod queue;
+pub mod memory;
+pub mod queue;
 
-use std::{future::Future, io, pin::Pin, sync::Arc};
+use std::{any::Any, future::Future, io, pin::Pin, sync::Arc};
 
 use actix::{fut::wrap_future, prelude::*};
 use slog::Logger;
@@ -16,6 +17,7 @@ use tokio::{
     task::{AbortHandle, JoinError},
 };
 
+pub use memory::Memory;
 pub use queue::EgressQueue;
 
 use crate::{
@@ -125,6 +127,10 @@ impl IngressSender {
 pub struct StopSignal(oneshot::Receiver<Stop>);
 
 impl StopSignal {
+    pub(crate) const fn new(stop: oneshot::Receiver<Stop>) -> Self {
+        Self(stop)
+    }
+
     /// Waits for it. To be called again only after it was dropped unresolved.
     pub async fn wait(&mut self) -> Stop {
         // Who held the sender is gone: the supervisor's task was dropped.
@@ -177,7 +183,10 @@ impl Port {
         let end = match result {
             Ok(Ok(())) => End::Closed,
             Ok(Err(error)) => End::Lost(error),
-            Err(error) => End::Panicked(panic_text(error)),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => End::from_panic(&*panic),
+                Err(_) => End::Closed, // Aborted: the actor is on its way out.
+            },
         };
         if let Some(ended) = self.ended.take() {
             // The supervisor is gone only when the whole program ends.
@@ -186,15 +195,15 @@ impl Port {
     }
 }
 
-fn panic_text(error: JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(panic) => panic
+impl End {
+    /// The text that a panic was raised with.
+    pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Self {
+        let text = panic
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("a panic without a text")
-            .to_owned(),
-        Err(_) => "its task was aborted".to_owned(),
+            .unwrap_or("without a text");
+        Self::Panicked(text.to_owned())
     }
 }
 
@@ -206,6 +215,19 @@ impl Drop for Port {
 
 impl Actor for Port {
     type Context = Context<Self>;
+}
+
+/// Ends the port actor and aborts its link. Supervisor to port.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Terminate;
+
+impl Handler<Terminate> for Port {
+    type Result = ();
+
+    fn handle(&mut self, _: Terminate, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
 }
 
 impl Handler<Egress> for Port {

@@ -1,0 +1,239 @@
+//! One supervisor a port: opens the medium, starts the port actor, and opens it
+//! again when the link is lost or anything of the port panics.
+//!
+//! Actix's own `Supervisor` survives no panic and restarts even what was to stop.
+//! This one is a task with a loop: a port keeps its number until it is deleted.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures_util::FutureExt;
+use slog::{Logger, error, info, o};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    counters::Counters,
+    error::one_line,
+    fdb::PortNumber,
+    message::{AddPort, AddPortError, PortDown, PortGone, PortState, PortUp, Stop},
+    port::{
+        End, IngressSender, Link, Medium, Port, PortError, PortIo, StopSignal, Terminate,
+        queue::{self, Gauge, QUEUE_OCTETS},
+    },
+    switch::Switch,
+};
+
+/// First wait before a lost medium is opened again: long enough for a server that
+/// restarts, too short to be noticed.
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
+
+/// Longest wait, doubled at most by jitter.
+const BACKOFF_MAX: Duration = Duration::from_secs(15);
+
+/// A link that was up for this long was no accident: the waits begin anew.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// A port that panics this often without having been stable in between is given
+/// up: a panic is our fault, and opening the medium again does not mend it.
+const MAX_PANICS: u32 = 5;
+
+/// Time for a link's farewell: a WebSocket waits 3 s for its peer's close frame.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a port could not be added. Nothing of it remains.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// The medium did not open.
+    #[error(transparent)]
+    Open(PortError),
+    /// The switch does not want the port.
+    #[error(transparent)]
+    Refused(#[from] AddPortError),
+    /// There is no switch any more.
+    #[error("the switch has ended")]
+    SwitchGone(#[from] MailboxError),
+}
+
+/// Opens `medium` and adds it to the switch as a supervised port.
+///
+/// # Errors
+/// The medium does not open at the first attempt, or the switch refuses the port.
+pub async fn add<M: Medium>(
+    switch: &Addr<Switch>,
+    mut medium: M,
+    log: &Logger,
+) -> Result<PortNumber, AddError> {
+    let link = open(&mut medium).await.map_err(|end| match end {
+        End::Lost(error) => AddError::Open(error),
+        other => AddError::Open(other.text().into()),
+    })?;
+    let counters = Arc::new(Counters::default());
+    let (stop, stopped) = oneshot::channel();
+    let number = switch
+        .send(AddPort {
+            kind: medium.kind(),
+            target: medium.target(),
+            interface: medium.interface(),
+            counters: Arc::clone(&counters),
+            stop,
+        })
+        .await??;
+    let log = log.new(o!("port" => number.get()));
+    let supervisor = Supervisor { medium, switch: switch.clone(), number, counters, stopped, log };
+    let running = supervisor.start(link);
+    actix_rt::spawn(supervisor.supervise(running));
+    Ok(number)
+}
+
+/// A link at work.
+struct Running {
+    port: Addr<Port>,
+    ended: oneshot::Receiver<End>,
+    stop: oneshot::Sender<Stop>,
+    since: Instant,
+}
+
+struct Supervisor<M> {
+    medium: M,
+    switch: Addr<Switch>,
+    number: PortNumber,
+    counters: Arc<Counters>,
+    stopped: oneshot::Receiver<Stop>,
+    log: Logger,
+}
+
+impl<M: Medium> Supervisor<M> {
+    /// Starts the port actor on `link` and tells the Switch.
+    fn start(&self, link: M::Link) -> Running {
+        let gauge = Gauge::new(QUEUE_OCTETS);
+        let (sender, egress) = queue::channel(gauge.clone());
+        let (stop, stopped) = oneshot::channel();
+        let io = PortIo {
+            ingress: IngressSender::new(self.switch.clone().recipient(), self.number),
+            egress,
+            stop: StopSignal::new(stopped),
+            counters: Arc::clone(&self.counters),
+            log: self.log.clone(),
+        };
+        let (port, ended) = Port::start(sender, Box::pin(link.run(io)));
+        self.switch.do_send(PortUp {
+            port: self.number,
+            target: self.medium.target(),
+            interface: self.medium.interface(),
+            egress: port.clone().recipient(),
+            gauge,
+        });
+        Running { port, ended, stop, since: Instant::now() }
+    }
+
+    async fn supervise(mut self, mut running: Running) {
+        let mut backoff = backoff();
+        let mut panics = 0;
+        loop {
+            let since = running.since;
+            let Some(end) = self.until_end(running).await else { return };
+            if !self.medium.restarts() {
+                self.switch.do_send(PortGone { port: self.number, reason: end.text() });
+                return;
+            }
+            if since.elapsed() >= STABLE {
+                backoff = self::backoff();
+                panics = 0;
+            }
+            let Some(link) = self.reopen(end, &mut backoff, &mut panics).await else { return };
+            running = self.start(link);
+            info!(self.log, "port was restarted");
+        }
+    }
+
+    /// Waits for the link's end; `None` when the port was told to stop.
+    async fn until_end(&mut self, running: Running) -> Option<End> {
+        let Running { port, mut ended, stop, .. } = running;
+        tokio::select! {
+            end = &mut ended => {
+                return Some(end.unwrap_or_else(|_| End::Panicked("the port actor panicked".to_owned())));
+            }
+            reason = &mut self.stopped => {
+                // A link that has just ended by itself takes no signal.
+                let _ = stop.send(reason.unwrap_or(Stop::Shutdown));
+            }
+        }
+        if timeout(STOP_LIMIT, ended).await.is_err() {
+            error!(self.log, "port does not end: its task is aborted");
+        }
+        port.do_send(Terminate);
+        None
+    }
+
+    /// Opens the medium again, however often it takes; `None` when the port was
+    /// told to stop meanwhile.
+    async fn reopen(
+        &mut self,
+        mut end: End,
+        backoff: &mut ExponentialBackoff,
+        panics: &mut u32,
+    ) -> Option<M::Link> {
+        loop {
+            let reason = end.text();
+            if matches!(end, End::Panicked(_)) {
+                *panics += 1;
+                error!(self.log, "port panicked"; "panic" => &reason, "times" => *panics);
+            }
+            if *panics >= MAX_PANICS {
+                self.tell(PortState::Failed { reason });
+                // Whatever it says: the supervisor ends either way.
+                let _ = (&mut self.stopped).await;
+                return None;
+            }
+            self.tell(PortState::Backoff { reason });
+            tokio::select! {
+                () = sleep(backoff.next().unwrap_or(BACKOFF_MAX)) => {}
+                _ = &mut self.stopped => return None,
+            }
+            self.tell(PortState::Connecting);
+            tokio::select! {
+                result = open(&mut self.medium) => match result {
+                    Ok(link) => return Some(link),
+                    Err(failed) => end = failed,
+                },
+                _ = &mut self.stopped => return None,
+            }
+        }
+    }
+
+    fn tell(&self, state: PortState) {
+        self.switch.do_send(PortDown { port: self.number, state });
+    }
+}
+
+/// Opens the medium; a panic in there is an end like any other.
+async fn open<M: Medium>(medium: &mut M) -> Result<M::Link, End> {
+    match AssertUnwindSafe(medium.open()).catch_unwind().await {
+        Ok(result) => result.map_err(End::Lost),
+        Err(panic) => Err(End::from_panic(&*panic)),
+    }
+}
+
+fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(BACKOFF_MIN)
+        .with_max_delay(BACKOFF_MAX)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+impl End {
+    /// One line, for `listport` and the log.
+    fn text(&self) -> String {
+        match self {
+            Self::Closed => "closed by the peer".to_owned(),
+            Self::Lost(error) => one_line(&**error),
+            Self::Panicked(text) => format!("panicked: {text}"),
+        }
+    }
+}

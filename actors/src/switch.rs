@@ -1,0 +1,392 @@
+//! The Switch actor: the one owner of the relay and of the port table.
+//!
+//! Middle of the frame's path. It asks the relay about each frame of a batch,
+//! gathers frames by egress port in scratch lists that it keeps, and sends each
+//! port one batch. It must never wait, and allocates per batch, never per frame.
+
+use std::{mem, sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use pnet_packet::ethernet::EtherType;
+use slog::{Logger, debug, info, warn};
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::{
+    counters::{Counters, Discard},
+    fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, PortNumber},
+    frame::Frame,
+    message::{
+        AddPort, AddPortError, Credit, DelPort, Egress, FdbInfo, Ingress, ListFdb, ListPorts,
+        PortDown, PortGone, PortInfo, PortState, PortUp, SetPort, Shutdown, Stop,
+    },
+    port::queue::Gauge,
+    relay::{Relay, Verdict},
+};
+
+/// Longest time between two collections of aged addresses.
+const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How a switch behaves.
+#[derive(Debug, Clone)]
+pub struct SwitchOptions {
+    /// Time after which a learned address is forgotten.
+    pub aging_time: Duration,
+    /// Most addresses in the forwarding database.
+    pub fdb_capacity: usize,
+    /// Whether to write a debug record for each frame.
+    pub debug_frames: bool,
+    /// Where records go.
+    pub log: Logger,
+}
+
+impl Default for SwitchOptions {
+    /// The standard's aging time, and no records.
+    fn default() -> Self {
+        Self {
+            aging_time: DEFAULT_AGING_TIME,
+            fdb_capacity: DEFAULT_CAPACITY,
+            debug_frames: false,
+            log: Logger::root(slog::Discard, slog::o!()),
+        }
+    }
+}
+
+/// Where a port that is up takes frames.
+struct Outlet {
+    port: Recipient<Egress>,
+    gauge: Gauge,
+}
+
+struct PortEntry {
+    number: PortNumber,
+    kind: &'static str,
+    target: String,
+    interface: Option<String>,
+    state: PortState,
+    shut: bool,
+    counters: Arc<Counters>,
+    stop: Option<oneshot::Sender<Stop>>,
+    /// While the port is up.
+    outlet: Option<Outlet>,
+    /// Frames of the batch at hand that go out of this port. Empty between batches.
+    pending: Vec<Frame>,
+}
+
+impl PortEntry {
+    fn info(&self) -> PortInfo {
+        PortInfo {
+            port: self.number,
+            kind: self.kind,
+            target: self.target.clone(),
+            interface: self.interface.clone(),
+            state: self.state.clone(),
+            shut: self.shut,
+            counters: Arc::clone(&self.counters),
+        }
+    }
+
+    fn is_forwarding(&self) -> bool {
+        self.outlet.is_some() && !self.shut
+    }
+
+    fn stop(&mut self, reason: Stop) {
+        if let Some(stop) = self.stop.take() {
+            // Its supervisor has ended by itself in this moment.
+            let _ = stop.send(reason);
+        }
+    }
+}
+
+/// The switch. Ports join it through [`supervisor::add`](crate::supervisor::add);
+/// commands come through [`Control`](crate::control::Control).
+pub struct Switch {
+    relay: Relay,
+    /// By number, ascending.
+    ports: Vec<PortEntry>,
+    next: PortNumber,
+    /// Ports with pending frames. Empty between batches.
+    touched: Vec<usize>,
+    collect_interval: Duration,
+    debug_frames: bool,
+    fdb_full_warned: bool,
+    log: Logger,
+}
+
+impl std::fmt::Debug for Switch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switch").field("relay", &self.relay).finish_non_exhaustive()
+    }
+}
+
+impl Switch {
+    /// A switch without ports.
+    #[must_use]
+    pub fn new(options: SwitchOptions) -> Self {
+        Self {
+            relay: Relay::new(Fdb::new(options.aging_time, options.fdb_capacity)),
+            ports: Vec::new(),
+            next: PortNumber::FIRST,
+            touched: Vec::new(),
+            collect_interval: options.aging_time.min(COLLECT_INTERVAL),
+            debug_frames: options.debug_frames,
+            fdb_full_warned: false,
+            log: options.log,
+        }
+    }
+
+    fn find(&self, number: PortNumber) -> Option<usize> {
+        self.ports.binary_search_by_key(&number, |port| port.number).ok()
+    }
+
+    /// Gives `frame` to the port at `at`, unless its queue is full.
+    fn enqueue(&mut self, at: usize, frame: Frame) {
+        let port = &mut self.ports[at];
+        match &port.outlet {
+            Some(outlet) if !port.shut => {
+                if !outlet.gauge.admit(&frame) {
+                    port.counters.discarded(Discard::LackOfBuffers, 1);
+                    return;
+                }
+                if port.pending.is_empty() {
+                    self.touched.push(at);
+                }
+                port.pending.push(frame);
+            }
+            _ => port.counters.discarded(Discard::PortDown, 1),
+        }
+    }
+
+    /// Gives `frame` to every port but the one at `ingress`: to the last of them
+    /// itself, to the others a reference.
+    fn flood(&mut self, ingress: usize, frame: Frame) {
+        let mut last = None;
+        for at in 0..self.ports.len() {
+            if at == ingress || !self.ports[at].is_forwarding() {
+                continue;
+            }
+            if let Some(before) = last.replace(at) {
+                self.enqueue(before, frame.clone());
+            }
+        }
+        if let Some(last) = last {
+            self.enqueue(last, frame);
+        }
+    }
+
+    /// Sends each port what is pending for it. The only place where frames leave
+    /// the Switch.
+    fn deliver(&mut self, credit: &Credit) {
+        for at in self.touched.drain(..) {
+            let port = &mut self.ports[at];
+            let frames = port.pending.drain(..).collect();
+            if let Some(outlet) = &port.outlet {
+                // Bounded by the gauge, so it may pass by the mailbox's own limit.
+                outlet.port.do_send(Egress { frames, credit: credit.clone() });
+            }
+        }
+    }
+
+    fn log_frame(&self, ingress: PortNumber, frame: &Frame, verdict: Verdict) {
+        let length = frame.len();
+        let Some(header) = frame.header() else {
+            debug!(self.log, "frame"; "port" => %ingress, "length" => length, "verdict" => ?verdict);
+            return;
+        };
+        debug!(self.log, "frame";
+            "port" => %ingress,
+            "src" => %header.src(),
+            "dst" => %header.dst(),
+            "vlan" => header.vid().get(),
+            "type" => format_args!("0x{:04x} {}", header.ethertype(), EtherType(header.ethertype())),
+            "length" => length,
+            "verdict" => ?verdict,
+        );
+    }
+
+    fn warn_of_full_fdb(&mut self) {
+        let refused = self.relay.learned_entry_discards();
+        if refused > 0 && !mem::replace(&mut self.fdb_full_warned, true) {
+            warn!(self.log, "forwarding database is full: new addresses are flooded");
+        }
+    }
+}
+
+impl Actor for Switch {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_interval(self.collect_interval, |switch, _| {
+            switch.relay.fdb_mut().collect(Instant::now().into_std());
+        });
+    }
+}
+
+impl Handler<Ingress> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, ingress: Ingress, _: &mut Context<Self>) {
+        let Ingress { port, frames, credit } = ingress;
+        let Some(at) = self.find(port) else {
+            return; // Deleted while the batch was on its way.
+        };
+        let counters = Arc::clone(&self.ports[at].counters);
+        if !self.ports[at].is_forwarding() {
+            counters.discarded(Discard::PortDown, frames.len() as u64);
+            return;
+        }
+        counters.received(frames.len() as u64, frames.iter().map(|f| f.len() as u64).sum());
+        let now = Instant::now().into_std();
+        for frame in frames {
+            let verdict = self.relay.relay(port, &frame, now);
+            if self.debug_frames {
+                self.log_frame(port, &frame, verdict);
+            }
+            match verdict {
+                Verdict::Forward(egress) => match self.find(egress) {
+                    Some(egress) => self.enqueue(egress, frame),
+                    None => counters.discarded(Discard::PortDown, 1),
+                },
+                Verdict::Flood => self.flood(at, frame),
+                Verdict::Discard(reason) => counters.discarded(reason, 1),
+            }
+        }
+        self.deliver(&credit);
+        self.warn_of_full_fdb();
+    }
+}
+
+impl Handler<AddPort> for Switch {
+    type Result = Result<PortNumber, AddPortError>;
+
+    fn handle(&mut self, port: AddPort, _: &mut Context<Self>) -> Self::Result {
+        if let Some(interface) = &port.interface
+            && let Some(other) = self.ports.iter().find(|p| p.interface.as_ref() == Some(interface))
+        {
+            return Err(AddPortError::InterfaceInUse {
+                interface: interface.clone(),
+                port: other.number,
+            });
+        }
+        let number = self.next;
+        self.next = number.next();
+        self.ports.push(PortEntry {
+            number,
+            kind: port.kind,
+            target: port.target,
+            interface: port.interface,
+            state: PortState::Connecting,
+            shut: false,
+            counters: port.counters,
+            stop: Some(port.stop),
+            outlet: None,
+            pending: Vec::new(),
+        });
+        Ok(number)
+    }
+}
+
+impl Handler<PortUp> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, up: PortUp, _: &mut Context<Self>) {
+        let Some(at) = self.find(up.port) else { return };
+        let port = &mut self.ports[at];
+        info!(self.log, "port is up"; "port" => %up.port, "type" => port.kind, "target" => &up.target);
+        port.state = PortState::Up;
+        port.target = up.target;
+        port.interface = up.interface;
+        port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
+    }
+}
+
+impl Handler<PortDown> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, down: PortDown, _: &mut Context<Self>) {
+        let Some(at) = self.find(down.port) else { return };
+        let port = &mut self.ports[at];
+        if port.outlet.take().is_some() {
+            self.relay.fdb_mut().flush_port(down.port);
+        }
+        if let (true, Some(reason)) = (port.state != down.state, down.state.reason()) {
+            warn!(self.log, "port is down";
+                "port" => %down.port, "type" => port.kind, "target" => &port.target,
+                "state" => down.state.name(), "reason" => reason);
+        }
+        port.state = down.state;
+    }
+}
+
+impl Handler<PortGone> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, gone: PortGone, _: &mut Context<Self>) {
+        if let Some(at) = self.find(gone.port) {
+            let port = self.ports.remove(at);
+            self.relay.fdb_mut().flush_port(gone.port);
+            info!(self.log, "port has ended";
+                "port" => %gone.port, "type" => port.kind, "target" => port.target,
+                "reason" => gone.reason);
+        }
+    }
+}
+
+impl Handler<ListPorts> for Switch {
+    type Result = MessageResult<ListPorts>;
+
+    fn handle(&mut self, _: ListPorts, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.ports.iter().map(PortEntry::info).collect())
+    }
+}
+
+impl Handler<SetPort> for Switch {
+    type Result = Option<PortInfo>;
+
+    fn handle(&mut self, set: SetPort, _: &mut Context<Self>) -> Self::Result {
+        let at = self.find(set.port)?;
+        let port = &mut self.ports[at];
+        if let Some(shut) = set.shut {
+            port.shut = shut;
+            info!(self.log, "port is set"; "port" => %set.port, "shut" => shut);
+        }
+        Some(port.info())
+    }
+}
+
+impl Handler<DelPort> for Switch {
+    type Result = Option<PortInfo>;
+
+    fn handle(&mut self, del: DelPort, _: &mut Context<Self>) -> Self::Result {
+        let at = self.find(del.port)?;
+        let mut port = self.ports.remove(at);
+        self.relay.fdb_mut().flush_port(del.port);
+        port.stop(Stop::Deleted);
+        info!(self.log, "port is deleted"; "port" => %del.port, "type" => port.kind, "target" => &port.target);
+        Some(port.info())
+    }
+}
+
+impl Handler<ListFdb> for Switch {
+    type Result = MessageResult<ListFdb>;
+
+    fn handle(&mut self, _: ListFdb, _: &mut Context<Self>) -> Self::Result {
+        let now = Instant::now().into_std();
+        let info = |(vid, mac, entry): (_, _, crate::fdb::FdbEntry)| FdbInfo {
+            vid,
+            mac,
+            entry,
+            age: now.saturating_duration_since(entry.last_seen).as_secs(),
+        };
+        MessageResult(self.relay.fdb().list(now).into_iter().map(info).collect())
+    }
+}
+
+impl Handler<Shutdown> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) {
+        for port in &mut self.ports {
+            port.stop(Stop::Shutdown);
+        }
+    }
+}
