@@ -1,0 +1,437 @@
+//! Switches of in-memory ports on a virtual clock: nothing here waits in real time.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    future::{Future, pending},
+    rc::Rc,
+    time::Duration,
+};
+
+use actix::{Actor, Addr};
+use bytes::Bytes;
+use etherws_actors::{
+    control::{Command, Control, ControlError, Reply},
+    counters::Discard,
+    fdb::PortNumber,
+    frame::Frame,
+    message::{FdbInfo, PortInfo, Shutdown},
+    port::{Link, Medium, Memory, PortError, PortIo, memory::MemoryHandle, queue::QUEUE_OCTETS},
+    supervisor,
+    switch::{Switch, SwitchOptions},
+};
+use slog::Logger;
+
+fn run(test: impl Future<Output = ()>) {
+    actix_rt::System::new().block_on(async {
+        tokio::time::pause();
+        test.await;
+    });
+}
+
+fn log() -> Logger {
+    Logger::root(slog::Discard, slog::o!())
+}
+
+struct Lab {
+    switch: Addr<Switch>,
+    control: Control,
+}
+
+impl Lab {
+    fn new() -> Self {
+        Self::with(SwitchOptions::default())
+    }
+
+    fn with(options: SwitchOptions) -> Self {
+        let switch = Switch::new(options).start();
+        Self { control: Control::new(switch.clone(), log()), switch }
+    }
+
+    async fn memory(&self) -> MemoryHandle {
+        let (port, handle) = Memory::pair("test", 1024);
+        supervisor::add(&self.switch, port, &log()).await.expect("memory ports open");
+        handle
+    }
+
+    async fn add<M: Medium>(&self, medium: M) -> PortNumber {
+        supervisor::add(&self.switch, medium, &log()).await.expect("the first open succeeds")
+    }
+
+    async fn ports(&self) -> Vec<PortInfo> {
+        match self.control.execute(Command::ListPorts).await.expect("the switch lives") {
+            Reply::Ports(ports) => ports,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn port(&self, number: u32) -> PortInfo {
+        let ports = self.ports().await;
+        ports.into_iter().find(|p| p.port.get() == number).expect("port is listed")
+    }
+
+    async fn fdb(&self) -> Vec<FdbInfo> {
+        match self.control.execute(Command::ListFdb).await.expect("the switch lives") {
+            Reply::Fdb(fdb) => fdb,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn delete(&self, number: u32) -> Result<Reply, ControlError> {
+        self.control.execute(Command::DelPort { port: port(number) }).await
+    }
+
+    async fn shut(&self, number: u32, shut: bool) {
+        let command = Command::SetPort { port: port(number), shut: Some(shut) };
+        self.control.execute(command).await.expect("port is there");
+    }
+
+    /// Lets all tasks run until none has anything to do, on the virtual clock.
+    async fn settle(&self) {
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+fn port(number: u32) -> PortNumber {
+    PortNumber::new(number).expect("ports count from 1")
+}
+
+/// An untagged frame of 60 octets between two stations; 0xff is all of them.
+fn frame(dst: u8, src: u8) -> Frame {
+    let mut data = vec![0; 60];
+    data[..6].copy_from_slice(&if dst == 0xff { [0xff; 6] } else { [2, 0, 0, 0, 0, dst] });
+    data[6..12].copy_from_slice(&[2, 0, 0, 0, 0, src]);
+    data[12..14].copy_from_slice(&[0x88, 0xb5]);
+    Frame::new(Bytes::from(data))
+}
+
+#[test]
+fn unknown_is_flooded_and_known_goes_to_one_port() {
+    run(async {
+        let lab = Lab::new();
+        let (mut a, mut b, mut c) = (lab.memory().await, lab.memory().await, lab.memory().await);
+        a.send(frame(2, 1)).await.expect("port 1");
+        assert_eq!(b.recv().await, Some(frame(2, 1)));
+        assert_eq!(c.recv().await, Some(frame(2, 1)));
+        b.send(frame(1, 2)).await.expect("port 2");
+        assert_eq!(a.recv().await, Some(frame(1, 2)));
+        lab.settle().await;
+        assert_eq!(c.try_recv(), None, "a known address was flooded");
+        let fdb: Vec<_> =
+            lab.fdb().await.iter().map(|e| (e.mac.to_string(), e.entry.port.get())).collect();
+        assert_eq!(fdb, [("02:00:00:00:00:01".to_owned(), 1), ("02:00:00:00:00:02".to_owned(), 2)]);
+        let a = lab.port(1).await;
+        assert_eq!((a.counters.rx_frames(), a.counters.tx_frames()), (1, 1));
+        assert_eq!((a.counters.rx_octets(), a.counters.tx_octets()), (60, 60));
+    });
+}
+
+#[test]
+fn a_frame_never_goes_back_to_its_port() {
+    run(async {
+        let lab = Lab::new();
+        let (mut a, mut b) = (lab.memory().await, lab.memory().await);
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        a.send(frame(0xff, 2)).await.expect("port 1");
+        a.send(frame(2, 1)).await.expect("port 1");
+        lab.settle().await;
+        assert_eq!(a.try_recv(), None);
+        assert_eq!(
+            (b.try_recv(), b.try_recv(), b.try_recv().is_none()),
+            (Some(frame(0xff, 1)), Some(frame(0xff, 2)), true)
+        );
+        assert_eq!(lab.port(1).await.counters.discards(Discard::SamePort), 1);
+    });
+}
+
+#[test]
+fn frames_too_short_for_a_header_are_counted_and_discarded() {
+    run(async {
+        let lab = Lab::new();
+        let (a, mut b) = (lab.memory().await, lab.memory().await);
+        for len in 0..14 {
+            a.send(Frame::new(Bytes::from(vec![0xff; len]))).await.expect("port 1");
+        }
+        let mut cut_tag = vec![0xff; 17];
+        cut_tag[12..14].copy_from_slice(&[0x81, 0x00]);
+        a.send(Frame::new(Bytes::from(cut_tag))).await.expect("port 1");
+        lab.settle().await;
+        assert_eq!(b.try_recv(), None);
+        let counters = lab.port(1).await.counters;
+        assert_eq!(counters.discards(Discard::OnError), 15);
+        assert_eq!(counters.rx_frames(), 15, "they were received all the same");
+    });
+}
+
+#[test]
+fn a_shut_port_neither_sends_nor_receives_and_keeps_its_addresses() {
+    run(async {
+        let lab = Lab::new();
+        let (mut a, mut b, mut c) = (lab.memory().await, lab.memory().await, lab.memory().await);
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        lab.settle().await;
+        assert!(b.try_recv().is_some() && c.try_recv().is_some());
+        lab.shut(1, true).await;
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        b.send(frame(0xff, 2)).await.expect("port 2");
+        b.send(frame(1, 2)).await.expect("port 2");
+        lab.settle().await;
+        assert_eq!(a.try_recv(), None);
+        assert_eq!(c.try_recv(), Some(frame(0xff, 2)));
+        assert_eq!(c.try_recv(), None, "known unicast to a shut port is lost, not flooded");
+        let info = lab.port(1).await;
+        assert!(info.shut);
+        assert_eq!((info.counters.rx_frames(), info.counters.tx_frames()), (1, 0));
+        assert!(lab.fdb().await.iter().any(|e| e.entry.port == info.port));
+        lab.shut(1, false).await;
+        b.send(frame(1, 2)).await.expect("port 2");
+        assert_eq!(a.recv().await, Some(frame(1, 2)));
+    });
+}
+
+#[test]
+fn a_deleted_port_leaves_no_address_and_its_number_is_never_used_again() {
+    run(async {
+        let lab = Lab::new();
+        let (mut a, b) = (lab.memory().await, lab.memory().await);
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        b.send(frame(0xff, 2)).await.expect("port 2");
+        lab.settle().await;
+        lab.delete(1).await.expect("port 1 is there");
+        assert!(lab.fdb().await.iter().all(|e| e.entry.port == port(2)));
+        while a.recv().await.is_some() {}
+        assert!(matches!(lab.delete(1).await, Err(ControlError::NoSuchPort(p)) if p == port(1)));
+        lab.memory().await;
+        let numbers: Vec<_> = lab.ports().await.iter().map(|p| p.port.get()).collect();
+        assert_eq!(numbers, [2, 3]);
+    });
+}
+
+#[test]
+fn addresses_age_and_move() {
+    run(async {
+        let lab = Lab::with(SwitchOptions {
+            aging_time: Duration::from_secs(10),
+            ..SwitchOptions::default()
+        });
+        let (a, b) = (lab.memory().await, lab.memory().await);
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        lab.settle().await;
+        tokio::time::advance(Duration::from_secs(4)).await;
+        assert_eq!(lab.fdb().await[0].age, 4);
+        b.send(frame(0xff, 1)).await.expect("port 2");
+        lab.settle().await;
+        let fdb = lab.fdb().await;
+        assert_eq!((fdb.len(), fdb[0].entry.port, fdb[0].age), (1, port(2), 0));
+        tokio::time::advance(Duration::from_secs(11)).await;
+        assert_eq!(lab.fdb().await, []);
+    });
+}
+
+/// What a [`Scripted`] port does at one opening.
+enum Act {
+    /// Carries nothing, takes nothing from its queue.
+    Stall,
+    /// Sends this frame and then does as the next act says.
+    Send(Frame),
+    Lose,
+    Panic,
+    PanicInOpen,
+    RefuseToOpen,
+}
+
+/// A port that plays its acts, one an opening, and stalls when they have run out.
+#[derive(Clone)]
+struct Scripted(Rc<RefCell<VecDeque<Act>>>);
+
+impl Scripted {
+    fn new(acts: impl IntoIterator<Item = Act>) -> Self {
+        Self(Rc::new(RefCell::new(acts.into_iter().collect())))
+    }
+
+    fn next(&self) -> Act {
+        self.0.borrow_mut().pop_front().unwrap_or(Act::Stall)
+    }
+}
+
+impl Medium for Scripted {
+    type Link = Self;
+
+    fn kind(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn target(&self) -> String {
+        "script".to_owned()
+    }
+
+    async fn open(&mut self) -> Result<Self, PortError> {
+        let first =
+            self.0.borrow().front().map(|act| matches!(act, Act::RefuseToOpen | Act::PanicInOpen));
+        if first == Some(true) {
+            match self.next() {
+                Act::PanicInOpen => panic!("in open"),
+                _ => return Err("the script refuses".into()),
+            }
+        }
+        Ok(self.clone())
+    }
+}
+
+impl Link for Scripted {
+    async fn run(self, mut io: PortIo) -> Result<(), PortError> {
+        loop {
+            match self.next() {
+                Act::Send(frame) => io.ingress.send(vec![frame]).await?,
+                Act::Lose => return Err("the script loses it".into()),
+                Act::Panic => panic!("as scripted"),
+                _ => break,
+            }
+        }
+        tokio::select! {
+            _ = io.stop.wait() => Ok(()),
+            () = pending() => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_lost_link_is_opened_again_under_the_same_number() {
+    run(async {
+        let lab = Lab::new();
+        let _other = lab.memory().await;
+        let acts = [Act::Send(frame(0xff, 9)), Act::Lose, Act::RefuseToOpen];
+        let number = lab.add(Scripted::new(acts)).await;
+        lab.settle().await;
+        let info = lab.port(number.get()).await;
+        assert_eq!(
+            (info.state.name(), info.state.reason()),
+            ("backoff", Some("the script loses it"))
+        );
+        assert_eq!(lab.fdb().await, [], "a port in restart keeps no address");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let info = lab.port(number.get()).await;
+        assert_eq!((info.state.name(), info.counters.rx_frames()), ("up", 1));
+    });
+}
+
+#[test]
+fn a_panic_in_a_port_restarts_that_port_alone() {
+    run(async {
+        let lab = Lab::new();
+        let (a, mut b) = (lab.memory().await, lab.memory().await);
+        let number = lab.add(Scripted::new([Act::Panic, Act::PanicInOpen])).await;
+        lab.settle().await;
+        let info = lab.port(number.get()).await;
+        assert_eq!(info.state.reason(), Some("panicked: as scripted"));
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        assert_eq!(b.recv().await, Some(frame(0xff, 1)));
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(lab.port(number.get()).await.state.name(), "up");
+    });
+}
+
+#[test]
+fn a_port_that_only_panics_is_given_up_and_can_be_deleted() {
+    run(async {
+        let lab = Lab::new();
+        let number = lab.add(Scripted::new((0..100).map(|_| Act::Panic))).await;
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert_eq!(lab.port(number.get()).await.state.name(), "failed");
+        lab.delete(number.get()).await.expect("it is listed");
+        assert!(lab.ports().await.is_empty());
+    });
+}
+
+#[test]
+fn deleting_ends_a_port_that_waits_to_be_opened_again() {
+    run(async {
+        let lab = Lab::new();
+        let script = Scripted::new((0..100).map(|_| Act::Lose));
+        let number = lab.add(script.clone()).await;
+        lab.settle().await;
+        lab.delete(number.get()).await.expect("it is listed");
+        let left = script.0.borrow().len();
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert_eq!(script.0.borrow().len(), left, "it was opened again");
+    });
+}
+
+#[test]
+fn a_refused_port_leaves_nothing_behind() {
+    run(async {
+        let lab = Lab::new();
+        let refused = Scripted::new([Act::RefuseToOpen]);
+        let error = supervisor::add(&lab.switch, refused, &log()).await.expect_err("refused");
+        assert_eq!(error.to_string(), "the script refuses");
+        let panics = Scripted::new([Act::PanicInOpen]);
+        let error = supervisor::add(&lab.switch, panics, &log()).await.expect_err("panics");
+        assert_eq!(error.to_string(), "panicked: in open");
+        assert!(lab.ports().await.is_empty());
+        lab.memory().await;
+        assert_eq!(lab.ports().await[0].port, port(1), "refused ports take no number");
+    });
+}
+
+#[test]
+fn a_port_that_takes_nothing_is_bounded_and_harms_no_other() {
+    run(async {
+        let lab = Lab::new();
+        let (a, mut b) = (lab.memory().await, lab.memory().await);
+        let stalled = lab.add(Scripted::new([])).await;
+        let mut data = frame(0xff, 1).into_data().to_vec();
+        data.resize(1514, 0);
+        let broadcast = Frame::new(Bytes::from(data));
+        for _ in 0..2000 {
+            a.send(broadcast.clone()).await.expect("port 1");
+            assert_eq!(b.recv().await.as_ref(), Some(&broadcast));
+        }
+        let counters = lab.port(stalled.get()).await.counters;
+        let queued = 2000 - counters.discards(Discard::LackOfBuffers);
+        assert!(queued <= (QUEUE_OCTETS / 1514) as u64, "{queued} frames queued");
+        assert!(queued > (QUEUE_OCTETS / 2 / 1514) as u64, "{queued} frames queued");
+    });
+}
+
+#[test]
+fn shutdown_is_answered_when_all_ports_have_ended() {
+    run(async {
+        let lab = Lab::new();
+        let mut a = lab.memory().await;
+        lab.add(Scripted::new([])).await;
+        lab.switch.send(Shutdown).await.expect("the switch lives");
+        assert_eq!(a.recv().await, None);
+    });
+}
+
+#[test]
+fn two_ports_on_one_interface_are_refused() {
+    struct Interface;
+    impl Medium for Interface {
+        type Link = Scripted;
+
+        fn kind(&self) -> &'static str {
+            "netdev"
+        }
+
+        fn target(&self) -> String {
+            "eth0".to_owned()
+        }
+
+        fn interface(&self) -> Option<String> {
+            Some("eth0".to_owned())
+        }
+
+        async fn open(&mut self) -> Result<Scripted, PortError> {
+            Ok(Scripted::new([]))
+        }
+    }
+    run(async {
+        let lab = Lab::new();
+        lab.add(Interface).await;
+        let error = supervisor::add(&lab.switch, Interface, &log()).await.expect_err("refused");
+        assert_eq!(error.to_string(), "interface eth0 is port 1 already; delete that one first");
+    });
+}
