@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{
     counters::Counters,
@@ -123,8 +123,8 @@ pub struct AddPort {
     pub interface: Option<String>,
     /// Shared with the port's task.
     pub counters: Arc<Counters>,
-    /// Ends the port for good.
-    pub stop: oneshot::Sender<Stop>,
+    /// Ends the port for good. Closed when all of the port has ended.
+    pub stop: mpsc::Sender<Stop>,
 }
 
 /// The Switch refuses a port.
@@ -205,7 +205,7 @@ pub struct DelPort {
 #[rtype(result = "Vec<FdbInfo>")]
 pub struct ListFdb;
 
-/// Ends all ports, as before the program's end.
+/// Ends all ports, as before the program's end. Answered when they have ended.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Shutdown;

@@ -11,7 +11,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::FutureExt;
 use slog::{Logger, error, info, o};
 use tokio::{
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     time::{Instant, sleep, timeout},
 };
 
@@ -72,7 +72,7 @@ pub async fn add<M: Medium>(
         other => AddError::Open(other.text().into()),
     })?;
     let counters = Arc::new(Counters::default());
-    let (stop, stopped) = oneshot::channel();
+    let (stop, stopped) = mpsc::channel(1);
     let number = switch
         .send(AddPort {
             kind: medium.kind(),
@@ -102,7 +102,8 @@ struct Supervisor<M> {
     switch: Addr<Switch>,
     number: PortNumber,
     counters: Arc<Counters>,
-    stopped: oneshot::Receiver<Stop>,
+    /// Its closing tells the Switch that all of the port has ended.
+    stopped: mpsc::Receiver<Stop>,
     log: Logger,
 }
 
@@ -157,7 +158,7 @@ impl<M: Medium> Supervisor<M> {
             end = &mut ended => {
                 return Some(end.unwrap_or_else(|_| End::Panicked("the port actor panicked".to_owned())));
             }
-            reason = &mut self.stopped => {
+            reason = self.stopped.recv() => {
                 // A link that has just ended by itself takes no signal.
                 let _ = stop.send(reason.unwrap_or(Stop::Shutdown));
             }
@@ -186,13 +187,13 @@ impl<M: Medium> Supervisor<M> {
             if *panics >= MAX_PANICS {
                 self.tell(PortState::Failed { reason });
                 // Whatever it says: the supervisor ends either way.
-                let _ = (&mut self.stopped).await;
+                let _ = self.stopped.recv().await;
                 return None;
             }
             self.tell(PortState::Backoff { reason });
             tokio::select! {
                 () = sleep(backoff.next().unwrap_or(BACKOFF_MAX)) => {}
-                _ = &mut self.stopped => return None,
+                _ = self.stopped.recv() => return None,
             }
             self.tell(PortState::Connecting);
             tokio::select! {
@@ -200,7 +201,7 @@ impl<M: Medium> Supervisor<M> {
                     Ok(link) => return Some(link),
                     Err(failed) => end = failed,
                 },
-                _ = &mut self.stopped => return None,
+                _ = self.stopped.recv() => return None,
             }
         }
     }

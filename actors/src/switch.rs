@@ -9,7 +9,7 @@ use std::{mem, sync::Arc, time::Duration};
 use actix::prelude::*;
 use pnet_packet::ethernet::EtherType;
 use slog::{Logger, debug, info, warn};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     counters::{Counters, Discard},
@@ -65,7 +65,7 @@ struct PortEntry {
     state: PortState,
     shut: bool,
     counters: Arc<Counters>,
-    stop: Option<oneshot::Sender<Stop>>,
+    stop: mpsc::Sender<Stop>,
     /// While the port is up.
     outlet: Option<Outlet>,
     /// Frames of the batch at hand that go out of this port. Empty between batches.
@@ -89,11 +89,9 @@ impl PortEntry {
         self.outlet.is_some() && !self.shut
     }
 
-    fn stop(&mut self, reason: Stop) {
-        if let Some(stop) = self.stop.take() {
-            // Its supervisor has ended by itself in this moment.
-            let _ = stop.send(reason);
-        }
+    fn stop(&self, reason: Stop) {
+        // Refused when the supervisor has been told before, or has just ended.
+        let _ = self.stop.try_send(reason);
     }
 }
 
@@ -277,7 +275,7 @@ impl Handler<AddPort> for Switch {
             state: PortState::Connecting,
             shut: false,
             counters: port.counters,
-            stop: Some(port.stop),
+            stop: port.stop,
             outlet: None,
             pending: Vec::new(),
         });
@@ -358,7 +356,7 @@ impl Handler<DelPort> for Switch {
 
     fn handle(&mut self, del: DelPort, _: &mut Context<Self>) -> Self::Result {
         let at = self.find(del.port)?;
-        let mut port = self.ports.remove(at);
+        let port = self.ports.remove(at);
         self.relay.fdb_mut().flush_port(del.port);
         port.stop(Stop::Deleted);
         info!(self.log, "port is deleted"; "port" => %del.port, "type" => port.kind, "target" => &port.target);
@@ -382,11 +380,17 @@ impl Handler<ListFdb> for Switch {
 }
 
 impl Handler<Shutdown> for Switch {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) {
-        for port in &mut self.ports {
+    fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) -> Self::Result {
+        let stops: Vec<_> = self.ports.iter().map(|port| port.stop.clone()).collect();
+        for port in &self.ports {
             port.stop(Stop::Shutdown);
         }
+        Box::pin(async move {
+            for stop in stops {
+                stop.closed().await;
+            }
+        })
     }
 }
