@@ -7,3 +7,5 @@ pub mod fdb;
 pub mod frame;
 pub mod message;
 pub mod port;
+mod sys;
+mod tunnel;
