@@ -5,7 +5,10 @@
 //! opens, the [`Port`] actor stands between the Switch and the link, and restarts
 //! are none of a kind's business.
 
+mod device;
+pub mod netdev;
 pub(crate) mod queue;
+pub mod tap;
 
 use std::{future::Future, io, pin::Pin, sync::Arc};
 
