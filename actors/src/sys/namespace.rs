@@ -2,6 +2,7 @@
 //!
 //! A user namespace needs a process with one thread, which a test binary is not:
 //! the test runs itself again under `unshare -Urn`.
+#![allow(unsafe_code)]
 
 use std::{
     any::type_name,
@@ -46,4 +47,15 @@ fn unshare(program: &str) -> Command {
 pub(crate) fn ip(line: &str) {
     let status = Command::new("ip").args(line.split_whitespace()).status();
     assert!(status.is_ok_and(|status| status.success()), "ip {line}");
+}
+
+/// Takes all capabilities from this thread, as an ordinary user has none.
+pub(crate) fn drop_capabilities() {
+    // The kernel's `struct __user_cap_header_struct`, version 3, for this thread,
+    // and two `struct __user_cap_data_struct`.
+    let header: [u32; 2] = [0x2008_0522, 0];
+    let none = [0_u32; 6];
+    // SAFETY: the kernel reads both structures, which are as long as it expects.
+    let result = unsafe { nix::libc::syscall(nix::libc::SYS_capset, &header, &none) };
+    assert_eq!(result, 0, "capset: {}", std::io::Error::last_os_error());
 }

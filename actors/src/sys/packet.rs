@@ -343,7 +343,7 @@ fn taken_tag(message: &libc::msghdr) -> Option<[u8; 4]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::namespace::{in_namespace, ip};
+    use crate::sys::namespace::{drop_capabilities, in_namespace, ip};
 
     #[test]
     fn an_interface_that_is_not_there_is_named() {
@@ -352,6 +352,15 @@ mod tests {
             assert!(matches!(error, PacketError::NoInterface { .. }), "{error}");
             assert!(error.to_string().contains(&format!("{name:?}")), "{error}");
         }
+    }
+
+    #[test]
+    fn without_permission_the_error_says_which_one() {
+        in_namespace(|| {
+            drop_capabilities();
+            let error = PacketSocket::open("lo").expect_err("no permission").to_string();
+            assert!(error.contains("\"lo\"; it needs CAP_NET_RAW"), "{error}");
+        });
     }
 
     #[test]

@@ -186,7 +186,7 @@ fn set_error(name: &str, source: io::Error) -> TapError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::namespace::in_namespace;
+    use crate::sys::namespace::{drop_capabilities, in_namespace};
 
     #[test]
     fn names_that_the_kernel_would_refuse_are_named_in_the_error() {
@@ -211,6 +211,15 @@ mod tests {
             drop(second);
             let flags = std::fs::read_to_string("/proc/net/dev").expect("procfs");
             assert!(flags.contains("ewp0:") && !flags.contains("ewp1:"));
+        });
+    }
+
+    #[test]
+    fn without_permission_the_error_says_which_one() {
+        in_namespace(|| {
+            drop_capabilities();
+            let error = Tap::open("ewp0").expect_err("no permission").to_string();
+            assert!(error.contains("\"ewp0\"; it needs CAP_NET_ADMIN"), "{error}");
         });
     }
 
