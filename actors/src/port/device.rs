@@ -215,3 +215,141 @@ async fn look_after<D: Device>(device: &D, counters: &Counters) -> PortError {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod harness {
+    //! A link with a test in the Switch's place.
+
+    use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+
+    use actix::prelude::*;
+    use bytes::Bytes;
+    use tokio::sync::oneshot;
+
+    use crate::{
+        counters::Counters,
+        fdb::PortNumber,
+        frame::Frame,
+        message::{Ingress, Stop},
+        port::{IngressSender, Link, Medium, PortError, PortIo, StopSignal, queue},
+    };
+
+    /// For what needs a few milliseconds, on a busy machine.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// Waits until `condition` holds.
+    pub(in crate::port) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+        let wait = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(tokio::time::timeout(LIMIT, wait).await.is_ok(), "{what}");
+    }
+
+    struct Collector(Rc<RefCell<Vec<Frame>>>);
+
+    impl Actor for Collector {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Ingress> for Collector {
+        type Result = ();
+
+        fn handle(&mut self, ingress: Ingress, _: &mut Context<Self>) {
+            assert!(ingress.frames.len() <= crate::message::BATCH_FRAMES);
+            self.0.borrow_mut().extend(ingress.frames);
+        }
+    }
+
+    /// A running link.
+    pub(in crate::port) struct Rig {
+        received: Rc<RefCell<Vec<Frame>>>,
+        queue: queue::Sender,
+        gauge: queue::Gauge,
+        stop: Option<oneshot::Sender<Stop>>,
+        pub(in crate::port) counters: Arc<Counters>,
+        task: actix_rt::task::JoinHandle<Result<(), PortError>>,
+    }
+
+    impl Rig {
+        pub(in crate::port) async fn open(medium: &mut impl Medium) -> Self {
+            let link = medium.open().await.expect("the medium opens");
+            let received = Rc::<RefCell<Vec<Frame>>>::default();
+            let switch = Collector(Rc::clone(&received)).start();
+            let gauge = queue::Gauge::new(queue::QUEUE_OCTETS);
+            let (queue, egress) = queue::channel(gauge.clone());
+            let (stop, stopped) = oneshot::channel();
+            let counters = Arc::<Counters>::default();
+            let io = PortIo {
+                ingress: IngressSender::new(switch.recipient(), PortNumber::FIRST),
+                egress,
+                stop: StopSignal(stopped),
+                counters: Arc::clone(&counters),
+                log: slog::Logger::root(slog::Discard, slog::o!()),
+            };
+            let task = actix_rt::spawn(link.run(io));
+            Self { received, queue, gauge, stop: Some(stop), counters, task }
+        }
+
+        /// All frames that have come in since the last call.
+        pub(in crate::port) fn take(&self) -> Vec<Frame> {
+            std::mem::take(&mut *self.received.borrow_mut())
+        }
+
+        /// Queues what there is room for, as the Switch does.
+        pub(in crate::port) fn send(&mut self, frames: Vec<Frame>) {
+            let admitted = frames.into_iter().filter(|frame| self.gauge.admit(frame)).collect();
+            self.queue.push(admitted);
+        }
+
+        pub(in crate::port) fn send_octets(&mut self, octets: &[u8]) {
+            self.send(vec![Frame::new(Bytes::copy_from_slice(octets))]);
+        }
+
+        /// Waits for a frame that `wanted` accepts; others are dropped.
+        pub(in crate::port) async fn expect(
+            &self,
+            what: &str,
+            wanted: impl Fn(&Frame) -> bool,
+        ) -> Frame {
+            let mut found = None;
+            until(what, || {
+                found = found.take().or_else(|| self.take().into_iter().find(&wanted));
+                found.is_some()
+            })
+            .await;
+            found.expect("the condition has held")
+        }
+
+        pub(in crate::port) fn is_running(&self) -> bool {
+            !self.task.is_finished()
+        }
+
+        /// Waits for the link's own end.
+        pub(in crate::port) async fn end(self) -> Result<(), PortError> {
+            let end = tokio::time::timeout(LIMIT, self.task).await;
+            end.expect("the link ends").expect("without a panic")
+        }
+
+        /// Ends the link.
+        pub(in crate::port) async fn stop(mut self) -> Result<(), PortError> {
+            drop(self.stop.take().map(|stop| stop.send(Stop::Deleted)));
+            self.end().await
+        }
+    }
+
+    /// A broadcast frame of the local experimental EtherType, which no network
+    /// stack answers.
+    pub(in crate::port) fn probe(text: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0xff; 6];
+        frame.extend([2, 0, 0, 0, 0, 9, 0x88, 0xb5]);
+        frame.extend(text);
+        frame.resize(60.max(frame.len()), 0);
+        frame
+    }
+
+    pub(in crate::port) fn is_probe(frame: &Frame) -> bool {
+        frame.header().is_some_and(|header| header.ethertype() == 0x88b5)
+    }
+}
