@@ -11,3 +11,5 @@ pub mod port;
 pub mod relay;
 pub mod supervisor;
 pub mod switch;
+mod sys;
+mod tunnel;

@@ -5,8 +5,11 @@
 //! opens, the [`Port`] actor stands between the Switch and the link, and restarts
 //! are none of a kind's business.
 
+mod device;
 pub mod memory;
+pub mod netdev;
 pub mod queue;
+pub mod tap;
 
 use std::{any::Any, future::Future, io, pin::Pin, sync::Arc};
 
@@ -18,7 +21,9 @@ use tokio::{
 };
 
 pub use memory::Memory;
+pub use netdev::Netdev;
 pub use queue::EgressQueue;
+pub use tap::Tap;
 
 use crate::{
     counters::Counters,

@@ -1,0 +1,355 @@
+//! What `tap` and `netdev` have in common: a network device that is read and
+//! written one frame a system call, and its loop.
+//!
+//! First and last step of a frame's path on this host: frames are slices of one
+//! read block, without a copy; one system call writes each. No frame ends the
+//! loop, only the device's loss does.
+
+use std::{collections::VecDeque, mem, os::fd::AsRawFd, time::Duration};
+
+use bytes::BytesMut;
+use slog::{debug, info};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{EgressQueue, IngressSender, PortError, PortIo, io_error};
+use crate::{
+    counters::{Counters, Discard},
+    frame::{Frame, MAX_FRAME_LEN},
+    message::{BATCH_FRAMES, BATCH_OCTETS},
+    tunnel::segment::segment,
+};
+
+/// Room for the longest frame, and for a VLAN tag that is put back into it.
+const READ_OCTETS: usize = MAX_FRAME_LEN + 4;
+
+/// How often a device is looked after. A packet socket is not told when an
+/// interface that is down is deleted; a second is soon enough for a restart.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A network device that never waits.
+pub(super) trait Device: AsRawFd + 'static {
+    /// Reads one frame into the spare capacity of `block`, at least
+    /// [`READ_OCTETS`], and adds it, or its segments, to `batch`.
+    fn recv(&self, block: &mut BytesMut, batch: &mut Vec<Frame>) -> Result<(), Fault>;
+
+    /// Writes one finished frame.
+    fn send(&self, frame: &[u8]) -> Result<(), Fault>;
+
+    /// Looks after the device, now and then: an error is its loss.
+    fn check(&self, _: &Counters) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+/// Why a device gave or took no frame.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// Nothing to read, or no room to write.
+    WouldBlock,
+    /// A frame is lost, the device is not.
+    Frame(Discard),
+    /// The device is there and down. It may come up again.
+    Down,
+    /// The device is lost.
+    Lost(PortError),
+}
+
+/// How reading ends.
+enum Stopped {
+    Down,
+    Lost(PortError),
+}
+
+/// Carries frames between a device and the Switch until one of them is lost or
+/// the port is to end.
+pub(super) async fn carry<D: Device>(device: D, io: PortIo) -> Result<(), PortError> {
+    let PortIo { mut ingress, mut egress, mut stop, counters, log } = io;
+    let watch = |device| AsyncFd::new(device).map_err(|e| io_error("cannot wait for a device", e));
+    let mut device = watch(device)?;
+    let mut unsent = VecDeque::new();
+    loop {
+        let stopped = tokio::select! {
+            stopped = receive(&device, &mut ingress, &counters) => stopped,
+            lost = transmit(&device, &mut egress, &mut unsent, &counters) => Stopped::Lost(lost),
+            lost = look_after(device.get_ref(), &counters) => Stopped::Lost(lost),
+            _ = stop.wait() => return Ok(()),
+        };
+        match stopped {
+            Stopped::Down => {
+                info!(log, "the interface is down; waiting for it to come up");
+                // An error event makes the descriptor count as writable for good:
+                // waiting for room would spin. Registered anew, it waits.
+                device = watch(device.into_inner())?;
+            }
+            Stopped::Lost(error) => {
+                debug!(log, "the device is lost"; "reason" => %error);
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Device to Switch.
+async fn receive<D: Device>(
+    device: &AsyncFd<D>,
+    ingress: &mut IngressSender,
+    counters: &Counters,
+) -> Stopped {
+    let mut block = BytesMut::new();
+    let mut batch = Vec::new();
+    loop {
+        // A lost device may tell of it by an error event alone.
+        let mut ready = match device.ready(Interest::READABLE | Interest::ERROR).await {
+            Ok(ready) => ready,
+            Err(error) => return Stopped::Lost(io_error("cannot wait for frames", error)),
+        };
+        let fault = fill(device.get_ref(), &mut block, &mut batch, counters);
+        if matches!(fault, Some(Fault::WouldBlock)) {
+            ready.clear_ready();
+        }
+        drop(ready);
+        if fault.is_none() && batch.is_empty() {
+            // Frames are ready, and each is lost: they must not keep others waiting.
+            tokio::task::yield_now().await;
+        }
+        while !batch.is_empty() {
+            // One super-frame may have become more segments than a batch holds.
+            let rest = batch.split_off(batch.len().min(BATCH_FRAMES));
+            if let Err(error) = ingress.send(mem::replace(&mut batch, rest)).await {
+                return Stopped::Lost(error.into());
+            }
+        }
+        match fault {
+            Some(Fault::Down) => return Stopped::Down,
+            Some(Fault::Lost(error)) => return Stopped::Lost(error),
+            Some(Fault::WouldBlock | Fault::Frame(_)) | None => {}
+        }
+    }
+}
+
+/// Reads what is ready, up to a batch. `None`: there may be more.
+fn fill<D: Device>(
+    device: &D,
+    block: &mut BytesMut,
+    batch: &mut Vec<Frame>,
+    counters: &Counters,
+) -> Option<Fault> {
+    batch.reserve(BATCH_FRAMES);
+    let mut octets = 0;
+    while batch.len() < BATCH_FRAMES && octets + READ_OCTETS <= BATCH_OCTETS {
+        if block.capacity() < READ_OCTETS && !block.try_reclaim(READ_OCTETS) {
+            *block = BytesMut::with_capacity(BATCH_OCTETS);
+        }
+        let known = batch.len();
+        match device.recv(block, batch) {
+            Ok(()) => octets += batch[known..].iter().map(Frame::len).sum::<usize>(),
+            Err(Fault::Frame(reason)) => {
+                counters.discarded(reason, 1);
+                // Lost frames count too, so that they cannot hold us here.
+                octets += READ_OCTETS;
+            }
+            Err(fault) => return Some(fault),
+        }
+    }
+    None
+}
+
+/// Switch to device. `unsent` outlives a call that is dropped.
+async fn transmit<D: Device>(
+    device: &AsyncFd<D>,
+    egress: &mut EgressQueue,
+    unsent: &mut VecDeque<Frame>,
+    counters: &Counters,
+) -> PortError {
+    let mut batch = Vec::new();
+    loop {
+        while let Some(frame) = unsent.front() {
+            match send(device, frame.data()).await {
+                Ok(()) => counters.sent(1, frame.len() as u64),
+                Err(Fault::Frame(reason)) => counters.discarded(reason, 1),
+                Err(Fault::Down | Fault::WouldBlock) => counters.discarded(Discard::OnError, 1),
+                Err(Fault::Lost(error)) => return error,
+            }
+            unsent.pop_front();
+        }
+        // A device that always has room never waits: let others run.
+        tokio::task::yield_now().await;
+        egress.recv(&mut batch).await;
+        for frame in batch.drain(..) {
+            if segment(frame, |frame| unsent.push_back(frame)).is_err() {
+                counters.discarded(Discard::OnError, 1);
+            }
+        }
+    }
+}
+
+/// Writes one frame, as soon as there is room.
+async fn send<D: Device>(device: &AsyncFd<D>, frame: &[u8]) -> Result<(), Fault> {
+    // A TAP that is down has never room, but says so when it is written to: so
+    // write first.
+    match device.get_ref().send(frame) {
+        Err(Fault::WouldBlock) => {}
+        done => return done,
+    }
+    loop {
+        let waited = device.writable().await;
+        let mut ready = waited.map_err(|e| Fault::Lost(io_error("cannot wait for room", e)))?;
+        match device.get_ref().send(frame) {
+            Err(Fault::WouldBlock) => ready.clear_ready(),
+            done => return done,
+        }
+    }
+}
+
+/// Looks after the device until it is lost.
+async fn look_after<D: Device>(device: &D, counters: &Counters) -> PortError {
+    let mut ticks = interval(CHECK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = device.check(counters) {
+            return error;
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod harness {
+    //! A link with a test in the Switch's place.
+
+    use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+
+    use actix::prelude::*;
+    use bytes::Bytes;
+    use tokio::sync::oneshot;
+
+    use crate::{
+        counters::Counters,
+        fdb::PortNumber,
+        frame::Frame,
+        message::{Ingress, Stop},
+        port::{IngressSender, Link, Medium, PortError, PortIo, StopSignal, queue},
+    };
+
+    /// For what needs a few milliseconds, on a busy machine.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// Waits until `condition` holds.
+    pub(in crate::port) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+        let wait = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(tokio::time::timeout(LIMIT, wait).await.is_ok(), "{what}");
+    }
+
+    struct Collector(Rc<RefCell<Vec<Frame>>>);
+
+    impl Actor for Collector {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Ingress> for Collector {
+        type Result = ();
+
+        fn handle(&mut self, ingress: Ingress, _: &mut Context<Self>) {
+            assert!(ingress.frames.len() <= crate::message::BATCH_FRAMES);
+            self.0.borrow_mut().extend(ingress.frames);
+        }
+    }
+
+    /// A running link.
+    pub(in crate::port) struct Rig {
+        received: Rc<RefCell<Vec<Frame>>>,
+        queue: queue::Sender,
+        gauge: queue::Gauge,
+        stop: Option<oneshot::Sender<Stop>>,
+        pub(in crate::port) counters: Arc<Counters>,
+        task: actix_rt::task::JoinHandle<Result<(), PortError>>,
+    }
+
+    impl Rig {
+        pub(in crate::port) async fn open(medium: &mut impl Medium) -> Self {
+            let link = medium.open().await.expect("the medium opens");
+            let received = Rc::<RefCell<Vec<Frame>>>::default();
+            let switch = Collector(Rc::clone(&received)).start();
+            let gauge = queue::Gauge::new(queue::QUEUE_OCTETS);
+            let (queue, egress) = queue::channel(gauge.clone());
+            let (stop, stopped) = oneshot::channel();
+            let counters = Arc::<Counters>::default();
+            let io = PortIo {
+                ingress: IngressSender::new(switch.recipient(), PortNumber::FIRST),
+                egress,
+                stop: StopSignal(stopped),
+                counters: Arc::clone(&counters),
+                log: slog::Logger::root(slog::Discard, slog::o!()),
+            };
+            let task = actix_rt::spawn(link.run(io));
+            Self { received, queue, gauge, stop: Some(stop), counters, task }
+        }
+
+        /// All frames that have come in since the last call.
+        pub(in crate::port) fn take(&self) -> Vec<Frame> {
+            std::mem::take(&mut *self.received.borrow_mut())
+        }
+
+        /// Queues what there is room for, as the Switch does.
+        pub(in crate::port) fn send(&mut self, frames: Vec<Frame>) {
+            let admitted = frames.into_iter().filter(|frame| self.gauge.admit(frame)).collect();
+            self.queue.push(admitted);
+        }
+
+        pub(in crate::port) fn send_octets(&mut self, octets: &[u8]) {
+            self.send(vec![Frame::new(Bytes::copy_from_slice(octets))]);
+        }
+
+        /// Waits for a frame that `wanted` accepts; others are dropped.
+        pub(in crate::port) async fn expect(
+            &self,
+            what: &str,
+            wanted: impl Fn(&Frame) -> bool,
+        ) -> Frame {
+            let mut found = None;
+            until(what, || {
+                found = found.take().or_else(|| self.take().into_iter().find(&wanted));
+                found.is_some()
+            })
+            .await;
+            found.expect("the condition has held")
+        }
+
+        pub(in crate::port) fn is_running(&self) -> bool {
+            !self.task.is_finished()
+        }
+
+        /// Waits for the link's own end.
+        pub(in crate::port) async fn end(self) -> Result<(), PortError> {
+            let end = tokio::time::timeout(LIMIT, self.task).await;
+            end.expect("the link ends").expect("without a panic")
+        }
+
+        /// Ends the link.
+        pub(in crate::port) async fn stop(mut self) -> Result<(), PortError> {
+            drop(self.stop.take().map(|stop| stop.send(Stop::Deleted)));
+            self.end().await
+        }
+    }
+
+    /// A broadcast frame of the local experimental EtherType, which no network
+    /// stack answers.
+    pub(in crate::port) fn probe(text: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0xff; 6];
+        frame.extend([2, 0, 0, 0, 0, 9, 0x88, 0xb5]);
+        frame.extend(text);
+        frame.resize(60.max(frame.len()), 0);
+        frame
+    }
+
+    pub(in crate::port) fn is_probe(frame: &Frame) -> bool {
+        frame.header().is_some_and(|header| header.ethertype() == 0x88b5)
+    }
+}

@@ -1,0 +1,410 @@
+//! A packet socket: the frames of an interface that exists already.
+//!
+//! Opened by the port `netdev`. Whole Ethernet frames with the VLAN tags that the
+//! kernel has taken out, and with the metadata of super-frames; one a system call,
+//! never waiting. Never brings an interface up, and never sees what this host
+//! itself sends by it.
+#![allow(unsafe_code)]
+
+use std::{
+    io,
+    mem::{self, size_of},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    ptr,
+};
+
+use bytes::{Buf, BufMut, BytesMut};
+use nix::{
+    errno::Errno,
+    libc::{self, c_int},
+    net::if_::if_nametoindex,
+    sys::socket::{AddressFamily, SockFlag, SockType, socket},
+};
+
+use super::MAX_NAME_LEN;
+use crate::frame::{Gso, MAX_FRAME_LEN, Offload, TPID_CVLAN};
+
+/// Octets of a VLAN tag (IEEE 802.1Q, 9.3). Left free before each frame.
+const TAG_LEN: usize = 4;
+
+/// Where a tag goes: behind the two addresses.
+const TAG_AT: usize = 12;
+
+/// Receive buffer: 10 ms of 3 Gbit/s, some 60 super-frames. Beyond it the kernel
+/// drops, and counts.
+const RECEIVE_OCTETS: c_int = 4 * 1024 * 1024;
+
+/// A packet socket could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PacketError {
+    /// No interface of that name.
+    #[error("no network interface {name:?}; `ip link` lists those that there are")]
+    NoInterface { name: String },
+    /// Neither root nor CAP_NET_RAW.
+    #[error(
+        "no permission to read the frames of {name:?}; it needs CAP_NET_RAW: run as root, or in a \
+         user namespace (unshare -Urn)"
+    )]
+    Permission { name: String, source: io::Error },
+    /// A tunnel of IP packets, say.
+    #[error("interface {name:?} carries no Ethernet frames (its ARP hardware type is {kind})")]
+    NoEthernet { name: String, kind: u16 },
+    /// Anything else.
+    #[error("cannot open a packet socket on {name:?}")]
+    Other { name: String, source: io::Error },
+}
+
+/// The header before each frame: `struct virtio_net_hdr` in the host's own order
+/// (virtio 1.2, 5.1.6). `hdr_len` is a hint that cannot be trusted: unread.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct VnetHeader {
+    flags: u8,
+    gso_type: u8,
+    hdr_len: u16,
+    gso_size: u16,
+    csum_start: u16,
+    csum_offset: u16,
+}
+
+impl VnetHeader {
+    const NEEDS_CSUM: u8 = 1;
+    const GSO_NONE: u8 = 0;
+    const GSO_TCPV4: u8 = 1;
+    const GSO_TCPV6: u8 = 4;
+    const GSO_UDP_L4: u8 = 5;
+    const GSO_ECN: u8 = 0x80;
+
+    /// The same for us; offsets grow by `shift`. `None`: a kind of super-frame
+    /// that we cannot cut.
+    fn offload(self, shift: u16) -> Option<Offload> {
+        let gso = match self.gso_type & !Self::GSO_ECN {
+            Self::GSO_NONE => Gso::None,
+            Self::GSO_TCPV4 => Gso::Tcp4,
+            Self::GSO_TCPV6 => Gso::Tcp6,
+            Self::GSO_UDP_L4 => Gso::Udp,
+            _ => return None,
+        };
+        let csum = match self.flags & Self::NEEDS_CSUM {
+            0 => None,
+            _ => Some((self.csum_start.checked_add(shift)?, self.csum_offset)),
+        };
+        let gso_size = if gso == Gso::None { 0 } else { self.gso_size };
+        Some(Offload { gso, ecn: self.gso_type & Self::GSO_ECN != 0, gso_size, csum })
+    }
+}
+
+/// Room for one `tpacket_auxdata` control message, aligned as the kernel wants it.
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
+/// An open packet socket, bound to one interface, which is promiscuous meanwhile.
+#[derive(Debug)]
+pub(crate) struct PacketSocket {
+    fd: OwnedFd,
+    name: String,
+    index: u32,
+}
+
+impl PacketSocket {
+    /// Opens a socket on interface `name`, which may be down.
+    pub(crate) fn open(name: &str) -> Result<Self, PacketError> {
+        let no_interface = || PacketError::NoInterface { name: name.to_owned() };
+        if name.is_empty() || name.len() > MAX_NAME_LEN || name.contains('\0') {
+            return Err(no_interface());
+        }
+        let index = if_nametoindex(name).map_err(|_| no_interface())?;
+        let failed = |source: io::Error| {
+            let name = name.to_owned();
+            match source.raw_os_error() {
+                Some(libc::EPERM) => PacketError::Permission { name, source },
+                Some(libc::ENODEV | libc::ENXIO) => PacketError::NoInterface { name },
+                _ => PacketError::Other { name, source },
+            }
+        };
+        // No protocol yet: until it is bound the socket receives nothing, so no
+        // frame of another interface can slip in.
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)
+            .map_err(|errno| failed(errno.into()))?;
+        let socket = Self { fd, name: name.to_owned(), index };
+        socket.set_options().map_err(failed)?;
+        match socket.bind().map_err(failed)? {
+            libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => Ok(socket),
+            kind => Err(PacketError::NoEthernet { name: name.to_owned(), kind }),
+        }
+    }
+
+    fn set_options(&self) -> io::Result<()> {
+        self.set(libc::SOL_PACKET, libc::PACKET_AUXDATA, &1)?;
+        self.set(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1)?;
+        self.set(libc::SOL_PACKET, libc::PACKET_VNET_HDR, &1)?;
+        // Beyond net.core.rmem_max with CAP_NET_ADMIN, up to it without.
+        self.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_OCTETS)
+            .or_else(|_| self.set(libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_OCTETS))?;
+        // A membership goes with the socket, IFF_PROMISC would stay.
+        let membership = libc::packet_mreq {
+            mr_ifindex: self.ifindex(),
+            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        self.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
+    }
+
+    fn set<T>(&self, level: c_int, option: c_int, value: &T) -> io::Result<()> {
+        // SAFETY: the kernel reads `size_of::<T>()` octets at `value`.
+        let result = unsafe {
+            libc::setsockopt(
+                self.as_raw_fd(),
+                level,
+                option,
+                ptr::from_ref(value).cast(),
+                socklen::<T>(),
+            )
+        };
+        Errno::result(result)?;
+        Ok(())
+    }
+
+    /// Binds, and gives the interface's ARP hardware type.
+    fn bind(&self) -> io::Result<u16> {
+        // SAFETY: all zero is a valid sockaddr_ll: it is made of integers.
+        let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+        address.sll_ifindex = self.ifindex();
+        let mut len = socklen::<libc::sockaddr_ll>();
+        // SAFETY: the kernel reads `len` octets of `address`.
+        let result = unsafe { libc::bind(self.as_raw_fd(), ptr::from_ref(&address).cast(), len) };
+        Errno::result(result)?;
+        // SAFETY: the kernel writes at most `len` octets of `address`.
+        let result = unsafe {
+            libc::getsockname(self.as_raw_fd(), ptr::from_mut(&mut address).cast(), &mut len)
+        };
+        Errno::result(result)?;
+        Ok(address.sll_hatype)
+    }
+
+    fn ifindex(&self) -> c_int {
+        self.index.cast_signed()
+    }
+
+    /// Name of the interface.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the interface that the socket was opened on still has that name:
+    /// not deleted, renamed, moved to another namespace, or made anew.
+    pub(crate) fn is_present(&self) -> bool {
+        if_nametoindex(self.name.as_str()) == Ok(self.index)
+    }
+
+    /// Receives one frame into the spare capacity of `buffer` and splits it off,
+    /// with the work that is left on it.
+    ///
+    /// `WouldBlock`: there is none. `InvalidData`: a frame was lost because it was
+    /// too long or of an unknown kind. ENETDOWN, once: the interface went down, or
+    /// away.
+    pub(crate) fn recv(&self, buffer: &mut BytesMut) -> io::Result<(BytesMut, Offload)> {
+        buffer.reserve(TAG_LEN + MAX_FRAME_LEN);
+        // Room for a tag, so that inserting one moves 12 octets, not the frame.
+        buffer.put_bytes(0, TAG_LEN);
+        let (header, tag) = match self.recv_behind(buffer) {
+            Ok(received) => received,
+            Err(error) => {
+                buffer.clear();
+                return Err(error);
+            }
+        };
+        let mut data = buffer.split();
+        let shift = match tag {
+            Some(tag) => {
+                data.copy_within(TAG_LEN..TAG_LEN + TAG_AT, 0);
+                data[TAG_AT..TAG_AT + TAG_LEN].copy_from_slice(&tag);
+                TAG_LEN
+            }
+            None => {
+                data.advance(TAG_LEN);
+                0
+            }
+        };
+        // Cannot truncate: 0 or TAG_LEN.
+        let offload = header.offload(shift as u16).ok_or(io::ErrorKind::InvalidData)?;
+        Ok((data, offload))
+    }
+
+    /// The system call: a frame behind what `buffer` holds already.
+    fn recv_behind(&self, buffer: &mut BytesMut) -> io::Result<(VnetHeader, Option<[u8; 4]>)> {
+        let mut header = VnetHeader::default();
+        let mut control = Control([0; 64]);
+        let mut parts = [
+            libc::iovec {
+                iov_base: ptr::from_mut(&mut header).cast(),
+                iov_len: size_of::<VnetHeader>(),
+            },
+            libc::iovec {
+                iov_base: buffer.chunk_mut().as_mut_ptr().cast(),
+                iov_len: MAX_FRAME_LEN,
+            },
+        ];
+        // SAFETY: all zero is a valid msghdr: integers and null pointers.
+        let mut message: libc::msghdr = unsafe { mem::zeroed() };
+        message.msg_iov = parts.as_mut_ptr();
+        message.msg_iovlen = parts.len() as _;
+        message.msg_control = control.0.as_mut_ptr().cast();
+        message.msg_controllen = control.0.len() as _;
+        // SAFETY: `message` points to `header`, to MAX_FRAME_LEN octets of spare
+        // capacity that the caller has reserved, and to `control`; all live longer
+        // than the call, and the kernel only writes to them.
+        let received = unsafe { libc::recvmsg(self.as_raw_fd(), &mut message, 0) };
+        let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+        if message.msg_flags & libc::MSG_TRUNC != 0 || received < size_of::<VnetHeader>() + TAG_AT {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        // SAFETY: the kernel has filled `header` and then written so many octets.
+        unsafe { buffer.advance_mut(received - size_of::<VnetHeader>()) };
+        Ok((header, taken_tag(&message)))
+    }
+
+    /// Sends one finished frame. `WouldBlock`: no room.
+    pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
+        let header = VnetHeader::default();
+        let parts = [
+            libc::iovec {
+                iov_base: ptr::from_ref(&header).cast_mut().cast(),
+                iov_len: size_of::<VnetHeader>(),
+            },
+            libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() },
+        ];
+        // SAFETY: the kernel reads `header` and `frame`, each by its true length.
+        let result =
+            unsafe { libc::writev(self.as_raw_fd(), parts.as_ptr(), parts.len() as c_int) };
+        Errno::result(result)?;
+        Ok(())
+    }
+
+    /// Frames that the kernel has dropped for want of buffers since the last call.
+    pub(crate) fn drops(&self) -> u32 {
+        let mut statistics = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+        let mut len = socklen::<libc::tpacket_stats>();
+        // SAFETY: the kernel writes at most `len` octets, the size of `statistics`.
+        let result = unsafe {
+            libc::getsockopt(
+                self.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_STATISTICS,
+                ptr::from_mut(&mut statistics).cast(),
+                &mut len,
+            )
+        };
+        if result == 0 { statistics.tp_drops } else { 0 }
+    }
+}
+
+impl AsRawFd for PacketSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// Size of an option's or address's type.
+#[expect(clippy::cast_possible_truncation, reason = "types of some tens of octets")]
+const fn socklen<T>() -> libc::socklen_t {
+    size_of::<T>() as libc::socklen_t
+}
+
+/// The VLAN tag that the kernel took out of the frame, as it was on the wire.
+fn taken_tag(message: &libc::msghdr) -> Option<[u8; 4]> {
+    // SAFETY: `message` is as recvmsg has left it, its control buffer still there;
+    // a control message of this type holds a tpacket_auxdata, at any alignment.
+    let data = unsafe {
+        let control = libc::CMSG_FIRSTHDR(message);
+        if control.is_null()
+            || (*control).cmsg_level != libc::SOL_PACKET
+            || (*control).cmsg_type != libc::PACKET_AUXDATA
+        {
+            return None;
+        }
+        ptr::read_unaligned(libc::CMSG_DATA(control).cast::<libc::tpacket_auxdata>())
+    };
+    if data.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
+        return None;
+    }
+    let tpid = match data.tp_status & libc::TP_STATUS_VLAN_TPID_VALID {
+        0 => TPID_CVLAN,
+        _ => data.tp_vlan_tpid,
+    };
+    let ([a, b], [c, d]) = (tpid.to_be_bytes(), data.tp_vlan_tci.to_be_bytes());
+    Some([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::namespace::{drop_capabilities, in_namespace, ip};
+
+    #[test]
+    fn an_interface_that_is_not_there_is_named() {
+        for name in ["", "no_such_one", "sixteen_octets__", "a\0b"] {
+            let error = PacketSocket::open(name).expect_err(name);
+            assert!(matches!(error, PacketError::NoInterface { .. }), "{error}");
+            assert!(error.to_string().contains(&format!("{name:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_permission_the_error_says_which_one() {
+        in_namespace(|| {
+            drop_capabilities();
+            let error = PacketSocket::open("lo").expect_err("no permission").to_string();
+            assert!(error.contains("\"lo\"; it needs CAP_NET_RAW"), "{error}");
+        });
+    }
+
+    #[test]
+    fn unknown_super_frames_are_refused_and_offsets_follow_the_tag() {
+        let mut header = VnetHeader {
+            flags: VnetHeader::NEEDS_CSUM,
+            gso_type: VnetHeader::GSO_TCPV4 | VnetHeader::GSO_ECN,
+            gso_size: 1448,
+            csum_start: 34,
+            csum_offset: 16,
+            ..VnetHeader::default()
+        };
+        let expected = Offload { gso: Gso::Tcp4, ecn: true, gso_size: 1448, csum: Some((38, 16)) };
+        assert_eq!(header.offload(4), Some(expected));
+        header.csum_start = u16::MAX;
+        assert_eq!(header.offload(4), None);
+        assert_eq!(VnetHeader { gso_type: 3, ..header }.offload(0), None);
+    }
+
+    #[test]
+    fn a_socket_sees_what_the_other_end_sends_and_not_what_its_own_sends() {
+        in_namespace(|| {
+            ip("link add v0 type veth peer name v1");
+            ip("link set v0 up");
+            ip("link set v1 up");
+            let (here, there) =
+                (PacketSocket::open("v0").unwrap(), PacketSocket::open("v1").unwrap());
+            // Local experimental EtherType: the system's own frames have others.
+            let mut frame = [7; 60];
+            frame[12..14].copy_from_slice(&[0x88, 0xb5]);
+            there.send(&frame).unwrap();
+            let mut buffer = BytesMut::new();
+            let ours = |socket: &PacketSocket, buffer: &mut BytesMut| {
+                std::iter::from_fn(|| match socket.recv(buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                    other => Some(other),
+                })
+                .filter_map(Result::ok)
+                .filter(|(data, _)| data[12..14] == [0x88, 0xb5])
+                .map(|(data, _)| data)
+                .collect::<Vec<_>>()
+            };
+            assert_eq!(ours(&here, &mut buffer), [&frame[..]]);
+            assert!(ours(&there, &mut buffer).is_empty());
+        });
+    }
+}

@@ -1,0 +1,234 @@
+//! A TAP device: a network interface of the kernel whose cable end we hold.
+//!
+//! Opened by the port `tap`. Whole Ethernet frames, one a system call, never
+//! waiting. The device lives as long as its descriptor: a failed open leaves
+//! nothing behind.
+#![allow(unsafe_code)]
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::{
+        fd::{AsRawFd, OwnedFd, RawFd},
+        unix::fs::OpenOptionsExt,
+    },
+};
+
+use bytes::{BufMut, BytesMut};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::socket::{AddressFamily, SockFlag, SockType, socket},
+};
+
+use super::MAX_NAME_LEN;
+use crate::frame::MAX_FRAME_LEN;
+
+/// Where the kernel makes TUN and TAP devices.
+const CLONE_DEVICE: &str = "/dev/net/tun";
+
+/// A TAP device could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TapError {
+    /// The kernel would not take the name.
+    #[error(
+        "{name:?} cannot name a TAP device; give 1 to {MAX_NAME_LEN} ASCII characters without \
+         blanks, '/' or ':', with at most one '%d' for a number"
+    )]
+    Name { name: String },
+    /// The kernel has no TUN/TAP driver.
+    #[error("no {CLONE_DEVICE} to make TAP device {name:?}; load the kernel module: modprobe tun")]
+    NoDriver { name: String, source: io::Error },
+    /// Neither root nor CAP_NET_ADMIN.
+    #[error(
+        "no permission to make TAP device {name:?}; it needs CAP_NET_ADMIN: run as root, or in a \
+         user namespace (unshare -Urn)"
+    )]
+    Permission { name: String, source: io::Error },
+    /// It exists, and another program holds it.
+    #[error("TAP device {name:?} is in use by another program; end that, or choose another name")]
+    Busy { name: String, source: io::Error },
+    /// It exists, and is something else.
+    #[error("interface {name:?} exists and is no TAP device; choose another name")]
+    NoTap { name: String, source: io::Error },
+    /// Anything else.
+    #[error("cannot {what} TAP device {name:?}")]
+    Other { what: &'static str, name: String, source: io::Error },
+}
+
+/// An open TAP device, up, without packet information or offloads.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    file: File,
+    name: String,
+}
+
+impl Tap {
+    /// Makes the device, or attaches to a persistent one that nobody uses, and
+    /// brings it up. A `%d` in `name` becomes the lowest free number.
+    pub(crate) fn open(name: &str) -> Result<Self, TapError> {
+        if !is_valid(name) {
+            return Err(TapError::Name { name: name.to_owned() });
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(CLONE_DEVICE)
+            .map_err(|source| open_error(name, source))?;
+        let mut request = request(name);
+        request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+        // SAFETY: the kernel reads and writes one ifreq, which `request` is.
+        ioctl(&file, libc::TUNSETIFF, &mut request).map_err(|source| set_error(name, source))?;
+        let tap = Self { file, name: request_name(&request) };
+        tap.bring_up().map_err(|source| TapError::Other {
+            what: "bring up",
+            name: tap.name.clone(),
+            source,
+        })?;
+        Ok(tap)
+    }
+
+    fn bring_up(&self) -> io::Result<()> {
+        let any: OwnedFd =
+            socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+        let mut request = request(&self.name);
+        ioctl(&any, libc::SIOCGIFFLAGS, &mut request)?;
+        // SAFETY: SIOCGIFFLAGS has filled in the flags.
+        let flags = unsafe { request.ifr_ifru.ifru_flags };
+        request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as libc::c_short;
+        ioctl(&any, libc::SIOCSIFFLAGS, &mut request)
+    }
+
+    /// The device's real name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads one frame into the spare capacity of `buffer` and splits it off.
+    /// `WouldBlock`: there is none; EBADFD: the device was deleted.
+    pub(crate) fn recv(&self, buffer: &mut BytesMut) -> io::Result<BytesMut> {
+        buffer.reserve(MAX_FRAME_LEN);
+        let spare = buffer.chunk_mut();
+        // SAFETY: `spare` is `len` writable octets, which may be uninitialised:
+        // the kernel only writes to them.
+        let read =
+            unsafe { libc::read(self.file.as_raw_fd(), spare.as_mut_ptr().cast(), MAX_FRAME_LEN) };
+        let read = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
+        // SAFETY: the kernel has written the first `read` octets.
+        unsafe { buffer.advance_mut(read) };
+        Ok(buffer.split())
+    }
+
+    /// Writes one frame. `WouldBlock`: no room.
+    pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
+        (&self.file).write(frame).map(drop)
+    }
+}
+
+impl AsRawFd for Tap {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
+/// What the kernel takes as the name of a new interface, a little tightened.
+fn is_valid(name: &str) -> bool {
+    let plain = name.replacen("%d", "", 1);
+    (1..=MAX_NAME_LEN).contains(&name.len())
+        && name != "."
+        && name != ".."
+        && plain.bytes().all(|b| b.is_ascii_graphic() && !b"/:%".contains(&b))
+}
+
+fn request(name: &str) -> libc::ifreq {
+    // SAFETY: all zero is a valid ifreq: integers and a union of plain data.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name[..MAX_NAME_LEN].iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request
+}
+
+fn request_name(request: &libc::ifreq) -> String {
+    let name: Vec<u8> =
+        request.ifr_name.iter().map(|&c| c as u8).take_while(|&octet| octet != 0).collect();
+    String::from_utf8_lossy(&name).into_owned()
+}
+
+fn ioctl(fd: &impl AsRawFd, code: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
+    // SAFETY: each code given here takes a pointer to one ifreq, and keeps none.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), code, request) })?;
+    Ok(())
+}
+
+fn open_error(name: &str, source: io::Error) -> TapError {
+    let name = name.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound => TapError::NoDriver { name, source },
+        io::ErrorKind::PermissionDenied => TapError::Permission { name, source },
+        _ if source.raw_os_error() == Some(libc::ENODEV) => TapError::NoDriver { name, source },
+        _ => TapError::Other { what: "open the driver for", name, source },
+    }
+}
+
+fn set_error(name: &str, source: io::Error) -> TapError {
+    let name = name.to_owned();
+    match source.raw_os_error() {
+        Some(libc::EPERM) => TapError::Permission { name, source },
+        Some(libc::EBUSY) => TapError::Busy { name, source },
+        // The name was checked, so it is the device that does not fit.
+        Some(libc::EINVAL) => TapError::NoTap { name, source },
+        _ => TapError::Other { what: "make", name, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::namespace::{drop_capabilities, in_namespace};
+
+    #[test]
+    fn names_that_the_kernel_would_refuse_are_named_in_the_error() {
+        for name in ["", "sixteen_octets__", "a/b", "a b", "a:b", "%d%d", "a%s", "..", "ü", "a\0"]
+        {
+            let error = Tap::open(name).expect_err(name).to_string();
+            assert!(error.starts_with(&format!("{name:?} cannot name")), "{error}");
+        }
+        for name in ["ewp%d", "%d", "fifteen_octets_", "tap0", "a.b-c"] {
+            assert!(is_valid(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn devices_are_numbered_up_and_gone_with_their_descriptor() {
+        in_namespace(|| {
+            let first = Tap::open("ewp%d").expect("a TAP");
+            let second = Tap::open("ewp%d").expect("another");
+            assert_eq!((first.name(), second.name()), ("ewp0", "ewp1"));
+            let flags = std::fs::read_to_string("/proc/net/dev").expect("procfs");
+            assert!(flags.contains("ewp1:"));
+            drop(second);
+            let flags = std::fs::read_to_string("/proc/net/dev").expect("procfs");
+            assert!(flags.contains("ewp0:") && !flags.contains("ewp1:"));
+        });
+    }
+
+    #[test]
+    fn without_permission_the_error_says_which_one() {
+        in_namespace(|| {
+            drop_capabilities();
+            let error = Tap::open("ewp0").expect_err("no permission").to_string();
+            assert!(error.contains("\"ewp0\"; it needs CAP_NET_ADMIN"), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_device_in_use_and_a_device_of_another_kind_are_told_apart() {
+        in_namespace(|| {
+            let tap = Tap::open("ewp0").expect("a TAP");
+            assert!(matches!(Tap::open(tap.name()), Err(TapError::Busy { .. })));
+            assert!(matches!(Tap::open("lo"), Err(TapError::NoTap { .. })));
+        });
+    }
+}

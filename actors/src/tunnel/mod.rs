@@ -1,0 +1,3 @@
+//! What lies between frames and a WebSocket.
+
+pub(crate) mod segment;

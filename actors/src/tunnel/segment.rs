@@ -1,0 +1,571 @@
+//! Segmentation and checksums in software: the work that a super-frame's sender
+//! left to a medium that does not do it.
+//!
+//! Last thing before a plain medium: each [`Frame`] that leaves here is finished.
+//! Every offload field is checked against the frame's octets; metadata that does
+//! not fit is an error, never a panic, and nothing comes out then.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::frame::{Frame, Gso, HEADER_LEN, Offload, TPID_CVLAN};
+
+/// Most segments of one super-frame: 64 KiB in segments of 8 octets, the least
+/// that Linux makes (TCP_MIN_SND_MSS of 48 less 40 octets of options). It bounds
+/// what a hostile `gso_size` of 1 makes us write.
+const MAX_SEGMENTS: usize = 8192;
+
+/// EtherType of a service VLAN tag (IEEE 802.1Q, 9.5).
+const TPID_SVLAN: u16 = 0x88a8;
+
+/// Most VLAN tags looked through: one of each kind.
+const MAX_TAGS: usize = 2;
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+const PROTOCOL_TCP: u8 = 6;
+const PROTOCOL_UDP: u8 = 17;
+
+/// Where the checksum stands in a TCP header (RFC 9293, 3.1).
+const TCP_CSUM: usize = 16;
+
+/// Where the checksum stands in a UDP header (RFC 768).
+const UDP_CSUM: usize = 6;
+
+/// TCP flags of the last segment only: FIN and PSH.
+const TCP_LAST: u8 = 0x09;
+
+/// The TCP flag of the first segment only: CWR (RFC 3168, 6.1.2).
+const TCP_FIRST: u8 = 0x80;
+
+/// A frame's offload fields do not fit its octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the frame's offload fields do not fit its octets")]
+pub(crate) struct BadOffload;
+
+/// Gives `emit` the finished frames that `frame` stands for, in order.
+///
+/// A finished frame passes as it is. All segments of a super-frame are slices of
+/// one new buffer.
+pub(crate) fn segment(frame: Frame, mut emit: impl FnMut(Frame)) -> Result<(), BadOffload> {
+    let offload = *frame.offload();
+    match (offload.gso, offload.csum) {
+        (Gso::None, None) => emit(frame),
+        (Gso::None, Some(csum)) => {
+            let mut data = match frame.into_data().try_into_mut() {
+                Ok(data) => data,
+                Err(shared) => BytesMut::from(&shared[..]),
+            };
+            finish_checksum(&mut data, csum)?;
+            emit(Frame::new(data.freeze()));
+        }
+        (gso, _) => SuperFrame::parse(frame.data(), gso, &offload)?.cut(emit),
+    }
+    Ok(())
+}
+
+/// Finishes a checksum in place. `csum`: as in [`Offload`]; the field holds the
+/// sum of the pseudo-header.
+pub(crate) fn finish_checksum(data: &mut [u8], csum: (u16, u16)) -> Result<(), BadOffload> {
+    let (start, offset) = (usize::from(csum.0), usize::from(csum.1));
+    let field = start + offset;
+    if start < HEADER_LEN || field + 2 > data.len() {
+        return Err(BadOffload);
+    }
+    let mut checksum = !fold(sum(&data[start..]));
+    // In UDP a zero says that there is no checksum (RFC 768).
+    if checksum == 0 && offset == UDP_CSUM {
+        checksum = 0xffff;
+    }
+    data[field..field + 2].copy_from_slice(&checksum.to_be_bytes());
+    Ok(())
+}
+
+/// The checked view of a super-frame.
+struct SuperFrame<'a> {
+    data: &'a [u8],
+    is_tcp: bool,
+    is_ipv4: bool,
+    /// Offsets of the IP header, the TCP or UDP header, and its payload.
+    ip: usize,
+    transport: usize,
+    payload: usize,
+    /// Payload octets of each segment but the last; not 0.
+    size: usize,
+}
+
+impl<'a> SuperFrame<'a> {
+    fn parse(data: &'a [u8], gso: Gso, offload: &Offload) -> Result<Self, BadOffload> {
+        Self::try_parse(data, gso, offload).ok_or(BadOffload)
+    }
+
+    fn try_parse(data: &'a [u8], gso: Gso, offload: &Offload) -> Option<Self> {
+        let (ethertype, ip) = network_header(data)?;
+        let (protocol, transport) = match ethertype {
+            ETHERTYPE_IPV4 => ipv4(data, ip)?,
+            ETHERTYPE_IPV6 => ipv6(data, ip)?,
+            _ => return None,
+        };
+        let is_ipv4 = ethertype == ETHERTYPE_IPV4;
+        let is_tcp = match (gso, protocol, is_ipv4) {
+            (Gso::Tcp4, PROTOCOL_TCP, true) | (Gso::Tcp6, PROTOCOL_TCP, false) => true,
+            (Gso::Udp, PROTOCOL_UDP, _) => false,
+            _ => return None,
+        };
+        let (payload, csum) = if is_tcp {
+            let header = usize::from(data.get(transport + 12)? >> 4) * 4;
+            if header < 20 {
+                return None;
+            }
+            (transport + header, TCP_CSUM)
+        } else {
+            (transport + 8, UDP_CSUM)
+        };
+        let size = usize::from(offload.gso_size);
+        let fits = payload <= data.len()
+            && data.len() - ip <= usize::from(u16::MAX)
+            && size > 0
+            && (data.len() - payload).div_ceil(size) <= MAX_SEGMENTS
+            // Elsewhere: a tunnel's inner header, and we have found the outer one.
+            && offload.csum.is_none_or(|(start, offset)| {
+                usize::from(start) == transport && usize::from(offset) == csum
+            });
+        fits.then_some(Self { data, is_tcp, is_ipv4, ip, transport, payload, size })
+    }
+
+    fn cut(&self, mut emit: impl FnMut(Frame)) {
+        let (headers, payload) = self.data.split_at(self.payload);
+        let count = payload.len().div_ceil(self.size).max(1);
+        let mut buffer = BytesMut::with_capacity(count * headers.len() + payload.len());
+        for at in 0..count {
+            let from = at * self.size;
+            let part = &payload[from..payload.len().min(from + self.size)];
+            buffer.put_slice(headers);
+            buffer.put_slice(part);
+            let mut segment = buffer.split();
+            self.finish(&mut segment, at, at + 1 == count);
+            emit(Frame::new(segment.freeze()));
+        }
+    }
+
+    /// Sets what is different in segment number `at`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "no length is over the super-frame's, which fits 16 bits; identification and \
+                  sequence number wrap"
+    )]
+    fn finish(&self, segment: &mut [u8], at: usize, is_last: bool) {
+        let ip_len = (segment.len() - self.ip) as u16;
+        let (_, ip) = segment.split_at_mut(self.ip);
+        let (ip, transport) = ip.split_at_mut(self.transport - self.ip);
+        let transport_len = transport.len() as u16;
+        let pseudo = if self.is_ipv4 {
+            put(ip, 2, ip_len);
+            let id = get(ip, 4).wrapping_add(at as u16);
+            put(ip, 4, id);
+            put(ip, 10, 0);
+            let checksum = !fold(sum(ip));
+            put(ip, 10, checksum);
+            sum(&ip[12..20])
+        } else {
+            put(ip, 4, ip_len - 40);
+            sum(&ip[8..40])
+        };
+        let (protocol, field) = if self.is_tcp {
+            let sequence = u32::from(get(transport, 4)) << 16 | u32::from(get(transport, 6));
+            let sequence = sequence.wrapping_add((at * self.size) as u32);
+            transport[4..8].copy_from_slice(&sequence.to_be_bytes());
+            let first = if at == 0 { 0 } else { TCP_FIRST };
+            let last = if is_last { 0 } else { TCP_LAST };
+            transport[13] &= !(first | last);
+            (PROTOCOL_TCP, TCP_CSUM)
+        } else {
+            put(transport, 4, transport_len);
+            (PROTOCOL_UDP, UDP_CSUM)
+        };
+        put(transport, field, 0);
+        let pseudo = pseudo + u64::from(protocol) + u64::from(transport_len);
+        let checksum = !fold(pseudo + sum(transport));
+        // As in `finish_checksum`; for TCP both zeros are the same.
+        put(transport, field, if checksum == 0 && !self.is_tcp { 0xffff } else { checksum });
+    }
+}
+
+/// EtherType behind the VLAN tags, and where the network header begins.
+fn network_header(data: &[u8]) -> Option<(u16, usize)> {
+    (0..=MAX_TAGS)
+        .map(|tags| HEADER_LEN + 4 * tags)
+        .map_while(|at| Some((u16::from_be_bytes(*data.get(at - 2..at)?.first_chunk()?), at)))
+        .find(|(ethertype, _)| ![TPID_CVLAN, TPID_SVLAN].contains(ethertype))
+}
+
+/// Protocol, and where its header begins (RFC 791, 3.1). A fragment is no part of
+/// a super-frame.
+fn ipv4(data: &[u8], at: usize) -> Option<(u8, usize)> {
+    let header = data.get(at..at + 20)?;
+    let len = usize::from(header[0] & 0x0f) * 4;
+    let is_fragment = get(header, 6) & 0x3fff != 0;
+    let fits = header[0] >> 4 == 4 && len >= 20 && at + len <= data.len() && !is_fragment;
+    fits.then_some((header[9], at + len))
+}
+
+/// The same of IPv6, behind the extension headers that every segment repeats
+/// (RFC 8200, 4). A routing header hides the address that the checksum is made
+/// with, a fragment header makes no sense here: both are refused.
+fn ipv6(data: &[u8], at: usize) -> Option<(u8, usize)> {
+    const HOP_BY_HOP: u8 = 0;
+    const DESTINATION_OPTIONS: u8 = 60;
+    let header = data.get(at..at + 40)?;
+    let (mut next, mut at) = (header[6], at + 40);
+    while next == HOP_BY_HOP || next == DESTINATION_OPTIONS {
+        let extension = data.get(at..at + 2)?;
+        next = extension[0];
+        at += (usize::from(extension[1]) + 1) * 8;
+    }
+    (header[0] >> 4 == 6 && at <= data.len()).then_some((next, at))
+}
+
+fn get(data: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([data[at], data[at + 1]])
+}
+
+fn put(data: &mut [u8], at: usize, value: u16) {
+    data[at..at + 2].copy_from_slice(&value.to_be_bytes());
+}
+
+/// Sum for an Internet checksum, carries kept (RFC 1071): 32 bits at a time, which
+/// 64 KiB cannot overflow.
+fn sum(data: &[u8]) -> u64 {
+    let words = data.chunks_exact(4);
+    let mut rest = [0; 4];
+    rest[..words.remainder().len()].copy_from_slice(words.remainder());
+    let total: u64 = words.map(|w| u64::from(u32::from_be_bytes([w[0], w[1], w[2], w[3]]))).sum();
+    total + u64::from(u32::from_be_bytes(rest))
+}
+
+/// A sum in 16 bits.
+#[expect(clippy::cast_possible_truncation, reason = "the carries are added until none is left")]
+fn fold(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use bytes::Bytes;
+    use pnet_packet::{
+        Packet,
+        ipv4::{self, Ipv4Packet, MutableIpv4Packet},
+        ipv6::{Ipv6Packet, MutableIpv6Packet},
+        tcp::{self, MutableTcpPacket, TcpPacket},
+        udp::{self, MutableUdpPacket, UdpPacket},
+    };
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    const IDENTIFICATION: u16 = 0xfffe;
+    const SEQUENCE: u32 = 0xffff_f000;
+    /// All but URG, RST and SYN, which no segment of a bulk transfer has.
+    const FLAGS: u8 = 0x80 | 0x40 | 0x10 | 0x08 | 0x01;
+
+    /// What to build a super-frame of.
+    #[derive(Debug, Clone)]
+    struct Shape {
+        gso: Gso,
+        is_ipv4: bool,
+        tags: usize,
+        /// IPv4 options or an IPv6 destination options header, 8 octets each.
+        options: usize,
+        tcp_options: usize,
+        size: u16,
+        payload: Vec<u8>,
+    }
+
+    impl Shape {
+        fn is_tcp(&self) -> bool {
+            self.gso != Gso::Udp
+        }
+
+        fn ip(&self) -> usize {
+            14 + 4 * self.tags
+        }
+
+        fn transport(&self) -> usize {
+            self.ip() + if self.is_ipv4 { 20 } else { 40 } + 8 * self.options
+        }
+
+        fn headers(&self) -> usize {
+            self.transport() + if self.is_tcp() { 20 + 4 * self.tcp_options } else { 8 }
+        }
+
+        fn frame(&self) -> Frame {
+            let mut data = vec![0x02; 12];
+            for _ in 0..self.tags {
+                data.extend([0x81, 0x00, 0x60, 0x07]);
+            }
+            data.extend(if self.is_ipv4 { [0x08, 0x00] } else { [0x86, 0xdd] });
+            let protocol = if self.is_tcp() { PROTOCOL_TCP } else { PROTOCOL_UDP };
+            let mut ip = vec![0; self.transport() - self.ip()];
+            if self.is_ipv4 {
+                let words = u8::try_from(ip.len() / 4).unwrap();
+                ip[0] = 0x40 | words;
+                let mut packet = MutableIpv4Packet::new(&mut ip).unwrap();
+                packet.set_identification(IDENTIFICATION);
+                packet.set_ttl(64);
+                packet.set_next_level_protocol(pnet_packet::ip::IpNextHeaderProtocol(protocol));
+                packet.set_source(Ipv4Addr::new(192, 0, 2, 1));
+                packet.set_destination(Ipv4Addr::new(198, 51, 100, 2));
+                ip[20..].fill(1);
+            } else {
+                ip[0] = 0x60;
+                let mut packet = MutableIpv6Packet::new(&mut ip).unwrap();
+                let first = if self.options > 0 { 60 } else { protocol };
+                packet.set_next_header(pnet_packet::ip::IpNextHeaderProtocol(first));
+                packet.set_source("2001:db8::1".parse().unwrap());
+                packet.set_destination("2001:db8::2".parse().unwrap());
+                if self.options > 0 {
+                    ip[40] = protocol;
+                    ip[41] = u8::try_from(self.options - 1).unwrap();
+                }
+            }
+            data.extend(ip);
+            let mut transport = vec![0; self.headers() - self.transport()];
+            if self.is_tcp() {
+                let words = u8::try_from(transport.len() / 4).unwrap();
+                let mut packet = MutableTcpPacket::new(&mut transport).unwrap();
+                packet.set_sequence(SEQUENCE);
+                packet.set_data_offset(words);
+                packet.set_flags(FLAGS);
+                transport[20..].fill(1);
+            } else {
+                MutableUdpPacket::new(&mut transport).unwrap().set_source(7);
+            }
+            // A part of the pseudo-header, as the kernel leaves it.
+            let field = if self.is_tcp() { TCP_CSUM } else { UDP_CSUM };
+            transport[field] = 0xab;
+            data.extend(transport);
+            data.extend(&self.payload);
+            Frame::with_offload(Bytes::from(data), self.offload())
+        }
+
+        fn offload(&self) -> Offload {
+            let field = if self.is_tcp() { TCP_CSUM } else { UDP_CSUM };
+            Offload {
+                gso: self.gso,
+                ecn: false,
+                gso_size: self.size,
+                csum: Some((self.transport().try_into().unwrap(), field.try_into().unwrap())),
+            }
+        }
+    }
+
+    fn shapes() -> impl Strategy<Value = Shape> {
+        let gso = prop_oneof![Just(Gso::Tcp4), Just(Gso::Tcp6), Just(Gso::Udp)];
+        let sizes = prop_oneof![8..40_u16, 1000..1500_u16, Just(u16::MAX)];
+        (
+            gso,
+            any::<bool>(),
+            0..=2_usize,
+            0..=4_usize,
+            0..=10_usize,
+            sizes,
+            vec(any::<u8>(), 0..6000),
+        )
+            .prop_map(|(gso, v4, tags, options, tcp_options, size, payload)| {
+                let is_ipv4 = gso == Gso::Tcp4 || (gso == Gso::Udp && v4);
+                Shape { gso, is_ipv4, tags, options, tcp_options, size, payload }
+            })
+    }
+
+    fn segments(frame: Frame) -> Result<Vec<Frame>, BadOffload> {
+        let mut segments = Vec::new();
+        segment(frame, |segment| segments.push(segment)).map(|()| segments)
+    }
+
+    /// Transport header and payload of a segment, its IP header checked by another
+    /// implementation.
+    fn checked_ip<'a>(shape: &Shape, at: usize, data: &'a [u8]) -> &'a [u8] {
+        let ip = &data[shape.ip()..];
+        if shape.is_ipv4 {
+            let packet = Ipv4Packet::new(ip).expect("long enough");
+            assert_eq!(usize::from(packet.get_total_length()), ip.len());
+            assert_eq!(packet.get_checksum(), ipv4::checksum(&packet));
+            let id = IDENTIFICATION.wrapping_add(u16::try_from(at).unwrap());
+            assert_eq!(packet.get_identification(), id);
+        } else {
+            let packet = Ipv6Packet::new(ip).expect("long enough");
+            assert_eq!(usize::from(packet.get_payload_length()), ip.len() - 40);
+        }
+        &data[shape.transport()..]
+    }
+
+    fn tcp_checksum(shape: &Shape, packet: &TcpPacket<'_>) -> u16 {
+        let (v4, v6) = addresses();
+        if shape.is_ipv4 {
+            tcp::ipv4_checksum(packet, &v4.0, &v4.1)
+        } else {
+            tcp::ipv6_checksum(packet, &v6.0, &v6.1)
+        }
+    }
+
+    fn udp_checksum(shape: &Shape, packet: &UdpPacket<'_>) -> u16 {
+        let (v4, v6) = addresses();
+        let checksum = if shape.is_ipv4 {
+            udp::ipv4_checksum(packet, &v4.0, &v4.1)
+        } else {
+            udp::ipv6_checksum(packet, &v6.0, &v6.1)
+        };
+        if checksum == 0 { 0xffff } else { checksum }
+    }
+
+    fn addresses() -> ((Ipv4Addr, Ipv4Addr), (Ipv6Addr, Ipv6Addr)) {
+        let v4 = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 2));
+        (v4, ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap()))
+    }
+
+    proptest! {
+        #[test]
+        fn segments_are_right_and_hold_the_payload_in_order(shape in shapes()) {
+            let whole = shape.frame();
+            let segments = segments(whole.clone()).expect("a good super-frame");
+            let count = shape.payload.len().div_ceil(shape.size.into()).max(1);
+            prop_assert_eq!(segments.len(), count);
+            let mut stream = Vec::new();
+            for (at, segment) in segments.iter().enumerate() {
+                prop_assert!(segment.offload().is_none());
+                prop_assert_eq!(&segment.data()[..shape.ip()], &whole.data()[..shape.ip()]);
+                let transport = checked_ip(&shape, at, segment.data());
+                if shape.is_tcp() {
+                    let packet = TcpPacket::new(transport).expect("long enough");
+                    prop_assert_eq!(packet.get_checksum(), tcp_checksum(&shape, &packet));
+                    let sequence = SEQUENCE.wrapping_add(u32::try_from(stream.len()).unwrap());
+                    prop_assert_eq!(packet.get_sequence(), sequence);
+                    let cwr = if at == 0 { 0x80 } else { 0 };
+                    let last = if at + 1 == count { 0x09 } else { 0 };
+                    prop_assert_eq!(packet.get_flags(), 0x50 | cwr | last);
+                    stream.extend_from_slice(packet.payload());
+                } else {
+                    let packet = UdpPacket::new(transport).expect("long enough");
+                    prop_assert_eq!(usize::from(packet.get_length()), transport.len());
+                    prop_assert_eq!(packet.get_checksum(), udp_checksum(&shape, &packet));
+                    stream.extend_from_slice(packet.payload());
+                }
+            }
+            prop_assert_eq!(stream, shape.payload);
+        }
+
+        #[test]
+        fn any_metadata_on_any_octets_is_cut_or_refused(
+            shape in shapes(),
+            len in any::<prop::sample::Index>(),
+            (at, octet) in (any::<prop::sample::Index>(), any::<u8>()),
+            (gso_size, csum) in (any::<u16>(), any::<Option<(u16, u16)>>()),
+            keep in any::<bool>(),
+        ) {
+            let mut data = shape.frame().into_data().to_vec();
+            let at = at.index(data.len().min(120));
+            data[at] = octet;
+            data.truncate(len.index(data.len() + 1));
+            let mut offload = shape.offload();
+            if !keep {
+                offload = Offload { gso_size, csum, ..offload };
+            }
+            let octets = data.len();
+            let result = segments(Frame::with_offload(Bytes::from(data), offload));
+            if let Ok(segments) = result {
+                prop_assert!(segments.len() <= MAX_SEGMENTS);
+                prop_assert!(segments.iter().all(|segment| segment.len() <= octets));
+            }
+        }
+
+        #[test]
+        fn an_unfinished_checksum_is_finished(shape in shapes(), shared in any::<bool>()) {
+            // What is right after segmentation into one segment is what must come out.
+            let whole = Shape { size: u16::MAX, ..shape.clone() };
+            let done = segments(whole.frame()).expect("a good frame").remove(0).into_data();
+            let mut data = done.to_vec();
+            let field = if shape.is_tcp() { TCP_CSUM } else { UDP_CSUM };
+            let at = shape.transport() + field;
+            // The pseudo-header's sum is the finished checksum less the rest.
+            let rest = {
+                let mut rest = data[shape.transport()..].to_vec();
+                put(&mut rest, field, 0);
+                sum(&rest)
+            };
+            let total = u64::from(!get(&data, at));
+            let pseudo = fold(total + u64::from(!fold(rest)));
+            put(&mut data, at, pseudo);
+            let data = Bytes::from(data);
+            let other = shared.then(|| data.clone());
+            let offload = Offload { gso: Gso::None, gso_size: 0, ..shape.offload() };
+            let frames = segments(Frame::with_offload(data, offload)).expect("a good frame");
+            let [frame] = &frames[..] else { panic!("one frame, not {}", frames.len()) };
+            prop_assert!(frame.offload().is_none());
+            prop_assert_eq!(frame.data(), &done[..]);
+            drop(other);
+        }
+    }
+
+    fn shape() -> Shape {
+        let payload = vec![5; 3000];
+        Shape {
+            gso: Gso::Tcp4,
+            is_ipv4: true,
+            tags: 1,
+            options: 0,
+            tcp_options: 3,
+            size: 1448,
+            payload,
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Vec<u8>, &mut Offload)) {
+        let (mut data, mut offload) = (shape().frame().into_data().to_vec(), shape().offload());
+        change(&mut data, &mut offload);
+        let result = segments(Frame::with_offload(Bytes::from(data), offload));
+        assert_eq!(result, Err(BadOffload));
+    }
+
+    #[test]
+    fn metadata_that_does_not_fit_is_refused() {
+        assert_eq!(segments(shape().frame()).expect("good").len(), 3);
+        refused(|_, offload| offload.gso_size = 0);
+        refused(|data, offload| {
+            data.resize(60_000, 0);
+            offload.gso_size = 1;
+        });
+        refused(|_, offload| offload.gso = Gso::Tcp6);
+        refused(|_, offload| offload.gso = Gso::Udp);
+        refused(|_, offload| offload.csum = Some((88, 16)));
+        refused(|_, offload| {
+            (offload.gso, offload.csum) = (Gso::None, Some((u16::MAX, u16::MAX)));
+        });
+        refused(|_, offload| (offload.gso, offload.csum) = (Gso::None, Some((0, 6))));
+        refused(|data, _| data.truncate(40));
+        refused(|data, _| data[18] = 0x4f);
+        refused(|data, _| data[24] = 0x20);
+        refused(|data, _| data.resize(18 + 65_536, 0));
+    }
+
+    #[test]
+    fn a_udp_checksum_of_zero_is_written_as_ones() {
+        let mut data = vec![0; 42];
+        // Destination port and pseudo-header sum to 0xffff.
+        data[36..38].copy_from_slice(&[0xff, 0xff]);
+        finish_checksum(&mut data, (34, 6)).expect("it fits");
+        assert_eq!(get(&data, 40), 0xffff);
+    }
+
+    #[test]
+    fn segments_share_one_buffer() {
+        let segments = segments(shape().frame()).expect("good");
+        for pair in segments.windows(2) {
+            let end = pair[0].data().as_ptr_range().end;
+            assert_eq!(end, pair[1].data().as_ptr_range().start);
+        }
+    }
+}
