@@ -11,3 +11,4 @@ pub mod port;
 pub mod relay;
 pub mod supervisor;
 pub mod switch;
+pub mod tunnel;
