@@ -6,3 +6,8 @@
 //! database.
 
 pub mod codec;
+mod encode;
+pub mod link;
+pub mod tcp;
+
+pub use link::WebSocket;
