@@ -5,8 +5,10 @@
 //! opens, the [`Port`] actor stands between the Switch and the link, and restarts
 //! are none of a kind's business.
 
+pub mod client;
 pub mod memory;
 pub mod queue;
+pub mod session;
 
 use std::{any::Any, future::Future, io, pin::Pin, sync::Arc};
 
@@ -17,8 +19,10 @@ use tokio::{
     task::{AbortHandle, JoinError},
 };
 
+pub use client::Client;
 pub use memory::Memory;
 pub use queue::EgressQueue;
+pub use session::Session;
 
 use crate::{
     counters::Counters,
