@@ -6,9 +6,13 @@
 //! pong, a text or a fragment: the original's client stands still at each of
 //! them. Dead peers are found below, by TCP.
 
-use std::{cell::RefCell, convert::Infallible, future::Future, io, mem, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell, convert::Infallible, future::Future, io, mem, pin::pin, sync::Arc,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::maybe_done;
 use slog::debug;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
@@ -139,12 +143,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
                     Stop::Deleted => (CloseCode::NORMAL, FLUSH_LIMIT, CLOSE_LIMIT),
                     Stop::Shutdown => (CloseCode::GOING_AWAY, SHUTDOWN_LIMIT, SHUTDOWN_LIMIT),
                 };
-                let farewell = async {
-                    within(flush, sender.empty(&mut egress)).await;
-                    within(close, async { sender.send_close(Some(code)).await }).await;
-                };
-                let limit = flush + close;
-                within(limit, async { tokio::join!(farewell, receiver.until_close()) }).await;
+                let mut answer = pin!(maybe_done(receiver.until_close()));
+                tokio::select! {
+                    () = within(flush, sender.empty(&mut egress)) => {}
+                    () = answer.as_mut() => {}
+                }
+                let farewell = async { tokio::join!(sender.send_close(Some(code)), answer) };
+                within(close, farewell).await;
                 // Whether or not the peer has answered, TCP ends here, and at once.
                 within(Duration::ZERO, sender.stream.shutdown()).await;
                 Ok(())
@@ -336,3 +341,6 @@ impl<S: AsyncWrite> Sender<S> {
         self.flush().await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,13 +165,14 @@ impl Proxy {
         let found = matcher.intercept(&any).ok_or_else(invalid)?;
         let uri = found.uri();
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(invalid)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = match uri.port() {
-            Some(port) => port.as_str().parse().ok().filter(|port| *port > 0),
-            // "host:" has no port, "host:99999" a wrong one.
-            None if uri.authority().is_some_and(|a| a.as_str().ends_with(':')) => None,
-            None => Some(DEFAULT_PORT),
+        // Not `Uri::port`, which takes a wrong port for none.
+        let authority = uri.authority().ok_or_else(invalid)?.as_str();
+        let port = match authority.strip_prefix(host) {
+            Some("") => Some(DEFAULT_PORT),
+            Some(port) => port.trim_start_matches(':').parse().ok().filter(|port| *port > 0),
+            None => None,
         };
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = port.ok_or_else(invalid)?;
         let authorization = found.basic_auth().map(|value| value.as_bytes().to_vec());
         let proxy = Self { host, port, authorization };
