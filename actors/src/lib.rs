@@ -12,4 +12,4 @@ pub mod relay;
 pub mod supervisor;
 pub mod switch;
 mod sys;
-mod tunnel;
+pub mod tunnel;

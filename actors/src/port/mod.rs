@@ -5,10 +5,12 @@
 //! opens, the [`Port`] actor stands between the Switch and the link, and restarts
 //! are none of a kind's business.
 
+pub mod client;
 mod device;
 pub mod memory;
 pub mod netdev;
 pub mod queue;
+pub mod session;
 pub mod tap;
 
 use std::{any::Any, future::Future, io, pin::Pin, sync::Arc};
@@ -20,9 +22,11 @@ use tokio::{
     task::{AbortHandle, JoinError},
 };
 
+pub use client::Client;
 pub use memory::Memory;
 pub use netdev::Netdev;
 pub use queue::EgressQueue;
+pub use session::Session;
 pub use tap::Tap;
 
 use crate::{

@@ -1,3 +1,23 @@
-//! What lies between frames and a WebSocket.
+//! Tunnels: Ethernet frames as binary WebSocket messages, one frame a message.
+//!
+//! Stands between the ports `session` and `client` and their streams. A new tunnel
+//! comes from [`dial`] or from an upgrade that was accepted; from then on both are a
+//! [`WebSocket`]. Nothing here knows a port's number or the forwarding database.
 
+pub mod codec;
+pub mod connect;
+pub mod dial;
+mod encode;
+pub mod link;
+pub mod proxy;
 pub(crate) mod segment;
+pub mod tcp;
+pub mod tls;
+pub mod url;
+
+pub use connect::{ConnectError, Route};
+pub use dial::{DialError, dial, http_client};
+pub use link::WebSocket;
+pub use proxy::ProxyChoice;
+pub use tls::TlsOptions;
+pub use url::{Scheme, ServerUrl, UrlError};

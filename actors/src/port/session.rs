@@ -1,0 +1,69 @@
+//! The port kind `server`: a tunnel that somebody opened to us.
+//!
+//! Made by the HTTP server from an accepted upgrade. Opens once: when the tunnel
+//! is lost, its client comes again and gets another port.
+
+use std::net::SocketAddr;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Medium, PortError};
+use crate::tunnel::{WebSocket, codec::Role};
+
+/// What the upgrade tells of a new session.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionInfo {
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// Whether the stream is TLS.
+    pub tls: bool,
+    /// Whether the peer may be the original's client, which sends no `User-Agent`.
+    pub original: bool,
+}
+
+/// An accepted WebSocket, which becomes a port.
+#[derive(Debug)]
+pub struct Session<S> {
+    peer: SocketAddr,
+    socket: Option<WebSocket<S>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Session<S> {
+    /// A session on `stream`, after our answer of 101 to its upgrade; `read` is
+    /// what was read of it beyond the request.
+    #[must_use]
+    pub fn new(stream: S, read: BytesMut, info: SessionInfo) -> Self {
+        let mut socket = WebSocket::new(stream, Role::Server, read);
+        if info.tls && info.original {
+            socket = socket.single_messages();
+        }
+        Self { peer: info.peer, socket: Some(socket) }
+    }
+}
+
+/// A session was opened a second time.
+#[derive(Debug, thiserror::Error)]
+#[error("the session of {0} is over; its client has to come again")]
+struct Over(SocketAddr);
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Medium for Session<S> {
+    type Link = WebSocket<S>;
+
+    fn kind(&self) -> &'static str {
+        "server"
+    }
+
+    /// Address and port of the peer; an IPv6 address in brackets.
+    fn target(&self) -> String {
+        self.peer.to_string()
+    }
+
+    fn restarts(&self) -> bool {
+        false
+    }
+
+    async fn open(&mut self) -> Result<WebSocket<S>, PortError> {
+        self.socket.take().ok_or_else(|| Over(self.peer).into())
+    }
+}

@@ -1,0 +1,346 @@
+//! An open tunnel: the [`Link`] that carries frames over a stream as WebSocket
+//! messages, in both roles.
+//!
+//! Receiving and sending run side by side in one task, so that a peer that does
+//! not read does not keep us from reading. Never sends a ping, an unsolicited
+//! pong, a text or a fragment: the original's client stands still at each of
+//! them. Dead peers are found below, by TCP.
+
+use std::{
+    cell::RefCell, convert::Infallible, future::Future, io, mem, pin::pin, sync::Arc,
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::maybe_done;
+use slog::debug;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
+    sync::Notify,
+    time::timeout,
+};
+
+use super::{
+    codec::{
+        CloseCode, Decoder, Event, MAX_CONTROL_LEN, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role,
+    },
+    encode::Encoder,
+};
+use crate::{
+    counters::{Counters, Discard},
+    frame::Frame,
+    message::{BATCH_FRAMES, BATCH_OCTETS, Stop},
+    port::{EgressQueue, IngressSender, Link, PortError, PortIo, SwitchGone},
+};
+
+/// Room that a read finds at least, in octets. A new buffer for each read would
+/// cost more than reading the last quarter of one in smaller pieces.
+const READ_ROOM: usize = BATCH_OCTETS / 4;
+
+/// How long a peer may take to answer our close frame. The original waits as long.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long the queue of a deleted port may take to empty before that.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// The same for the program's end, where a second is all there is for both.
+const SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
+
+/// Why a tunnel was lost.
+#[derive(Debug, thiserror::Error)]
+pub enum TunnelError {
+    /// We closed the connection for it.
+    #[error("closed with code {}, since the peer broke the protocol", .0.close_code().get())]
+    Protocol(#[source] ProtocolError),
+    /// A process that is killed ends like this.
+    #[error("the peer ended the connection without a close frame")]
+    NoCloseFrame,
+    /// The connection failed.
+    #[error("the connection was lost")]
+    Lost(#[source] io::Error),
+    /// There is nobody to take frames.
+    #[error(transparent)]
+    SwitchGone(#[from] SwitchGone),
+}
+
+/// An open WebSocket over `S`: TCP, or TLS over it.
+#[derive(Debug)]
+pub struct WebSocket<S> {
+    stream: S,
+    role: Role,
+    read: BytesMut,
+    single: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<S> {
+    /// A connection on which the handshake is done; `read` is what was read of it
+    /// beyond the handshake.
+    #[must_use]
+    pub const fn new(stream: S, role: Role, read: BytesMut) -> Self {
+        Self { stream, role, read, single: false }
+    }
+
+    /// Gives each message a write, and so a TLS record, of its own: the original's
+    /// client reads one message a record, and finds the others in it only when the
+    /// next record comes.
+    #[must_use]
+    pub const fn single_messages(mut self) -> Self {
+        self.single = true;
+        self
+    }
+}
+
+/// What ended the exchange of frames.
+enum End {
+    /// The peer sent a close frame.
+    Closed(Option<CloseCode>),
+    Failed(TunnelError),
+    Stopped(Stop),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
+    async fn run(self, io: PortIo) -> Result<(), PortError> {
+        let PortIo { mut ingress, mut egress, mut stop, counters, log } = io;
+        let Self { stream, role, read, single } = self;
+        let vectored = role == Role::Server && !single && stream.is_write_vectored();
+        let (reader, writer) = tokio::io::split(stream);
+        let pongs = Pongs::default();
+        let decoder = Decoder::new(role, MAX_MESSAGE_LEN);
+        let mut receiver = Receiver { stream: reader, decoder, read };
+        let mut sender = Sender {
+            stream: writer,
+            encoder: Encoder::new(role),
+            vectored,
+            single,
+            batch: Vec::with_capacity(BATCH_FRAMES),
+            counters: Arc::clone(&counters),
+        };
+        let end = tokio::select! {
+            result = receiver.run(&mut ingress, &pongs, &counters) => match result {
+                Ok(code) => End::Closed(code),
+                Err(error) => End::Failed(error),
+            },
+            Err(error) = sender.run(&mut egress, &pongs) => End::Failed(error),
+            stop = stop.wait() => End::Stopped(stop),
+        };
+        match end {
+            End::Closed(code) => {
+                debug!(log, "closed by the peer"; "code" => code.map(CloseCode::get));
+                within(CLOSE_LIMIT, sender.close(code)).await;
+                Ok(())
+            }
+            End::Failed(error) => {
+                if let TunnelError::Protocol(error) = &error {
+                    // Octets left unread would reset the connection, and the
+                    // close frame with it.
+                    let close = sender.close(Some(error.close_code()));
+                    within(CLOSE_LIMIT, async { tokio::join!(close, receiver.drain()) }).await;
+                }
+                Err(error.into())
+            }
+            End::Stopped(stop) => {
+                let (code, flush, close) = match stop {
+                    Stop::Deleted => (CloseCode::NORMAL, FLUSH_LIMIT, CLOSE_LIMIT),
+                    Stop::Shutdown => (CloseCode::GOING_AWAY, SHUTDOWN_LIMIT, SHUTDOWN_LIMIT),
+                };
+                let mut answer = pin!(maybe_done(receiver.until_close()));
+                tokio::select! {
+                    () = within(flush, sender.empty(&mut egress)) => {}
+                    () = answer.as_mut() => {}
+                }
+                let farewell = async { tokio::join!(sender.send_close(Some(code)), answer) };
+                within(close, farewell).await;
+                // Whether or not the peer has answered, TCP ends here, and at once.
+                within(Duration::ZERO, sender.stream.shutdown()).await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A farewell is a courtesy: how it ends, or that it takes too long, changes nothing.
+async fn within<T>(limit: Duration, farewell: impl Future<Output = T>) {
+    let _ = timeout(limit, farewell).await;
+}
+
+/// The pong that is due. Only the last ping need be answered (RFC 6455, 5.5.3):
+/// what a peer can make us hold ends there.
+#[derive(Default)]
+struct Pongs {
+    due: RefCell<Option<Bytes>>,
+    ready: Notify,
+}
+
+impl Pongs {
+    fn answer(&self, payload: Bytes) {
+        self.due.replace(Some(payload));
+        self.ready.notify_one();
+    }
+}
+
+/// From the stream to the Switch.
+struct Receiver<S> {
+    stream: ReadHalf<S>,
+    decoder: Decoder,
+    read: BytesMut,
+}
+
+impl<S: AsyncRead> Receiver<S> {
+    /// Hands frames to the Switch until the peer closes.
+    async fn run(
+        &mut self,
+        ingress: &mut IngressSender,
+        pongs: &Pongs,
+        counters: &Counters,
+    ) -> Result<Option<CloseCode>, TunnelError> {
+        loop {
+            let mut batch = Vec::with_capacity(BATCH_FRAMES);
+            let mut octets = 0;
+            let end = loop {
+                match self.decoder.decode(&mut self.read) {
+                    Ok(Some(Event::Binary(data))) => {
+                        octets += data.len();
+                        batch.push(Frame::new(data));
+                        if batch.len() == BATCH_FRAMES || octets >= BATCH_OCTETS {
+                            let full = mem::replace(&mut batch, Vec::with_capacity(BATCH_FRAMES));
+                            octets = 0;
+                            ingress.send(full).await?;
+                        }
+                    }
+                    Ok(Some(Event::Text(_))) => counters.text_message(),
+                    Ok(Some(Event::Ping(payload))) => pongs.answer(payload),
+                    Ok(Some(Event::Pong)) => {}
+                    Ok(Some(Event::Close(code))) => break Some(Ok(code)),
+                    Ok(None) => break None,
+                    Err(error) => break Some(Err(TunnelError::Protocol(error))),
+                }
+            };
+            ingress.send(batch).await?;
+            if let Some(end) = end {
+                return end;
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Reads once.
+    async fn fill(&mut self) -> Result<(), TunnelError> {
+        if self.read.capacity() - self.read.len() < READ_ROOM {
+            self.read.reserve(BATCH_OCTETS);
+        }
+        match self.stream.read_buf(&mut self.read).await {
+            Ok(0) => Err(TunnelError::NoCloseFrame),
+            Ok(_) => Ok(()),
+            Err(error) => Err(TunnelError::Lost(error)),
+        }
+    }
+
+    /// Throws away what comes until the peer's close frame, or the end.
+    async fn until_close(&mut self) {
+        loop {
+            match self.decoder.decode(&mut self.read) {
+                Ok(Some(Event::Close(_))) | Err(_) => return,
+                Ok(Some(_)) => {}
+                Ok(None) if self.fill().await.is_err() => return,
+                Ok(None) => {}
+            }
+        }
+    }
+
+    /// Throws away what comes until the stream ends.
+    async fn drain(&mut self) {
+        while self.fill().await.is_ok() {
+            self.read.clear();
+        }
+    }
+}
+
+/// From the egress queue to the stream. What is being written is kept here, not in
+/// a future: when one is dropped, the next goes on at the same octet.
+struct Sender<S> {
+    stream: WriteHalf<S>,
+    encoder: Encoder,
+    /// Whether payloads go out from where they are.
+    vectored: bool,
+    /// Whether each message has a write of its own.
+    single: bool,
+    /// Frames that are being written.
+    batch: Vec<Frame>,
+    counters: Arc<Counters>,
+}
+
+impl<S: AsyncWrite> Sender<S> {
+    /// Sends what comes until the connection is lost.
+    async fn run(
+        &mut self,
+        egress: &mut EgressQueue,
+        pongs: &Pongs,
+    ) -> Result<Infallible, TunnelError> {
+        loop {
+            self.flush().await?;
+            if let Some(payload) = pongs.due.take() {
+                self.encoder.control(Opcode::Pong, &payload).map_err(TunnelError::Lost)?;
+                continue;
+            }
+            tokio::select! {
+                () = egress.recv(&mut self.batch) => self.begin(),
+                () = pongs.ready.notified() => {}
+            }
+        }
+    }
+
+    /// Sends what is in the queue.
+    async fn empty(&mut self, egress: &mut EgressQueue) -> Result<(), TunnelError> {
+        self.flush().await?;
+        while egress.try_recv(&mut self.batch) {
+            self.begin();
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the batch ready to be written.
+    fn begin(&mut self) {
+        let before = self.batch.len();
+        self.batch.retain(|frame| frame.offload().is_none());
+        self.counters.discarded(Discard::OnError, (before - self.batch.len()) as u64);
+        self.encoder.begin();
+    }
+
+    /// Writes what is pending to its last octet.
+    async fn flush(&mut self) -> Result<(), TunnelError> {
+        let result = if self.vectored {
+            self.encoder.write_vectored(&mut self.stream, &self.batch).await
+        } else {
+            let per_write = if self.single { 1 } else { BATCH_FRAMES };
+            self.encoder.write_copied(&mut self.stream, &self.batch, per_write).await
+        };
+        result.map_err(TunnelError::Lost)?;
+        self.stream.flush().await.map_err(TunnelError::Lost)?;
+        if !self.batch.is_empty() {
+            let octets: usize = self.batch.iter().map(Frame::len).sum();
+            self.counters.sent(self.batch.len() as u64, octets as u64);
+            self.batch.clear();
+            self.encoder.begin();
+        }
+        Ok(())
+    }
+
+    /// Ends our side: what is being written, a close frame, the end of the stream.
+    async fn close(&mut self, code: Option<CloseCode>) -> Result<(), TunnelError> {
+        self.send_close(code).await?;
+        self.stream.shutdown().await.map_err(TunnelError::Lost)
+    }
+
+    async fn send_close(&mut self, code: Option<CloseCode>) -> Result<(), TunnelError> {
+        self.flush().await?;
+        let payload = code.map(|code| code.get().to_be_bytes());
+        let payload = payload.as_ref().map_or(&[][..], |octets| &octets[..]);
+        debug_assert!(payload.len() <= MAX_CONTROL_LEN);
+        self.encoder.control(Opcode::Close, payload).map_err(TunnelError::Lost)?;
+        self.flush().await
+    }
+}
+
+#[cfg(test)]
+mod tests;

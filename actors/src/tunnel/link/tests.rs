@@ -1,0 +1,364 @@
+//! The link against a peer on the other end of a pipe, on a virtual clock.
+
+use actix::prelude::*;
+use slog::{Discard as NoLog, Logger, o};
+use tokio::{
+    io::{DuplexStream, duplex},
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use super::*;
+use crate::{
+    fdb::PortNumber,
+    frame::{Gso, Offload},
+    message::Ingress,
+    port::{
+        StopSignal,
+        queue::{self, Gauge},
+    },
+    tunnel::codec::{Header, mask_copy},
+};
+
+/// Stands for the Switch: frames go on, credits return.
+struct Frames(mpsc::UnboundedSender<Frame>);
+
+impl Actor for Frames {
+    type Context = Context<Self>;
+}
+
+impl Handler<Ingress> for Frames {
+    type Result = ();
+
+    fn handle(&mut self, ingress: Ingress, _: &mut Context<Self>) {
+        assert!(ingress.frames.len() <= BATCH_FRAMES);
+        for frame in ingress.frames {
+            let _ = self.0.send(frame);
+        }
+    }
+}
+
+/// A link, its port, and its peer on the other end of a pipe.
+struct Test {
+    role: Role,
+    peer: DuplexStream,
+    decoder: Decoder,
+    read: BytesMut,
+    frames: mpsc::UnboundedReceiver<Frame>,
+    queue: queue::Sender,
+    stop: Option<oneshot::Sender<Stop>>,
+    counters: Arc<Counters>,
+    link: JoinHandle<Result<(), String>>,
+}
+
+impl Test {
+    /// `pipe` octets fit between link and peer; `read` came with the handshake.
+    fn start(role: Role, pipe: usize, read: &[u8]) -> Self {
+        let (near, peer) = duplex(pipe);
+        Self::on(WebSocket::new(near, role, BytesMut::from(read)), peer)
+    }
+
+    fn on<S>(socket: WebSocket<S>, peer: DuplexStream) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let role = socket.role;
+        let (to_test, frames) = mpsc::unbounded_channel();
+        let (queue, egress) = queue::channel(Gauge::new(usize::MAX));
+        let (stop, stopped) = oneshot::channel();
+        let counters = Arc::new(Counters::default());
+        let switch = Frames(to_test).start().recipient();
+        let io = PortIo {
+            ingress: IngressSender::new(switch, PortNumber::FIRST),
+            egress,
+            stop: StopSignal::new(stopped),
+            counters: Arc::clone(&counters),
+            log: Logger::root(NoLog, o!()),
+        };
+        let run = socket.run(io);
+        let link = actix_rt::spawn(async { run.await.map_err(|e| e.to_string()) });
+        let theirs = if role == Role::Server { Role::Client } else { Role::Server };
+        let decoder = Decoder::new(theirs, MAX_MESSAGE_LEN);
+        let (read, stop) = (BytesMut::new(), Some(stop));
+        Self { role, peer, decoder, read, frames, queue, stop, counters, link }
+    }
+
+    /// Has the peer send a frame that begins with `first`.
+    async fn send(&mut self, first: u8, payload: &[u8]) {
+        let octets = wire(self.role, first, payload);
+        self.peer.write_all(&octets).await.expect("the link reads");
+    }
+
+    /// What the peer gets next; `None` at the end.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.decoder.decode(&mut self.read).expect("valid framing") {
+                return Some(event);
+            }
+            let read = self.peer.read_buf(&mut self.read);
+            let octets = timeout(Duration::from_secs(60), read).await.expect("in time");
+            if octets.expect("a pipe does not fail") == 0 {
+                assert!(self.read.is_empty(), "the end is not inside a message");
+                return None;
+            }
+        }
+    }
+
+    fn queue(&mut self, lens: &[usize]) {
+        self.queue.push(lens.iter().map(|len| frame(*len)).collect());
+    }
+
+    fn stop(&mut self, stop: Stop) {
+        let sender = self.stop.take().expect("stopped once");
+        sender.send(stop).expect("the link runs");
+    }
+
+    async fn end(self) -> Result<(), String> {
+        let end = timeout(Duration::from_secs(60), self.link).await;
+        end.expect("in time").expect("no panic")
+    }
+}
+
+fn wire(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = (role == Role::Server).then_some([1, 2, 3, 4]);
+    let mut octets = Header::new(Opcode::Binary, payload.len(), mask).as_slice().to_vec();
+    octets[0] = first;
+    let at = octets.len();
+    octets.resize(at + payload.len(), 0);
+    mask_copy(&mut octets[at..], payload, mask.unwrap_or_default());
+    octets
+}
+
+fn frame(len: usize) -> Frame {
+    Frame::new((0..len).map(|i| (i % 251) as u8).collect())
+}
+
+fn close(code: u16) -> Option<Event> {
+    Some(Event::Close(CloseCode::new(code)))
+}
+
+#[actix::test]
+async fn frames_pass_both_ways_however_small_the_pipe() {
+    tokio::time::pause();
+    let lens = [14, 0, 60, 125, 126, 1514, 65_535, MAX_MESSAGE_LEN, 3];
+    let octets: usize = lens.iter().sum();
+    for role in [Role::Client, Role::Server] {
+        for pipe in [3, 1000, 1 << 20] {
+            let mut test = Test::start(role, pipe, &wire(role, 0x82, b"early"));
+            assert_eq!(test.frames.recv().await.expect("a frame").data(), b"early");
+            test.queue(&lens);
+            for len in lens {
+                let expected = Event::Binary(frame(len).into_data());
+                assert_eq!(test.next().await, Some(expected), "{len} octets");
+                test.send(0x82, frame(len).data()).await;
+                assert_eq!(test.frames.recv().await, Some(frame(len)));
+            }
+            test.send(0x88, &[]).await;
+            assert_eq!(test.next().await, Some(Event::Close(None)));
+            assert_eq!(test.counters.tx_frames(), lens.len() as u64);
+            assert_eq!(test.counters.tx_octets(), octets as u64);
+            assert_eq!(test.end().await, Ok(()));
+        }
+    }
+}
+
+#[actix::test]
+async fn more_than_a_batch_is_in_order() {
+    tokio::time::pause();
+    let mut test = Test::start(Role::Server, 1 << 20, &[]);
+    let lens: Vec<_> = (0..5 * BATCH_FRAMES).collect();
+    for len in &lens {
+        test.send(0x82, frame(*len).data()).await;
+    }
+    test.queue(&lens);
+    for len in lens {
+        assert_eq!(test.frames.recv().await, Some(frame(len)));
+        assert_eq!(test.next().await, Some(Event::Binary(frame(len).into_data())));
+    }
+}
+
+#[actix::test]
+async fn a_ping_is_answered_and_the_last_of_many_at_least() {
+    tokio::time::pause();
+    for role in [Role::Client, Role::Server] {
+        let mut test = Test::start(role, 1000, &[]);
+        test.send(0x89, b"one").await;
+        let pong = test.peer.read_u8().await.expect("a pong");
+        assert_eq!(pong, 0x8a);
+        let mut test = Test::start(role, 1 << 16, &[]);
+        let many: Vec<u8> = (0..100).flat_map(|i| wire(role, 0x89, &[i; 125])).collect();
+        test.peer.write_all(&many).await.expect("room");
+        test.send(0x88, &[]).await;
+        let mut pongs = 0;
+        while let Some(Event::Pong) = test.next().await {
+            pongs += 1;
+        }
+        assert!(pongs <= 1, "{pongs} pongs");
+    }
+}
+
+#[actix::test]
+async fn text_is_counted_and_ignored() {
+    tokio::time::pause();
+    let mut test = Test::start(Role::Server, 1000, &[]);
+    test.send(0x81, b"no frame").await;
+    test.send(0x82, b"a frame").await;
+    assert_eq!(test.frames.recv().await.expect("a frame").data(), b"a frame");
+    assert_eq!(test.counters.text_messages(), 1);
+}
+
+#[actix::test]
+async fn an_unfinished_frame_is_not_sent_but_counted() {
+    tokio::time::pause();
+    let mut test = Test::start(Role::Client, 1000, &[]);
+    let offload = Offload { gso: Gso::Tcp4, gso_size: 1448, ..Offload::NONE };
+    test.queue.push(vec![Frame::with_offload(vec![0; 60].into(), offload), frame(20)]);
+    assert_eq!(test.next().await, Some(Event::Binary(frame(20).into_data())));
+    assert_eq!(test.counters.discards(Discard::OnError), 1);
+}
+
+#[actix::test]
+async fn a_close_frame_is_answered_with_its_code() {
+    tokio::time::pause();
+    for role in [Role::Client, Role::Server] {
+        let mut test = Test::start(role, 1000, &[]);
+        test.send(0x82, b"last frame").await;
+        test.send(0x88, b"\x0b\xb8because").await;
+        assert_eq!(test.next().await, close(3000));
+        assert_eq!(test.next().await, None, "TCP is closed");
+        assert_eq!(test.frames.recv().await.expect("a frame").data(), b"last frame");
+        assert_eq!(test.end().await, Ok(()));
+    }
+}
+
+#[actix::test]
+async fn what_breaks_the_protocol_is_told_before_the_end() {
+    tokio::time::pause();
+    for (octets, code) in [
+        (&[0xc2, 0x80, 0, 0, 0, 0][..], 1002),
+        (&[0x82, 0x00], 1002),
+        (&[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 15, 0, 0, 0, 0], 1009),
+        (&[0x82, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0], 1009),
+    ] {
+        let mut test = Test::start(Role::Server, 1000, &wire(Role::Server, 0x82, b"good"));
+        test.peer.write_all(octets).await.expect("room");
+        test.peer.write_all(&[0; 500]).await.expect("it goes on reading");
+        assert_eq!(test.next().await, close(code));
+        assert_eq!(test.next().await, None);
+        test.peer.write_all(&[0; 5000]).await.expect("it goes on reading");
+        assert_eq!(test.frames.recv().await.expect("a frame").data(), b"good");
+        drop(test.peer);
+        let end = test.link.await.expect("no panic").expect_err("the peer broke it");
+        assert!(end.contains(&code.to_string()), "{end}");
+    }
+}
+
+#[actix::test]
+async fn a_peer_that_breaks_the_protocol_cannot_keep_us() {
+    tokio::time::pause();
+    let mut test = Test::start(Role::Server, 10, &[]);
+    test.queue(&[1000]);
+    let start = Instant::now();
+    test.peer.write_all(&[0xff; 10]).await.expect("room");
+    // It neither reads nor closes.
+    let end = (&mut test.link).await.expect("no panic");
+    assert!(end.is_err());
+    assert!(start.elapsed() <= CLOSE_LIMIT + Duration::from_millis(10));
+}
+
+#[actix::test]
+async fn an_end_without_a_close_frame_is_an_error() {
+    tokio::time::pause();
+    let mut test = Test::start(Role::Server, 1000, &[]);
+    test.peer.shutdown().await.expect("a pipe");
+    let end = test.end().await.expect_err("no close frame");
+    assert!(end.contains("without a close frame"), "{end}");
+}
+
+#[actix::test]
+async fn a_deleted_port_sends_its_queue_and_then_waits_for_the_peer() {
+    tokio::time::pause();
+    for role in [Role::Client, Role::Server] {
+        let mut test = Test::start(role, 5000, &[]);
+        test.queue(&[1000; 100]);
+        test.stop(Stop::Deleted);
+        for _ in 0..100 {
+            assert_eq!(test.next().await, Some(Event::Binary(frame(1000).into_data())));
+        }
+        assert_eq!(test.next().await, close(1000));
+        test.send(0x82, b"too late").await;
+        test.send(0x89, b"too late").await;
+        let start = Instant::now();
+        test.send(0x88, b"\x03\xe8").await;
+        assert_eq!(test.next().await, None);
+        assert!(test.frames.try_recv().is_err(), "input is discarded");
+        assert_eq!(test.end().await, Ok(()));
+        assert!(start.elapsed() < Duration::from_millis(10), "it ends with the answer");
+    }
+}
+
+#[actix::test]
+async fn a_silent_peer_delays_the_end_for_a_bounded_time() {
+    tokio::time::pause();
+    for (stop, code, limit) in
+        [(Stop::Deleted, 1000, CLOSE_LIMIT), (Stop::Shutdown, 1001, SHUTDOWN_LIMIT)]
+    {
+        let mut test = Test::start(Role::Server, 1000, &[]);
+        let start = Instant::now();
+        test.stop(stop);
+        assert_eq!(test.next().await, close(code));
+        assert_eq!(test.next().await, None);
+        let waited = start.elapsed();
+        assert_eq!(test.end().await, Ok(()));
+        let slack = Duration::from_millis(10);
+        assert!(waited >= limit && waited <= limit + slack, "{stop:?}: {waited:?}");
+    }
+}
+
+#[actix::test]
+async fn a_peer_that_does_not_read_delays_the_end_for_a_bounded_time() {
+    tokio::time::pause();
+    for (stop, limit) in [(Stop::Deleted, 4), (Stop::Shutdown, 1)] {
+        let mut test = Test::start(Role::Client, 10, &[]);
+        test.queue(&[1000; 10]);
+        let start = Instant::now();
+        test.stop(stop);
+        let end = (&mut test.link).await.expect("no panic");
+        assert_eq!(end, Ok(()));
+        assert!(start.elapsed() <= Duration::from_millis(limit * 1000 + 10), "{stop:?}");
+    }
+}
+
+#[actix::test]
+async fn a_close_frame_does_not_land_inside_a_message() {
+    tokio::time::pause();
+    for role in [Role::Client, Role::Server] {
+        let mut test = Test::start(role, 10, &[]);
+        test.queue(&[1000; 3]);
+        // The link is stuck inside a message when it is told to stop, and when
+        // the time for its queue is over.
+        test.peer.read_exact(&mut [0; 0]).await.expect("a pipe");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        test.stop(Stop::Deleted);
+        tokio::time::sleep(FLUSH_LIMIT + Duration::from_millis(1)).await;
+        for _ in 0..3 {
+            assert_eq!(test.next().await, Some(Event::Binary(frame(1000).into_data())));
+        }
+        assert_eq!(test.next().await, close(1000));
+    }
+}
+
+#[actix::test]
+async fn a_peer_that_does_not_read_is_read_all_the_same() {
+    tokio::time::pause();
+    for role in [Role::Client, Role::Server] {
+        let mut test = Test::start(role, 100, &[]);
+        test.queue(&[1000; 50]);
+        for _ in 0..50 {
+            test.send(0x89, b"ping").await;
+            test.send(0x82, frame(60).data()).await;
+            assert_eq!(test.frames.recv().await, Some(frame(60)));
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The URL of a server: what is taken, and what of it goes where.
+//!
+//! Stands before all dialing. Nothing with a password in it gets past here, so
+//! that a URL may be shown anywhere.
+
+use std::fmt;
+
+use url::{Host, Url};
+
+/// Which schemes a URL may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// `ws` and `wss`.
+    WebSocket,
+    /// `http` and `https`.
+    Http,
+}
+
+impl Scheme {
+    /// Without and with TLS.
+    const fn names(self) -> [&'static str; 2] {
+        match self {
+            Self::WebSocket => ["ws", "wss"],
+            Self::Http => ["http", "https"],
+        }
+    }
+}
+
+/// A URL that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// No URL at all.
+    #[error("{url:?} is no URL; write {scheme}://host[:port]/path")]
+    Invalid {
+        /// As given.
+        url: String,
+        /// Scheme for the example.
+        scheme: &'static str,
+        /// What is wrong with it.
+        source: url::ParseError,
+    },
+    /// Neither of the two schemes.
+    #[error("{url:?} begins with neither {}:// nor {}://", .schemes[0], .schemes[1])]
+    Scheme {
+        /// As given.
+        url: String,
+        /// Those that are taken.
+        schemes: [&'static str; 2],
+    },
+    /// No port is number 0.
+    #[error("{url:?} names port 0; leave the port out, or give one from 1 to 65535")]
+    Port {
+        /// As given.
+        url: String,
+    },
+    /// A WebSocket's URL has no fragment (RFC 6455, 3).
+    #[error("{url:?} has a fragment; leave out # and what follows, or write it as %23")]
+    Fragment {
+        /// As given.
+        url: String,
+    },
+    /// It would show up wherever the URL does.
+    #[error("the URL of {host} holds a user name or password; give them with {option} instead")]
+    Credentials {
+        /// Host of the URL.
+        host: String,
+        /// The command line's option.
+        option: &'static str,
+    },
+}
+
+/// A server's URL, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerUrl {
+    text: String,
+    tls: bool,
+    host: Host<String>,
+    port: u16,
+    authority: String,
+    target: String,
+}
+
+impl ServerUrl {
+    /// Checks a URL.
+    ///
+    /// # Errors
+    /// See [`UrlError`].
+    pub fn parse(text: &str, scheme: Scheme) -> Result<Self, UrlError> {
+        let given = || text.to_owned();
+        let names = scheme.names();
+        let named = |name: &&str| {
+            text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+                && text[name.len()..].starts_with("://")
+        };
+        if !names.iter().any(named) {
+            return Err(UrlError::Scheme { url: without_userinfo(text), schemes: names });
+        }
+        let url = Url::parse(text).map_err(|source| {
+            let url = without_userinfo(text);
+            UrlError::Invalid { url, scheme: names[0], source }
+        })?;
+        let tls = url.scheme() == names[1];
+        // Both are there for these schemes.
+        let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
+            let source = url::ParseError::EmptyHost;
+            return Err(UrlError::Invalid { url: given(), scheme: names[0], source });
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            let option = match scheme {
+                Scheme::WebSocket => "--user",
+                Scheme::Http => "--ctluser",
+            };
+            return Err(UrlError::Credentials { host: host.to_string(), option });
+        }
+        if port == 0 {
+            return Err(UrlError::Port { url: given() });
+        }
+        if url.fragment().is_some() {
+            return Err(UrlError::Fragment { url: given() });
+        }
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_string(),
+        };
+        let target = target(text, &url);
+        let host = host.to_owned();
+        Ok(Self { text: text.to_owned(), tls, host, port, authority, target })
+    }
+
+    /// Whether TLS is spoken.
+    #[must_use]
+    pub const fn tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Host as resolvers and certificates know it: an IPv6 address without brackets.
+    #[must_use]
+    pub fn host(&self) -> String {
+        match &self.host {
+            Host::Domain(name) => name.clone(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        }
+    }
+
+    /// Port, 1 to 65535.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Host and port, as a proxy is asked for them; an IPv6 address in brackets.
+    #[must_use]
+    pub fn host_port(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Host, with the port where it is not the scheme's own: the `Host` header.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Path and query as given; `/` without a path.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Path and query as they were written: a server may tell `/a/./b` from `/a/b`.
+/// Only what may not stand in a request is encoded.
+fn target(text: &str, url: &Url) -> String {
+    let text = text.trim();
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    let given = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
+    if given.starts_with('/') && given.bytes().all(|octet| octet.is_ascii_graphic()) {
+        return given.to_owned();
+    }
+    match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    }
+}
+
+/// The text without what stands before an `@` in its authority.
+fn without_userinfo(text: &str) -> String {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
+    match text[start..end].rfind('@') {
+        Some(at) => format!("{}{}", &text[..start], &text[start + at + 1..]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ServerUrl, UrlError> {
+        ServerUrl::parse(text, Scheme::WebSocket)
+    }
+
+    #[test]
+    fn a_default_port_is_no_part_of_the_host_header() {
+        for (text, authority, host_port, target) in [
+            ("ws://h", "h", "h:80", "/"),
+            ("ws://h:80/p?q=1", "h", "h:80", "/p?q=1"),
+            ("wss://h:443/", "h", "h:443", "/"),
+            ("wss://h:80/", "h:80", "h:80", "/"),
+            ("WS://H:8088/a/../b//c?x=%20", "h:8088", "h:8088", "/a/../b//c?x=%20"),
+            ("ws://[::1]:8088/", "[::1]:8088", "[::1]:8088", "/"),
+            ("ws://[2001:DB8::1]", "[2001:db8::1]", "[2001:db8::1]:80", "/"),
+            ("ws://h?q", "h", "h:80", "/?q"),
+            ("ws://h/a b", "h", "h:80", "/a%20b"),
+        ] {
+            let url = parse(text).expect(text);
+            assert_eq!(
+                (url.authority(), &*url.host_port(), url.target()),
+                (authority, host_port, target),
+                "{text}"
+            );
+            assert_eq!(url.to_string(), text);
+        }
+        assert_eq!(parse("ws://[::1]").expect("IPv6").host(), "::1");
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_server_is_refused_by_name() {
+        for (text, part) in [
+            ("", "begins with neither ws:// nor wss://"),
+            ("h:80", "begins with neither"),
+            ("http://h/", "begins with neither"),
+            ("ws:h", "begins with neither"),
+            ("ws://", "is no URL"),
+            ("ws://:80/", "is no URL"),
+            ("ws://h:99999/", "is no URL"),
+            ("ws://[::1/", "is no URL"),
+            ("ws://h:0/", "port 0"),
+            ("ws://h/#x", "fragment"),
+            ("ws://user:secret@h/", "--user"),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(part), "{text}: {error}");
+            assert!(!error.contains("secret") && !error.contains('\n'), "{error}");
+        }
+        let error = ServerUrl::parse("ws://h/", Scheme::Http).expect_err("a tunnel's");
+        assert!(error.to_string().contains("http:// nor https://"));
+    }
+
+    #[test]
+    fn a_password_is_in_no_error() {
+        for text in ["ftp://user:secret@h/", "ws://user:secret@h:99999/", "user:secret@h"] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}
