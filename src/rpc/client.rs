@@ -1,0 +1,226 @@
+//! Asks a switch's control service, ours or etherws 1.3's: one JSON-RPC request over
+//! HTTP or HTTPS. Whatever goes wrong comes back as a JSON-RPC error, so that there
+//! is one kind to show. No error may hold a password.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use actix_rt::time::timeout;
+use awc::{
+    Client, Connector,
+    http::{StatusCode, header},
+};
+use etherws_actors::control::{Command, Credentials};
+use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, Id, Request, Response, ResponsePayload};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use serde::Deserialize;
+use serde_json::{Value, value::to_raw_value};
+use url::Url;
+
+use super::{
+    Refusal,
+    entry::Entries,
+    method::{self, NAMESPACE},
+};
+
+/// For a whole request. `addPort` answers once the switch has reached the client
+/// port's server or given up, and a 1.3 switch gives up when TCP does, after some
+/// 130 s.
+const TIME_LIMIT: Duration = Duration::from_secs(150);
+
+/// Octets of an answer: an FDB of 65,536 addresses needs some 5 MB.
+const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+
+/// A control service.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    url: Url,
+    credentials: Option<Credentials>,
+    cacerts: Option<PathBuf>,
+    insecure: bool,
+}
+
+impl Endpoint {
+    /// `cacerts` is a PEM file; the system's CA certificates count without it.
+    pub(crate) fn new(
+        url: &str,
+        credentials: Option<Credentials>,
+        cacerts: Option<PathBuf>,
+        insecure: bool,
+    ) -> Result<Self, Refusal> {
+        // What stands before an @ may be a password.
+        let shown = url.rsplit_once('@').map_or(url, |(_, host)| host);
+        let refuse = |why: &str| {
+            let text = format!("Invalid ctlurl: {shown}: {why}; write http://HOST:PORT/PATH");
+            Refusal::new("ValueError", text)
+        };
+        let url = Url::parse(url).map_err(|err| refuse(&err.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(refuse("the scheme must be http or https"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refuse("name and password go into --ctluser and --ctlpasswd"));
+        }
+        Ok(Self { url, credentials, cacerts, insecure })
+    }
+
+    /// Has the switch carry out one command.
+    pub(crate) async fn call(&self, command: &Command) -> Result<Entries, ErrorObjectOwned> {
+        timeout(TIME_LIMIT, self.exchange(command)).await.unwrap_or_else(|_| {
+            let text = format!("{} has not answered within {TIME_LIMIT:?}; is it stuck?", self.url);
+            Err(internal("TimeoutError", text))
+        })
+    }
+
+    async fn exchange(&self, command: &Command) -> Result<Entries, ErrorObjectOwned> {
+        let (method, params) = method::encode(command);
+        let name = format!("{NAMESPACE}{}", method.name);
+        let params = params.map(|params| to_raw_value(&params)).transpose();
+        let params = params.map_err(|err| internal("ValueError", err.to_string()))?;
+        // 1.3's ctl numbers every request 0: there is one to a connection.
+        let request = Request::borrowed(&name, params.as_deref(), Id::Number(0));
+
+        let mut http = self
+            .http_client()?
+            .post(self.url.as_str())
+            .insert_header((header::USER_AGENT, concat!("etherws/", env!("CARGO_PKG_VERSION"))));
+        if let Some(Credentials { user, password }) = &self.credentials {
+            http = http.basic_auth(user, password);
+        }
+        let mut answer = http.send_json(&request).await.map_err(|err| {
+            let text =
+                format!("cannot reach {}: {err}; start the switch, or give its --ctlurl", self.url);
+            internal("URLError", text)
+        })?;
+        self.check_status(answer.status())?;
+        let body = answer.body().limit(ANSWER_LIMIT).await.map_err(|err| {
+            internal("URLError", format!("the answer of {} broke off: {err}; ask again", self.url))
+        })?;
+
+        let foreign = |err: serde_json::Error| {
+            let text = format!("{} is no control service of etherws: {err}", self.url);
+            internal("ValueError", text)
+        };
+        let answer: Response<'_, Listing> = serde_json::from_slice(&body).map_err(foreign)?;
+        match answer.payload {
+            ResponsePayload::Success(listing) => {
+                method.entries(listing.into_owned().entries).map_err(foreign)
+            }
+            ResponsePayload::Error(error) => Err(error.into_owned()),
+        }
+    }
+
+    fn check_status(&self, status: StatusCode) -> Result<(), ErrorObjectOwned> {
+        let way_out = match status {
+            StatusCode::OK => return Ok(()),
+            StatusCode::UNAUTHORIZED if self.credentials.is_some() => {
+                "it does not take this name and password; see --ctluser and --ctlpasswd"
+            }
+            StatusCode::UNAUTHORIZED => "it wants a name and a password: give --ctluser",
+            StatusCode::NOT_FOUND => "the path is another one: see --ctlpath of the switch",
+            _ => "is this the control service of etherws? See --ctlurl",
+        };
+        let text = format!("HTTP Error {}: {}: {way_out}", status.as_u16(), self.url);
+        Err(internal("HTTPError", text))
+    }
+
+    fn http_client(&self) -> Result<Client, ErrorObjectOwned> {
+        let mut connector = Connector::new();
+        if self.url.scheme() == "https" {
+            let config = self.tls_config().map_err(|text| internal("SSLError", text))?;
+            connector = connector.rustls_0_23(Arc::new(config));
+        }
+        // A redirected POST would become a GET; `call` limits the time.
+        Ok(Client::builder().connector(connector).disable_redirects().disable_timeout().finish())
+    }
+
+    fn tls_config(&self) -> Result<ClientConfig, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|err| format!("no TLS: {err}"))?;
+        let mut config = if self.insecure {
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+                .with_no_client_auth()
+        } else if let Some(file) = &self.cacerts {
+            let wrong = |why: String| {
+                format!("--ctlsslcert {}: {why}; give CA certificates in PEM", file.display())
+            };
+            let mut roots = RootCertStore::empty();
+            for cert in CertificateDer::pem_file_iter(file).map_err(|err| wrong(err.to_string()))? {
+                let cert = cert.map_err(|err| wrong(err.to_string()))?;
+                roots.add(cert).map_err(|err| wrong(err.to_string()))?;
+            }
+            if roots.is_empty() {
+                return Err(wrong("it holds no certificate".to_owned()));
+            }
+            builder.with_root_certificates(roots).with_no_client_auth()
+        } else {
+            builder
+                .with_platform_verifier()
+                .map_err(|err| {
+                    format!("cannot read the system's CA certificates: {err}; give --ctlsslcert")
+                })?
+                .with_no_client_auth()
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// `result` of every method.
+#[derive(Clone, Deserialize)]
+struct Listing {
+    entries: Value,
+}
+
+/// An error from before or beside the switch, as 1.3's ctl shows those.
+fn internal(exception: &'static str, text: String) -> ErrorObjectOwned {
+    Refusal::new(exception, text).with_code(ErrorCode::InternalError)
+}
+
+/// Takes any certificate, but still wants the server to hold its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
