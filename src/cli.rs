@@ -619,7 +619,8 @@ mod tests {
         let sw = sw("etherws sw --fore --age 5 --age 7 --ctlpo 1 --htp Cargo.toml");
         assert!(sw.foreground && sw.tunnel.htpasswd.is_some());
         assert_eq!((sw.aging_time, sw.control.port), (Duration::from_secs(7), 1));
-        let args = ctl("etherws ctl --ctlu http://[::1]/ addport client ws://h/ --us u --p secret");
+        let args =
+            ctl("etherws ctl --ctlur http://[::1]/ addport client ws://h/ --us u --p secret");
         let CtlMethod::Addport { kind: PortKind::Client { passwd, .. } } = &args.method else {
             panic!("{args:?}");
         };

@@ -39,7 +39,13 @@ const MIN_MTU_IPV6: i64 = 1280;
 pub(crate) fn run(args: CtlArgs) -> ExitCode {
     let json = args.json;
     match ask(args) {
-        Ok(entries) => print(&entries, json),
+        Ok(entries) => {
+            let status = print(&entries, json);
+            if !json {
+                explain(&entries);
+            }
+            status
+        }
         Err(error) => {
             print_error(&error, json);
             ExitCode::FAILURE
@@ -138,6 +144,17 @@ fn print(entries: &Entries, json: bool) -> ExitCode {
     }
 }
 
+/// Says on standard error why ports are not up: the table's columns are those of 1.3.
+fn explain(entries: &Entries) {
+    let Entries::Ports(ports) = entries else { return };
+    let mut stderr = io::stderr().lock();
+    for port in ports {
+        if let Some(error) = &port.error {
+            let _ = writeln!(stderr, "  Port {}: {error}", port.port);
+        }
+    }
+}
+
 fn print_error(error: &ErrorObjectOwned, json: bool) {
     let text = if json { to_json(error) } else { error_lines(error) };
     // Nobody is left to be told if standard error is closed.
@@ -158,4 +175,67 @@ fn error_lines(error: &ErrorObjectOwned) -> String {
         Some(Err(_)) | None => String::new(),
     };
     format!("  {} ({})\n    {data}\n", error.message(), error.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(method: CtlMethod) -> String {
+        command(method).expect_err("refused").to_string()
+    }
+
+    fn setif(address: Option<&str>, mtu: Option<i64>) -> CtlMethod {
+        CtlMethod::Setif { port: 1, address: address.map(str::to_owned), netmask: None, mtu }
+    }
+
+    fn client(target: &str, user: Option<&str>, passwd: Option<&str>) -> CtlMethod {
+        let kind = PortKind::Client {
+            target: target.to_owned(),
+            user: user.map(str::to_owned),
+            passwd: passwd.map(|passwd| Secret(passwd.to_owned())),
+            cacerts: None,
+            insecure: false,
+            proxy: None,
+        };
+        CtlMethod::Addport { kind }
+    }
+
+    #[test]
+    fn bad_values_are_refused_before_the_switch_is_asked() {
+        for (method, expected) in [
+            (CtlMethod::Delport { port: 0 }, "ValueError: Invalid port: 0"),
+            (CtlMethod::Setport { port: -1, shut: None }, "ValueError: Invalid port: -1"),
+            (setif(Some("192.0.2"), None), "ValueError: Invalid address: 192.0.2"),
+            (setif(None, Some(575)), "ValueError: Invalid MTU: 575; give 576 or more"),
+            (setif(Some("2001:db8::1/64"), Some(1279)), "Invalid MTU: 1279; give 1280 or more"),
+            (client("http://h/", None, None), "ValueError: Invalid target URL scheme"),
+            (client("ws://h/", None, Some("secret")), "ValueError: a password is given without"),
+            (client("ws://h/", Some("a:b"), Some("secret")), "colon"),
+        ] {
+            let error = refused(method);
+            assert!(error.contains(expected) && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn good_values_become_commands() {
+        assert!(command(setif(Some("192.0.2.1/24"), Some(576))).is_ok());
+        let Ok(Command::AddPort(NewPort::Client(options))) =
+            command(client("wss://h/", Some("u"), Some("p")))
+        else {
+            panic!("client");
+        };
+        assert_eq!(options.credentials.map(|cred| cred.password).as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn an_error_is_two_lines_whatever_its_data() {
+        let error = |data| ErrorObjectOwned::owned(-32602, "Invalid params", data);
+        assert_eq!(
+            error_lines(&error(Some(Value::from("KeyError: 2")))),
+            "  Invalid params (-32602)\n    KeyError: 2\n"
+        );
+        assert_eq!(error_lines(&error(None)), "  Invalid params (-32602)\n    \n");
+    }
 }

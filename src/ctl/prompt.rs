@@ -1,6 +1,6 @@
 //! Passwords from whoever started the program. They are never echoed.
 
-use std::io::{self, BufRead as _, IsTerminal as _};
+use std::io::{self, IsTerminal as _};
 
 use anyhow::{Context as _, Result, bail};
 

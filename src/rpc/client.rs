@@ -224,3 +224,127 @@ impl ServerCertVerifier for AnyCertificate {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, rc::Rc};
+
+    use actix_rt::net::TcpListener;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::rpc::entry::Port;
+
+    const ERROR: &str = r#"{"jsonrpc": "2.0", "id": 0, "error": {"code": -32602,
+        "message": "Invalid params", "data": "KeyError: 2"}}"#;
+
+    /// Asks a server that has one canned answer. Gives what it was asked, and what the
+    /// client makes of its answer.
+    fn exchange(
+        status: &str,
+        body: &str,
+        credentials: Option<Credentials>,
+    ) -> (String, Result<Entries, ErrorObjectOwned>) {
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Type: text/html\r\n\r\n{body}",
+            body.len()
+        );
+        actix_rt::System::new().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            let address = listener.local_addr().expect("its address");
+            let request = Rc::new(RefCell::new(Vec::new()));
+            let seen = Rc::clone(&request);
+            actix_rt::spawn(async move {
+                let (mut stream, _) = listener.accept().await.expect("a client");
+                let mut buffer = vec![0; 4096];
+                while !seen.borrow().ends_with(b"}") {
+                    let read = stream.read(&mut buffer).await.expect("a request");
+                    seen.borrow_mut().extend_from_slice(&buffer[..read]);
+                }
+                stream.write_all(answer.as_bytes()).await.expect("the client reads");
+            });
+            let url = format!("http://{address}/ctl");
+            let endpoint = Endpoint::new(&url, credentials, None, false).expect("a good URL");
+            let result = endpoint.call(&Command::ListPorts).await;
+            let request = String::from_utf8(request.borrow().clone()).expect("text");
+            (request, result)
+        })
+    }
+
+    fn data(error: &ErrorObjectOwned) -> String {
+        error.data().map(|data| data.get().to_owned()).unwrap_or_default()
+    }
+
+    #[test]
+    fn asks_as_1_3_does_and_reads_its_answer() {
+        let credentials = Credentials { user: "u".to_owned(), password: "p:w".to_owned() };
+        let (request, result) = exchange(
+            "200 OK",
+            r#"{"jsonrpc": "2.0", "id": 0, "result": {"entries": [{"port": 1, "type": "tap",
+                "target": "ewp0", "tx": 0, "rx": 7, "shut": false}]}}"#,
+            Some(credentials),
+        );
+        let request = request.to_lowercase();
+        assert!(request.starts_with("post /ctl http/1.1\r\n"), "{request}");
+        assert!(request.contains("authorization: basic dtpwonc=\r\n"), "{request}");
+        assert!(request.contains("content-type: application/json\r\n"), "{request}");
+        assert!(
+            request.ends_with(r#"{"jsonrpc":"2.0","id":0,"method":"etherws.control.listport"}"#),
+            "{request}"
+        );
+        let Ok(Entries::Ports(ports)) = result else { panic!("{result:?}") };
+        assert!(matches!(ports.as_slice(), [Port { port: 1, rx: 7, state: None, .. }]));
+    }
+
+    #[test]
+    fn an_error_of_the_switch_is_passed_on() {
+        let (_, result) = exchange("200 OK", ERROR, None);
+        let error = result.expect_err("an error");
+        assert_eq!((error.code(), error.message()), (-32602, "Invalid params"));
+        assert_eq!(data(&error), r#""KeyError: 2""#);
+    }
+
+    #[test]
+    fn every_other_answer_is_an_error_that_names_the_way_out() {
+        let login = || Credentials { user: "u".to_owned(), password: "secret".to_owned() };
+        for (status, body, credentials, expected) in [
+            ("401 Unauthorized", "", None, "give --ctluser"),
+            ("401 Unauthorized", "", Some(login()), "does not take this name and password"),
+            ("404 Not Found", "<html>", None, "--ctlpath"),
+            ("302 Found", "", None, "HTTP Error 302"),
+            ("500 Internal Server Error", "<html>", None, "HTTP Error 500"),
+            ("200 OK", "<html>", None, "no control service"),
+            ("200 OK", "{}", None, "no control service"),
+            ("200 OK", r#"{"id": 0, "result": {"entries": 5}}"#, None, "no control service"),
+        ] {
+            let (_, result) = exchange(status, body, credentials);
+            let error = result.expect_err(status);
+            assert_eq!(error.code(), -32603, "{status}");
+            let data = data(&error);
+            assert!(data.contains(expected) && !data.contains("secret"), "{status}: {data}");
+        }
+    }
+
+    #[test]
+    fn a_switch_that_does_not_run_is_named_with_its_url() {
+        // A port that was free a moment ago.
+        let listener = std::net::TcpListener::bind("[::1]:0").expect("a free port");
+        let url = format!("http://{}/ctl", listener.local_addr().expect("its address"));
+        drop(listener);
+        let endpoint = Endpoint::new(&url, None, None, false).expect("a good URL");
+        let error = actix_rt::System::new()
+            .block_on(endpoint.call(&Command::ListPorts))
+            .expect_err("refused");
+        assert!(data(&error).contains(&url) && data(&error).contains("refused"), "{error:?}");
+    }
+
+    #[test]
+    fn bad_urls_are_refused_without_their_passwords() {
+        for url in
+            ["", "127.0.0.1:7867", "ws://h/", "http://", "http://u:secret@h/", "http://secret@:x/"]
+        {
+            let error = Endpoint::new(url, None, None, false).expect_err(url).to_string();
+            assert!(error.contains("Invalid ctlurl") && !error.contains("secret"), "{error}");
+        }
+    }
+}

@@ -381,3 +381,256 @@ fn mask_length(netmask: &str, v6: bool) -> Result<u8, Refusal> {
         Refusal::new("ValueError", format!("Invalid netmask: {netmask}; write {example}"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(name: &str, params: Value) -> Result<Command, String> {
+        let method = Method::find(&format!("{NAMESPACE}{name}")).expect("method");
+        method.command(Some(&params)).map_err(|refusal| refusal.to_string())
+    }
+
+    fn settings(params: Value) -> InterfaceSettings {
+        match command("setInterface", params) {
+            Ok(Command::SetInterface { settings, .. }) => settings,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn set(address: &str) -> Option<AddressSetting> {
+        Some(AddressSetting::Set(address.parse().expect("address")))
+    }
+
+    #[test]
+    fn every_command_survives_the_wire() {
+        let client = ClientOptions {
+            url: "wss://h/p?q=1".to_owned(),
+            credentials: Some(Credentials { user: "u".to_owned(), password: "p:w".to_owned() }),
+            cacerts: Some("/ca.pem".into()),
+            insecure: true,
+            proxy: Some("http://a:b@h:1".to_owned()),
+        };
+        let plain = ClientOptions { url: "ws://h/".to_owned(), ..ClientOptions::default() };
+        let port = PortNumber::new(7).expect("port");
+        let interface = |address, prefix_len, mtu| Command::SetInterface {
+            port,
+            settings: InterfaceSettings { address, prefix_len, mtu },
+        };
+        for command in [
+            Command::ListPorts,
+            Command::AddPort(NewPort::Tap { name: "ewp%d".to_owned() }),
+            Command::AddPort(NewPort::Netdev { name: "eth0".to_owned() }),
+            Command::AddPort(NewPort::Client(client)),
+            Command::AddPort(NewPort::Client(plain)),
+            Command::SetPort { port, shut: Some(true) },
+            Command::SetPort { port, shut: Some(false) },
+            Command::SetPort { port, shut: None },
+            Command::DelPort { port },
+            interface(None, None, None),
+            interface(set("192.0.2.1"), None, Some(1500)),
+            interface(set("192.0.2.1"), Some(17), None),
+            interface(None, Some(0), None),
+            interface(set("2001:db8::1"), Some(64), Some(1280)),
+            interface(set("2001:db8::1"), None, None),
+            interface(Some(AddressSetting::Clear), None, None),
+            Command::ListInterfaces,
+            Command::ListFdb,
+        ] {
+            let (method, params) = encode(&command);
+            let back = method.command(params.as_ref()).expect("own params");
+            assert_eq!(format!("{back:?}"), format!("{command:?}"));
+            if let (
+                Command::AddPort(NewPort::Client(back)),
+                Command::AddPort(NewPort::Client(there)),
+            ) = (&back, &command)
+            {
+                let secrets = |options: &ClientOptions| {
+                    let password = options.credentials.clone().map(|cred| cred.password);
+                    (password, options.proxy.clone())
+                };
+                assert_eq!(secrets(back), secrets(there));
+            }
+        }
+    }
+
+    #[test]
+    fn params_of_1_3_keep_their_form() {
+        let encoded = |command| encode(&command).1.expect("params");
+        let port = PortNumber::FIRST;
+        assert_eq!(
+            encoded(Command::SetInterface {
+                port,
+                settings: InterfaceSettings {
+                    address: set("192.0.2.1"),
+                    prefix_len: Some(24),
+                    mtu: None,
+                },
+            }),
+            json!({"port": 1, "address": "192.0.2.1", "netmask": "255.255.255.0"})
+        );
+        assert_eq!(encoded(Command::SetPort { port, shut: None }), json!({"port": 1}));
+    }
+
+    #[test]
+    fn ports_are_whatever_pythons_int_takes() {
+        for port in [json!(2), json!(2.9), json!("2"), json!(" +2 "), json!("02")] {
+            let deleted = command("delPort", json!({"port": port, "unknown": [1]}));
+            assert!(matches!(deleted, Ok(Command::DelPort { port }) if port.get() == 2), "{port}");
+        }
+        for (port, expected) in [
+            (json!(0), "KeyError: 0: no such port"),
+            (json!(-1), "KeyError: -1"),
+            (json!(4_294_967_296_u64), "KeyError: 4294967296"),
+            (json!(1e300), "KeyError: 9223372036854775807"),
+            (json!("x"), "ValueError: port must be a whole number, not \"x\""),
+            (json!([1]), "ValueError: port"),
+            (Value::Null, "KeyError: 'port' is missing"),
+        ] {
+            let error = command("delPort", json!({"port": port})).expect_err("bad port");
+            assert!(error.starts_with(expected), "{port}: {error}");
+        }
+        let error = command("delPort", json!([1])).expect_err("positional");
+        assert!(error.starts_with("TypeError: params"), "{error}");
+    }
+
+    #[test]
+    fn shut_is_whatever_python_takes_for_true_and_null_leaves_it() {
+        for (shut, expected) in [
+            (json!(true), Some(true)),
+            (json!(false), Some(false)),
+            (json!("no"), Some(true)),
+            (json!(""), Some(false)),
+            (json!(0), Some(false)),
+            (json!(0.5), Some(true)),
+            (json!([]), Some(false)),
+            (json!({"a": 1}), Some(true)),
+            (Value::Null, None),
+        ] {
+            let set = command("setPort", json!({"port": 1, "shut": shut}));
+            assert!(matches!(set, Ok(Command::SetPort { shut, .. }) if shut == expected), "{shut}");
+        }
+        assert!(matches!(
+            command("setPort", json!({"port": 1})),
+            Ok(Command::SetPort { shut: None, .. })
+        ));
+    }
+
+    #[test]
+    fn options_may_be_missing_or_null() {
+        for params in [
+            json!({"type": "client", "target": "ws://h/"}),
+            json!({"type": "client", "target": "ws://h/", "options": null}),
+            json!({"type": "client", "target": "ws://h/", "options":
+                {"user": null, "passwd": null, "cacerts": null, "insecure": null}}),
+        ] {
+            let Ok(Command::AddPort(NewPort::Client(options))) = command("addPort", params) else {
+                panic!("client");
+            };
+            assert!(options.credentials.is_none() && !options.insecure && options.proxy.is_none());
+        }
+    }
+
+    #[test]
+    fn addresses_and_netmasks_in_every_form() {
+        let both = |address: &str, prefix_len, mtu| InterfaceSettings {
+            address: set(address),
+            prefix_len,
+            mtu,
+        };
+        for (params, expected) in [
+            (json!({"address": "192.0.2.1"}), both("192.0.2.1", None, None)),
+            (
+                json!({"address": "192.0.2.1/24", "mtu": "1400"}),
+                both("192.0.2.1", Some(24), Some(1400)),
+            ),
+            (
+                json!({"address": "192.0.2.1", "netmask": "255.255.0.0"}),
+                both("192.0.2.1", Some(16), None),
+            ),
+            (json!({"address": "192.0.2.1", "netmask": 16}), both("192.0.2.1", Some(16), None)),
+            (
+                json!({"address": "192.0.2.1/16", "netmask": "16"}),
+                both("192.0.2.1", Some(16), None),
+            ),
+            (
+                json!({"address": "2001:db8::1", "netmask": "64"}),
+                both("2001:db8::1", Some(64), None),
+            ),
+            (json!({"address": "2001:db8::1/128"}), both("2001:db8::1", Some(128), None)),
+            (
+                json!({"netmask": "0.0.0.0", "address": null, "mtu": null}),
+                InterfaceSettings { prefix_len: Some(0), ..InterfaceSettings::default() },
+            ),
+            (
+                json!({"address": ""}),
+                InterfaceSettings { address: Some(AddressSetting::Clear), ..Default::default() },
+            ),
+        ] {
+            let mut params = params;
+            params["port"] = json!(1);
+            assert_eq!(settings(params.clone()), expected, "{params}");
+        }
+    }
+
+    #[test]
+    fn bad_params_are_refused_by_name() {
+        for (method, params, expected) in [
+            ("addPort", json!(null), "TypeError: params"),
+            ("addPort", json!({"target": "x"}), "KeyError: 'type'"),
+            ("addPort", json!({"type": "tap"}), "KeyError: 'target'"),
+            ("addPort", json!({"type": "tun", "target": "x"}), "not \"tun\""),
+            ("addPort", json!({"type": "tap", "target": 5}), "TypeError: target"),
+            ("addPort", json!({"type": "client", "target": "http://u:pw@h/"}), "scheme: http;"),
+            ("addPort", json!({"type": "client", "target": "ws://h/", "options": 1}), "options"),
+            ("setInterface", json!({"port": 1, "address": "x"}), "Invalid address: x"),
+            ("setInterface", json!({"port": 1, "address": "192.0.2.1/33"}), "/33"),
+            ("setInterface", json!({"port": 1, "address": "192.0.2.1/"}), "192.0.2.1/;"),
+            ("setInterface", json!({"port": 1, "address": 1}), "TypeError: address"),
+            ("setInterface", json!({"port": 1, "netmask": "255.0.255.0"}), "255.0.255.0"),
+            ("setInterface", json!({"port": 1, "netmask": "33"}), "netmask: 33"),
+            ("setInterface", json!({"port": 1, "netmask": -1}), "netmask: -1"),
+            ("setInterface", json!({"port": 1, "netmask": ""}), "Invalid netmask"),
+            (
+                "setInterface",
+                json!({"port": 1, "address": "2001:db8::1", "netmask": "255.255.255.0"}),
+                "up to 128",
+            ),
+            (
+                "setInterface",
+                json!({"port": 1, "address": "192.0.2.1/24", "netmask": "25"}),
+                "leave one out",
+            ),
+            ("setInterface", json!({"port": 1, "address": "", "netmask": "24"}), "netmask without"),
+            ("setInterface", json!({"port": 1, "mtu": 0}), "Invalid MTU: 0"),
+            ("setInterface", json!({"port": 1, "mtu": 1e30}), "Invalid MTU"),
+            ("setInterface", json!({"port": 1, "mtu": "big"}), "mtu must be"),
+        ] {
+            let error = command(method, params.clone()).expect_err(expected);
+            assert!(error.contains(expected), "{method} {params}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_refusal_holds_a_password() {
+        for options in [
+            json!({"passwd": "secret"}),
+            json!({"user": "a:b", "passwd": "secret"}),
+            json!({"user": "a", "passwd": {"x": "secret"}}),
+            json!({"user": "a", "passwd": "secret", "cacerts": 1}),
+        ] {
+            let params = json!({"type": "client", "target": "ws://h/", "options": options});
+            let error = command("addPort", params).expect_err("refused");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_document_names_every_method_as_the_table_does() {
+        let document = include_str!("../../docs/rpc.md");
+        for method in &METHODS {
+            assert!(document.contains(&format!("`{}`", method.name)), "{}", method.name);
+            assert!(document.contains(method.doc), "{}: {}", method.name, method.doc);
+        }
+    }
+}
