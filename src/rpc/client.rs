@@ -7,6 +7,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use actix_rt::time::timeout;
 use awc::{
     Client, Connector,
+    error::SendRequestError,
     http::{StatusCode, header},
 };
 use etherws_actors::control::{Command, Credentials};
