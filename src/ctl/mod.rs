@@ -24,7 +24,7 @@ use crate::{
         Refusal,
         client::Endpoint,
         entry::Entries,
-        method::{client_url, credentials, interface_settings},
+        method::{check_client, credentials, interface_settings},
     },
 };
 
@@ -101,11 +101,11 @@ fn new_port(kind: PortKind) -> Result<NewPort, Refusal> {
         PortKind::Tap { target } => NewPort::Tap { name: target },
         PortKind::Netdev { target } => NewPort::Netdev { name: target },
         PortKind::Client { target, user, passwd, cacerts, insecure, proxy } => {
-            let url = client_url(target)?;
+            let proxy = proxy.map(|Secret(proxy)| proxy);
+            check_client(&target, proxy.as_deref())?;
             let credentials = login(user, passwd, "Client Password: ")?;
             let cacerts = cacerts.map(Into::into);
-            let proxy = proxy.map(|Secret(proxy)| proxy);
-            NewPort::Client(ClientOptions { url, credentials, cacerts, insecure, proxy })
+            NewPort::Client(ClientOptions { url: target, credentials, cacerts, insecure, proxy })
         }
     })
 }
@@ -209,7 +209,10 @@ mod tests {
             (setif(Some("192.0.2"), None), "ValueError: Invalid address: 192.0.2"),
             (setif(None, Some(575)), "ValueError: Invalid MTU: 575; give 576 or more"),
             (setif(Some("2001:db8::1/64"), Some(1279)), "Invalid MTU: 1279; give 1280 or more"),
-            (client("http://h/", None, None), "ValueError: Invalid target URL scheme"),
+            (
+                client("http://h/", None, None),
+                "ValueError: \"http://h/\" begins with neither ws:// nor wss://",
+            ),
             (client("ws://h/", None, Some("secret")), "ValueError: a password is given without"),
             (client("ws://h/", Some("a:b"), Some("secret")), "colon"),
         ] {

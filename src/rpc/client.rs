@@ -2,26 +2,19 @@
 //! HTTP or HTTPS. Whatever goes wrong comes back as a JSON-RPC error, so that there
 //! is one kind to show. No error may hold a password.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use actix_rt::time::timeout;
-use awc::{
-    Client, Connector,
-    error::SendRequestError,
-    http::{StatusCode, header},
+use awc::http::StatusCode;
+use etherws_actors::{
+    control::{Command, Credentials},
+    error::one_line,
+    tunnel::{ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, http_client},
 };
-use etherws_actors::control::{Command, Credentials};
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, Id, Request, Response, ResponsePayload};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use serde::Deserialize;
 use serde_json::{Value, value::to_raw_value};
-use url::Url;
+use slog::{Discard, Logger, o};
 
 use super::{
     Refusal,
@@ -40,10 +33,9 @@ const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 /// A control service.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    url: Url,
+    url: ServerUrl,
     credentials: Option<Credentials>,
-    cacerts: Option<PathBuf>,
-    insecure: bool,
+    route: Route,
 }
 
 impl Endpoint {
@@ -54,20 +46,12 @@ impl Endpoint {
         cacerts: Option<PathBuf>,
         insecure: bool,
     ) -> Result<Self, Refusal> {
-        // What stands before an @ may be a password.
-        let shown = url.rsplit_once('@').map_or(url, |(_, host)| host);
-        let refuse = |why: &str| {
-            let text = format!("Invalid ctlurl: {shown}: {why}; write http://HOST:PORT/PATH");
-            Refusal::new("ValueError", text)
-        };
-        let url = Url::parse(url).map_err(|err| refuse(&err.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(refuse("the scheme must be http or https"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(refuse("name and password go into --ctluser and --ctlpasswd"));
-        }
-        Ok(Self { url, credentials, cacerts, insecure })
+        let url = ServerUrl::parse(url, Scheme::Http)
+            .map_err(|err| Refusal::new("ValueError", format!("--ctlurl: {}", one_line(&err))))?;
+        // Who asks knows of --ctlinsecure: there is nobody else to warn.
+        let log = Logger::root(Discard, o!());
+        let route = Route { tls: TlsOptions { cacerts, insecure }, proxy: proxy(&url), log };
+        Ok(Self { url, credentials, route })
     }
 
     /// Has the switch carry out one command.
@@ -86,17 +70,20 @@ impl Endpoint {
         // 1.3's ctl numbers every request 0: there is one to a connection.
         let request = Request::borrowed(&name, params.as_deref(), Id::Number(0));
 
-        let mut http = self
-            .http_client()?
-            .post(self.url.as_str())
-            .insert_header((header::USER_AGENT, concat!("etherws/", env!("CARGO_PKG_VERSION"))));
+        let unreachable = |why: &str| {
+            internal("URLError", format!("cannot ask the switch at {}: {why}", self.url))
+        };
+        let (http, uri) = http_client(&self.url, &self.route).await.map_err(|err| {
+            // The connector is the client port's too, and speaks of its options.
+            let why = one_line(&err).replace("--cacerts", "--ctlsslcert");
+            unreachable(&why.replace("--insecure", "--ctlinsecure"))
+        })?;
+        let mut http = http.post(uri).timeout(TIME_LIMIT);
         if let Some(Credentials { user, password }) = &self.credentials {
             http = http.basic_auth(user, password);
         }
         let mut answer = http.send_json(&request).await.map_err(|err| {
-            let text =
-                format!("cannot reach {}: {err}; start the switch, or give its --ctlurl", self.url);
-            internal("URLError", text)
+            unreachable(&format!("no answer: {err}; check that --ctlurl is a control service's"))
         })?;
         self.check_status(answer.status())?;
         let body = answer.body().limit(ANSWER_LIMIT).await.map_err(|err| {
@@ -129,51 +116,15 @@ impl Endpoint {
         let text = format!("HTTP Error {}: {}: {way_out}", status.as_u16(), self.url);
         Err(internal("HTTPError", text))
     }
+}
 
-    fn http_client(&self) -> Result<Client, ErrorObjectOwned> {
-        let mut connector = Connector::new();
-        if self.url.scheme() == "https" {
-            let config = self.tls_config().map_err(|text| internal("SSLError", text))?;
-            connector = connector.rustls_0_23(Arc::new(config));
-        }
-        // A redirected POST would become a GET; `call` limits the time.
-        Ok(Client::builder().connector(connector).disable_redirects().disable_timeout().finish())
-    }
-
-    fn tls_config(&self) -> Result<ClientConfig, String> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|err| format!("no TLS: {err}"))?;
-        let mut config = if self.insecure {
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-                .with_no_client_auth()
-        } else if let Some(file) = &self.cacerts {
-            let wrong = |why: String| {
-                format!("--ctlsslcert {}: {why}; give CA certificates in PEM", file.display())
-            };
-            let mut roots = RootCertStore::empty();
-            for cert in CertificateDer::pem_file_iter(file).map_err(|err| wrong(err.to_string()))? {
-                let cert = cert.map_err(|err| wrong(err.to_string()))?;
-                roots.add(cert).map_err(|err| wrong(err.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(wrong("it holds no certificate".to_owned()));
-            }
-            builder.with_root_certificates(roots).with_no_client_auth()
-        } else {
-            builder
-                .with_platform_verifier()
-                .map_err(|err| {
-                    format!("cannot read the system's CA certificates: {err}; give --ctlsslcert")
-                })?
-                .with_no_client_auth()
-        };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(config)
-    }
+/// Proxies are the environment's to choose, as in 1.3, but none can reach our own
+/// loopback interface, where 1.3 asked it all the same.
+fn proxy(url: &ServerUrl) -> ProxyChoice {
+    let host = url.host();
+    let loopback =
+        host.parse().map_or(host == "localhost", |address: IpAddr| address.is_loopback());
+    if loopback { ProxyChoice::Direct } else { ProxyChoice::Environment }
 }
 
 /// `result` of every method.
@@ -185,45 +136,6 @@ struct Listing {
 /// An error from before or beside the switch, as 1.3's ctl shows those.
 fn internal(exception: &'static str, text: String) -> ErrorObjectOwned {
     Refusal::new(exception, text).with_code(ErrorCode::InternalError)
-}
-
-/// Takes any certificate, but still wants the server to hold its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]
@@ -288,6 +200,7 @@ mod tests {
         let request = request.to_lowercase();
         assert!(request.starts_with("post /ctl http/1.1\r\n"), "{request}");
         assert!(request.contains("authorization: basic dtpwonc=\r\n"), "{request}");
+        assert!(request.contains("host: 127.0.0.1:") && request.contains("user-agent: etherws/"));
         assert!(request.contains("content-type: application/json\r\n"), "{request}");
         assert!(
             request.ends_with(r#"{"jsonrpc":"2.0","id":0,"method":"etherws.control.listport"}"#),
@@ -345,7 +258,19 @@ mod tests {
             ["", "127.0.0.1:7867", "ws://h/", "http://", "http://u:secret@h/", "http://secret@:x/"]
         {
             let error = Endpoint::new(url, None, None, false).expect_err(url).to_string();
-            assert!(error.contains("Invalid ctlurl") && !error.contains("secret"), "{error}");
+            assert!(error.contains("--ctlurl") && !error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn no_proxy_is_asked_for_loopback() {
+        let direct = |url| {
+            let url = ServerUrl::parse(url, Scheme::Http).expect("a good URL");
+            matches!(proxy(&url), ProxyChoice::Direct)
+        };
+        for url in ["http://127.0.0.1:7867/ctl", "https://localhost/", "http://[::1]/ctl"] {
+            assert!(direct(url), "{url}");
+        }
+        assert!(!direct("http://192.0.2.1/ctl") && !direct("http://localhost.example/"));
     }
 }

@@ -3,11 +3,13 @@
 //! etherws 1.3 where scripts may rely on it; a refusal names member, value and way
 //! out, and no password.
 
-use std::net::IpAddr;
+use std::{error::Error, net::IpAddr};
 
 use etherws_actors::{
     control::{AddressSetting, ClientOptions, Command, Credentials, InterfaceSettings, NewPort},
+    error::one_line,
     fdb::PortNumber,
+    tunnel::{Scheme, ServerUrl, proxy},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -266,24 +268,22 @@ fn client_options(url: String, options: Option<&Value>) -> Result<ClientOptions,
     }
     let user = options.text("user")?.filter(|user| !user.is_empty());
     let password = options.text("passwd")?.filter(|password| !password.is_empty());
+    let proxy = options.text("proxy")?.filter(|proxy| !proxy.is_empty());
+    check_client(&url, proxy)?;
     Ok(ClientOptions {
-        url: client_url(url)?,
+        url,
         credentials: credentials(user, password)?,
         cacerts: options.text("cacerts")?.map(Into::into),
         insecure: options.get("insecure").is_some_and(truth),
-        proxy: options.text("proxy")?.filter(|proxy| !proxy.is_empty()).map(str::to_owned),
+        proxy: proxy.map(str::to_owned),
     })
 }
 
-/// A client port's URL, as far as its scheme; whoever dials checks the rest.
-pub(crate) fn client_url(url: String) -> Result<String, Refusal> {
-    if url.starts_with("ws://") || url.starts_with("wss://") {
-        return Ok(url);
-    }
-    // What follows the scheme stays out of the text: it may hold a password.
-    let scheme = url.split_once("://").map_or("none", |(scheme, _)| scheme);
-    let text = format!("Invalid target URL scheme: {scheme}; begin with ws:// or wss://");
-    Err(Refusal::new("ValueError", text))
+/// A client port's URL and proxy, checked as far as that goes without a connection.
+pub(crate) fn check_client(url: &str, proxy: Option<&str>) -> Result<(), Refusal> {
+    let refuse = |err: &dyn Error| Refusal::new("ValueError", one_line(err));
+    ServerUrl::parse(url, Scheme::WebSocket).map_err(|err| refuse(&err))?;
+    proxy.map_or(Ok(()), |proxy| proxy::check(proxy).map_err(|err| refuse(&err)))
 }
 
 /// Name and password; a name alone has an empty password.
@@ -581,7 +581,11 @@ mod tests {
             ("addPort", json!({"type": "tap"}), "KeyError: 'target'"),
             ("addPort", json!({"type": "tun", "target": "x"}), "not \"tun\""),
             ("addPort", json!({"type": "tap", "target": 5}), "TypeError: target"),
-            ("addPort", json!({"type": "client", "target": "http://u:pw@h/"}), "scheme: http;"),
+            (
+                "addPort",
+                json!({"type": "client", "target": "http://u:pw@h/"}),
+                "begins with neither ws",
+            ),
             ("addPort", json!({"type": "client", "target": "ws://h/", "options": 1}), "options"),
             ("setInterface", json!({"port": 1, "address": "x"}), "Invalid address: x"),
             ("setInterface", json!({"port": 1, "address": "192.0.2.1/33"}), "/33"),
@@ -618,6 +622,8 @@ mod tests {
             json!({"user": "a:b", "passwd": "secret"}),
             json!({"user": "a", "passwd": {"x": "secret"}}),
             json!({"user": "a", "passwd": "secret", "cacerts": 1}),
+            json!({"proxy": "socks5://u:secret@h:1"}),
+            json!({"proxy": ["secret"]}),
         ] {
             let params = json!({"type": "client", "target": "ws://h/", "options": options});
             let error = command("addPort", params).expect_err("refused");
