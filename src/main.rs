@@ -1,1 +1,21 @@
-fn main() {}
+//! The program `etherws`: reads the command line and starts what it asks for.
+
+use std::process::ExitCode;
+
+mod cli;
+mod ctl;
+mod rpc;
+
+fn main() -> ExitCode {
+    match cli::parse() {
+        Ok(cli::Invocation::Ctl(args)) => ctl::run(args),
+        Ok(other) => {
+            eprintln!("etherws: {other:?} is not wired yet");
+            ExitCode::FAILURE
+        }
+        Err(err) => {
+            eprintln!("etherws: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

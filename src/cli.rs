@@ -1,0 +1,705 @@
+//! The command line: what etherws 1.3 (`sw`, `ctl`) and 0.3 (`server`, `client`)
+//! accept, in one definition that also gives the help. It ends in plain, checked
+//! structs; nothing behind it looks at arguments again. It opens no socket and asks
+//! for no password.
+
+use std::{
+    fmt,
+    fs::File,
+    path::{self, Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+    error::ErrorKind,
+};
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Invocation {
+    /// `etherws sw`
+    Sw(Sw),
+    /// `etherws ctl`
+    Ctl(CtlArgs),
+    /// `etherws server`, of 0.3
+    Server(Server),
+    /// `etherws client`, of 0.3
+    Client(Client),
+}
+
+/// A switch to start.
+#[derive(Debug)]
+pub(crate) struct Sw {
+    /// Log each frame.
+    pub(crate) debug: bool,
+    /// Configuration of logging; absolute.
+    pub(crate) logconf: Option<PathBuf>,
+    /// Do not become a daemon.
+    pub(crate) foreground: bool,
+    /// After which an address that was not seen again is forgotten.
+    pub(crate) aging_time: Duration,
+    /// Where WebSocket clients come in.
+    pub(crate) tunnel: Service,
+    /// Where control requests come in.
+    pub(crate) control: Service,
+}
+
+impl Sw {
+    /// Whether both services stand behind one listener: then their paths differ and
+    /// their TLS files do not.
+    pub(crate) fn shares_listener(&self) -> bool {
+        self.tunnel.port == self.control.port && self.tunnel.host == self.control.host
+    }
+}
+
+/// The server of 0.3: one TAP, and whoever connects.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Name of the TAP; one `%d` becomes the lowest free number.
+    pub(crate) device: String,
+    /// Log each frame.
+    pub(crate) debug: bool,
+    /// Do not become a daemon.
+    pub(crate) foreground: bool,
+    /// Where WebSocket clients come in.
+    pub(crate) tunnel: Service,
+}
+
+/// The client of 0.3: one TAP and one WebSocket.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// Name of the TAP; one `%d` becomes the lowest free number.
+    pub(crate) device: String,
+    /// Log each frame.
+    pub(crate) debug: bool,
+    /// Do not become a daemon.
+    pub(crate) foreground: bool,
+    /// `ws://` or `wss://`.
+    pub(crate) uri: String,
+    /// For HTTP Basic authentication.
+    pub(crate) user: Option<String>,
+    /// To be prompted for where there is a user and no password.
+    pub(crate) passwd: Option<Secret>,
+    /// PEM file; absolute.
+    pub(crate) cacerts: Option<PathBuf>,
+    /// Take any certificate.
+    pub(crate) insecure: bool,
+    /// `http://[user:password@]host:port`
+    pub(crate) proxy: Option<Secret>,
+}
+
+/// Something that listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// Name or address; empty: all addresses of the machine.
+    pub(crate) host: String,
+    /// TCP port; 0: any free one.
+    pub(crate) port: u16,
+    /// Path of the HTTP resource; begins with `/`.
+    pub(crate) path: String,
+    /// Who may come in; everybody without it. Absolute.
+    pub(crate) htpasswd: Option<PathBuf>,
+    /// TLS is spoken if it is there.
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+/// PEM files of a TLS server; absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// Private key.
+    pub(crate) key: PathBuf,
+    /// Certificate chain, the server's own first.
+    pub(crate) cert: PathBuf,
+}
+
+/// A text that `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Reads the program's arguments. Ends the program for `--help`, `--version` and
+/// usage errors (status 2), as is the custom.
+///
+/// # Errors
+///
+/// A value that cannot be used: the text names option, value and way out.
+pub(crate) fn parse() -> Result<Invocation> {
+    Cli::parse().scoped().unwrap_or_else(|err| err.exit()).validate()
+}
+
+/// An Ethernet switch in user space whose cables may be WebSockets
+#[derive(Debug, Parser)]
+// argparse took unambiguous prefixes and repeated options: scripts rely on both.
+#[command(name = "etherws", version, infer_long_args = true, args_override_self = true)]
+#[command(disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What 0.3 wants before `server` and `client`; it is taken after them as well.
+#[derive(Debug, Default, Args)]
+struct Common {
+    /// TAP device of server and client; %d becomes a number [default: ethws%d]
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Stay in the foreground instead of becoming a daemon
+    #[arg(long)]
+    foreground: bool,
+    /// Log each frame
+    #[arg(long)]
+    debug: bool,
+}
+
+impl Common {
+    fn merge(&mut self, before: Self) {
+        self.device = self.device.take().or(before.device);
+        self.foreground |= before.foreground;
+        self.debug |= before.debug;
+    }
+
+    fn device(&self) -> String {
+        self.device.clone().unwrap_or_else(|| "ethws%d".to_owned())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a switch
+    Sw(SwArgs),
+    /// Control a running switch
+    Ctl(CtlArgs),
+    /// As etherws 0.3: join a TAP device and all WebSocket clients
+    Server(ServerArgs),
+    /// As etherws 0.3: join a TAP device and a WebSocket server
+    Client(ClientArgs),
+}
+
+#[derive(Debug, Args)]
+struct SwArgs {
+    /// Log each frame
+    #[arg(long)]
+    debug: bool,
+    /// Configuration of logging, in the form of Python's logging.config.fileConfig
+    #[arg(long, value_name = "FILE")]
+    logconf: Option<PathBuf>,
+    /// Stay in the foreground instead of becoming a daemon
+    #[arg(long)]
+    foreground: bool,
+    /// Seconds after which an address that was not seen again is forgotten
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    ageout: u32,
+
+    /// HTTP path of the WebSocket service
+    #[arg(long, default_value = "/")]
+    path: String,
+    /// Address to serve WebSockets on [default: all addresses]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    host: String,
+    /// TCP port to serve WebSockets on [default: 80, or 443 with TLS]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Passwords of WebSocket clients, as written by Apache's htpasswd
+    #[arg(long, value_name = "FILE")]
+    htpasswd: Option<PathBuf>,
+    /// Private key of the WebSocket service, PEM
+    #[arg(long, value_name = "FILE")]
+    sslkey: Option<PathBuf>,
+    /// Certificate chain of the WebSocket service, PEM
+    #[arg(long, value_name = "FILE")]
+    sslcert: Option<PathBuf>,
+
+    /// HTTP path of the control service
+    #[arg(long, value_name = "PATH", default_value = "/ctl")]
+    ctlpath: String,
+    /// Address to serve control on; empty: all addresses
+    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+    ctlhost: String,
+    /// TCP port to serve control on
+    #[arg(long, value_name = "PORT", default_value_t = 7867)]
+    ctlport: u16,
+    /// Passwords for control, as written by Apache's htpasswd
+    #[arg(long, value_name = "FILE")]
+    ctlhtpasswd: Option<PathBuf>,
+    /// Private key of the control service, PEM
+    #[arg(long, value_name = "FILE")]
+    ctlsslkey: Option<PathBuf>,
+    /// Certificate chain of the control service, PEM
+    #[arg(long, value_name = "FILE")]
+    ctlsslcert: Option<PathBuf>,
+}
+
+/// `etherws ctl`: which switch to ask, and what.
+#[derive(Debug, Args)]
+pub(crate) struct CtlArgs {
+    /// URL of the switch's control service
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7867/ctl")]
+    pub(crate) ctlurl: String,
+    /// Name for the control service; its password is prompted for
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ctluser: Option<String>,
+    /// Password; other users of the machine can see it here: the prompt is safer
+    #[arg(long, value_name = "PASSWORD")]
+    pub(crate) ctlpasswd: Option<Secret>,
+    /// CA certificates for the control service, PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ctlsslcert: Option<PathBuf>,
+    /// Do not verify the control service's certificate
+    #[arg(long)]
+    pub(crate) ctlinsecure: bool,
+    /// Print JSON instead of a table
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) method: CtlMethod,
+}
+
+/// What `ctl` asks of a switch.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CtlMethod {
+    /// Add a port
+    Addport {
+        #[command(subcommand)]
+        kind: PortKind,
+    },
+    /// Set up a port
+    Setport {
+        /// Number of the port
+        #[arg(allow_negative_numbers = true)]
+        port: i64,
+        /// 1: drop all frames from and to the port; 0: let them pass
+        #[arg(long, value_name = "0|1", value_parser = truth())]
+        shut: Option<bool>,
+    },
+    /// Delete a port
+    Delport {
+        /// Number of the port
+        #[arg(allow_negative_numbers = true)]
+        port: i64,
+    },
+    /// List the ports
+    Listport,
+    /// Set up the network interface of a tap or netdev port
+    Setif {
+        /// Number of the port
+        #[arg(allow_negative_numbers = true)]
+        port: i64,
+        /// IPv4 or IPv6 address, with /PREFIX if wanted; empty: none
+        #[arg(long)]
+        address: Option<String>,
+        /// IPv4 netmask, or length of the prefix
+        #[arg(long)]
+        netmask: Option<String>,
+        /// Largest packet in octets: 576 or more, 1280 or more for IPv6
+        #[arg(long, allow_negative_numbers = true)]
+        mtu: Option<i64>,
+    },
+    /// List the network interfaces of tap and netdev ports
+    Listif,
+    /// List the forwarding database
+    Listfdb,
+}
+
+/// The port to add.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PortKind {
+    /// An existing network interface
+    Netdev {
+        /// Name of the interface
+        target: String,
+    },
+    /// A new TAP device
+    Tap {
+        /// Name of the device; %d becomes a number
+        target: String,
+    },
+    /// A WebSocket that the switch opens
+    Client {
+        /// ws://HOST[:PORT]/PATH or wss://...
+        #[arg(value_name = "URL")]
+        target: String,
+        /// Name for the WebSocket server; its password is prompted for
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// Password; other users of the machine can see it here: the prompt is safer
+        // 1.3 took --p for --passwd: --proxy must not make it ambiguous.
+        #[arg(long, value_name = "PASSWORD", alias = "p")]
+        passwd: Option<Secret>,
+        /// CA certificates, PEM; the switch opens the file [default: the system's]
+        #[arg(long, value_name = "FILE")]
+        cacerts: Option<String>,
+        /// Do not verify the server's certificate
+        #[arg(long)]
+        insecure: bool,
+        /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT [default: http_proxy,
+        /// https_proxy and no_proxy of the switch's environment]
+        #[arg(long, value_name = "URL")]
+        proxy: Option<Secret>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ServerArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Address to serve WebSockets on [default: all addresses]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    address: String,
+    /// TCP port to serve WebSockets on [default: 80, or 443 with TLS]
+    #[arg(long)]
+    port: Option<u16>,
+    /// HTTP path of the WebSocket service
+    #[arg(long, default_value = "/")]
+    path: String,
+    /// Passwords of WebSocket clients, as written by Apache's htpasswd
+    #[arg(long, value_name = "FILE")]
+    htpasswd: Option<PathBuf>,
+    /// Private key of the WebSocket service, PEM
+    #[arg(long, value_name = "FILE")]
+    keyfile: Option<PathBuf>,
+    /// Certificate chain of the WebSocket service, PEM
+    #[arg(long, value_name = "FILE")]
+    certfile: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ClientArgs {
+    #[command(flatten)]
+    common: Common,
+    /// ws://HOST[:PORT]/PATH or wss://...
+    #[arg(long, value_name = "URL")]
+    uri: String,
+    /// Name for the WebSocket server; its password is prompted for
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Password; other users of the machine can see it here: the prompt is safer
+    #[arg(long, value_name = "PASSWORD")]
+    passwd: Option<Secret>,
+    /// CA certificates, PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    cacerts: Option<PathBuf>,
+    /// Do not verify the server's certificate
+    #[arg(long)]
+    insecure: bool,
+    /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT [default: http_proxy,
+    /// https_proxy and no_proxy of the environment]
+    #[arg(long, value_name = "URL")]
+    proxy: Option<Secret>,
+}
+
+fn truth() -> impl clap::builder::TypedValueParser<Value = bool> {
+    PossibleValuesParser::new(["0", "1"]).map(|value| value == "1")
+}
+
+impl Cli {
+    /// Hands the options that stand before the subcommand to it, or refuses them
+    /// where they mean nothing.
+    fn scoped(mut self) -> Result<Command, clap::Error> {
+        let before = self.common;
+        let refuse = |option, subcommand| {
+            let text = format!("{option} means nothing to '{subcommand}': leave it out");
+            Err(Self::command().error(ErrorKind::ArgumentConflict, text))
+        };
+        match &mut self.command {
+            Command::Sw(_) if before.device.is_some() => return refuse("--device", "sw"),
+            Command::Sw(args) => {
+                args.foreground |= before.foreground;
+                args.debug |= before.debug;
+            }
+            Command::Ctl(_) if before.device.is_some() => return refuse("--device", "ctl"),
+            Command::Ctl(_) if before.foreground => return refuse("--foreground", "ctl"),
+            Command::Ctl(_) if before.debug => return refuse("--debug", "ctl"),
+            Command::Ctl(_) => {}
+            Command::Server(args) => args.common.merge(before),
+            Command::Client(args) => args.common.merge(before),
+        }
+        Ok(self.command)
+    }
+}
+
+impl Command {
+    /// Checks what clap cannot: values against each other and against the machine.
+    fn validate(self) -> Result<Invocation> {
+        Ok(match self {
+            Self::Sw(args) => Invocation::Sw(args.validate()?),
+            Self::Ctl(args) => Invocation::Ctl(args),
+            Self::Server(args) => Invocation::Server(args.validate()?),
+            Self::Client(args) => Invocation::Client(args.validate()?),
+        })
+    }
+}
+
+impl SwArgs {
+    fn validate(self) -> Result<Sw> {
+        let tls = tls_files(("--sslkey", self.sslkey), ("--sslcert", self.sslcert))?;
+        let ctltls = tls_files(("--ctlsslkey", self.ctlsslkey), ("--ctlsslcert", self.ctlsslcert))?;
+        let sw = Sw {
+            debug: self.debug,
+            logconf: readable("--logconf", self.logconf)?,
+            foreground: self.foreground,
+            aging_time: Duration::from_secs(self.ageout.into()),
+            tunnel: Service {
+                host: self.host,
+                port: self.port.unwrap_or_else(|| default_port(tls.as_ref())),
+                path: absolute_path("--path", self.path)?,
+                htpasswd: readable("--htpasswd", self.htpasswd)?,
+                tls,
+            },
+            control: Service {
+                host: self.ctlhost,
+                port: self.ctlport,
+                path: absolute_path("--ctlpath", self.ctlpath)?,
+                htpasswd: readable("--ctlhtpasswd", self.ctlhtpasswd)?,
+                tls: ctltls,
+            },
+        };
+        if sw.shares_listener() {
+            let (tunnel, control) = (&sw.tunnel, &sw.control);
+            let place = format!("--port and --ctlport are both {} on one host", tunnel.port);
+            if tunnel.path == control.path {
+                bail!("{place}: --path and --ctlpath must not both be {}", tunnel.path);
+            }
+            if tunnel.tls != control.tls {
+                bail!("{place}: give both the same key and certificate, or none");
+            }
+        }
+        Ok(sw)
+    }
+}
+
+impl ServerArgs {
+    fn validate(self) -> Result<Server> {
+        let tls = tls_files(("--keyfile", self.keyfile), ("--certfile", self.certfile))?;
+        Ok(Server {
+            device: self.common.device(),
+            debug: self.common.debug,
+            foreground: self.common.foreground,
+            tunnel: Service {
+                host: self.address,
+                port: self.port.unwrap_or_else(|| default_port(tls.as_ref())),
+                path: absolute_path("--path", self.path)?,
+                htpasswd: readable("--htpasswd", self.htpasswd)?,
+                tls,
+            },
+        })
+    }
+}
+
+impl ClientArgs {
+    fn validate(self) -> Result<Client> {
+        if self.passwd.is_some() && self.user.is_none() {
+            bail!("--passwd is given without --user: give both, or neither");
+        }
+        Ok(Client {
+            device: self.common.device(),
+            debug: self.common.debug,
+            foreground: self.common.foreground,
+            uri: self.uri,
+            user: self.user,
+            passwd: self.passwd,
+            cacerts: readable("--cacerts", self.cacerts)?,
+            insecure: self.insecure,
+            proxy: self.proxy,
+        })
+    }
+}
+
+/// Key and certificate, both or neither.
+fn tls_files(
+    (key_option, key): (&str, Option<PathBuf>),
+    (cert_option, cert): (&str, Option<PathBuf>),
+) -> Result<Option<TlsFiles>> {
+    let lacking = |given: &str, file: &Path, option| {
+        format!("{given} {} is given without {option}: TLS needs both", file.display())
+    };
+    match (readable(key_option, key)?, readable(cert_option, cert)?) {
+        (Some(key), Some(cert)) => Ok(Some(TlsFiles { key, cert })),
+        (Some(key), None) => bail!(lacking(key_option, &key, cert_option)),
+        (None, Some(cert)) => bail!(lacking(cert_option, &cert, key_option)),
+        (None, None) => Ok(None),
+    }
+}
+
+/// A file that can be read, by a name that still holds in a daemon, whose directory
+/// is `/`. Symbolic links stay: a renewed certificate may be behind the same link.
+fn readable(option: &str, file: Option<PathBuf>) -> Result<Option<PathBuf>> {
+    let Some(file) = file else { return Ok(None) };
+    let checked = path::absolute(&file).and_then(|file| {
+        // A directory opens as well.
+        if File::open(&file)?.metadata()?.is_dir() {
+            return Err(std::io::ErrorKind::IsADirectory.into());
+        }
+        Ok(file)
+    });
+    checked
+        .map(Some)
+        .with_context(|| format!("{option} {}: give a file that can be read", file.display()))
+}
+
+fn absolute_path(option: &str, path: String) -> Result<String> {
+    if !path.starts_with('/') {
+        bail!("{option} {path:?}: must begin with /");
+    }
+    Ok(path)
+}
+
+const fn default_port(tls: Option<&TlsFiles>) -> u16 {
+    if tls.is_some() { 443 } else { 80 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invoke(line: &str) -> Result<Invocation, String> {
+        let args = line.split(' ').map(|arg| if arg == "''" { "" } else { arg });
+        let cli = Cli::try_parse_from(args).map_err(|err| err.to_string())?;
+        let command = cli.scoped().map_err(|err| err.to_string())?;
+        command.validate().map_err(|err| format!("{err:#}"))
+    }
+
+    fn sw(line: &str) -> Sw {
+        match invoke(line) {
+            Ok(Invocation::Sw(sw)) => sw,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn ctl(line: &str) -> CtlArgs {
+        match invoke(line) {
+            Ok(Invocation::Ctl(args)) => args,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sw_has_the_defaults_of_1_3() {
+        let sw = sw("etherws sw");
+        assert_eq!(sw.aging_time, Duration::from_secs(300));
+        assert!(!sw.foreground && !sw.debug && !sw.shares_listener());
+        assert_eq!((sw.tunnel.host.as_str(), sw.tunnel.port), ("", 80));
+        assert_eq!((sw.control.host.as_str(), sw.control.port), ("127.0.0.1", 7867));
+        assert_eq!((sw.tunnel.path.as_str(), sw.control.path.as_str()), ("/", "/ctl"));
+    }
+
+    #[test]
+    fn tls_moves_the_tunnel_to_443_and_leaves_control() {
+        let file = file!();
+        let sw = sw(&format!(
+            "etherws sw --sslkey {file} --sslcert {file} --ctlsslkey {file} --ctlsslcert {file}"
+        ));
+        assert_eq!((sw.tunnel.port, sw.control.port), (443, 7867));
+        assert!(sw.tunnel.tls.is_some_and(|tls| tls.key.is_absolute()));
+    }
+
+    #[test]
+    fn prefixes_and_repeated_options_work_as_in_argparse() {
+        let sw = sw("etherws sw --fore --age 5 --age 7 --ctlpo 1 --htp Cargo.toml");
+        assert!(sw.foreground && sw.tunnel.htpasswd.is_some());
+        assert_eq!((sw.aging_time, sw.control.port), (Duration::from_secs(7), 1));
+        let args =
+            ctl("etherws ctl --ctlur http://[::1]/ addport client ws://h/ --us u --p secret");
+        let CtlMethod::Addport { kind: PortKind::Client { passwd, .. } } = &args.method else {
+            panic!("{args:?}");
+        };
+        assert_eq!(passwd, &Some(Secret("secret".to_owned())));
+        assert!(!format!("{args:?}").contains("\"secret\""));
+    }
+
+    #[test]
+    fn json_stands_before_or_after_the_method() {
+        for line in [
+            "etherws ctl --json listport",
+            "etherws ctl listport --json",
+            "etherws ctl addport tap ewp%d --json",
+            "etherws ctl addport --json tap ewp%d",
+        ] {
+            assert!(ctl(line).json, "{line}");
+        }
+        assert!(!ctl("etherws ctl listport").json);
+    }
+
+    #[test]
+    fn numbers_of_ports_may_be_negative_for_a_better_error() {
+        let args = ctl("etherws ctl setport --shut 1 -3");
+        assert!(matches!(args.method, CtlMethod::Setport { port: -3, shut: Some(true) }));
+    }
+
+    #[test]
+    fn options_of_0_3_stand_before_or_after_the_subcommand() {
+        for line in [
+            "etherws --device t0 --foreground --debug server --address ::1 --port 81",
+            "etherws server --device t0 --foreground --debug --address ::1 --port 81",
+            "etherws --device t1 --foreground --debug server --device t0 --address ::1 --port 81",
+        ] {
+            let Ok(Invocation::Server(server)) = invoke(line) else { panic!("{line}") };
+            assert_eq!((server.device.as_str(), server.tunnel.host.as_str()), ("t0", "::1"));
+            assert!(server.foreground && server.debug && server.tunnel.port == 81, "{line}");
+        }
+        let Ok(Invocation::Client(client)) = invoke("etherws client --uri ws://h/ --user u") else {
+            panic!("client");
+        };
+        assert_eq!((client.device.as_str(), client.uri.as_str()), ("ethws%d", "ws://h/"));
+    }
+
+    #[test]
+    fn bad_command_lines_are_refused_by_name() {
+        for (line, expected) in [
+            ("etherws", "Usage"),
+            ("etherws --device x sw", "--device"),
+            ("etherws --debug ctl listport", "--debug"),
+            ("etherws sw --device x", "--device"),
+            ("etherws sw --ageout 0", "--ageout"),
+            ("etherws sw --ageout -1", "--ageout"),
+            ("etherws sw --port 65536", "65536"),
+            ("etherws sw --path x", r#"--path "x": must begin with /"#),
+            ("etherws sw --ctlpath ''", r#"--ctlpath """#),
+            ("etherws sw --sslkey Cargo.toml", "without --sslcert"),
+            ("etherws sw --ctlsslcert Cargo.toml", "without --ctlsslkey"),
+            ("etherws sw --logconf nowhere.ini", "--logconf nowhere.ini: give a file"),
+            ("etherws sw --htpasswd src", "--htpasswd src"),
+            ("etherws sw --ctlhost '' --ctlport 80 --ctlpath /", "must not both be /"),
+            (
+                "etherws sw --port 7867 --host 127.0.0.1 --sslkey Cargo.toml --sslcert Cargo.toml",
+                "the same key",
+            ),
+            ("etherws server --keyfile Cargo.toml", "without --certfile"),
+            ("etherws client", "--uri"),
+            ("etherws client --uri ws://h/ --passwd x", "without --user"),
+            ("etherws ctl", "Usage"),
+            ("etherws ctl addport", "Usage"),
+            ("etherws ctl setport --shut 2 1", "possible values: 0, 1"),
+            ("etherws ctl delport x", "'x'"),
+        ] {
+            let error = invoke(line).expect_err(line);
+            assert!(error.contains(expected), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn one_listener_serves_both_under_different_paths() {
+        assert!(sw("etherws sw --ctlhost '' --ctlport 80").shares_listener());
+    }
+}

@@ -1,0 +1,244 @@
+//! `etherws ctl`: checks what is asked for, asks the switch, prints the answer. Knows
+//! the switch by its control API alone, so that it may be an etherws 1.3, and never
+//! prints a password.
+
+pub(crate) mod prompt;
+mod table;
+
+use std::{
+    io::{self, Write as _},
+    net::IpAddr,
+    process::ExitCode,
+};
+
+use etherws_actors::{
+    control::{AddressSetting, ClientOptions, Command, Credentials, NewPort},
+    fdb::PortNumber,
+};
+use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
+use serde_json::Value;
+
+use crate::{
+    cli::{CtlArgs, CtlMethod, PortKind, Secret},
+    rpc::{
+        Refusal,
+        client::Endpoint,
+        entry::Entries,
+        method::{check_client, credentials, interface_settings},
+    },
+};
+
+/// Least MTU with IPv4: what every host must take (RFC 791, 3.1).
+const MIN_MTU: i64 = 576;
+
+/// Least MTU with IPv6 (RFC 8200, 5).
+const MIN_MTU_IPV6: i64 = 1280;
+
+/// Runs `etherws ctl`. The answer goes to standard output, an error to standard error
+/// and into the exit status.
+pub(crate) fn run(args: CtlArgs) -> ExitCode {
+    let json = args.json;
+    match ask(args) {
+        Ok(entries) => {
+            let status = print(&entries, json);
+            if !json {
+                explain(&entries);
+            }
+            status
+        }
+        Err(error) => {
+            print_error(&error, json);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ask(args: CtlArgs) -> Result<Entries, ErrorObjectOwned> {
+    let internal = |refusal: Refusal| refusal.with_code(ErrorCode::InternalError);
+    // In the order in which 1.3 asks for them: the client port's password is first.
+    let command = command(args.method).map_err(internal)?;
+    let credentials = login(args.ctluser, args.ctlpasswd, "Control Password: ");
+    let endpoint = credentials.and_then(|credentials| {
+        Endpoint::new(&args.ctlurl, credentials, args.ctlsslcert, args.ctlinsecure)
+    });
+    let endpoint = endpoint.map_err(internal)?;
+    actix_rt::System::new().block_on(endpoint.call(&command))
+}
+
+fn command(method: CtlMethod) -> Result<Command, Refusal> {
+    Ok(match method {
+        CtlMethod::Addport { kind } => Command::AddPort(new_port(kind)?),
+        CtlMethod::Setport { port, shut } => Command::SetPort { port: number(port)?, shut },
+        CtlMethod::Delport { port } => Command::DelPort { port: number(port)? },
+        CtlMethod::Listport => Command::ListPorts,
+        CtlMethod::Setif { port, address, netmask, mtu } => {
+            let port = number(port)?;
+            let settings = interface_settings(address.as_deref(), netmask.as_deref(), mtu)?;
+            let v6 = matches!(settings.address, Some(AddressSetting::Set(IpAddr::V6(_))));
+            let least = if v6 { MIN_MTU_IPV6 } else { MIN_MTU };
+            if let Some(mtu) = mtu.filter(|&mtu| mtu < least) {
+                let text = format!("Invalid MTU: {mtu}; give {least} or more");
+                return Err(Refusal::new("ValueError", text));
+            }
+            Command::SetInterface { port, settings }
+        }
+        CtlMethod::Listif => Command::ListInterfaces,
+        CtlMethod::Listfdb => Command::ListFdb,
+    })
+}
+
+fn number(port: i64) -> Result<PortNumber, Refusal> {
+    u32::try_from(port).ok().and_then(PortNumber::new).ok_or_else(|| {
+        Refusal::new(
+            "ValueError",
+            format!("Invalid port: {port}; listport shows the ports' numbers"),
+        )
+    })
+}
+
+fn new_port(kind: PortKind) -> Result<NewPort, Refusal> {
+    Ok(match kind {
+        PortKind::Tap { target } => NewPort::Tap { name: target },
+        PortKind::Netdev { target } => NewPort::Netdev { name: target },
+        PortKind::Client { target, user, passwd, cacerts, insecure, proxy } => {
+            let proxy = proxy.map(|Secret(proxy)| proxy);
+            check_client(&target, proxy.as_deref())?;
+            let credentials = login(user, passwd, "Client Password: ")?;
+            let cacerts = cacerts.map(Into::into);
+            NewPort::Client(ClientOptions { url: target, credentials, cacerts, insecure, proxy })
+        }
+    })
+}
+
+/// Name and password; asks for the password if there is a name alone.
+fn login(
+    user: Option<String>,
+    password: Option<Secret>,
+    prompt: &str,
+) -> Result<Option<Credentials>, Refusal> {
+    let given = |text: &String| !text.is_empty();
+    let user = user.filter(given);
+    let password = password.map(|Secret(password)| password).filter(given);
+    let login = credentials(user.as_deref(), password.as_deref())?;
+    match login {
+        Some(login) if login.password.is_empty() => {
+            let password = prompt::password(prompt)
+                .map_err(|err| Refusal::new("OSError", format!("{err:#}")))?;
+            Ok(Some(Credentials { password, ..login }))
+        }
+        login => Ok(login),
+    }
+}
+
+fn print(entries: &Entries, json: bool) -> ExitCode {
+    let text = if json { to_json(entries) } else { table::table(entries) };
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Whoever read it has seen enough: `ctl listfdb | head`.
+        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("etherws: standard output cannot be written: {err}");
+            ExitCode::FAILURE
+        }
+        Ok(()) => ExitCode::SUCCESS,
+    }
+}
+
+/// Says on standard error why ports are not up: the table's columns are those of 1.3.
+fn explain(entries: &Entries) {
+    let Entries::Ports(ports) = entries else { return };
+    let mut stderr = io::stderr().lock();
+    for port in ports {
+        if let Some(error) = &port.error {
+            let _ = writeln!(stderr, "  Port {}: {error}", port.port);
+        }
+    }
+}
+
+fn print_error(error: &ErrorObjectOwned, json: bool) {
+    let text = if json { to_json(error) } else { error_lines(error) };
+    // Nobody is left to be told if standard error is closed.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+fn to_json(value: &impl serde::Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Two lines, as 1.3 prints them.
+fn error_lines(error: &ErrorObjectOwned) -> String {
+    let data = match error.data().map(|data| serde_json::from_str(data.get())) {
+        Some(Ok(Value::String(text))) => text,
+        Some(Ok(other)) => other.to_string(),
+        Some(Err(_)) | None => String::new(),
+    };
+    format!("  {} ({})\n    {data}\n", error.message(), error.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(method: CtlMethod) -> String {
+        command(method).expect_err("refused").to_string()
+    }
+
+    fn setif(address: Option<&str>, mtu: Option<i64>) -> CtlMethod {
+        CtlMethod::Setif { port: 1, address: address.map(str::to_owned), netmask: None, mtu }
+    }
+
+    fn client(target: &str, user: Option<&str>, passwd: Option<&str>) -> CtlMethod {
+        let kind = PortKind::Client {
+            target: target.to_owned(),
+            user: user.map(str::to_owned),
+            passwd: passwd.map(|passwd| Secret(passwd.to_owned())),
+            cacerts: None,
+            insecure: false,
+            proxy: None,
+        };
+        CtlMethod::Addport { kind }
+    }
+
+    #[test]
+    fn bad_values_are_refused_before_the_switch_is_asked() {
+        for (method, expected) in [
+            (CtlMethod::Delport { port: 0 }, "ValueError: Invalid port: 0"),
+            (CtlMethod::Setport { port: -1, shut: None }, "ValueError: Invalid port: -1"),
+            (setif(Some("192.0.2"), None), "ValueError: Invalid address: 192.0.2"),
+            (setif(None, Some(575)), "ValueError: Invalid MTU: 575; give 576 or more"),
+            (setif(Some("2001:db8::1/64"), Some(1279)), "Invalid MTU: 1279; give 1280 or more"),
+            (
+                client("http://h/", None, None),
+                "ValueError: \"http://h/\" begins with neither ws:// nor wss://",
+            ),
+            (client("ws://h/", None, Some("secret")), "ValueError: a password is given without"),
+            (client("ws://h/", Some("a:b"), Some("secret")), "colon"),
+        ] {
+            let error = refused(method);
+            assert!(error.contains(expected) && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn good_values_become_commands() {
+        assert!(command(setif(Some("192.0.2.1/24"), Some(576))).is_ok());
+        let Ok(Command::AddPort(NewPort::Client(options))) =
+            command(client("wss://h/", Some("u"), Some("p")))
+        else {
+            panic!("client");
+        };
+        assert_eq!(options.credentials.map(|cred| cred.password).as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn an_error_is_two_lines_whatever_its_data() {
+        let error = |data| ErrorObjectOwned::owned(-32602, "Invalid params", data);
+        assert_eq!(
+            error_lines(&error(Some(Value::from("KeyError: 2")))),
+            "  Invalid params (-32602)\n    KeyError: 2\n"
+        );
+        assert_eq!(error_lines(&error(None)), "  Invalid params (-32602)\n    \n");
+    }
+}

@@ -1,0 +1,178 @@
+//! The tables that `ctl` prints, to the blank as etherws 1.3 does: scripts cut them.
+
+use crate::rpc::entry::{Entries, FdbLine, Interface, Port};
+
+/// Two blanks, then columns as wide as their widest cell, two blanks between. The
+/// last one is padded as well.
+pub(crate) fn table(entries: &Entries) -> String {
+    let rows = match entries {
+        Entries::Ports(ports) => port_rows(ports),
+        Entries::Interfaces(interfaces) => interface_rows(interfaces),
+        Entries::Fdb(lines) => fdb_rows(lines),
+    };
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    rows.iter()
+        .map(|row| {
+            let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("  {cell:width$}"));
+            cells.chain(["\n".to_owned()]).collect::<String>()
+        })
+        .collect()
+}
+
+fn port_rows(ports: &[Port]) -> Vec<Vec<String>> {
+    let mut rows = vec![titles(["Port", "Type", "State", "RX", "TX", "Target"])];
+    rows.extend(ports.iter().map(|port| {
+        let state = if port.shut { "shut" } else { port.state.as_deref().unwrap_or("up") };
+        vec![
+            port.port.to_string(),
+            port.kind.clone(),
+            state.to_owned(),
+            port.rx.to_string(),
+            port.tx.to_string(),
+            port.target.clone(),
+        ]
+    }));
+    rows
+}
+
+/// A row for each address, all of them complete, so that each line can be read alone.
+fn interface_rows(interfaces: &[Interface]) -> Vec<Vec<String>> {
+    let mut rows = vec![titles(["Port", "Type", "Address", "Netmask", "MTU", "Target"])];
+    for interface in interfaces {
+        for (address, netmask) in addresses(interface) {
+            rows.push(vec![
+                interface.port.to_string(),
+                interface.kind.clone(),
+                address,
+                netmask,
+                interface.mtu.to_string(),
+                interface.target.clone(),
+            ]);
+        }
+    }
+    rows
+}
+
+/// Addresses with their netmasks: the primary one first, dotted for IPv4; IPv6 has the
+/// length of its prefix instead. At least one, which may be empty.
+fn addresses(interface: &Interface) -> Vec<(String, String)> {
+    let primary = (interface.address.clone(), interface.netmask.clone());
+    let others = interface.addresses.iter().filter_map(|cidr| {
+        let (address, length) = cidr.split_once('/')?;
+        let v4 = address.contains('.') && !address.contains(':');
+        let netmask = match length.parse() {
+            Ok(length) if v4 => crate::rpc::entry::netmask(length).to_string(),
+            _ => length.to_owned(),
+        };
+        Some((address.to_owned(), netmask))
+    });
+    let mut rows: Vec<_> = others.filter(|(address, _)| *address != primary.0).collect();
+    if !primary.0.is_empty() || rows.is_empty() {
+        rows.insert(0, primary);
+    }
+    rows
+}
+
+fn fdb_rows(lines: &[FdbLine]) -> Vec<Vec<String>> {
+    let mut rows = vec![titles(["Port", "VLAN", "MAC", "Age"])];
+    rows.extend(lines.iter().map(|line| {
+        let (port, vid, age) = (line.port.to_string(), line.vid.to_string(), line.age.to_string());
+        vec![port, vid, line.mac.clone(), age]
+    }));
+    rows
+}
+
+fn titles<const N: usize>(titles: [&str; N]) -> Vec<String> {
+    titles.map(str::to_owned).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::rpc::method::METHODS;
+
+    fn entries(method: &str, entries: serde_json::Value) -> Entries {
+        let method = METHODS.iter().find(|m| m.name == method).expect("method");
+        method.entries(entries).expect("entries")
+    }
+
+    #[test]
+    fn ports_of_1_3_print_as_1_3_prints_them() {
+        let ports = entries(
+            "listPort",
+            json!([
+                {"port": 1, "type": "tap", "target": "ewp0", "tx": 7, "rx": 12, "shut": false},
+                {"port": 12, "type": "server", "target": "192.0.2.7:41234", "tx": 1, "rx": 1048576,
+                    "shut": true}
+            ]),
+        );
+        assert_eq!(
+            table(&ports),
+            "  Port  Type    State  RX       TX  Target         \n\
+             \x20 1     tap     up     12       7   ewp0           \n\
+             \x20 12    server  shut   1048576  1   192.0.2.7:41234\n"
+        );
+    }
+
+    #[test]
+    fn state_is_ours_unless_the_port_is_shut() {
+        let port = |shut| {
+            json!({"port": 1, "type": "client", "target": "t", "tx": 0, "rx": 0, "shut": shut,
+                "state": "backoff", "error": "x"})
+        };
+        let ports = entries("listPort", json!([port(false), port(true)]));
+        let printed = table(&ports);
+        assert!(printed.contains("client  backoff") && printed.contains("client  shut   "));
+    }
+
+    #[test]
+    fn no_entries_print_the_titles_alone() {
+        assert_eq!(
+            table(&entries("listInterface", json!([]))),
+            "  Port  Type  Address  Netmask  MTU  Target\n"
+        );
+        assert_eq!(table(&entries("listFdb", json!([]))), "  Port  VLAN  MAC  Age\n");
+    }
+
+    #[test]
+    fn every_address_has_a_whole_line() {
+        let interfaces = entries(
+            "listInterface",
+            json!([
+                {"port": 1, "type": "tap", "target": "ewp0", "address": "", "netmask": "",
+                    "mtu": 1500},
+                {"port": 2, "type": "tap", "target": "ewp1", "address": "192.0.2.1",
+                    "netmask": "255.255.255.0", "mtu": 1400,
+                    "addresses": ["192.0.2.1/24", "192.0.2.9/25", "2001:db8::1/64"]},
+                {"port": 3, "type": "netdev", "target": "eth0", "address": "", "netmask": "",
+                    "mtu": 1500, "addresses": ["2001:db8::2/64"]}
+            ]),
+        );
+        assert_eq!(
+            table(&interfaces),
+            "  Port  Type    Address      Netmask          MTU   Target\n\
+             \x20 1     tap                                   1500  ewp0  \n\
+             \x20 2     tap     192.0.2.1    255.255.255.0    1400  ewp1  \n\
+             \x20 2     tap     192.0.2.9    255.255.255.128  1400  ewp1  \n\
+             \x20 2     tap     2001:db8::1  64               1400  ewp1  \n\
+             \x20 3     netdev  2001:db8::2  64               1500  eth0  \n"
+        );
+    }
+
+    #[test]
+    fn fdb_prints_as_1_3_prints_it() {
+        let fdb = entries(
+            "listFdb",
+            json!([{"vid": 10, "mac": "02:00:00:00:00:01", "port": 2, "age": 3}]),
+        );
+        assert_eq!(
+            table(&fdb),
+            "  Port  VLAN  MAC                Age\n  2     10    02:00:00:00:00:01  3  \n"
+        );
+    }
+}

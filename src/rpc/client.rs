@@ -1,0 +1,276 @@
+//! Asks a switch's control service, ours or etherws 1.3's: one JSON-RPC request over
+//! HTTP or HTTPS. Whatever goes wrong comes back as a JSON-RPC error, so that there
+//! is one kind to show. No error may hold a password.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use actix_rt::time::timeout;
+use awc::http::StatusCode;
+use etherws_actors::{
+    control::{Command, Credentials},
+    error::one_line,
+    tunnel::{ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, http_client},
+};
+use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, Id, Request, Response, ResponsePayload};
+use serde::Deserialize;
+use serde_json::{Value, value::to_raw_value};
+use slog::{Discard, Logger, o};
+
+use super::{
+    Refusal,
+    entry::Entries,
+    method::{self, NAMESPACE},
+};
+
+/// For a whole request. `addPort` answers once the switch has reached the client
+/// port's server or given up, and a 1.3 switch gives up when TCP does, after some
+/// 130 s.
+const TIME_LIMIT: Duration = Duration::from_secs(150);
+
+/// Octets of an answer: an FDB of 65,536 addresses needs some 5 MB.
+const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+
+/// A control service.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    url: ServerUrl,
+    credentials: Option<Credentials>,
+    route: Route,
+}
+
+impl Endpoint {
+    /// `cacerts` is a PEM file; the system's CA certificates count without it.
+    pub(crate) fn new(
+        url: &str,
+        credentials: Option<Credentials>,
+        cacerts: Option<PathBuf>,
+        insecure: bool,
+    ) -> Result<Self, Refusal> {
+        let url = ServerUrl::parse(url, Scheme::Http)
+            .map_err(|err| Refusal::new("ValueError", format!("--ctlurl: {}", one_line(&err))))?;
+        // Who asks knows of --ctlinsecure: there is nobody else to warn.
+        let log = Logger::root(Discard, o!());
+        let route = Route { tls: TlsOptions { cacerts, insecure }, proxy: proxy(&url), log };
+        Ok(Self { url, credentials, route })
+    }
+
+    /// Has the switch carry out one command.
+    pub(crate) async fn call(&self, command: &Command) -> Result<Entries, ErrorObjectOwned> {
+        timeout(TIME_LIMIT, self.exchange(command)).await.unwrap_or_else(|_| {
+            let text = format!("{} has not answered within {TIME_LIMIT:?}; is it stuck?", self.url);
+            Err(internal("TimeoutError", text))
+        })
+    }
+
+    async fn exchange(&self, command: &Command) -> Result<Entries, ErrorObjectOwned> {
+        let (method, params) = method::encode(command);
+        let name = format!("{NAMESPACE}{}", method.name);
+        let params = params.map(|params| to_raw_value(&params)).transpose();
+        let params = params.map_err(|err| internal("ValueError", err.to_string()))?;
+        // 1.3's ctl numbers every request 0: there is one to a connection.
+        let request = Request::borrowed(&name, params.as_deref(), Id::Number(0));
+
+        let unreachable = |why: &str| {
+            internal("URLError", format!("cannot ask the switch at {}: {why}", self.url))
+        };
+        let (http, uri) = http_client(&self.url, &self.route).await.map_err(|err| {
+            // The connector is the client port's too, and speaks of its options.
+            let why = one_line(&err).replace("--cacerts", "--ctlsslcert");
+            unreachable(&why.replace("--insecure", "--ctlinsecure"))
+        })?;
+        let mut http = http.post(uri).timeout(TIME_LIMIT);
+        if let Some(Credentials { user, password }) = &self.credentials {
+            http = http.basic_auth(user, password);
+        }
+        let mut answer = http.send_json(&request).await.map_err(|err| {
+            unreachable(&format!("no answer: {err}; check that --ctlurl is a control service's"))
+        })?;
+        self.check_status(answer.status())?;
+        let body = answer.body().limit(ANSWER_LIMIT).await.map_err(|err| {
+            internal("URLError", format!("the answer of {} broke off: {err}; ask again", self.url))
+        })?;
+
+        let foreign = |err: serde_json::Error| {
+            let text = format!("{} is no control service of etherws: {err}", self.url);
+            internal("ValueError", text)
+        };
+        let answer: Response<'_, Listing> = serde_json::from_slice(&body).map_err(foreign)?;
+        match answer.payload {
+            ResponsePayload::Success(listing) => {
+                method.entries(listing.into_owned().entries).map_err(foreign)
+            }
+            ResponsePayload::Error(error) => Err(error.into_owned()),
+        }
+    }
+
+    fn check_status(&self, status: StatusCode) -> Result<(), ErrorObjectOwned> {
+        let way_out = match status {
+            StatusCode::OK => return Ok(()),
+            StatusCode::UNAUTHORIZED if self.credentials.is_some() => {
+                "it does not take this name and password; see --ctluser and --ctlpasswd"
+            }
+            StatusCode::UNAUTHORIZED => "it wants a name and a password: give --ctluser",
+            StatusCode::NOT_FOUND => "the path is another one: see --ctlpath of the switch",
+            _ => "is this the control service of etherws? See --ctlurl",
+        };
+        let text = format!("HTTP Error {}: {}: {way_out}", status.as_u16(), self.url);
+        Err(internal("HTTPError", text))
+    }
+}
+
+/// Proxies are the environment's to choose, as in 1.3, but none can reach our own
+/// loopback interface, where 1.3 asked it all the same.
+fn proxy(url: &ServerUrl) -> ProxyChoice {
+    let host = url.host();
+    let loopback =
+        host.parse().map_or(host == "localhost", |address: IpAddr| address.is_loopback());
+    if loopback { ProxyChoice::Direct } else { ProxyChoice::Environment }
+}
+
+/// `result` of every method.
+#[derive(Clone, Deserialize)]
+struct Listing {
+    entries: Value,
+}
+
+/// An error from before or beside the switch, as 1.3's ctl shows those.
+fn internal(exception: &'static str, text: String) -> ErrorObjectOwned {
+    Refusal::new(exception, text).with_code(ErrorCode::InternalError)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, rc::Rc};
+
+    use actix_rt::net::TcpListener;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::rpc::entry::Port;
+
+    const ERROR: &str = r#"{"jsonrpc": "2.0", "id": 0, "error": {"code": -32602,
+        "message": "Invalid params", "data": "KeyError: 2"}}"#;
+
+    /// Asks a server that has one canned answer. Gives what it was asked, and what the
+    /// client makes of its answer.
+    fn exchange(
+        status: &str,
+        body: &str,
+        credentials: Option<Credentials>,
+    ) -> (String, Result<Entries, ErrorObjectOwned>) {
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Type: text/html\r\n\r\n{body}",
+            body.len()
+        );
+        actix_rt::System::new().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            let address = listener.local_addr().expect("its address");
+            let request = Rc::new(RefCell::new(Vec::new()));
+            let seen = Rc::clone(&request);
+            actix_rt::spawn(async move {
+                let (mut stream, _) = listener.accept().await.expect("a client");
+                let mut buffer = vec![0; 4096];
+                while !seen.borrow().ends_with(b"}") {
+                    let read = stream.read(&mut buffer).await.expect("a request");
+                    seen.borrow_mut().extend_from_slice(&buffer[..read]);
+                }
+                stream.write_all(answer.as_bytes()).await.expect("the client reads");
+            });
+            let url = format!("http://{address}/ctl");
+            let endpoint = Endpoint::new(&url, credentials, None, false).expect("a good URL");
+            let result = endpoint.call(&Command::ListPorts).await;
+            let request = String::from_utf8(request.borrow().clone()).expect("text");
+            (request, result)
+        })
+    }
+
+    fn data(error: &ErrorObjectOwned) -> String {
+        error.data().map(|data| data.get().to_owned()).unwrap_or_default()
+    }
+
+    #[test]
+    fn asks_as_1_3_does_and_reads_its_answer() {
+        let credentials = Credentials { user: "u".to_owned(), password: "p:w".to_owned() };
+        let (request, result) = exchange(
+            "200 OK",
+            r#"{"jsonrpc": "2.0", "id": 0, "result": {"entries": [{"port": 1, "type": "tap",
+                "target": "ewp0", "tx": 0, "rx": 7, "shut": false}]}}"#,
+            Some(credentials),
+        );
+        let request = request.to_lowercase();
+        assert!(request.starts_with("post /ctl http/1.1\r\n"), "{request}");
+        assert!(request.contains("authorization: basic dtpwonc=\r\n"), "{request}");
+        assert!(request.contains("host: 127.0.0.1:") && request.contains("user-agent: etherws/"));
+        assert!(request.contains("content-type: application/json\r\n"), "{request}");
+        assert!(
+            request.ends_with(r#"{"jsonrpc":"2.0","id":0,"method":"etherws.control.listport"}"#),
+            "{request}"
+        );
+        let Ok(Entries::Ports(ports)) = result else { panic!("{result:?}") };
+        assert!(matches!(ports.as_slice(), [Port { port: 1, rx: 7, state: None, .. }]));
+    }
+
+    #[test]
+    fn an_error_of_the_switch_is_passed_on() {
+        let (_, result) = exchange("200 OK", ERROR, None);
+        let error = result.expect_err("an error");
+        assert_eq!((error.code(), error.message()), (-32602, "Invalid params"));
+        assert_eq!(data(&error), r#""KeyError: 2""#);
+    }
+
+    #[test]
+    fn every_other_answer_is_an_error_that_names_the_way_out() {
+        let login = || Credentials { user: "u".to_owned(), password: "secret".to_owned() };
+        for (status, body, credentials, expected) in [
+            ("401 Unauthorized", "", None, "give --ctluser"),
+            ("401 Unauthorized", "", Some(login()), "does not take this name and password"),
+            ("404 Not Found", "<html>", None, "--ctlpath"),
+            ("302 Found", "", None, "HTTP Error 302"),
+            ("500 Internal Server Error", "<html>", None, "HTTP Error 500"),
+            ("200 OK", "<html>", None, "no control service"),
+            ("200 OK", "{}", None, "no control service"),
+            ("200 OK", r#"{"id": 0, "result": {"entries": 5}}"#, None, "no control service"),
+        ] {
+            let (_, result) = exchange(status, body, credentials);
+            let error = result.expect_err(status);
+            assert_eq!(error.code(), -32603, "{status}");
+            let data = data(&error);
+            assert!(data.contains(expected) && !data.contains("secret"), "{status}: {data}");
+        }
+    }
+
+    #[test]
+    fn a_switch_that_does_not_run_is_named_with_its_url() {
+        // A port that was free a moment ago.
+        let listener = std::net::TcpListener::bind("[::1]:0").expect("a free port");
+        let url = format!("http://{}/ctl", listener.local_addr().expect("its address"));
+        drop(listener);
+        let endpoint = Endpoint::new(&url, None, None, false).expect("a good URL");
+        let error = actix_rt::System::new()
+            .block_on(endpoint.call(&Command::ListPorts))
+            .expect_err("refused");
+        assert!(data(&error).contains(&url) && data(&error).contains("refused"), "{error:?}");
+    }
+
+    #[test]
+    fn bad_urls_are_refused_without_their_passwords() {
+        for url in
+            ["", "127.0.0.1:7867", "ws://h/", "http://", "http://u:secret@h/", "http://secret@:x/"]
+        {
+            let error = Endpoint::new(url, None, None, false).expect_err(url).to_string();
+            assert!(error.contains("--ctlurl") && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_proxy_is_asked_for_loopback() {
+        let direct = |url| {
+            let url = ServerUrl::parse(url, Scheme::Http).expect("a good URL");
+            matches!(proxy(&url), ProxyChoice::Direct)
+        };
+        for url in ["http://127.0.0.1:7867/ctl", "https://localhost/", "http://[::1]/ctl"] {
+            assert!(direct(url), "{url}");
+        }
+        assert!(!direct("http://192.0.2.1/ctl") && !direct("http://localhost.example/"));
+    }
+}

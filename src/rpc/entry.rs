@@ -1,0 +1,230 @@
+//! What the control API's results are made of, on the wire: ports, interfaces and
+//! lines of the FDB. Written by the dispatcher, read by the client. The members that
+//! etherws 1.3 does not send may be missing; no member may ever hold a password.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
+use etherws_actors::{
+    control::{InterfaceInfo, Reply},
+    counters::Discard,
+    message::{FdbInfo, PortInfo},
+};
+use serde::{Deserialize, Serialize};
+
+/// `result.entries` of one method.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Entries {
+    /// Of the port methods.
+    Ports(Vec<Port>),
+    /// Of the interface methods.
+    Interfaces(Vec<Interface>),
+    /// Of `listFdb`.
+    Fdb(Vec<FdbLine>),
+}
+
+/// A port.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Port {
+    /// Number, from 1.
+    pub(crate) port: u32,
+    /// `tap`, `netdev`, `client` or `server`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// Interface, URL, or the peer's address and port.
+    pub(crate) target: String,
+    /// Frames that the medium has taken.
+    pub(crate) tx: u64,
+    /// Frames received from the medium.
+    pub(crate) rx: u64,
+    /// Whether frames from and to it are dropped.
+    pub(crate) shut: bool,
+    /// `up`, `connecting`, `backoff` or `failed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<String>,
+    /// Why the state is not `up`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    /// Frames discarded, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) discards: BTreeMap<String, u64>,
+    /// WebSocket text messages ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<u64>,
+}
+
+/// The network interface of a port.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Interface {
+    /// Number of the port.
+    pub(crate) port: u32,
+    /// `tap` or `netdev`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// Name.
+    pub(crate) target: String,
+    /// The primary IPv4 address, or nothing.
+    pub(crate) address: String,
+    /// Its netmask, or nothing.
+    pub(crate) netmask: String,
+    /// Octets.
+    pub(crate) mtu: u32,
+    /// All addresses as `ADDRESS/PREFIX`, IPv4 first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) addresses: Vec<String>,
+}
+
+/// A line of the forwarding database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FdbLine {
+    /// VLAN, 0 for none.
+    pub(crate) vid: u16,
+    /// Address, as `02:00:00:00:00:01`.
+    pub(crate) mac: String,
+    /// Number of the port that it is behind.
+    pub(crate) port: u32,
+    /// Seconds since it was last seen; 1.3 follows the wall clock, which may step
+    /// back.
+    pub(crate) age: i64,
+}
+
+impl From<Reply> for Entries {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Ports(ports) => Self::Ports(ports.into_iter().map(Port::from).collect()),
+            Reply::Interfaces(list) => {
+                Self::Interfaces(list.into_iter().map(Interface::from).collect())
+            }
+            Reply::Fdb(lines) => Self::Fdb(lines.into_iter().map(FdbLine::from).collect()),
+        }
+    }
+}
+
+impl From<PortInfo> for Port {
+    fn from(info: PortInfo) -> Self {
+        let counters = Arc::clone(&info.counters);
+        Self {
+            port: info.port.get(),
+            kind: info.kind.to_owned(),
+            target: info.target,
+            tx: counters.tx_frames(),
+            rx: counters.rx_frames(),
+            shut: info.shut,
+            state: Some(info.state.name().to_owned()),
+            error: info.state.reason().map(str::to_owned),
+            discards: Discard::ALL
+                .iter()
+                .map(|&reason| (reason.name().to_owned(), counters.discards(reason)))
+                .collect(),
+            text: Some(counters.text_messages()),
+        }
+    }
+}
+
+impl From<InterfaceInfo> for Interface {
+    fn from(info: InterfaceInfo) -> Self {
+        let (address, netmask) = info
+            .addresses
+            .iter()
+            .find_map(|&(address, prefix_len)| match address {
+                IpAddr::V4(address) => Some((address.to_string(), netmask(prefix_len).to_string())),
+                IpAddr::V6(_) => None,
+            })
+            .unwrap_or_default();
+        Self {
+            port: info.port.get(),
+            kind: info.kind.to_owned(),
+            target: info.target,
+            address,
+            netmask,
+            mtu: info.mtu,
+            addresses: info
+                .addresses
+                .iter()
+                .map(|(address, prefix_len)| format!("{address}/{prefix_len}"))
+                .collect(),
+        }
+    }
+}
+
+impl From<FdbInfo> for FdbLine {
+    fn from(info: FdbInfo) -> Self {
+        Self {
+            vid: info.vid.get(),
+            mac: info.mac.to_string(),
+            port: info.entry.port.get(),
+            age: i64::try_from(info.age).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+/// The dotted form of an IPv4 prefix length; lengths over 32 count as 32.
+pub(crate) fn netmask(prefix_len: u8) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::MAX.checked_shl(32u32.saturating_sub(prefix_len.into())).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use etherws_actors::{counters::Counters, fdb::PortNumber, message::PortState};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn port_has_the_members_of_1_3_and_ours() {
+        let counters = Counters::default();
+        counters.received(3, 300);
+        counters.sent(2, 200);
+        counters.discarded(Discard::LackOfBuffers, 5);
+        counters.text_message();
+        let info = PortInfo {
+            port: PortNumber::FIRST,
+            kind: "client",
+            target: "ws://h/".to_owned(),
+            interface: None,
+            state: PortState::Backoff { reason: "refused".to_owned() },
+            shut: true,
+            counters: Arc::new(counters),
+        };
+        assert_eq!(
+            serde_json::to_value(Entries::from(Reply::Ports(vec![info]))).expect("serializes"),
+            json!([{"port": 1, "type": "client", "target": "ws://h/", "tx": 2, "rx": 3,
+                "shut": true, "state": "backoff", "error": "refused", "text": 1,
+                "discards": {"on-error": 0, "port-down": 0, "same-port": 0,
+                    "lack-of-buffers": 5}}])
+        );
+    }
+
+    #[test]
+    fn interface_shows_the_first_ipv4_address_the_old_way_and_all_the_new_way() {
+        let v4 = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+        let v6 = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+        let info = |addresses| InterfaceInfo {
+            port: PortNumber::FIRST,
+            kind: "tap",
+            target: "ewp0".to_owned(),
+            addresses,
+            mtu: 1500,
+        };
+        let both = Interface::from(info(vec![(v6, 64), (v4, 20)]));
+        assert_eq!((both.address.as_str(), both.netmask.as_str()), ("192.0.2.1", "255.255.240.0"));
+        assert_eq!(both.addresses, ["2001:db8::1/64", "192.0.2.1/20"]);
+        let none = Interface::from(info(vec![]));
+        assert_eq!((none.address.as_str(), none.netmask.as_str()), ("", ""));
+    }
+
+    #[test]
+    fn netmask_of_every_length() {
+        for (prefix_len, dotted) in
+            [(0, "0.0.0.0"), (1, "128.0.0.0"), (24, "255.255.255.0"), (32, "255.255.255.255")]
+        {
+            assert_eq!(netmask(prefix_len).to_string(), dotted);
+        }
+    }
+}
