@@ -1,1 +1,5 @@
+mod daemon;
+mod logging;
+mod server;
+
 fn main() {}
