@@ -43,16 +43,10 @@ pub(crate) struct Sw {
     pub(crate) aging_time: Duration,
     /// Where WebSocket clients come in.
     pub(crate) tunnel: Service,
+    /// Whose pages may open one from a browser, besides the switch's own; `*`: all.
+    pub(crate) allowed_origins: Vec<String>,
     /// Where control requests come in.
     pub(crate) control: Service,
-}
-
-impl Sw {
-    /// Whether both services stand behind one listener: then their paths differ and
-    /// their TLS files do not.
-    pub(crate) fn shares_listener(&self) -> bool {
-        self.tunnel.port == self.control.port && self.tunnel.host == self.control.host
-    }
 }
 
 /// The server of 0.3: one TAP, and whoever connects.
@@ -66,6 +60,8 @@ pub(crate) struct Server {
     pub(crate) foreground: bool,
     /// Where WebSocket clients come in.
     pub(crate) tunnel: Service,
+    /// Whose pages may open one from a browser, besides the switch's own; `*`: all.
+    pub(crate) allowed_origins: Vec<String>,
 }
 
 /// The client of 0.3: one TAP and one WebSocket.
@@ -81,8 +77,6 @@ pub(crate) struct Client {
     pub(crate) uri: String,
     /// For HTTP Basic authentication.
     pub(crate) user: Option<String>,
-    /// To be prompted for where there is a user and no password.
-    pub(crate) passwd: Option<Secret>,
     /// PEM file; absolute.
     pub(crate) cacerts: Option<PathBuf>,
     /// Take any certificate.
@@ -104,6 +98,14 @@ pub(crate) struct Service {
     pub(crate) htpasswd: Option<PathBuf>,
     /// TLS is spoken if it is there.
     pub(crate) tls: Option<TlsFiles>,
+}
+
+impl Service {
+    /// Whether both stand behind one listener: then their paths differ and their TLS
+    /// files do not.
+    pub(crate) fn shares_listener(&self, other: &Self) -> bool {
+        self.port == other.port && self.host == other.host
+    }
 }
 
 /// PEM files of a TLS server; absolute.
@@ -219,6 +221,9 @@ struct SwArgs {
     /// Passwords of WebSocket clients, as written by Apache's htpasswd
     #[arg(long, value_name = "FILE")]
     htpasswd: Option<PathBuf>,
+    /// Origin from which a browser may come besides the switch's own; * is any
+    #[arg(long, value_name = "URL")]
+    allow_origin: Vec<String>,
     /// Private key of the WebSocket service, PEM
     #[arg(long, value_name = "FILE")]
     sslkey: Option<PathBuf>,
@@ -371,6 +376,9 @@ struct ServerArgs {
     /// Passwords of WebSocket clients, as written by Apache's htpasswd
     #[arg(long, value_name = "FILE")]
     htpasswd: Option<PathBuf>,
+    /// Origin from which a browser may come besides the switch's own; * is any
+    #[arg(long, value_name = "URL")]
+    allow_origin: Vec<String>,
     /// Private key of the WebSocket service, PEM
     #[arg(long, value_name = "FILE")]
     keyfile: Option<PathBuf>,
@@ -389,9 +397,6 @@ struct ClientArgs {
     /// Name for the WebSocket server; its password is prompted for
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Password; other users of the machine can see it here: the prompt is safer
-    #[arg(long, value_name = "PASSWORD")]
-    passwd: Option<Secret>,
     /// CA certificates, PEM [default: the system's]
     #[arg(long, value_name = "FILE")]
     cacerts: Option<PathBuf>,
@@ -462,6 +467,7 @@ impl SwArgs {
                 htpasswd: readable("--htpasswd", self.htpasswd)?,
                 tls,
             },
+            allowed_origins: self.allow_origin,
             control: Service {
                 host: self.ctlhost,
                 port: self.ctlport,
@@ -470,7 +476,7 @@ impl SwArgs {
                 tls: ctltls,
             },
         };
-        if sw.shares_listener() {
+        if sw.tunnel.shares_listener(&sw.control) {
             let (tunnel, control) = (&sw.tunnel, &sw.control);
             let place = format!("--port and --ctlport are both {} on one host", tunnel.port);
             if tunnel.path == control.path {
@@ -498,22 +504,19 @@ impl ServerArgs {
                 htpasswd: readable("--htpasswd", self.htpasswd)?,
                 tls,
             },
+            allowed_origins: self.allow_origin,
         })
     }
 }
 
 impl ClientArgs {
     fn validate(self) -> Result<Client> {
-        if self.passwd.is_some() && self.user.is_none() {
-            bail!("--passwd is given without --user: give both, or neither");
-        }
         Ok(Client {
             device: self.common.device(),
             debug: self.common.debug,
             foreground: self.common.foreground,
             uri: self.uri,
             user: self.user,
-            passwd: self.passwd,
             cacerts: readable("--cacerts", self.cacerts)?,
             insecure: self.insecure,
             proxy: self.proxy,
@@ -589,6 +592,10 @@ mod tests {
         }
     }
 
+    fn shares(sw: &Sw) -> bool {
+        sw.tunnel.shares_listener(&sw.control)
+    }
+
     #[test]
     fn definition_is_consistent() {
         Cli::command().debug_assert();
@@ -598,7 +605,7 @@ mod tests {
     fn sw_has_the_defaults_of_1_3() {
         let sw = sw("etherws sw");
         assert_eq!(sw.aging_time, Duration::from_secs(300));
-        assert!(!sw.foreground && !sw.debug && !sw.shares_listener());
+        assert!(!sw.foreground && !sw.debug && !sw.tunnel.shares_listener(&sw.control));
         assert_eq!((sw.tunnel.host.as_str(), sw.tunnel.port), ("", 80));
         assert_eq!((sw.control.host.as_str(), sw.control.port), ("127.0.0.1", 7867));
         assert_eq!((sw.tunnel.path.as_str(), sw.control.path.as_str()), ("/", "/ctl"));
@@ -687,7 +694,6 @@ mod tests {
             ),
             ("etherws server --keyfile Cargo.toml", "without --certfile"),
             ("etherws client", "--uri"),
-            ("etherws client --uri ws://h/ --passwd x", "without --user"),
             ("etherws ctl", "Usage"),
             ("etherws ctl addport", "Usage"),
             ("etherws ctl setport --shut 2 1", "possible values: 0, 1"),
@@ -700,6 +706,6 @@ mod tests {
 
     #[test]
     fn one_listener_serves_both_under_different_paths() {
-        assert!(sw("etherws sw --ctlhost '' --ctlport 80").shares_listener());
+        assert!(shares(&sw("etherws sw --ctlhost '' --ctlport 80")));
     }
 }

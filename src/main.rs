@@ -1,21 +1,26 @@
 //! The program `etherws`: reads the command line and starts what it asks for.
 
-use std::process::ExitCode;
-
 mod cli;
 mod ctl;
+mod daemon;
+mod logging;
 mod rpc;
+mod server;
+mod sw;
+
+use std::process::ExitCode;
+
+use cli::Invocation;
 
 fn main() -> ExitCode {
-    match cli::parse() {
-        Ok(cli::Invocation::Ctl(args)) => ctl::run(args),
-        Ok(other) => {
-            eprintln!("etherws: {other:?} is not wired yet");
-            ExitCode::FAILURE
-        }
-        Err(err) => {
-            eprintln!("etherws: {err:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let ended = cli::parse().and_then(|invocation| match invocation {
+        Invocation::Sw(options) => sw::start(options.into()),
+        Invocation::Server(options) => sw::start(options.into()),
+        Invocation::Client(options) => sw::start(options.into()),
+        Invocation::Ctl(args) => Ok(ctl::run(args)),
+    });
+    ended.unwrap_or_else(|error| {
+        eprintln!("etherws: {error:#}");
+        ExitCode::FAILURE
+    })
 }

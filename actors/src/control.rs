@@ -3,9 +3,16 @@
 
 use std::{net::IpAddr, path::PathBuf};
 
+use actix::{Addr, MailboxError};
+use slog::{Logger, info};
+
 use crate::{
     fdb::PortNumber,
-    message::{FdbInfo, PortInfo},
+    message::{DelPort, FdbInfo, ListFdb, ListPorts, PortInfo, SetPort},
+    port::{Client, Netdev, Tap},
+    supervisor::{self, AddError},
+    switch::Switch,
+    sys::link::{self, LinkError},
 };
 
 /// What can be asked of a switch.
@@ -147,4 +154,109 @@ pub enum Reply {
     Interfaces(Vec<InterfaceInfo>),
     /// Of `ListFdb`.
     Fdb(Vec<FdbInfo>),
+}
+
+/// Why a command was not carried out. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// No port has this number.
+    #[error("no port {0}; listport shows those there are")]
+    NoSuchPort(PortNumber),
+    /// The port is no network interface.
+    #[error("port {port} is a {kind} port and has no interface; only tap and netdev have")]
+    NoInterface {
+        /// Which port.
+        port: PortNumber,
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// The port could not be added.
+    #[error(transparent)]
+    Add(#[from] AddError),
+    /// The interface refuses.
+    #[error(transparent)]
+    Interface(#[from] LinkError),
+    /// There is no switch any more.
+    #[error("the switch has ended")]
+    SwitchGone(#[from] MailboxError),
+}
+
+/// Carries out commands on a switch.
+#[derive(Debug, Clone)]
+pub struct Control {
+    switch: Addr<Switch>,
+    log: Logger,
+}
+
+impl Control {
+    /// Control of `switch`; ports that it adds log to `log`.
+    #[must_use]
+    pub const fn new(switch: Addr<Switch>, log: Logger) -> Self {
+        Self { switch, log }
+    }
+
+    /// Carries out one command.
+    ///
+    /// # Errors
+    /// The command is refused, and then nothing of it remains.
+    pub async fn execute(&self, command: Command) -> Result<Reply, ControlError> {
+        match command {
+            Command::ListPorts => Ok(Reply::Ports(self.switch.send(ListPorts).await?)),
+            Command::AddPort(port) => {
+                let number = self.add(port).await?;
+                Ok(Reply::Ports(vec![self.port(number).await?]))
+            }
+            Command::SetPort { port, shut } => {
+                let info = self.switch.send(SetPort { port, shut }).await?;
+                Ok(Reply::Ports(vec![info.ok_or(ControlError::NoSuchPort(port))?]))
+            }
+            Command::DelPort { port } => {
+                let info = self.switch.send(DelPort { port }).await?;
+                Ok(Reply::Ports(vec![info.ok_or(ControlError::NoSuchPort(port))?]))
+            }
+            Command::ListInterfaces => {
+                let mut interfaces = Vec::new();
+                for port in self.switch.send(ListPorts).await? {
+                    if let Some(name) = &port.interface {
+                        interfaces.push(interface_info(&port, name).await?);
+                    }
+                }
+                Ok(Reply::Interfaces(interfaces))
+            }
+            Command::SetInterface { port, settings } => {
+                let info = self.port(port).await?;
+                let Some(name) = &info.interface else {
+                    return Err(ControlError::NoInterface { port, kind: info.kind });
+                };
+                link::apply(name, &settings).await?;
+                info!(self.log, "interface is set"; "port" => %port, "settings" => ?settings);
+                Ok(Reply::Interfaces(vec![interface_info(&info, name).await?]))
+            }
+            Command::ListFdb => Ok(Reply::Fdb(self.switch.send(ListFdb).await?)),
+        }
+    }
+
+    async fn add(&self, port: NewPort) -> Result<PortNumber, ControlError> {
+        let (switch, log) = (&self.switch, &self.log);
+        Ok(match port {
+            NewPort::Tap { name } => supervisor::add(switch, Tap::new(name), log).await?,
+            NewPort::Netdev { name } => supervisor::add(switch, Netdev::new(name), log).await?,
+            NewPort::Client(options) => {
+                let client =
+                    Client::new(options, log.clone()).map_err(|e| AddError::Open(e.into()))?;
+                supervisor::add(switch, client, log).await?
+            }
+        })
+    }
+
+    async fn port(&self, number: PortNumber) -> Result<PortInfo, ControlError> {
+        let ports = self.switch.send(ListPorts).await?;
+        ports.into_iter().find(|p| p.port == number).ok_or(ControlError::NoSuchPort(number))
+    }
+}
+
+async fn interface_info(port: &PortInfo, name: &str) -> Result<InterfaceInfo, LinkError> {
+    let interface = link::interface(name).await?;
+    let (addresses, mtu) = interface.map(|i| (i.addresses, i.mtu)).unwrap_or_default();
+    Ok(InterfaceInfo { port: port.port, kind: port.kind, target: name.to_owned(), addresses, mtu })
 }

@@ -9,7 +9,10 @@ pub(crate) mod method;
 
 use std::fmt;
 
-use etherws_actors::control::{Command, Reply};
+use etherws_actors::{
+    control::{Command, Control, ControlError, Reply},
+    error::one_line,
+};
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, TwoPointZero};
 use serde::Serialize;
 use serde_json::Value;
@@ -24,6 +27,19 @@ const BATCH_REQUESTS: usize = 32;
 pub(crate) trait Execute {
     /// Carries one command out, or leaves everything as it was.
     fn execute(&self, command: Command) -> impl Future<Output = Result<Reply, Refusal>>;
+}
+
+impl Execute for Control {
+    async fn execute(&self, command: Command) -> Result<Reply, Refusal> {
+        Self::execute(self, command).await.map_err(|error| match error {
+            ControlError::NoSuchPort(port) => Refusal::no_such_port(port),
+            ControlError::NoInterface { .. } => Refusal::new("ValueError", one_line(&error)),
+            ControlError::Add(_) | ControlError::Interface(_) => {
+                Refusal::new("OSError", one_line(&error))
+            }
+            ControlError::SwitchGone(_) => Refusal::new("RuntimeError", one_line(&error)),
+        })
+    }
 }
 
 /// Why a request was not carried out. Shown as `Exception: text`, in the names of

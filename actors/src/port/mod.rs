@@ -26,7 +26,7 @@ pub use client::Client;
 pub use memory::Memory;
 pub use netdev::Netdev;
 pub use queue::EgressQueue;
-pub use session::Session;
+pub use session::{Session, SessionInfo};
 pub use tap::Tap;
 
 use crate::{

@@ -40,7 +40,7 @@ const UNSPECIFIED: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// An interface could not be read or set.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LinkError {
+pub enum LinkError {
     /// No interface of that name.
     #[error("no network interface {name:?}; `ip link` lists those that there are")]
     NoInterface { name: String },

@@ -1,0 +1,158 @@
+//! The HTTP side: two services, the tunnel and control, on one listener or two.
+//!
+//! A request that asks for an upgrade comes to `tunnel`, every other to `http`;
+//! both find their service by path, and ask for the password before anything else.
+
+pub(crate) mod auth;
+mod http;
+pub(crate) mod listen;
+pub(crate) mod tls;
+mod tunnel;
+
+use std::{
+    fmt::{Debug, Display},
+    rc::Rc,
+    time::Duration,
+};
+
+use actix::Addr;
+use actix_codec::Framed;
+use actix_http::{
+    HttpService, Request, Response,
+    body::BoxBody,
+    h1::{Codec, ExpectHandler, H1Service},
+    header::{self, HeaderMap, HeaderValue},
+};
+use actix_rt::net::{ActixStream, TcpStream};
+use actix_service::{Service, ServiceFactory, fn_service, map_config};
+use actix_web::{App, dev::AppConfig};
+use anyhow::{Result, anyhow};
+use etherws_actors::{control::Control, switch::Switch};
+use rustls::ServerConfig;
+use slog::{Logger, debug};
+
+use self::{
+    auth::{Htpasswd, Refused},
+    listen::Serve,
+};
+
+/// Time for a client to send a whole request head, as actix's default: also what
+/// ends a connection that says nothing.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The tunnel service.
+pub(crate) struct TunnelService {
+    /// Compared exactly; the query is ignored.
+    pub(crate) path: String,
+    pub(crate) htpasswd: Option<Htpasswd>,
+    /// Origins besides the listener's own from which a browser may come; `*`: any.
+    pub(crate) allowed_origins: Vec<String>,
+    pub(crate) switch: Addr<Switch>,
+}
+
+/// The control service.
+pub(crate) struct ControlService {
+    /// Compared exactly; the query is ignored.
+    pub(crate) path: String,
+    pub(crate) htpasswd: Option<Htpasswd>,
+    pub(crate) control: Control,
+}
+
+/// What one listener serves.
+pub(crate) struct Site {
+    /// Whether its connections are TLS.
+    pub(crate) tls: bool,
+    pub(crate) tunnel: Option<TunnelService>,
+    pub(crate) control: Option<ControlService>,
+    pub(crate) log: Logger,
+}
+
+/// Asks for a password (RFC 7617, 2).
+const CHALLENGE: &str = "Basic realm=\"etherws\", charset=\"UTF-8\"";
+
+/// Whether the request may pass: always, where no passwords are set.
+fn authorize(htpasswd: Option<&Htpasswd>, headers: &HeaderMap) -> Result<(), Refused> {
+    let Some(htpasswd) = htpasswd else { return Ok(()) };
+    htpasswd.verify(headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes)).map(|_| ())
+}
+
+/// The HTTP/1.1 service for `site` over streams of type `T`.
+fn http_service<T>(
+    site: Rc<Site>,
+) -> H1Service<
+    T,
+    impl ServiceFactory<
+        Request,
+        Config = (),
+        Response: Into<Response<BoxBody>>,
+        Error: Into<Response<BoxBody>>,
+        InitError: Debug,
+        Future: 'static,
+    >,
+    BoxBody,
+    ExpectHandler,
+    impl ServiceFactory<
+        (Request, Framed<T, Codec>),
+        Config = (),
+        Response = (),
+        Error: Display + Into<Response<BoxBody>>,
+        InitError: Debug,
+        Future: 'static,
+    >,
+>
+where
+    T: ActixStream + 'static,
+{
+    let app = App::new().configure(http::configure(Rc::clone(&site)));
+    let upgrade = fn_service(move |(request, framed): (Request, Framed<T, Codec>)| {
+        let site = Rc::clone(&site);
+        async move {
+            let log = site.log.clone();
+            if let Err(error) = tunnel::upgrade(site, request, framed).await {
+                debug!(log, "connection failed"; "error" => %error);
+            }
+            Ok::<_, actix_http::Error>(())
+        }
+    });
+    HttpService::build()
+        .client_request_timeout(REQUEST_TIMEOUT)
+        .upgrade(upgrade)
+        .h1(map_config(app, |_| AppConfig::default()))
+}
+
+/// The function that serves a connection to `site`.
+///
+/// # Errors
+/// Never in practice: actix's factories could fail to start, ours have nothing to.
+pub(crate) async fn serve(site: Rc<Site>, tls: Option<ServerConfig>) -> Result<Serve> {
+    let failed = |()| anyhow!("the HTTP service does not start");
+    let log = site.log.clone();
+    match tls {
+        None => {
+            let http = http_service(site);
+            let service = http.tcp().new_service(()).await.map_err(failed)?;
+            Ok(serve_with(service, log))
+        }
+        Some(tls) => {
+            let http = http_service(site);
+            let service = http.rustls_0_23(tls).new_service(()).await.map_err(failed)?;
+            Ok(serve_with(service, log))
+        }
+    }
+}
+
+fn serve_with<S>(service: S, log: Logger) -> Serve
+where
+    S: Service<TcpStream, Response = ()> + 'static,
+    S::Error: Debug,
+{
+    let service = Rc::new(service);
+    Rc::new(move |stream| {
+        let (service, log) = (Rc::clone(&service), log.clone());
+        Box::pin(async move {
+            if let Err(error) = service.call(stream).await {
+                debug!(log, "connection failed"; "error" => ?error);
+            }
+        })
+    })
+}

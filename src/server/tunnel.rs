@@ -1,0 +1,192 @@
+//! The tunnel service: checks an upgrade request (RFC 6455, 4.2), answers it, and
+//! hands the stream to a session port.
+
+use std::rc::Rc;
+
+use actix_codec::{AsyncRead, AsyncWrite, Encoder, Framed, FramedParts};
+use actix_http::{
+    HttpMessage, Request, Response,
+    body::BodySize,
+    h1::{Codec, Message},
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+    ws::{self, HandshakeError},
+};
+use actix_web::http::{StatusCode, Uri};
+use anyhow::{Context, Result};
+use bytes::BytesMut;
+use etherws_actors::{
+    error::one_line,
+    port::{Session, SessionInfo},
+    supervisor,
+};
+use slog::{info, warn};
+use tokio::io::AsyncWriteExt;
+
+use super::{CHALLENGE, Site, TunnelService, authorize};
+
+/// An answer that refuses an upgrade.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    text: &'static str,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    const fn new(status: StatusCode, text: &'static str) -> Self {
+        Self { status, text, header: None }
+    }
+
+    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Authorization Required")
+            .with(header::WWW_AUTHENTICATE, CHALLENGE)
+    }
+
+    fn encode(self, codec: &mut Codec, out: &mut BytesMut) -> Result<()> {
+        let mut response = Response::build(self.status);
+        response.force_close().content_type("text/plain; charset=utf-8");
+        if let Some(header) = self.header {
+            response.insert_header(header);
+        }
+        let size = BodySize::Sized(self.text.len() as u64);
+        codec.encode(Message::Item((response.finish().drop_body(), size)), out)?;
+        out.extend_from_slice(self.text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Answers a request that has `Connection: Upgrade`.
+///
+/// # Errors
+/// The connection broke before a session began.
+pub(super) async fn upgrade<T>(
+    site: Rc<Site>,
+    request: Request,
+    framed: Framed<T, Codec>,
+) -> Result<()>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let peer = request.peer_addr().context("a connection without a peer address")?;
+    let FramedParts { mut io, mut codec, read_buf, write_buf: mut out, .. } = framed.into_parts();
+    let service = match check(&site, &request) {
+        Ok(service) => service,
+        Err(refusal) => {
+            info!(site.log, "tunnel refused";
+                "peer" => %peer, "status" => refusal.status.as_u16(), "reason" => refusal.text);
+            refusal.encode(&mut codec, &mut out)?;
+            io.write_all(&out).await?;
+            io.shutdown().await?;
+            return Ok(());
+        }
+    };
+    let answer = ws::handshake_response(request.head()).finish().drop_body();
+    codec.encode(Message::Item((answer, BodySize::None)), &mut out)?;
+    io.write_all(&out).await?;
+    io.flush().await?;
+    let session = Session::new(
+        io,
+        read_buf,
+        SessionInfo { peer, tls: site.tls, original: may_be_original(&request) },
+    );
+    if let Err(error) = supervisor::add(&service.switch, session, &site.log).await {
+        warn!(site.log, "session has no port"; "peer" => %peer, "reason" => one_line(&error));
+    }
+    Ok(())
+}
+
+/// Whether the peer may be the original's client, which sends no `User-Agent`.
+fn may_be_original(request: &Request) -> bool {
+    !request.headers().contains_key(header::USER_AGENT)
+}
+
+/// The tunnel that `request` may be upgraded to. The password comes first, so that
+/// a stranger learns nothing else.
+fn check<'a>(site: &'a Site, request: &Request) -> Result<&'a TunnelService, Refusal> {
+    let (path, headers) = (request.path(), request.headers());
+    if let Some(control) = site.control.as_ref().filter(|control| control.path == path) {
+        authorize(control.htpasswd.as_ref(), headers).map_err(|_| Refusal::unauthorized())?;
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "Control does not upgrade."));
+    }
+    let Some(tunnel) = site.tunnel.as_ref().filter(|tunnel| tunnel.path == path) else {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "Not Found"));
+    };
+    authorize(tunnel.htpasswd.as_ref(), headers).map_err(|_| Refusal::unauthorized())?;
+    ws::verify_handshake(request.head()).map_err(handshake_refusal)?;
+    check_origin(headers, &tunnel.allowed_origins)?;
+    Ok(tunnel)
+}
+
+fn handshake_refusal(error: HandshakeError) -> Refusal {
+    match error {
+        HandshakeError::GetMethodRequired => {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+                .with(header::ALLOW, "GET")
+        }
+        HandshakeError::NoVersionHeader | HandshakeError::UnsupportedVersion => {
+            Refusal::new(StatusCode::UPGRADE_REQUIRED, "This is WebSocket version 13 (RFC 6455).")
+                .with(header::SEC_WEBSOCKET_VERSION, "13")
+        }
+        HandshakeError::NoConnectionUpgrade => {
+            Refusal::new(StatusCode::BAD_REQUEST, "\"Connection\" must be \"Upgrade\".")
+        }
+        HandshakeError::BadWebsocketKey => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "\"Sec-WebSocket-Key\" must be 16 octets in base64.",
+        ),
+        _ => Refusal::new(StatusCode::BAD_REQUEST, super::http::NOT_A_WEBSOCKET),
+    }
+}
+
+/// A browser says where its page comes from, and must come from here or from an
+/// origin that is allowed (RFC 6455, 10.2). Other programs say nothing.
+fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> {
+    let foreign = || Refusal::new(StatusCode::FORBIDDEN, "Cross origin websockets not allowed");
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().map_err(|_| foreign())?;
+    if allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin)) {
+        return Ok(());
+    }
+    let own = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let uri: Uri = origin.parse().map_err(|_| foreign())?;
+    match (uri.authority(), own) {
+        (Some(authority), Some(own)) if authority.as_str().eq_ignore_ascii_case(own) => Ok(()),
+        _ => Err(foreign()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(origin: &'static str, host: &'static str, allowed: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+        headers.insert(header::HOST, HeaderValue::from_static(host));
+        let allowed: Vec<_> = allowed.iter().map(|&a| a.to_owned()).collect();
+        check_origin(&headers, &allowed).is_ok()
+    }
+
+    #[test]
+    fn an_origin_must_be_the_host_or_be_allowed() {
+        assert!(origin("http://192.0.2.1:8088", "192.0.2.1:8088", &[]));
+        assert!(origin("https://Switch.example", "switch.example", &[]));
+        assert!(!origin("http://192.0.2.1:80", "192.0.2.1", &[]));
+        assert!(!origin("http://evil.example", "192.0.2.1", &[]));
+        assert!(!origin("null", "192.0.2.1", &[]));
+        assert!(!origin("http://192.0.2.1.evil.example", "192.0.2.1", &[]));
+        assert!(!origin("http://user@evil.example", "evil.example", &[]));
+        assert!(origin("https://copy.sh", "192.0.2.1", &["https://copy.sh"]));
+        assert!(origin("null", "192.0.2.1", &["*"]));
+    }
+
+    #[test]
+    fn no_origin_is_no_browser() {
+        assert!(check_origin(&HeaderMap::new(), &[]).is_ok());
+    }
+}

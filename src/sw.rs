@@ -1,0 +1,239 @@
+//! The program around the switch: opens what it needs, starts the actors and the
+//! services, and ends them when it is told to. 0.3's `server` and `client` are the
+//! same with one TAP and no control.
+
+use std::{net::TcpListener, process::ExitCode, rc::Rc, time::Duration};
+
+use actix::{Actor, Addr};
+use actix_rt::System;
+use anyhow::{Context, Result, anyhow};
+use etherws_actors::{
+    control::{ClientOptions, Command, Control, Credentials, NewPort},
+    error::one_line,
+    fdb::DEFAULT_AGING_TIME,
+    message::Shutdown,
+    switch::{Switch, SwitchOptions},
+};
+use rustls::ServerConfig;
+use slog::{Logger, info, o, warn};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    cli::{self, Service},
+    ctl::prompt,
+    daemon::{self, Ready, Role},
+    logging,
+    server::{self, ControlService, Site, TunnelService, auth::Htpasswd, listen, tls},
+};
+
+/// Time that ports have for their farewell when the program ends.
+const SHUTDOWN_LIMIT: Duration = Duration::from_millis(1500);
+
+/// How often to look whether the Switch still lives. Nothing waits for it: only a
+/// defect of ours ends it.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A switch to run.
+#[derive(Debug)]
+pub(crate) struct Options {
+    logging: logging::Options,
+    aging_time: Duration,
+    tunnel: Option<Service>,
+    allowed_origins: Vec<String>,
+    control: Option<Service>,
+    /// Ports that it begins with.
+    ports: Vec<NewPort>,
+    /// Whose password is to be asked for, for the client port among them.
+    user: Option<String>,
+}
+
+impl From<cli::Sw> for Options {
+    fn from(sw: cli::Sw) -> Self {
+        let cli::Sw { debug, logconf: conf, foreground, .. } = sw;
+        Self {
+            logging: logging::Options { debug, foreground, conf },
+            aging_time: sw.aging_time,
+            tunnel: Some(sw.tunnel),
+            allowed_origins: sw.allowed_origins,
+            control: Some(sw.control),
+            ports: Vec::new(),
+            user: None,
+        }
+    }
+}
+
+impl From<cli::Server> for Options {
+    fn from(server: cli::Server) -> Self {
+        let cli::Server { debug, foreground, .. } = server;
+        Self {
+            logging: logging::Options { debug, foreground, conf: None },
+            aging_time: DEFAULT_AGING_TIME,
+            tunnel: Some(server.tunnel),
+            allowed_origins: server.allowed_origins,
+            control: None,
+            ports: vec![NewPort::Tap { name: server.device }],
+            user: None,
+        }
+    }
+}
+
+impl From<cli::Client> for Options {
+    fn from(client: cli::Client) -> Self {
+        let cli::Client { debug, foreground, .. } = client;
+        let port = ClientOptions {
+            url: client.uri,
+            credentials: None,
+            cacerts: client.cacerts,
+            insecure: client.insecure,
+            proxy: client.proxy.map(|proxy| proxy.0),
+        };
+        Self {
+            logging: logging::Options { debug, foreground, conf: None },
+            aging_time: DEFAULT_AGING_TIME,
+            tunnel: None,
+            allowed_origins: Vec::new(),
+            control: None,
+            ports: vec![NewPort::Tap { name: client.device }, NewPort::Client(port)],
+            user: client.user,
+        }
+    }
+}
+
+/// Runs the switch, in the background unless it is to stay in the foreground.
+///
+/// # Errors
+/// A file, a listener or a first port does not open.
+pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
+    let user = options.user.take();
+    let ask = || match &user {
+        Some(_) => prompt::password("Client Password: "),
+        None => Ok(String::new()),
+    };
+    let (ready, password) = if options.logging.foreground {
+        (None, ask()?)
+    } else {
+        match daemon::detach(ask)? {
+            Role::Parent(status) => return Ok(status),
+            Role::Child(ready, password) => (Some(ready), password),
+        }
+    };
+    if let (Some(user), Some(NewPort::Client(client))) = (user, options.ports.last_mut()) {
+        client.credentials = Some(Credentials { user, password });
+    }
+    let (log, _guard) = logging::init(&options.logging)?;
+    let opened = open(&options, &log)?;
+    System::new().block_on(serve(options, opened, ready, log))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A listener with its sockets open.
+struct Opened {
+    sockets: Vec<TcpListener>,
+    tls: Option<ServerConfig>,
+    tunnel: Option<(String, Option<Htpasswd>)>,
+    control: Option<(String, Option<Htpasswd>)>,
+}
+
+/// Opens files and sockets: all that may fail for a wrong option, before anything
+/// runs.
+fn open(options: &Options, log: &Logger) -> Result<Vec<Opened>> {
+    let resource = |service: &Service| -> Result<(String, Option<Htpasswd>)> {
+        let htpasswd =
+            service.htpasswd.as_deref().map(|path| Htpasswd::open(path, log)).transpose()?;
+        Ok((service.path.clone(), htpasswd))
+    };
+    let listener = |service: &Service| -> Result<Opened> {
+        let tls = service.tls.as_ref().map(tls::server_config).transpose()?;
+        let sockets = listen::bind(&service.host, service.port)?;
+        Ok(Opened { sockets, tls, tunnel: None, control: None })
+    };
+    let mut opened = Vec::new();
+    if let Some(tunnel) = &options.tunnel {
+        opened.push(Opened { tunnel: Some(resource(tunnel)?), ..listener(tunnel)? });
+    }
+    if let Some(control) = &options.control {
+        match (&options.tunnel, opened.first_mut()) {
+            (Some(tunnel), Some(shared)) if tunnel.shares_listener(control) => {
+                shared.control = Some(resource(control)?);
+            }
+            _ => opened.push(Opened { control: Some(resource(control)?), ..listener(control)? }),
+        }
+    }
+    Ok(opened)
+}
+
+async fn serve(
+    options: Options,
+    opened: Vec<Opened>,
+    ready: Option<Ready>,
+    log: Logger,
+) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
+    let switch = Switch::new(SwitchOptions {
+        aging_time: options.aging_time,
+        debug_frames: options.logging.debug,
+        log: log.clone(),
+        ..SwitchOptions::default()
+    })
+    .start();
+    let control = Control::new(switch.clone(), log.clone());
+    for port in options.ports {
+        control
+            .execute(Command::AddPort(port))
+            .await
+            .map_err(|error| anyhow!("{}", one_line(&error)))?;
+    }
+    let mut accepting = Vec::new();
+    for listener in opened {
+        let tls = listener.tls.is_some();
+        let site = Rc::new(Site {
+            tls,
+            tunnel: listener.tunnel.map(|(path, htpasswd)| TunnelService {
+                path,
+                htpasswd,
+                allowed_origins: options.allowed_origins.clone(),
+                switch: switch.clone(),
+            }),
+            control: listener.control.map(|(path, htpasswd)| ControlService {
+                path,
+                htpasswd,
+                control: control.clone(),
+            }),
+            log: log.clone(),
+        });
+        let service = match (&site.tunnel, &site.control) {
+            (Some(_), Some(_)) => "tunnel+control",
+            (None, _) => "control",
+            (_, None) => "tunnel",
+        };
+        let log = log.new(o!("service" => service));
+        let serve = server::serve(site, listener.tls).await?;
+        for socket in listener.sockets {
+            let address = socket.local_addr().context("listening socket without address")?;
+            info!(log, "listening"; "address" => %address, "tls" => tls);
+            accepting.push(actix_rt::spawn(listen::accept(socket, Rc::clone(&serve), log.clone())));
+        }
+    }
+    if let Some(ready) = ready {
+        ready.announce()?;
+    }
+    tokio::select! {
+        _ = interrupt.recv() => info!(log, "ending"; "signal" => "SIGINT"),
+        _ = terminate.recv() => info!(log, "ending"; "signal" => "SIGTERM"),
+        () = ended(&switch) => return Err(anyhow!("the switch has ended; the log tells why")),
+    }
+    for task in accepting {
+        task.abort();
+    }
+    if tokio::time::timeout(SHUTDOWN_LIMIT, switch.send(Shutdown)).await.is_err() {
+        warn!(log, "ending with ports still open");
+    }
+    Ok(())
+}
+
+async fn ended(switch: &Addr<Switch>) {
+    while switch.connected() {
+        actix_rt::time::sleep(WATCH_INTERVAL).await;
+    }
+}
