@@ -24,7 +24,7 @@ use crate::{
         Refusal,
         client::Endpoint,
         entry::Entries,
-        method::{check_client, credentials, interface_settings},
+        params::{check_client, credentials, interface_settings},
     },
 };
 

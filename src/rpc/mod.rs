@@ -6,6 +6,7 @@
 pub(crate) mod client;
 pub(crate) mod entry;
 pub(crate) mod method;
+pub(crate) mod params;
 
 use std::fmt;
 
