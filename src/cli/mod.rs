@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+use etherws_actors::control::ClientOptions;
 
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 pub(crate) use args::{CtlArgs, CtlMethod, PortKind};
@@ -78,18 +79,12 @@ pub(crate) struct Client {
     pub(crate) debug: bool,
     /// Do not become a daemon.
     pub(crate) foreground: bool,
-    /// `ws://` or `wss://`.
-    pub(crate) uri: String,
+    /// The server and the way to it, without name and password.
+    pub(crate) options: ClientOptions,
     /// For HTTP Basic authentication.
     pub(crate) user: Option<String>,
     /// To be prompted for where there is a user and no password.
     pub(crate) passwd: Option<Secret>,
-    /// PEM file; absolute.
-    pub(crate) cacerts: Option<PathBuf>,
-    /// Take any certificate.
-    pub(crate) insecure: bool,
-    /// `http://[user:password@]host:port`
-    pub(crate) proxy: Option<Secret>,
 }
 
 /// Something that listens.
@@ -245,12 +240,15 @@ impl ClientArgs {
             device: self.common.device(),
             debug: self.common.debug,
             foreground: self.common.foreground,
-            uri: self.uri,
+            options: ClientOptions {
+                url: self.uri,
+                credentials: None,
+                cacerts: readable("--cacerts", self.cacerts)?,
+                insecure: self.insecure,
+                proxy: self.proxy.map(|Secret(proxy)| proxy),
+            },
             user: self.user,
             passwd: self.passwd,
-            cacerts: readable("--cacerts", self.cacerts)?,
-            insecure: self.insecure,
-            proxy: self.proxy,
         })
     }
 }
@@ -395,7 +393,7 @@ mod tests {
         let Ok(Invocation::Client(client)) = invoke("etherws client --uri ws://h/ --user u") else {
             panic!("client");
         };
-        assert_eq!((client.device.as_str(), client.uri.as_str()), ("ethws%d", "ws://h/"));
+        assert_eq!((client.device.as_str(), client.options.url.as_str()), ("ethws%d", "ws://h/"));
     }
 
     #[test]

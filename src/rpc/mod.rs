@@ -63,6 +63,8 @@ impl fmt::Display for Refusal {
     }
 }
 
+impl std::error::Error for Refusal {}
+
 /// Carries out what the body of an HTTP request asks for, in its order, and gives the
 /// body of the answer, which is `application/json`. `None`: there were notifications
 /// alone, and nothing is to be answered (HTTP 204).
