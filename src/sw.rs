@@ -8,7 +8,7 @@ use actix::{Actor, Addr};
 use actix_rt::System;
 use anyhow::{Context, Result, anyhow};
 use etherws_actors::{
-    control::{ClientOptions, Command, Control, Credentials, NewPort},
+    control::{Command, Control, Credentials, NewPort},
     error::one_line,
     fdb::DEFAULT_AGING_TIME,
     message::Shutdown,
@@ -80,20 +80,13 @@ impl From<cli::Server> for Options {
 impl From<cli::Client> for Options {
     fn from(client: cli::Client) -> Self {
         let cli::Client { debug, foreground, .. } = client;
-        let port = ClientOptions {
-            url: client.uri,
-            credentials: None,
-            cacerts: client.cacerts,
-            insecure: client.insecure,
-            proxy: client.proxy.map(|proxy| proxy.0),
-        };
         Self {
             logging: logging::Options { debug, foreground, conf: None },
             aging_time: DEFAULT_AGING_TIME,
             tunnel: None,
             allowed_origins: Vec::new(),
             control: None,
-            ports: vec![NewPort::Tap { name: client.device }, NewPort::Client(port)],
+            ports: vec![NewPort::Tap { name: client.device }, NewPort::Client(client.options)],
             user: client.user,
         }
     }

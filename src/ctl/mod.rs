@@ -24,7 +24,7 @@ use crate::{
         Refusal,
         client::Endpoint,
         entry::Entries,
-        method::{check_client, credentials, interface_settings},
+        params::{check_client, credentials, interface_settings},
     },
 };
 
@@ -100,14 +100,25 @@ fn new_port(kind: PortKind) -> Result<NewPort, Refusal> {
     Ok(match kind {
         PortKind::Tap { target } => NewPort::Tap { name: target },
         PortKind::Netdev { target } => NewPort::Netdev { name: target },
-        PortKind::Client { target, user, passwd, cacerts, insecure, proxy } => {
+        PortKind::Client { target: url, user, passwd, cacerts, insecure, proxy } => {
             let proxy = proxy.map(|Secret(proxy)| proxy);
-            check_client(&target, proxy.as_deref())?;
-            let credentials = login(user, passwd, "Client Password: ")?;
             let cacerts = cacerts.map(Into::into);
-            NewPort::Client(ClientOptions { url: target, credentials, cacerts, insecure, proxy })
+            let options = ClientOptions { url, credentials: None, cacerts, insecure, proxy };
+            NewPort::Client(client_options(options, user, passwd)?)
         }
     })
+}
+
+/// `options` with name and password, once they are checked. Asks for the password if
+/// there is a name alone.
+pub(crate) fn client_options(
+    options: ClientOptions,
+    user: Option<String>,
+    password: Option<Secret>,
+) -> Result<ClientOptions, Refusal> {
+    check_client(&options.url, options.proxy.as_deref())?;
+    let credentials = login(user, password, "Client Password: ")?;
+    Ok(ClientOptions { credentials, ..options })
 }
 
 /// Name and password; asks for the password if there is a name alone.

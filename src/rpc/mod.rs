@@ -6,6 +6,7 @@
 pub(crate) mod client;
 pub(crate) mod entry;
 pub(crate) mod method;
+pub(crate) mod params;
 
 use std::fmt;
 
@@ -77,6 +78,8 @@ impl fmt::Display for Refusal {
         write!(f, "{}: {}", self.exception, self.text)
     }
 }
+
+impl std::error::Error for Refusal {}
 
 /// Carries out what the body of an HTTP request asks for, in its order, and gives the
 /// body of the answer, which is `application/json`. `None`: there were notifications

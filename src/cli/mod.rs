@@ -3,6 +3,8 @@
 //! structs; nothing behind it looks at arguments again. It opens no socket and asks
 //! for no password.
 
+mod args;
+
 use std::{
     fmt,
     fs::File,
@@ -11,11 +13,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use clap::{
-    Args, CommandFactory as _, Parser, Subcommand,
-    builder::{PossibleValuesParser, TypedValueParser as _},
-    error::ErrorKind,
-};
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+use etherws_actors::control::ClientOptions;
+
+use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
+pub(crate) use args::{CtlArgs, CtlMethod, PortKind};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -73,16 +75,10 @@ pub(crate) struct Client {
     pub(crate) debug: bool,
     /// Do not become a daemon.
     pub(crate) foreground: bool,
-    /// `ws://` or `wss://`.
-    pub(crate) uri: String,
-    /// For HTTP Basic authentication.
+    /// The server and the way to it, without name and password.
+    pub(crate) options: ClientOptions,
+    /// For HTTP Basic authentication; the password is prompted for.
     pub(crate) user: Option<String>,
-    /// PEM file; absolute.
-    pub(crate) cacerts: Option<PathBuf>,
-    /// Take any certificate.
-    pub(crate) insecure: bool,
-    /// `http://[user:password@]host:port`
-    pub(crate) proxy: Option<Secret>,
 }
 
 /// Something that listens.
@@ -141,276 +137,6 @@ impl fmt::Debug for Secret {
 /// A value that cannot be used: the text names option, value and way out.
 pub(crate) fn parse() -> Result<Invocation> {
     Cli::parse().scoped().unwrap_or_else(|err| err.exit()).validate()
-}
-
-/// An Ethernet switch in user space whose cables may be WebSockets
-#[derive(Debug, Parser)]
-// argparse took unambiguous prefixes and repeated options: scripts rely on both.
-#[command(name = "etherws", version, infer_long_args = true, args_override_self = true)]
-#[command(disable_help_subcommand = true)]
-struct Cli {
-    #[command(flatten)]
-    common: Common,
-    #[command(subcommand)]
-    command: Command,
-}
-
-/// What 0.3 wants before `server` and `client`; it is taken after them as well.
-#[derive(Debug, Default, Args)]
-struct Common {
-    /// TAP device of server and client; %d becomes a number [default: ethws%d]
-    #[arg(long, value_name = "NAME")]
-    device: Option<String>,
-    /// Stay in the foreground instead of becoming a daemon
-    #[arg(long)]
-    foreground: bool,
-    /// Log each frame
-    #[arg(long)]
-    debug: bool,
-}
-
-impl Common {
-    fn merge(&mut self, before: Self) {
-        self.device = self.device.take().or(before.device);
-        self.foreground |= before.foreground;
-        self.debug |= before.debug;
-    }
-
-    fn device(&self) -> String {
-        self.device.clone().unwrap_or_else(|| "ethws%d".to_owned())
-    }
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Start a switch
-    Sw(SwArgs),
-    /// Control a running switch
-    Ctl(CtlArgs),
-    /// As etherws 0.3: join a TAP device and all WebSocket clients
-    Server(ServerArgs),
-    /// As etherws 0.3: join a TAP device and a WebSocket server
-    Client(ClientArgs),
-}
-
-#[derive(Debug, Args)]
-struct SwArgs {
-    /// Log each frame
-    #[arg(long)]
-    debug: bool,
-    /// Configuration of logging, in the form of Python's logging.config.fileConfig
-    #[arg(long, value_name = "FILE")]
-    logconf: Option<PathBuf>,
-    /// Stay in the foreground instead of becoming a daemon
-    #[arg(long)]
-    foreground: bool,
-    /// Seconds after which an address that was not seen again is forgotten
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
-    ageout: u32,
-
-    /// HTTP path of the WebSocket service
-    #[arg(long, default_value = "/")]
-    path: String,
-    /// Address to serve WebSockets on [default: all addresses]
-    #[arg(long, default_value = "", hide_default_value = true)]
-    host: String,
-    /// TCP port to serve WebSockets on [default: 80, or 443 with TLS]
-    #[arg(long)]
-    port: Option<u16>,
-    /// Passwords of WebSocket clients, as written by Apache's htpasswd
-    #[arg(long, value_name = "FILE")]
-    htpasswd: Option<PathBuf>,
-    /// Origin from which a browser may come besides the switch's own; * is any
-    #[arg(long, value_name = "URL")]
-    allow_origin: Vec<String>,
-    /// Private key of the WebSocket service, PEM
-    #[arg(long, value_name = "FILE")]
-    sslkey: Option<PathBuf>,
-    /// Certificate chain of the WebSocket service, PEM
-    #[arg(long, value_name = "FILE")]
-    sslcert: Option<PathBuf>,
-
-    /// HTTP path of the control service
-    #[arg(long, value_name = "PATH", default_value = "/ctl")]
-    ctlpath: String,
-    /// Address to serve control on; empty: all addresses
-    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
-    ctlhost: String,
-    /// TCP port to serve control on
-    #[arg(long, value_name = "PORT", default_value_t = 7867)]
-    ctlport: u16,
-    /// Passwords for control, as written by Apache's htpasswd
-    #[arg(long, value_name = "FILE")]
-    ctlhtpasswd: Option<PathBuf>,
-    /// Private key of the control service, PEM
-    #[arg(long, value_name = "FILE")]
-    ctlsslkey: Option<PathBuf>,
-    /// Certificate chain of the control service, PEM
-    #[arg(long, value_name = "FILE")]
-    ctlsslcert: Option<PathBuf>,
-}
-
-/// `etherws ctl`: which switch to ask, and what.
-#[derive(Debug, Args)]
-pub(crate) struct CtlArgs {
-    /// URL of the switch's control service
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7867/ctl")]
-    pub(crate) ctlurl: String,
-    /// Name for the control service; its password is prompted for
-    #[arg(long, value_name = "NAME")]
-    pub(crate) ctluser: Option<String>,
-    /// Password; other users of the machine can see it here: the prompt is safer
-    #[arg(long, value_name = "PASSWORD")]
-    pub(crate) ctlpasswd: Option<Secret>,
-    /// CA certificates for the control service, PEM [default: the system's]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ctlsslcert: Option<PathBuf>,
-    /// Do not verify the control service's certificate
-    #[arg(long)]
-    pub(crate) ctlinsecure: bool,
-    /// Print JSON instead of a table
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    #[command(subcommand)]
-    pub(crate) method: CtlMethod,
-}
-
-/// What `ctl` asks of a switch.
-#[derive(Debug, Subcommand)]
-pub(crate) enum CtlMethod {
-    /// Add a port
-    Addport {
-        #[command(subcommand)]
-        kind: PortKind,
-    },
-    /// Set up a port
-    Setport {
-        /// Number of the port
-        #[arg(allow_negative_numbers = true)]
-        port: i64,
-        /// 1: drop all frames from and to the port; 0: let them pass
-        #[arg(long, value_name = "0|1", value_parser = truth())]
-        shut: Option<bool>,
-    },
-    /// Delete a port
-    Delport {
-        /// Number of the port
-        #[arg(allow_negative_numbers = true)]
-        port: i64,
-    },
-    /// List the ports
-    Listport,
-    /// Set up the network interface of a tap or netdev port
-    Setif {
-        /// Number of the port
-        #[arg(allow_negative_numbers = true)]
-        port: i64,
-        /// IPv4 or IPv6 address, with /PREFIX if wanted; empty: none
-        #[arg(long)]
-        address: Option<String>,
-        /// IPv4 netmask, or length of the prefix
-        #[arg(long)]
-        netmask: Option<String>,
-        /// Largest packet in octets: 576 or more, 1280 or more for IPv6
-        #[arg(long, allow_negative_numbers = true)]
-        mtu: Option<i64>,
-    },
-    /// List the network interfaces of tap and netdev ports
-    Listif,
-    /// List the forwarding database
-    Listfdb,
-}
-
-/// The port to add.
-#[derive(Debug, Subcommand)]
-pub(crate) enum PortKind {
-    /// An existing network interface
-    Netdev {
-        /// Name of the interface
-        target: String,
-    },
-    /// A new TAP device
-    Tap {
-        /// Name of the device; %d becomes a number
-        target: String,
-    },
-    /// A WebSocket that the switch opens
-    Client {
-        /// ws://HOST[:PORT]/PATH or wss://...
-        #[arg(value_name = "URL")]
-        target: String,
-        /// Name for the WebSocket server; its password is prompted for
-        #[arg(long, value_name = "NAME")]
-        user: Option<String>,
-        /// Password; other users of the machine can see it here: the prompt is safer
-        // 1.3 took --p for --passwd: --proxy must not make it ambiguous.
-        #[arg(long, value_name = "PASSWORD", alias = "p")]
-        passwd: Option<Secret>,
-        /// CA certificates, PEM; the switch opens the file [default: the system's]
-        #[arg(long, value_name = "FILE")]
-        cacerts: Option<String>,
-        /// Do not verify the server's certificate
-        #[arg(long)]
-        insecure: bool,
-        /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT [default: http_proxy,
-        /// https_proxy and no_proxy of the switch's environment]
-        #[arg(long, value_name = "URL")]
-        proxy: Option<Secret>,
-    },
-}
-
-#[derive(Debug, Args)]
-struct ServerArgs {
-    #[command(flatten)]
-    common: Common,
-    /// Address to serve WebSockets on [default: all addresses]
-    #[arg(long, default_value = "", hide_default_value = true)]
-    address: String,
-    /// TCP port to serve WebSockets on [default: 80, or 443 with TLS]
-    #[arg(long)]
-    port: Option<u16>,
-    /// HTTP path of the WebSocket service
-    #[arg(long, default_value = "/")]
-    path: String,
-    /// Passwords of WebSocket clients, as written by Apache's htpasswd
-    #[arg(long, value_name = "FILE")]
-    htpasswd: Option<PathBuf>,
-    /// Origin from which a browser may come besides the switch's own; * is any
-    #[arg(long, value_name = "URL")]
-    allow_origin: Vec<String>,
-    /// Private key of the WebSocket service, PEM
-    #[arg(long, value_name = "FILE")]
-    keyfile: Option<PathBuf>,
-    /// Certificate chain of the WebSocket service, PEM
-    #[arg(long, value_name = "FILE")]
-    certfile: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct ClientArgs {
-    #[command(flatten)]
-    common: Common,
-    /// ws://HOST[:PORT]/PATH or wss://...
-    #[arg(long, value_name = "URL")]
-    uri: String,
-    /// Name for the WebSocket server; its password is prompted for
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
-    /// CA certificates, PEM [default: the system's]
-    #[arg(long, value_name = "FILE")]
-    cacerts: Option<PathBuf>,
-    /// Do not verify the server's certificate
-    #[arg(long)]
-    insecure: bool,
-    /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT [default: http_proxy,
-    /// https_proxy and no_proxy of the environment]
-    #[arg(long, value_name = "URL")]
-    proxy: Option<Secret>,
-}
-
-fn truth() -> impl clap::builder::TypedValueParser<Value = bool> {
-    PossibleValuesParser::new(["0", "1"]).map(|value| value == "1")
 }
 
 impl Cli {
@@ -515,11 +241,14 @@ impl ClientArgs {
             device: self.common.device(),
             debug: self.common.debug,
             foreground: self.common.foreground,
-            uri: self.uri,
+            options: ClientOptions {
+                url: self.uri,
+                credentials: None,
+                cacerts: readable("--cacerts", self.cacerts)?,
+                insecure: self.insecure,
+                proxy: self.proxy.map(|Secret(proxy)| proxy),
+            },
             user: self.user,
-            cacerts: readable("--cacerts", self.cacerts)?,
-            insecure: self.insecure,
-            proxy: self.proxy,
         })
     }
 }
@@ -605,7 +334,7 @@ mod tests {
     fn sw_has_the_defaults_of_1_3() {
         let sw = sw("etherws sw");
         assert_eq!(sw.aging_time, Duration::from_secs(300));
-        assert!(!sw.foreground && !sw.debug && !sw.tunnel.shares_listener(&sw.control));
+        assert!(!sw.foreground && !sw.debug && !shares(&sw));
         assert_eq!((sw.tunnel.host.as_str(), sw.tunnel.port), ("", 80));
         assert_eq!((sw.control.host.as_str(), sw.control.port), ("127.0.0.1", 7867));
         assert_eq!((sw.tunnel.path.as_str(), sw.control.path.as_str()), ("/", "/ctl"));
@@ -668,7 +397,7 @@ mod tests {
         let Ok(Invocation::Client(client)) = invoke("etherws client --uri ws://h/ --user u") else {
             panic!("client");
         };
-        assert_eq!((client.device.as_str(), client.uri.as_str()), ("ethws%d", "ws://h/"));
+        assert_eq!((client.device.as_str(), client.options.url.as_str()), ("ethws%d", "ws://h/"));
     }
 
     #[test]
