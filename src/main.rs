@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 mod cli;
 mod ctl;
+mod daemon;
+mod logging;
 mod rpc;
+mod server;
 
 fn main() -> ExitCode {
     match cli::parse() {

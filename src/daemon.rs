@@ -1,0 +1,203 @@
+//! Without `--foreground` the command becomes a daemon: it starts its own binary
+//! again in a session of its own, and ends when that one serves.
+//!
+//! Started again instead of forked: a fork wants a process without threads, and
+//! `unsafe`. This comes first in `main`, before logging and the runtime, because
+//! both processes run everything up to here.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs::{File, OpenOptions},
+    io::{self, PipeWriter, Read as _, Write as _},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::process::{CommandExt as _, ExitStatusExt as _},
+    },
+    process::{self, Child, Command, ExitCode, ExitStatus, Stdio},
+};
+
+use anyhow::{Context as _, bail};
+use nix::{
+    sys::stat::{Mode, umask},
+    unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, getppid, setsid},
+};
+
+/// Tells the second process that it is the daemon: the id of the first one, and
+/// only believed from one's own parent. A process that the daemon starts may
+/// inherit it and means nothing by it.
+const MARKER: &str = "ETHERWS_DAEMON_OF";
+
+/// What the daemon writes when it serves. Any octet would do; the end of the pipe
+/// without one says that the daemon has ended first.
+const READY: u8 = b'R';
+
+/// Files of the daemon are not for others to write. The original takes 0.
+const UMASK: Mode = Mode::from_bits_truncate(0o022);
+
+/// Which of the two processes this is.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// The command: the daemon serves, or has failed and said why; end with this.
+    Parent(ExitCode),
+    /// The daemon: serve, then announce it.
+    Child(Ready),
+}
+
+/// The daemon's promise to say when it serves. Dropped, it says that it never will.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// In place of standard error and output afterwards.
+    null: File,
+    pipe: PipeWriter,
+}
+
+/// Starts the daemon and waits until it serves; in the daemon, leaves the caller's
+/// session. The daemon keeps standard output, standard error and the working
+/// directory until [`Ready::announce`], so that its errors are seen and relative
+/// paths mean what the user meant.
+///
+/// # Errors
+/// The daemon cannot be started. Its own failures are in the exit code.
+pub(crate) fn detach() -> anyhow::Result<Role> {
+    let parent = getppid().to_string();
+    if env::var_os(MARKER).is_some_and(|value| value == OsStr::new(&parent)) {
+        return child().context("cannot become a daemon").map(Role::Child);
+    }
+    let binary = env::current_exe()
+        .context("cannot find this program's own file to start the daemon; try --foreground")?;
+    let mut args = env::args_os();
+    let mut daemon = Command::new(&binary);
+    if let Some(name) = args.next() {
+        daemon.arg0(name);
+    }
+    daemon.args(args);
+    parent_of(daemon)
+        .with_context(|| {
+            format!("cannot start {} as a daemon; try --foreground", binary.display())
+        })
+        .map(Role::Parent)
+}
+
+/// Starts the daemon and gives the exit code once it serves or has ended.
+fn parent_of(mut daemon: Command) -> io::Result<ExitCode> {
+    let (mut reader, writer) = io::pipe()?;
+    // The pipe goes over as standard input, which a daemon has no other use for:
+    // all other descriptors of ours are closed on exec.
+    let mut child = daemon
+        .env(MARKER, process::id().to_string())
+        .stdin(Stdio::from(OwnedFd::from(writer)))
+        .spawn()?;
+    // It holds our copy of the pipe's other end, which would never let it end.
+    drop(daemon);
+
+    let mut octet = [0];
+    match reader.read_exact(&mut octet) {
+        Ok(()) if octet == [READY] => Ok(ExitCode::SUCCESS),
+        _ => failed(&mut child),
+    }
+}
+
+/// The exit code for a daemon that ended before it served. It has written why.
+fn failed(child: &mut Child) -> io::Result<ExitCode> {
+    let status = child.wait()?;
+    if status.success() || status.code().is_none() {
+        eprintln!("etherws: the daemon ended before it served: {status}");
+    }
+    Ok(ExitCode::from(code_of(status)))
+}
+
+/// Never 0: a daemon that ended is none.
+fn code_of(status: ExitStatus) -> u8 {
+    // 128 + signal, as shells have it.
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).filter(|&code| code != 0).unwrap_or(1)
+}
+
+/// Leaves the caller's session and takes the pipe from standard input.
+fn child() -> anyhow::Result<Ready> {
+    let null = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .context("cannot open /dev/null")?;
+    let pipe = io::stdin().as_fd().try_clone_to_owned()?.into();
+    dup2_stdin(&null)?;
+    setsid()?;
+    umask(UMASK);
+    Ok(Ready { null, pipe })
+}
+
+impl Ready {
+    /// Lets go of standard output, standard error and the working directory, and
+    /// tells the command that this daemon serves. Files opened later need
+    /// absolute paths.
+    ///
+    /// # Errors
+    /// Nobody waits any more: the command was interrupted, so end as well.
+    pub(crate) fn announce(mut self) -> anyhow::Result<()> {
+        chdir("/").context("cannot change to the directory /")?;
+        // Before the announcement, so that who reads the command's output sees
+        // its end when the command ends.
+        dup2_stdout(&self.null)?;
+        dup2_stderr(&self.null)?;
+        if let Err(error) = self.pipe.write_all(&[READY]) {
+            bail!("the command that started this daemon is gone: {error}");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> ExitCode {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        parent_of(command).unwrap()
+    }
+
+    #[test]
+    fn parent_ends_well_when_the_daemon_announces_itself_and_lives_on() {
+        // `read` waits on a pipe that ends with this test process.
+        let (reader, _writer) = io::pipe().unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "printf R >&0; exec <&- >&-; read -r line <&2; exit 3"]);
+        command.stderr(reader);
+        assert_eq!(parent_of(command).unwrap(), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn parent_gives_on_the_status_of_a_daemon_that_failed() {
+        assert_eq!(shell("exit 7"), ExitCode::from(7));
+        assert_eq!(shell("kill -9 $$"), ExitCode::from(128 + 9));
+        assert_eq!(shell("exit 0"), ExitCode::from(1), "a daemon that ended is none");
+        assert_eq!(shell("printf x >&0"), ExitCode::from(1), "not what a daemon says");
+    }
+
+    #[test]
+    fn daemon_is_told_whose_it_is() {
+        let script = format!("test \"${MARKER}\" = $PPID && printf R >&0");
+        assert_eq!(shell(&script), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn marker_of_another_process_is_not_believed() {
+        // No process can be its own parent.
+        assert_ne!(getppid().to_string(), process::id().to_string());
+    }
+
+    #[test]
+    fn missing_binary_is_an_error() {
+        assert!(parent_of(Command::new("/nonexistent/etherws")).is_err());
+    }
+
+    #[test]
+    fn announcement_to_nobody_is_an_error() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let mut writer = writer;
+        assert_eq!(writer.write_all(&[READY]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+}

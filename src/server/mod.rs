@@ -1,0 +1,3 @@
+//! The HTTP side of the switch.
+
+pub(crate) mod auth;
