@@ -17,7 +17,7 @@ use std::{
     process::{self, Child, Command, ExitCode, ExitStatus, Stdio},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use nix::{
     sys::stat::{Mode, umask},
     unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, getppid, setsid},
@@ -73,9 +73,7 @@ pub(crate) fn detach() -> anyhow::Result<Role> {
     }
     daemon.args(args);
     parent_of(daemon)
-        .with_context(|| {
-            format!("cannot start {} as a daemon; try --foreground", binary.display())
-        })
+        .with_context(|| format!("cannot start {} as a daemon; try --foreground", binary.display()))
         .map(Role::Parent)
 }
 
@@ -135,22 +133,30 @@ impl Ready {
     ///
     /// # Errors
     /// Nobody waits any more: the command was interrupted, so end as well.
-    pub(crate) fn announce(mut self) -> anyhow::Result<()> {
+    pub(crate) fn announce(self) -> anyhow::Result<()> {
         chdir("/").context("cannot change to the directory /")?;
         // Before the announcement, so that who reads the command's output sees
         // its end when the command ends.
         dup2_stdout(&self.null)?;
         dup2_stderr(&self.null)?;
-        if let Err(error) = self.pipe.write_all(&[READY]) {
-            bail!("the command that started this daemon is gone: {error}");
-        }
-        Ok(())
+        tell(&self.pipe)
     }
+}
+
+fn tell(mut pipe: &PipeWriter) -> anyhow::Result<()> {
+    pipe.write_all(&[READY]).context("the command that started this daemon is gone")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, thread, time::Duration};
+
+    use nix::unistd::getsid;
+
     use super::*;
+
+    /// Where the daemon of the test below writes what has become of it.
+    const REPORT: &str = "ETHERWS_TEST_DAEMON_REPORT";
 
     fn shell(script: &str) -> ExitCode {
         let mut command = Command::new("/bin/sh");
@@ -159,13 +165,55 @@ mod tests {
     }
 
     #[test]
-    fn parent_ends_well_when_the_daemon_announces_itself_and_lives_on() {
-        // `read` waits on a pipe that ends with this test process.
-        let (reader, _writer) = io::pipe().unwrap();
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", "printf R >&0; exec <&- >&-; read -r line <&2; exit 3"]);
-        command.stderr(reader);
+    fn daemon_serves_in_a_session_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let report = dir.path().join("report");
+        // This test binary again, for the one test that is a daemon.
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "daemon::tests::the_daemon_itself"]);
+        command.env(REPORT, &report).stdout(Stdio::piped());
         assert_eq!(parent_of(command).unwrap(), ExitCode::SUCCESS);
+
+        for _ in 0..1000 {
+            if report.exists() {
+                let expected = "leads its session: true\nworks in: /\nfiles of mode: 644\n\
+                    0: /dev/null\n1: /dev/null\n2: /dev/null\n";
+                assert_eq!(fs::read_to_string(report).unwrap(), expected);
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the daemon has written nothing");
+    }
+
+    #[test]
+    #[ignore = "only as the daemon of the test above"]
+    fn the_daemon_itself() {
+        use std::{fmt::Write as _, os::unix::fs::PermissionsExt as _};
+        let Some(report) = env::var_os(REPORT) else { return };
+        let Role::Child(ready) = detach().unwrap() else { panic!("not told that it is one") };
+        ready.announce().unwrap();
+
+        let leads = getsid(None).unwrap().as_raw().unsigned_abs() == process::id();
+        let part = report.to_str().unwrap().to_owned() + ".part";
+        fs::write(&part, "").unwrap();
+        let mode = fs::metadata(&part).unwrap().permissions().mode() & 0o777;
+        let cwd = env::current_dir().unwrap();
+        let mut text = format!(
+            "leads its session: {leads}\nworks in: {}\nfiles of mode: {mode:o}\n",
+            cwd.display()
+        );
+        for fd in 0..3 {
+            let target = fs::read_link(format!("/proc/self/fd/{fd}")).unwrap();
+            writeln!(text, "{fd}: {}", target.display()).unwrap();
+        }
+        fs::write(&part, text).unwrap();
+        fs::rename(part, report).unwrap();
+    }
+
+    #[test]
+    fn parent_ends_well_at_the_announcement_not_at_the_daemons_end() {
+        assert_eq!(shell("printf R >&0; exec 0>&-; exit 3"), ExitCode::SUCCESS);
     }
 
     #[test]
@@ -183,21 +231,15 @@ mod tests {
     }
 
     #[test]
-    fn marker_of_another_process_is_not_believed() {
-        // No process can be its own parent.
-        assert_ne!(getppid().to_string(), process::id().to_string());
-    }
-
-    #[test]
     fn missing_binary_is_an_error() {
         assert!(parent_of(Command::new("/nonexistent/etherws")).is_err());
     }
 
     #[test]
-    fn announcement_to_nobody_is_an_error() {
+    fn announcement_to_nobody_is_an_error_before_anything_is_served() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let mut writer = writer;
-        assert_eq!(writer.write_all(&[READY]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        let error = tell(&writer).unwrap_err();
+        assert!(error.to_string().contains("is gone"), "{error}");
     }
 }
