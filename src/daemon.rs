@@ -100,7 +100,8 @@ fn parent_of(mut daemon: Command) -> io::Result<ExitCode> {
 fn failed(child: &mut Child) -> io::Result<ExitCode> {
     let status = child.wait()?;
     if status.success() || status.code().is_none() {
-        eprintln!("etherws: the daemon ended before it served: {status}");
+        // Standard error may be closed: that is no reason to panic.
+        let _ = writeln!(io::stderr(), "etherws: the daemon ended before it served: {status}");
     }
     Ok(ExitCode::from(code_of(status)))
 }

@@ -1,0 +1,68 @@
+//! Levels, numbered as in Python.
+
+/// How much a record matters; a logger or handler takes what is not below its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Level(pub(super) u32);
+
+impl Level {
+    pub(super) const CRITICAL: Self = Self(50);
+    pub(super) const ERROR: Self = Self(40);
+    pub(super) const WARNING: Self = Self(30);
+    pub(super) const INFO: Self = Self(20);
+    pub(super) const DEBUG: Self = Self(10);
+    /// Of a handler: takes everything. Of a logger: asks the one above it.
+    pub(super) const NOTSET: Self = Self(0);
+
+    /// All names; the first of a level is the one that is written.
+    const NAMES: [(&str, Self); 8] = [
+        ("CRITICAL", Self::CRITICAL),
+        ("FATAL", Self::CRITICAL),
+        ("ERROR", Self::ERROR),
+        ("WARNING", Self::WARNING),
+        ("WARN", Self::WARNING),
+        ("INFO", Self::INFO),
+        ("DEBUG", Self::DEBUG),
+        ("NOTSET", Self::NOTSET),
+    ];
+
+    /// A level of a record: those of Python that have a name.
+    pub(super) fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, level)| *level == self).map_or("NOTSET", |(name, _)| name)
+    }
+
+    /// # Errors
+    /// Neither a name nor a number.
+    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+        let named = Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, level)| *level);
+        named.or_else(|| text.parse().ok().map(Self)).ok_or_else(|| {
+            let names = Self::NAMES.map(|(name, _)| name).join(", ");
+            anyhow::anyhow!("{text:?} is no level; there are {names} and numbers")
+        })
+    }
+}
+
+impl From<slog::Level> for Level {
+    fn from(level: slog::Level) -> Self {
+        match level {
+            slog::Level::Critical => Self::CRITICAL,
+            slog::Level::Error => Self::ERROR,
+            slog::Level::Warning => Self::WARNING,
+            slog::Level::Info => Self::INFO,
+            slog::Level::Debug | slog::Level::Trace => Self::DEBUG,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_those_of_python() {
+        assert_eq!(Level::parse("WARN").unwrap(), Level::WARNING);
+        assert_eq!(Level::parse("25").unwrap(), Level(25));
+        assert_eq!(Level::from(slog::Level::Critical).name(), "CRITICAL");
+        let error = Level::parse("info").unwrap_err().to_string();
+        assert!(error.contains("\"info\"") && error.contains("INFO"), "{error}");
+    }
+}
