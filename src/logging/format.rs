@@ -3,13 +3,7 @@
 //!
 //! A format is checked once, when the program starts; writing a line cannot fail.
 
-use std::{
-    fmt::{self, Write as _},
-    iter::repeat_n,
-    path::Path,
-    process,
-    sync::LazyLock,
-};
+use std::{fmt, iter::repeat_n, path::Path, process, sync::LazyLock};
 
 use anyhow::{Context as _, bail};
 use jiff::{
@@ -356,7 +350,7 @@ impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for char in text.chars() {
             if char.is_control() {
-                write!(self.0, "{}", char.escape_default())?;
+                self.0.extend(char.escape_default());
             } else {
                 self.0.push(char);
             }
@@ -367,6 +361,8 @@ impl fmt::Write for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -453,4 +453,37 @@ mod tests {
         let error = format!("{:#}", target.open().unwrap_err());
         assert!(error.contains(path) && error.contains("No such file"), "{error}");
     }
+
+    #[test]
+    fn full_disk_ends_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let handler = |path: &Path| {
+            let target =
+                Target::File { path: path.to_owned(), truncate: false, policy: Policy::Keep };
+            let (name, level, format) = ("file".into(), Level::INFO, Format::default());
+            Handler { name, level, format, output: target.open().unwrap(), failing: false }
+        };
+        let (mut full, mut good) = (handler(Path::new("/dev/full")), handler(&path));
+        let mut event = Event {
+            created: jiff::Timestamp::now(),
+            thread: 1,
+            thread_name: "main",
+            name: "etherws",
+            level: Level::INFO,
+            file: "src/sw.rs",
+            line: 1,
+            message: "text",
+        };
+        let mut line = String::new();
+        for _ in 0..2 {
+            full.handle(&event, &mut line);
+            assert!(full.failing);
+            good.handle(&event, &mut line);
+            assert!(!good.failing);
+        }
+        event.level = Level::DEBUG;
+        good.handle(&event, &mut line);
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "text\ntext\n");
+    }
 }

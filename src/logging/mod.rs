@@ -29,19 +29,15 @@ use std::{
 use anyhow::Context as _;
 use jiff::Zoned;
 use slog::{Drain as _, Logger, crit, o};
-use slog_async::{Async, AsyncGuard, OverflowStrategy};
+use slog_async::AsyncGuard;
 use slog_term::{FullFormat, TermDecorator};
 
 use self::{
     conf::Conf,
     level::Level,
     loggers::{Logger as Node, Loggers},
-    record::{Filter, Stamp, Writer},
+    record::{Filter, Queue, Stamp, Writer},
 };
-
-/// Records that wait at most: about a megabyte, and more than a burst of errors
-/// from all ports at once.
-const QUEUE_RECORDS: usize = 4096;
 
 /// How long the end of the program waits for a log that cannot be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -75,7 +71,7 @@ pub(crate) fn init(options: &Options) -> anyhow::Result<(Logger, Guard)> {
             (log, guard, least)
         }
         None if options.foreground => {
-            let (queue, guard) = queue(terminal().ignore_res());
+            let (queue, guard) = Queue::new(terminal().ignore_res());
             let loggers = Arc::new(of_terminal(least));
             (Logger::root(Filter { least, loggers, drain: queue }, o!()), guard, Level::WARNING)
         }
@@ -97,19 +93,8 @@ pub(crate) fn init(options: &Options) -> anyhow::Result<(Logger, Guard)> {
 /// Writes what `conf` says, and nothing below `least`.
 fn configured(conf: Conf, least: Level) -> (Logger, AsyncGuard) {
     let loggers = Arc::new(conf.loggers);
-    let (queue, guard) = queue(Writer::new(Arc::clone(&loggers), conf.handlers));
+    let (queue, guard) = Queue::new(Writer::new(Arc::clone(&loggers), conf.handlers));
     (Logger::root(Filter { least, loggers, drain: Stamp(queue) }, o!()), guard)
-}
-
-fn queue<D>(drain: D) -> (Async, AsyncGuard)
-where
-    D: slog::Drain<Ok = (), Err = slog::Never> + Send + 'static,
-{
-    Async::new(drain)
-        .chan_size(QUEUE_RECORDS)
-        .overflow_strategy(OverflowStrategy::DropAndReport)
-        .thread_name("log".into())
-        .build_with_guard()
 }
 
 /// Our own records from `least`, those of libraries from WARNING: what Python does
@@ -267,15 +252,15 @@ mod tests {
     fn stalled_log_drops_and_counts_instead_of_waiting() {
         let (go, wait) = mpsc::channel();
         let (written, lines) = mpsc::channel();
-        let (queue, guard) = queue(Stalled(wait, written));
-        let log = Logger::root(queue.ignore_res(), o!());
-        for number in 0..QUEUE_RECORDS + 100 {
+        let (queue, guard) = Queue::new(Stalled(wait, written));
+        let log = Logger::root(queue, o!());
+        for number in 0..record::QUEUE_RECORDS + 100 {
             info!(log, "{number}");
         }
         // Nothing is waited for from here on.
         drop(go);
         assert_eq!(lines.recv().unwrap(), "0");
-        while lines.recv().unwrap() != (QUEUE_RECORDS - 1).to_string() {}
+        while lines.recv().unwrap() != (record::QUEUE_RECORDS - 1).to_string() {}
         info!(log, "after");
         drop(guard);
         let rest: Vec<_> = lines.try_iter().collect();

@@ -8,13 +8,17 @@ use std::{
     borrow::Cow,
     cell::RefCell,
     fmt::{self, Write as _},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread,
 };
 
 use jiff::Timestamp;
 use nix::unistd::gettid;
-use slog::{Drain, KV as _, Key, Never, OwnedKVList, Record, Serializer, o};
+use slog::{Drain, KV as _, Key, Never, OwnedKVList, Record, Serializer, b, o, record};
+use slog_async::{AsyncCore, AsyncGuard};
 
 use super::{
     format::{Escaped, Event},
@@ -26,6 +30,10 @@ use super::{
 /// The logger that our own records belong to.
 pub(super) const OURS: &str = "etherws";
 
+/// Records that wait at most: about a megabyte, and more than a burst of errors
+/// from all ports at once.
+pub(super) const QUEUE_RECORDS: usize = 4096;
+
 /// Keys of the stamp; no other key begins with an `@`.
 const TIME: &str = "@time";
 const THREAD: &str = "@thread";
@@ -34,15 +42,13 @@ const THREAD_NAME: &str = "@thread_name";
 /// A record's logger: our own records have no tag, those of `log` their module.
 fn name<'a>(record: &'a Record<'_>) -> Cow<'a, str> {
     match record.tag() {
-        // The second reports what the queue has dropped.
-        "" | "slog-async" => OURS.into(),
+        "" => OURS.into(),
         module if module.contains("::") => module.replace("::", ".").into(),
         name => name.into(),
     }
 }
 
 /// Lets through what some logger takes, so that the queue is not filled in vain.
-/// What `drain` fails at is lost: logging stops nobody.
 #[derive(Debug)]
 pub(super) struct Filter<D> {
     /// What is below is never written, whatever the loggers say.
@@ -51,14 +57,14 @@ pub(super) struct Filter<D> {
     pub(super) drain: D,
 }
 
-impl<D: Drain> Drain for Filter<D> {
+impl<D: Drain<Ok = (), Err = Never>> Drain for Filter<D> {
     type Ok = ();
     type Err = Never;
 
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
         let level = Level::from(record.level());
         if level >= self.least && self.loggers.takes(&name(record), level) {
-            let _ = self.drain.log(record, values);
+            self.drain.log(record, values)?;
         }
         Ok(())
     }
@@ -88,6 +94,55 @@ impl<D: Drain> Drain for Stamp<D> {
     }
 }
 
+/// Hands records over to the logging thread, or drops and counts them when too
+/// many wait. In place of slog-async's own front, which counts some of them twice.
+pub(super) struct Queue {
+    core: AsyncCore,
+    dropped: AtomicUsize,
+}
+
+impl Queue {
+    /// `drain` runs on the logging thread, which ends when the guard is dropped.
+    pub(super) fn new<D>(drain: D) -> (Self, AsyncGuard)
+    where
+        D: Drain<Ok = (), Err = Never> + Send + 'static,
+    {
+        let core = AsyncCore::custom(drain).chan_size(QUEUE_RECORDS).thread_name("log".into());
+        let (core, guard) = core.build_with_guard();
+        (Self { core, dropped: AtomicUsize::new(0) }, guard)
+    }
+}
+
+impl Drain for Queue {
+    type Ok = ();
+    type Err = Never;
+
+    fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
+        let dropped = self.dropped.swap(0, Relaxed);
+        if dropped > 0 {
+            let text = format_args!("log records were dropped: more came than could be written");
+            let reported = self.core.log(
+                &record!(slog::Level::Warning, "", &text, b!("count" => dropped)),
+                &o!().into(),
+            );
+            if reported.is_err() {
+                self.dropped.fetch_add(dropped, Relaxed);
+            }
+        }
+        // Only fails when full.
+        if self.core.log(record, values).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("dropped", &self.dropped).finish_non_exhaustive()
+    }
+}
+
 /// Turns records into lines for the handlers. Runs on the logging thread.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -114,8 +169,8 @@ impl Drain for Writer {
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
         let mut seen = Values::default();
         // Neither fails: both only write into memory.
-        let _ = values.serialize(record, &mut seen);
         let _ = record.kv().serialize(record, &mut seen);
+        let _ = values.serialize(record, &mut seen);
         let name = name(record);
         let message = seen.message(record);
         let event = Event {
