@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use bytes::BytesMut;
@@ -73,9 +73,9 @@ impl Link for NetdevLink {
     }
 }
 
-impl AsRawFd for NetdevLink {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+impl AsFd for NetdevLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
