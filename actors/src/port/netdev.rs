@@ -153,18 +153,11 @@ mod tests {
     use super::*;
     use crate::{
         port::device::harness::{Rig, is_probe, probe, until},
-        sys::namespace::{in_namespace, ip},
+        sys::namespace::{await_carrier, cable, in_namespace, ip},
     };
 
     fn run(test: impl Future<Output = ()>) {
         actix_rt::System::new().block_on(test);
-    }
-
-    /// `v0`, and `v1` on the other end of its cable.
-    fn cable() {
-        ip("link add v0 type veth peer name v1");
-        ip("link set v0 up");
-        ip("link set v1 up");
     }
 
     #[test]
@@ -178,7 +171,7 @@ mod tests {
     #[test]
     fn vlan_tags_pass_unchanged_both_ways() {
         in_namespace(|| {
-            cable();
+            cable("v0", "v1");
             run(async {
                 let mut rig = Rig::open(&mut Netdev::new("v0")).await;
                 let peer = PacketSocket::open("v1").expect("a socket");
@@ -207,7 +200,7 @@ mod tests {
     #[test]
     fn a_frame_longer_than_the_mtu_is_counted_and_ends_nothing() {
         in_namespace(|| {
-            cable();
+            cable("v0", "v1");
             run(async {
                 let mut rig = Rig::open(&mut Netdev::new("v0")).await;
                 rig.send_octets(&probe(&[0; 3000]));
@@ -230,6 +223,7 @@ mod tests {
                 until("down", || rig.counters.discards(Discard::OnError) == 1).await;
                 for round in 1..=2 {
                     ip("link set v0 up");
+                    await_carrier("v1");
                     let peer = PacketSocket::open("v1").expect("a socket");
                     peer.send(&probe(b"in")).expect("sent");
                     rig.expect("a frame in", is_probe).await;
@@ -254,7 +248,7 @@ mod tests {
                 ("renamed", &["link set v0 down", "link set v0 name v2", "link del v2"]),
             ];
             for (what, commands) in ends {
-                cable();
+                cable("v0", "v1");
                 run(async {
                     let mut netdev = Netdev::new("v0");
                     let rig = Rig::open(&mut netdev).await;
@@ -263,7 +257,7 @@ mod tests {
                     assert!(error.starts_with("interface v0 was deleted"), "{error}");
                     let error = netdev.open().await.expect_err("it has gone").to_string();
                     assert!(error.starts_with("no network interface"), "{error}");
-                    cable();
+                    cable("v0", "v1");
                     let rig = Rig::open(&mut netdev).await;
                     let peer = PacketSocket::open("v1").expect("a socket");
                     peer.send(&probe(b"back")).expect("sent");
@@ -375,10 +369,8 @@ mod tests {
 
     /// One host receives, the other sends: by TCP, then by UDP.
     fn super_frames(receiver: IpAddr, kind: Gso) {
-        ip("link add a0 type veth peer name a1");
-        ip("link add b0 type veth peer name b1");
-        ip("link set a0 up");
-        ip("link set b0 up");
+        cable("a0", "a1");
+        cable("b0", "b1");
         let (tell, told) = mpsc::channel();
         let a = Host::new("a1", ["192.0.2.1/24", "2001:db8::1/64"], move || {
             let listener = TcpListener::bind((receiver, 0)).expect("a listener");

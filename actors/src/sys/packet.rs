@@ -349,7 +349,7 @@ fn taken_tag(message: &libc::msghdr) -> Option<[u8; 4]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::namespace::{drop_capabilities, in_namespace, ip};
+    use crate::sys::namespace::{cable, drop_capabilities, in_namespace};
 
     #[test]
     fn an_interface_that_is_not_there_is_named() {
@@ -389,9 +389,7 @@ mod tests {
     #[test]
     fn a_socket_sees_what_the_other_end_sends_and_not_what_its_own_sends() {
         in_namespace(|| {
-            ip("link add v0 type veth peer name v1");
-            ip("link set v0 up");
-            ip("link set v1 up");
+            cable("v0", "v1");
             let (here, there) =
                 (PacketSocket::open("v0").unwrap(), PacketSocket::open("v1").unwrap());
             // Local experimental EtherType: the system's own frames have others.
