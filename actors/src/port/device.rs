@@ -5,7 +5,12 @@
 //! read block, without a copy; one system call writes each. No frame ends the
 //! loop, only the device's loss does.
 
-use std::{collections::VecDeque, mem, os::fd::AsRawFd, time::Duration};
+use std::{
+    collections::VecDeque,
+    mem,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use slog::{debug, info};
@@ -19,6 +24,7 @@ use crate::{
     counters::{Counters, Discard},
     frame::{Frame, MAX_FRAME_LEN},
     message::{BATCH_FRAMES, BATCH_OCTETS},
+    sys,
     tunnel::segment::segment,
 };
 
@@ -30,7 +36,7 @@ const READ_OCTETS: usize = MAX_FRAME_LEN + 4;
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A network device that never waits.
-pub(super) trait Device: AsRawFd + 'static {
+pub(super) trait Device: AsFd + 'static {
     /// Reads one frame into the spare capacity of `block`, at least
     /// [`READ_OCTETS`], and adds it, or its segments, to `batch`.
     fn recv(&self, block: &mut BytesMut, batch: &mut Vec<Frame>) -> Result<(), Fault>;
@@ -67,14 +73,14 @@ enum Stopped {
 /// the port is to end.
 pub(super) async fn carry<D: Device>(device: D, io: PortIo) -> Result<(), PortError> {
     let PortIo { mut ingress, mut egress, mut stop, counters, log } = io;
-    let watch = |device| AsyncFd::new(device).map_err(|e| io_error("cannot wait for a device", e));
-    let mut device = watch(device)?;
+    let watch = || sys::watch(device.as_fd()).map_err(|e| io_error("cannot wait for a device", e));
+    let mut ready = watch()?;
     let mut unsent = VecDeque::new();
     loop {
         let stopped = tokio::select! {
-            stopped = receive(&device, &mut ingress, &counters) => stopped,
-            lost = transmit(&device, &mut egress, &mut unsent, &counters) => Stopped::Lost(lost),
-            lost = look_after(device.get_ref(), &counters) => Stopped::Lost(lost),
+            stopped = receive(&device, &ready, &mut ingress, &counters) => stopped,
+            lost = transmit(&device, &ready, &mut egress, &mut unsent, &counters) => Stopped::Lost(lost),
+            lost = look_after(&device, &counters) => Stopped::Lost(lost),
             _ = stop.wait() => return Ok(()),
         };
         match stopped {
@@ -82,7 +88,7 @@ pub(super) async fn carry<D: Device>(device: D, io: PortIo) -> Result<(), PortEr
                 info!(log, "the interface is down; waiting for it to come up");
                 // An error event makes the descriptor count as writable for good:
                 // waiting for room would spin. Registered anew, it waits.
-                device = watch(device.into_inner())?;
+                ready = watch()?;
             }
             Stopped::Lost(error) => {
                 debug!(log, "the device is lost"; "reason" => %error);
@@ -94,7 +100,8 @@ pub(super) async fn carry<D: Device>(device: D, io: PortIo) -> Result<(), PortEr
 
 /// Device to Switch.
 async fn receive<D: Device>(
-    device: &AsyncFd<D>,
+    device: &D,
+    ready: &AsyncFd<OwnedFd>,
     ingress: &mut IngressSender,
     counters: &Counters,
 ) -> Stopped {
@@ -102,15 +109,14 @@ async fn receive<D: Device>(
     let mut batch = Vec::new();
     loop {
         // A lost device may tell of it by an error event alone.
-        let mut ready = match device.ready(Interest::READABLE | Interest::ERROR).await {
-            Ok(ready) => ready,
+        let mut frames = match ready.ready(Interest::READABLE | Interest::ERROR).await {
+            Ok(frames) => frames,
             Err(error) => return Stopped::Lost(io_error("cannot wait for frames", error)),
         };
-        let fault = fill(device.get_ref(), &mut block, &mut batch, counters);
+        let fault = fill(device, &mut block, &mut batch, counters);
         if matches!(fault, Some(Fault::WouldBlock)) {
-            ready.clear_ready();
+            frames.clear_ready();
         }
-        drop(ready);
         if fault.is_none() && batch.is_empty() {
             // Frames are ready, and each is lost: they must not keep others waiting.
             tokio::task::yield_now().await;
@@ -159,7 +165,8 @@ fn fill<D: Device>(
 
 /// Switch to device. `unsent` outlives a call that is dropped.
 async fn transmit<D: Device>(
-    device: &AsyncFd<D>,
+    device: &D,
+    ready: &AsyncFd<OwnedFd>,
     egress: &mut EgressQueue,
     unsent: &mut VecDeque<Frame>,
     counters: &Counters,
@@ -167,7 +174,7 @@ async fn transmit<D: Device>(
     let mut batch = Vec::new();
     loop {
         while let Some(frame) = unsent.front() {
-            match send(device, frame.data()).await {
+            match send(device, ready, frame.data()).await {
                 Ok(()) => counters.sent(1, frame.len() as u64),
                 Err(Fault::Frame(reason)) => counters.discarded(reason, 1),
                 Err(Fault::Down | Fault::WouldBlock) => counters.discarded(Discard::OnError, 1),
@@ -187,18 +194,18 @@ async fn transmit<D: Device>(
 }
 
 /// Writes one frame, as soon as there is room.
-async fn send<D: Device>(device: &AsyncFd<D>, frame: &[u8]) -> Result<(), Fault> {
-    // A TAP that is down has never room, but says so when it is written to: so
-    // write first.
-    match device.get_ref().send(frame) {
+async fn send<D: Device>(device: &D, ready: &AsyncFd<OwnedFd>, frame: &[u8]) -> Result<(), Fault> {
+    // A TAP that is down never has room, and says why only when it is written to:
+    // so write first.
+    match device.send(frame) {
         Err(Fault::WouldBlock) => {}
         done => return done,
     }
     loop {
-        let waited = device.writable().await;
-        let mut ready = waited.map_err(|e| Fault::Lost(io_error("cannot wait for room", e)))?;
-        match device.get_ref().send(frame) {
-            Err(Fault::WouldBlock) => ready.clear_ready(),
+        let waited = ready.writable().await;
+        let mut room = waited.map_err(|e| Fault::Lost(io_error("cannot wait for room", e)))?;
+        match device.send(frame) {
+            Err(Fault::WouldBlock) => room.clear_ready(),
             done => return done,
         }
     }
@@ -334,7 +341,9 @@ pub(super) mod harness {
 
         /// Ends the link.
         pub(in crate::port) async fn stop(mut self) -> Result<(), PortError> {
-            drop(self.stop.take().map(|stop| stop.send(Stop::Deleted)));
+            if let Some(stop) = self.stop.take() {
+                stop.send(Stop::Deleted).expect("the link runs");
+            }
             self.end().await
         }
     }

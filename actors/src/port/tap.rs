@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use bytes::BytesMut;
@@ -67,9 +67,9 @@ impl Link for TapLink {
     }
 }
 
-impl AsRawFd for TapLink {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+impl AsFd for TapLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -33,9 +33,6 @@ const MIN_MTU_IPV6: u32 = 1280;
 /// network (RFC 4291, 2.5.1).
 const DEFAULT_PREFIX_IPV6: u8 = 64;
 
-/// From this prefix length on an IPv4 network has no broadcast address (RFC 3021).
-const NO_BROADCAST: u8 = 31;
-
 const UNSPECIFIED: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// An interface could not be read or set.
@@ -413,7 +410,10 @@ mod tests {
             .filter(|words| !words[3].starts_with("fe80"))
             .map(|words| {
                 let brd = words.iter().position(|&word| word == "brd");
-                brd.map_or(words[3].to_owned(), |at| format!("{} brd {}", words[3], words[at + 1]))
+                brd.map_or_else(
+                    || words[3].to_owned(),
+                    |at| format!("{} brd {}", words[3], words[at + 1]),
+                )
             })
             .collect()
     }

@@ -3,6 +3,13 @@
 //! Below the ports `tap` and `netdev`. The only place with `unsafe`; nothing here
 //! knows of actors, ports or the Switch.
 
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+};
+
+use tokio::io::unix::AsyncFd;
+
 pub(crate) mod link;
 #[cfg(test)]
 pub(crate) mod namespace;
@@ -11,3 +18,12 @@ pub(crate) mod tap;
 
 /// Longest name of an interface in octets: the kernel's IFNAMSIZ less its NUL.
 pub(crate) const MAX_NAME_LEN: usize = 15;
+
+/// Tells when a device is ready: its descriptor, registered with the runtime under
+/// a number of its own.
+#[allow(unsafe_code)]
+pub(crate) fn watch(device: BorrowedFd<'_>) -> io::Result<AsyncFd<OwnedFd>> {
+    let own = device.try_clone_to_owned()?;
+    // SAFETY: an `OwnedFd` is open until it is dropped, and never another one.
+    Ok(unsafe { AsyncFd::register(own) }?)
+}

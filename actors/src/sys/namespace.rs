@@ -8,6 +8,8 @@ use std::{
     any::type_name,
     env,
     process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Set in the process that runs inside the namespace.
@@ -47,6 +49,30 @@ fn unshare(program: &str) -> Command {
 pub(crate) fn ip(line: &str) {
     let status = Command::new("ip").args(line.split_whitespace()).status();
     assert!(status.is_ok_and(|status| status.success()), "ip {line}");
+}
+
+/// Lays a veth cable between new interfaces `near` and `far`, and waits until it
+/// carries frames: the kernel brings its carrier up in the background, and drops
+/// without a word what is sent before.
+pub(crate) fn cable(near: &str, far: &str) {
+    ip(&format!("link add {near} type veth peer name {far}"));
+    ip(&format!("link set {near} up"));
+    ip(&format!("link set {far} up"));
+    await_carrier(near);
+    await_carrier(far);
+}
+
+/// Waits until an interface that is up has its carrier.
+pub(crate) fn await_carrier(name: &str) {
+    let is_up = || {
+        let output = Command::new("ip").args(["link", "show", name]).output();
+        output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("state UP"))
+    };
+    let start = Instant::now();
+    while !is_up() {
+        assert!(start.elapsed() < Duration::from_secs(20), "no carrier on {name}");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Takes all capabilities from this thread, as an ordinary user has none.

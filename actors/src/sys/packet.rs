@@ -9,7 +9,7 @@
 use std::{
     io,
     mem::{self, size_of},
-    os::fd::{AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     ptr,
 };
 
@@ -33,6 +33,13 @@ const TAG_AT: usize = 12;
 /// Receive buffer: 10 ms of 3 Gbit/s, some 60 super-frames. Beyond it the kernel
 /// drops, and counts.
 const RECEIVE_OCTETS: c_int = 4 * 1024 * 1024;
+
+#[expect(clippy::cast_possible_truncation, reason = "constants that fit the kernel's own fields")]
+const PROMISCUOUS: u16 = libc::PACKET_MR_PROMISC as u16;
+#[expect(clippy::cast_possible_truncation, reason = "the same")]
+const FAMILY: u16 = libc::AF_PACKET as u16;
+#[expect(clippy::cast_possible_truncation, reason = "the same")]
+const ALL_PROTOCOLS: u16 = libc::ETH_P_ALL as u16;
 
 /// A packet socket could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +152,7 @@ impl PacketSocket {
         // A membership goes with the socket, IFF_PROMISC would stay.
         let membership = libc::packet_mreq {
             mr_ifindex: self.ifindex(),
-            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_type: PROMISCUOUS,
             mr_alen: 0,
             mr_address: [0; 8],
         };
@@ -156,7 +163,7 @@ impl PacketSocket {
         // SAFETY: the kernel reads `size_of::<T>()` octets at `value`.
         let result = unsafe {
             libc::setsockopt(
-                self.as_raw_fd(),
+                self.fd.as_raw_fd(),
                 level,
                 option,
                 ptr::from_ref(value).cast(),
@@ -171,16 +178,17 @@ impl PacketSocket {
     fn bind(&self) -> io::Result<u16> {
         // SAFETY: all zero is a valid sockaddr_ll: it is made of integers.
         let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+        address.sll_family = FAMILY;
+        address.sll_protocol = ALL_PROTOCOLS.to_be();
         address.sll_ifindex = self.ifindex();
         let mut len = socklen::<libc::sockaddr_ll>();
         // SAFETY: the kernel reads `len` octets of `address`.
-        let result = unsafe { libc::bind(self.as_raw_fd(), ptr::from_ref(&address).cast(), len) };
+        let result =
+            unsafe { libc::bind(self.fd.as_raw_fd(), ptr::from_ref(&address).cast(), len) };
         Errno::result(result)?;
         // SAFETY: the kernel writes at most `len` octets of `address`.
         let result = unsafe {
-            libc::getsockname(self.as_raw_fd(), ptr::from_mut(&mut address).cast(), &mut len)
+            libc::getsockname(self.fd.as_raw_fd(), ptr::from_mut(&mut address).cast(), &mut len)
         };
         Errno::result(result)?;
         Ok(address.sll_hatype)
@@ -223,15 +231,14 @@ impl PacketSocket {
             Some(tag) => {
                 data.copy_within(TAG_LEN..TAG_LEN + TAG_AT, 0);
                 data[TAG_AT..TAG_AT + TAG_LEN].copy_from_slice(&tag);
-                TAG_LEN
+                4
             }
             None => {
                 data.advance(TAG_LEN);
                 0
             }
         };
-        // Cannot truncate: 0 or TAG_LEN.
-        let offload = header.offload(shift as u16).ok_or(io::ErrorKind::InvalidData)?;
+        let offload = header.offload(shift).ok_or(io::ErrorKind::InvalidData)?;
         Ok((data, offload))
     }
 
@@ -258,7 +265,7 @@ impl PacketSocket {
         // SAFETY: `message` points to `header`, to MAX_FRAME_LEN octets of spare
         // capacity that the caller has reserved, and to `control`; all live longer
         // than the call, and the kernel only writes to them.
-        let received = unsafe { libc::recvmsg(self.as_raw_fd(), &mut message, 0) };
+        let received = unsafe { libc::recvmsg(self.fd.as_raw_fd(), &mut message, 0) };
         let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
         if message.msg_flags & libc::MSG_TRUNC != 0 || received < size_of::<VnetHeader>() + TAG_AT {
             return Err(io::ErrorKind::InvalidData.into());
@@ -279,8 +286,7 @@ impl PacketSocket {
             libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() },
         ];
         // SAFETY: the kernel reads `header` and `frame`, each by its true length.
-        let result =
-            unsafe { libc::writev(self.as_raw_fd(), parts.as_ptr(), parts.len() as c_int) };
+        let result = unsafe { libc::writev(self.fd.as_raw_fd(), parts.as_ptr(), 2) };
         Errno::result(result)?;
         Ok(())
     }
@@ -292,7 +298,7 @@ impl PacketSocket {
         // SAFETY: the kernel writes at most `len` octets, the size of `statistics`.
         let result = unsafe {
             libc::getsockopt(
-                self.as_raw_fd(),
+                self.fd.as_raw_fd(),
                 libc::SOL_PACKET,
                 libc::PACKET_STATISTICS,
                 ptr::from_mut(&mut statistics).cast(),
@@ -303,9 +309,9 @@ impl PacketSocket {
     }
 }
 
-impl AsRawFd for PacketSocket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 
@@ -343,7 +349,7 @@ fn taken_tag(message: &libc::msghdr) -> Option<[u8; 4]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::namespace::{drop_capabilities, in_namespace, ip};
+    use crate::sys::namespace::{cable, drop_capabilities, in_namespace};
 
     #[test]
     fn an_interface_that_is_not_there_is_named() {
@@ -383,9 +389,7 @@ mod tests {
     #[test]
     fn a_socket_sees_what_the_other_end_sends_and_not_what_its_own_sends() {
         in_namespace(|| {
-            ip("link add v0 type veth peer name v1");
-            ip("link set v0 up");
-            ip("link set v1 up");
+            cable("v0", "v1");
             let (here, there) =
                 (PacketSocket::open("v0").unwrap(), PacketSocket::open("v1").unwrap());
             // Local experimental EtherType: the system's own frames have others.

@@ -9,7 +9,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     os::{
-        fd::{AsRawFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::fs::OpenOptionsExt,
     },
 };
@@ -26,6 +26,11 @@ use crate::frame::MAX_FRAME_LEN;
 
 /// Where the kernel makes TUN and TAP devices.
 const CLONE_DEVICE: &str = "/dev/net/tun";
+
+#[expect(clippy::cast_possible_truncation, reason = "flags of 16 bits, as the kernel has them")]
+const TAP_FLAGS: libc::c_short = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+#[expect(clippy::cast_possible_truncation, reason = "the same")]
+const UP: libc::c_short = libc::IFF_UP as libc::c_short;
 
 /// A TAP device could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -77,8 +82,7 @@ impl Tap {
             .open(CLONE_DEVICE)
             .map_err(|source| open_error(name, source))?;
         let mut request = request(name);
-        request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
-        // SAFETY: the kernel reads and writes one ifreq, which `request` is.
+        request.ifr_ifru.ifru_flags = TAP_FLAGS;
         ioctl(&file, libc::TUNSETIFF, &mut request).map_err(|source| set_error(name, source))?;
         let tap = Self { file, name: request_name(&request) };
         tap.bring_up().map_err(|source| TapError::Other {
@@ -96,7 +100,7 @@ impl Tap {
         ioctl(&any, libc::SIOCGIFFLAGS, &mut request)?;
         // SAFETY: SIOCGIFFLAGS has filled in the flags.
         let flags = unsafe { request.ifr_ifru.ifru_flags };
-        request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as libc::c_short;
+        request.ifr_ifru.ifru_flags = flags | UP;
         ioctl(&any, libc::SIOCSIFFLAGS, &mut request)
     }
 
@@ -126,9 +130,9 @@ impl Tap {
     }
 }
 
-impl AsRawFd for Tap {
-    fn as_raw_fd(&self) -> RawFd {
-        self.file.as_raw_fd()
+impl AsFd for Tap {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
