@@ -68,7 +68,7 @@ pub enum TunnelError {
 pub struct WebSocket<S> {
     stream: S,
     role: Role,
-    read: BytesMut,
+    pub(super) read: BytesMut,
     single: bool,
 }
 
