@@ -25,6 +25,7 @@ use super::{
         CloseCode, Decoder, Event, MAX_CONTROL_LEN, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role,
     },
     encode::Encoder,
+    segment::segment,
 };
 use crate::{
     counters::{Counters, Discard},
@@ -299,11 +300,18 @@ impl<S: AsyncWrite> Sender<S> {
         Ok(())
     }
 
-    /// Makes the batch ready to be written.
+    /// Makes the batch ready to be written: the peer gets ordinary frames, cut and
+    /// checksummed at this last moment.
     fn begin(&mut self) {
-        let before = self.batch.len();
-        self.batch.retain(|frame| frame.offload().is_none());
-        self.counters.discarded(Discard::OnError, (before - self.batch.len()) as u64);
+        if !self.batch.iter().all(|frame| frame.offload().is_none()) {
+            let mut finished = Vec::with_capacity(2 * BATCH_FRAMES);
+            for frame in self.batch.drain(..) {
+                if segment(frame, |frame| finished.push(frame)).is_err() {
+                    self.counters.discarded(Discard::OnError, 1);
+                }
+            }
+            self.batch = finished;
+        }
         self.encoder.begin();
     }
 

@@ -271,11 +271,18 @@ async fn text_is_counted_and_ignored() {
 }
 
 #[actix::test]
-async fn an_unfinished_frame_is_not_sent_but_counted() {
+async fn an_unfinished_frame_is_finished_and_a_false_one_is_counted() {
     tokio::time::pause();
     let mut test = Test::start(Role::Client, 1000, &[]);
-    let offload = Offload { gso: Gso::Tcp4, gso_size: 1448, ..Offload::NONE };
-    test.queue.push(vec![Frame::with_offload(vec![0; 60].into(), offload), frame(20)]);
+    let false_one = Offload { gso: Gso::Tcp4, gso_size: 1448, ..Offload::NONE };
+    let unfinished = Offload { csum: Some((14, 2)), ..Offload::NONE };
+    test.queue.push(vec![
+        Frame::with_offload(vec![0; 60].into(), false_one),
+        Frame::with_offload(vec![0; 18].into(), unfinished),
+        frame(20),
+    ]);
+    let finished = [&[0; 16][..], &[0xff, 0xff]].concat();
+    assert_eq!(test.next().await, Some(Event::Binary(finished.into())));
     assert_eq!(test.next().await, Some(Event::Binary(frame(20).into_data())));
     assert_eq!(test.counters.discards(Discard::OnError), 1);
 }
