@@ -21,9 +21,7 @@ use tokio::{
 };
 
 use super::{
-    codec::{
-        CloseCode, Decoder, Event, MAX_CONTROL_LEN, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role,
-    },
+    codec::{CloseCode, Decoder, Event, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role},
     encode::Encoder,
     segment::segment,
 };
@@ -344,7 +342,6 @@ impl<S: AsyncWrite> Sender<S> {
         self.flush().await?;
         let payload = code.map(|code| code.get().to_be_bytes());
         let payload = payload.as_ref().map_or(&[][..], |octets| &octets[..]);
-        debug_assert!(payload.len() <= MAX_CONTROL_LEN);
         self.encoder.control(Opcode::Close, payload).map_err(TunnelError::Lost)?;
         self.flush().await
     }

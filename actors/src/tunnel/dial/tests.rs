@@ -396,7 +396,8 @@ async fn a_servers_own_certificate_in_the_file_is_taken_though_it_is_a_cas() {
     let url = serve_tls(certificate.der().clone(), again(), "127.0.0.1:0").await;
     dial(&server(&url), None, &file.route()).await.expect("a tunnel");
     let other = PemFile::new(&ca().pem());
-    failure(&url, &other.route()).await;
+    let error = failure(&url, &other.route()).await;
+    assert!(error.contains("self-signed") && error.contains("--cacerts"), "{error}");
     for (certificate, part) in [(expired, "has expired"), (foreign, "another name")] {
         let url = serve_tls(certificate.der().clone(), again(), "127.0.0.1:0").await;
         let error = failure(&url, &file.route()).await;
