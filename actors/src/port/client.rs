@@ -84,3 +84,49 @@ impl Medium for Client {
         Ok(dial(&self.server, self.credentials.as_ref(), &self.route).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use slog::{Discard, o};
+
+    use super::*;
+
+    fn client(options: ClientOptions) -> Result<Client, String> {
+        let log = Logger::root(Discard, o!());
+        Client::new(options, log).map_err(|error| crate::error::one_line(&error))
+    }
+
+    fn options(url: &str) -> ClientOptions {
+        ClientOptions { url: url.to_owned(), ..ClientOptions::default() }
+    }
+
+    #[test]
+    fn the_target_is_the_url_as_given() {
+        let url = "WS://Host:80/p?q";
+        assert_eq!(client(options(url)).map(|client| client.target()), Ok(url.to_owned()));
+    }
+
+    #[test]
+    fn options_that_cannot_work_are_refused_before_anything_is_dialed() {
+        let secret = || "secret".to_owned();
+        let named = |user: &str| Some(Credentials { user: user.to_owned(), password: secret() });
+        let url = "wss://host/";
+        for (options, part) in [
+            (options("http://host/"), "ws:// nor wss://"),
+            (options("ws://user:secret@host/"), "--user"),
+            (ClientOptions { credentials: named("a:b"), ..options(url) }, "\"a:b\" holds a colon"),
+            (
+                ClientOptions { cacerts: Some("/no/such/file".into()), ..options(url) },
+                "/no/such/file",
+            ),
+            (
+                ClientOptions { proxy: Some("ftp://u:secret@h".to_owned()), ..options(url) },
+                "--proxy",
+            ),
+        ] {
+            let error = client(options).expect_err(part);
+            assert!(error.contains(part), "{error}");
+            assert!(!error.contains("secret") && !error.contains('\n'), "{error}");
+        }
+    }
+}

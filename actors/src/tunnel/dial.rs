@@ -102,6 +102,7 @@ pub async fn dial(
     let deadline = Instant::now() + CONNECT_LIMIT;
     let stream = route.connect(server).await?;
     let mut request = builder(stream)
+        .disable_timeout() // `deadline` is the limit
         .wrap(RefusalsAreErrors)
         .finish()
         .ws(uri("ws", server))
@@ -259,3 +260,6 @@ where
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

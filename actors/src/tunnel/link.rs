@@ -21,10 +21,9 @@ use tokio::{
 };
 
 use super::{
-    codec::{
-        CloseCode, Decoder, Event, MAX_CONTROL_LEN, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role,
-    },
+    codec::{CloseCode, Decoder, Event, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role},
     encode::Encoder,
+    segment::segment,
 };
 use crate::{
     counters::{Counters, Discard},
@@ -68,7 +67,7 @@ pub enum TunnelError {
 pub struct WebSocket<S> {
     stream: S,
     role: Role,
-    read: BytesMut,
+    pub(super) read: BytesMut,
     single: bool,
 }
 
@@ -299,11 +298,18 @@ impl<S: AsyncWrite> Sender<S> {
         Ok(())
     }
 
-    /// Makes the batch ready to be written.
+    /// Makes the batch ready to be written: the peer gets ordinary frames, cut and
+    /// checksummed at this last moment.
     fn begin(&mut self) {
-        let before = self.batch.len();
-        self.batch.retain(|frame| frame.offload().is_none());
-        self.counters.discarded(Discard::OnError, (before - self.batch.len()) as u64);
+        if !self.batch.iter().all(|frame| frame.offload().is_none()) {
+            let mut finished = Vec::with_capacity(2 * BATCH_FRAMES);
+            for frame in self.batch.drain(..) {
+                if segment(frame, |frame| finished.push(frame)).is_err() {
+                    self.counters.discarded(Discard::OnError, 1);
+                }
+            }
+            self.batch = finished;
+        }
         self.encoder.begin();
     }
 
@@ -336,7 +342,6 @@ impl<S: AsyncWrite> Sender<S> {
         self.flush().await?;
         let payload = code.map(|code| code.get().to_be_bytes());
         let payload = payload.as_ref().map_or(&[][..], |octets| &octets[..]);
-        debug_assert!(payload.len() <= MAX_CONTROL_LEN);
         self.encoder.control(Opcode::Close, payload).map_err(TunnelError::Lost)?;
         self.flush().await
     }

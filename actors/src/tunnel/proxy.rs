@@ -85,7 +85,7 @@ pub enum ProxyError {
 
 const fn hint(status: u16) -> &'static str {
     match status {
-        407 => "; give its user and password: http://user:password@host:port",
+        401 | 407 => "; give its user and password: http://user:password@host:port",
         403 | 405 => "; it has to allow CONNECT to this port",
         _ => "",
     }

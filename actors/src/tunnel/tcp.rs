@@ -39,3 +39,27 @@ pub fn set_options(stream: &TcpStream) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(DEAD_AFTER))?;
     socket.set_tcp_notsent_lowat(NOT_SENT)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[actix::test]
+    async fn a_dead_peer_is_found_in_ten_seconds_idle_or_busy() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("bound");
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        set_options(&stream).expect("Linux has them");
+        let socket = SockRef::from(&stream);
+        let idle = socket.tcp_keepalive_time().expect("set")
+            + socket.tcp_keepalive_interval().expect("set")
+                * socket.tcp_keepalive_retries().expect("set");
+        assert!(socket.keepalive().expect("set"));
+        assert_eq!(idle, DEAD_AFTER);
+        assert_eq!(socket.tcp_user_timeout().expect("set"), Some(DEAD_AFTER));
+        assert!(socket.tcp_nodelay().expect("set"));
+        assert_eq!(socket.tcp_notsent_lowat().expect("set"), NOT_SENT);
+    }
+}

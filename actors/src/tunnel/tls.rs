@@ -222,6 +222,10 @@ pub(super) fn advice(error: &io::Error) -> &'static str {
     use CertificateError as Certificate;
     let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
     match error {
+        Some(error) if is_ca_as_end_entity(error) => {
+            "the certificate is self-signed; name its own PEM file with --cacerts FILE, or take \
+             any certificate with --insecure"
+        }
         Some(rustls::Error::InvalidCertificate(error)) => match error {
             Certificate::UnknownIssuer => {
                 "its CA is not known; name it with --cacerts FILE, or take any certificate with \

@@ -1,9 +1,15 @@
 //! The link against a peer on the other end of a pipe, on a virtual clock.
 
-use actix::prelude::*;
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{self, Poll},
+};
+
+use actix::{Actor, Context, Handler};
 use slog::{Discard as NoLog, Logger, o};
 use tokio::{
-    io::{DuplexStream, duplex},
+    io::{DuplexStream, ReadBuf, duplex},
     sync::{mpsc, oneshot},
     task::JoinHandle,
     time::Instant,
@@ -131,7 +137,7 @@ fn wire(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn frame(len: usize) -> Frame {
-    Frame::new((0..len).map(|i| (i % 251) as u8).collect())
+    Frame::new((0..=250).cycle().take(len).collect())
 }
 
 fn close(code: u16) -> Option<Event> {
@@ -179,22 +185,78 @@ async fn more_than_a_batch_is_in_order() {
 }
 
 #[actix::test]
-async fn a_ping_is_answered_and_the_last_of_many_at_least() {
+async fn a_ping_is_answered_and_of_many_at_least_the_last() {
     tokio::time::pause();
-    for role in [Role::Client, Role::Server] {
-        let mut test = Test::start(role, 1000, &[]);
-        test.send(0x89, b"one").await;
-        let pong = test.peer.read_u8().await.expect("a pong");
-        assert_eq!(pong, 0x8a);
-        let mut test = Test::start(role, 1 << 16, &[]);
-        let many: Vec<u8> = (0..100).flat_map(|i| wire(role, 0x89, &[i; 125])).collect();
-        test.peer.write_all(&many).await.expect("room");
-        test.send(0x88, &[]).await;
-        let mut pongs = 0;
-        while let Some(Event::Pong) = test.next().await {
-            pongs += 1;
+    let mut test = Test::start(Role::Server, 1 << 16, &[]);
+    let pings: Vec<u8> = (1..=100).flat_map(|i| wire(Role::Server, 0x89, &[i; 125])).collect();
+    test.peer.write_all(&pings).await.expect("room");
+    let mut pongs = 0;
+    let mut pong = [0; 127];
+    while pong[126] != 100 {
+        let read = timeout(Duration::from_secs(60), test.peer.read_exact(&mut pong));
+        read.await.expect("in time").expect("a pong");
+        assert_eq!(pong[..3], [0x8a, 125, pong[126]]);
+        pongs += 1;
+    }
+    assert!(pongs < 100, "those that are late anyway are left out");
+    let mut test = Test::start(Role::Client, 1000, &[]);
+    test.send(0x89, b"").await;
+    assert_eq!(test.next().await, Some(Event::Pong));
+}
+
+/// A stream that notes the length of each write.
+struct Noting(DuplexStream, Rc<RefCell<Vec<usize>>>);
+
+impl AsyncRead for Noting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Noting {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.0).poll_write(cx, buf);
+        if let Poll::Ready(Ok(octets)) = result {
+            self.1.borrow_mut().push(octets);
         }
-        assert!(pongs <= 1, "{pongs} pongs");
+        result
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[actix::test]
+async fn the_originals_client_gets_each_message_in_a_write_of_its_own() {
+    tokio::time::pause();
+    for single in [false, true] {
+        let writes = Rc::<RefCell<Vec<usize>>>::default();
+        let (near, peer) = duplex(1 << 16);
+        let noting = Noting(near, Rc::clone(&writes));
+        let mut socket = WebSocket::new(noting, Role::Server, BytesMut::new());
+        if single {
+            socket = socket.single_messages();
+        }
+        let mut test = Test::on(socket, peer);
+        test.queue(&[60, 100, 1514]);
+        for len in [60, 100, 1514] {
+            assert_eq!(test.next().await, Some(Event::Binary(frame(len).into_data())));
+        }
+        let expected = if single { vec![62, 102, 1518] } else { vec![62 + 102 + 1518] };
+        assert_eq!(*writes.borrow(), expected);
     }
 }
 
@@ -209,11 +271,18 @@ async fn text_is_counted_and_ignored() {
 }
 
 #[actix::test]
-async fn an_unfinished_frame_is_not_sent_but_counted() {
+async fn an_unfinished_frame_is_finished_and_a_false_one_is_counted() {
     tokio::time::pause();
     let mut test = Test::start(Role::Client, 1000, &[]);
-    let offload = Offload { gso: Gso::Tcp4, gso_size: 1448, ..Offload::NONE };
-    test.queue.push(vec![Frame::with_offload(vec![0; 60].into(), offload), frame(20)]);
+    let false_one = Offload { gso: Gso::Tcp4, gso_size: 1448, ..Offload::NONE };
+    let unfinished = Offload { csum: Some((14, 2)), ..Offload::NONE };
+    test.queue.push(vec![
+        Frame::with_offload(vec![0; 60].into(), false_one),
+        Frame::with_offload(vec![0; 18].into(), unfinished),
+        frame(20),
+    ]);
+    let finished = [&[0; 16][..], &[0xff, 0xff]].concat();
+    assert_eq!(test.next().await, Some(Event::Binary(finished.into())));
     assert_eq!(test.next().await, Some(Event::Binary(frame(20).into_data())));
     assert_eq!(test.counters.discards(Discard::OnError), 1);
 }
