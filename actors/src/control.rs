@@ -8,7 +8,10 @@ use slog::{Logger, info};
 
 use crate::{
     fdb::PortNumber,
-    message::{DelPort, FdbInfo, ListFdb, ListPorts, PortInfo, SetPort},
+    message::{
+        AddPortError, DelPort, FdbInfo, Interface, KeepInterface, ListFdb, ListPorts, PortInfo,
+        SetPort,
+    },
     port::{Client, Netdev, Tap},
     supervisor::{self, AddError},
     switch::Switch,
@@ -138,11 +141,8 @@ pub struct InterfaceInfo {
     pub kind: &'static str,
     /// Its name.
     pub target: String,
-    /// Each address with its prefix length: IPv4 first, the primary one first;
-    /// link-local IPv6 addresses are left out.
-    pub addresses: Vec<(IpAddr, u8)>,
-    /// MTU in octets; 0 while the interface does not exist.
-    pub mtu: u32,
+    /// Its settings; none, and an MTU of 0, while it does not exist.
+    pub settings: Interface,
 }
 
 /// What a command gives.
@@ -230,7 +230,10 @@ impl Control {
                 };
                 link::apply(name, &settings).await?;
                 info!(self.log, "interface is set"; "port" => %port, "settings" => ?settings);
-                Ok(Reply::Interfaces(vec![interface_info(&info, name).await?]))
+                let interface = interface_info(&info, name).await?;
+                let settings = interface.settings.clone();
+                self.switch.send(KeepInterface { port, settings }).await?;
+                Ok(Reply::Interfaces(vec![interface]))
             }
             Command::ListFdb => Ok(Reply::Fdb(self.switch.send(ListFdb).await?)),
         }
@@ -238,6 +241,9 @@ impl Control {
 
     async fn add(&self, port: NewPort) -> Result<PortNumber, ControlError> {
         let (switch, log) = (&self.switch, &self.log);
+        if let NewPort::Tap { name } | NewPort::Netdev { name } = &port {
+            self.check_unused(name).await?;
+        }
         Ok(match port {
             NewPort::Tap { name } => supervisor::add(switch, Tap::new(name), log).await?,
             NewPort::Netdev { name } => supervisor::add(switch, Netdev::new(name), log).await?,
@@ -249,6 +255,20 @@ impl Control {
         })
     }
 
+    /// The Switch refuses an interface that it has, but only once it was opened: a
+    /// TAP of our own would be taken for another program's.
+    async fn check_unused(&self, interface: &str) -> Result<(), ControlError> {
+        let ports = self.switch.send(ListPorts).await?;
+        match ports.iter().find(|port| port.interface.as_deref() == Some(interface)) {
+            None => Ok(()),
+            Some(port) => Err(AddError::Refused(AddPortError::InterfaceInUse {
+                interface: interface.to_owned(),
+                port: port.port,
+            })
+            .into()),
+        }
+    }
+
     async fn port(&self, number: PortNumber) -> Result<PortInfo, ControlError> {
         let ports = self.switch.send(ListPorts).await?;
         ports.into_iter().find(|p| p.port == number).ok_or(ControlError::NoSuchPort(number))
@@ -256,7 +276,6 @@ impl Control {
 }
 
 async fn interface_info(port: &PortInfo, name: &str) -> Result<InterfaceInfo, LinkError> {
-    let interface = link::interface(name).await?;
-    let (addresses, mtu) = interface.map(|i| (i.addresses, i.mtu)).unwrap_or_default();
-    Ok(InterfaceInfo { port: port.port, kind: port.kind, target: name.to_owned(), addresses, mtu })
+    let settings = link::interface(name).await?.unwrap_or_default();
+    Ok(InterfaceInfo { port: port.port, kind: port.kind, target: name.to_owned(), settings })
 }

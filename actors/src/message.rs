@@ -4,7 +4,7 @@
 //! Switch to port. A batch is the message, never a frame: a mailbox costs some
 //! 100 to 350 ns a message.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use actix::prelude::*;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -140,9 +140,20 @@ pub enum AddPortError {
     },
 }
 
-/// The port's medium is open: frames may go to `egress`. Supervisor to Switch.
+/// Settings of a network interface.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// Each address with its prefix length: IPv4 first, the primary one first;
+    /// link-local IPv6 addresses are left out.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// MTU in octets.
+    pub mtu: u32,
+}
+
+/// The port's medium is open: frames may go to `egress`. The reply is what control
+/// has set on the port's interface. Supervisor to Switch.
 #[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Option<Interface>")]
 pub struct PortUp {
     /// Which port.
     pub port: PortNumber,
@@ -190,6 +201,16 @@ pub struct SetPort {
     pub port: PortNumber,
     /// Whether to drop all frames from and to it. The medium stays open.
     pub shut: Option<bool>,
+}
+
+/// Notes what control has set on the interface of a port, for when it is made anew.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct KeepInterface {
+    /// Which port.
+    pub port: PortNumber,
+    /// All of its settings now.
+    pub settings: Interface,
 }
 
 /// Deletes a port. The reply is the port as it was; `None`: no such port.

@@ -9,7 +9,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use actix::prelude::*;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::FutureExt;
-use slog::{Logger, error, info, o};
+use slog::{Logger, error, info, o, warn};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep, timeout},
@@ -19,7 +19,7 @@ use crate::{
     counters::Counters,
     error::one_line,
     fdb::PortNumber,
-    message::{AddPort, AddPortError, PortDown, PortGone, PortState, PortUp, Stop},
+    message::{AddPort, AddPortError, Interface, PortDown, PortGone, PortState, PortUp, Stop},
     port::{
         End, IngressSender, Link, Medium, Port, PortError, PortIo, StopSignal, Terminate,
         queue::{self, Gauge, QUEUE_OCTETS},
@@ -84,7 +84,7 @@ pub async fn add<M: Medium>(
         .await??;
     let log = log.new(o!("port" => number.get()));
     let supervisor = Supervisor { medium, switch: switch.clone(), number, counters, stopped, log };
-    let running = supervisor.start(link);
+    let (running, _) = supervisor.start(link).await?;
     actix_rt::spawn(supervisor.supervise(running));
     Ok(number)
 }
@@ -108,8 +108,9 @@ struct Supervisor<M> {
 }
 
 impl<M: Medium> Supervisor<M> {
-    /// Starts the port actor on `link` and tells the Switch.
-    fn start(&self, link: M::Link) -> Running {
+    /// Starts the port actor on `link` and tells the Switch, which gives what is to
+    /// be set on the port's interface.
+    async fn start(&self, link: M::Link) -> Result<(Running, Option<Interface>), MailboxError> {
         let gauge = Gauge::new(QUEUE_OCTETS);
         let (sender, egress) = queue::channel(gauge.clone());
         let (stop, stopped) = oneshot::channel();
@@ -121,14 +122,15 @@ impl<M: Medium> Supervisor<M> {
             log: self.log.clone(),
         };
         let (port, ended) = Port::start(sender, Box::pin(link.run(io)));
-        self.switch.do_send(PortUp {
+        let up = PortUp {
             port: self.number,
             target: self.medium.target(),
             interface: self.medium.interface(),
             egress: port.clone().recipient(),
             gauge,
-        });
-        Running { port, ended, stop, since: Instant::now() }
+        };
+        let settings = self.switch.send(up).await?;
+        Ok((Running { port, ended, stop, since: Instant::now() }, settings))
     }
 
     async fn supervise(mut self, mut running: Running) {
@@ -146,8 +148,14 @@ impl<M: Medium> Supervisor<M> {
                 panics = 0;
             }
             let Some(link) = self.reopen(end, &mut backoff, &mut panics).await else { return };
-            running = self.start(link);
+            let Ok((restarted, settings)) = self.start(link).await else { return };
+            running = restarted;
             info!(self.log, "port was restarted");
+            if let Some(settings) = settings
+                && let Err(error) = self.medium.configure(&settings).await
+            {
+                warn!(self.log, "interface lacks its settings"; "reason" => one_line(&*error));
+            }
         }
     }
 

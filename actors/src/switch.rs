@@ -16,8 +16,9 @@ use crate::{
     fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, PortNumber},
     frame::Frame,
     message::{
-        AddPort, AddPortError, Credit, DelPort, Egress, FdbInfo, Ingress, ListFdb, ListPorts,
-        PortDown, PortGone, PortInfo, PortState, PortUp, SetPort, Shutdown, Stop,
+        AddPort, AddPortError, Credit, DelPort, Egress, FdbInfo, Ingress, Interface, KeepInterface,
+        ListFdb, ListPorts, PortDown, PortGone, PortInfo, PortState, PortUp, SetPort, Shutdown,
+        Stop,
     },
     port::queue::Gauge,
     relay::{Relay, Verdict},
@@ -66,6 +67,8 @@ struct PortEntry {
     shut: bool,
     counters: Arc<Counters>,
     stop: mpsc::Sender<Stop>,
+    /// What control has set on the interface.
+    kept: Option<Interface>,
     /// While the port is up.
     outlet: Option<Outlet>,
     /// Frames of the batch at hand that go out of this port. Empty between batches.
@@ -276,6 +279,7 @@ impl Handler<AddPort> for Switch {
             shut: false,
             counters: port.counters,
             stop: port.stop,
+            kept: None,
             outlet: None,
             pending: Vec::new(),
         });
@@ -284,16 +288,17 @@ impl Handler<AddPort> for Switch {
 }
 
 impl Handler<PortUp> for Switch {
-    type Result = ();
+    type Result = Option<Interface>;
 
-    fn handle(&mut self, up: PortUp, _: &mut Context<Self>) {
-        let Some(at) = self.find(up.port) else { return };
+    fn handle(&mut self, up: PortUp, _: &mut Context<Self>) -> Self::Result {
+        let at = self.find(up.port)?;
         let port = &mut self.ports[at];
         info!(self.log, "port is up"; "port" => %up.port, "type" => port.kind, "target" => &up.target);
         port.state = PortState::Up;
         port.target = up.target;
         port.interface = up.interface;
         port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
+        port.kept.clone()
     }
 }
 
@@ -348,6 +353,16 @@ impl Handler<SetPort> for Switch {
             info!(self.log, "port is set"; "port" => %set.port, "shut" => shut);
         }
         Some(port.info())
+    }
+}
+
+impl Handler<KeepInterface> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, keep: KeepInterface, _: &mut Context<Self>) {
+        if let Some(at) = self.find(keep.port) {
+            self.ports[at].kept = Some(keep.settings);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use etherws_actors::{
     counters::Discard,
     fdb::PortNumber,
     frame::Frame,
-    message::{FdbInfo, PortInfo, Shutdown},
+    message::{self, FdbInfo, PortInfo, Shutdown},
     port::{Link, Medium, Memory, PortError, PortIo, memory::MemoryHandle, queue::QUEUE_OCTETS},
     supervisor,
     switch::{Switch, SwitchOptions},
@@ -236,6 +236,8 @@ enum Act {
     Stall,
     /// Sends this frame and then does as the next act says.
     Send(Frame),
+    /// Carries nothing for this long and then does as the next act says.
+    Hold(Duration),
     Lose,
     Panic,
     PanicInOpen,
@@ -285,6 +287,7 @@ impl Link for Scripted {
         loop {
             match self.next() {
                 Act::Send(frame) => io.ingress.send(vec![frame]).await?,
+                Act::Hold(time) => tokio::time::sleep(time).await,
                 Act::Lose => return Err("the script loses it".into()),
                 Act::Panic => panic!("as scripted"),
                 _ => break,
@@ -433,5 +436,46 @@ fn two_ports_on_one_interface_are_refused() {
         lab.add(Interface).await;
         let error = supervisor::add(&lab.switch, Interface, &log()).await.expect_err("refused");
         assert_eq!(error.to_string(), "interface eth0 is port 1 already; delete that one first");
+    });
+}
+
+#[test]
+fn what_was_set_on_an_interface_is_set_again_when_it_is_made_anew() {
+    struct Interface {
+        script: Scripted,
+        configured: Rc<RefCell<Vec<message::Interface>>>,
+    }
+    impl Medium for Interface {
+        type Link = Scripted;
+
+        fn kind(&self) -> &'static str {
+            "tap"
+        }
+
+        fn target(&self) -> String {
+            "ewp0".to_owned()
+        }
+
+        async fn configure(&mut self, settings: &message::Interface) -> Result<(), PortError> {
+            self.configured.borrow_mut().push(settings.clone());
+            Ok(())
+        }
+
+        async fn open(&mut self) -> Result<Scripted, PortError> {
+            self.script.open().await
+        }
+    }
+    run(async {
+        let lab = Lab::new();
+        let configured = Rc::default();
+        let script = Scripted::new([Act::Hold(Duration::from_secs(1)), Act::Lose]);
+        let port = lab.add(Interface { script, configured: Rc::clone(&configured) }).await;
+        let settings =
+            message::Interface { addresses: vec![([192, 0, 2, 1].into(), 24)], mtu: 1400 };
+        let keep = message::KeepInterface { port, settings: settings.clone() };
+        lab.switch.send(keep).await.expect("the switch lives");
+        assert!(configured.borrow().is_empty());
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(*configured.borrow(), [settings]);
     });
 }

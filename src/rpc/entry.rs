@@ -128,6 +128,7 @@ impl From<PortInfo> for Port {
 impl From<InterfaceInfo> for Interface {
     fn from(info: InterfaceInfo) -> Self {
         let (address, netmask) = info
+            .settings
             .addresses
             .iter()
             .find_map(|&(address, prefix_len)| match address {
@@ -141,8 +142,9 @@ impl From<InterfaceInfo> for Interface {
             target: info.target,
             address,
             netmask,
-            mtu: info.mtu,
+            mtu: info.settings.mtu,
             addresses: info
+                .settings
                 .addresses
                 .iter()
                 .map(|(address, prefix_len)| format!("{address}/{prefix_len}"))
@@ -209,8 +211,7 @@ mod tests {
             port: PortNumber::FIRST,
             kind: "tap",
             target: "ewp0".to_owned(),
-            addresses,
-            mtu: 1500,
+            settings: etherws_actors::message::Interface { addresses, mtu: 1500 },
         };
         let both = Interface::from(info(vec![(v6, 64), (v4, 20)]));
         assert_eq!((both.address.as_str(), both.netmask.as_str()), ("192.0.2.1", "255.255.240.0"));

@@ -14,7 +14,8 @@ use std::{
 
 use actix_rt::net::TcpStream;
 use anyhow::{Context, Result, bail};
-use slog::{Logger, warn};
+use etherws_actors::tunnel::tcp;
+use slog::{Logger, debug, warn};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that wait to be accepted, as in actix-server.
@@ -107,7 +108,11 @@ pub(crate) async fn accept(listener: TcpListener, serve: Serve, log: Logger) -> 
     let listener = actix_rt::net::TcpListener::from_std(listener)?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
+                // Whatever comes over it may become a tunnel.
+                if let Err(error) = tcp::set_options(&stream) {
+                    debug!(log, "connection without TCP options"; "peer" => %peer, "error" => %error);
+                }
                 actix_rt::spawn(serve(stream));
             }
             // The peer was gone before we came to it.

@@ -33,7 +33,7 @@ use crate::{
     counters::Counters,
     fdb::PortNumber,
     frame::Frame,
-    message::{Credit, Egress, INGRESS_CREDITS, Ingress, Stop},
+    message::{Credit, Egress, INGRESS_CREDITS, Ingress, Interface, Stop},
 };
 
 /// Why a port's medium did not open, or why its link ended: an error that names
@@ -60,6 +60,13 @@ pub trait Medium: 'static {
     /// Whether the supervisor is to open it again after its link has ended.
     fn restarts(&self) -> bool {
         true
+    }
+
+    /// Sets on an interface that was made anew what control had set on it. Called
+    /// after each [`open`](Self::open) but the first, if anything was set.
+    fn configure(&mut self, settings: &Interface) -> impl Future<Output = Result<(), PortError>> {
+        let _ = settings;
+        async { Ok(()) }
     }
 
     /// Opens the medium. Dropping the future, or what it gives, leaves nothing

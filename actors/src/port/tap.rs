@@ -1,7 +1,8 @@
 //! The port kind `tap`: a new network interface of this host.
 //!
 //! The host's network stack is the peer. The interface lives as long as the link:
-//! a restarted port makes it anew, under the name that it had.
+//! a restarted port makes it anew, with the name, the MAC address and the settings
+//! that it had, so that the host's neighbours need not notice.
 
 use std::{
     io,
@@ -16,12 +17,19 @@ use super::{
     device::{Device, Fault, carry},
     io_error,
 };
-use crate::{counters::Discard, frame::Frame, sys};
+use crate::{
+    counters::Discard,
+    frame::{Frame, MacAddr},
+    message::Interface,
+    sys,
+};
 
 /// A TAP device to be made.
 #[derive(Debug)]
 pub struct Tap {
     name: String,
+    /// Once the kernel has chosen it.
+    mac: Option<MacAddr>,
 }
 
 impl Tap {
@@ -31,7 +39,7 @@ impl Tap {
     /// [`open`](Medium::open) says what is wrong with a name.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into() }
+        Self { name: name.into(), mac: None }
     }
 }
 
@@ -51,9 +59,14 @@ impl Medium for Tap {
     }
 
     async fn open(&mut self) -> Result<TapLink, PortError> {
-        let tap = sys::tap::Tap::open(&self.name)?;
+        let tap = sys::tap::Tap::open(&self.name, self.mac)?;
         tap.name().clone_into(&mut self.name);
+        self.mac = tap.mac().ok();
         Ok(TapLink(tap))
+    }
+
+    async fn configure(&mut self, settings: &Interface) -> Result<(), PortError> {
+        Ok(sys::link::restore(&self.name, settings).await?)
     }
 }
 

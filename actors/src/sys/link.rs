@@ -21,7 +21,10 @@ use rtnetlink::{
 use tokio::task::AbortHandle;
 
 use super::MAX_NAME_LEN;
-use crate::control::{AddressSetting, InterfaceSettings};
+use crate::{
+    control::{AddressSetting, InterfaceSettings},
+    message::Interface,
+};
 
 /// Least MTU of a link that carries IPv4 (RFC 791, 3.2).
 const MIN_MTU: u32 = 68;
@@ -85,23 +88,10 @@ pub enum LinkError {
     Read { name: String, source: io::Error },
 }
 
-/// Settings of an interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Interface {
-    /// The kernel's number for it.
-    pub(crate) index: u32,
-    /// MTU in octets.
-    pub(crate) mtu: u32,
-    /// Each address with its prefix length: IPv4 first, the primary one first;
-    /// without link-local IPv6 addresses.
-    pub(crate) addresses: Vec<(IpAddr, u8)>,
-}
-
 /// Settings of interface `name`; `None`: there is no such interface.
 pub(crate) async fn interface(name: &str) -> Result<Option<Interface>, LinkError> {
     let state = Netlink::connect(name)?.read().await?;
     Ok(state.map(|state| Interface {
-        index: state.index,
         mtu: state.mtu,
         addresses: state.ipv4.iter().chain(&state.ipv6).filter_map(address_of).collect(),
     }))
@@ -135,6 +125,22 @@ pub(crate) async fn apply(name: &str, settings: &InterfaceSettings) -> Result<()
             LinkError::Ipv6Disabled { name, what, source }
         }
         _ => LinkError::Refused { name, what, source },
+    })
+}
+
+/// Sets on interface `name`, which was made anew, what it had before.
+pub(crate) async fn restore(name: &str, settings: &Interface) -> Result<(), LinkError> {
+    let netlink = Netlink::connect(name)?;
+    let no_interface = || LinkError::NoInterface { name: name.to_owned() };
+    let now = netlink.read().await?.ok_or_else(no_interface)?;
+    let of = |v4| settings.addresses.iter().filter(move |(address, _)| address.is_ipv4() == v4);
+    let messages = |v4| of(v4).map(|&(address, len)| now.address(address, len)).collect();
+    let then =
+        State { mtu: settings.mtu, ipv4: messages(true), ipv6: messages(false), ..now.clone() };
+    netlink.change(&now, &then).await.map_err(|(what, error)| LinkError::Refused {
+        name: name.to_owned(),
+        what,
+        source: to_io(error),
     })
 }
 
@@ -477,7 +483,6 @@ mod tests {
                 ];
                 assert_eq!(interface.addresses, expected);
                 assert_eq!(interface.mtu, 1500);
-                assert_eq!(Some(interface.index), nix::net::if_::if_nametoindex("v0").ok());
             });
         });
     }

@@ -22,7 +22,7 @@ use nix::{
 };
 
 use super::MAX_NAME_LEN;
-use crate::frame::MAX_FRAME_LEN;
+use crate::frame::{MAX_FRAME_LEN, MacAddr};
 
 /// Where the kernel makes TUN and TAP devices.
 const CLONE_DEVICE: &str = "/dev/net/tun";
@@ -70,8 +70,9 @@ pub(crate) struct Tap {
 
 impl Tap {
     /// Makes the device, or attaches to a persistent one that nobody uses, and
-    /// brings it up. A `%d` in `name` becomes the lowest free number.
-    pub(crate) fn open(name: &str) -> Result<Self, TapError> {
+    /// brings it up. A `%d` in `name` becomes the lowest free number. Without `mac`
+    /// the kernel chooses an address.
+    pub(crate) fn open(name: &str, mac: Option<MacAddr>) -> Result<Self, TapError> {
         if !is_valid(name) {
             return Err(TapError::Name { name: name.to_owned() });
         }
@@ -85,12 +86,37 @@ impl Tap {
         request.ifr_ifru.ifru_flags = TAP_FLAGS;
         ioctl(&file, libc::TUNSETIFF, &mut request).map_err(|source| set_error(name, source))?;
         let tap = Self { file, name: request_name(&request) };
-        tap.bring_up().map_err(|source| TapError::Other {
-            what: "bring up",
-            name: tap.name.clone(),
-            source,
-        })?;
+        let failed = |what, source| TapError::Other { what, name: tap.name.clone(), source };
+        if let Some(mac) = mac {
+            tap.set_mac(mac).map_err(|source| failed("set the MAC address of", source))?;
+        }
+        tap.bring_up().map_err(|source| failed("bring up", source))?;
         Ok(tap)
+    }
+
+    fn set_mac(&self, mac: MacAddr) -> io::Result<()> {
+        let mut request = request(&self.name);
+        // SAFETY: all zero is a valid sockaddr: integers alone.
+        let mut address: libc::sockaddr = unsafe { std::mem::zeroed() };
+        address.sa_family = libc::ARPHRD_ETHER;
+        for (to, from) in address.sa_data.iter_mut().zip(mac.0) {
+            *to = from as libc::c_char;
+        }
+        request.ifr_ifru.ifru_hwaddr = address;
+        ioctl(&self.file, libc::SIOCSIFHWADDR, &mut request)
+    }
+
+    /// The host's address on the device.
+    pub(crate) fn mac(&self) -> io::Result<MacAddr> {
+        let mut request = request(&self.name);
+        ioctl(&self.file, libc::SIOCGIFHWADDR, &mut request)?;
+        // SAFETY: SIOCGIFHWADDR has filled in the address.
+        let address = unsafe { request.ifr_ifru.ifru_hwaddr };
+        let mut mac = MacAddr([0; 6]);
+        for (to, from) in mac.0.iter_mut().zip(address.sa_data) {
+            *to = from as u8;
+        }
+        Ok(mac)
     }
 
     fn bring_up(&self) -> io::Result<()> {
@@ -196,7 +222,7 @@ mod tests {
     fn names_that_the_kernel_would_refuse_are_named_in_the_error() {
         for name in ["", "sixteen_octets__", "a/b", "a b", "a:b", "%d%d", "a%s", "..", "ü", "a\0"]
         {
-            let error = Tap::open(name).expect_err(name).to_string();
+            let error = Tap::open(name, None).expect_err(name).to_string();
             assert!(error.starts_with(&format!("{name:?} cannot name")), "{error}");
         }
         for name in ["ewp%d", "%d", "fifteen_octets_", "tap0", "a.b-c"] {
@@ -207,8 +233,8 @@ mod tests {
     #[test]
     fn devices_are_numbered_up_and_gone_with_their_descriptor() {
         in_namespace(|| {
-            let first = Tap::open("ewp%d").expect("a TAP");
-            let second = Tap::open("ewp%d").expect("another");
+            let first = Tap::open("ewp%d", None).expect("a TAP");
+            let second = Tap::open("ewp%d", None).expect("another");
             assert_eq!((first.name(), second.name()), ("ewp0", "ewp1"));
             let flags = std::fs::read_to_string("/proc/net/dev").expect("procfs");
             assert!(flags.contains("ewp1:"));
@@ -222,7 +248,7 @@ mod tests {
     fn without_permission_the_error_says_which_one() {
         in_namespace(|| {
             drop_capabilities();
-            let error = Tap::open("ewp0").expect_err("no permission").to_string();
+            let error = Tap::open("ewp0", None).expect_err("no permission").to_string();
             assert!(error.contains("\"ewp0\"; it needs CAP_NET_ADMIN"), "{error}");
         });
     }
@@ -230,9 +256,9 @@ mod tests {
     #[test]
     fn a_device_in_use_and_a_device_of_another_kind_are_told_apart() {
         in_namespace(|| {
-            let tap = Tap::open("ewp0").expect("a TAP");
+            let tap = Tap::open("ewp0", None).expect("a TAP");
             assert!(matches!(Tap::open(tap.name()), Err(TapError::Busy { .. })));
-            assert!(matches!(Tap::open("lo"), Err(TapError::NoTap { .. })));
+            assert!(matches!(Tap::open("lo", None), Err(TapError::NoTap { .. })));
         });
     }
 }
