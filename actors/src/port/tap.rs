@@ -246,7 +246,7 @@ mod tests {
     fn a_deleted_device_ends_the_link_and_comes_back_under_its_name() {
         in_namespace(|| {
             run(async {
-                let first = sys::tap::Tap::open("ewp%d").expect("ewp0");
+                let first = sys::tap::Tap::open("ewp%d", None).expect("ewp0");
                 let mut tap = Tap::new("ewp%d");
                 let rig = Rig::open(&mut tap).await;
                 drop(first);

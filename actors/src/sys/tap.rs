@@ -257,7 +257,7 @@ mod tests {
     fn a_device_in_use_and_a_device_of_another_kind_are_told_apart() {
         in_namespace(|| {
             let tap = Tap::open("ewp0", None).expect("a TAP");
-            assert!(matches!(Tap::open(tap.name()), Err(TapError::Busy { .. })));
+            assert!(matches!(Tap::open(tap.name(), None), Err(TapError::Busy { .. })));
             assert!(matches!(Tap::open("lo", None), Err(TapError::NoTap { .. })));
         });
     }
