@@ -146,7 +146,8 @@ fn passwords_pass_both_ways() {
     switch.add(&[&login[..], &[&original.url()]].concat());
     let refused = switch.ctl(&["addport", "client", &original.url()]).failed();
     assert!(refused.stderr.contains(&original.url()), "{}", refused.stderr);
-    let add = [&["addport"], &login[..], &[&switch.url()]].concat();
+    let url = switch.url();
+    let add = [&["addport"], &login[..], &[&url]].concat();
     assert!(original.ctl(&add).stdout.contains("client  up"));
     let refused = original.ctl(&["addport", "client", &switch.url()]).stdout;
     assert!(refused.contains("Invalid params (-32602)"), "{refused}");

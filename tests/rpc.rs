@@ -74,9 +74,24 @@ fn errors_have_the_originals_codes() {
         (of("delPort", json!({"port": "x"})), -32602, "Invalid params", json!(5)),
         (of("delPort", json!({"port": 1e300})), -32602, "Invalid params", json!(5)),
         (of("addPort", json!({"type": "tun", "target": "x"})), -32602, "Invalid params", json!(5)),
-        (of("addPort", json!({"type": "netdev", "target": "none0"})), -32602, "Invalid params", json!(5)),
-        (of("addPort", json!({"type": "client", "target": "ws://"})), -32602, "Invalid params", json!(5)),
-        (of("setInterface", json!({"port": number, "mtu": 1400})), -32602, "Invalid params", json!(5)),
+        (
+            of("addPort", json!({"type": "netdev", "target": "none0"})),
+            -32602,
+            "Invalid params",
+            json!(5),
+        ),
+        (
+            of("addPort", json!({"type": "client", "target": "ws://"})),
+            -32602,
+            "Invalid params",
+            json!(5),
+        ),
+        (
+            of("setInterface", json!({"port": number, "mtu": 1400})),
+            -32602,
+            "Invalid params",
+            json!(5),
+        ),
     ] {
         let response = post(&switch, &body);
         let shown = &body[..body.len().min(80)];

@@ -29,9 +29,7 @@ fn a_users_file_decides_where_lines_go_and_how_they_look() {
         let mut args = vec!["sw", "--foreground", "--logconf", &conf];
         args.extend(["--host", "127.0.0.1", "--port", "0", "--ctlport", "0"]);
         let switch = Process::start(command(&Site::here(), &args));
-        wait_until("lines", || {
-            fs::read_to_string(&log).is_ok_and(|text| text.contains("control"))
-        });
+        wait_until("lines", || fs::read_to_string(&log).is_ok_and(|text| text.contains("control")));
         let text = fs::read_to_string(&log).unwrap();
         let line = text.lines().find(|line| line.contains("tunnel")).unwrap();
         // 2026-01-02 03:04:05,678 INFO     etherws listening ...

@@ -3,14 +3,12 @@
 use std::fs;
 
 use crate::support::{
-    TempDir,
+    TempDir, http, need,
     peers::{self, Peer},
     process::{run, run_with},
-    need,
     switch::{ETHERWS, Switch},
     wait_for, wait_until,
     ws::WebSocket,
-    http,
 };
 
 /// The password is "top-secret".
@@ -146,7 +144,6 @@ fn a_foreign_client_is_let_in_with_its_password() {
     let dir = TempDir::new();
     let switch = guarded(&dir).with_ctl(&["--ctluser", "alice", "--ctlpasswd", "top-secret"]);
     for library in ["websockets", "websocket-client"] {
-        let _peer =
-            need!(Peer::client(library, &switch.url(), &["--user", "alice:top-secret"]));
+        let _peer = need!(Peer::client(library, &switch.url(), &["--user", "alice:top-secret"]));
     }
 }

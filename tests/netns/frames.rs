@@ -114,7 +114,8 @@ fn tags_and_foreign_protocols_arrive_as_they_were_sent() {
         format!("0180c200000e{from}88cc{}", "55".repeat(46)),
         format!("{broadcast}{from}88b5"),
     ];
-    let send: Vec<_> = ["send", "ewp0"].into_iter().chain(frames.iter().map(String::as_str)).collect();
+    let send: Vec<_> =
+        ["send", "ewp0"].into_iter().chain(frames.iter().map(String::as_str)).collect();
     let mut listen = need!(peers::start(&pair.b.site, "frames.py", &["receive", "ewp0", from]));
     assert_eq!(listen.stdout.next("the listener"), "ready");
     need!(peers::start(&pair.a.site, "frames.py", &send)).wait_exit();
@@ -150,10 +151,23 @@ fn tcpdump_sees_the_same_packet_at_both_ends() {
 fn the_readmes_commands_join_two_hosts() {
     let (a, b) = need!(Namespace::pair());
     for (host, commands) in [
-        (&a, &["sw", "ctl addport tap ethws0",
-            "ctl setif --address 192.0.2.10 --netmask 255.255.255.0 1"][..]),
-        (&b, &["sw", "ctl addport tap ethws0", "ctl setif --address 192.0.2.5/24 1",
-            "ctl addport client ws://10.0.0.10/"]),
+        (
+            &a,
+            &[
+                "sw",
+                "ctl addport tap ethws0",
+                "ctl setif --address 192.0.2.10 --netmask 255.255.255.0 1",
+            ][..],
+        ),
+        (
+            &b,
+            &[
+                "sw",
+                "ctl addport tap ethws0",
+                "ctl setif --address 192.0.2.5/24 1",
+                "ctl addport client ws://10.0.0.10/",
+            ],
+        ),
     ] {
         host.ip("addr flush dev eth0");
         let address = if std::ptr::eq(host, &a) { "10.0.0.10/24" } else { "10.0.0.5/24" };

@@ -8,18 +8,18 @@ use super::{
 
 /// A certificate authority and what it has signed; paths of PEM files.
 #[derive(Debug)]
-pub struct Certificates {
+pub(crate) struct Certificates {
     dir: TempDir,
     /// Certificate of the authority.
-    pub ca: String,
+    pub(crate) ca: String,
     /// Certificate for `localhost`, 127.0.0.1 and 192.0.2.1.
-    pub cert: String,
+    pub(crate) cert: String,
     /// Key of `cert`, and of all that [`Certificates::sign`] makes.
-    pub key: String,
+    pub(crate) key: String,
 }
 
 impl Certificates {
-    pub fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
         tool("openssl")?;
         let dir = TempDir::new();
         let [ca, cert, key] = ["ca.pem", "server.pem", "server.key"].map(|name| dir.at(name));
@@ -39,7 +39,7 @@ impl Certificates {
 
     /// A certificate for other names, or one that ended at a time, as
     /// `YYYYMMDDHHMMSSZ`. Gives its path.
-    pub fn sign(&self, name: &str, names: &str, ends: &str) -> String {
+    pub(crate) fn sign(&self, name: &str, names: &str, ends: &str) -> String {
         self.dir.file("index.txt", "");
         let config = format!(
             "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nnew_certs_dir=.\nrand_serial=yes\n\

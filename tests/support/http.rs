@@ -9,24 +9,24 @@ use super::LIMIT;
 
 /// The head of a reply, and the body where there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    pub status: u16,
+pub(crate) struct Response {
+    pub(crate) status: u16,
     /// In their order, names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Response {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
     /// Reads a reply, its body included; `None` if the connection ends before.
-    pub fn read(stream: &mut impl Read) -> Option<Self> {
+    pub(crate) fn read(stream: &mut impl Read) -> Option<Self> {
         let mut response = Self::read_head(stream)?;
         let length = response.header("content-length").map_or(0, |text| text.parse().unwrap());
         let mut body = vec![0; length];
@@ -36,7 +36,7 @@ impl Response {
     }
 
     /// Reads to the blank line and not an octet further.
-    pub fn read_head(stream: &mut impl Read) -> Option<Self> {
+    pub(crate) fn read_head(stream: &mut impl Read) -> Option<Self> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut octet = [0];
@@ -54,7 +54,7 @@ impl Response {
     }
 }
 
-pub fn connect(address: SocketAddr) -> TcpStream {
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     stream.set_write_timeout(Some(LIMIT)).unwrap();
@@ -63,7 +63,7 @@ pub fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// A request's octets. `Host` and, with a body, `Content-Length` are added.
-pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\n");
     let mut line = |name: &str, value: &str| text.push_str(&format!("{name}: {value}\r\n"));
     if !headers.iter().any(|(name, _)| *name == "Host") {
@@ -81,7 +81,7 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -
 }
 
 /// One request on a connection of its own.
-pub fn ask(
+pub(crate) fn ask(
     address: SocketAddr,
     method: &str,
     path: &str,
@@ -94,7 +94,7 @@ pub fn ask(
 }
 
 /// `Authorization` of HTTP Basic.
-pub fn basic(user: &str, password: &str) -> String {
+pub(crate) fn basic(user: &str, password: &str) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }

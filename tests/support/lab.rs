@@ -12,11 +12,11 @@ const HOLD: &str = "read -r pid rest </proc/self/stat; echo $pid; exec cat";
 
 /// A network of its own.
 #[derive(Debug, Clone)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     /// For programs that a test starts and ends.
-    pub site: Site,
+    pub(crate) site: Site,
     /// For daemons: they end with the PID namespace.
-    pub daemons: Site,
+    pub(crate) daemons: Site,
     holder: Rc<Holder>,
     lab: Rc<Holder>,
 }
@@ -42,7 +42,7 @@ impl Holder {
 
 impl Namespace {
     /// A namespace with nothing but loopback, which is up.
-    pub fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
         let mut unshare = Site::here().command("unshare");
         unshare.args(["-Urpf", "--kill-child", "sh", "-c", HOLD]);
         let lab = Holder::start(unshare)
@@ -51,7 +51,7 @@ impl Namespace {
     }
 
     /// One more network in the same user namespace.
-    pub fn sibling(&self) -> Self {
+    pub(crate) fn sibling(&self) -> Self {
         Self::inside(Rc::clone(&self.lab)).expect("the first one could be made")
     }
 
@@ -70,7 +70,7 @@ impl Namespace {
 
     /// Two namespaces joined by a cable from `eth0` to `eth0`, with the addresses
     /// 192.0.2.1/24 and 192.0.2.2/24, in which TAP devices can be made.
-    pub fn pair() -> Result<(Self, Self), String> {
+    pub(crate) fn pair() -> Result<(Self, Self), String> {
         let left = Self::new()?;
         left.can_make_taps()?;
         let right = left.sibling();
@@ -81,7 +81,7 @@ impl Namespace {
     }
 
     /// Whether a TAP device can be made: in some containers it cannot.
-    pub fn can_make_taps(&self) -> Result<(), String> {
+    pub(crate) fn can_make_taps(&self) -> Result<(), String> {
         if !Path::new("/dev/net/tun").exists() {
             return Err("there is no /dev/net/tun; load the module tun".to_owned());
         }
@@ -94,7 +94,7 @@ impl Namespace {
     }
 
     /// Joins two namespaces by a pair of veth devices, both up.
-    pub fn cable(&self, here: &str, other: &Self, there: &str) {
+    pub(crate) fn cable(&self, here: &str, other: &Self, there: &str) {
         let pid = &other.holder.pid;
         self.ip(&format!("link add name {here} type veth peer name {there} netns {pid}"));
         self.ip(&format!("link set {here} up"));
@@ -102,31 +102,31 @@ impl Namespace {
     }
 
     /// Runs `ip` with the words of `words`, which must succeed.
-    pub fn ip(&self, words: &str) -> String {
+    pub(crate) fn ip(&self, words: &str) -> String {
         let words: Vec<_> = words.split_whitespace().collect();
         self.run("ip", &words).ok().stdout
     }
 
     /// Runs a program to its end.
-    pub fn run(&self, program: &str, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, program: &str, args: &[&str]) -> Output {
         let mut command = self.site.command(program);
         command.args(args);
         run(command)
     }
 
     /// Starts a program that goes on.
-    pub fn start(&self, program: &str, args: &[&str]) -> Process {
+    pub(crate) fn start(&self, program: &str, args: &[&str]) -> Process {
         let mut command = self.site.command(program);
         command.args(args);
         Process::start(command)
     }
 
-    pub fn has_link(&self, name: &str) -> bool {
+    pub(crate) fn has_link(&self, name: &str) -> bool {
         self.run("ip", &["link", "show", "dev", name]).code == Some(0)
     }
 
     /// Pings `to` once with `octets` of data, and gives whether an answer came.
-    pub fn pings(&self, to: &str, octets: u16) -> bool {
+    pub(crate) fn pings(&self, to: &str, octets: u16) -> bool {
         let size = octets.to_string();
         self.run("ping", &["-n", "-c", "1", "-W", "2", "-s", &size, to]).code == Some(0)
     }

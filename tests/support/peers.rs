@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Checks that a program is installed.
-pub fn tool(name: &str) -> Result<(), String> {
+pub(crate) fn tool(name: &str) -> Result<(), String> {
     // Where Debian keeps the tools of the administrator, whatever PATH says.
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -24,12 +24,12 @@ pub fn tool(name: &str) -> Result<(), String> {
 }
 
 /// Path of a script in `tests/peers/`.
-pub fn script(name: &str) -> String {
+pub(crate) fn script(name: &str) -> String {
     format!("{}/tests/peers/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The Python that has the peers' packages.
-pub fn python() -> Result<String, String> {
+pub(crate) fn python() -> Result<String, String> {
     let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/bin/python");
     if Path::new(python).exists() {
         Ok(python.to_owned())
@@ -39,7 +39,7 @@ pub fn python() -> Result<String, String> {
 }
 
 /// Starts a script of `tests/peers/`.
-pub fn start(site: &Site, name: &str, args: &[&str]) -> Result<Process, String> {
+pub(crate) fn start(site: &Site, name: &str, args: &[&str]) -> Result<Process, String> {
     let mut command = site.command(python()?);
     command.arg("-u").arg(script(name)).args(args);
     Ok(Process::start(command))
@@ -47,7 +47,7 @@ pub fn start(site: &Site, name: &str, args: &[&str]) -> Result<Process, String> 
 
 /// A WebSocket library of somebody else: takes and gives frames.
 #[derive(Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     process: Process,
     /// Events that were read but not asked for yet.
     seen: VecDeque<Value>,
@@ -55,36 +55,36 @@ pub struct Peer {
 
 impl Peer {
     /// A client of `library`, `websockets` or `websocket-client`, that has connected.
-    pub fn client(library: &str, url: &str, more: &[&str]) -> Result<Self, String> {
+    pub(crate) fn client(library: &str, url: &str, more: &[&str]) -> Result<Self, String> {
         let mut peer = Self::launch(&Site::here(), &[&["client", library, url], more].concat())?;
         peer.expect("open");
         Ok(peer)
     }
 
     /// The same, which need not get its connection.
-    pub fn launch(site: &Site, args: &[&str]) -> Result<Self, String> {
+    pub(crate) fn launch(site: &Site, args: &[&str]) -> Result<Self, String> {
         Ok(Self { process: start(site, "ws_peer.py", args)?, seen: VecDeque::new() })
     }
 
     /// A server of `websockets` on a free port of 127.0.0.1, and the port.
-    pub fn server(more: &[&str]) -> Result<(Self, u16), String> {
+    pub(crate) fn server(more: &[&str]) -> Result<(Self, u16), String> {
         let args = [&["server", "websockets"], more].concat();
         let mut peer = Self::launch(&Site::here(), &args)?;
         let port = peer.expect("listening")["port"].as_u64().expect("a port");
         Ok((peer, port.try_into().expect("a port's number")))
     }
 
-    pub fn send(&mut self, frame: &[u8]) {
+    pub(crate) fn send(&mut self, frame: &[u8]) {
         self.process.tell(&format!("send {}", hex(frame)));
     }
 
     /// Gives the peer a command of its own: `close`, `ping`, `text` …
-    pub fn tell(&mut self, line: &str) {
+    pub(crate) fn tell(&mut self, line: &str) {
         self.process.tell(line);
     }
 
     /// Waits for the next event of a kind; others stay for later.
-    pub fn expect(&mut self, kind: &str) -> Value {
+    pub(crate) fn expect(&mut self, kind: &str) -> Value {
         if let Some(at) = self.seen.iter().position(|event| event["event"] == kind) {
             return self.seen.remove(at).expect("just found");
         }
@@ -99,7 +99,7 @@ impl Peer {
     }
 
     /// Asserts that the next frame is this one.
-    pub fn expect_frame(&mut self, frame: &[u8]) {
+    pub(crate) fn expect_frame(&mut self, frame: &[u8]) {
         let event = self.expect("frame");
         let octets = unhex(event["hex"].as_str().expect("octets"));
         assert_eq!(octets, frame);

@@ -31,22 +31,28 @@ const FOREIGN_VARIABLES: [&str; 9] = [
 
 /// Where a process runs: here, or in a network namespace.
 #[derive(Debug, Clone, Default)]
-pub struct Site {
+pub(crate) struct Site {
     prefix: Vec<OsString>,
 }
 
 impl Site {
     /// The machine itself; loopback only, please.
-    pub fn here() -> Self {
+    pub(crate) fn here() -> Self {
         Self::default()
     }
 
     /// Behind a program that runs another one, such as nsenter.
-    pub fn behind<T: Into<OsString>>(prefix: impl IntoIterator<Item = T>) -> Self {
+    pub(crate) fn behind<T: Into<OsString>>(prefix: impl IntoIterator<Item = T>) -> Self {
         Self { prefix: prefix.into_iter().map(Into::into).collect() }
     }
 
-    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    /// The same place, behind one more program.
+    pub(crate) fn then<T: Into<OsString>>(&self, more: impl IntoIterator<Item = T>) -> Self {
+        let more = more.into_iter().map(Into::into);
+        Self { prefix: self.prefix.iter().cloned().chain(more).collect() }
+    }
+
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut words = self.prefix.iter().map(OsString::as_os_str).chain([program.as_ref()]);
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
@@ -59,7 +65,7 @@ impl Site {
 
 /// The lines that a stream has given so far.
 #[derive(Debug, Clone, Default)]
-pub struct Lines(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
     fn collect(stream: impl Read + Send + 'static) -> Self {
@@ -73,43 +79,39 @@ impl Lines {
         lines
     }
 
-    pub fn find<T>(&self, mut look: impl FnMut(&str) -> Option<T>) -> Option<T> {
+    pub(crate) fn find<T>(&self, mut look: impl FnMut(&str) -> Option<T>) -> Option<T> {
         self.0.lock().unwrap().iter().find_map(|line| look(line))
     }
 
-    pub fn contains(&self, text: &str) -> bool {
+    pub(crate) fn contains(&self, text: &str) -> bool {
         self.find(|line| line.contains(text).then_some(())).is_some()
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.0.lock().unwrap().join("\n")
     }
 
     /// Takes the oldest line, waiting for it.
-    pub fn next(&self, what: &str) -> String {
+    pub(crate) fn next(&self, what: &str) -> String {
         wait_for(what, || {
             let mut lines = self.0.lock().unwrap();
             (!lines.is_empty()).then(|| lines.remove(0))
         })
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.lock().unwrap().is_empty()
-    }
 }
 
 /// A running process. It is killed when this goes.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     stdin: Option<ChildStdin>,
-    pub stdout: Lines,
-    pub stderr: Lines,
+    pub(crate) stdout: Lines,
+    pub(crate) stderr: Lines,
 }
 
 impl Process {
-    pub fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let name = format!("{command:?}");
         let mut child = command
             .stdin(Stdio::piped())
@@ -122,32 +124,32 @@ impl Process {
         Self { name, stdin: child.stdin.take(), child, stdout, stderr }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Writes a line to the process's standard input.
-    pub fn tell(&mut self, line: &str) {
+    pub(crate) fn tell(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("standard input is open");
         writeln!(stdin, "{line}").unwrap();
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid().try_into().unwrap());
         signal::kill(pid, signal).unwrap();
     }
 
-    pub fn exited(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
-    pub fn wait_exit(&mut self) -> ExitStatus {
+    pub(crate) fn wait_exit(&mut self) -> ExitStatus {
         let name = format!("the end of {}", self.name);
         wait_for(&name, || self.exited())
     }
 
     /// `kill -9`, and waits until it is gone.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -165,41 +167,41 @@ impl Drop for Process {
 
 /// What a process that has ended left behind.
 #[derive(Debug)]
-pub struct Output {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Output {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Output {
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self
     }
 
     /// Asserts that it ended with an error.
-    pub fn failed(self) -> Self {
+    pub(crate) fn failed(self) -> Self {
         assert!(self.code.is_some_and(|code| code != 0), "{self:#?}");
         self
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 }
 
 /// Runs a process to its end.
-pub fn run(command: Command) -> Output {
+pub(crate) fn run(command: Command) -> Output {
     run_with(command, b"")
 }
 
 /// Runs a process to its end with `input` on its standard input.
-pub fn run_with(command: Command, input: &[u8]) -> Output {
+pub(crate) fn run_with(command: Command, input: &[u8]) -> Output {
     run_within(super::LIMIT, command, input)
 }
 
 /// Runs a process that may take its time.
-pub fn run_within(limit: std::time::Duration, mut command: Command, input: &[u8]) -> Output {
+pub(crate) fn run_within(limit: std::time::Duration, mut command: Command, input: &[u8]) -> Output {
     let name = format!("{command:?}");
     let mut child = command
         .stdin(Stdio::piped())

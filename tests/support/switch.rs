@@ -12,15 +12,15 @@ use super::{
     ws::WebSocket,
 };
 
-pub const ETHERWS: &str = env!("CARGO_BIN_EXE_etherws");
+pub(crate) const ETHERWS: &str = env!("CARGO_BIN_EXE_etherws");
 
 /// `etherws` with arguments, run to its end.
-pub fn etherws<T: AsRef<OsStr>>(args: &[T]) -> Output {
+pub(crate) fn etherws<T: AsRef<OsStr>>(args: &[T]) -> Output {
     run(command(&Site::here(), args))
 }
 
 /// `etherws` with arguments, at a place.
-pub fn command<T: AsRef<OsStr>>(site: &Site, args: &[T]) -> Command {
+pub(crate) fn command<T: AsRef<OsStr>>(site: &Site, args: &[T]) -> Command {
     let mut command = site.command(ETHERWS);
     command.args(args);
     command
@@ -28,13 +28,13 @@ pub fn command<T: AsRef<OsStr>>(site: &Site, args: &[T]) -> Command {
 
 /// A switch that runs, and where it listens.
 #[derive(Debug)]
-pub struct Switch {
-    pub process: Process,
-    pub site: Site,
+pub(crate) struct Switch {
+    pub(crate) process: Process,
+    pub(crate) site: Site,
     /// Address of the tunnel's listener.
-    pub tunnel: SocketAddr,
+    pub(crate) tunnel: SocketAddr,
     /// Address of control's listener.
-    pub control: SocketAddr,
+    pub(crate) control: SocketAddr,
     /// What `etherws ctl` needs beside the command.
     ctl: Vec<String>,
 }
@@ -45,17 +45,17 @@ const LISTEN: [(&str, &str); 4] =
 
 impl Switch {
     /// `etherws sw --foreground` on loopback with `args`.
-    pub fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         Self::start_at(&Site::here(), args)
     }
 
     /// The same somewhere else; listens where `args` says, else on loopback.
-    pub fn start_at(site: &Site, args: &[&str]) -> Self {
+    pub(crate) fn start_at(site: &Site, args: &[&str]) -> Self {
         Self::start_with(site, args, &[])
     }
 
     /// The same with variables in the switch's environment.
-    pub fn start_with(site: &Site, args: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(site: &Site, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = command(site, &["sw", "--foreground"]);
         command.envs(environment.iter().copied());
         for (option, value) in LISTEN {
@@ -74,39 +74,39 @@ impl Switch {
     }
 
     /// Further options for each `etherws ctl`.
-    pub fn with_ctl(mut self, options: &[&str]) -> Self {
+    pub(crate) fn with_ctl(mut self, options: &[&str]) -> Self {
         self.ctl.extend(options.iter().map(|option| (*option).to_owned()));
         self
     }
 
     /// URL of the tunnel.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("ws://{}/", self.tunnel)
     }
 
     /// URL of the tunnel over TLS; the tests' certificates are for `localhost`.
-    pub fn tls_url(&self) -> String {
+    pub(crate) fn tls_url(&self) -> String {
         format!("wss://localhost:{}/", self.tunnel.port())
     }
 
     /// URL of control.
-    pub fn control_url(&self) -> &str {
+    pub(crate) fn control_url(&self) -> &str {
         &self.ctl[1]
     }
 
-    pub fn ctl_command(&self, args: &[&str]) -> Command {
+    pub(crate) fn ctl_command(&self, args: &[&str]) -> Command {
         let mut command = command(&self.site, &["ctl"]);
         command.args(&self.ctl).args(args);
         command
     }
 
     /// `etherws ctl` with arguments, run to its end.
-    pub fn ctl(&self, args: &[&str]) -> Output {
+    pub(crate) fn ctl(&self, args: &[&str]) -> Output {
         run(self.ctl_command(args))
     }
 
     /// What a command gives with `--json`; it must succeed.
-    pub fn json(&self, args: &[&str]) -> Vec<Value> {
+    pub(crate) fn json(&self, args: &[&str]) -> Vec<Value> {
         let mut all = vec!["--json"];
         all.extend(args);
         match self.ctl(&all).ok().json() {
@@ -116,25 +116,25 @@ impl Switch {
     }
 
     /// The ports, by number.
-    pub fn ports(&self) -> Vec<Value> {
+    pub(crate) fn ports(&self) -> Vec<Value> {
         self.json(&["listport"])
     }
 
     /// One port; it must be there.
-    pub fn port(&self, number: u64) -> Value {
+    pub(crate) fn port(&self, number: u64) -> Value {
         let mut ports = self.ports().into_iter();
         ports.find(|port| port["port"] == number).unwrap_or_else(|| panic!("no port {number}"))
     }
 
     /// Adds a port, which must succeed, and gives its number.
-    pub fn add(&self, args: &[&str]) -> u64 {
+    pub(crate) fn add(&self, args: &[&str]) -> u64 {
         let mut all = vec!["addport"];
         all.extend(args);
         self.json(&all)[0]["port"].as_u64().expect("a number")
     }
 
     /// Waits until `listport` shows `state` for a port.
-    pub fn wait_state(&self, number: u64, state: &str) {
+    pub(crate) fn wait_state(&self, number: u64, state: &str) {
         wait_for(&format!("port {number} to be {state}"), || {
             (self.port(number)["state"] == state).then_some(())
         });
@@ -142,14 +142,14 @@ impl Switch {
 
     /// Opens a WebSocket to the tunnel and waits until it is a port, whose number is
     /// given too.
-    pub fn open(&self) -> (WebSocket, u64) {
+    pub(crate) fn open(&self) -> (WebSocket, u64) {
         let socket = WebSocket::open(self.tunnel, "/");
         let number = self.number_of(&socket);
         (socket, number)
     }
 
     /// The number of the port that a WebSocket became.
-    pub fn number_of(&self, socket: &WebSocket) -> u64 {
+    pub(crate) fn number_of(&self, socket: &WebSocket) -> u64 {
         let target = socket.local_address().to_string();
         wait_for("the port of a WebSocket", || {
             let ports = self.ports();
@@ -160,7 +160,7 @@ impl Switch {
 
     /// Asks control by JSON-RPC without `etherws ctl` between, and gives the whole
     /// reply.
-    pub fn rpc(&self, method: &str, params: &Value) -> Value {
+    pub(crate) fn rpc(&self, method: &str, params: &Value) -> Value {
         let method = format!("etherws.control.{method}");
         let body = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
         http::ask(self.control, "POST", "/ctl", &[], &body.to_string()).json()
@@ -184,7 +184,7 @@ fn listening(process: &mut Process, service: &str) -> Option<SocketAddr> {
 }
 
 /// The value of `key` in a line of the log.
-pub fn field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     let (_, rest) = line.split_once(&format!("{key}: "))?;
     rest.split([',', ' ']).next()
 }

@@ -14,17 +14,17 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use super::http::{self, Response};
 
 /// Key and the accept value that belongs to it (RFC 6455, 1.3).
-pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-pub const TEXT: u8 = 1;
-pub const BINARY: u8 = 2;
-pub const CLOSE: u8 = 8;
-pub const PING: u8 = 9;
-pub const PONG: u8 = 10;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
 
 /// The headers of an upgrade as the original's client sends them.
-pub const UPGRADE: [(&str, &str); 4] = [
+pub(crate) const UPGRADE: [(&str, &str); 4] = [
     ("Upgrade", "websocket"),
     ("Connection", "Upgrade"),
     ("Sec-WebSocket-Key", KEY),
@@ -33,28 +33,28 @@ pub const UPGRADE: [(&str, &str); 4] = [
 
 /// A WebSocket frame as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    pub fin: bool,
-    pub opcode: u8,
-    pub masked: bool,
-    pub payload: Vec<u8>,
+pub(crate) struct Message {
+    pub(crate) fin: bool,
+    pub(crate) opcode: u8,
+    pub(crate) masked: bool,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Message {
     /// The status code in a close frame.
-    pub fn close_code(&self) -> Option<u16> {
+    pub(crate) fn close_code(&self) -> Option<u16> {
         assert_eq!(self.opcode, CLOSE, "{self:?}");
         self.payload.first_chunk().map(|code| u16::from_be_bytes(*code))
     }
 }
 
-pub trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
+pub(crate) trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
 
-pub struct WebSocket {
+pub(crate) struct WebSocket {
     stream: Box<dyn Stream>,
     tcp: TcpStream,
-    pub response: Response,
+    pub(crate) response: Response,
 }
 
 impl std::fmt::Debug for WebSocket {
@@ -64,7 +64,7 @@ impl std::fmt::Debug for WebSocket {
 }
 
 /// The headers of [`UPGRADE`] with `more`, which wins.
-pub fn upgrade_with<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn upgrade_with<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let known = |name: &str| more.iter().any(|(other, _)| *other == name);
     let mut headers: Vec<_> = UPGRADE.into_iter().filter(|(name, _)| !known(name)).collect();
     headers.extend(more.iter().filter(|(_, value)| !value.is_empty()));
@@ -73,12 +73,12 @@ pub fn upgrade_with<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> 
 
 impl WebSocket {
     /// Opens `path`, which must succeed.
-    pub fn open(address: SocketAddr, path: &str) -> Self {
+    pub(crate) fn open(address: SocketAddr, path: &str) -> Self {
         Self::open_with(address, path, &[]).expect("101")
     }
 
     /// Opens `path` with further headers; an empty value leaves a header out.
-    pub fn open_with(
+    pub(crate) fn open_with(
         address: SocketAddr,
         path: &str,
         headers: &[(&str, &str)],
@@ -89,7 +89,7 @@ impl WebSocket {
     }
 
     /// The same over TLS to the name `localhost`, which the CA of `ca` must vouch for.
-    pub fn open_tls(
+    pub(crate) fn open_tls(
         address: SocketAddr,
         ca: &str,
         path: &str,
@@ -99,7 +99,7 @@ impl WebSocket {
     }
 
     /// The same, with something between TLS and TCP.
-    pub fn open_tls_over<S: Stream + 'static>(
+    pub(crate) fn open_tls_over<S: Stream + 'static>(
         address: SocketAddr,
         ca: &str,
         path: &str,
@@ -142,23 +142,23 @@ impl WebSocket {
     }
 
     /// Sends octets as they are.
-    pub fn send_raw(&mut self, octets: &[u8]) {
+    pub(crate) fn send_raw(&mut self, octets: &[u8]) {
         self.stream.write_all(octets).unwrap();
         self.stream.flush().unwrap();
     }
 
     /// Sends a whole message, masked as a client must.
-    pub fn send(&mut self, opcode: u8, payload: &[u8]) {
+    pub(crate) fn send(&mut self, opcode: u8, payload: &[u8]) {
         self.send_raw(&encode(0x80 | opcode, payload));
     }
 
     /// Sends an Ethernet frame.
-    pub fn send_frame(&mut self, frame: &[u8]) {
+    pub(crate) fn send_frame(&mut self, frame: &[u8]) {
         self.send(BINARY, frame);
     }
 
     /// Receives the next WebSocket frame; `None` when the connection has ended.
-    pub fn receive(&mut self) -> Option<Message> {
+    pub(crate) fn receive(&mut self) -> Option<Message> {
         let [first, second] = self.take()?;
         let length = match second & 0x7f {
             126 => u16::from_be_bytes(self.take()?).into(),
@@ -184,26 +184,26 @@ impl WebSocket {
 
     /// Asserts that the next message is this Ethernet frame: binary, in one part,
     /// unmasked.
-    pub fn expect_frame(&mut self, frame: &[u8]) {
+    pub(crate) fn expect_frame(&mut self, frame: &[u8]) {
         let message = self.receive().expect("a message, not the end");
         let want = Message { fin: true, opcode: BINARY, masked: false, payload: frame.to_vec() };
         assert_eq!(message, want);
     }
 
     /// Asserts that a close with `code` comes next, and then the end of TCP.
-    pub fn expect_close(&mut self, code: u16) {
+    pub(crate) fn expect_close(&mut self, code: u16) {
         let message = self.receive().expect("a close frame, not the end");
         assert_eq!(message.close_code(), Some(code));
         self.expect_end();
     }
 
     /// Asserts that nothing but the end of the connection comes.
-    pub fn expect_end(&mut self) {
+    pub(crate) fn expect_end(&mut self) {
         assert_eq!(self.receive(), None);
     }
 
     /// Whether nothing arrives for as long as `silence`.
-    pub fn is_silent_for(&mut self, silence: Duration) -> bool {
+    pub(crate) fn is_silent_for(&mut self, silence: Duration) -> bool {
         self.tcp.set_read_timeout(Some(silence)).unwrap();
         let read = self.stream.read(&mut [0]);
         self.tcp.set_read_timeout(Some(super::LIMIT)).unwrap();
@@ -211,14 +211,14 @@ impl WebSocket {
     }
 
     /// Our end of the connection, as the switch lists it.
-    pub fn local_address(&self) -> SocketAddr {
+    pub(crate) fn local_address(&self) -> SocketAddr {
         self.tcp.local_addr().unwrap()
     }
 }
 
 /// A masked WebSocket frame with `first` as its first octet: FIN, reserved bits and
 /// opcode.
-pub fn encode(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [0x37, 0xfa, 0x21, 0x3d];
     let mut octets = head(first, payload.len() as u64);
     octets[1] |= 0x80;
@@ -228,7 +228,7 @@ pub fn encode(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The head of an unmasked WebSocket frame, its length in the shortest form.
-pub fn head(first: u8, length: u64) -> Vec<u8> {
+pub(crate) fn head(first: u8, length: u64) -> Vec<u8> {
     let mut octets = vec![first];
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(short @ 0..=125), _) => octets.push(short),

@@ -50,8 +50,7 @@ fn a_foreign_server_carries_frames_both_ways() {
     let headers = &opened["headers"];
     assert_eq!(headers["host"], format!("127.0.0.1:{port}"));
     assert_eq!(headers["sec-websocket-version"], "13");
-    for absent in
-        ["origin", "authorization", "sec-websocket-extensions", "sec-websocket-protocol"]
+    for absent in ["origin", "authorization", "sec-websocket-extensions", "sec-websocket-protocol"]
     {
         assert!(headers[absent].is_null(), "{absent}: {headers}");
     }

@@ -2,14 +2,8 @@
 //! a network of its own, where the proxy's port is free.
 
 use crate::support::{
-    TempDir,
-    certs::Certificates,
-    lab::Namespace,
-    need,
-    peers::tool,
-    process::Process,
-    switch::Switch,
-    wait_until,
+    TempDir, certs::Certificates, lab::Namespace, need, peers::tool, process::Process,
+    switch::Switch, wait_until,
 };
 
 const PROXY: &str = "127.0.0.1:8888";
@@ -31,9 +25,7 @@ impl Proxy {
         );
         let conf = dir.file("tinyproxy.conf", conf);
         let process = namespace.start("tinyproxy", &["-d", "-c", &conf]);
-        wait_until("tinyproxy", || {
-            namespace.run("ss", &["-Hltn"]).stdout.contains(PROXY)
-        });
+        wait_until("tinyproxy", || namespace.run("ss", &["-Hltn"]).stdout.contains(PROXY));
         Ok(Self { process, log, _dir: dir })
     }
 

@@ -10,7 +10,7 @@ use std::{
 use crate::support::{
     certs::Certificates,
     frame, http, need,
-    peers::{Peer, tool},
+    peers::Peer,
     process::{Process, Site},
     switch::Switch,
     wait_until,
@@ -172,8 +172,7 @@ fn each_message_is_a_record_to_a_client_without_user_agent() {
     let server = tls_switch(&certs);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let record = |tcp| Record { tcp, seen: Arc::clone(&seen) };
-    let mut old =
-        WebSocket::open_tls_over(server.tunnel, &certs.ca, "/", &[], record).unwrap();
+    let mut old = WebSocket::open_tls_over(server.tunnel, &certs.ca, "/", &[], record).unwrap();
     server.number_of(&old);
     let mut sender = WebSocket::open_tls(server.tunnel, &certs.ca, "/", &[]).unwrap();
     server.number_of(&sender);
