@@ -1,0 +1,8 @@
+//! The command line: every option once, on the real binary, as a shell sees it.
+
+mod ctl;
+mod daemon;
+mod legacy;
+mod logging;
+mod passwords;
+mod sw;

@@ -1,0 +1,29 @@
+"""Runs a command on a terminal of its own, and types one answer.
+
+    on_terminal.py PROMPT ANSWER COMMAND...
+
+What the terminal shows goes to standard output; the command's status is ours.
+"""
+
+import os
+import pty
+import sys
+
+prompt, answer, command = sys.argv[1].encode(), sys.argv[2].encode(), sys.argv[3:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(command[0], command)
+shown, typed = b"", False
+while True:
+    try:
+        octets = os.read(terminal, 4096)
+    except OSError:  # The other side is closed.
+        break
+    if not octets:
+        break
+    shown += octets
+    if not typed and prompt in shown:
+        os.write(terminal, answer + b"\n")
+        typed = True
+sys.stdout.buffer.write(shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))

@@ -1,0 +1,11 @@
+//! Tests of the real binary, by rising cost: command line and control, tunnels to
+//! foreign programs on loopback, the original, network namespaces with real devices.
+//!
+//! One program, so that it is linked once.
+
+mod cli;
+mod netns;
+mod original;
+mod rpc;
+mod support;
+mod tunnel;

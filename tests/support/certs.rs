@@ -1,0 +1,63 @@
+//! Keys and certificates, made by openssl for one test.
+
+use super::{
+    TempDir,
+    peers::tool,
+    process::{Site, run},
+};
+
+/// A certificate authority and what it has signed; paths of PEM files.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    dir: TempDir,
+    /// Certificate of the authority.
+    pub(crate) ca: String,
+    /// Certificate for `localhost`, 127.0.0.1 and 192.0.2.1.
+    pub(crate) cert: String,
+    /// Key of `cert`, and of all that [`Certificates::sign`] makes.
+    pub(crate) key: String,
+}
+
+impl Certificates {
+    pub(crate) fn new() -> Result<Self, String> {
+        tool("openssl")?;
+        let dir = TempDir::new();
+        let [ca, cert, key] = ["ca.pem", "server.pem", "server.key"].map(|name| dir.at(name));
+        let certs = Self { dir, ca, cert, key };
+        certs.openssl(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
+             -subj /CN=authority -keyout ca.key -out ca.pem \
+             -addext basicConstraints=critical,CA:true -addext keyUsage=critical,keyCertSign",
+        );
+        certs.openssl(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=server \
+             -keyout server.key -out server.csr",
+        );
+        certs.sign("server.pem", "DNS:localhost,IP:127.0.0.1,IP:192.0.2.1", "20491231235959Z");
+        Ok(certs)
+    }
+
+    /// A certificate for other names, or one that ended at a time, as
+    /// `YYYYMMDDHHMMSSZ`. Gives its path.
+    pub(crate) fn sign(&self, name: &str, names: &str, ends: &str) -> String {
+        self.dir.file("index.txt", "");
+        let config = format!(
+            "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nnew_certs_dir=.\nrand_serial=yes\n\
+             default_md=sha256\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n\
+             [x]\nsubjectAltName={names}\nextendedKeyUsage=serverAuth\n\
+             basicConstraints=CA:false\n"
+        );
+        self.dir.file("ca.conf", config);
+        self.openssl(&format!(
+            "ca -batch -notext -config ca.conf -extensions x -cert ca.pem -keyfile ca.key \
+             -startdate 20200101000000Z -enddate {ends} -in server.csr -out {name}"
+        ));
+        self.dir.at(name)
+    }
+
+    fn openssl(&self, words: &str) {
+        let mut command = Site::here().command("openssl");
+        command.args(words.split_whitespace()).current_dir(self.dir.path());
+        run(command).ok();
+    }
+}

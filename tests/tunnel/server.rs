@@ -1,0 +1,191 @@
+//! The server's side of the handshake, and the rules about what it never sends.
+
+use std::time::Duration;
+
+use crate::support::{
+    frame, http, need,
+    peers::tool,
+    process::{Site, run},
+    switch::Switch,
+    wait_until,
+    ws::{self, WebSocket},
+};
+
+/// Long enough for a keepalive, short enough to wait for: nothing comes in it.
+const SILENCE: Duration = Duration::from_secs(3);
+
+#[test]
+fn a_request_is_answered_as_the_original_answers() {
+    let switch = Switch::start(&[]);
+    let port = switch.tunnel.port();
+    let host = format!("127.0.0.1:{port}");
+    let origin = format!("http://{host}");
+    let foreign = "http://example.org";
+    // Changes to a good upgrade; an empty value leaves the header out.
+    let table: &[(&[(&str, &str)], u16)] = &[
+        (&[], 101),
+        (&[("Host", &host), ("Origin", &origin)], 101),
+        (&[("Host", "127.0.0.1"), ("Origin", "http://127.0.0.1:80")], 403),
+        (&[("Host", &host), ("Origin", foreign)], 403),
+        (&[("Host", &host), ("Origin", "null")], 403),
+        (&[("Sec-WebSocket-Version", "8")], 426),
+        (&[("Sec-WebSocket-Version", "")], 426),
+        (&[("Sec-WebSocket-Protocol", "binary")], 101),
+        (&[("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")], 101),
+        (&[("Sec-WebSocket-Key", "")], 400),
+        (&[("Sec-WebSocket-Key", "short")], 400),
+        (&[("Upgrade", "")], 400),
+        (&[("Upgrade", "h2c")], 400),
+        (&[("Connection", "")], 400),
+        (&[("Connection", "keep-alive, Upgrade")], 101),
+        (&[("Upgrade", "WebSocket")], 101),
+        (&[("Authorization", "Basic Tm9uZTpOb25l")], 101),
+    ];
+    for (headers, status) in table {
+        match WebSocket::open_with(switch.tunnel, "/", headers) {
+            Ok(socket) => {
+                assert_eq!(*status, 101, "{headers:?}");
+                // Neither is accepted, whoever offers it.
+                assert_eq!(socket.response.header("sec-websocket-protocol"), None);
+                assert_eq!(socket.response.header("sec-websocket-extensions"), None);
+            }
+            Err(response) => {
+                assert_eq!(response.status, *status, "{headers:?}");
+                if *status == 426 {
+                    assert_eq!(response.header("sec-websocket-version"), Some("13"));
+                }
+            }
+        }
+    }
+    for (method, path, status) in [
+        ("GET", "/other", 404),
+        ("GET", "/?any=query", 101),
+        ("POST", "/", 405),
+        ("PUT", "/", 405),
+        ("GET", "/ctl", 404),
+    ] {
+        let head = http::request(method, path, &ws::UPGRADE, "");
+        let mut stream = http::connect(switch.tunnel);
+        std::io::Write::write_all(&mut stream, &head).unwrap();
+        let response = http::Response::read_head(&mut stream).expect("a reply");
+        assert_eq!(response.status, status, "{method} {path}");
+    }
+}
+
+#[test]
+fn another_origin_is_let_in_where_it_is_allowed() {
+    let page = "https://v86.example";
+    for (allowed, origin, status) in
+        [(page, page, 101), (page, "https://other.example", 403), ("*", "http://any.example", 101)]
+    {
+        let switch = Switch::start(&["--allow-origin", allowed]);
+        let opened = WebSocket::open_with(switch.tunnel, "/", &[("Origin", origin)]);
+        assert_eq!(opened.map_or_else(|response| response.status, |_| 101), status);
+    }
+}
+
+#[test]
+fn curl_is_answered_by_status() {
+    need!(tool("curl"));
+    let switch = Switch::start(&[]);
+    let url = format!("http://{}", switch.tunnel);
+    for (path, status) in [("/", "400"), ("/other", "404")] {
+        let mut curl = Site::here().command("curl");
+        curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}", &format!("{url}{path}")]);
+        assert_eq!(run(curl).ok().stdout, status, "{path}");
+    }
+}
+
+#[test]
+fn an_idle_tunnel_is_silent() {
+    let switch = Switch::start(&[]);
+    let (mut socket, _) = switch.open();
+    assert!(socket.is_silent_for(SILENCE), "a ping would freeze the original's client");
+}
+
+#[test]
+fn frames_come_and_go_whole_whatever_their_length() {
+    let switch = Switch::start(&[]);
+    let (mut one, number) = switch.open();
+    let (mut other, _) = switch.open();
+    // Around the three forms of a message's length, up to the longest frame.
+    let lengths = [14, 15, 60, 125, 126, 127, 1514, 1518, 65_535, 65_536, 65_550];
+    for length in lengths {
+        let sent = frame(255, 1, &vec![0xa5; length - 14]);
+        one.send_frame(&sent);
+        other.expect_frame(&sent);
+    }
+    wait_until("the counts", || switch.port(number)["rx"] == lengths.len());
+}
+
+#[test]
+fn a_known_address_gets_its_frames_alone() {
+    let switch = Switch::start(&[]);
+    let [(mut a, _), (mut b, _), (mut c, _)] = [(); 3].map(|()| switch.open());
+    a.send_frame(&frame(255, 1, b"learn a"));
+    b.expect_frame(&frame(255, 1, b"learn a"));
+    c.expect_frame(&frame(255, 1, b"learn a"));
+    b.send_frame(&frame(1, 2, b"to a"));
+    a.expect_frame(&frame(1, 2, b"to a"));
+    // Back where it came from: dropped, and not flooded either.
+    a.send_frame(&frame(1, 3, b"to itself"));
+    a.send_frame(&frame(255, 1, b"to all"));
+    for socket in [&mut b, &mut c] {
+        socket.expect_frame(&frame(255, 1, b"to all"));
+    }
+    assert_eq!(switch.port(1)["discards"]["same-port"], 1);
+    assert!(a.is_silent_for(Duration::from_millis(50)));
+}
+
+#[test]
+fn vlans_are_learned_apart_and_their_tags_kept() {
+    let switch = Switch::start(&[]);
+    let [(mut a, _), (mut b, _), (mut c, _)] = [(); 3].map(|()| switch.open());
+    let tagged = |to: u8, from: u8, tci: u16| {
+        let mut octets = frame(to, from, b"");
+        octets.splice(12..12, [[0x81, 0x00], tci.to_be_bytes()].concat());
+        octets
+    };
+    // Priority 5, VLAN 10: the priority is no part of the VLAN's identity.
+    a.send_frame(&tagged(255, 1, 0xa00a));
+    for socket in [&mut b, &mut c] {
+        socket.expect_frame(&tagged(255, 1, 0xa00a));
+    }
+    b.send_frame(&tagged(1, 2, 10));
+    a.expect_frame(&tagged(1, 2, 10));
+    // The same address in another VLAN is unknown: a flood.
+    b.send_frame(&tagged(1, 2, 11));
+    a.expect_frame(&tagged(1, 2, 11));
+    c.expect_frame(&tagged(1, 2, 11));
+    let fdb = switch.json(&["listfdb"]);
+    let seen: Vec<_> = fdb.iter().map(|entry| entry["vid"].as_u64().unwrap()).collect();
+    assert_eq!(seen, [10, 10, 11]);
+}
+
+#[test]
+fn a_vanished_ports_addresses_go_at_once() {
+    let switch = Switch::start(&[]);
+    let (mut one, _) = switch.open();
+    let (mut other, _) = switch.open();
+    one.send_frame(&frame(255, 1, b"x"));
+    other.expect_frame(&frame(255, 1, b"x"));
+    drop(one);
+    wait_until("an empty table", || switch.json(&["listfdb"]).is_empty());
+    assert_eq!(switch.ports().len(), 1);
+}
+
+#[test]
+fn a_client_that_does_not_read_delays_nobody() {
+    let switch = Switch::start(&[]);
+    let (_deaf, deaf) = switch.open();
+    let (mut sender, _) = switch.open();
+    let (mut reader, _) = switch.open();
+    let payload = vec![7; 60_000];
+    // More than sockets and queue hold.
+    for _ in 0..1000 {
+        sender.send_frame(&frame(255, 1, &payload));
+        reader.expect_frame(&frame(255, 1, &payload));
+    }
+    let dropped = &switch.port(deaf)["discards"]["lack-of-buffers"];
+    assert!(dropped.as_u64().unwrap() > 0, "{dropped}");
+}
