@@ -55,8 +55,8 @@ fn a_wrong_command_leaves_no_tap() {
         (&["--foreground", "server", "--address", "192.0.2.99"][..], "192.0.2.99"),
         (&["--foreground", "server", "--keyfile", "/etc/hostname"], "certfile"),
         (&["--foreground", "client", "--uri", "http://127.0.0.1/"], "http"),
-        (&["--foreground", "client", "--uri", uri], uri),
-        (&["client", "--uri", uri], uri),
+        (&["--foreground", "client", "--uri", uri], "127.0.0.1:9"),
+        (&["client", "--uri", uri], "127.0.0.1:9"),
     ] {
         let output = run_with(command(&namespace.daemons, args), b"").failed();
         assert!(output.stderr.contains(named), "{args:?}: {}", output.stderr);

@@ -13,8 +13,10 @@ fn with_tap() -> Result<(Switch, Namespace), String> {
 
 /// What the kernel says of addresses and MTU.
 fn kernel(namespace: &Namespace) -> String {
-    namespace.ip("-o addr show dev ewp0 scope global")
-        + &namespace.ip("-o link show dev ewp0").split("state").next().unwrap()
+    let link = namespace.ip("-o link show dev ewp0");
+    // Without the state, which changes by itself.
+    let (link, _) = link.split_once(" state ").unwrap();
+    namespace.ip("-o addr show dev ewp0 scope global") + link
 }
 
 #[test]

@@ -145,8 +145,12 @@ impl Proxy {
                 };
                 let Some((name, value)) = set(names) else { return Ok(None) };
                 let no_proxy = set(["no_proxy", "NO_PROXY"]).map(|(_, value)| value);
-                let excepting =
-                    Matcher::builder().all("http://proxy").no(no_proxy.unwrap_or_default()).build();
+                let no_proxy = no_proxy.unwrap_or_default();
+                // The matcher does not hold `*` against addresses.
+                if no_proxy.split(',').any(|host| host.trim() == "*") {
+                    return Ok(None);
+                }
+                let excepting = Matcher::builder().all("http://proxy").no(no_proxy).build();
                 let server = format!("http://{}/", server.host_port());
                 match server.parse() {
                     Ok(server) if excepting.intercept(&server).is_none() => Ok(None),
@@ -256,6 +260,7 @@ mod tests {
             assert_eq!(find("ws://h.example:8088/", &no(hosts)), None, "{hosts}");
         }
         assert_eq!(find("ws://[::1]:8088/", &no("::1")), None);
+        assert_eq!(find("ws://192.0.2.1/", &no("*")), None);
         assert_eq!(find("ws://127.0.0.1:8088/", &no("127.0.0.0/8")), None);
         assert_eq!(find("ws://h.example/", &no("other")).as_deref(), Some("p:1"));
     }
