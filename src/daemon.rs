@@ -161,13 +161,13 @@ fn tell(mut socket: &UnixStream) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, thread, time::Duration};
+    use std::fs;
 
-    use nix::unistd::getsid;
+    use nix::unistd::{getsid, mkfifo};
 
     use super::*;
 
-    /// Where the daemon of the test below writes what has become of it.
+    /// The pipe into which the daemon of the test below writes what has become of it.
     const REPORT: &str = "ETHERWS_TEST_DAEMON_REPORT";
 
     fn shell(script: &str) -> ExitCode {
@@ -184,18 +184,12 @@ mod tests {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["--ignored", "--exact", "daemon::tests::the_daemon_itself"]);
         command.env(REPORT, &report).stdout(Stdio::piped());
+        mkfifo(&report, Mode::S_IRWXU).unwrap();
         assert_eq!(parent_of(command, "handed over").unwrap(), ExitCode::SUCCESS);
 
-        for _ in 0..1000 {
-            if report.exists() {
-                let expected = "leads its session: true\nworks in: /\nfiles of mode: 644\n\
-                    0: /dev/null\n1: /dev/null\n2: /dev/null\n";
-                assert_eq!(fs::read_to_string(report).unwrap(), expected);
-                return;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        panic!("the daemon has written nothing");
+        let expected = "leads its session: true\nworks in: /\nfiles of mode: 644\n\
+            0: /dev/null\n1: /dev/null\n2: /dev/null\n";
+        assert_eq!(fs::read_to_string(report).unwrap(), expected);
     }
 
     #[test]
@@ -222,8 +216,7 @@ mod tests {
             let target = fs::read_link(format!("/proc/self/fd/{fd}")).unwrap();
             writeln!(text, "{fd}: {}", target.display()).unwrap();
         }
-        fs::write(&part, text).unwrap();
-        fs::rename(part, report).unwrap();
+        fs::write(report, text).unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The options and subcommands as clap reads them, with their help. They are not
 //! checked against each other here, and nothing but [`super`] sees them: save those
 //! of `ctl`, which have nothing to resolve.
+#![allow(rustdoc::broken_intra_doc_links, reason = "what stands in brackets is help text")]
 
 use std::path::PathBuf;
 

@@ -77,6 +77,7 @@ fn authorize(htpasswd: Option<&Htpasswd>, headers: &HeaderMap) -> Result<(), Ref
 }
 
 /// The HTTP/1.1 service for `site` over streams of type `T`.
+#[expect(clippy::type_complexity, reason = "actix has no shorter name for it")]
 fn http_service<T>(
     site: Rc<Site>,
 ) -> H1Service<

@@ -130,7 +130,8 @@ fn tcpdump_sees_the_same_packet_at_both_ends() {
     need!(tool("tcpdump"));
     let pair = need!(Pair::new(&[], &[]));
     pair.wait_ping();
-    let filter = ["-Z", "root", "-n", "-e", "-v", "-t", "-i", "ewp0", "-l", "-c", "1", "icmp[0] = 8"];
+    let filter =
+        ["-Z", "root", "-n", "-e", "-v", "-t", "-i", "ewp0", "-l", "-c", "1", "icmp[0] = 8"];
     let dumps = [&pair.a, &pair.b].map(|end| {
         let dump = end.start("tcpdump", &filter);
         wait_until("tcpdump", || dump.stderr.contains("listening on"));

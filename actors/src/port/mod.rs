@@ -2,7 +2,7 @@
 //!
 //! All kinds have the same shape: a [`Medium`] knows how to open something that
 //! carries frames; the [`Link`] it opens carries them until it ends. The supervisor
-//! opens, the [`Port`] actor stands between the Switch and the link, and restarts
+//! opens, the `Port` actor stands between the Switch and the link, and restarts
 //! are none of a kind's business.
 
 pub mod client;
