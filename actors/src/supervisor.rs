@@ -112,7 +112,8 @@ impl<M: Medium> Supervisor<M> {
     /// be set on the port's interface.
     async fn start(&self, link: M::Link) -> Result<(Running, Option<Interface>), MailboxError> {
         let gauge = Gauge::new(QUEUE_OCTETS);
-        let (sender, egress) = queue::channel(gauge.clone());
+        let finish = (!self.medium.takes_offload()).then(|| Arc::clone(&self.counters));
+        let (sender, egress) = queue::channel(gauge.clone(), finish);
         let (stop, stopped) = oneshot::channel();
         let io = PortIo {
             ingress: IngressSender::new(self.switch.clone().recipient(), self.number),

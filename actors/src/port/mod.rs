@@ -57,6 +57,13 @@ pub trait Medium: 'static {
         None
     }
 
+    /// Whether its link takes frames with work left on them
+    /// ([`Frame::offload`]). For others the queue finishes frames and cuts
+    /// super-frames as they leave it.
+    fn takes_offload(&self) -> bool {
+        false
+    }
+
     /// Whether the supervisor is to open it again after its link has ended.
     fn restarts(&self) -> bool {
         true

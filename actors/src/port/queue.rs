@@ -18,8 +18,10 @@ use bytes::BytesMut;
 use tokio::sync::Notify;
 
 use crate::{
+    counters::{Counters, Discard},
     frame::Frame,
     message::{BATCH_FRAMES, BATCH_OCTETS},
+    tunnel::segment::segment,
 };
 
 /// Octets that a queue holds at most. Enough for the burst of one batch from each
@@ -97,13 +99,20 @@ pub(crate) struct Sender {
 
 /// The end of the port's task.
 #[derive(Debug)]
-pub struct EgressQueue(Rc<Queue>);
+pub struct EgressQueue {
+    queue: Rc<Queue>,
+    /// For links that take finished frames alone: where frames that cannot be
+    /// finished are counted.
+    finish: Option<Arc<Counters>>,
+}
 
-/// Both ends of a queue that `gauge` measures.
+/// Both ends of a queue that `gauge` measures. With `finish`, frames are finished
+/// and super-frames cut as they leave it.
 #[must_use]
-pub(crate) fn channel(gauge: Gauge) -> (Sender, EgressQueue) {
+pub(crate) fn channel(gauge: Gauge, finish: Option<Arc<Counters>>) -> (Sender, EgressQueue) {
     let queue = Rc::new(Queue { frames: RefCell::default(), ready: Notify::new(), gauge });
-    (Sender { queue: Rc::clone(&queue), arena: BytesMut::new() }, EgressQueue(queue))
+    let sender = Sender { queue: Rc::clone(&queue), arena: BytesMut::new() };
+    (sender, EgressQueue { queue, finish })
 }
 
 impl Sender {
@@ -133,17 +142,18 @@ impl Sender {
 
 impl EgressQueue {
     /// Waits for frames and moves a batch of them to the end of `batch`: at most
-    /// [`BATCH_FRAMES`] and, but for the first, [`BATCH_OCTETS`]. Nothing is lost
-    /// when the future is dropped.
+    /// [`BATCH_FRAMES`] and, but for the first, [`BATCH_OCTETS`]; a super-frame that
+    /// is cut on its way out becomes as many frames as it has segments. Nothing is
+    /// lost when the future is dropped.
     pub async fn recv(&mut self, batch: &mut Vec<Frame>) {
         while !self.try_recv(batch) {
-            self.0.ready.notified().await;
+            self.queue.ready.notified().await;
         }
     }
 
     /// Like [`recv`](Self::recv) without waiting; whether there was a frame.
     pub fn try_recv(&mut self, batch: &mut Vec<Frame>) -> bool {
-        let mut frames = self.0.frames.borrow_mut();
+        let mut frames = self.queue.frames.borrow_mut();
         let (mut count, mut octets, mut released) = (0, 0, 0);
         while let Some(frame) = frames.front()
             && count < BATCH_FRAMES
@@ -152,9 +162,17 @@ impl EgressQueue {
             count += 1;
             octets += frame.len();
             released += cost(frame);
-            batch.extend(frames.pop_front());
+            let Some(frame) = frames.pop_front() else { break };
+            match &self.finish {
+                Some(counters) if !frame.offload().is_none() => {
+                    if segment(frame, |segment| batch.push(segment)).is_err() {
+                        counters.discarded(Discard::OnError, 1);
+                    }
+                }
+                _ => batch.push(frame),
+            }
         }
-        self.0.gauge.release(released);
+        self.queue.gauge.release(released);
         count > 0
     }
 }
@@ -164,6 +182,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::frame::Offload;
 
     fn frame(len: usize) -> Frame {
         Frame::new(Bytes::from(vec![7; len]))
@@ -189,7 +208,7 @@ mod tests {
     #[test]
     fn frames_leave_in_order_in_bounded_batches_and_free_their_room() {
         let gauge = Gauge::new(usize::MAX);
-        let (mut sender, mut receiver) = channel(gauge.clone());
+        let (mut sender, mut receiver) = channel(gauge.clone(), None);
         let frames: Vec<_> = (1..=100).map(frame).collect();
         assert!(frames.iter().all(|f| gauge.admit(f)));
         sender.push(frames);
@@ -205,7 +224,7 @@ mod tests {
     #[test]
     fn small_frames_of_a_backlog_do_not_pin_their_read_buffers() {
         let gauge = Gauge::new(usize::MAX);
-        let (mut sender, mut receiver) = channel(gauge.clone());
+        let (mut sender, mut receiver) = channel(gauge.clone(), None);
         let bulk = frame(BACKLOG_OCTETS);
         assert!(gauge.admit(&bulk));
         sender.push(vec![bulk]);
@@ -217,5 +236,21 @@ mod tests {
         assert!(receiver.try_recv(&mut batch));
         assert_eq!(batch[1], small, "same octets");
         assert_ne!(batch[1].data().as_ptr(), small.data().as_ptr(), "another buffer");
+    }
+
+    #[test]
+    fn frames_that_cannot_be_finished_are_counted_where_the_link_cannot() {
+        let counters = Arc::new(Counters::default());
+        let (mut sender, mut receiver) =
+            channel(Gauge::new(usize::MAX), Some(Arc::clone(&counters)));
+        let offload = Offload { csum: Some((14, 1000)), ..Offload::NONE };
+        let bad = Frame::with_offload(Bytes::from(vec![0; 60]), offload);
+        let gauge = &receiver.queue.gauge;
+        assert!(gauge.admit(&bad) && gauge.admit(&frame(60)));
+        sender.push(vec![bad, frame(60)]);
+        let mut batch = Vec::new();
+        assert!(receiver.try_recv(&mut batch));
+        assert_eq!(batch, [frame(60)]);
+        assert_eq!(counters.discards(Discard::OnError), 1);
     }
 }

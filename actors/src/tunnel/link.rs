@@ -23,10 +23,9 @@ use tokio::{
 use super::{
     codec::{CloseCode, Decoder, Event, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role},
     encode::Encoder,
-    segment::segment,
 };
 use crate::{
-    counters::{Counters, Discard},
+    counters::Counters,
     frame::Frame,
     message::{BATCH_FRAMES, BATCH_OCTETS, Stop},
     port::{EgressQueue, IngressSender, Link, PortError, PortIo, SwitchGone},
@@ -301,15 +300,6 @@ impl<S: AsyncWrite> Sender<S> {
     /// Makes the batch ready to be written: the peer gets ordinary frames, cut and
     /// checksummed at this last moment.
     fn begin(&mut self) {
-        if !self.batch.iter().all(|frame| frame.offload().is_none()) {
-            let mut finished = Vec::with_capacity(2 * BATCH_FRAMES);
-            for frame in self.batch.drain(..) {
-                if segment(frame, |frame| finished.push(frame)).is_err() {
-                    self.counters.discarded(Discard::OnError, 1);
-                }
-            }
-            self.batch = finished;
-        }
         self.encoder.begin();
     }
 

@@ -17,6 +17,7 @@ use tokio::{
 
 use super::*;
 use crate::{
+    counters::Discard,
     fdb::PortNumber,
     frame::{Gso, Offload},
     message::Ingress,
@@ -71,9 +72,10 @@ impl Test {
     {
         let role = socket.role;
         let (to_test, frames) = mpsc::unbounded_channel();
-        let (queue, egress) = queue::channel(Gauge::new(usize::MAX));
-        let (stop, stopped) = oneshot::channel();
         let counters = Arc::new(Counters::default());
+        let finish = Some(Arc::clone(&counters));
+        let (queue, egress) = queue::channel(Gauge::new(usize::MAX), finish);
+        let (stop, stopped) = oneshot::channel();
         let switch = Frames(to_test).start().recipient();
         let io = PortIo {
             ingress: IngressSender::new(switch, PortNumber::FIRST),
