@@ -41,7 +41,7 @@ impl Hosts {
     fn wait_ping(&self) {
         // From both ends, for a device that was made anew: see `Pair::wait_ping`.
         wait_until("pings through the tunnel", || {
-            self.left.pings("198.51.100.2", 56) && self.right.pings("198.51.100.1", 56)
+            self.left.pings("198.51.100.2", 56) & self.right.pings("198.51.100.1", 56)
         });
     }
 }
