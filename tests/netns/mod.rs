@@ -44,7 +44,7 @@ impl Pair {
     /// Waits until the TAPs reach each other. From both ends: a device that was made
     /// anew has another MAC address, which its own ARP requests make known.
     fn wait_ping(&self) {
-        wait_until("pings through the tunnel", || self.a.pings(B, 56) && self.b.pings(A, 56));
+        wait_until("pings through the tunnel", || self.a.pings(B, 56) & self.b.pings(A, 56));
     }
 }
 

