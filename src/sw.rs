@@ -2,10 +2,10 @@
 //! services, and ends them when it is told to. 0.3's `server` and `client` are the
 //! same with one TAP and no control.
 
-use std::{net::TcpListener, process::ExitCode, rc::Rc, time::Duration};
+use std::{net::TcpListener, process::ExitCode, sync::Arc, time::Duration};
 
 use actix::{Actor, Addr};
-use actix_rt::System;
+use actix_rt::{Arbiter, System};
 use anyhow::{Context, Result, anyhow};
 use etherws_actors::{
     control::{Command, Control, Credentials, NewPort},
@@ -38,6 +38,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Options {
     logging: logging::Options,
     aging_time: Duration,
+    /// Arbiters, each a thread, that ports are spread over.
+    threads: usize,
     tunnel: Option<Service>,
     allowed_origins: Vec<String>,
     control: Option<Service>,
@@ -53,6 +55,7 @@ impl From<cli::Sw> for Options {
         Self {
             logging: logging::Options { debug, foreground, conf },
             aging_time: sw.aging_time,
+            threads: sw.threads,
             tunnel: Some(sw.tunnel),
             allowed_origins: sw.allowed_origins,
             control: Some(sw.control),
@@ -68,6 +71,7 @@ impl From<cli::Server> for Options {
         Self {
             logging: logging::Options { debug, foreground, conf: None },
             aging_time: DEFAULT_AGING_TIME,
+            threads: 1,
             tunnel: Some(server.tunnel),
             allowed_origins: server.allowed_origins,
             control: None,
@@ -83,6 +87,7 @@ impl From<cli::Client> for Options {
         Self {
             logging: logging::Options { debug, foreground, conf: None },
             aging_time: DEFAULT_AGING_TIME,
+            threads: 1,
             tunnel: None,
             allowed_origins: Vec::new(),
             control: None,
@@ -170,7 +175,9 @@ async fn serve(
         ..SwitchOptions::default()
     })
     .start();
-    let control = Control::new(switch.clone(), log.clone());
+    let arbiters: Vec<_> = (1..options.threads).map(|_| Arbiter::new()).collect();
+    let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
+    let control = Control::with_arbiters(switch.clone(), log.clone(), handles.clone());
     for port in options.ports {
         control
             .execute(Command::AddPort(port))
@@ -180,7 +187,7 @@ async fn serve(
     let mut accepting = Vec::new();
     for listener in opened {
         let tls = listener.tls.is_some();
-        let site = Rc::new(Site {
+        let site = Arc::new(Site {
             tls,
             tunnel: listener.tunnel.map(|(path, htpasswd)| TunnelService {
                 path,
@@ -201,11 +208,11 @@ async fn serve(
             (_, None) => "tunnel",
         };
         let log = log.new(o!("service" => service));
-        let serve = server::serve(site, listener.tls).await?;
+        let places = server::start(&site, listener.tls, &handles).await?;
         for socket in listener.sockets {
             let address = socket.local_addr().context("listening socket without address")?;
             info!(log, "listening"; "address" => %address, "tls" => tls);
-            accepting.push(actix_rt::spawn(listen::accept(socket, Rc::clone(&serve), log.clone())));
+            accepting.push(actix_rt::spawn(listen::accept(socket, places.clone(), log.clone())));
         }
     }
     if let Some(ready) = ready {
@@ -221,6 +228,9 @@ async fn serve(
     }
     if tokio::time::timeout(SHUTDOWN_LIMIT, switch.send(Shutdown)).await.is_err() {
         warn!(log, "ending with ports still open");
+    }
+    for arbiter in arbiters {
+        arbiter.stop();
     }
     Ok(())
 }

@@ -1,12 +1,23 @@
 //! Control: one enum of commands, one of replies. JSON-RPC, `ctl` and programs
 //! that embed the switch all come through here.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    iter,
+    net::IpAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use actix::{Addr, MailboxError};
+use actix_rt::ArbiterHandle;
 use slog::{Logger, info};
+use tokio::sync::oneshot;
 
 use crate::{
+    error::one_line,
     fdb::PortNumber,
     message::{
         AddPortError, DelPort, FdbInfo, Interface, KeepInterface, ListFdb, ListPorts, PortInfo,
@@ -185,14 +196,42 @@ pub enum ControlError {
 #[derive(Debug, Clone)]
 pub struct Control {
     switch: Addr<Switch>,
+    placement: Arc<Placement>,
     log: Logger,
 }
 
+/// Arbiters for ports, in turn. `None` is the one that the command comes in on.
+#[derive(Debug)]
+struct Placement {
+    arbiters: Vec<Option<ArbiterHandle>>,
+    next: AtomicUsize,
+}
+
+impl Placement {
+    fn next(&self) -> Option<&ArbiterHandle> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        self.arbiters[turn % self.arbiters.len()].as_ref()
+    }
+}
+
 impl Control {
-    /// Control of `switch`; ports that it adds log to `log`.
+    /// Control of `switch`; ports that it adds log to `log` and run on the Arbiter
+    /// that the command comes in on.
     #[must_use]
-    pub const fn new(switch: Addr<Switch>, log: Logger) -> Self {
-        Self { switch, log }
+    pub fn new(switch: Addr<Switch>, log: Logger) -> Self {
+        Self::with_arbiters(switch, log, [])
+    }
+
+    /// The same, with ports on `arbiters` as well, in turn.
+    #[must_use]
+    pub fn with_arbiters(
+        switch: Addr<Switch>,
+        log: Logger,
+        arbiters: impl IntoIterator<Item = ArbiterHandle>,
+    ) -> Self {
+        let arbiters = iter::once(None).chain(arbiters.into_iter().map(Some)).collect();
+        let placement = Arc::new(Placement { arbiters, next: AtomicUsize::new(0) });
+        Self { switch, placement, log }
     }
 
     /// Carries out one command.
@@ -240,19 +279,32 @@ impl Control {
     }
 
     async fn add(&self, port: NewPort) -> Result<PortNumber, ControlError> {
-        let (switch, log) = (&self.switch, &self.log);
         if let NewPort::Tap { name } | NewPort::Netdev { name } = &port {
             self.check_unused(name).await?;
         }
-        Ok(match port {
-            NewPort::Tap { name } => supervisor::add(switch, Tap::new(name), log).await?,
-            NewPort::Netdev { name } => supervisor::add(switch, Netdev::new(name), log).await?,
-            NewPort::Client(options) => {
-                let client =
-                    Client::new(options, log.clone()).map_err(|e| AddError::Open(e.into()))?;
-                supervisor::add(switch, client, log).await?
-            }
-        })
+        let Some(arbiter) = self.placement.next() else {
+            return Ok(add_here(&self.switch, port, &self.log).await?);
+        };
+        let (switch, log) = (self.switch.clone(), self.log.clone());
+        let (answer, answered) = oneshot::channel();
+        arbiter.spawn_fn(move || {
+            actix_rt::spawn(async move {
+                let added = add_here(&switch, port, &log).await.map_err(|error| match error {
+                    // What a medium's error holds may not cross threads; its text may.
+                    AddError::Open(error) => Err(one_line(&*error)),
+                    AddError::Refused(error) => Ok(error),
+                    AddError::SwitchGone(_) => Err("the switch has ended".to_owned()),
+                });
+                // Whoever asked is gone: the port stays, as if the answer were lost.
+                let _ = answer.send(added);
+            });
+        });
+        match answered.await {
+            Ok(Ok(number)) => Ok(number),
+            Ok(Err(Ok(refused))) => Err(AddError::Refused(refused).into()),
+            Ok(Err(Err(text))) => Err(AddError::Open(text.into()).into()),
+            Err(_) => Err(ControlError::SwitchGone(MailboxError::Closed)),
+        }
     }
 
     /// The Switch refuses an interface that it has, but only once it was opened: a
@@ -272,6 +324,22 @@ impl Control {
     async fn port(&self, number: PortNumber) -> Result<PortInfo, ControlError> {
         let ports = self.switch.send(ListPorts).await?;
         ports.into_iter().find(|p| p.port == number).ok_or(ControlError::NoSuchPort(number))
+    }
+}
+
+/// Adds a port that runs on this Arbiter.
+async fn add_here(
+    switch: &Addr<Switch>,
+    port: NewPort,
+    log: &Logger,
+) -> Result<PortNumber, AddError> {
+    match port {
+        NewPort::Tap { name } => supervisor::add(switch, Tap::new(name), log).await,
+        NewPort::Netdev { name } => supervisor::add(switch, Netdev::new(name), log).await,
+        NewPort::Client(options) => {
+            let client = Client::new(options, log.clone()).map_err(|e| AddError::Open(e.into()))?;
+            supervisor::add(switch, client, log).await
+        }
     }
 }
 

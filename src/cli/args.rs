@@ -10,6 +10,9 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
+/// Most threads: more than any machine's cores that one Switch could feed.
+const MAX_THREADS: i64 = 256;
+
 use super::Secret;
 
 /// An Ethernet switch in user space whose cables may be WebSockets
@@ -77,6 +80,11 @@ pub(super) struct SwArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub(super) ageout: u32,
+
+    /// Threads that ports are spread over
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
+    pub(super) threads: u16,
 
     /// HTTP path of the WebSocket service
     #[arg(long, default_value = "/")]

@@ -43,6 +43,8 @@ pub(crate) struct Sw {
     pub(crate) foreground: bool,
     /// After which an address that was not seen again is forgotten.
     pub(crate) aging_time: Duration,
+    /// Threads that ports are spread over; at least 1.
+    pub(crate) threads: usize,
     /// Where WebSocket clients come in.
     pub(crate) tunnel: Service,
     /// Whose pages may open one from a browser, besides the switch's own; `*`: all.
@@ -186,6 +188,7 @@ impl SwArgs {
             logconf: readable("--logconf", self.logconf)?,
             foreground: self.foreground,
             aging_time: Duration::from_secs(self.ageout.into()),
+            threads: self.threads.into(),
             tunnel: Service {
                 host: self.host,
                 port: self.port.unwrap_or_else(|| default_port(tls.as_ref())),

@@ -1,7 +1,7 @@
 //! Requests that are no upgrade: control's JSON-RPC, and answers to those who come
 //! to the tunnel without asking for a WebSocket.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -20,7 +20,7 @@ const MAX_REQUEST: usize = 1024 * 1024;
 
 /// Registers the one handler: paths are compared exactly, as the original does,
 /// and not as patterns.
-pub(super) fn configure(site: Rc<Site>) -> impl FnOnce(&mut ServiceConfig) {
+pub(super) fn configure(site: Arc<Site>) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
         config
             .app_data(Data::new(site))
@@ -29,7 +29,7 @@ pub(super) fn configure(site: Rc<Site>) -> impl FnOnce(&mut ServiceConfig) {
     }
 }
 
-async fn answer(request: HttpRequest, site: Data<Rc<Site>>, body: Bytes) -> HttpResponse {
+async fn answer(request: HttpRequest, site: Data<Arc<Site>>, body: Bytes) -> HttpResponse {
     let (path, headers) = (request.path(), request.headers());
     if let Some(control) = site.control.as_ref().filter(|control| control.path == path) {
         if authorize(control.htpasswd.as_ref(), headers).is_err() {

@@ -6,7 +6,10 @@
 use std::{
     future::Future,
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, ToSocketAddrs},
+    net::{
+        self, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener,
+        ToSocketAddrs,
+    },
     pin::Pin,
     rc::Rc,
     time::Duration,
@@ -17,6 +20,7 @@ use anyhow::{Context, Result, bail};
 use etherws_actors::tunnel::tcp;
 use slog::{Logger, debug, warn};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::mpsc;
 
 /// Connections that wait to be accepted, as in actix-server.
 const BACKLOG: i32 = 1024;
@@ -100,12 +104,51 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts connections for as long as the task lives.
+/// Where connections are served.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// On this Arbiter.
+    Here(Serve),
+    /// On another, behind [`elsewhere`].
+    There(mpsc::Sender<net::TcpStream>),
+}
+
+impl Place {
+    async fn serve(&self, stream: TcpStream) -> io::Result<()> {
+        match self {
+            Self::Here(serve) => {
+                actix_rt::spawn(serve(stream));
+                Ok(())
+            }
+            Self::There(sender) => {
+                let gone = |_| io::Error::other("the thread for it has ended");
+                sender.send(stream.into_std()?).await.map_err(gone)
+            }
+        }
+    }
+}
+
+/// Serves what is sent to a [`Place::There`]; runs on that Arbiter.
+pub(crate) async fn elsewhere(mut streams: mpsc::Receiver<net::TcpStream>, serve: Serve) {
+    while let Some(stream) = streams.recv().await {
+        if let Ok(stream) = TcpStream::from_std(stream) {
+            actix_rt::spawn(serve(stream));
+        }
+    }
+}
+
+/// Accepts connections for as long as the task lives, and gives them to `places` in
+/// turn.
 ///
 /// # Errors
 /// The socket cannot be registered with the runtime.
-pub(crate) async fn accept(listener: TcpListener, serve: Serve, log: Logger) -> io::Result<()> {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    places: Vec<Place>,
+    log: Logger,
+) -> io::Result<()> {
     let listener = actix_rt::net::TcpListener::from_std(listener)?;
+    let mut turns = places.iter().cycle();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -113,7 +156,10 @@ pub(crate) async fn accept(listener: TcpListener, serve: Serve, log: Logger) -> 
                 if let Err(error) = tcp::set_options(&stream) {
                     debug!(log, "connection without TCP options"; "peer" => %peer, "error" => %error);
                 }
-                actix_rt::spawn(serve(stream));
+                let Some(place) = turns.next() else { return Ok(()) };
+                if let Err(error) = place.serve(stream).await {
+                    warn!(log, "connection is not served"; "peer" => %peer, "error" => %error);
+                }
             }
             // The peer was gone before we came to it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

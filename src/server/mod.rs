@@ -12,6 +12,7 @@ mod tunnel;
 use std::{
     fmt::{Debug, Display},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,17 +24,21 @@ use actix_http::{
     h1::{Codec, ExpectHandler, H1Service},
     header::{self, HeaderMap, HeaderValue},
 };
-use actix_rt::net::{ActixStream, TcpStream};
+use actix_rt::{
+    ArbiterHandle,
+    net::{ActixStream, TcpStream},
+};
 use actix_service::{Service, ServiceFactory, fn_service, map_config};
 use actix_web::{App, dev::AppConfig};
 use anyhow::{Result, anyhow};
 use etherws_actors::{control::Control, switch::Switch};
 use rustls::ServerConfig;
-use slog::{Logger, debug};
+use slog::{Logger, debug, error};
+use tokio::sync::mpsc;
 
 use self::{
     auth::{Htpasswd, Refused},
-    listen::Serve,
+    listen::{Place, Serve},
 };
 
 /// Time for a client to send a whole request head, as actix's default: also what
@@ -79,7 +84,7 @@ fn authorize(htpasswd: Option<&Htpasswd>, headers: &HeaderMap) -> Result<(), Ref
 /// The HTTP/1.1 service for `site` over streams of type `T`.
 #[expect(clippy::type_complexity, reason = "actix has no shorter name for it")]
 fn http_service<T>(
-    site: Rc<Site>,
+    site: Arc<Site>,
 ) -> H1Service<
     T,
     impl ServiceFactory<
@@ -104,9 +109,9 @@ fn http_service<T>(
 where
     T: ActixStream + 'static,
 {
-    let app = App::new().configure(http::configure(Rc::clone(&site)));
+    let app = App::new().configure(http::configure(Arc::clone(&site)));
     let upgrade = fn_service(move |(request, framed): (Request, Framed<T, Codec>)| {
-        let site = Rc::clone(&site);
+        let site = Arc::clone(&site);
         async move {
             let log = site.log.clone();
             if let Err(error) = tunnel::upgrade(site, request, framed).await {
@@ -121,22 +126,49 @@ where
         .h1(map_config(app, |_| AppConfig::default()))
 }
 
-/// The function that serves a connection to `site`.
+/// Connections that may wait to be taken over by another Arbiter, beyond which
+/// accepting waits.
+const HANDOVER: usize = 64;
+
+/// Starts serving `site` on this Arbiter and on `arbiters`.
 ///
 /// # Errors
 /// Never in practice: actix's factories could fail to start, ours have nothing to.
-pub(crate) async fn serve(site: Rc<Site>, tls: Option<ServerConfig>) -> Result<Serve> {
+pub(crate) async fn start(
+    site: &Arc<Site>,
+    tls: Option<ServerConfig>,
+    arbiters: &[ArbiterHandle],
+) -> Result<Vec<Place>> {
+    let mut places = vec![Place::Here(serve(Arc::clone(site), tls.clone()).await?)];
+    for arbiter in arbiters {
+        let (sender, streams) = mpsc::channel(HANDOVER);
+        let (site, tls) = (Arc::clone(site), tls.clone());
+        arbiter.spawn_fn(move || {
+            actix_rt::spawn(async move {
+                let log = site.log.clone();
+                match serve(site, tls).await {
+                    Ok(serve) => listen::elsewhere(streams, serve).await,
+                    Err(error) => error!(log, "a thread does not serve"; "error" => %error),
+                }
+            });
+        });
+        places.push(Place::There(sender));
+    }
+    Ok(places)
+}
+
+/// The function that serves a connection to `site` on this Arbiter.
+async fn serve(site: Arc<Site>, tls: Option<ServerConfig>) -> Result<Serve> {
     let failed = |()| anyhow!("the HTTP service does not start");
     let log = site.log.clone();
     match tls {
         None => {
-            let http = http_service(site);
-            let service = http.tcp().new_service(()).await.map_err(failed)?;
+            let service = http_service(site).tcp().new_service(()).await.map_err(failed)?;
             Ok(serve_with(service, log))
         }
         Some(tls) => {
-            let http = http_service(site);
-            let service = http.rustls_0_23(tls).new_service(()).await.map_err(failed)?;
+            let service =
+                http_service(site).rustls_0_23(tls).new_service(()).await.map_err(failed)?;
             Ok(serve_with(service, log))
         }
     }

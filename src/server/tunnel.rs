@@ -1,7 +1,7 @@
 //! The tunnel service: checks an upgrade request (RFC 6455, 4.2), answers it, and
 //! hands the stream to a session port.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_codec::{AsyncRead, AsyncWrite, Encoder, Framed, FramedParts};
 use actix_http::{
@@ -65,7 +65,7 @@ impl Refusal {
 /// # Errors
 /// The connection broke before a session began.
 pub(super) async fn upgrade<T>(
-    site: Rc<Site>,
+    site: Arc<Site>,
     request: Request,
     framed: Framed<T, Codec>,
 ) -> Result<()>
