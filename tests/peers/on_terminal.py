@@ -8,6 +8,8 @@ What the terminal shows goes to standard output; the command's status is ours.
 import os
 import pty
 import sys
+import termios
+import time
 
 prompt, answer, command = sys.argv[1].encode(), sys.argv[2].encode(), sys.argv[3:]
 pid, terminal = pty.fork()
@@ -23,6 +25,10 @@ while True:
         break
     shown += octets
     if not typed and prompt in shown:
+        # The echo goes off just after the prompt: no human types that fast, we do.
+        limit = time.monotonic() + 10
+        while termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < limit:
+            pass
         os.write(terminal, answer + b"\n")
         typed = True
 sys.stdout.buffer.write(shown)
