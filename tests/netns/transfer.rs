@@ -64,3 +64,18 @@ fn both_directions_at_once_arrive_intact() {
         scope.spawn(|| transfer(a, b, B, octets));
     });
 }
+
+#[test]
+fn ports_on_several_threads_carry_frames_in_order() {
+    need!(python());
+    let pair = need!(Pair::new(&["--threads", "3"], &[]));
+    pair.wait_ping();
+    // More sessions, so that every thread has ports.
+    let others: Vec<_> =
+        (0..4).map(|_| pair.right.add(&["client", "ws://192.0.2.1:8080/"])).collect();
+    for other in others {
+        pair.right.ctl(&["delport", &other.to_string()]).ok();
+    }
+    transfer(&pair.b.site, &pair.a.site, A, GIGABYTE / 10);
+    transfer(&pair.a.site, &pair.b.site, B, GIGABYTE / 10);
+}
