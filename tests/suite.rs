@@ -4,6 +4,7 @@
 //! One program, so that it is linked once.
 
 mod cli;
+mod embedding;
 mod netns;
 mod original;
 mod rpc;
