@@ -8,6 +8,7 @@ mod table;
 use std::{
     io::{self, Write as _},
     net::IpAddr,
+    path::{self, PathBuf},
     process::ExitCode,
 };
 
@@ -56,13 +57,29 @@ pub(crate) fn run(args: CtlArgs) -> ExitCode {
 fn ask(args: CtlArgs) -> Result<Entries, ErrorObjectOwned> {
     let internal = |refusal: Refusal| refusal.with_code(ErrorCode::InternalError);
     // In the order in which 1.3 asks for them: the client port's password is first.
-    let command = command(args.method).map_err(internal)?;
+    let mut command = command(args.method).map_err(internal)?;
     let credentials = login(args.ctluser, args.ctlpasswd, "Control Password: ");
     let endpoint = credentials.and_then(|credentials| {
         Endpoint::new(&args.ctlurl, credentials, args.ctlsslcert, args.ctlinsecure)
     });
     let endpoint = endpoint.map_err(internal)?;
+    if let Command::AddPort(NewPort::Client(ClientOptions { cacerts: Some(file), .. })) =
+        &mut command
+        && endpoint.is_local()
+    {
+        resolve(file);
+    }
     actix_rt::System::new().block_on(endpoint.call(&command))
+}
+
+/// The switch opens the file, and a daemon's directory is `/`: what the user can see
+/// here goes over by its whole name. What is not here may be where the switch is.
+fn resolve(file: &mut PathBuf) {
+    if let Ok(whole) = path::absolute(&file)
+        && whole.exists()
+    {
+        *file = whole;
+    }
 }
 
 fn command(method: CtlMethod) -> Result<Command, Refusal> {

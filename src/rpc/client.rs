@@ -54,6 +54,11 @@ impl Endpoint {
         Ok(Self { url, credentials, route })
     }
 
+    /// Whether the switch is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        is_loopback(&self.url)
+    }
+
     /// Has the switch carry out one command.
     pub(crate) async fn call(&self, command: &Command) -> Result<Entries, ErrorObjectOwned> {
         timeout(TIME_LIMIT, self.exchange(command)).await.unwrap_or_else(|_| {
@@ -121,10 +126,12 @@ impl Endpoint {
 /// Proxies are the environment's to choose, as in 1.3, but none can reach our own
 /// loopback interface, where 1.3 asked it all the same.
 fn proxy(url: &ServerUrl) -> ProxyChoice {
+    if is_loopback(url) { ProxyChoice::Direct } else { ProxyChoice::Environment }
+}
+
+fn is_loopback(url: &ServerUrl) -> bool {
     let host = url.host();
-    let loopback =
-        host.parse().map_or(host == "localhost", |address: IpAddr| address.is_loopback());
-    if loopback { ProxyChoice::Direct } else { ProxyChoice::Environment }
+    host.parse().map_or(host == "localhost", |address: IpAddr| address.is_loopback())
 }
 
 /// `result` of every method.

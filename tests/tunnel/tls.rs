@@ -2,8 +2,10 @@
 //! one message a record.
 
 use std::{
+    ffi::OsStr,
     io::{self, Read, Write},
     net::TcpStream,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -11,7 +13,7 @@ use crate::support::{
     certs::Certificates,
     frame, http, need,
     peers::Peer,
-    process::{Process, Site},
+    process::{Process, Site, run},
     switch::Switch,
     wait_until,
     ws::{self, WebSocket, encode},
@@ -41,6 +43,24 @@ fn a_client_port_verifies_against_cacerts() {
     far.expect_frame(&sent);
     far.send_frame(&frame(1, 2, b"answer"));
     near.expect_frame(&frame(1, 2, b"answer"));
+}
+
+#[test]
+fn cacerts_may_be_named_from_where_ctl_is() {
+    let certs = need!(Certificates::new());
+    let server = tls_switch(&certs);
+    let switch = Switch::start(&[]);
+    let ca = Path::new(&certs.ca);
+    let name = ca.file_name().and_then(OsStr::to_str).unwrap();
+    let add = |cacerts: &str| {
+        let url = server.tls_url();
+        switch.ctl_command(&["addport", "client", "--cacerts", cacerts, &url])
+    };
+    let mut there = add(name);
+    there.current_dir(ca.parent().unwrap());
+    run(there).ok();
+    let error = run(add(name)).failed().stderr;
+    assert!(error.contains(name) && error.contains("whole name"), "{error}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub struct TlsOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file cannot be read, or is damaged.
-    #[error("cannot read CA certificates from {}", .path.display())]
+    #[error("cannot read CA certificates from {}; give a PEM file by its whole name", .path.display())]
     Read {
         /// The file.
         path: PathBuf,
