@@ -313,3 +313,6 @@ fn pseudo_header(ip: &[u8], is_tcp: bool, len: usize) -> u64 {
     let protocol = if is_tcp { PROTOCOL_TCP } else { PROTOCOL_UDP };
     sum(addresses) + u64::from(protocol) + len as u64
 }
+
+#[cfg(test)]
+mod tests;
