@@ -4,6 +4,9 @@
 //! comes from [`dial()`] or from an upgrade that was accepted; from then on both are a
 //! [`WebSocket`]. Nothing here knows a port's number or the forwarding database.
 
+mod checksum;
+#[allow(dead_code, reason = "no port calls it yet")]
+pub(crate) mod coalesce;
 pub mod codec;
 pub mod connect;
 pub mod dial;

@@ -7,6 +7,7 @@
 
 use bytes::{BufMut, BytesMut};
 
+use super::checksum::{fold, sum};
 use crate::frame::{Frame, Gso, HEADER_LEN, Offload, TPID_CVLAN};
 
 /// Most segments of one super-frame: 64 KiB in segments of 8 octets, the least
@@ -20,22 +21,22 @@ const TPID_SVLAN: u16 = 0x88a8;
 /// Most VLAN tags looked through: one of each kind.
 const MAX_TAGS: usize = 2;
 
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
-const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_UDP: u8 = 17;
+pub(super) const ETHERTYPE_IPV4: u16 = 0x0800;
+pub(super) const ETHERTYPE_IPV6: u16 = 0x86dd;
+pub(super) const PROTOCOL_TCP: u8 = 6;
+pub(super) const PROTOCOL_UDP: u8 = 17;
 
 /// Where the checksum stands in a TCP header (RFC 9293, 3.1).
-const TCP_CSUM: usize = 16;
+pub(super) const TCP_CSUM: usize = 16;
 
 /// Where the checksum stands in a UDP header (RFC 768).
-const UDP_CSUM: usize = 6;
+pub(super) const UDP_CSUM: usize = 6;
 
 /// TCP flags of the last segment only: FIN and PSH.
-const TCP_LAST: u8 = 0x09;
+pub(super) const TCP_LAST: u8 = 0x09;
 
 /// The TCP flag of the first segment only: CWR (RFC 3168, 6.1.2).
-const TCP_FIRST: u8 = 0x80;
+pub(super) const TCP_FIRST: u8 = 0x80;
 
 /// A frame's offload fields do not fit its octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -224,31 +225,12 @@ fn ipv6(data: &[u8], at: usize) -> Option<(u8, usize)> {
     (header[0] >> 4 == 6 && at <= data.len()).then_some((next, at))
 }
 
-fn get(data: &[u8], at: usize) -> u16 {
+pub(super) fn get(data: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([data[at], data[at + 1]])
 }
 
-fn put(data: &mut [u8], at: usize, value: u16) {
+pub(super) fn put(data: &mut [u8], at: usize, value: u16) {
     data[at..at + 2].copy_from_slice(&value.to_be_bytes());
-}
-
-/// Sum for an Internet checksum, carries kept (RFC 1071): 32 bits at a time, which
-/// 64 KiB cannot overflow.
-fn sum(data: &[u8]) -> u64 {
-    let words = data.chunks_exact(4);
-    let mut rest = [0; 4];
-    rest[..words.remainder().len()].copy_from_slice(words.remainder());
-    let total: u64 = words.map(|w| u64::from(u32::from_be_bytes([w[0], w[1], w[2], w[3]]))).sum();
-    total + u64::from(u32::from_be_bytes(rest))
-}
-
-/// A sum in 16 bits.
-#[expect(clippy::cast_possible_truncation, reason = "the carries are added until none is left")]
-fn fold(mut sum: u64) -> u16 {
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    sum as u16
 }
 
 #[cfg(test)]
