@@ -4,6 +4,7 @@
 //! comes from [`dial()`] or from an upgrade that was accepted; from then on both are a
 //! [`WebSocket`]. Nothing here knows a port's number or the forwarding database.
 
+pub(crate) mod checksum;
 pub mod codec;
 pub mod connect;
 pub mod dial;

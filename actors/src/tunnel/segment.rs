@@ -7,6 +7,7 @@
 
 use bytes::{BufMut, BytesMut};
 
+use super::checksum::{fold, sum};
 use crate::frame::{Frame, Gso, HEADER_LEN, Offload, TPID_CVLAN};
 
 /// Most segments of one super-frame: 64 KiB in segments of 8 octets, the least
@@ -230,25 +231,6 @@ fn get(data: &[u8], at: usize) -> u16 {
 
 fn put(data: &mut [u8], at: usize, value: u16) {
     data[at..at + 2].copy_from_slice(&value.to_be_bytes());
-}
-
-/// Sum for an Internet checksum, carries kept (RFC 1071): 32 bits at a time, which
-/// 64 KiB cannot overflow.
-fn sum(data: &[u8]) -> u64 {
-    let words = data.chunks_exact(4);
-    let mut rest = [0; 4];
-    rest[..words.remainder().len()].copy_from_slice(words.remainder());
-    let total: u64 = words.map(|w| u64::from(u32::from_be_bytes([w[0], w[1], w[2], w[3]]))).sum();
-    total + u64::from(u32::from_be_bytes(rest))
-}
-
-/// A sum in 16 bits.
-#[expect(clippy::cast_possible_truncation, reason = "the carries are added until none is left")]
-fn fold(mut sum: u64) -> u16 {
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    sum as u16
 }
 
 #[cfg(test)]
