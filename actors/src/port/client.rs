@@ -80,6 +80,11 @@ impl Medium for Client {
         self.server.to_string()
     }
 
+    /// Super-frames are cut as they are written.
+    fn takes_offload(&self) -> bool {
+        true
+    }
+
     async fn open(&mut self) -> Result<Self::Link, PortError> {
         Ok(dial(&self.server, self.credentials.as_ref(), &self.route).await?)
     }

@@ -59,6 +59,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Medium for Session<S> {
         self.peer.to_string()
     }
 
+    /// Super-frames are cut as they are written.
+    fn takes_offload(&self) -> bool {
+        true
+    }
+
     fn restarts(&self) -> bool {
         false
     }

@@ -1,25 +1,52 @@
-//! The way of a batch of frames onto a stream: where its headers, copies and masks
-//! are kept, and how far it has been written.
+//! The way of a batch of frames onto a stream: what is gathered for a write, and how
+//! far that is written.
 //!
-//! Stands below the tunnel's link. A server's payloads go out from where they are;
-//! a client's are copied and masked in one pass, since others may hold them too.
-//! Every write may be abandoned and gone on with later: the wire never sees half a
-//! message followed by something else.
+//! Stands below the tunnel's link. A super-frame becomes ordinary frames here, one
+//! a message. A server's payloads go out from where they are; a client's are copied
+//! and masked in one pass, since others may hold them too. Every write may be
+//! abandoned and gone on with later: the wire never sees half a message followed by
+//! something else.
 
-use std::io::{self, IoSlice};
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+    mem,
+    ops::Range,
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+};
 
 use rustls::crypto::{SecureRandom, aws_lc_rs};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWrite;
 
-use super::codec::{Header, MAX_HEADER_LEN, Opcode, Role, mask_copy};
+use super::{
+    codec::{Header, Opcode, Role, mask_copy},
+    segment::Segments,
+};
 use crate::{
+    counters::{Counters, Discard},
     frame::Frame,
-    message::{BATCH_FRAMES, BATCH_OCTETS},
+    message::BATCH_OCTETS,
 };
 
 /// Octets of randomness that are drawn at once: a system's generator costs
 /// microseconds a call, a thousandth of that a key.
 const RANDOM_OCTETS: usize = 4096;
+
+/// Copied octets after which a write is full: no stream takes more at once.
+const WRITE_OCTETS: usize = BATCH_OCTETS;
+
+/// Payloads of one write that go out from where they are: with what stands between
+/// them half of the slices that Linux takes in one call (UIO_MAXIOV, 1024).
+const WRITE_PARTS: usize = 256;
+
+/// A payload up to this length is cheaper to copy than to point at.
+const COPY_BELOW: usize = 256;
+
+/// Octets of copies whose memory is kept for the next batch: one message beyond a
+/// full write. What a longer one took is not to stay for ever.
+const COPIES_KEPT: usize = WRITE_OCTETS + 2048;
 
 /// Masking keys that a peer's proxy cannot foresee (RFC 6455, 10.3).
 #[derive(Debug)]
@@ -46,142 +73,214 @@ impl Masks {
     }
 }
 
+/// What of its messages an encoder copies, and how many it writes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gather {
+    /// Headers only; payloads go out from where they are. For servers.
+    Headers,
+    /// All of each message, many to a write.
+    Messages,
+    /// All of one message a write.
+    Single,
+}
+
+/// A payload that goes out from where it is.
+#[derive(Debug)]
+struct Part {
+    /// Copied octets that go before it.
+    copied: usize,
+    /// Its frame in the batch, and its place in the frame.
+    frame: usize,
+    payload: Range<usize>,
+}
+
 /// Turns frames and control messages into octets, and writes them.
 #[derive(Debug)]
 pub(super) struct Encoder {
     /// A client's.
     masks: Option<Masks>,
-    /// Encoded messages; those before `written` are on the wire. Its length only
-    /// grows, so that copying a payload in needs no zeroing first.
+    gather: Gather,
+    counters: Arc<Counters>,
+    /// What the write at hand copies, up to `end`. The length only grows, so that
+    /// copying a payload in needs no zeroing first.
     copies: Vec<u8>,
     end: usize,
+    /// What it does not.
+    parts: Vec<Part>,
+    /// Length of the write, and how much of it is done.
+    octets: usize,
     written: usize,
-    /// Headers of the batch, for payloads that are not copied.
-    headers: Vec<Header>,
-    /// Messages of the batch that are copied, or written.
-    done: usize,
-    /// Octets of message `done` that are written.
-    part: usize,
+    /// Frames in the write as the peer gets them, and their octets.
+    frames: u64,
+    frame_octets: u64,
+    /// What comes after the write: frame of the batch, segment of the frame.
+    next: (usize, usize),
 }
 
 impl Encoder {
-    pub(super) fn new(role: Role) -> Self {
+    pub(super) fn new(role: Role, gather: Gather, counters: Arc<Counters>) -> Self {
         Self {
             masks: (role == Role::Client).then(Masks::new),
+            gather,
+            counters,
             copies: Vec::new(),
             end: 0,
+            parts: Vec::new(),
+            octets: 0,
             written: 0,
-            headers: Vec::with_capacity(BATCH_FRAMES),
-            done: 0,
-            part: 0,
+            frames: 0,
+            frame_octets: 0,
+            next: (0, 0),
         }
-    }
-
-    /// Another batch is to be written.
-    pub(super) fn begin(&mut self) {
-        self.headers.clear();
-        self.done = 0;
-        self.part = 0;
     }
 
     /// Puts a control message in line. Only between batches.
     pub(super) fn control(&mut self, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
-        self.copy(opcode, payload)
+        self.message(opcode, &[], payload, None)
     }
 
-    fn copy(&mut self, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
-        let mask = self.masks.as_mut().map(Masks::next).transpose()?;
-        let header = Header::new(opcode, payload.len(), mask);
-        let start = self.end + header.as_slice().len();
-        let end = start + payload.len();
-        if self.copies.len() < end {
-            self.copies.resize(end, 0);
+    /// Writes what is in line and then the rest of `batch`, which must be the same
+    /// until all of it is written: then the next call begins with another.
+    pub(super) async fn write(
+        &mut self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        batch: &[Frame],
+    ) -> io::Result<()> {
+        loop {
+            while self.written < self.octets {
+                match poll_fn(|cx| self.poll_write(Pin::new(&mut *stream), cx, batch)).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    octets => self.written += octets,
+                }
+            }
+            self.finish_write();
+            self.fill(batch)?;
+            if self.octets == 0 {
+                self.next = (0, 0);
+                return Ok(());
+            }
         }
-        self.copies[self.end..start].copy_from_slice(header.as_slice());
-        match mask {
-            Some(mask) => mask_copy(&mut self.copies[start..end], payload, mask),
-            None => self.copies[start..end].copy_from_slice(payload),
+    }
+
+    /// Gathers as much of the batch as goes into one write.
+    fn fill(&mut self, batch: &[Frame]) -> io::Result<()> {
+        while let (at, from) = self.next
+            && let Some(frame) = batch.get(at)
+            && self.has_room()
+        {
+            let Ok(segments) = Segments::new(frame) else {
+                self.counters.discarded(Discard::OnError, 1);
+                self.next = (at + 1, 0);
+                continue;
+            };
+            let mut segments = segments.from(from);
+            while self.has_room()
+                && let Some((head, payload)) = segments.next()
+            {
+                self.frames += 1;
+                self.frame_octets += (head.len() + payload.len()) as u64;
+                self.next.1 += 1;
+                let octets = &frame.data()[payload.clone()];
+                self.message(Opcode::Binary, head, octets, Some((at, payload)))?;
+            }
+            if segments.is_done() {
+                self.next = (at + 1, 0);
+            }
         }
-        self.end = end;
         Ok(())
     }
 
-    /// Writes all copies.
-    async fn write_copies(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-        while self.written < self.end {
-            match stream.write(&self.copies[self.written..self.end]).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                octets => self.written += octets,
+    const fn has_room(&self) -> bool {
+        match self.gather {
+            Gather::Single => self.octets == 0,
+            _ => self.end < WRITE_OCTETS && self.parts.len() < WRITE_PARTS,
+        }
+    }
+
+    /// Adds a message of `head` and `payload` to the write. `place` tells where in
+    /// the batch the payload stands, if it may go out from there.
+    fn message(
+        &mut self,
+        opcode: Opcode,
+        head: &[u8],
+        payload: &[u8],
+        place: Option<(usize, Range<usize>)>,
+    ) -> io::Result<()> {
+        let mask = self.masks.as_mut().map(Masks::next).transpose()?;
+        let header = Header::new(opcode, head.len() + payload.len(), mask);
+        let place = place.filter(|_| self.gather == Gather::Headers && payload.len() > COPY_BELOW);
+        let copied = if place.is_some() { &[] } else { payload };
+        let len = header.as_slice().len() + head.len() + copied.len();
+        if self.copies.len() < self.end + len {
+            self.copies.resize(self.end + len, 0);
+        }
+        let (to_header, rest) =
+            self.copies[self.end..self.end + len].split_at_mut(header.as_slice().len());
+        let (to_head, to_payload) = rest.split_at_mut(head.len());
+        to_header.copy_from_slice(header.as_slice());
+        match mask {
+            Some(mut mask) => {
+                mask_copy(to_head, head, mask);
+                mask.rotate_left(head.len() % 4);
+                mask_copy(to_payload, copied, mask);
+            }
+            None => {
+                to_head.copy_from_slice(head);
+                to_payload.copy_from_slice(copied);
             }
         }
-        (self.written, self.end) = (0, 0);
-        // One message may be longer than a batch; it is not to stay for ever.
+        self.end += len;
+        self.octets += len;
+        if let Some((frame, payload)) = place {
+            self.octets += payload.len();
+            self.parts.push(Part { copied: self.end, frame, payload });
+        }
+        Ok(())
+    }
+
+    /// Writes once, from the first octet that is not written.
+    fn poll_write(
+        &self,
+        stream: Pin<&mut impl AsyncWrite>,
+        cx: &mut task::Context<'_>,
+        batch: &[Frame],
+    ) -> Poll<io::Result<usize>> {
+        let copies = &self.copies[..self.end];
+        if self.parts.is_empty() {
+            return stream.poll_write(cx, &copies[self.written..]);
+        }
+        let mut from = 0;
+        let pieces = self.parts.iter().flat_map(|part| {
+            let copied = &copies[mem::replace(&mut from, part.copied)..part.copied];
+            [copied, &batch[part.frame].data()[part.payload.clone()]]
+        });
+        let last = self.parts.last().map_or(0, |part| part.copied);
+        // Not kept over a wait: it would make every link's future longer by as much.
+        let mut slices = [IoSlice::new(&[]); 2 * WRITE_PARTS + 1];
+        let (mut used, mut skip) = (0, self.written);
+        for piece in pieces.chain([&copies[last..]]) {
+            if skip < piece.len() {
+                slices[used] = IoSlice::new(&piece[skip..]);
+                used += 1;
+            }
+            skip = skip.saturating_sub(piece.len());
+        }
+        stream.poll_write_vectored(cx, &slices[..used])
+    }
+
+    /// Counts what is written, and makes room for the next write.
+    fn finish_write(&mut self) {
+        if self.frames > 0 {
+            self.counters.sent(self.frames, self.frame_octets);
+        }
+        (self.frames, self.frame_octets) = (0, 0);
+        (self.octets, self.written, self.end) = (0, 0, 0);
+        self.parts.clear();
         if self.copies.len() > COPIES_KEPT {
             self.copies = Vec::new();
         }
-        Ok(())
-    }
-
-    /// Writes what is in line and then the rest of `batch`, copied, `per_write`
-    /// messages at a time.
-    pub(super) async fn write_copied(
-        &mut self,
-        stream: &mut (impl AsyncWrite + Unpin),
-        batch: &[Frame],
-        per_write: usize,
-    ) -> io::Result<()> {
-        loop {
-            self.write_copies(stream).await?;
-            if self.done == batch.len() {
-                return Ok(());
-            }
-            for frame in batch[self.done..].iter().take(per_write) {
-                self.copy(Opcode::Binary, frame.data())?;
-                self.done += 1;
-            }
-        }
-    }
-
-    /// Writes what is in line and then the rest of `batch` from where it is, as
-    /// many messages to a write as there are.
-    pub(super) async fn write_vectored(
-        &mut self,
-        stream: &mut (impl AsyncWrite + Unpin),
-        batch: &[Frame],
-    ) -> io::Result<()> {
-        self.write_copies(stream).await?;
-        for frame in &batch[self.headers.len()..] {
-            self.headers.push(Header::new(Opcode::Binary, frame.len(), None));
-        }
-        while self.done < batch.len() {
-            let mut slices = [IoSlice::new(&[]); 2 * BATCH_FRAMES];
-            let mut used = 0;
-            let mut skip = self.part;
-            for (header, frame) in self.headers.iter().zip(batch).skip(self.done).take(BATCH_FRAMES)
-            {
-                for part in [header.as_slice(), frame.data()] {
-                    if skip < part.len() {
-                        slices[used] = IoSlice::new(&part[skip..]);
-                        used += 1;
-                    }
-                    skip = skip.saturating_sub(part.len());
-                }
-            }
-            match stream.write_vectored(&slices[..used]).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                octets => self.part += octets,
-            }
-            while let (Some(header), Some(frame)) =
-                (self.headers.get(self.done), batch.get(self.done))
-                && self.part >= header.as_slice().len() + frame.len()
-            {
-                self.part -= header.as_slice().len() + frame.len();
-                self.done += 1;
-            }
-        }
-        Ok(())
     }
 }
 
-/// Octets of copies whose memory is kept for the next batch.
-const COPIES_KEPT: usize = BATCH_OCTETS + BATCH_FRAMES * MAX_HEADER_LEN;
+#[cfg(test)]
+mod tests;

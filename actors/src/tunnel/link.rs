@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     codec::{CloseCode, Decoder, Event, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role},
-    encode::Encoder,
+    encode::{Encoder, Gather},
 };
 use crate::{
     counters::Counters,
@@ -100,18 +100,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
         let PortIo { mut ingress, mut egress, mut stop, counters, log } = io;
         let Self { stream, role, read, single } = self;
-        let vectored = role == Role::Server && !single && stream.is_write_vectored();
+        let gather = match role {
+            _ if single => Gather::Single,
+            Role::Server if stream.is_write_vectored() => Gather::Headers,
+            _ => Gather::Messages,
+        };
         let (reader, writer) = tokio::io::split(stream);
         let pongs = Pongs::default();
         let decoder = Decoder::new(role, MAX_MESSAGE_LEN);
         let mut receiver = Receiver { stream: reader, decoder, read };
         let mut sender = Sender {
             stream: writer,
-            encoder: Encoder::new(role),
-            vectored,
-            single,
-            batch: Vec::with_capacity(BATCH_FRAMES),
-            counters: Arc::clone(&counters),
+            encoder: Encoder::new(role, gather, Arc::clone(&counters)),
+            batch: Vec::new(),
         };
         let end = tokio::select! {
             result = receiver.run(&mut ingress, &pongs, &counters) => match result {
@@ -258,13 +259,8 @@ impl<S: AsyncRead> Receiver<S> {
 struct Sender<S> {
     stream: WriteHalf<S>,
     encoder: Encoder,
-    /// Whether payloads go out from where they are.
-    vectored: bool,
-    /// Whether each message has a write of its own.
-    single: bool,
     /// Frames that are being written.
     batch: Vec<Frame>,
-    counters: Arc<Counters>,
 }
 
 impl<S: AsyncWrite> Sender<S> {
@@ -281,7 +277,7 @@ impl<S: AsyncWrite> Sender<S> {
                 continue;
             }
             tokio::select! {
-                () = egress.recv(&mut self.batch) => self.begin(),
+                () = egress.recv(&mut self.batch) => {}
                 () = pongs.ready.notified() => {}
             }
         }
@@ -291,35 +287,16 @@ impl<S: AsyncWrite> Sender<S> {
     async fn empty(&mut self, egress: &mut EgressQueue) -> Result<(), TunnelError> {
         self.flush().await?;
         while egress.try_recv(&mut self.batch) {
-            self.begin();
             self.flush().await?;
         }
         Ok(())
     }
 
-    /// Makes the batch ready to be written: the peer gets ordinary frames, cut and
-    /// checksummed at this last moment.
-    fn begin(&mut self) {
-        self.encoder.begin();
-    }
-
     /// Writes what is pending to its last octet.
     async fn flush(&mut self) -> Result<(), TunnelError> {
-        let result = if self.vectored {
-            self.encoder.write_vectored(&mut self.stream, &self.batch).await
-        } else {
-            let per_write = if self.single { 1 } else { BATCH_FRAMES };
-            self.encoder.write_copied(&mut self.stream, &self.batch, per_write).await
-        };
-        result.map_err(TunnelError::Lost)?;
-        self.stream.flush().await.map_err(TunnelError::Lost)?;
-        if !self.batch.is_empty() {
-            let octets: usize = self.batch.iter().map(Frame::len).sum();
-            self.counters.sent(self.batch.len() as u64, octets as u64);
-            self.batch.clear();
-            self.encoder.begin();
-        }
-        Ok(())
+        self.encoder.write(&mut self.stream, &self.batch).await.map_err(TunnelError::Lost)?;
+        self.batch.clear();
+        self.stream.flush().await.map_err(TunnelError::Lost)
     }
 
     /// Ends our side: what is being written, a close frame, the end of the stream.

@@ -5,6 +5,8 @@
 //! Every offload field is checked against the frame's octets; metadata that does
 //! not fit is an error, never a panic, and nothing comes out then.
 
+use std::ops::Range;
+
 use bytes::{BufMut, BytesMut};
 
 use super::checksum::{fold, sum};
@@ -14,6 +16,11 @@ use crate::frame::{Frame, Gso, HEADER_LEN, Offload, TPID_CVLAN};
 /// that Linux makes (TCP_MIN_SND_MSS of 48 less 40 octets of options). It bounds
 /// what a hostile `gso_size` of 1 makes us write.
 const MAX_SEGMENTS: usize = 8192;
+
+/// Most octets before the payload, in a super-frame, and up to the checksum, in a
+/// frame that lacks one: 22 of Ethernet with two tags, 40 of IPv6, 60 of TCP and as
+/// many again for extension headers. It bounds what is repeated in each segment.
+pub(crate) const MAX_HEAD: usize = 256;
 
 /// EtherType of a service VLAN tag (IEEE 802.1Q, 9.5).
 const TPID_SVLAN: u16 = 0x88a8;
@@ -48,10 +55,9 @@ pub(crate) struct BadOffload;
 /// A finished frame passes as it is. All segments of a super-frame are slices of
 /// one new buffer.
 pub(crate) fn segment(frame: Frame, mut emit: impl FnMut(Frame)) -> Result<(), BadOffload> {
-    let offload = *frame.offload();
-    match (offload.gso, offload.csum) {
-        (Gso::None, None) => emit(frame),
-        (Gso::None, Some(csum)) => {
+    match *frame.offload() {
+        Offload { gso: Gso::None, csum: None, .. } => emit(frame),
+        Offload { gso: Gso::None, csum: Some(csum), .. } => {
             let mut data = match frame.into_data().try_into_mut() {
                 Ok(data) => data,
                 Err(shared) => BytesMut::from(&shared[..]),
@@ -59,47 +65,146 @@ pub(crate) fn segment(frame: Frame, mut emit: impl FnMut(Frame)) -> Result<(), B
             finish_checksum(&mut data, csum)?;
             emit(Frame::new(data.freeze()));
         }
-        (gso, _) => SuperFrame::parse(frame.data(), gso, &offload)?.cut(emit),
+        _ => {
+            let mut segments = Segments::new(&frame)?;
+            let mut buffer = BytesMut::with_capacity(segments.octets());
+            while let Some((head, payload)) = segments.next() {
+                buffer.put_slice(head);
+                buffer.put_slice(&frame.data()[payload]);
+                emit(Frame::new(buffer.split().freeze()));
+            }
+        }
     }
     Ok(())
+}
+
+/// The finished frames that a frame stands for, none of them built: of each its
+/// own header octets, and where in the frame's octets its payload stands.
+#[derive(Debug)]
+pub(crate) struct Segments<'a> {
+    data: &'a [u8],
+    /// Headers of the segment at hand; finished as far as no segment differs.
+    head: [u8; MAX_HEAD],
+    /// Octets of `head`: what of the frame is not payload.
+    head_len: usize,
+    /// `None`: one segment, and its head is finished.
+    layout: Option<Layout>,
+    /// Payload octets of each segment but the last.
+    size: usize,
+    count: usize,
+    next: usize,
+}
+
+impl<'a> Segments<'a> {
+    /// Checks the frame's metadata.
+    pub(crate) fn new(frame: &'a Frame) -> Result<Self, BadOffload> {
+        let (data, offload) = (frame.data(), frame.offload());
+        let mut segments = Self {
+            data,
+            head: [0; MAX_HEAD],
+            head_len: 0,
+            layout: None,
+            size: usize::MAX,
+            count: 1,
+            next: 0,
+        };
+        match (offload.gso, offload.csum) {
+            (Gso::None, None) => {}
+            (Gso::None, Some(csum)) => {
+                let (field, checksum) = checksum(data, csum)?;
+                segments.head_len = field + 2;
+                segments.head[..field].copy_from_slice(&data[..field]);
+                put(&mut segments.head, field, checksum);
+            }
+            (gso, _) => {
+                let layout = Layout::parse(data, gso, offload).ok_or(BadOffload)?;
+                segments.head_len = layout.payload;
+                segments.size = usize::from(offload.gso_size);
+                segments.count = (data.len() - layout.payload).div_ceil(segments.size).max(1);
+                segments.layout = Some(layout);
+            }
+        }
+        Ok(segments)
+    }
+
+    /// Goes on with segment number `next`.
+    pub(crate) const fn from(mut self, next: usize) -> Self {
+        self.next = next;
+        self
+    }
+
+    /// Whether there is no next segment.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.next >= self.count
+    }
+
+    /// Length of all segments together.
+    const fn octets(&self) -> usize {
+        self.count * self.head_len + (self.data.len() - self.head_len)
+    }
+
+    /// The next segment's header octets and the place of its payload.
+    pub(crate) fn next(&mut self) -> Option<(&[u8], Range<usize>)> {
+        if self.is_done() {
+            return None;
+        }
+        let at = self.next;
+        self.next += 1;
+        let from = self.head_len + at * self.size;
+        let to = self.data.len().min(from.saturating_add(self.size));
+        let head = &mut self.head[..self.head_len];
+        if let Some(layout) = &self.layout {
+            head.copy_from_slice(&self.data[..self.head_len]);
+            let position =
+                Position { at, offset: at * self.size, is_last: self.next == self.count };
+            layout.finish(head, &self.data[from..to], position);
+        }
+        Some((head, from..to))
+    }
+}
+
+/// Which segment of its super-frame one is.
+#[derive(Debug, Clone, Copy)]
+struct Position {
+    at: usize,
+    /// Payload octets before it.
+    offset: usize,
+    is_last: bool,
 }
 
 /// Finishes a checksum in place. `csum`: as in [`Offload`]; the field holds the
 /// sum of the pseudo-header.
 pub(crate) fn finish_checksum(data: &mut [u8], csum: (u16, u16)) -> Result<(), BadOffload> {
-    let (start, offset) = (usize::from(csum.0), usize::from(csum.1));
-    let field = start + offset;
-    if start < HEADER_LEN || field + 2 > data.len() {
-        return Err(BadOffload);
-    }
-    let mut checksum = !fold(sum(&data[start..]));
-    // In UDP a zero says that there is no checksum (RFC 768).
-    if checksum == 0 && offset == UDP_CSUM {
-        checksum = 0xffff;
-    }
-    data[field..field + 2].copy_from_slice(&checksum.to_be_bytes());
+    let (field, checksum) = checksum(data, csum)?;
+    put(data, field, checksum);
     Ok(())
 }
 
-/// The checked view of a super-frame.
-struct SuperFrame<'a> {
-    data: &'a [u8],
+/// Where the checksum is to be stored, and the finished one.
+fn checksum(data: &[u8], (start, offset): (u16, u16)) -> Result<(usize, u16), BadOffload> {
+    let (start, offset) = (usize::from(start), usize::from(offset));
+    let field = start + offset;
+    if start < HEADER_LEN || field + 2 > data.len().min(MAX_HEAD) {
+        return Err(BadOffload);
+    }
+    let checksum = !fold(sum(&data[start..]));
+    // In UDP a zero says that there is no checksum (RFC 768).
+    Ok((field, if checksum == 0 && offset == UDP_CSUM { 0xffff } else { checksum }))
+}
+
+/// Where the headers of a super-frame stand, checked against its octets.
+#[derive(Debug)]
+struct Layout {
     is_tcp: bool,
     is_ipv4: bool,
     /// Offsets of the IP header, the TCP or UDP header, and its payload.
     ip: usize,
     transport: usize,
     payload: usize,
-    /// Payload octets of each segment but the last; not 0.
-    size: usize,
 }
 
-impl<'a> SuperFrame<'a> {
-    fn parse(data: &'a [u8], gso: Gso, offload: &Offload) -> Result<Self, BadOffload> {
-        Self::try_parse(data, gso, offload).ok_or(BadOffload)
-    }
-
-    fn try_parse(data: &'a [u8], gso: Gso, offload: &Offload) -> Option<Self> {
+impl Layout {
+    fn parse(data: &[u8], gso: Gso, offload: &Offload) -> Option<Self> {
         let (ethertype, ip) = network_header(data)?;
         let (protocol, transport) = match ethertype {
             ETHERTYPE_IPV4 => ipv4(data, ip)?,
@@ -122,7 +227,7 @@ impl<'a> SuperFrame<'a> {
             (transport + 8, UDP_CSUM)
         };
         let size = usize::from(offload.gso_size);
-        let fits = payload <= data.len()
+        let fits = payload <= data.len().min(MAX_HEAD)
             && data.len() - ip <= usize::from(u16::MAX)
             && size > 0
             && (data.len() - payload).div_ceil(size) <= MAX_SEGMENTS
@@ -130,38 +235,24 @@ impl<'a> SuperFrame<'a> {
             && offload.csum.is_none_or(|(start, offset)| {
                 usize::from(start) == transport && usize::from(offset) == csum
             });
-        fits.then_some(Self { data, is_tcp, is_ipv4, ip, transport, payload, size })
+        fits.then_some(Self { is_tcp, is_ipv4, ip, transport, payload })
     }
 
-    fn cut(&self, mut emit: impl FnMut(Frame)) {
-        let (headers, payload) = self.data.split_at(self.payload);
-        let count = payload.len().div_ceil(self.size).max(1);
-        let mut buffer = BytesMut::with_capacity(count * headers.len() + payload.len());
-        for at in 0..count {
-            let from = at * self.size;
-            let part = &payload[from..payload.len().min(from + self.size)];
-            buffer.put_slice(headers);
-            buffer.put_slice(part);
-            let mut segment = buffer.split();
-            self.finish(&mut segment, at, at + 1 == count);
-            emit(Frame::new(segment.freeze()));
-        }
-    }
-
-    /// Sets what is different in segment number `at`.
+    /// Sets in a copy of the super-frame's headers what is different in the segment
+    /// that carries `payload`.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "no length is over the super-frame's, which fits 16 bits; identification and \
                   sequence number wrap"
     )]
-    fn finish(&self, segment: &mut [u8], at: usize, is_last: bool) {
-        let ip_len = (segment.len() - self.ip) as u16;
-        let (_, ip) = segment.split_at_mut(self.ip);
+    fn finish(&self, head: &mut [u8], payload: &[u8], position: Position) {
+        let (_, ip) = head.split_at_mut(self.ip);
         let (ip, transport) = ip.split_at_mut(self.transport - self.ip);
-        let transport_len = transport.len() as u16;
+        let transport_len = (transport.len() + payload.len()) as u16;
+        let ip_len = ip.len() as u16 + transport_len;
         let pseudo = if self.is_ipv4 {
             put(ip, 2, ip_len);
-            let id = get(ip, 4).wrapping_add(at as u16);
+            let id = get(ip, 4).wrapping_add(position.at as u16);
             put(ip, 4, id);
             put(ip, 10, 0);
             let checksum = !fold(sum(ip));
@@ -173,10 +264,10 @@ impl<'a> SuperFrame<'a> {
         };
         let (protocol, field) = if self.is_tcp {
             let sequence = u32::from(get(transport, 4)) << 16 | u32::from(get(transport, 6));
-            let sequence = sequence.wrapping_add((at * self.size) as u32);
+            let sequence = sequence.wrapping_add(position.offset as u32);
             transport[4..8].copy_from_slice(&sequence.to_be_bytes());
-            let first = if at == 0 { 0 } else { TCP_FIRST };
-            let last = if is_last { 0 } else { TCP_LAST };
+            let first = if position.at == 0 { 0 } else { TCP_FIRST };
+            let last = if position.is_last { 0 } else { TCP_LAST };
             transport[13] &= !(first | last);
             (PROTOCOL_TCP, TCP_CSUM)
         } else {
@@ -184,9 +275,10 @@ impl<'a> SuperFrame<'a> {
             (PROTOCOL_UDP, UDP_CSUM)
         };
         put(transport, field, 0);
+        // Each part but the payload has an even length.
         let pseudo = pseudo + u64::from(protocol) + u64::from(transport_len);
-        let checksum = !fold(pseudo + sum(transport));
-        // As in `finish_checksum`; for TCP both zeros are the same.
+        let checksum = !fold(pseudo + sum(transport) + sum(payload));
+        // As in `checksum`; for TCP both zeros are the same.
         put(transport, field, if checksum == 0 && !self.is_tcp { 0xffff } else { checksum });
     }
 }
@@ -234,320 +326,4 @@ pub(super) fn put(data: &mut [u8], at: usize, value: u16) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
-    use bytes::Bytes;
-    use pnet_packet::{
-        Packet,
-        ipv4::{self, Ipv4Packet, MutableIpv4Packet},
-        ipv6::{Ipv6Packet, MutableIpv6Packet},
-        tcp::{self, MutableTcpPacket, TcpPacket},
-        udp::{self, MutableUdpPacket, UdpPacket},
-    };
-    use proptest::{collection::vec, prelude::*};
-
-    use super::*;
-
-    const IDENTIFICATION: u16 = 0xfffe;
-    const SEQUENCE: u32 = 0xffff_f000;
-    /// All but URG, RST and SYN, which no segment of a bulk transfer has.
-    const FLAGS: u8 = 0x80 | 0x40 | 0x10 | 0x08 | 0x01;
-
-    /// What to build a super-frame of.
-    #[derive(Debug, Clone)]
-    struct Shape {
-        gso: Gso,
-        is_ipv4: bool,
-        tags: usize,
-        /// IPv4 options or an IPv6 destination options header, 8 octets each.
-        options: usize,
-        tcp_options: usize,
-        size: u16,
-        payload: Vec<u8>,
-    }
-
-    impl Shape {
-        fn is_tcp(&self) -> bool {
-            self.gso != Gso::Udp
-        }
-
-        fn ip(&self) -> usize {
-            14 + 4 * self.tags
-        }
-
-        fn transport(&self) -> usize {
-            self.ip() + if self.is_ipv4 { 20 } else { 40 } + 8 * self.options
-        }
-
-        fn headers(&self) -> usize {
-            self.transport() + if self.is_tcp() { 20 + 4 * self.tcp_options } else { 8 }
-        }
-
-        fn frame(&self) -> Frame {
-            let mut data = vec![0x02; 12];
-            for _ in 0..self.tags {
-                data.extend([0x81, 0x00, 0x60, 0x07]);
-            }
-            data.extend(if self.is_ipv4 { [0x08, 0x00] } else { [0x86, 0xdd] });
-            let protocol = if self.is_tcp() { PROTOCOL_TCP } else { PROTOCOL_UDP };
-            let mut ip = vec![0; self.transport() - self.ip()];
-            if self.is_ipv4 {
-                let words = u8::try_from(ip.len() / 4).unwrap();
-                ip[0] = 0x40 | words;
-                let mut packet = MutableIpv4Packet::new(&mut ip).unwrap();
-                packet.set_identification(IDENTIFICATION);
-                packet.set_ttl(64);
-                packet.set_next_level_protocol(pnet_packet::ip::IpNextHeaderProtocol(protocol));
-                packet.set_source(Ipv4Addr::new(192, 0, 2, 1));
-                packet.set_destination(Ipv4Addr::new(198, 51, 100, 2));
-                ip[20..].fill(1);
-            } else {
-                ip[0] = 0x60;
-                let mut packet = MutableIpv6Packet::new(&mut ip).unwrap();
-                let first = if self.options > 0 { 60 } else { protocol };
-                packet.set_next_header(pnet_packet::ip::IpNextHeaderProtocol(first));
-                packet.set_source("2001:db8::1".parse().unwrap());
-                packet.set_destination("2001:db8::2".parse().unwrap());
-                if self.options > 0 {
-                    ip[40] = protocol;
-                    ip[41] = u8::try_from(self.options - 1).unwrap();
-                }
-            }
-            data.extend(ip);
-            let mut transport = vec![0; self.headers() - self.transport()];
-            if self.is_tcp() {
-                let words = u8::try_from(transport.len() / 4).unwrap();
-                let mut packet = MutableTcpPacket::new(&mut transport).unwrap();
-                packet.set_sequence(SEQUENCE);
-                packet.set_data_offset(words);
-                packet.set_flags(FLAGS);
-                transport[20..].fill(1);
-            } else {
-                MutableUdpPacket::new(&mut transport).unwrap().set_source(7);
-            }
-            // A part of the pseudo-header, as the kernel leaves it.
-            let field = if self.is_tcp() { TCP_CSUM } else { UDP_CSUM };
-            transport[field] = 0xab;
-            data.extend(transport);
-            data.extend(&self.payload);
-            Frame::with_offload(Bytes::from(data), self.offload())
-        }
-
-        fn offload(&self) -> Offload {
-            let field = if self.is_tcp() { TCP_CSUM } else { UDP_CSUM };
-            Offload {
-                gso: self.gso,
-                ecn: false,
-                gso_size: self.size,
-                csum: Some((self.transport().try_into().unwrap(), field.try_into().unwrap())),
-            }
-        }
-    }
-
-    fn shapes() -> impl Strategy<Value = Shape> {
-        let gso = prop_oneof![Just(Gso::Tcp4), Just(Gso::Tcp6), Just(Gso::Udp)];
-        let sizes = prop_oneof![8..40_u16, 1000..1500_u16, Just(u16::MAX)];
-        (
-            gso,
-            any::<bool>(),
-            0..=2_usize,
-            0..=4_usize,
-            0..=10_usize,
-            sizes,
-            vec(any::<u8>(), 0..6000),
-        )
-            .prop_map(|(gso, v4, tags, options, tcp_options, size, payload)| {
-                let is_ipv4 = gso == Gso::Tcp4 || (gso == Gso::Udp && v4);
-                Shape { gso, is_ipv4, tags, options, tcp_options, size, payload }
-            })
-    }
-
-    fn segments(frame: Frame) -> Result<Vec<Frame>, BadOffload> {
-        let mut segments = Vec::new();
-        segment(frame, |segment| segments.push(segment)).map(|()| segments)
-    }
-
-    /// Transport header and payload of a segment, its IP header checked by another
-    /// implementation.
-    fn checked_ip<'a>(shape: &Shape, at: usize, data: &'a [u8]) -> &'a [u8] {
-        let ip = &data[shape.ip()..];
-        if shape.is_ipv4 {
-            let packet = Ipv4Packet::new(ip).expect("long enough");
-            assert_eq!(usize::from(packet.get_total_length()), ip.len());
-            assert_eq!(packet.get_checksum(), ipv4::checksum(&packet));
-            let id = IDENTIFICATION.wrapping_add(u16::try_from(at).unwrap());
-            assert_eq!(packet.get_identification(), id);
-        } else {
-            let packet = Ipv6Packet::new(ip).expect("long enough");
-            assert_eq!(usize::from(packet.get_payload_length()), ip.len() - 40);
-        }
-        &data[shape.transport()..]
-    }
-
-    fn tcp_checksum(shape: &Shape, packet: &TcpPacket<'_>) -> u16 {
-        let (v4, v6) = addresses();
-        if shape.is_ipv4 {
-            tcp::ipv4_checksum(packet, &v4.0, &v4.1)
-        } else {
-            tcp::ipv6_checksum(packet, &v6.0, &v6.1)
-        }
-    }
-
-    fn udp_checksum(shape: &Shape, packet: &UdpPacket<'_>) -> u16 {
-        let (v4, v6) = addresses();
-        let checksum = if shape.is_ipv4 {
-            udp::ipv4_checksum(packet, &v4.0, &v4.1)
-        } else {
-            udp::ipv6_checksum(packet, &v6.0, &v6.1)
-        };
-        if checksum == 0 { 0xffff } else { checksum }
-    }
-
-    fn addresses() -> ((Ipv4Addr, Ipv4Addr), (Ipv6Addr, Ipv6Addr)) {
-        let v4 = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 2));
-        (v4, ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap()))
-    }
-
-    proptest! {
-        #[test]
-        fn segments_are_right_and_hold_the_payload_in_order(shape in shapes()) {
-            let whole = shape.frame();
-            let segments = segments(whole.clone()).expect("a good super-frame");
-            let count = shape.payload.len().div_ceil(shape.size.into()).max(1);
-            prop_assert_eq!(segments.len(), count);
-            let mut stream = Vec::new();
-            for (at, segment) in segments.iter().enumerate() {
-                prop_assert!(segment.offload().is_none());
-                prop_assert_eq!(&segment.data()[..shape.ip()], &whole.data()[..shape.ip()]);
-                let transport = checked_ip(&shape, at, segment.data());
-                if shape.is_tcp() {
-                    let packet = TcpPacket::new(transport).expect("long enough");
-                    prop_assert_eq!(packet.get_checksum(), tcp_checksum(&shape, &packet));
-                    let sequence = SEQUENCE.wrapping_add(u32::try_from(stream.len()).unwrap());
-                    prop_assert_eq!(packet.get_sequence(), sequence);
-                    let cwr = if at == 0 { 0x80 } else { 0 };
-                    let last = if at + 1 == count { 0x09 } else { 0 };
-                    prop_assert_eq!(packet.get_flags(), 0x50 | cwr | last);
-                    stream.extend_from_slice(packet.payload());
-                } else {
-                    let packet = UdpPacket::new(transport).expect("long enough");
-                    prop_assert_eq!(usize::from(packet.get_length()), transport.len());
-                    prop_assert_eq!(packet.get_checksum(), udp_checksum(&shape, &packet));
-                    stream.extend_from_slice(packet.payload());
-                }
-            }
-            prop_assert_eq!(stream, shape.payload);
-        }
-
-        #[test]
-        fn any_metadata_on_any_octets_is_cut_or_refused(
-            shape in shapes(),
-            len in any::<prop::sample::Index>(),
-            (at, octet) in (any::<prop::sample::Index>(), any::<u8>()),
-            (gso_size, csum) in (any::<u16>(), any::<Option<(u16, u16)>>()),
-            keep in any::<bool>(),
-        ) {
-            let mut data = shape.frame().into_data().to_vec();
-            let at = at.index(data.len().min(120));
-            data[at] = octet;
-            data.truncate(len.index(data.len() + 1));
-            let mut offload = shape.offload();
-            if !keep {
-                offload = Offload { gso_size, csum, ..offload };
-            }
-            let octets = data.len();
-            let result = segments(Frame::with_offload(Bytes::from(data), offload));
-            if let Ok(segments) = result {
-                prop_assert!(segments.len() <= MAX_SEGMENTS);
-                prop_assert!(segments.iter().all(|segment| segment.len() <= octets));
-            }
-        }
-
-        #[test]
-        fn an_unfinished_checksum_is_finished(shape in shapes(), shared in any::<bool>()) {
-            // What is right after segmentation into one segment is what must come out.
-            let whole = Shape { size: u16::MAX, ..shape.clone() };
-            let done = segments(whole.frame()).expect("a good frame").remove(0).into_data();
-            let mut data = done.to_vec();
-            let field = if shape.is_tcp() { TCP_CSUM } else { UDP_CSUM };
-            let at = shape.transport() + field;
-            // The pseudo-header's sum is the finished checksum less the rest.
-            let rest = {
-                let mut rest = data[shape.transport()..].to_vec();
-                put(&mut rest, field, 0);
-                sum(&rest)
-            };
-            let total = u64::from(!get(&data, at));
-            let pseudo = fold(total + u64::from(!fold(rest)));
-            put(&mut data, at, pseudo);
-            let data = Bytes::from(data);
-            let other = shared.then(|| data.clone());
-            let offload = Offload { gso: Gso::None, gso_size: 0, ..shape.offload() };
-            let frames = segments(Frame::with_offload(data, offload)).expect("a good frame");
-            let [frame] = &frames[..] else { panic!("one frame, not {}", frames.len()) };
-            prop_assert!(frame.offload().is_none());
-            prop_assert_eq!(frame.data(), &done[..]);
-            drop(other);
-        }
-    }
-
-    fn shape() -> Shape {
-        let payload = vec![5; 3000];
-        Shape {
-            gso: Gso::Tcp4,
-            is_ipv4: true,
-            tags: 1,
-            options: 0,
-            tcp_options: 3,
-            size: 1448,
-            payload,
-        }
-    }
-
-    fn refused(change: impl FnOnce(&mut Vec<u8>, &mut Offload)) {
-        let (mut data, mut offload) = (shape().frame().into_data().to_vec(), shape().offload());
-        change(&mut data, &mut offload);
-        let result = segments(Frame::with_offload(Bytes::from(data), offload));
-        assert_eq!(result, Err(BadOffload));
-    }
-
-    #[test]
-    fn metadata_that_does_not_fit_is_refused() {
-        assert_eq!(segments(shape().frame()).expect("good").len(), 3);
-        refused(|_, offload| offload.gso_size = 0);
-        refused(|data, offload| {
-            data.resize(60_000, 0);
-            offload.gso_size = 1;
-        });
-        refused(|_, offload| offload.gso = Gso::Tcp6);
-        refused(|_, offload| offload.gso = Gso::Udp);
-        refused(|_, offload| offload.csum = Some((88, 16)));
-        refused(|_, offload| {
-            (offload.gso, offload.csum) = (Gso::None, Some((u16::MAX, u16::MAX)));
-        });
-        refused(|_, offload| (offload.gso, offload.csum) = (Gso::None, Some((0, 6))));
-        refused(|data, _| data.truncate(40));
-        refused(|data, _| data[18] = 0x4f);
-        refused(|data, _| data[24] = 0x20);
-        refused(|data, _| data.resize(18 + 65_536, 0));
-    }
-
-    #[test]
-    fn a_udp_checksum_of_zero_is_written_as_ones() {
-        let mut data = vec![0; 42];
-        // Destination port and pseudo-header sum to 0xffff.
-        data[36..38].copy_from_slice(&[0xff, 0xff]);
-        finish_checksum(&mut data, (34, 6)).expect("it fits");
-        assert_eq!(get(&data, 40), 0xffff);
-    }
-
-    #[test]
-    fn segments_share_one_buffer() {
-        let segments = segments(shape().frame()).expect("good");
-        for pair in segments.windows(2) {
-            let end = pair[0].data().as_ptr_range().end;
-            assert_eq!(end, pair[1].data().as_ptr_range().start);
-        }
-    }
-}
+pub(super) mod tests;

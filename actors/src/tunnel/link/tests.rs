@@ -73,8 +73,7 @@ impl Test {
         let role = socket.role;
         let (to_test, frames) = mpsc::unbounded_channel();
         let counters = Arc::new(Counters::default());
-        let finish = Some(Arc::clone(&counters));
-        let (queue, egress) = queue::channel(Gauge::new(usize::MAX), finish);
+        let (queue, egress) = queue::channel(Gauge::new(usize::MAX), None);
         let (stop, stopped) = oneshot::channel();
         let switch = Frames(to_test).start().recipient();
         let io = PortIo {
