@@ -1,13 +1,12 @@
 //! What `tap` and `netdev` have in common: a network device that is read and
-//! written one frame a system call, and its loop.
+//! written one frame or super-frame a system call, and its loop.
 //!
 //! First and last step of a frame's path on this host: frames are slices of one
 //! read block, without a copy; one system call writes each. No frame ends the
 //! loop, only the device's loss does.
 
 use std::{
-    collections::VecDeque,
-    mem,
+    iter, mem,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
@@ -22,13 +21,10 @@ use tokio::{
 use super::{EgressQueue, IngressSender, PortError, PortIo, io_error};
 use crate::{
     counters::{Counters, Discard},
-    frame::{Frame, MAX_FRAME_LEN},
+    frame::{Frame, Offload},
     message::{BATCH_FRAMES, BATCH_OCTETS},
-    sys,
+    sys::{self, READ_OCTETS},
 };
-
-/// Room for the longest frame, and for a VLAN tag that is put back into it.
-const READ_OCTETS: usize = MAX_FRAME_LEN + 4;
 
 /// How often a device is looked after. A packet socket is not told when an
 /// interface that is down is deleted; a second is soon enough for a restart.
@@ -37,11 +33,16 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// A network device that never waits.
 pub(super) trait Device: AsFd + 'static {
     /// Reads one frame into the spare capacity of `block`, at least
-    /// [`READ_OCTETS`], and adds it, or its segments, to `batch`.
-    fn recv(&self, block: &mut BytesMut, batch: &mut Vec<Frame>) -> Result<(), Fault>;
+    /// [`READ_OCTETS`], with the work that is left on it.
+    fn recv(&self, block: &mut BytesMut) -> Result<Frame, Fault>;
 
-    /// Writes one finished frame.
-    fn send(&self, frame: &[u8]) -> Result<(), Fault>;
+    /// Writes one frame, which lies in `parts`, all headers in the first, with the
+    /// work that is left on it.
+    fn send<'a>(
+        &self,
+        offload: &Offload,
+        parts: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Result<(), Fault>;
 
     /// Looks after the device, now and then: an error is its loss.
     fn check(&self, _: &Counters) -> Result<(), PortError> {
@@ -74,7 +75,7 @@ pub(super) async fn carry<D: Device>(device: D, io: PortIo) -> Result<(), PortEr
     let PortIo { mut ingress, mut egress, mut stop, counters, log } = io;
     let watch = || sys::watch(device.as_fd()).map_err(|e| io_error("cannot wait for a device", e));
     let mut ready = watch()?;
-    let mut unsent = VecDeque::new();
+    let mut unsent = Unsent::default();
     loop {
         let stopped = tokio::select! {
             stopped = receive(&device, &ready, &mut ingress, &counters) => stopped,
@@ -120,12 +121,8 @@ async fn receive<D: Device>(
             // Frames are ready, and each is lost: they must not keep others waiting.
             tokio::task::yield_now().await;
         }
-        while !batch.is_empty() {
-            // One super-frame may have become more segments than a batch holds.
-            let rest = batch.split_off(batch.len().min(BATCH_FRAMES));
-            if let Err(error) = ingress.send(mem::replace(&mut batch, rest)).await {
-                return Stopped::Lost(error.into());
-            }
+        if let Err(error) = ingress.send(mem::take(&mut batch)).await {
+            return Stopped::Lost(error.into());
         }
         match fault {
             Some(Fault::Down) => return Stopped::Down,
@@ -148,9 +145,11 @@ fn fill<D: Device>(
         if block.capacity() < READ_OCTETS && !block.try_reclaim(READ_OCTETS) {
             *block = BytesMut::with_capacity(BATCH_OCTETS);
         }
-        let known = batch.len();
-        match device.recv(block, batch) {
-            Ok(()) => octets += batch[known..].iter().map(Frame::len).sum::<usize>(),
+        match device.recv(block) {
+            Ok(frame) => {
+                octets += frame.len();
+                batch.push(frame);
+            }
             Err(Fault::Frame(reason)) => {
                 counters.discarded(reason, 1);
                 // Lost frames count too, so that they cannot hold us here.
@@ -162,44 +161,57 @@ fn fill<D: Device>(
     None
 }
 
-/// Switch to device. `unsent` outlives a call that is dropped.
+/// A batch that is being written, and how many frames of it are done. It outlives a
+/// call of [`transmit`] that is dropped.
+#[derive(Default)]
+struct Unsent {
+    frames: Vec<Frame>,
+    done: usize,
+}
+
+/// Switch to device.
 async fn transmit<D: Device>(
     device: &D,
     ready: &AsyncFd<OwnedFd>,
     egress: &mut EgressQueue,
-    unsent: &mut VecDeque<Frame>,
+    unsent: &mut Unsent,
     counters: &Counters,
 ) -> PortError {
-    let mut batch = Vec::new();
     loop {
-        while let Some(frame) = unsent.front() {
-            match send(device, ready, frame.data()).await {
+        while let Some(frame) = unsent.frames.get(unsent.done) {
+            match send(device, ready, frame.offload(), iter::once(frame.data())).await {
                 Ok(()) => counters.sent(1, frame.len() as u64),
                 Err(Fault::Frame(reason)) => counters.discarded(reason, 1),
                 Err(Fault::Down | Fault::WouldBlock) => counters.discarded(Discard::OnError, 1),
                 Err(Fault::Lost(error)) => return error,
             }
-            unsent.pop_front();
+            unsent.done += 1;
         }
+        unsent.frames.clear();
+        unsent.done = 0;
         // A device that always has room never waits: let others run.
         tokio::task::yield_now().await;
-        egress.recv(&mut batch).await;
-        unsent.extend(batch.drain(..));
+        egress.recv(&mut unsent.frames).await;
     }
 }
 
 /// Writes one frame, as soon as there is room.
-async fn send<D: Device>(device: &D, ready: &AsyncFd<OwnedFd>, frame: &[u8]) -> Result<(), Fault> {
+async fn send<'a, D: Device>(
+    device: &D,
+    ready: &AsyncFd<OwnedFd>,
+    offload: &Offload,
+    parts: impl Iterator<Item = &'a [u8]> + Clone,
+) -> Result<(), Fault> {
     // A TAP that is down never has room, and says why only when it is written to:
     // so write first.
-    match device.send(frame) {
+    match device.send(offload, parts.clone()) {
         Err(Fault::WouldBlock) => {}
         done => return done,
     }
     loop {
         let waited = ready.writable().await;
         let mut room = waited.map_err(|e| Fault::Lost(io_error("cannot wait for room", e)))?;
-        match device.send(frame) {
+        match device.send(offload, parts.clone()) {
             Err(Fault::WouldBlock) => room.clear_ready(),
             done => return done,
         }

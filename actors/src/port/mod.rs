@@ -11,6 +11,8 @@ pub mod memory;
 pub mod netdev;
 pub mod queue;
 pub mod session;
+#[cfg(test)]
+mod super_frames;
 pub mod tap;
 
 use std::{any::Any, future::Future, io, pin::Pin, sync::Arc};

@@ -1,8 +1,7 @@
 //! The port kind `netdev`: a network interface that exists already.
 //!
 //! The network behind the interface is the peer; what this host itself sends by it
-//! is not seen. The interface is made promiscuous, never brought up or down. Its
-//! super-frames are cut before they enter the Switch.
+//! is not seen. The interface is made promiscuous, never brought up or down.
 
 use std::{
     io,
@@ -19,10 +18,12 @@ use super::{
 };
 use crate::{
     counters::{Counters, Discard},
-    frame::{Frame, Gso, MAX_FRAME_LEN},
-    sys::packet::PacketSocket,
-    tunnel::segment::{BadOffload, finish_checksum, segment},
+    frame::{Frame, Gso, HEADER_LEN, Header, MAX_FRAME_LEN, Offload},
+    sys::{packet::PacketSocket, vnet::headers_len},
 };
+
+/// Octets of a VLAN tag, which an interface takes beyond its MTU (IEEE 802.3, 3.2.7).
+const TAG_LEN: usize = 4;
 
 /// A network interface to be joined.
 #[derive(Debug)]
@@ -53,6 +54,10 @@ impl Medium for Netdev {
         Some(self.name.clone())
     }
 
+    fn takes_offload(&self) -> bool {
+        true
+    }
+
     async fn open(&mut self) -> Result<NetdevLink, PortError> {
         Ok(NetdevLink(PacketSocket::open(&self.name)?))
     }
@@ -80,26 +85,26 @@ impl AsFd for NetdevLink {
 }
 
 impl Device for NetdevLink {
-    fn recv(&self, block: &mut BytesMut, batch: &mut Vec<Frame>) -> Result<(), Fault> {
-        let lost = |BadOffload| Fault::Frame(Discard::OnError);
-        let (mut data, offload) = self.0.recv(block).map_err(|error| self.fault(error))?;
-        if offload.gso != Gso::None {
-            let frame = Frame::with_offload(data.freeze(), offload);
-            return segment(frame, |frame| batch.push(frame)).map_err(lost);
-        }
-        // Here, where the octets are still ours alone, it takes no copy.
-        if let Some(csum) = offload.csum {
-            finish_checksum(&mut data, csum).map_err(lost)?;
-        }
+    fn recv(&self, block: &mut BytesMut) -> Result<Frame, Fault> {
+        let (data, offload) = self.0.recv(block).map_err(|error| self.fault(error))?;
         if data.len() > MAX_FRAME_LEN {
             return Err(Fault::Frame(Discard::OnError));
         }
-        batch.push(Frame::new(data.freeze()));
-        Ok(())
+        Ok(Frame::with_offload(data.freeze(), offload))
     }
 
-    fn send(&self, frame: &[u8]) -> Result<(), Fault> {
-        self.0.send(frame).map_err(|error| self.fault(error))
+    fn send<'a>(
+        &self,
+        offload: &Offload,
+        parts: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Result<(), Fault> {
+        if offload.gso != Gso::None {
+            let fits = self.fits(offload, parts.clone().next().unwrap_or_default());
+            if !fits.map_err(|error| self.fault(error))? {
+                return Err(Fault::Frame(Discard::OnError));
+            }
+        }
+        self.0.send(offload, parts).map_err(|error| self.fault(error))
     }
 
     fn check(&self, counters: &Counters) -> Result<(), PortError> {
@@ -109,6 +114,17 @@ impl Device for NetdevLink {
 }
 
 impl NetdevLink {
+    /// Whether the segments of a super-frame that begins with `head` are no longer
+    /// than the interface's MTU. Of plain frames the kernel looks itself.
+    fn fits(&self, offload: &Offload, head: &[u8]) -> io::Result<bool> {
+        let (Some(headers), Some(header)) = (headers_len(offload, head), Header::new_checked(head))
+        else {
+            return Ok(false);
+        };
+        let link = HEADER_LEN + if header.is_tagged() { TAG_LEN } else { 0 };
+        Ok(headers + usize::from(offload.gso_size) <= link + self.0.mtu()?)
+    }
+
     fn fault(&self, error: io::Error) -> Fault {
         if error.kind() == io::ErrorKind::InvalidData {
             return Fault::Frame(Discard::OnError);
@@ -130,25 +146,9 @@ impl NetdevLink {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{Read, Write},
-        net::{IpAddr, Shutdown, TcpListener, TcpStream, UdpSocket},
-        sync::mpsc,
-        thread,
-    };
+    use std::iter;
 
-    use nix::{
-        sched::{CloneFlags, unshare},
-        sys::socket::{setsockopt, sockopt},
-        unistd::gettid,
-    };
-    use pnet_packet::{
-        Packet,
-        ip::IpNextHeaderProtocols::Tcp,
-        ipv4::Ipv4Packet,
-        ipv6::Ipv6Packet,
-        tcp::{TcpPacket, ipv4_checksum, ipv6_checksum},
-    };
+    use bytes::Bytes;
 
     use super::*;
     use crate::{
@@ -158,6 +158,10 @@ mod tests {
 
     fn run(test: impl Future<Output = ()>) {
         actix_rt::System::new().block_on(test);
+    }
+
+    fn send(peer: &PacketSocket, octets: &[u8]) {
+        peer.send(&Offload::NONE, iter::once(octets)).expect("sent");
     }
 
     #[test]
@@ -185,7 +189,7 @@ mod tests {
                 for tag in tags {
                     let mut octets = probe(b"under a tag");
                     octets.splice(12..12, tag.iter().copied());
-                    peer.send(&octets).expect("sent");
+                    send(&peer, &octets);
                     rig.expect("in, as sent", |frame| frame.data() == octets).await;
                     rig.send_octets(&octets);
                     until("out, as sent", || {
@@ -213,6 +217,33 @@ mod tests {
     }
 
     #[test]
+    fn a_super_frame_whose_segments_exceed_the_mtu_is_counted() {
+        in_namespace(|| {
+            cable("v0", "v1");
+            run(async {
+                let mut rig = Rig::open(&mut Netdev::new("v0")).await;
+                // IPv4 and TCP without options: 1460 octets of payload fit.
+                let frame = |tag: &[u8], gso_size| {
+                    let mut data = probe(&[0; 9000]);
+                    data[12..14].copy_from_slice(&[0x08, 0x00]);
+                    data[14] = 0x45;
+                    data[23] = 6;
+                    data[46] = 0x50;
+                    data.splice(12..12, tag.iter().copied());
+                    let csum = Some((34 + u16::try_from(tag.len()).expect("4"), 16));
+                    let offload = Offload { gso: Gso::Tcp4, gso_size, csum, ..Offload::NONE };
+                    Frame::with_offload(Bytes::from(data), offload)
+                };
+                let tag = [0x81, 0x00, 0x00, 0x0a];
+                rig.send(vec![frame(&[], 1461), frame(&tag, 1461)]);
+                until("too long", || rig.counters.discards(Discard::OnError) == 2).await;
+                rig.send(vec![frame(&[], 1460), frame(&tag, 1460)]);
+                until("the longest", || rig.counters.tx_frames() == 2).await;
+            });
+        });
+    }
+
+    #[test]
     fn an_interface_that_is_down_carries_nothing_until_it_is_up() {
         in_namespace(|| {
             ip("link add v0 type veth peer name v1");
@@ -225,7 +256,7 @@ mod tests {
                     ip("link set v0 up");
                     await_carrier("v1");
                     let peer = PacketSocket::open("v1").expect("a socket");
-                    peer.send(&probe(b"in")).expect("sent");
+                    send(&peer, &probe(b"in"));
                     rig.expect("a frame in", is_probe).await;
                     rig.send_octets(&probe(b"out"));
                     until("a frame out", || rig.counters.tx_frames() == round).await;
@@ -260,7 +291,7 @@ mod tests {
                     cable("v0", "v1");
                     let rig = Rig::open(&mut netdev).await;
                     let peer = PacketSocket::open("v1").expect("a socket");
-                    peer.send(&probe(b"back")).expect("sent");
+                    send(&peer, &probe(b"back"));
                     rig.expect("a frame of the new one", is_probe).await;
                     ip("link del v0");
                 });
@@ -282,160 +313,5 @@ mod tests {
                 assert!(next.data()[14..].starts_with(b"mark"));
             });
         });
-    }
-
-    /// A thread with a network namespace and a network stack of its own, which lasts
-    /// as long as the value.
-    struct Host {
-        done: mpsc::Receiver<()>,
-        go: mpsc::Sender<()>,
-        thread: thread::JoinHandle<()>,
-    }
-
-    impl Host {
-        fn new(
-            interface: &'static str,
-            addresses: [&'static str; 2],
-            body: impl FnOnce() + Send + 'static,
-        ) -> Self {
-            let (tell, told) = mpsc::channel();
-            let (go, going) = mpsc::channel();
-            let (end, done) = mpsc::channel();
-            let thread = thread::spawn(move || {
-                unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
-                tell.send(gettid()).expect("the test waits");
-                going.recv().expect("the interface is here");
-                ip(&format!("link set {interface} up"));
-                for address in addresses {
-                    let nodad = if address.contains(':') { "nodad" } else { "" };
-                    ip(&format!("addr add {address} dev {interface} {nodad}"));
-                }
-                body();
-                drop(end);
-                // The namespace, and with it the cable, goes with the thread.
-                assert!(going.recv().is_err(), "the test lets go");
-            });
-            let id = told.recv().expect("the thread runs");
-            ip(&format!("link set {interface} netns {id}"));
-            go.send(()).expect("the thread waits");
-            Self { done, go, thread }
-        }
-
-        /// Whether its body has ended, well or by a panic.
-        fn is_done(&self) -> bool {
-            self.done.try_recv() == Err(mpsc::TryRecvError::Disconnected)
-        }
-
-        fn join(self) {
-            drop(self.go);
-            self.thread.join().expect("no panic");
-        }
-    }
-
-    /// That a TCP segment is no longer than the MTU allows and has the right checksum.
-    fn check_segment(frame: &Frame) -> bool {
-        assert!(frame.offload().is_none() && frame.len() <= 1514, "{} octets", frame.len());
-        let ip = &frame.data()[14..];
-        let (tcp, right) = match frame.header().map(|header| header.ethertype()) {
-            Some(0x0800) if ip[9] == Tcp.0 => {
-                let ip = Ipv4Packet::new(ip).expect("IPv4");
-                let tcp =
-                    TcpPacket::new(&frame.data()[34..14 + usize::from(ip.get_total_length())])
-                        .expect("TCP");
-                let right = ipv4_checksum(&tcp, &ip.get_source(), &ip.get_destination());
-                (tcp, right)
-            }
-            Some(0x86dd) if ip[6] == Tcp.0 => {
-                let ip = Ipv6Packet::new(ip).expect("IPv6");
-                let tcp = TcpPacket::new(&frame.data()[54..]).expect("TCP");
-                let right = ipv6_checksum(&tcp, &ip.get_source(), &ip.get_destination());
-                (tcp, right)
-            }
-            _ => return false,
-        };
-        assert_eq!(tcp.get_checksum(), right);
-        !tcp.payload().is_empty()
-    }
-
-    /// Sent by TCP, and more than all buffers on the way hold.
-    const STREAM_OCTETS: usize = 8 * 1024 * 1024;
-
-    /// Sent by UDP, as one super-frame of four datagrams.
-    const DATAGRAMS: usize = 4;
-
-    fn octet(at: usize) -> u8 {
-        (at % 251).to_le_bytes()[0]
-    }
-
-    /// One host receives, the other sends: by TCP, then by UDP.
-    fn super_frames(receiver: IpAddr, kind: Gso) {
-        cable("a0", "a1");
-        cable("b0", "b1");
-        let (tell, told) = mpsc::channel();
-        let a = Host::new("a1", ["192.0.2.1/24", "2001:db8::1/64"], move || {
-            let listener = TcpListener::bind((receiver, 0)).expect("a listener");
-            let socket = UdpSocket::bind((receiver, 0)).expect("a socket");
-            let addresses = (listener.local_addr(), socket.local_addr());
-            tell.send((addresses.0.expect("bound"), addresses.1.expect("bound"))).expect("sent");
-            let mut stream = Vec::new();
-            let mut connection = listener.accept().expect("a connection").0;
-            connection.read_to_end(&mut stream).expect("the stream");
-            assert_eq!(stream.len(), STREAM_OCTETS);
-            assert!(stream.iter().enumerate().all(|(at, &is)| is == octet(at)));
-            drop(connection);
-            for _ in 0..DATAGRAMS {
-                let mut datagram = [0; 2000];
-                assert_eq!(socket.recv(&mut datagram).expect("a datagram"), 1000);
-            }
-        });
-        let b = Host::new("b1", ["192.0.2.2/24", "2001:db8::2/64"], move || {
-            let (tcp, udp) = told.recv().expect("the other host listens");
-            let stream: Vec<u8> = (0..STREAM_OCTETS).map(octet).collect();
-            let mut connection = TcpStream::connect(tcp).expect("a connection");
-            connection.write_all(&stream).expect("sent");
-            connection.shutdown(Shutdown::Write).expect("ended");
-            // Until the other side has all: a datagram in the rush could be dropped.
-            assert_eq!(connection.read(&mut [0]).expect("its end"), 0);
-            let any = if udp.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-            let socket = UdpSocket::bind(any).expect("a socket");
-            setsockopt(&socket, sockopt::UdpGsoSegment, &1000).expect("UDP segmentation");
-            socket.send_to(&vec![7; 1000 * DATAGRAMS], udp).expect("sent");
-        });
-        let witness = PacketSocket::open("b0").expect("a socket");
-        run(async {
-            let mut near = Rig::open(&mut Netdev::new("a0")).await;
-            let mut far = Rig::open(&mut Netdev::new("b0")).await;
-            let mut segments = 0;
-            until("all has arrived", || {
-                let (up, down) = (far.take(), near.take());
-                segments += up.iter().filter(|frame| check_segment(frame)).count();
-                down.iter().for_each(|frame| assert!(check_segment(frame) || frame.len() <= 1514));
-                near.send(up);
-                far.send(down);
-                a.is_done() && b.is_done()
-            })
-            .await;
-            assert!(segments >= STREAM_OCTETS / 1460, "{segments} segments");
-            assert_eq!(near.counters.discards(Discard::OnError), 0);
-            assert_eq!(far.counters.discards(Discard::OnError), 0);
-        });
-        // The test shows something only if there were super-frames.
-        let mut block = BytesMut::new();
-        let seen = std::iter::from_fn(|| witness.recv(&mut block).ok())
-            .filter(|(data, offload)| offload.gso == kind && data.len() > 10_000)
-            .count();
-        assert!(seen > 0, "no super-frame on the way");
-        a.join();
-        b.join();
-    }
-
-    #[test]
-    fn super_frames_of_ipv4_arrive_cut_and_whole() {
-        in_namespace(|| super_frames([192, 0, 2, 1].into(), Gso::Tcp4));
-    }
-
-    #[test]
-    fn super_frames_of_ipv6_arrive_cut_and_whole() {
-        in_namespace(|| super_frames([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into(), Gso::Tcp6));
     }
 }

@@ -11,6 +11,7 @@ use std::{
 
 use bytes::BytesMut;
 use nix::libc;
+use slog::debug;
 
 use super::{
     Link, Medium, PortError, PortIo,
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     counters::Discard,
-    frame::{Frame, MacAddr},
+    frame::{Frame, MacAddr, Offload},
     message::Interface,
     sys,
 };
@@ -58,6 +59,10 @@ impl Medium for Tap {
         Some(self.name.clone())
     }
 
+    fn takes_offload(&self) -> bool {
+        true
+    }
+
     async fn open(&mut self) -> Result<TapLink, PortError> {
         let tap = sys::tap::Tap::open(&self.name, self.mac)?;
         tap.name().clone_into(&mut self.name);
@@ -76,6 +81,8 @@ pub struct TapLink(sys::tap::Tap);
 
 impl Link for TapLink {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
+        let (tcp, udp) = self.0.takes_super_frames();
+        debug!(io.log, "super-frames come whole where the kernel can"; "tcp" => tcp, "udp" => udp);
         carry(self, io).await
     }
 }
@@ -87,23 +94,30 @@ impl AsFd for TapLink {
 }
 
 impl Device for TapLink {
-    fn recv(&self, block: &mut BytesMut, batch: &mut Vec<Frame>) -> Result<(), Fault> {
-        let data = self.0.recv(block).map_err(|error| self.fault(error))?;
-        batch.push(Frame::new(data.freeze()));
-        Ok(())
+    fn recv(&self, block: &mut BytesMut) -> Result<Frame, Fault> {
+        let (data, offload) = self.0.recv(block).map_err(|error| self.fault(error))?;
+        Ok(Frame::with_offload(data.freeze(), offload))
     }
 
-    fn send(&self, frame: &[u8]) -> Result<(), Fault> {
-        self.0.send(frame).map_err(|error| self.fault(error))
+    fn send<'a>(
+        &self,
+        offload: &Offload,
+        parts: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Result<(), Fault> {
+        self.0.send(offload, parts).map_err(|error| self.fault(error))
     }
 }
 
 impl TapLink {
     fn fault(&self, error: io::Error) -> Fault {
+        if error.kind() == io::ErrorKind::InvalidData {
+            return Fault::Frame(Discard::OnError);
+        }
         match error.raw_os_error() {
             Some(libc::EAGAIN) => Fault::WouldBlock,
             Some(libc::ENOBUFS | libc::ENOMEM) => Fault::Frame(Discard::LackOfBuffers),
-            // Too short, too long, or the interface is down (EIO).
+            // Too short, too long, offload fields that do not fit the frame, or the
+            // interface is down (EIO).
             Some(libc::EINVAL | libc::EMSGSIZE | libc::EIO | libc::EINTR) => {
                 Fault::Frame(Discard::OnError)
             }

@@ -10,14 +10,21 @@ use std::{
 
 use tokio::io::unix::AsyncFd;
 
+use crate::frame::MAX_FRAME_LEN;
+
+mod ifreq;
 pub(crate) mod link;
 #[cfg(test)]
 pub(crate) mod namespace;
 pub(crate) mod packet;
 pub(crate) mod tap;
+pub(crate) mod vnet;
 
 /// Longest name of an interface in octets: the kernel's IFNAMSIZ less its NUL.
 pub(crate) const MAX_NAME_LEN: usize = 15;
+
+/// Room that a device's read needs: the longest frame behind its header.
+pub(crate) const READ_OCTETS: usize = vnet::LEN + MAX_FRAME_LEN;
 
 /// Tells when a device is ready: its descriptor, registered with the runtime under
 /// a number of its own.

@@ -21,10 +21,14 @@ use nix::{
     sys::socket::{AddressFamily, SockFlag, SockType, socket},
 };
 
-use super::MAX_NAME_LEN;
-use crate::frame::{Gso, MAX_FRAME_LEN, Offload, TPID_CVLAN};
+use super::{
+    MAX_NAME_LEN, READ_OCTETS,
+    ifreq::{ioctl, request},
+    vnet,
+};
+use crate::frame::{Offload, TPID_CVLAN};
 
-/// Octets of a VLAN tag (IEEE 802.1Q, 9.3). Left free before each frame.
+/// Octets of a VLAN tag (IEEE 802.1Q, 9.3).
 const TAG_LEN: usize = 4;
 
 /// Where a tag goes: behind the two addresses.
@@ -59,46 +63,6 @@ pub(crate) enum PacketError {
     /// Anything else.
     #[error("cannot open a packet socket on {name:?}")]
     Other { name: String, source: io::Error },
-}
-
-/// The header before each frame: `struct virtio_net_hdr` in the host's own order
-/// (virtio 1.2, 5.1.6). `hdr_len` is a hint that cannot be trusted: unread.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-struct VnetHeader {
-    flags: u8,
-    gso_type: u8,
-    hdr_len: u16,
-    gso_size: u16,
-    csum_start: u16,
-    csum_offset: u16,
-}
-
-impl VnetHeader {
-    const NEEDS_CSUM: u8 = 1;
-    const GSO_NONE: u8 = 0;
-    const GSO_TCPV4: u8 = 1;
-    const GSO_TCPV6: u8 = 4;
-    const GSO_UDP_L4: u8 = 5;
-    const GSO_ECN: u8 = 0x80;
-
-    /// The same for us; offsets grow by `shift`. `None`: a kind of super-frame
-    /// that we cannot cut.
-    fn offload(self, shift: u16) -> Option<Offload> {
-        let gso = match self.gso_type & !Self::GSO_ECN {
-            Self::GSO_NONE => Gso::None,
-            Self::GSO_TCPV4 => Gso::Tcp4,
-            Self::GSO_TCPV6 => Gso::Tcp6,
-            Self::GSO_UDP_L4 => Gso::Udp,
-            _ => return None,
-        };
-        let csum = match self.flags & Self::NEEDS_CSUM {
-            0 => None,
-            _ => Some((self.csum_start.checked_add(shift)?, self.csum_offset)),
-        };
-        let gso_size = if gso == Gso::None { 0 } else { self.gso_size };
-        Some(Offload { gso, ecn: self.gso_type & Self::GSO_ECN != 0, gso_size, csum })
-    }
 }
 
 /// Room for one `tpacket_auxdata` control message, aligned as the kernel wants it.
@@ -209,6 +173,15 @@ impl PacketSocket {
         if_nametoindex(self.name.as_str()) == Ok(self.index)
     }
 
+    /// MTU of the interface now, in octets behind the Ethernet header.
+    pub(crate) fn mtu(&self) -> io::Result<usize> {
+        let mut request = request(&self.name);
+        ioctl(&self.fd, libc::SIOCGIFMTU, &mut request)?;
+        // SAFETY: SIOCGIFMTU has filled in the MTU.
+        let mtu = unsafe { request.ifr_ifru.ifru_mtu };
+        usize::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
+    }
+
     /// Receives one frame into the spare capacity of `buffer` and splits it off,
     /// with the work that is left on it.
     ///
@@ -216,79 +189,54 @@ impl PacketSocket {
     /// too long or of an unknown kind. ENETDOWN, once: the interface went down, or
     /// away.
     pub(crate) fn recv(&self, buffer: &mut BytesMut) -> io::Result<(BytesMut, Offload)> {
-        buffer.reserve(TAG_LEN + MAX_FRAME_LEN);
-        // Room for a tag, so that inserting one moves 12 octets, not the frame.
-        buffer.put_bytes(0, TAG_LEN);
-        let (header, tag) = match self.recv_behind(buffer) {
-            Ok(received) => received,
-            Err(error) => {
-                buffer.clear();
-                return Err(error);
-            }
-        };
+        buffer.reserve(READ_OCTETS);
+        let tag = self.recv_behind(buffer)?;
         let mut data = buffer.split();
-        let shift = match tag {
-            Some(tag) => {
-                data.copy_within(TAG_LEN..TAG_LEN + TAG_AT, 0);
-                data[TAG_AT..TAG_AT + TAG_LEN].copy_from_slice(&tag);
-                4
-            }
-            None => {
-                data.advance(TAG_LEN);
-                0
-            }
+        let Some(tag) = tag else {
+            let offload = vnet::take(&mut data)?;
+            return Ok((data, offload));
         };
-        let offload = header.offload(shift).ok_or(io::ErrorKind::InvalidData)?;
+        let offload = vnet::decode(&data, 4).ok_or(io::ErrorKind::InvalidData)?;
+        // The addresses move over the header, which is read: 12 octets, not the frame.
+        data.advance(vnet::LEN - TAG_LEN);
+        data.copy_within(TAG_LEN..TAG_LEN + TAG_AT, 0);
+        data[TAG_AT..TAG_AT + TAG_LEN].copy_from_slice(&tag);
         Ok((data, offload))
     }
 
-    /// The system call: a frame behind what `buffer` holds already.
-    fn recv_behind(&self, buffer: &mut BytesMut) -> io::Result<(VnetHeader, Option<[u8; 4]>)> {
-        let mut header = VnetHeader::default();
+    /// The system call: header and frame behind what `buffer` holds already. Gives
+    /// the VLAN tag that the kernel has taken out.
+    fn recv_behind(&self, buffer: &mut BytesMut) -> io::Result<Option<[u8; 4]>> {
         let mut control = Control([0; 64]);
-        let mut parts = [
-            libc::iovec {
-                iov_base: ptr::from_mut(&mut header).cast(),
-                iov_len: size_of::<VnetHeader>(),
-            },
-            libc::iovec {
-                iov_base: buffer.chunk_mut().as_mut_ptr().cast(),
-                iov_len: MAX_FRAME_LEN,
-            },
-        ];
+        let mut part =
+            libc::iovec { iov_base: buffer.chunk_mut().as_mut_ptr().cast(), iov_len: READ_OCTETS };
         // SAFETY: all zero is a valid msghdr: integers and null pointers.
         let mut message: libc::msghdr = unsafe { mem::zeroed() };
-        message.msg_iov = parts.as_mut_ptr();
-        message.msg_iovlen = parts.len() as _;
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
         message.msg_control = control.0.as_mut_ptr().cast();
         message.msg_controllen = control.0.len() as _;
-        // SAFETY: `message` points to `header`, to MAX_FRAME_LEN octets of spare
-        // capacity that the caller has reserved, and to `control`; all live longer
-        // than the call, and the kernel only writes to them.
+        // SAFETY: `message` points to READ_OCTETS octets of spare capacity that the
+        // caller has reserved, and to `control`; both live longer than the call, and
+        // the kernel only writes to them.
         let received = unsafe { libc::recvmsg(self.fd.as_raw_fd(), &mut message, 0) };
         let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-        if message.msg_flags & libc::MSG_TRUNC != 0 || received < size_of::<VnetHeader>() + TAG_AT {
+        if message.msg_flags & libc::MSG_TRUNC != 0 || received < vnet::LEN + TAG_AT {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        // SAFETY: the kernel has filled `header` and then written so many octets.
-        unsafe { buffer.advance_mut(received - size_of::<VnetHeader>()) };
-        Ok((header, taken_tag(&message)))
+        // SAFETY: the kernel has written so many octets.
+        unsafe { buffer.advance_mut(received) };
+        Ok(taken_tag(&message))
     }
 
-    /// Sends one finished frame. `WouldBlock`: no room.
-    pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
-        let header = VnetHeader::default();
-        let parts = [
-            libc::iovec {
-                iov_base: ptr::from_ref(&header).cast_mut().cast(),
-                iov_len: size_of::<VnetHeader>(),
-            },
-            libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() },
-        ];
-        // SAFETY: the kernel reads `header` and `frame`, each by its true length.
-        let result = unsafe { libc::writev(self.fd.as_raw_fd(), parts.as_ptr(), 2) };
-        Errno::result(result)?;
-        Ok(())
+    /// Sends one frame, which lies in at most [`vnet::MAX_PARTS`] parts, with the
+    /// work that is left on it. `WouldBlock`: no room.
+    pub(crate) fn send<'a>(
+        &self,
+        offload: &Offload,
+        parts: impl Iterator<Item = &'a [u8]>,
+    ) -> io::Result<()> {
+        vnet::write(&self.fd, offload, parts)
     }
 
     /// Frames that the kernel has dropped for want of buffers since the last call.
@@ -348,6 +296,8 @@ fn taken_tag(message: &libc::msghdr) -> Option<[u8; 4]> {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
     use crate::sys::namespace::{cable, drop_capabilities, in_namespace};
 
@@ -370,23 +320,6 @@ mod tests {
     }
 
     #[test]
-    fn unknown_super_frames_are_refused_and_offsets_follow_the_tag() {
-        let mut header = VnetHeader {
-            flags: VnetHeader::NEEDS_CSUM,
-            gso_type: VnetHeader::GSO_TCPV4 | VnetHeader::GSO_ECN,
-            gso_size: 1448,
-            csum_start: 34,
-            csum_offset: 16,
-            ..VnetHeader::default()
-        };
-        let expected = Offload { gso: Gso::Tcp4, ecn: true, gso_size: 1448, csum: Some((38, 16)) };
-        assert_eq!(header.offload(4), Some(expected));
-        header.csum_start = u16::MAX;
-        assert_eq!(header.offload(4), None);
-        assert_eq!(VnetHeader { gso_type: 3, ..header }.offload(0), None);
-    }
-
-    #[test]
     fn a_socket_sees_what_the_other_end_sends_and_not_what_its_own_sends() {
         in_namespace(|| {
             cable("v0", "v1");
@@ -395,10 +328,10 @@ mod tests {
             // Local experimental EtherType: the system's own frames have others.
             let mut frame = [7; 60];
             frame[12..14].copy_from_slice(&[0x88, 0xb5]);
-            there.send(&frame).unwrap();
+            there.send(&Offload::NONE, iter::once(&frame[..])).unwrap();
             let mut buffer = BytesMut::new();
             let ours = |socket: &PacketSocket, buffer: &mut BytesMut| {
-                std::iter::from_fn(|| match socket.recv(buffer) {
+                iter::from_fn(|| match socket.recv(buffer) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
                     other => Some(other),
                 })

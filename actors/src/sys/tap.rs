@@ -1,13 +1,13 @@
 //! A TAP device: a network interface of the kernel whose cable end we hold.
 //!
-//! Opened by the port `tap`. Whole Ethernet frames, one a system call, never
-//! waiting. The device lives as long as its descriptor: a failed open leaves
-//! nothing behind.
+//! Opened by the port `tap`. Whole Ethernet frames and super-frames, one a system
+//! call, never waiting. The device lives as long as its descriptor: a failed open
+//! leaves nothing behind.
 #![allow(unsafe_code)]
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::fs::OpenOptionsExt,
@@ -21,16 +21,27 @@ use nix::{
     sys::socket::{AddressFamily, SockFlag, SockType, socket},
 };
 
-use super::MAX_NAME_LEN;
-use crate::frame::{MAX_FRAME_LEN, MacAddr};
+use super::{
+    MAX_NAME_LEN, READ_OCTETS,
+    ifreq::{ioctl, name_of, request},
+    vnet,
+};
+use crate::frame::{MacAddr, Offload};
 
 /// Where the kernel makes TUN and TAP devices.
 const CLONE_DEVICE: &str = "/dev/net/tun";
 
 #[expect(clippy::cast_possible_truncation, reason = "flags of 16 bits, as the kernel has them")]
-const TAP_FLAGS: libc::c_short = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+const TAP_FLAGS: libc::c_short =
+    (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
 #[expect(clippy::cast_possible_truncation, reason = "the same")]
 const UP: libc::c_short = libc::IFF_UP as libc::c_short;
+
+/// The work that a kernel may leave to us, from the most that we can do to none:
+/// UDP segmentation came with Linux 6.2.
+const OFFLOADS: [libc::c_uint; 3] = [TCP | libc::TUN_F_USO4 | libc::TUN_F_USO6, TCP, 0];
+const TCP: libc::c_uint =
+    libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
 
 /// A TAP device could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -61,11 +72,12 @@ pub(crate) enum TapError {
     Other { what: &'static str, name: String, source: io::Error },
 }
 
-/// An open TAP device, up, without packet information or offloads.
+/// An open TAP device, up, with a vnet header before each frame.
 #[derive(Debug)]
 pub(crate) struct Tap {
     file: File,
     name: String,
+    offloads: libc::c_uint,
 }
 
 impl Tap {
@@ -85,13 +97,47 @@ impl Tap {
         let mut request = request(name);
         request.ifr_ifru.ifru_flags = TAP_FLAGS;
         ioctl(&file, libc::TUNSETIFF, &mut request).map_err(|source| set_error(name, source))?;
-        let tap = Self { file, name: request_name(&request) };
+        let mut tap = Self { file, name: name_of(&request), offloads: 0 };
+        tap.set_offloads().map_err(|source| set_error(&tap.name, source))?;
         let failed = |what, source| TapError::Other { what, name: tap.name.clone(), source };
         if let Some(mac) = mac {
             tap.set_mac(mac).map_err(|source| failed("set the MAC address of", source))?;
         }
         tap.bring_up().map_err(|source| failed("bring up", source))?;
         Ok(tap)
+    }
+
+    fn set_offloads(&mut self) -> io::Result<()> {
+        // A persistent device still has what its last user has set.
+        let len = libc::c_int::try_from(vnet::LEN).unwrap_or_default();
+        // SAFETY: TUNSETVNETHDRSZ reads one int at the pointer.
+        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETVNETHDRSZ, &len) };
+        Errno::result(result)?;
+        let mut last = Ok(());
+        for offloads in OFFLOADS {
+            last = self.try_offloads(offloads);
+            if last.is_ok() {
+                self.offloads = offloads;
+                break;
+            }
+        }
+        last
+    }
+
+    fn try_offloads(&self, offloads: libc::c_uint) -> io::Result<()> {
+        // SAFETY: TUNSETOFFLOAD takes flags in the place of a pointer.
+        let result = unsafe {
+            let flags = libc::c_ulong::from(offloads);
+            libc::ioctl(self.file.as_raw_fd(), libc::TUNSETOFFLOAD, flags)
+        };
+        Errno::result(result)?;
+        Ok(())
+    }
+
+    /// Whether the kernel leaves TCP super-frames whole, and UDP ones.
+    pub(crate) fn takes_super_frames(&self) -> (bool, bool) {
+        let has = |flag| self.offloads & flag != 0;
+        (has(libc::TUN_F_TSO4), has(libc::TUN_F_USO4))
     }
 
     fn set_mac(&self, mac: MacAddr) -> io::Result<()> {
@@ -135,24 +181,40 @@ impl Tap {
         &self.name
     }
 
-    /// Reads one frame into the spare capacity of `buffer` and splits it off.
-    /// `WouldBlock`: there is none; EBADFD: the device was deleted.
-    pub(crate) fn recv(&self, buffer: &mut BytesMut) -> io::Result<BytesMut> {
-        buffer.reserve(MAX_FRAME_LEN);
+    /// Reads one frame into the spare capacity of `buffer` and splits it off, with
+    /// the work that is left on it. `WouldBlock`: there is none; EBADFD: the device
+    /// was deleted; `InvalidData`: a frame of an unknown kind was lost.
+    pub(crate) fn recv(&self, buffer: &mut BytesMut) -> io::Result<(BytesMut, Offload)> {
+        buffer.reserve(READ_OCTETS);
         let spare = buffer.chunk_mut();
-        // SAFETY: `spare` is `len` writable octets, which may be uninitialised:
-        // the kernel only writes to them.
+        // SAFETY: `spare` is READ_OCTETS writable octets or more, which may be
+        // uninitialised: the kernel only writes to them.
         let read =
-            unsafe { libc::read(self.file.as_raw_fd(), spare.as_mut_ptr().cast(), MAX_FRAME_LEN) };
+            unsafe { libc::read(self.file.as_raw_fd(), spare.as_mut_ptr().cast(), READ_OCTETS) };
         let read = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
         // SAFETY: the kernel has written the first `read` octets.
         unsafe { buffer.advance_mut(read) };
-        Ok(buffer.split())
+        let mut data = buffer.split();
+        let offload = vnet::take(&mut data)?;
+        Ok((data, offload))
     }
 
-    /// Writes one frame. `WouldBlock`: no room.
-    pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
-        (&self.file).write(frame).map(drop)
+    /// Writes one frame, which lies in at most [`vnet::MAX_PARTS`] parts, with the
+    /// work that is left on it. `WouldBlock`: no room.
+    pub(crate) fn send<'a>(
+        &self,
+        offload: &Offload,
+        parts: impl Iterator<Item = &'a [u8]>,
+    ) -> io::Result<()> {
+        vnet::write(&self.file, offload, parts)
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        // The next user of a persistent device may not know of super-frames. Of
+        // others nothing is left to be set.
+        let _ = self.try_offloads(0);
     }
 }
 
@@ -169,27 +231,6 @@ fn is_valid(name: &str) -> bool {
         && name != "."
         && name != ".."
         && plain.bytes().all(|b| b.is_ascii_graphic() && !b"/:%".contains(&b))
-}
-
-fn request(name: &str) -> libc::ifreq {
-    // SAFETY: all zero is a valid ifreq: integers and a union of plain data.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name[..MAX_NAME_LEN].iter_mut().zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
-    request
-}
-
-fn request_name(request: &libc::ifreq) -> String {
-    let name: Vec<u8> =
-        request.ifr_name.iter().map(|&c| c as u8).take_while(|&octet| octet != 0).collect();
-    String::from_utf8_lossy(&name).into_owned()
-}
-
-fn ioctl(fd: &impl AsRawFd, code: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
-    // SAFETY: each code given here takes a pointer to one ifreq, and keeps none.
-    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), code, request) })?;
-    Ok(())
 }
 
 fn open_error(name: &str, source: io::Error) -> TapError {

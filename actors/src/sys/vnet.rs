@@ -1,0 +1,159 @@
+//! The header before each frame of a device with offload: `struct virtio_net_hdr`
+//! (virtio 1.2, 5.1.6) in the host's own byte order, as TAP devices and packet
+//! sockets have it.
+//!
+//! Below `sys/tap` and `sys/packet`. Translates to and from [`Offload`] and checks
+//! nothing against the frame: who does the work does that.
+
+use std::{
+    array,
+    io::{self, IoSlice},
+    os::fd::AsFd,
+};
+
+use bytes::{Buf, BytesMut};
+use nix::sys::uio::writev;
+
+use crate::frame::{Gso, Offload};
+
+/// Octets of the header, without the count of merged buffers that devices with
+/// receive queues of their own add.
+pub(crate) const LEN: usize = 10;
+
+/// Slices in one write behind the header: the headers of a super-frame and the
+/// payloads of a batch of frames.
+pub(crate) const MAX_PARTS: usize = 1 + crate::message::BATCH_FRAMES;
+
+const NEEDS_CSUM: u8 = 1;
+const GSO_NONE: u8 = 0;
+const GSO_TCPV4: u8 = 1;
+const GSO_TCPV6: u8 = 4;
+const GSO_UDP_L4: u8 = 5;
+const GSO_ECN: u8 = 0x80;
+
+/// What the header at the front of `octets` says; the frame behind it has grown by
+/// `shift` octets since. `None`: a kind of super-frame that we cannot cut. The
+/// field `hdr_len` is a hint that cannot be trusted: unread.
+pub(super) fn decode(octets: &[u8], shift: u16) -> Option<Offload> {
+    let &[flags, gso_type, _, _, s0, s1, c0, c1, o0, o1] = octets.first_chunk::<LEN>()?;
+    let gso = match gso_type & !GSO_ECN {
+        GSO_NONE => Gso::None,
+        GSO_TCPV4 => Gso::Tcp4,
+        GSO_TCPV6 => Gso::Tcp6,
+        GSO_UDP_L4 => Gso::Udp,
+        _ => return None,
+    };
+    let csum = match flags & NEEDS_CSUM {
+        0 => None,
+        _ => Some((u16::from_ne_bytes([c0, c1]).checked_add(shift)?, u16::from_ne_bytes([o0, o1]))),
+    };
+    let gso_size = if gso == Gso::None { 0 } else { u16::from_ne_bytes([s0, s1]) };
+    Some(Offload { gso, ecn: gso_type & GSO_ECN != 0, gso_size, csum })
+}
+
+/// The header for a frame that begins with `head`.
+fn encode(offload: &Offload, head: &[u8]) -> [u8; LEN] {
+    if offload.is_none() {
+        return [0; LEN];
+    }
+    let kind = match offload.gso {
+        Gso::None => GSO_NONE,
+        Gso::Tcp4 => GSO_TCPV4,
+        Gso::Tcp6 => GSO_TCPV6,
+        Gso::Udp => GSO_UDP_L4,
+    };
+    let gso_type = if offload.ecn { kind | GSO_ECN } else { kind };
+    let flags = if offload.csum.is_some() { NEEDS_CSUM } else { 0 };
+    let (start, offset) = offload.csum.unwrap_or_default();
+    // Without it the kernel looks for one contiguous piece of memory for it all.
+    let header = headers_len(offload, head).and_then(|len| u16::try_from(len).ok());
+    let [h0, h1] = header.unwrap_or(0).to_ne_bytes();
+    let [s0, s1] = offload.gso_size.to_ne_bytes();
+    let ([c0, c1], [o0, o1]) = (start.to_ne_bytes(), offset.to_ne_bytes());
+    [flags, gso_type, h0, h1, s0, s1, c0, c1, o0, o1]
+}
+
+/// Octets of all headers of a super-frame that begins with `head`. `None`: it is
+/// none, or the fields do not fit.
+pub(crate) fn headers_len(offload: &Offload, head: &[u8]) -> Option<usize> {
+    let transport = usize::from(offload.csum?.0);
+    let len = match offload.gso {
+        Gso::None => return None,
+        // The data offset, in words of 4 octets (RFC 9293, 3.1).
+        Gso::Tcp4 | Gso::Tcp6 => transport + usize::from(head.get(transport + 12)? >> 4) * 4,
+        Gso::Udp => transport + 8,
+    };
+    (len <= head.len()).then_some(len)
+}
+
+/// Cuts the header off the front of what was read.
+pub(super) fn take(data: &mut BytesMut) -> io::Result<Offload> {
+    let offload = decode(data, 0).ok_or(io::ErrorKind::InvalidData)?;
+    data.advance(LEN);
+    Ok(offload)
+}
+
+/// Writes one frame, which lies in `parts`, behind its header: one system call.
+pub(super) fn write<'a>(
+    fd: impl AsFd,
+    offload: &Offload,
+    parts: impl Iterator<Item = &'a [u8]>,
+) -> io::Result<()> {
+    let mut parts = parts.peekable();
+    let header = encode(offload, parts.peek().copied().unwrap_or_default());
+    let mut slices: [IoSlice<'_>; 1 + MAX_PARTS] = array::from_fn(|_| IoSlice::new(&header));
+    let mut count = 1;
+    for part in parts {
+        // More of them would be a mistake of ours: no peer decides how many.
+        *slices.get_mut(count).ok_or(io::ErrorKind::InvalidData)? = IoSlice::new(part);
+        count += 1;
+    }
+    writev(fd, &slices[..count])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(flags: u8, gso_type: u8, csum_start: u16) -> Vec<u8> {
+        let mut octets = vec![flags, gso_type, 0, 0];
+        for field in [1448, csum_start, 16] {
+            octets.extend(field.to_ne_bytes());
+        }
+        octets
+    }
+
+    #[test]
+    fn unknown_super_frames_are_refused_and_offsets_follow_the_tag() {
+        let octets = header(NEEDS_CSUM, GSO_TCPV4 | GSO_ECN, 34);
+        let expected = Offload { gso: Gso::Tcp4, ecn: true, gso_size: 1448, csum: Some((38, 16)) };
+        assert_eq!(decode(&octets, 4), Some(expected));
+        assert_eq!(decode(&header(NEEDS_CSUM, GSO_TCPV4, u16::MAX), 4), None);
+        assert_eq!(decode(&header(NEEDS_CSUM, 3, 34), 0), None);
+        assert_eq!(decode(&octets[..9], 0), None);
+    }
+
+    #[test]
+    fn what_was_read_is_written_again() {
+        for gso_type in [GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, GSO_TCPV6 | GSO_ECN] {
+            for flags in [0, NEEDS_CSUM] {
+                let offload = decode(&header(flags, gso_type, 34), 0).expect("a known kind");
+                let again = encode(&offload, &[0x80; 100]);
+                assert_eq!(decode(&again, 0), Some(offload), "kind {gso_type}, flags {flags}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_length_of_all_headers_is_told_where_it_fits() {
+        let head = [0x80; 100];
+        let offload = |gso, start| Offload { gso, csum: Some((start, 16)), ..Offload::NONE };
+        assert_eq!(headers_len(&offload(Gso::Tcp4, 34), &head), Some(34 + 32));
+        assert_eq!(headers_len(&offload(Gso::Tcp6, 68), &head), Some(100));
+        assert_eq!(headers_len(&offload(Gso::Tcp6, 69), &head), None);
+        assert_eq!(headers_len(&offload(Gso::Tcp4, u16::MAX), &head), None);
+        assert_eq!(headers_len(&offload(Gso::Udp, 34), &head), Some(42));
+        assert_eq!(headers_len(&offload(Gso::None, 34), &head), None);
+    }
+}
