@@ -17,7 +17,6 @@ use std::{
     task::{self, Poll},
 };
 
-use rustls::crypto::{SecureRandom, aws_lc_rs};
 use tokio::io::AsyncWrite;
 
 use super::{
@@ -48,26 +47,23 @@ const COPY_BELOW: usize = 256;
 /// full write. What a longer one took is not to stay for ever.
 const COPIES_KEPT: usize = WRITE_OCTETS + 2048;
 
-/// Masking keys that a peer's proxy cannot foresee (RFC 6455, 10.3).
-#[derive(Debug)]
+/// Masking keys that a peer's proxy cannot foresee (RFC 6455, 10.3): the kernel's
+/// own randomness. A library's generator would gather entropy for 30 ms at its first
+/// use, and all ports would wait.
+#[derive(Debug, Default)]
 struct Masks {
-    random: &'static dyn SecureRandom,
     pool: Vec<[u8; 4]>,
 }
 
 impl Masks {
-    fn new() -> Self {
-        Self { random: aws_lc_rs::default_provider().secure_random, pool: Vec::new() }
-    }
-
     fn next(&mut self) -> io::Result<[u8; 4]> {
         if let Some(mask) = self.pool.pop() {
             return Ok(mask);
         }
         self.pool.resize(RANDOM_OCTETS / 4, [0; 4]);
-        let filled = self.random.fill(self.pool.as_flattened_mut());
-        if filled.is_err() {
+        if let Err(error) = getrandom::fill(self.pool.as_flattened_mut()) {
             self.pool.clear();
+            return Err(error.into());
         }
         self.pool.pop().ok_or_else(|| io::Error::other("the system gives no random numbers"))
     }
@@ -120,7 +116,7 @@ pub(super) struct Encoder {
 impl Encoder {
     pub(super) fn new(role: Role, gather: Gather, counters: Arc<Counters>) -> Self {
         Self {
-            masks: (role == Role::Client).then(Masks::new),
+            masks: (role == Role::Client).then(Masks::default),
             gather,
             counters,
             copies: Vec::new(),
