@@ -4,7 +4,11 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream, UdpSocket},
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
     thread,
 };
 
@@ -36,6 +40,7 @@ use crate::{
 struct Host {
     done: mpsc::Receiver<()>,
     go: mpsc::Sender<()>,
+    up: Arc<AtomicBool>,
     thread: thread::JoinHandle<()>,
 }
 
@@ -48,6 +53,8 @@ impl Host {
         let (tell, told) = mpsc::channel();
         let (go, going) = mpsc::channel();
         let (end, done) = mpsc::channel();
+        let up = Arc::<AtomicBool>::default();
+        let is_up = Arc::clone(&up);
         let thread = thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
             tell.send(gettid()).expect("the test waits");
@@ -57,6 +64,7 @@ impl Host {
                 let nodad = if address.contains(':') { "nodad" } else { "" };
                 ip(&format!("addr add {address} dev {interface} {nodad}"));
             }
+            is_up.store(true, Relaxed);
             body();
             drop(end);
             // The namespace, and with it the cable, goes with the thread.
@@ -65,7 +73,12 @@ impl Host {
         let id = told.recv().expect("the thread runs");
         ip(&format!("link set {interface} netns {id}"));
         go.send(()).expect("the thread waits");
-        Self { done, go, thread }
+        Self { done, go, up, thread }
+    }
+
+    /// Whether its interface is up.
+    fn is_up(&self) -> bool {
+        self.up.load(Relaxed)
     }
 
     /// Whether its body has ended, well or by a panic.
@@ -169,6 +182,10 @@ async fn super_frames(near: Kind, far: Kind, receiver: IpAddr) {
     let mut whole = 0;
     until("all has arrived", || {
         let (up, down) = (far.take(), near.take());
+        if !a.is_up() || !b.is_up() {
+            // A TAP that is down would refuse and count it.
+            return false;
+        }
         for frame in up.iter().chain(&down) {
             segment(frame.clone(), |frame| check(&frame)).expect("fields that fit the frame");
         }
