@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::maybe_done;
 use slog::debug;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::Notify,
     time::timeout,
 };
@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     codec::{CloseCode, Decoder, Event, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role},
     encode::{Encoder, Gather},
+    intake,
 };
 use crate::{
     counters::Counters,
@@ -30,10 +31,6 @@ use crate::{
     message::{BATCH_FRAMES, BATCH_OCTETS, Stop},
     port::{EgressQueue, IngressSender, Link, PortError, PortIo, SwitchGone},
 };
-
-/// Room that a read finds at least, in octets. A new buffer for each read would
-/// cost more than reading the last quarter of one in smaller pieces.
-const READ_ROOM: usize = BATCH_OCTETS / 4;
 
 /// How long a peer may take to answer our close frame. The original waits as long.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
@@ -222,12 +219,9 @@ impl<S: AsyncRead> Receiver<S> {
         }
     }
 
-    /// Reads once.
+    /// Reads what is ready.
     async fn fill(&mut self) -> Result<(), TunnelError> {
-        if self.read.capacity() - self.read.len() < READ_ROOM {
-            self.read.reserve(BATCH_OCTETS);
-        }
-        match self.stream.read_buf(&mut self.read).await {
+        match intake::read(&mut self.stream, &mut self.read).await {
             Ok(0) => Err(TunnelError::NoCloseFrame),
             Ok(_) => Ok(()),
             Err(error) => Err(TunnelError::Lost(error)),

@@ -11,6 +11,7 @@ pub mod codec;
 pub mod connect;
 pub mod dial;
 mod encode;
+mod intake;
 pub mod link;
 pub mod proxy;
 pub(crate) mod segment;

@@ -9,7 +9,7 @@ use std::{
 use actix::{Actor, Context, Handler};
 use slog::{Discard as NoLog, Logger, o};
 use tokio::{
-    io::{DuplexStream, ReadBuf, duplex},
+    io::{AsyncReadExt, DuplexStream, ReadBuf, duplex},
     sync::{mpsc, oneshot},
     task::JoinHandle,
     time::Instant,
