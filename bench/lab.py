@@ -132,11 +132,11 @@ class Lab:
         command = self._inside(host, f"ip link show dev {name}")
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
-    def address(self, host, device):
+    def address(self, host, device, mtu=MTU):
         """Gives a tunnel's device its address, as soon as it is there."""
         wait_for(f"{device} on {host}", lambda: self.has_link(host, device))
         self.on(host, f"ip addr add {INNER[host]}/24 dev {device}")
-        self.on(host, f"ip link set {device} mtu {MTU} up")
+        self.on(host, f"ip link set {device} mtu {mtu} up")
 
     def listens(self, process, port):
         """Waits until somebody listens on this TCP port in the process's network."""

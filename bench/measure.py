@@ -18,7 +18,7 @@ from lab import INNER, Failed, wait_for
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
-# What a bulk transfer sends against, so that its ping is told apart from noise.
+# Seconds between pings under load: often enough for a median, too rare to be load.
 LOADED_PING_INTERVAL = 0.05
 
 # Idle sessions on one switch, and those opened before counting begins: the first
@@ -28,6 +28,9 @@ WARM_SESSIONS = 50
 
 # A bottleneck as on a home's uplink: rate, and how long its own queue may get.
 BOTTLENECK = "tbf rate 200mbit burst 64kb latency 20ms"
+
+# At least this long there: the queue fills and drains in turns of about a second.
+BOTTLENECK_SECONDS = 5
 
 
 def everything(lab, contender, processes, seconds):
@@ -161,15 +164,15 @@ def checksum_errors(lab, host):
 
 
 def bottleneck(lab, contender, processes, seconds):
-    """Ping under one TCP stream through a narrow cable. To be called before the
-    tunnel's own connection is opened with another congestion control."""
+    """Ping under one TCP stream through a cable that was made `narrow` before the
+    tunnel's own connection was opened."""
     to = contender.inner["A"]
-    rate, _, loaded = tcp(lab, to, seconds, [], with_ping=True)
+    rate, _, loaded = tcp(lab, to, max(seconds, BOTTLENECK_SECONDS), [], with_ping=True)
     return {"rtt_bottleneck_ms": loaded, "tcp1_bottleneck_gbit": rate}
 
 
 def narrow(lab):
-    """Makes the cable a bottleneck, for loss-based congestion control."""
+    """Makes the cable a bottleneck, and congestion control one that fills its queue."""
     for host in INNER:
         lab.on(host, f"tc qdisc add dev eth0 root {BOTTLENECK}")
         lab.on(host, "sysctl -q -w net.ipv4.tcp_congestion_control=reno")

@@ -174,7 +174,7 @@ def block(raw):
         f" {raw['seconds']} s a transfer. {machine['cpu']}, {machine['cores']} cores,"
         f" {machine['memory_gb']} GB; Linux {machine['kernel']}, TCP's congestion control"
         f" {machine['congestion_control']}. Load average before {machine['load_before']:.2f}."
-        f" {versions}.{left_out}",
+        f" {versions}; commit {raw['commit']}.{left_out}",
         "### Targets", markdown(targets(results)),
         "### All figures", markdown(figures(results)),
     ])

@@ -16,8 +16,8 @@ class Contender:
     """A way to join two hosts."""
 
     needs = ()
-    # The program whose version is told, and how it is asked.
-    version = ()
+    # Its version, or the command that tells it.
+    version = ""
     # Where the figures are taken.
     inner = INNER
     kernel = False
@@ -58,10 +58,10 @@ class Vxlan(Contender):
 class Etherws(Contender):
     """A switch with a TAP on each host, joined by a WebSocket."""
 
-    def __init__(self, name, about, program, tls=False):
+    def __init__(self, name, about, program, tls=False, version=""):
         super().__init__(name, about)
         self.program, self.tls = [str(word) for word in program], tls
-        self.version = (*self.program, "--version")
+        self.version = version or (*self.program, "--version")
 
     def missing(self):
         return [word for word in self.program[:2] if "/" in word and not pathlib.Path(word).exists()]
@@ -193,6 +193,33 @@ class SoftEther(Contender):
         return [server, client]
 
 
+class VpnWs(Contender):
+    """The nearest relative: the same messages. It has no packages, and its server
+    leaves HTTP to a proxy."""
+
+    # Its client cuts frames, not packets, at 1500 octets.
+    MTU = 1500 - 14
+    needs = ("vpn-ws", "vpn-ws-client", "nginx")
+
+    def start(self, lab):
+        # Where Debian's nginx makes the folders that it wants.
+        pathlib.Path("/var/lib/nginx").mkdir(exist_ok=True)
+        socket, config = lab.folder / "vpn-ws.socket", lab.folder / "nginx.conf"
+        config.write_text(
+            "daemon off; worker_processes 1; error_log stderr; user root;\n"
+            f"pid {lab.folder}/nginx.pid; events {{}}\n"
+            "http { access_log off; server { listen 80; location / {\n"
+            f"include /etc/nginx/uwsgi_params; uwsgi_pass unix:{socket};\n"
+            "uwsgi_buffering off; } } }\n")
+        server = lab.start("A", ["vpn-ws", "--bridge", "--tuntap", "tap0", socket])
+        lab.address("A", "tap0", mtu=self.MTU)
+        proxy = lab.start("A", ["nginx", "-c", config])
+        lab.listens(proxy, 80)
+        client = lab.start("B", ["vpn-ws-client", "tap0", f"ws://{OUTER['A']}/"])
+        lab.address("B", "tap0", mtu=self.MTU)
+        return [server, proxy, client]
+
+
 def certify(lab, host):
     """A key and a certificate for a host's address, as paths."""
     key, certificate = lab.folder / f"{host}.key", lab.folder / f"{host}.crt"
@@ -214,5 +241,7 @@ def contenders(binary):
         Tinc("tinc", "tinc, switch mode"),
         Fastd("fastd", "fastd, tap mode"),
         SoftEther("softether", "SoftEther"),
-        Etherws("python", "etherws 1.3, Python", [peers / "bin/python", peers / "etherws.py"]),
+        VpnWs("vpn-ws", "vpn-ws behind nginx, ws://"),
+        Etherws("original", "etherws 1.3 in Python, ws://",
+                [peers / "bin/python", peers / "etherws.py"], version="1.3"),
     ]
