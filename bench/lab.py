@@ -21,6 +21,9 @@ INNER = {"A": "192.0.2.1", "B": "192.0.2.2"}
 # Both of the cable and of what is laid over it.
 MTU = 1500
 
+# A narrow cable, as a home's uplink: rate, and how long its own queue may get.
+BOTTLENECK = "tbf rate 200mbit burst 64kb latency 20ms"
+
 # Long enough for every start that is seen to work, short enough to give up a contender.
 PATIENCE = 20
 
@@ -36,6 +39,8 @@ def enter():
         for folder in ("/run", "/var/lib", "/var/log"):
             subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
         return
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        sys.exit("bench: /dev/net/tun cannot be opened; load the module tun, or run this as root")
     private = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     rootless = ["--user", "--map-root-user"]
     if subprocess.run(["unshare", *rootless, "true"], stderr=subprocess.DEVNULL).returncode == 0:
@@ -61,10 +66,11 @@ def wait_for(what, condition, patience=PATIENCE):
 
 
 class Lab:
-    """Hosts A and B, joined from eth0 to eth0. Use it in a `with`: at the end of that
-    all that was started in it has ended."""
+    """Hosts A and B, joined from eth0 to eth0, directly or by a bottleneck. Use it in a
+    `with`: at the end of that all that was started in it has ended."""
 
-    def __init__(self):
+    def __init__(self, narrow=False):
+        self.narrow = narrow
         self.folder = pathlib.Path("/run/bench")
         self.processes = []
 
@@ -72,18 +78,34 @@ class Lab:
         self.folder.mkdir()
         for host in OUTER:
             self.sh(f"ip netns add {host}")
-        self.sh("ip link add name eth0 netns A type veth peer name eth0 netns B")
+        if self.narrow:
+            self._join_by_bottleneck()
+        else:
+            self.sh("ip link add name eth0 netns A type veth peer name eth0 netns B")
         for host, address in OUTER.items():
             self.on(host, "ip link set lo up")
             self.on(host, f"ip addr add {address}/24 dev eth0")
             self.on(host, f"ip link set eth0 mtu {MTU} up")
         return self
 
+    def _join_by_bottleneck(self):
+        """Joins both by a bridge elsewhere: on the hosts themselves the queue would push
+        back on their TCP directly, which no modem does."""
+        self.sh("ip netns add R")
+        self.on("R", "ip link add bridge type bridge")
+        self.on("R", "ip link set bridge up")
+        for host in OUTER:
+            self.sh(f"ip link add name eth0 netns {host} type veth peer name {host} netns R")
+            self.on("R", f"ip link set {host} master bridge up")
+            self.on("R", f"tc qdisc add dev {host} root {BOTTLENECK}")
+            # One that fills the queue.
+            self.on(host, "sysctl -q -w net.ipv4.tcp_congestion_control=reno")
+
     def __exit__(self, *_):
         for process in reversed(self.processes):
             self.end(process)
-        for host in OUTER:
-            subprocess.run(["ip", "netns", "del", host], check=False)
+        for host in pathlib.Path("/run/netns").iterdir():
+            subprocess.run(["ip", "netns", "del", host.name], check=False)
         shutil.rmtree(self.folder)
 
     @staticmethod
@@ -134,21 +156,29 @@ class Lab:
 
     def address(self, host, device, mtu=MTU):
         """Gives a tunnel's device its address, as soon as it is there."""
-        wait_for(f"{device} on {host}", lambda: self.has_link(host, device))
+        def there():
+            if self.processes:
+                self.check(self.processes[-1])
+            return self.has_link(host, device)
+        wait_for(f"{device} on {host}", there)
         self.on(host, f"ip addr add {INNER[host]}/24 dev {device}")
         self.on(host, f"ip link set {device} mtu {mtu} up")
 
     def listens(self, process, port):
         """Waits until somebody listens on this TCP port in the process's network."""
         def listening():
-            if process.poll() is not None:
-                raise Failed(f"ended at once: {self.said(process)}")
+            self.check(process)
             return any(
                 line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
                 for table in ("tcp", "tcp6")
                 for line in pathlib.Path(f"/proc/{process.pid}/net/{table}").open()
             )
         wait_for(f"TCP port {port}", listening)
+
+    def check(self, process):
+        """Fails if a program that must go on has ended."""
+        if process.poll() is not None:
+            raise Failed(f"ended at once: {self.said(process)}")
 
     def said(self, process):
         """The end of what a program has written."""

@@ -26,10 +26,8 @@ LOADED_PING_INTERVAL = 0.05
 SESSIONS = 1000
 WARM_SESSIONS = 50
 
-# A bottleneck as on a home's uplink: rate, and how long its own queue may get.
-BOTTLENECK = "tbf rate 200mbit burst 64kb latency 20ms"
-
-# At least this long there: the queue fills and drains in turns of about a second.
+# At least this long through a bottleneck: its queue fills and drains in turns of about
+# a second.
 BOTTLENECK_SECONDS = 5
 
 
@@ -164,18 +162,10 @@ def checksum_errors(lab, host):
 
 
 def bottleneck(lab, contender, processes, seconds):
-    """Ping under one TCP stream through a cable that was made `narrow` before the
-    tunnel's own connection was opened."""
+    """Ping under one TCP stream through a narrow cable."""
     to = contender.inner["A"]
     rate, _, loaded = tcp(lab, to, max(seconds, BOTTLENECK_SECONDS), [], with_ping=True)
     return {"rtt_bottleneck_ms": loaded, "tcp1_bottleneck_gbit": rate}
-
-
-def narrow(lab):
-    """Makes the cable a bottleneck, and congestion control one that fills its queue."""
-    for host in INNER:
-        lab.on(host, f"tc qdisc add dev eth0 root {BOTTLENECK}")
-        lab.on(host, "sysctl -q -w net.ipv4.tcp_congestion_control=reno")
 
 
 def sessions(lab, contender):
