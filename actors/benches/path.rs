@@ -1,5 +1,5 @@
 //! The parts of a frame's path by themselves: the relay's decision, segmentation of
-//! super-frames, and WebSocket framing. No input or output, no actors; `make bench`
+//! super-frames and its inverse, and WebSocket framing. No input or output, no actors; `make bench`
 //! measures the whole.
 
 use std::{hint::black_box, time::Instant};
@@ -7,7 +7,7 @@ use std::{hint::black_box, time::Instant};
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use etherws_actors::{
-    bench::segment,
+    bench::{coalesce, segment},
     fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, PortNumber},
     frame::{Frame, Gso, Offload},
     message::BATCH_FRAMES,
@@ -51,7 +51,8 @@ fn relay(c: &mut Criterion) {
             relay.relay(ports[station as usize % 2], &frame(station, u32::MAX), now);
         }
         // A stride that no cache line or hash bucket repeats.
-        let frames: Vec<_> = (0..BATCH_FRAMES as u32)
+        let frames: Vec<_> = (0u32..)
+            .take(BATCH_FRAMES)
             .map(|at| frame(at * 2 * 79 % stations, (at * 2 * 83 + 1) % stations))
             .collect();
         group.bench_function(format!("{stations} addresses"), |b| {
@@ -89,6 +90,15 @@ fn segmentation(c: &mut Criterion) {
     group.bench_function("TCP over IPv4, 64 KiB", |b| {
         b.iter(|| segment(frame.clone(), |segment| drop(black_box(segment))));
     });
+    group.finish();
+}
+
+fn coalescing(c: &mut Criterion) {
+    let mut segments = Vec::new();
+    assert!(segment(super_frame(), |frame| segments.push(frame)) && coalesce(&segments) == 1);
+    let mut group = c.benchmark_group("coalescing");
+    group.throughput(Throughput::Bytes(super_frame().len() as u64));
+    group.bench_function("TCP over IPv4, 64 KiB", |b| b.iter(|| coalesce(black_box(&segments))));
     group.finish();
 }
 
@@ -138,5 +148,5 @@ fn codec(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, relay, segmentation, codec);
+criterion_group!(benches, relay, segmentation, coalescing, codec);
 criterion_main!(benches);
