@@ -1,6 +1,7 @@
 # make          builds target/release/etherws
 # make demo     shows the main job: two hosts, two switches, a tunnel
 # make test     runs everything that a change must pass
+# make bench    compares speed with the kernel and other tunnels, in under 20 minutes
 # make install  copies the program to $(PREFIX)/bin
 
 CARGO ?= cargo
@@ -10,13 +11,17 @@ PREFIX ?= /usr/local
 PEERS := target/peers
 SKIPPED := target/tmp/skipped
 
-.PHONY: all demo test check suite tools peers install
+.PHONY: all demo bench test check suite tools peers install
 
 all:
 	$(CARGO) build --release --locked
 
 demo: all
 	demo/run.sh target/release/etherws
+
+# BENCH='--quick' for less; bench/run --help.
+bench: all
+	bench/run $(BENCH)
 
 install: all
 	install -D -m 755 target/release/etherws $(DESTDIR)$(PREFIX)/bin/etherws

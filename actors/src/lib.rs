@@ -1,6 +1,8 @@
 //! The switch of etherws as Actix actors.
 #![warn(missing_docs)]
 
+#[doc(hidden)]
+pub mod bench;
 pub mod control;
 pub mod counters;
 pub mod error;
