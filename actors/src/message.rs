@@ -28,7 +28,8 @@ pub const BATCH_OCTETS: usize = 256 * 1024;
 pub const INGRESS_CREDITS: usize = 4;
 
 /// One of a port's [`INGRESS_CREDITS`]. It goes with the batch and returns when the
-/// last egress port has queued or dropped the batch's frames.
+/// last egress port has queued or dropped the batch's frames; later, when they went to
+/// one port alone and its queue is long.
 #[derive(Debug, Clone)]
 pub struct Credit(#[expect(dead_code, reason = "held for its drop")] Arc<OwnedSemaphorePermit>);
 
@@ -59,6 +60,8 @@ pub struct Egress {
     pub frames: Vec<Frame>,
     /// Of the batch that the frames came in with.
     pub credit: Credit,
+    /// Whether nothing of that batch went to another port.
+    pub alone: bool,
 }
 
 /// What a port is doing. `shut` is no state: it is what the operator wants.

@@ -177,12 +177,13 @@ impl Switch {
     /// Sends each port what is pending for it. The only place where frames leave
     /// the Switch.
     fn deliver(&mut self, credit: &Credit) {
+        let alone = self.touched.len() == 1;
         for at in self.touched.drain(..) {
             let port = &mut self.ports[at];
             let frames = port.pending.drain(..).collect();
             if let Some(outlet) = &port.outlet {
                 // Bounded by the gauge, so it may pass by the mailbox's own limit.
-                outlet.port.do_send(Egress { frames, credit: credit.clone() });
+                outlet.port.do_send(Egress { frames, credit: credit.clone(), alone });
             }
         }
     }

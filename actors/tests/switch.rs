@@ -399,6 +399,31 @@ fn a_port_that_takes_nothing_is_bounded_and_harms_no_other() {
 }
 
 #[test]
+fn a_sender_waits_for_its_only_receiver_but_not_for_a_stuck_one() {
+    run(async {
+        let lab = Lab::new();
+        let (a, mut b) = (lab.memory().await, lab.memory().await);
+        let stuck = lab.add(Scripted::new([Act::Send(frame(0xff, 3))])).await;
+        lab.settle().await;
+        while b.try_recv().is_some() {}
+        let mut data = frame(3, 1).into_data().to_vec();
+        data.resize(1514, 0);
+        for _ in 0..1000 {
+            a.send(Frame::new(Bytes::from(data.clone()))).await.expect("port 1");
+        }
+        lab.settle().await;
+        let counters = lab.port(stuck.get()).await.counters;
+        let received = lab.port(1).await.counters.rx_frames();
+        assert!(received < 1000, "{received} frames were read for a queue that is long");
+        assert_eq!(counters.discards(Discard::LackOfBuffers), 0);
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(b.try_recv(), Some(frame(0xff, 1)), "others wait no longer");
+        assert_eq!(lab.port(1).await.counters.rx_frames(), 1001);
+    });
+}
+
+#[test]
 fn shutdown_is_answered_when_all_ports_have_ended() {
     run(async {
         let lab = Lab::new();

@@ -15,7 +15,7 @@ pub mod session;
 mod super_frames;
 pub mod tap;
 
-use std::{any::Any, future::Future, io, pin::Pin, sync::Arc};
+use std::{any::Any, future::Future, io, mem, pin::Pin, sync::Arc, time::Duration};
 
 use actix::{fut::wrap_future, prelude::*};
 use slog::Logger;
@@ -181,6 +181,8 @@ type LinkFuture = Pin<Box<dyn Future<Output = Result<(), PortError>>>>;
 pub(crate) struct Port {
     queue: queue::Sender,
     link: AbortHandle,
+    /// Whether a timer for held credits runs.
+    watched: bool,
     /// Dropped with the actor: how the supervisor hears of a panic in here.
     ended: Option<oneshot::Sender<End>>,
 }
@@ -194,7 +196,8 @@ impl Port {
         let (ended, end) = oneshot::channel();
         let link = actix_rt::spawn(link);
         let addr = Self::create(|ctx| {
-            let port = Self { queue, link: link.abort_handle(), ended: Some(ended) };
+            let port =
+                Self { queue, link: link.abort_handle(), watched: false, ended: Some(ended) };
             ctx.spawn(wrap_future(link).map(|result, port: &mut Self, ctx: &mut Context<Self>| {
                 port.end(result);
                 ctx.stop();
@@ -232,6 +235,27 @@ impl End {
     }
 }
 
+/// Time in which a link must take something, or else nobody waits for it any more:
+/// what 128 KiB and a batch need at 16 Mbit/s.
+const STUCK_AFTER: Duration = Duration::from_millis(200);
+
+impl Port {
+    /// Sees to it that a link that takes nothing holds no credit for long.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        let Some(taken) = self.queue.holds() else { return };
+        if mem::replace(&mut self.watched, true) {
+            return;
+        }
+        ctx.run_later(STUCK_AFTER, move |port, ctx| {
+            port.watched = false;
+            if port.queue.holds() == Some(taken) {
+                port.queue.give_up_holding();
+            }
+            port.watch(ctx);
+        });
+    }
+}
+
 impl Drop for Port {
     fn drop(&mut self) {
         self.link.abort();
@@ -258,8 +282,12 @@ impl Handler<Terminate> for Port {
 impl Handler<Egress> for Port {
     type Result = ();
 
-    fn handle(&mut self, egress: Egress, _: &mut Context<Self>) {
+    fn handle(&mut self, egress: Egress, ctx: &mut Context<Self>) {
         self.queue.push(egress.frames);
+        if egress.alone {
+            self.queue.hold(egress.credit);
+            self.watch(ctx);
+        }
     }
 }
 

@@ -1,11 +1,15 @@
 //! A port's egress queue, bounded in octets.
 //!
 //! The Switch asks the [`Gauge`] before it sends a frame to a port, and drops the
-//! frame there when it is full: a slow port neither stalls another nor grows. The
-//! port actor queues the frames; the port's task takes them in batches.
+//! frame there when it is full: a slow port does not grow. The port actor queues the
+//! frames; the port's task takes them in batches.
+//!
+//! A queue that is long holds back the credits of batches that came for it alone, and
+//! their sender reads no more: that is how a bottleneck is felt at the other end
+//! before frames are dropped. A link that takes nothing at all holds nothing back.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     rc::Rc,
     sync::{
@@ -20,13 +24,17 @@ use tokio::sync::Notify;
 use crate::{
     counters::{Counters, Discard},
     frame::Frame,
-    message::{BATCH_FRAMES, BATCH_OCTETS},
+    message::{BATCH_FRAMES, BATCH_OCTETS, Credit, INGRESS_CREDITS},
     tunnel::segment::segment,
 };
 
-/// Octets that a queue holds at most. Enough for the burst of one batch from each
-/// of a port's credits; more only adds delay.
-pub const QUEUE_OCTETS: usize = 1024 * 1024;
+/// Octets that a queue holds at most: all that one sender has credits for, and a
+/// batch from another. More only adds delay.
+pub const QUEUE_OCTETS: usize = (INGRESS_CREDITS + 1) * BATCH_OCTETS;
+
+/// A queue longer than this holds credits back: a tenth of a millisecond of work at
+/// the speed of memory, so that a link that is read in time never idles.
+const HOLD_OCTETS: usize = 128 * 1024;
 
 /// Charged for each frame beside its octets, so that a queue of tiny frames is
 /// bounded in memory too.
@@ -88,6 +96,12 @@ struct Queue {
     frames: RefCell<VecDeque<Frame>>,
     ready: Notify,
     gauge: Gauge,
+    /// Credits that are held back, oldest first: at most those that there are.
+    held: RefCell<VecDeque<Credit>>,
+    /// Batches that the link has taken.
+    taken: Cell<u64>,
+    /// Whether the link has stopped taking any: then nothing is held back.
+    stuck: Cell<bool>,
 }
 
 /// The port actor's end.
@@ -110,7 +124,14 @@ pub struct EgressQueue {
 /// and super-frames cut as they leave it.
 #[must_use]
 pub(crate) fn channel(gauge: Gauge, finish: Option<Arc<Counters>>) -> (Sender, EgressQueue) {
-    let queue = Rc::new(Queue { frames: RefCell::default(), ready: Notify::new(), gauge });
+    let queue = Rc::new(Queue {
+        frames: RefCell::default(),
+        ready: Notify::new(),
+        gauge,
+        held: RefCell::default(),
+        taken: Cell::default(),
+        stuck: Cell::default(),
+    });
     let sender = Sender { queue: Rc::clone(&queue), arena: BytesMut::new() };
     (sender, EgressQueue { queue, finish })
 }
@@ -137,6 +158,27 @@ impl Sender {
         }));
         drop(queued);
         self.queue.ready.notify_one();
+    }
+
+    /// Takes the credit of a batch that came for this port alone, and gives it back
+    /// when the queue is short.
+    pub(crate) fn hold(&self, credit: Credit) {
+        if self.queue.gauge.used() > HOLD_OCTETS && !self.queue.stuck.get() {
+            self.queue.held.borrow_mut().push_back(credit);
+        }
+    }
+
+    /// Whether credits are held back, and a number that grows while the link takes
+    /// frames.
+    pub(crate) fn holds(&self) -> Option<u64> {
+        (!self.queue.held.borrow().is_empty()).then(|| self.queue.taken.get())
+    }
+
+    /// Gives all credits back and holds none before the queue is short again: the
+    /// link is stuck, and senders have other receivers.
+    pub(crate) fn give_up_holding(&self) {
+        self.queue.stuck.set(true);
+        self.queue.held.borrow_mut().clear();
     }
 }
 
@@ -172,14 +214,36 @@ impl EgressQueue {
                 _ => batch.push(frame),
             }
         }
+        drop(frames);
         self.queue.gauge.release(released);
+        if count > 0 {
+            self.queue.taken.set(self.queue.taken.get() + 1);
+            self.give_credit();
+        }
         count > 0
+    }
+
+    /// One credit for each batch, so that the queue stays short; all when it is
+    /// empty, since then nobody comes for the others.
+    fn give_credit(&self) {
+        let used = self.queue.gauge.used();
+        if used > HOLD_OCTETS {
+            return;
+        }
+        self.queue.stuck.set(false);
+        let mut held = self.queue.held.borrow_mut();
+        if used == 0 {
+            held.clear();
+        } else {
+            held.pop_front();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use tokio::sync::Semaphore;
 
     use super::*;
     use crate::frame::Offload;
@@ -252,5 +316,49 @@ mod tests {
         assert!(receiver.try_recv(&mut batch));
         assert_eq!(batch, [frame(60)]);
         assert_eq!(counters.discards(Discard::OnError), 1);
+    }
+
+    fn credit(all: &Arc<Semaphore>) -> Credit {
+        Credit::new(Arc::clone(all).try_acquire_owned().expect("a credit is left"))
+    }
+
+    #[test]
+    fn a_long_queue_holds_credits_back_and_a_short_one_gives_them_one_by_one() {
+        let gauge = Gauge::new(usize::MAX);
+        let (mut sender, mut receiver) = channel(gauge.clone(), None);
+        let all = Arc::new(Semaphore::new(INGRESS_CREDITS));
+        sender.hold(credit(&all));
+        assert_eq!((all.available_permits(), sender.holds()), (4, None), "the queue is short");
+        for _ in 0..3 {
+            let bulk = frame(BATCH_OCTETS / 2);
+            assert!(gauge.admit(&bulk));
+            sender.push(vec![bulk; 1]);
+            sender.hold(credit(&all));
+        }
+        assert_eq!(all.available_permits(), 2, "the first found it short enough");
+        let mut batch = Vec::new();
+        assert!(receiver.try_recv(&mut batch));
+        assert!(receiver.try_recv(&mut batch));
+        assert_eq!((all.available_permits(), sender.holds()), (4, None), "empty: all are given");
+    }
+
+    #[test]
+    fn a_stuck_link_holds_nothing_until_its_queue_is_short() {
+        let gauge = Gauge::new(usize::MAX);
+        let (mut sender, mut receiver) = channel(gauge.clone(), None);
+        let all = Arc::new(Semaphore::new(INGRESS_CREDITS));
+        let bulk = frame(2 * HOLD_OCTETS);
+        assert!(gauge.admit(&bulk));
+        sender.push(vec![bulk.clone()]);
+        sender.hold(credit(&all));
+        assert_eq!((all.available_permits(), sender.holds()), (3, Some(0)));
+        sender.give_up_holding();
+        sender.hold(credit(&all));
+        assert_eq!((all.available_permits(), sender.holds()), (4, None));
+        assert!(receiver.try_recv(&mut Vec::new()));
+        assert!(gauge.admit(&bulk));
+        sender.push(vec![bulk]);
+        sender.hold(credit(&all));
+        assert_eq!(all.available_permits(), 3, "it moves again");
     }
 }
