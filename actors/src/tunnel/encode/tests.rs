@@ -188,7 +188,7 @@ fn a_servers_bulk_is_not_copied() {
 
 #[test]
 fn no_key_comes_twice_in_a_draw() {
-    let mut masks = Masks::new();
+    let mut masks = Masks::default();
     let keys: Vec<_> = (0..3 * RANDOM_OCTETS / 4).map(|_| masks.next().expect("random")).collect();
     let different: std::collections::HashSet<_> = keys.iter().collect();
     // Of 3,072 keys of 32 bits two are alike once in a thousand times.
