@@ -5,6 +5,7 @@ mod devices;
 mod frames;
 mod interface;
 mod netdev;
+mod offload;
 mod recovery;
 mod transfer;
 

@@ -2,11 +2,12 @@
 //! written one frame or super-frame a system call, and its loop.
 //!
 //! First and last step of a frame's path on this host: frames are slices of one
-//! read block, without a copy; one system call writes each. No frame ends the
-//! loop, only the device's loss does.
+//! read block, without a copy; one system call writes each, or all segments of a
+//! flow that stand together in the queue. No frame ends the loop, only the device's
+//! loss does.
 
 use std::{
-    iter, mem,
+    mem,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
@@ -21,9 +22,10 @@ use tokio::{
 use super::{EgressQueue, IngressSender, PortError, PortIo, io_error};
 use crate::{
     counters::{Counters, Discard},
-    frame::{Frame, Offload},
+    frame::Frame,
     message::{BATCH_FRAMES, BATCH_OCTETS},
     sys::{self, READ_OCTETS},
+    tunnel::coalesce::{Coalescer, Group},
 };
 
 /// How often a device is looked after. A packet socket is not told when an
@@ -36,13 +38,13 @@ pub(super) trait Device: AsFd + 'static {
     /// [`READ_OCTETS`], with the work that is left on it.
     fn recv(&self, block: &mut BytesMut) -> Result<Frame, Fault>;
 
-    /// Writes one frame, which lies in `parts`, all headers in the first, with the
-    /// work that is left on it.
-    fn send<'a>(
-        &self,
-        offload: &Offload,
-        parts: impl Iterator<Item = &'a [u8]> + Clone,
-    ) -> Result<(), Fault>;
+    /// Whether it takes UDP super-frames, beside those of TCP.
+    fn takes_datagrams(&self) -> bool {
+        false
+    }
+
+    /// Writes one frame, or the super-frame that stands for several.
+    fn send(&self, group: &Group<'_>) -> Result<(), Fault>;
 
     /// Looks after the device, now and then: an error is its loss.
     fn check(&self, _: &Counters) -> Result<(), PortError> {
@@ -177,15 +179,19 @@ async fn transmit<D: Device>(
     unsent: &mut Unsent,
     counters: &Counters,
 ) -> PortError {
+    let mut coalescer = Coalescer::new(device.takes_datagrams());
     loop {
-        while let Some(frame) = unsent.frames.get(unsent.done) {
-            match send(device, ready, frame.offload(), iter::once(frame.data())).await {
-                Ok(()) => counters.sent(1, frame.len() as u64),
-                Err(Fault::Frame(reason)) => counters.discarded(reason, 1),
-                Err(Fault::Down | Fault::WouldBlock) => counters.discarded(Discard::OnError, 1),
+        while unsent.done < unsent.frames.len() {
+            let group = coalescer.next(&unsent.frames[unsent.done..]);
+            let count = group.frames.len() as u64;
+            let octets = group.frames.iter().map(|frame| frame.len() as u64).sum();
+            match send(device, ready, &group).await {
+                Ok(()) => counters.sent(count, octets),
+                Err(Fault::Frame(reason)) => counters.discarded(reason, count),
+                Err(Fault::Down | Fault::WouldBlock) => counters.discarded(Discard::OnError, count),
                 Err(Fault::Lost(error)) => return error,
             }
-            unsent.done += 1;
+            unsent.done += group.frames.len();
         }
         unsent.frames.clear();
         unsent.done = 0;
@@ -195,23 +201,22 @@ async fn transmit<D: Device>(
     }
 }
 
-/// Writes one frame, as soon as there is room.
-async fn send<'a, D: Device>(
+/// Writes one group, as soon as there is room.
+async fn send<D: Device>(
     device: &D,
     ready: &AsyncFd<OwnedFd>,
-    offload: &Offload,
-    parts: impl Iterator<Item = &'a [u8]> + Clone,
+    group: &Group<'_>,
 ) -> Result<(), Fault> {
     // A TAP that is down never has room, and says why only when it is written to:
     // so write first.
-    match device.send(offload, parts.clone()) {
+    match device.send(group) {
         Err(Fault::WouldBlock) => {}
         done => return done,
     }
     loop {
         let waited = ready.writable().await;
         let mut room = waited.map_err(|e| Fault::Lost(io_error("cannot wait for room", e)))?;
-        match device.send(offload, parts.clone()) {
+        match device.send(group) {
             Err(Fault::WouldBlock) => room.clear_ready(),
             done => return done,
         }

@@ -18,8 +18,9 @@ use super::{
 };
 use crate::{
     counters::{Counters, Discard},
-    frame::{Frame, Gso, HEADER_LEN, Header, MAX_FRAME_LEN, Offload},
+    frame::{Frame, Gso, HEADER_LEN, Header, MAX_FRAME_LEN},
     sys::{packet::PacketSocket, vnet::headers_len},
+    tunnel::coalesce::Group,
 };
 
 /// Octets of a VLAN tag, which an interface takes beyond its MTU (IEEE 802.3, 3.2.7).
@@ -93,18 +94,13 @@ impl Device for NetdevLink {
         Ok(Frame::with_offload(data.freeze(), offload))
     }
 
-    fn send<'a>(
-        &self,
-        offload: &Offload,
-        parts: impl Iterator<Item = &'a [u8]> + Clone,
-    ) -> Result<(), Fault> {
-        if offload.gso != Gso::None {
-            let fits = self.fits(offload, parts.clone().next().unwrap_or_default());
-            if !fits.map_err(|error| self.fault(error))? {
-                return Err(Fault::Frame(Discard::OnError));
-            }
+    // UDP is not coalesced: before Linux 6.2 a packet socket refuses it, and nothing
+    // tells beforehand. Super-frames that come from a kernel that has them may pass.
+    fn send(&self, group: &Group<'_>) -> Result<(), Fault> {
+        if group.offload.gso != Gso::None && !self.fits(group).map_err(|e| self.fault(e))? {
+            return Err(Fault::Frame(Discard::OnError));
         }
-        self.0.send(offload, parts).map_err(|error| self.fault(error))
+        self.0.send(&group.offload, group.slices()).map_err(|error| self.fault(error))
     }
 
     fn check(&self, counters: &Counters) -> Result<(), PortError> {
@@ -114,15 +110,16 @@ impl Device for NetdevLink {
 }
 
 impl NetdevLink {
-    /// Whether the segments of a super-frame that begins with `head` are no longer
-    /// than the interface's MTU. Of plain frames the kernel looks itself.
-    fn fits(&self, offload: &Offload, head: &[u8]) -> io::Result<bool> {
-        let (Some(headers), Some(header)) = (headers_len(offload, head), Header::new_checked(head))
-        else {
+    /// Whether the segments of a super-frame are no longer than the interface's MTU.
+    /// Of plain frames the kernel looks itself.
+    fn fits(&self, group: &Group<'_>) -> io::Result<bool> {
+        let head = group.slices().next().unwrap_or_default();
+        let headers = headers_len(&group.offload, head);
+        let (Some(headers), Some(header)) = (headers, Header::new_checked(head)) else {
             return Ok(false);
         };
         let link = HEADER_LEN + if header.is_tagged() { TAG_LEN } else { 0 };
-        Ok(headers + usize::from(offload.gso_size) <= link + self.0.mtu()?)
+        Ok(headers + usize::from(group.offload.gso_size) <= link + self.0.mtu()?)
     }
 
     fn fault(&self, error: io::Error) -> Fault {
@@ -151,6 +148,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::frame::Offload;
     use crate::{
         port::device::harness::{Rig, is_probe, probe, until},
         sys::namespace::{await_carrier, cable, in_namespace, ip},

@@ -12,6 +12,7 @@ use std::{
     thread,
 };
 
+use bytes::{Bytes, BytesMut};
 use nix::{
     sched::{CloneFlags, unshare},
     sys::socket::{setsockopt, sockopt},
@@ -31,8 +32,11 @@ use super::{
 use crate::{
     counters::Discard,
     frame::{Frame, Gso},
-    sys::namespace::{cable, in_namespace, ip},
-    tunnel::segment::segment,
+    sys::{
+        namespace::{cable, in_namespace, ip},
+        packet::PacketSocket,
+    },
+    tunnel::segment::{segment, tests::Shape},
 };
 
 /// A thread with a network namespace and a network stack of its own, which lasts
@@ -227,4 +231,79 @@ fn from_netdev_to_tap_by_ipv6() {
 #[test]
 fn from_tap_to_netdev_by_ipv6() {
     in_namespace(|| run(super_frames(Kind::Netdev, Kind::Tap, IPV6)));
+}
+
+/// What finished frames are cut from, as a tunnel's peer does it: 40 segments, tagged.
+fn super_frame() -> Frame {
+    Shape::tcp4(40 * 1444, 1444).frame()
+}
+
+fn cut(frame: Frame) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    segment(frame, |frame| frames.push(frame)).expect("fields that fit the frame");
+    frames
+}
+
+/// Sends segments to a port, and gives what the kernel sees behind it up to the last.
+async fn sent_by(kind: Kind, segments: &[Frame]) -> Vec<Frame> {
+    let mut rig = kind.open("a0", "a1").await;
+    let host = PacketSocket::open("a1").expect("a socket");
+    rig.send(segments.to_vec());
+    let mut block = BytesMut::new();
+    let (mut seen, mut octets) = (Vec::new(), 0);
+    until("the last segment", || {
+        while let Ok((data, offload)) = host.recv(&mut block) {
+            let frame = Frame::with_offload(data.freeze(), offload);
+            // Not what the host itself has to say.
+            if frame.header().is_some_and(|header| header.is_tagged()) {
+                octets += frame.len() - 70;
+                seen.push(frame);
+            }
+        }
+        octets >= 40 * 1444
+    })
+    .await;
+    assert_eq!(rig.counters.tx_frames(), segments.len() as u64);
+    let octets: u64 = segments.iter().map(|frame| frame.len() as u64).sum();
+    assert_eq!(rig.counters.tx_octets(), octets);
+    seen
+}
+
+#[test]
+fn segments_that_stand_together_enter_the_host_as_one() {
+    in_namespace(|| {
+        run(async {
+            let segments = cut(super_frame());
+            let seen = sent_by(Kind::Tap, &segments).await;
+            assert_eq!(seen.len(), 1);
+            assert_eq!(seen.into_iter().flat_map(cut).collect::<Vec<_>>(), segments);
+        });
+    });
+}
+
+#[test]
+fn segments_that_stand_together_leave_an_interface_as_one() {
+    in_namespace(|| {
+        run(async {
+            let segments = cut(super_frame());
+            let seen = sent_by(Kind::Netdev, &segments).await;
+            assert_eq!(seen.len(), 1);
+            assert_eq!(seen.into_iter().flat_map(cut).collect::<Vec<_>>(), segments);
+        });
+    });
+}
+
+#[test]
+fn a_segment_with_a_wrong_checksum_enters_alone_and_unchanged() {
+    in_namespace(|| {
+        run(async {
+            let mut segments = cut(super_frame());
+            let mut data = segments[7].data().to_vec();
+            data[1000] ^= 1;
+            segments[7] = Frame::new(Bytes::from(data));
+            let seen = sent_by(Kind::Tap, &segments).await;
+            assert_eq!(seen.len(), 3);
+            assert_eq!(seen[1], segments[7]);
+        });
+    });
 }

@@ -20,9 +20,10 @@ use super::{
 };
 use crate::{
     counters::Discard,
-    frame::{Frame, MacAddr, Offload},
+    frame::{Frame, MacAddr},
     message::Interface,
     sys,
+    tunnel::coalesce::Group,
 };
 
 /// A TAP device to be made.
@@ -99,12 +100,13 @@ impl Device for TapLink {
         Ok(Frame::with_offload(data.freeze(), offload))
     }
 
-    fn send<'a>(
-        &self,
-        offload: &Offload,
-        parts: impl Iterator<Item = &'a [u8]> + Clone,
-    ) -> Result<(), Fault> {
-        self.0.send(offload, parts).map_err(|error| self.fault(error))
+    fn takes_datagrams(&self) -> bool {
+        // What the kernel gives it also takes.
+        self.0.takes_super_frames().1
+    }
+
+    fn send(&self, group: &Group<'_>) -> Result<(), Fault> {
+        self.0.send(&group.offload, group.slices()).map_err(|error| self.fault(error))
     }
 }
 

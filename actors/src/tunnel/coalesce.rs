@@ -59,6 +59,11 @@ impl<'a> Group<'a> {
         self.frames.iter().map(move |frame| &frame.data()[headers..])
     }
 
+    /// All of it in order, the headers in the first slice: what one write takes.
+    pub(crate) fn slices(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        Some(self.head).filter(|head| !head.is_empty()).into_iter().chain(self.parts())
+    }
+
     fn alone(frames: &'a [Frame]) -> Self {
         let frames = &frames[..frames.len().min(1)];
         let offload = frames.first().map_or(Offload::NONE, |frame| *frame.offload());

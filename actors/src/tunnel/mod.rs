@@ -5,7 +5,6 @@
 //! [`WebSocket`]. Nothing here knows a port's number or the forwarding database.
 
 mod checksum;
-#[allow(dead_code, reason = "no port calls it yet")]
 pub(crate) mod coalesce;
 pub mod codec;
 pub mod connect;

@@ -326,4 +326,4 @@ pub(super) fn put(data: &mut [u8], at: usize, value: u16) {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

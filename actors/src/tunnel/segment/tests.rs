@@ -22,7 +22,7 @@ const FLAGS: u8 = 0x80 | 0x40 | 0x10 | 0x08 | 0x01;
 
 /// What to build a super-frame of.
 #[derive(Debug, Clone)]
-pub(in crate::tunnel) struct Shape {
+pub(crate) struct Shape {
     gso: Gso,
     is_ipv4: bool,
     tags: usize,
@@ -35,7 +35,7 @@ pub(in crate::tunnel) struct Shape {
 
 impl Shape {
     /// TCP over IPv4 with timestamps: what most of a bulk transfer is.
-    pub(in crate::tunnel) fn tcp4(payload: usize, size: u16) -> Self {
+    pub(crate) fn tcp4(payload: usize, size: u16) -> Self {
         let payload = vec![5; payload];
         Self { gso: Gso::Tcp4, is_ipv4: true, tags: 1, options: 0, tcp_options: 3, size, payload }
     }
@@ -56,7 +56,7 @@ impl Shape {
         self.transport() + if self.is_tcp() { 20 + 4 * self.tcp_options } else { 8 }
     }
 
-    pub(in crate::tunnel) fn frame(&self) -> Frame {
+    pub(crate) fn frame(&self) -> Frame {
         let mut data = vec![0x02; 12];
         for _ in 0..self.tags {
             data.extend([0x81, 0x00, 0x60, 0x07]);
