@@ -118,7 +118,7 @@ impl Event {
             6 => packet.host ^= bit,
             7 => packet.port ^= u16::from(bit),
             8 => packet.sequence = packet.sequence.wrapping_add(self.value.into()),
-            9 => packet.ack ^= u32::from(bit),
+            9 => packet.ack ^= u32::from(bit).rotate_left(self.value.into()),
             10 | 11 => packet.flags ^= bit,
             12 => packet.window ^= u16::from(bit),
             13 => packet.urgent ^= u16::from(bit),
@@ -314,6 +314,67 @@ fn a_frame_with_a_wrong_checksum_stays_alone() {
             frames[at][24] ^= 0x40;
             assert_eq!(counts(&frames), want);
         }
+    }
+}
+
+/// Sets a word of each frame of a train, and `checksum` as if it were right so
+/// (RFC 1624): what only the check of that word can refuse.
+fn forged(first: Packet, at: usize, word: u16, checksum: Option<usize>) -> Vec<usize> {
+    let mut frames = octets(&train(first, 4));
+    for frame in &mut frames {
+        let was = get(frame, at);
+        put(frame, at, word);
+        if let Some(field) = checksum {
+            let sum = [!get(frame, field), !was, word].map(u64::from).iter().sum();
+            put(frame, field, !fold(sum));
+        }
+    }
+    counts(&frames)
+}
+
+#[test]
+fn headers_that_do_not_fit_the_frame_are_refused_whatever_their_checksums() {
+    let (v4, ip) = (packet(100), Some(24));
+    let v6 = Packet { is_ipv4: false, ..packet(100) };
+    let udp = Packet { is_tcp: false, ..packet(100) };
+    assert_eq!(forged(v4.clone(), 14, 0x4500, ip), [4], "nothing is changed");
+    assert_eq!(forged(v4.clone(), 14, 0x4600, ip), [1; 4], "IPv4 options");
+    assert_eq!(forged(v4.clone(), 16, 148, ip), [1; 4], "IPv4 length");
+    assert_eq!(forged(v4, 46, 0x4010, Some(50)), [1; 4], "TCP data offset");
+    assert_eq!(forged(udp, 38, 107, Some(40)), [1; 4], "UDP length");
+    assert_eq!(forged(v6.clone(), 14, 0x5000, None), [1; 4], "IPv6 version");
+    assert_eq!(forged(v6, 18, 128, None), [1; 4], "IPv6 length");
+}
+
+#[test]
+fn reserved_bits_of_tcp_are_part_of_the_header() {
+    let mut frames = octets(&train(packet(100), 6));
+    put(&mut frames[2], 46, 0x8110);
+    let checksum = get(&frames[2], 50);
+    put(&mut frames[2], 50, checksum - 0x100);
+    assert_eq!(counts(&frames), [2, 1, 3]);
+}
+
+#[test]
+fn the_zero_that_segmentation_does_not_write_stays_alone() {
+    // What the checksum is goes into the identification, or into the payload.
+    let third = train(packet(100), 3).remove(2).octets();
+    let id = fold(u64::from(get(&third, 18)) + u64::from(get(&third, 24)));
+    let mut frames = octets(&train(Packet { id: id - 2, ..packet(100) }, 6));
+    assert_eq!((counts(&frames), get(&frames[2], 24)), (vec![6], 0));
+    put(&mut frames[2], 24, 0xffff);
+    assert_eq!(counts(&frames), [2, 1, 3]);
+    for (is_tcp, field, payload, written, other) in
+        [(true, 50, 66, 0, 0xffff), (false, 40, 42, 0xffff, 0)]
+    {
+        let mut frames = octets(&train(Packet { is_tcp, ..packet(100) }, 6));
+        let third = &mut frames[2];
+        let word = fold(u64::from(get(third, payload)) + u64::from(get(third, field)));
+        put(third, payload, word);
+        put(third, field, written);
+        assert_eq!(counts(&frames), [6]);
+        put(&mut frames[2], field, other);
+        assert_eq!(counts(&frames), [2, 1, 3]);
     }
 }
 
