@@ -330,16 +330,20 @@ mod tests {
         sender.hold(credit(&all));
         assert_eq!((all.available_permits(), sender.holds()), (4, None), "the queue is short");
         for _ in 0..3 {
-            let bulk = frame(BATCH_OCTETS / 2);
+            let bulk = frame(BATCH_OCTETS / 2 + 1);
             assert!(gauge.admit(&bulk));
-            sender.push(vec![bulk; 1]);
+            sender.push(vec![bulk]);
             sender.hold(credit(&all));
         }
-        assert_eq!(all.available_permits(), 2, "the first found it short enough");
+        assert_eq!(all.available_permits(), 1);
         let mut batch = Vec::new();
         assert!(receiver.try_recv(&mut batch));
+        assert_eq!(batch.len(), 1);
+        assert_eq!(all.available_permits(), 1, "it is long still");
         assert!(receiver.try_recv(&mut batch));
-        assert_eq!((all.available_permits(), sender.holds()), (4, None), "empty: all are given");
+        assert_eq!(all.available_permits(), 2, "it is short");
+        assert!(receiver.try_recv(&mut batch));
+        assert_eq!((all.available_permits(), sender.holds()), (4, None), "it is empty");
     }
 
     #[test]
