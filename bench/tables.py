@@ -37,12 +37,12 @@ def target(title, contender, figure, at_most=None, vxlan=None, peer=None, veth=N
 
 
 TARGETS = [
-    *(target(f"TCP, 1 stream, {kind}, {way}", f"etherws-{kind}", f"tcp1_{way}_gbit", **factors)
+    *(target(f"TCP, 1 stream, {kind}, {way}, Gbit/s", f"etherws-{kind}", f"tcp1_{way}_gbit", **factors)
       for kind, factors in (("ws", {"vxlan": 0.60, "peer": 4}), ("wss", {"vxlan": 0.50}))
       for way in ("up", "down")),
-    *(target(f"TCP, 4 streams, ws, {way}", "etherws-ws", f"tcp4_{way}_gbit", vxlan=0.40)
+    *(target(f"TCP, 4 streams, ws, {way}, Gbit/s", "etherws-ws", f"tcp4_{way}_gbit", vxlan=0.40)
       for way in ("up", "down")),
-    target("UDP 64 bytes, delivered a second", "etherws-ws", "udp64_pps", vxlan=0.90),
+    target("UDP 64 bytes, 1000/s delivered", "etherws-ws", "udp64_pps", vxlan=0.90),
     target("RTT idle, µs", "etherws-ws", "rtt_idle_us", vxlan=2),
     *(target(f"RTT under one TCP stream {way}, ms", "etherws-ws", f"rtt_loaded_{way}_ms", at_most=1.5)
       for way in ("up", "down")),
@@ -153,7 +153,7 @@ def markdown(rows):
 def text(raw):
     """Everything, for a terminal."""
     results = Results(raw)
-    parts = [f"Medians of {raw['rounds']} rounds, {raw['seconds']} s a transfer",
+    parts = [f"Medians, rounds: {raw['rounds']}, {raw['seconds']} s a transfer",
              plain(figures(results))]
     if len(table := list(targets(results))) > 1:
         parts += ["Targets", plain(table)]
@@ -170,7 +170,7 @@ def block(raw):
         if contender["version"])
     left_out = "".join(f" Not installed: {name}." for name in raw["missing"])
     return "\n\n".join([
-        f"`{raw['command']}` on {raw['date']}: medians of {raw['rounds']} rounds in turn,"
+        f"`{raw['command']}` on {raw['date']}: medians, rounds: {raw['rounds']},"
         f" {raw['seconds']} s a transfer. {machine['cpu']}, {machine['cores']} cores,"
         f" {machine['memory_gb']} GB; Linux {machine['kernel']}, TCP's congestion control"
         f" {machine['congestion_control']}. Load average before {machine['load_before']:.2f}."
