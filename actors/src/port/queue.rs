@@ -329,8 +329,8 @@ mod tests {
         let all = Arc::new(Semaphore::new(INGRESS_CREDITS));
         sender.hold(credit(&all));
         assert_eq!((all.available_permits(), sender.holds()), (4, None), "the queue is short");
-        for _ in 0..3 {
-            let bulk = frame(BATCH_OCTETS / 2 + 1);
+        for len in [200_000, 200_000, 100_000] {
+            let bulk = frame(len);
             assert!(gauge.admit(&bulk));
             sender.push(vec![bulk]);
             sender.hold(credit(&all));
