@@ -7,6 +7,7 @@
 
 pub mod client;
 mod device;
+mod lanes;
 pub mod memory;
 pub mod netdev;
 pub mod queue;

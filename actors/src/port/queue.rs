@@ -2,7 +2,8 @@
 //!
 //! The Switch asks the [`Gauge`] before it sends a frame to a port, and drops the
 //! frame there when it is full: a slow port does not grow. The port actor queues the
-//! frames; the port's task takes them in batches.
+//! frames, urgent ones in a lane of their own (`lanes`); the port's task takes them in
+//! batches.
 //!
 //! A queue that is long holds back the credits of batches that came for it alone, and
 //! their sender reads no more: that is how a bottleneck is felt at the other end
@@ -21,6 +22,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::sync::Notify;
 
+use super::lanes::{Lanes, URGENT_OCTETS};
 use crate::{
     counters::{Counters, Discard},
     frame::Frame,
@@ -69,11 +71,14 @@ impl Gauge {
     }
 
     /// Takes room for the frame; `false` when there is none. An empty queue takes
-    /// a frame of any length. The Switch alone adds: the check needs no exchange.
+    /// a frame of any length, and frames so small that they may be urgent have an
+    /// eighth more room, which bulk cannot take from them. The Switch alone adds: the
+    /// check needs no exchange.
     #[must_use]
     pub fn admit(&self, frame: &Frame) -> bool {
         let used = self.used.load(Relaxed);
-        if used > 0 && used + cost(frame) > self.limit {
+        let spare = if frame.len() <= URGENT_OCTETS { self.limit / 8 } else { 0 };
+        if used > 0 && used + cost(frame) > self.limit.saturating_add(spare) {
             return false;
         }
         self.used.fetch_add(cost(frame), Relaxed);
@@ -93,7 +98,7 @@ impl Gauge {
 
 #[derive(Debug)]
 struct Queue {
-    frames: RefCell<VecDeque<Frame>>,
+    frames: RefCell<Lanes>,
     ready: Notify,
     gauge: Gauge,
     /// Credits that are held back, oldest first: at most those that there are.
@@ -146,16 +151,16 @@ impl Sender {
     pub(crate) fn push(&mut self, frames: Vec<Frame>) {
         let mut queued = self.queue.frames.borrow_mut();
         let backlog = self.queue.gauge.used() > BACKLOG_OCTETS;
-        queued.extend(frames.into_iter().map(|frame| {
-            if !backlog || frame.len() > SMALL_FRAME {
-                return frame;
+        for mut frame in frames {
+            if backlog && frame.len() <= SMALL_FRAME {
+                if self.arena.capacity() < frame.len() {
+                    self.arena = BytesMut::with_capacity(ARENA_OCTETS);
+                }
+                self.arena.extend_from_slice(frame.data());
+                frame = Frame::with_offload(self.arena.split().freeze(), *frame.offload());
             }
-            if self.arena.capacity() < frame.len() {
-                self.arena = BytesMut::with_capacity(ARENA_OCTETS);
-            }
-            self.arena.extend_from_slice(frame.data());
-            Frame::with_offload(self.arena.split().freeze(), *frame.offload())
-        }));
+            queued.push(frame);
+        }
         drop(queued);
         self.queue.ready.notify_one();
     }
@@ -204,7 +209,7 @@ impl EgressQueue {
             count += 1;
             octets += frame.len();
             released += cost(frame);
-            let Some(frame) = frames.pop_front() else { break };
+            let Some(frame) = frames.pop() else { break };
             match &self.finish {
                 Some(counters) if !frame.offload().is_none() => {
                     if segment(frame, |segment| batch.push(segment)).is_err() {
@@ -256,10 +261,12 @@ mod tests {
     fn the_gauge_bounds_octets_and_counts_tiny_frames() {
         let gauge = Gauge::new(1000);
         assert!(gauge.admit(&frame(800)));
-        assert!(!gauge.admit(&frame(200)));
+        assert!(!gauge.admit(&frame(300)));
         assert!(gauge.admit(&frame(14)));
+        assert!(gauge.admit(&frame(100)), "small frames have room of their own");
+        assert!(!gauge.admit(&frame(100)));
         let tiny = Gauge::new(1000);
-        assert_eq!((0..1000).filter(|_| tiny.admit(&frame(1))).count(), 1000 / 65);
+        assert_eq!((0..1000).filter(|_| tiny.admit(&frame(1))).count(), 1125 / 65);
     }
 
     #[test]
