@@ -14,8 +14,9 @@ use etherws_actors::{
     message::Shutdown,
     switch::{Switch, SwitchOptions},
 };
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::ServerConfig;
-use slog::{Logger, info, o, warn};
+use slog::{Logger, debug, info, o, warn};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -119,9 +120,20 @@ pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
         client.credentials = Some(Credentials { user, password });
     }
     let (log, _guard) = logging::init(&options.logging)?;
+    allow_many_sessions(&log);
     let opened = open(&options, &log)?;
     System::new().block_on(serve(options, opened, ready, log))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Each session has a file descriptor, and a shell gives a program 1,024 of them:
+/// takes as many as the system allows.
+fn allow_many_sessions(log: &Logger) {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        debug!(log, "no more file descriptors than usual"; "error" => %error);
+    }
 }
 
 /// A listener with its sockets open.

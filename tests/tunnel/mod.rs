@@ -4,5 +4,6 @@
 mod bad_input;
 mod foreign;
 mod proxy;
+mod scale;
 mod server;
 mod tls;

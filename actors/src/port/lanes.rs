@@ -92,6 +92,13 @@ impl Lanes {
         })
     }
 
+    /// Gives back, when there is no frame, the memory that a burst took.
+    pub(super) fn shrink(&mut self) {
+        if self.urgent.is_empty() && self.bulk.is_empty() {
+            self.bulk.shrink_to(BATCH_FRAMES);
+        }
+    }
+
     /// The frame's flow, and whether it is urgent. Fragments have no ports, and what
     /// hides behind IPv6 extension headers is not looked for: all of these wait.
     fn classify(&self, frame: &Frame) -> Option<(u8, bool)> {

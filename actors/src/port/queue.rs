@@ -27,7 +27,7 @@ use crate::{
     counters::{Counters, Discard},
     frame::Frame,
     message::{BATCH_FRAMES, BATCH_OCTETS, Credit, INGRESS_CREDITS},
-    tunnel::segment::segment,
+    tunnel::{codec::MAX_HEADER_LEN, segment::segment},
 };
 
 /// Octets that a queue holds at most: all that one sender has credits for, and a
@@ -46,7 +46,8 @@ const FRAME_OVERHEAD: usize = 64;
 /// of the buffers that they were read into, see [`Sender::push`].
 const BACKLOG_OCTETS: usize = 64 * 1024;
 
-/// Frames up to this length pin a read buffer many times their size.
+/// Frames up to this length, or runs of them, pin a read buffer many times their
+/// size.
 const SMALL_FRAME: usize = 16 * 1024;
 
 /// Octets of the buffer that small frames of a backlog are gathered in.
@@ -147,19 +148,23 @@ impl Sender {
     /// A frame is a slice of a read buffer of 256 KiB and keeps all of it. A port
     /// that does not keep up, given one small frame from each of many buffers,
     /// would pin a thousand times what its gauge says: so small frames of a
-    /// backlog move to a buffer of their own.
+    /// backlog move to a buffer of their own. Those that were read one after the
+    /// other are no worse than one frame of their length, and stay: a bulk
+    /// transfer is not copied.
     pub(crate) fn push(&mut self, frames: Vec<Frame>) {
         let mut queued = self.queue.frames.borrow_mut();
-        let backlog = self.queue.gauge.used() > BACKLOG_OCTETS;
-        for mut frame in frames {
-            if backlog && frame.len() <= SMALL_FRAME {
-                if self.arena.capacity() < frame.len() {
-                    self.arena = BytesMut::with_capacity(ARENA_OCTETS);
+        if self.queue.gauge.used() <= BACKLOG_OCTETS {
+            frames.into_iter().for_each(|frame| queued.push(frame));
+        } else {
+            let mut frames = frames.into_iter();
+            while let run = run(frames.as_slice())
+                && run.frames > 0
+            {
+                for frame in frames.by_ref().take(run.frames) {
+                    let small = run.octets <= SMALL_FRAME;
+                    queued.push(if small { gather(&mut self.arena, &frame) } else { frame });
                 }
-                self.arena.extend_from_slice(frame.data());
-                frame = Frame::with_offload(self.arena.split().freeze(), *frame.offload());
             }
-            queued.push(frame);
         }
         drop(queued);
         self.queue.ready.notify_one();
@@ -185,6 +190,33 @@ impl Sender {
         self.queue.stuck.set(true);
         self.queue.held.borrow_mut().clear();
     }
+}
+
+/// Frames that stand one behind the other in memory.
+struct Run {
+    frames: usize,
+    octets: usize,
+}
+
+/// The run that `frames` begin with.
+fn run(frames: &[Frame]) -> Run {
+    let follows = |pair: &[Frame]| {
+        let end = pair[0].data().as_ptr_range().end.addr();
+        let gap = pair[1].data().as_ptr().addr().checked_sub(end);
+        gap.is_some_and(|gap| gap <= MAX_HEADER_LEN)
+    };
+    let more = frames.windows(2).take_while(|pair| follows(pair)).count();
+    let run = &frames[..frames.len().min(more + 1)];
+    Run { frames: run.len(), octets: run.iter().map(Frame::len).sum() }
+}
+
+/// A copy of `frame` in `arena`.
+fn gather(arena: &mut BytesMut, frame: &Frame) -> Frame {
+    if arena.capacity() < frame.len() {
+        *arena = BytesMut::with_capacity(ARENA_OCTETS);
+    }
+    arena.extend_from_slice(frame.data());
+    Frame::with_offload(arena.split().freeze(), *frame.offload())
 }
 
 impl EgressQueue {
@@ -219,6 +251,7 @@ impl EgressQueue {
                 _ => batch.push(frame),
             }
         }
+        frames.shrink();
         drop(frames);
         self.queue.gauge.release(released);
         if count > 0 {
@@ -307,6 +340,25 @@ mod tests {
         assert!(receiver.try_recv(&mut batch));
         assert_eq!(batch[1], small, "same octets");
         assert_ne!(batch[1].data().as_ptr(), small.data().as_ptr(), "another buffer");
+    }
+
+    #[test]
+    fn the_bulk_of_a_backlog_is_not_copied() {
+        let (mut sender, mut receiver) = channel(Gauge::new(usize::MAX), None);
+        let buffer = Bytes::from(vec![1; 256 * 1024]);
+        // Messages of 1514 octets behind headers of 4, and one from elsewhere.
+        let mut frames: Vec<_> =
+            (0..60).map(|i| Frame::new(buffer.slice(1518 * i + 4..1518 * (i + 1)))).collect();
+        frames.insert(30, frame(60));
+        assert!(frames.iter().all(|frame| receiver.queue.gauge.admit(frame)));
+        sender.push(frames.clone());
+        let mut batch = Vec::new();
+        assert!(receiver.try_recv(&mut batch));
+        assert_eq!(batch.len(), 61);
+        for (i, (frame, queued)) in frames.iter().zip(&batch).enumerate() {
+            assert_eq!(frame, queued);
+            assert_eq!(frame.data().as_ptr() == queued.data().as_ptr(), i != 30, "frame {i}");
+        }
     }
 
     #[test]
