@@ -7,6 +7,7 @@
 //! loss does.
 
 use std::{
+    collections::VecDeque,
     mem,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
@@ -23,7 +24,7 @@ use super::{EgressQueue, IngressSender, PortError, PortIo, io_error};
 use crate::{
     counters::{Counters, Discard},
     frame::Frame,
-    message::{BATCH_FRAMES, BATCH_OCTETS},
+    message::{BATCH_FRAMES, BATCH_OCTETS, INGRESS_CREDITS},
     sys::{self, READ_OCTETS},
     tunnel::coalesce::{Coalescer, Group},
 };
@@ -31,6 +32,10 @@ use crate::{
 /// How often a device is looked after. A packet socket is not told when an
 /// interface that is down is deleted; a second is soon enough for a restart.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Full blocks that a device keeps to use them again: those of all batches that it
+/// may have on their way. What a long queue holds beyond is freed with its frames.
+const MAX_BLOCKS: usize = INGRESS_CREDITS;
 
 /// A network device that never waits.
 pub(super) trait Device: AsFd + 'static {
@@ -107,7 +112,7 @@ async fn receive<D: Device>(
     ingress: &mut IngressSender,
     counters: &Counters,
 ) -> Stopped {
-    let mut block = BytesMut::new();
+    let mut blocks = Blocks::default();
     let mut batch = Vec::new();
     loop {
         // A lost device may tell of it by an error event alone.
@@ -115,7 +120,7 @@ async fn receive<D: Device>(
             Ok(frames) => frames,
             Err(error) => return Stopped::Lost(io_error("cannot wait for frames", error)),
         };
-        let fault = fill(device, &mut block, &mut batch, counters);
+        let fault = fill(device, &mut blocks, &mut batch, counters);
         if matches!(fault, Some(Fault::WouldBlock)) {
             frames.clear_ready();
         }
@@ -137,17 +142,14 @@ async fn receive<D: Device>(
 /// Reads what is ready, up to a batch. `None`: there may be more.
 fn fill<D: Device>(
     device: &D,
-    block: &mut BytesMut,
+    blocks: &mut Blocks,
     batch: &mut Vec<Frame>,
     counters: &Counters,
 ) -> Option<Fault> {
     batch.reserve(BATCH_FRAMES);
     let mut octets = 0;
     while batch.len() < BATCH_FRAMES && octets + READ_OCTETS <= BATCH_OCTETS {
-        if block.capacity() < READ_OCTETS && !block.try_reclaim(READ_OCTETS) {
-            *block = BytesMut::with_capacity(BATCH_OCTETS);
-        }
-        match device.recv(block) {
+        match device.recv(blocks.with_room()) {
             Ok(frame) => {
                 octets += frame.len();
                 batch.push(frame);
@@ -161,6 +163,34 @@ fn fill<D: Device>(
         }
     }
     None
+}
+
+/// What frames are read into. Blocks are used again when their frames are gone:
+/// fresh memory costs a page fault every 4 KiB.
+#[derive(Default)]
+struct Blocks {
+    current: BytesMut,
+    /// Those that are full, oldest first.
+    full: VecDeque<BytesMut>,
+}
+
+impl Blocks {
+    /// A block that has room for the longest frame.
+    fn with_room(&mut self) -> &mut BytesMut {
+        let has_room = |block: &mut BytesMut| {
+            block.capacity() >= READ_OCTETS || block.try_reclaim(READ_OCTETS)
+        };
+        if !has_room(&mut self.current) {
+            let free = self.full.iter_mut().position(has_room);
+            let next = free.and_then(|at| self.full.remove(at));
+            let next = next.unwrap_or_else(|| BytesMut::with_capacity(BATCH_OCTETS));
+            self.full.push_back(mem::replace(&mut self.current, next));
+            if self.full.len() > MAX_BLOCKS {
+                self.full.pop_front();
+            }
+        }
+        &mut self.current
+    }
 }
 
 /// A batch that is being written, and how many frames of it are done. It outlives a

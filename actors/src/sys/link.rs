@@ -144,6 +144,17 @@ pub(crate) async fn restore(name: &str, settings: &Interface) -> Result<(), Link
     })
 }
 
+/// Sets how many frames the kernel queues for interface `name`; beyond it drops.
+pub(crate) async fn set_queue(name: &str, frames: u32) -> Result<(), LinkError> {
+    let message = LinkMessageBuilder::<LinkUnspec>::new().name(name).txqueuelen(frames).build();
+    let set = Netlink::connect(name)?.handle.link().change(message).execute().await;
+    set.map_err(|error| LinkError::Refused {
+        name: name.to_owned(),
+        what: format!("a queue of {frames} frames"),
+        source: to_io(error),
+    })
+}
+
 /// All that can be set, as the kernel tells it.
 #[derive(Debug, Clone)]
 struct State {

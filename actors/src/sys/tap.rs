@@ -18,6 +18,7 @@ use bytes::{BufMut, BytesMut};
 use nix::{
     errno::Errno,
     libc,
+    net::if_::if_nametoindex,
     sys::socket::{AddressFamily, SockFlag, SockType, socket},
 };
 
@@ -77,6 +78,7 @@ pub(crate) enum TapError {
 pub(crate) struct Tap {
     file: File,
     name: String,
+    is_new: bool,
     offloads: libc::c_uint,
 }
 
@@ -94,10 +96,11 @@ impl Tap {
             .custom_flags(libc::O_NONBLOCK)
             .open(CLONE_DEVICE)
             .map_err(|source| open_error(name, source))?;
+        let is_new = if_nametoindex(name).is_err();
         let mut request = request(name);
         request.ifr_ifru.ifru_flags = TAP_FLAGS;
         ioctl(&file, libc::TUNSETIFF, &mut request).map_err(|source| set_error(name, source))?;
-        let mut tap = Self { file, name: name_of(&request), offloads: 0 };
+        let mut tap = Self { file, name: name_of(&request), is_new, offloads: 0 };
         tap.set_offloads().map_err(|source| set_error(&tap.name, source))?;
         let failed = |what, source| TapError::Other { what, name: tap.name.clone(), source };
         if let Some(mac) = mac {
@@ -132,6 +135,11 @@ impl Tap {
         };
         Errno::result(result)?;
         Ok(())
+    }
+
+    /// Whether the device was made, and was not there before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Whether the kernel leaves TCP super-frames whole, and UDP ones.
