@@ -236,9 +236,11 @@ impl End {
     }
 }
 
-/// Time in which a link must take something, or else nobody waits for it any more:
-/// what 128 KiB and a batch need at 16 Mbit/s.
-const STUCK_AFTER: Duration = Duration::from_millis(200);
+/// Time in which a link must take something, or else nobody waits for it any more: a
+/// batch at 400 Mbit/s. Waiting smooths the bursts of a fast link. Behind a slower one
+/// it would only move the queue into the sender's device, where nothing is dropped
+/// and TCP never learns of the bottleneck.
+const STUCK_AFTER: Duration = Duration::from_millis(5);
 
 impl Port {
     /// Sees to it that a link that takes nothing holds no credit for long.
