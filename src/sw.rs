@@ -17,14 +17,17 @@ use etherws_actors::{
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use slog::{Logger, debug, info, o, warn};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     cli::{self, Service},
     ctl::prompt,
     daemon::{self, Ready, Role},
     logging,
-    server::{self, ControlService, Site, TunnelService, auth::Htpasswd, listen, tls},
+    server::{
+        self, ControlService, Site, TunnelService, admit::Door, auth::Htpasswd,
+        counters::ServerCounters, listen, tls, watch::Reload,
+    },
 };
 
 /// Time that ports have for their farewell when the program ends.
@@ -180,6 +183,9 @@ async fn serve(
 ) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
+    let hangup = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
+    let reload = Reload::new();
+    actix_rt::spawn(reload_on(hangup, reload, log.clone()));
     let switch = Switch::new(SwitchOptions {
         aging_time: options.aging_time,
         debug_frames: options.logging.debug,
@@ -203,15 +209,16 @@ async fn serve(
             tls,
             tunnel: listener.tunnel.map(|(path, htpasswd)| TunnelService {
                 path,
-                htpasswd,
+                door: Door { htpasswd, log: log.clone() },
                 allowed_origins: options.allowed_origins.clone(),
                 switch: switch.clone(),
             }),
             control: listener.control.map(|(path, htpasswd)| ControlService {
                 path,
-                htpasswd,
+                door: Door { htpasswd, log: log.clone() },
                 control: control.clone(),
             }),
+            counters: Arc::new(ServerCounters::default()),
             log: log.clone(),
         });
         let service = match (&site.tunnel, &site.control) {
@@ -245,6 +252,14 @@ async fn serve(
         arbiter.stop();
     }
     Ok(())
+}
+
+/// Has all files that may be read again be read again.
+async fn reload_on(mut hangup: Signal, reload: Reload, log: Logger) {
+    while hangup.recv().await.is_some() {
+        info!(log, "reloading"; "signal" => "SIGHUP");
+        reload.request();
+    }
 }
 
 async fn ended(switch: &Addr<Switch>) {

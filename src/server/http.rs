@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use actix_web::{
-    HttpRequest, HttpResponse, HttpResponseBuilder,
+    HttpRequest, HttpResponse,
     http::{Method, StatusCode, header},
     web::{self, Bytes, Data, PayloadConfig, ServiceConfig},
 };
 
-use super::{CHALLENGE, Site, authorize};
+use super::{Site, refusal::Refusal};
 use crate::rpc;
 
 /// What a plain GET of the tunnel is told; the original's words.
@@ -30,49 +30,37 @@ pub(super) fn configure(site: Arc<Site>) -> impl FnOnce(&mut ServiceConfig) {
 }
 
 async fn answer(request: HttpRequest, site: Data<Arc<Site>>, body: Bytes) -> HttpResponse {
+    match respond(&site, &request, &body).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            site.refused(&refusal, request.peer_addr());
+            refusal.into()
+        }
+    }
+}
+
+async fn respond(site: &Site, request: &HttpRequest, body: &[u8]) -> Result<HttpResponse, Refusal> {
     let (path, headers) = (request.path(), request.headers());
     if let Some(control) = site.control.as_ref().filter(|control| control.path == path) {
-        if authorize(control.htpasswd.as_ref(), headers).is_err() {
-            return unauthorized();
-        }
+        control.door.admit(request.head(), None).await?;
         if request.method() != Method::POST {
-            return not_allowed("POST");
+            return Err(Refusal::method("POST"));
         }
-        return match rpc::handle(&control.control, &body).await {
+        return Ok(match rpc::handle(&control.control, body).await {
             Some(reply) => {
                 HttpResponse::Ok().content_type("application/json; charset=UTF-8").body(reply)
             }
             None => HttpResponse::NoContent().finish(),
-        };
+        });
     }
     if let Some(tunnel) = site.tunnel.as_ref().filter(|tunnel| tunnel.path == path) {
-        if authorize(tunnel.htpasswd.as_ref(), headers).is_err() {
-            return unauthorized();
-        }
+        tunnel.door.admit(request.head(), None).await?;
         if request.method() != Method::GET {
-            return not_allowed("GET");
+            return Err(Refusal::method("GET"));
         }
         let upgrades = headers.contains_key(header::UPGRADE);
         let text = if upgrades { "\"Connection\" must be \"Upgrade\"." } else { NOT_A_WEBSOCKET };
-        return plain(StatusCode::BAD_REQUEST).body(text);
+        return Err(Refusal::request(StatusCode::BAD_REQUEST, text));
     }
-    plain(StatusCode::NOT_FOUND).body("Not Found")
-}
-
-fn plain(status: StatusCode) -> HttpResponseBuilder {
-    let mut response = HttpResponse::build(status);
-    response.content_type("text/plain; charset=utf-8");
-    response
-}
-
-fn unauthorized() -> HttpResponse {
-    plain(StatusCode::UNAUTHORIZED)
-        .insert_header((header::WWW_AUTHENTICATE, CHALLENGE))
-        .body("Authorization Required")
-}
-
-fn not_allowed(allow: &'static str) -> HttpResponse {
-    plain(StatusCode::METHOD_NOT_ALLOWED)
-        .insert_header((header::ALLOW, allow))
-        .body("Method Not Allowed")
+    Err(Refusal::request(StatusCode::NOT_FOUND, "Not Found"))
 }

@@ -3,14 +3,20 @@
 //! A request that asks for an upgrade comes to `tunnel`, every other to `http`;
 //! both find their service by path, and ask for the password before anything else.
 
+pub(crate) mod admit;
 pub(crate) mod auth;
+pub(crate) mod counters;
 mod http;
+pub(crate) mod identity;
 pub(crate) mod listen;
+mod refusal;
 pub(crate) mod tls;
 mod tunnel;
+pub(crate) mod watch;
 
 use std::{
     fmt::{Debug, Display},
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -22,7 +28,6 @@ use actix_http::{
     HttpService, Request, Response,
     body::BoxBody,
     h1::{Codec, ExpectHandler, H1Service},
-    header::{self, HeaderMap, HeaderValue},
 };
 use actix_rt::{
     ArbiterHandle,
@@ -33,12 +38,14 @@ use actix_web::{App, dev::AppConfig};
 use anyhow::{Result, anyhow};
 use etherws_actors::{control::Control, switch::Switch};
 use rustls::ServerConfig;
-use slog::{Logger, debug, error};
+use slog::{Logger, debug, error, info};
 use tokio::sync::mpsc;
 
 use self::{
-    auth::{Htpasswd, Refused},
+    admit::Door,
+    counters::ServerCounters,
     listen::{Place, Serve},
+    refusal::Refusal,
 };
 
 /// Time for a client to send a whole request head, as actix's default: also what
@@ -49,7 +56,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct TunnelService {
     /// Compared exactly; the query is ignored.
     pub(crate) path: String,
-    pub(crate) htpasswd: Option<Htpasswd>,
+    pub(crate) door: Door,
     /// Origins besides the listener's own from which a browser may come; `*`: any.
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) switch: Addr<Switch>,
@@ -59,7 +66,7 @@ pub(crate) struct TunnelService {
 pub(crate) struct ControlService {
     /// Compared exactly; the query is ignored.
     pub(crate) path: String,
-    pub(crate) htpasswd: Option<Htpasswd>,
+    pub(crate) door: Door,
     pub(crate) control: Control,
 }
 
@@ -69,16 +76,17 @@ pub(crate) struct Site {
     pub(crate) tls: bool,
     pub(crate) tunnel: Option<TunnelService>,
     pub(crate) control: Option<ControlService>,
+    pub(crate) counters: Arc<ServerCounters>,
     pub(crate) log: Logger,
 }
 
-/// Asks for a password (RFC 7617, 2).
-const CHALLENGE: &str = "Basic realm=\"etherws\", charset=\"UTF-8\"";
-
-/// Whether the request may pass: always, where no passwords are set.
-fn authorize(htpasswd: Option<&Htpasswd>, headers: &HeaderMap) -> Result<(), Refused> {
-    let Some(htpasswd) = htpasswd else { return Ok(()) };
-    htpasswd.verify(headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes)).map(|_| ())
+impl Site {
+    /// Counts and logs a refusal that is about to be sent.
+    fn refused(&self, refusal: &Refusal, peer: Option<SocketAddr>) {
+        self.counters.refuse(refusal.reason());
+        info!(self.log, "request refused"; "peer" => peer.map(|peer| peer.to_string()),
+            "status" => refusal.status().as_u16(), "reason" => refusal.text());
+    }
 }
 
 /// The HTTP/1.1 service for `site` over streams of type `T`.

@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use actix_codec::{AsyncRead, AsyncWrite, Encoder, Framed, FramedParts};
 use actix_http::{
-    HttpMessage, Request, Response,
+    HttpMessage, Request,
     body::BodySize,
     h1::{Codec, Message},
-    header::{self, HeaderMap, HeaderName, HeaderValue},
+    header::{self, HeaderMap},
     ws::{self, HandshakeError},
 };
 use actix_web::http::{StatusCode, Uri};
 use anyhow::{Context, Result};
-use bytes::BytesMut;
 use etherws_actors::{
     error::one_line,
     port::{Session, SessionInfo},
@@ -22,43 +21,7 @@ use etherws_actors::{
 use slog::{info, warn};
 use tokio::io::AsyncWriteExt;
 
-use super::{CHALLENGE, Site, TunnelService, authorize};
-
-/// An answer that refuses an upgrade.
-#[derive(Debug)]
-struct Refusal {
-    status: StatusCode,
-    text: &'static str,
-    header: Option<(HeaderName, HeaderValue)>,
-}
-
-impl Refusal {
-    const fn new(status: StatusCode, text: &'static str) -> Self {
-        Self { status, text, header: None }
-    }
-
-    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
-        self
-    }
-
-    fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "Authorization Required")
-            .with(header::WWW_AUTHENTICATE, CHALLENGE)
-    }
-
-    fn encode(self, codec: &mut Codec, out: &mut BytesMut) -> Result<()> {
-        let mut response = Response::build(self.status);
-        response.force_close().content_type("text/plain; charset=utf-8");
-        if let Some(header) = self.header {
-            response.insert_header(header);
-        }
-        let size = BodySize::Sized(self.text.len() as u64);
-        codec.encode(Message::Item((response.finish().drop_body(), size)), out)?;
-        out.extend_from_slice(self.text.as_bytes());
-        Ok(())
-    }
-}
+use super::{Site, TunnelService, counters::Refused, identity::Identity, refusal::Refusal};
 
 /// Answers a request that has `Connection: Upgrade`.
 ///
@@ -74,11 +37,10 @@ where
 {
     let peer = request.peer_addr().context("a connection without a peer address")?;
     let FramedParts { mut io, mut codec, read_buf, write_buf: mut out, .. } = framed.into_parts();
-    let service = match check(&site, &request) {
-        Ok(service) => service,
+    let (service, identity) = match check(&site, &request).await {
+        Ok(passed) => passed,
         Err(refusal) => {
-            info!(site.log, "tunnel refused";
-                "peer" => %peer, "status" => refusal.status.as_u16(), "reason" => refusal.text);
+            site.refused(&refusal, Some(peer));
             refusal.encode(&mut codec, &mut out)?;
             io.write_all(&out).await?;
             io.shutdown().await?;
@@ -96,7 +58,10 @@ where
     );
     if let Err(error) = supervisor::add(&service.switch, session, &site.log).await {
         warn!(site.log, "session has no port"; "peer" => %peer, "reason" => one_line(&error));
+        return Ok(());
     }
+    site.counters.session();
+    info!(site.log, "session"; "peer" => %peer, "user" => %identity);
     Ok(())
 }
 
@@ -105,48 +70,50 @@ fn may_be_original(request: &Request) -> bool {
     !request.headers().contains_key(header::USER_AGENT)
 }
 
-/// The tunnel that `request` may be upgraded to. The password comes first, so that
-/// a stranger learns nothing else.
-fn check<'a>(site: &'a Site, request: &Request) -> Result<&'a TunnelService, Refusal> {
+/// The tunnel that `request` may be upgraded to, and for whom. The password comes
+/// first, so that a stranger learns nothing else.
+async fn check<'a>(
+    site: &'a Site,
+    request: &Request,
+) -> Result<(&'a TunnelService, Identity), Refusal> {
     let (path, headers) = (request.path(), request.headers());
     if let Some(control) = site.control.as_ref().filter(|control| control.path == path) {
-        authorize(control.htpasswd.as_ref(), headers).map_err(|_| Refusal::unauthorized())?;
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "Control does not upgrade."));
+        control.door.admit(request.head(), None).await?;
+        return Err(Refusal::request(StatusCode::BAD_REQUEST, "Control does not upgrade."));
     }
     let Some(tunnel) = site.tunnel.as_ref().filter(|tunnel| tunnel.path == path) else {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, "Not Found"));
+        return Err(Refusal::request(StatusCode::NOT_FOUND, "Not Found"));
     };
-    authorize(tunnel.htpasswd.as_ref(), headers).map_err(|_| Refusal::unauthorized())?;
+    let identity = tunnel.door.admit(request.head(), None).await?;
     ws::verify_handshake(request.head()).map_err(handshake_refusal)?;
     check_origin(headers, &tunnel.allowed_origins)?;
-    Ok(tunnel)
+    Ok((tunnel, identity))
 }
 
 fn handshake_refusal(error: HandshakeError) -> Refusal {
     match error {
-        HandshakeError::GetMethodRequired => {
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-                .with(header::ALLOW, "GET")
-        }
-        HandshakeError::NoVersionHeader | HandshakeError::UnsupportedVersion => {
-            Refusal::new(StatusCode::UPGRADE_REQUIRED, "This is WebSocket version 13 (RFC 6455).")
-                .with(header::SEC_WEBSOCKET_VERSION, "13")
-        }
+        HandshakeError::GetMethodRequired => Refusal::method("GET"),
+        HandshakeError::NoVersionHeader | HandshakeError::UnsupportedVersion => Refusal::request(
+            StatusCode::UPGRADE_REQUIRED,
+            "This is WebSocket version 13 (RFC 6455).",
+        )
+        .with(header::SEC_WEBSOCKET_VERSION, "13"),
         HandshakeError::NoConnectionUpgrade => {
-            Refusal::new(StatusCode::BAD_REQUEST, "\"Connection\" must be \"Upgrade\".")
+            Refusal::request(StatusCode::BAD_REQUEST, "\"Connection\" must be \"Upgrade\".")
         }
-        HandshakeError::BadWebsocketKey => Refusal::new(
+        HandshakeError::BadWebsocketKey => Refusal::request(
             StatusCode::BAD_REQUEST,
             "\"Sec-WebSocket-Key\" must be 16 octets in base64.",
         ),
-        _ => Refusal::new(StatusCode::BAD_REQUEST, super::http::NOT_A_WEBSOCKET),
+        _ => Refusal::request(StatusCode::BAD_REQUEST, super::http::NOT_A_WEBSOCKET),
     }
 }
 
 /// A browser says where its page comes from, and must come from here or from an
 /// origin that is allowed (RFC 6455, 10.2). Other programs say nothing.
 fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> {
-    let foreign = || Refusal::new(StatusCode::FORBIDDEN, "Cross origin websockets not allowed");
+    let text = "Cross origin websockets not allowed";
+    let foreign = || Refusal::new(StatusCode::FORBIDDEN, text, Refused::Origin);
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().map_err(|_| foreign())?;
     if allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin)) {

@@ -1,0 +1,198 @@
+//! Files that are read again: calls back when the content behind their names has
+//! changed, or when a reload is asked for (SIGHUP). Knows nothing of what is in them.
+//!
+//! The content is compared, a second apart: a notification would miss a symbolic link
+//! whose target's folder is exchanged, as certbot and Kubernetes do it.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use aws_lc_rs::digest::{self, SHA256};
+use nix::fcntl::OFlag;
+use tokio::{sync::watch, time};
+
+/// How often the files are looked at: what is changed by hand counts at once for
+/// whoever changed it, and a second's look at a few small files costs nothing.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A larger file is refused: a hundred thousand users take about 5 MB, and a
+/// mistyped path must not fill the memory.
+pub(crate) const MAX_OCTETS: u64 = 16 * 1024 * 1024;
+
+/// Asks all that watch files to load them again.
+#[derive(Debug, Clone)]
+pub(crate) struct Reload(watch::Sender<()>);
+
+impl Reload {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(()))
+    }
+
+    /// Asks; whoever has begun to watch before is called.
+    pub(crate) fn request(&self) {
+        self.0.send_replace(());
+    }
+
+    /// Hears of each request from now on; several in a row may be heard once.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.0.subscribe()
+    }
+}
+
+/// Why a watcher calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The content of a file is another, or it has become unreadable or readable.
+    Changed,
+    /// Somebody has asked.
+    Asked,
+}
+
+/// Files, and what they held when they were last looked at.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    paths: Vec<PathBuf>,
+    states: Vec<State>,
+}
+
+impl Watch {
+    /// Looks at the files. To be done before they are loaded for the first time, so
+    /// that no change falls between the two.
+    pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
+        let states = paths.iter().map(|path| State::of(path)).collect();
+        Self { paths, states }
+    }
+
+    /// Calls `load` whenever the content of one of the files changes, and whenever it
+    /// is `asked` for, for as long as there is somebody who may ask. It is called on a
+    /// thread where it may block.
+    pub(crate) async fn run(
+        mut self,
+        mut asked: watch::Receiver<()>,
+        mut load: impl FnMut(Why) + Send + 'static,
+    ) {
+        loop {
+            let why = tokio::select! {
+                () = time::sleep(INTERVAL) => Why::Changed,
+                heard = asked.changed() => match heard {
+                    Ok(()) => Why::Asked,
+                    Err(_) => return,
+                },
+            };
+            let look = move || {
+                let now = Self::new(self.paths);
+                if why == Why::Asked || now.states != self.states {
+                    load(why);
+                }
+                (now, load)
+            };
+            match tokio::task::spawn_blocking(look).await {
+                Ok(looked) => (self, load) = looked,
+                // `load` has panicked, and with it what it knew; the log has it.
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// What a file holds, as far as it matters whether it changes.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Content([u8; 32]),
+    Unreadable(io::ErrorKind),
+}
+
+impl State {
+    fn of(path: &Path) -> Self {
+        match read(path) {
+            Ok(content) => {
+                let mut sum = [0; 32];
+                sum.copy_from_slice(digest::digest(&SHA256, &content).as_ref());
+                Self::Content(sum)
+            }
+            Err(error) => Self::Unreadable(error.kind()),
+        }
+    }
+}
+
+/// Reads a file that was named in an option.
+///
+/// # Errors
+/// It cannot be read, is no regular file or is larger than [`MAX_OCTETS`].
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Not blocking: to open a pipe would wait for its other end.
+    let nonblocking = OFlag::O_NONBLOCK.bits();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut content = Vec::new();
+    file.take(MAX_OCTETS + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_OCTETS {
+        let text = format!("it is larger than {MAX_OCTETS} octets");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap()
+            .block_on(async { time::timeout(Duration::from_secs(20), test).await.unwrap() });
+    }
+
+    fn start(path: PathBuf, reload: &Reload) -> mpsc::UnboundedReceiver<(Why, Option<String>)> {
+        let (sender, calls) = mpsc::unbounded_channel();
+        let watch = Watch::new(vec![path.clone()]);
+        tokio::spawn(watch.run(reload.subscribe(), move |why| {
+            let content = read(&path).ok().map(|octets| String::from_utf8(octets).unwrap());
+            let _ = sender.send((why, content));
+        }));
+        calls
+    }
+
+    #[test]
+    fn a_swapped_link_a_lost_file_and_a_request_are_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for version in ["1", "2"] {
+            fs::create_dir(at(version)).unwrap();
+            fs::write(at(version).join("file"), version).unwrap();
+        }
+        symlink("1", at("live")).unwrap();
+        run(async {
+            let reload = Reload::new();
+            let mut calls = start(at("live/file"), &reload);
+            symlink("2", at("new")).unwrap();
+            fs::rename(at("new"), at("live")).unwrap();
+            assert_eq!(calls.recv().await, Some((Why::Changed, Some("2".to_owned()))));
+            fs::remove_file(at("2/file")).unwrap();
+            assert_eq!(calls.recv().await, Some((Why::Changed, None)));
+            reload.request();
+            assert_eq!(calls.recv().await, Some((Why::Asked, None)));
+        });
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        assert!(read(Path::new("/dev/null")).is_err());
+        assert!(read(Path::new("/")).is_err());
+        let error = read(Path::new("/nonexistent/file")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}
