@@ -143,17 +143,17 @@ fn allow_many_sessions(log: &Logger) {
 struct Opened {
     sockets: Vec<TcpListener>,
     tls: Option<ServerConfig>,
-    tunnel: Option<(String, Option<Htpasswd>)>,
-    control: Option<(String, Option<Htpasswd>)>,
+    tunnel: Option<(String, Option<Arc<Htpasswd>>)>,
+    control: Option<(String, Option<Arc<Htpasswd>>)>,
 }
 
 /// Opens files and sockets: all that may fail for a wrong option, before anything
 /// runs.
 fn open(options: &Options, log: &Logger) -> Result<Vec<Opened>> {
-    let resource = |service: &Service| -> Result<(String, Option<Htpasswd>)> {
+    let resource = |service: &Service| -> Result<(String, Option<Arc<Htpasswd>>)> {
         let htpasswd =
             service.htpasswd.as_deref().map(|path| Htpasswd::open(path, log)).transpose()?;
-        Ok((service.path.clone(), htpasswd))
+        Ok((service.path.clone(), htpasswd.map(Arc::new)))
     };
     let listener = |service: &Service| -> Result<Opened> {
         let tls = service.tls.as_ref().map(tls::server_config).transpose()?;

@@ -2,21 +2,26 @@
 //! can reach, for tunnel and control alike; what is refused here learns nothing of
 //! what is behind.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_http::{
-    RequestHead,
+    RequestHead, StatusCode,
     header::{self, HeaderValue},
 };
 use slog::{Logger, info};
 
-use super::{auth::Htpasswd, identity::Identity, refusal::Refusal};
+use super::{
+    auth::{self, Htpasswd},
+    counters,
+    identity::Identity,
+    refusal::Refusal,
+};
 
 /// Whom a service lets in.
 #[derive(Debug)]
 pub(crate) struct Door {
     /// Users and their passwords; nobody is asked for one without it.
-    pub(crate) htpasswd: Option<Htpasswd>,
+    pub(crate) htpasswd: Option<Arc<Htpasswd>>,
     pub(crate) log: Logger,
 }
 
@@ -35,13 +40,37 @@ impl Door {
         let _ = certificate;
         let Some(htpasswd) = &self.htpasswd else { return Ok(Identity::ANONYMOUS) };
         let authorization = head.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        match htpasswd.verify(authorization) {
+        let address = head.peer_addr.map(|peer| peer.ip());
+        match htpasswd.verify(authorization, address).await {
             Ok(name) => Ok(Identity::password(name)),
             Err(refused) => {
                 info!(self.log, "not let in";
                     "peer" => head.peer_addr.map(|peer| peer.to_string()), "reason" => %refused);
-                Err(Refusal::unauthorized())
+                Err(refused.into())
             }
+        }
+    }
+}
+
+impl From<auth::Refused> for Refusal {
+    fn from(refused: auth::Refused) -> Self {
+        use auth::Refused;
+        match refused {
+            Refused::NoCredentials | Refused::Malformed | Refused::Wrong | Refused::Unreadable => {
+                Self::unauthorized()
+            }
+            Refused::TooMany(wait) => Self::later(
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many failed logins from this address; try again later",
+                counters::Refused::RateLimited,
+                wait,
+            ),
+            Refused::Busy => Self::later(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many logins at once; try again in a moment",
+                counters::Refused::Busy,
+                Duration::from_secs(1),
+            ),
         }
     }
 }

@@ -129,6 +129,8 @@ fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> 
 
 #[cfg(test)]
 mod tests {
+    use actix_http::header::HeaderValue;
+
     use super::*;
 
     fn origin(origin: &'static str, host: &'static str, allowed: &[&str]) -> bool {

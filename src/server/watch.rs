@@ -5,7 +5,7 @@
 //! whose target's folder is exchanged, as certbot and Kubernetes do it.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::OpenOptions,
     io::{self, Read as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
