@@ -25,8 +25,15 @@ use crate::{
     daemon::{self, Ready, Role},
     logging,
     server::{
-        self, ControlService, Site, TunnelService, admit::Door, auth::Htpasswd,
-        counters::ServerCounters, listen, tls, watch::Reload,
+        self, ControlService, Site, TunnelService,
+        admit::Door,
+        auth::Htpasswd,
+        counters::ServerCounters,
+        listen,
+        pending::Pending,
+        sessions::{Limits, Sessions},
+        tls,
+        watch::{Reload, Watch},
     },
 };
 
@@ -46,6 +53,7 @@ pub(crate) struct Options {
     threads: usize,
     tunnel: Option<Service>,
     allowed_origins: Vec<String>,
+    limits: Limits,
     control: Option<Service>,
     /// Ports that it begins with.
     ports: Vec<NewPort>,
@@ -62,6 +70,7 @@ impl From<cli::Sw> for Options {
             threads: sw.threads,
             tunnel: Some(sw.tunnel),
             allowed_origins: sw.allowed_origins,
+            limits: sw.limits,
             control: Some(sw.control),
             ports: Vec::new(),
             user: None,
@@ -78,6 +87,7 @@ impl From<cli::Server> for Options {
             threads: 1,
             tunnel: Some(server.tunnel),
             allowed_origins: server.allowed_origins,
+            limits: Limits::default(),
             control: None,
             ports: vec![NewPort::Tap { name: server.device }],
             user: None,
@@ -94,6 +104,7 @@ impl From<cli::Client> for Options {
             threads: 1,
             tunnel: None,
             allowed_origins: Vec::new(),
+            limits: Limits::default(),
             control: None,
             ports: vec![NewPort::Tap { name: client.device }, NewPort::Client(client.options)],
             user: client.user,
@@ -123,37 +134,45 @@ pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
         client.credentials = Some(Credentials { user, password });
     }
     let (log, _guard) = logging::init(&options.logging)?;
-    allow_many_sessions(&log);
+    let descriptors = allow_many_sessions(&log);
     let opened = open(&options, &log)?;
-    System::new().block_on(serve(options, opened, ready, log))?;
+    System::new().block_on(serve(options, opened, descriptors, ready, log))?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a shell gives a program.
+const USUAL_DESCRIPTORS: u64 = 1024;
+
 /// Each session has a file descriptor, and a shell gives a program 1,024 of them:
-/// takes as many as the system allows.
-fn allow_many_sessions(log: &Logger) {
+/// takes as many as the system allows, and says how many there are.
+fn allow_many_sessions(log: &Logger) -> usize {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
         debug!(log, "no more file descriptors than usual"; "error" => %error);
     }
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(USUAL_DESCRIPTORS, |(soft, _)| soft);
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
+
+/// An htpasswd file, and what sees when it changes.
+type Passwords = (Htpasswd, Watch);
 
 /// A listener with its sockets open.
 struct Opened {
     sockets: Vec<TcpListener>,
     tls: Option<ServerConfig>,
-    tunnel: Option<(String, Option<Arc<Htpasswd>>)>,
-    control: Option<(String, Option<Arc<Htpasswd>>)>,
+    tunnel: Option<(String, Option<Passwords>)>,
+    control: Option<(String, Option<Passwords>)>,
 }
 
 /// Opens files and sockets: all that may fail for a wrong option, before anything
 /// runs.
 fn open(options: &Options, log: &Logger) -> Result<Vec<Opened>> {
-    let resource = |service: &Service| -> Result<(String, Option<Arc<Htpasswd>>)> {
-        let htpasswd =
+    let resource = |service: &Service| -> Result<(String, Option<Passwords>)> {
+        let passwords =
             service.htpasswd.as_deref().map(|path| Htpasswd::open(path, log)).transpose()?;
-        Ok((service.path.clone(), htpasswd.map(Arc::new)))
+        Ok((service.path.clone(), passwords))
     };
     let listener = |service: &Service| -> Result<Opened> {
         let tls = service.tls.as_ref().map(tls::server_config).transpose()?;
@@ -178,6 +197,7 @@ fn open(options: &Options, log: &Logger) -> Result<Vec<Opened>> {
 async fn serve(
     options: Options,
     opened: Vec<Opened>,
+    descriptors: usize,
     ready: Option<Ready>,
     log: Logger,
 ) -> Result<()> {
@@ -185,7 +205,8 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let hangup = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
     let reload = Reload::new();
-    actix_rt::spawn(reload_on(hangup, reload, log.clone()));
+    actix_rt::spawn(reload_on(hangup, reload.clone(), log.clone()));
+    let sessions = Sessions::new(options.limits.within(descriptors));
     let switch = Switch::new(SwitchOptions {
         aging_time: options.aging_time,
         debug_frames: options.logging.debug,
@@ -205,20 +226,39 @@ async fn serve(
     let mut accepting = Vec::new();
     for listener in opened {
         let tls = listener.tls.is_some();
+        let counters = Arc::new(ServerCounters::default());
+        // `removed` hears who is no longer in the file.
+        let door = |passwords: Option<Passwords>, removed: Box<dyn Fn(&[Box<str>]) + Send>| {
+            let htpasswd = passwords.map(|(htpasswd, watch)| {
+                let htpasswd = Arc::new(htpasswd);
+                let file = Arc::clone(&htpasswd);
+                let load = move |_| removed(&file.reload());
+                actix_rt::spawn(watch.run(reload.subscribe(), load));
+                htpasswd
+            });
+            Door { htpasswd, log: log.clone() }
+        };
         let site = Arc::new(Site {
             tls,
-            tunnel: listener.tunnel.map(|(path, htpasswd)| TunnelService {
+            tunnel: listener.tunnel.map(|(path, passwords)| TunnelService {
                 path,
-                door: Door { htpasswd, log: log.clone() },
+                door: door(passwords, {
+                    let (sessions, switch) = (Arc::clone(&sessions), switch.clone());
+                    let log = log.clone();
+                    Box::new(move |users| server::dismiss(users, &sessions, &switch, &log))
+                }),
+                sessions: Arc::clone(&sessions),
                 allowed_origins: options.allowed_origins.clone(),
                 switch: switch.clone(),
             }),
-            control: listener.control.map(|(path, htpasswd)| ControlService {
+            control: listener.control.map(|(path, passwords)| ControlService {
                 path,
-                door: Door { htpasswd, log: log.clone() },
+                // A request of control is over before its user could be removed.
+                door: door(passwords, Box::new(|_| ())),
                 control: control.clone(),
             }),
-            counters: Arc::new(ServerCounters::default()),
+            pending: Pending::new(descriptors, Arc::clone(&counters)),
+            counters,
             log: log.clone(),
         });
         let service = match (&site.tunnel, &site.control) {
@@ -231,7 +271,12 @@ async fn serve(
         for socket in listener.sockets {
             let address = socket.local_addr().context("listening socket without address")?;
             info!(log, "listening"; "address" => %address, "tls" => tls);
-            accepting.push(actix_rt::spawn(listen::accept(socket, places.clone(), log.clone())));
+            accepting.push(actix_rt::spawn(listen::accept(
+                socket,
+                places.clone(),
+                Arc::clone(&site),
+                log.clone(),
+            )));
         }
     }
     if let Some(ready) = ready {

@@ -21,7 +21,7 @@ use crate::{
     fdb::PortNumber,
     message::{
         AddPortError, DelPort, FdbInfo, Interface, KeepInterface, ListFdb, ListPorts, PortInfo,
-        SetPort,
+        SetPort, Stop,
     },
     port::{Client, Netdev, Tap},
     supervisor::{self, AddError},
@@ -250,7 +250,7 @@ impl Control {
                 Ok(Reply::Ports(vec![info.ok_or(ControlError::NoSuchPort(port))?]))
             }
             Command::DelPort { port } => {
-                let info = self.switch.send(DelPort { port }).await?;
+                let info = self.switch.send(DelPort { port, stop: Stop::Deleted }).await?;
                 Ok(Reply::Ports(vec![info.ok_or(ControlError::NoSuchPort(port))?]))
             }
             Command::ListInterfaces => {

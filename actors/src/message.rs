@@ -112,6 +112,8 @@ pub enum Stop {
     Deleted,
     /// The program ends. A WebSocket says 1001.
     Shutdown,
+    /// Its user may stay no longer. A WebSocket says 1008, and nothing before it.
+    Unauthorized,
 }
 
 /// What the Switch knows of a new port. Supervisor to Switch, once a port.
@@ -222,6 +224,8 @@ pub struct KeepInterface {
 pub struct DelPort {
     /// Which port.
     pub port: PortNumber,
+    /// Why, for the port's farewell.
+    pub stop: Stop,
 }
 
 /// Asks for the forwarding database, by VLAN and then address.

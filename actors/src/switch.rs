@@ -374,7 +374,7 @@ impl Handler<DelPort> for Switch {
         let at = self.find(del.port)?;
         let port = self.ports.remove(at);
         self.relay.fdb_mut().flush_port(del.port);
-        port.stop(Stop::Deleted);
+        port.stop(del.stop);
         info!(self.log, "port is deleted"; "port" => %del.port, "type" => port.kind, "target" => &port.target);
         Some(port.info())
     }

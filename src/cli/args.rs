@@ -14,6 +14,7 @@ use clap::{
 const MAX_THREADS: i64 = 256;
 
 use super::Secret;
+use crate::server::sessions::{DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH};
 
 /// An Ethernet switch in user space whose cables may be WebSockets
 #[derive(Debug, Parser)]
@@ -107,6 +108,16 @@ pub(super) struct SwArgs {
     /// Certificate chain of the WebSocket service, PEM
     #[arg(long, value_name = "FILE")]
     pub(super) sslcert: Option<PathBuf>,
+
+    /// Most sessions in all
+    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_MAX_SESSIONS)]
+    pub(super) maxsessions: usize,
+    /// Most sessions of one user
+    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_MAX_SESSIONS_EACH)]
+    pub(super) maxsessionsperuser: usize,
+    /// Most sessions from one IPv4 address, or IPv6 network of 64 bits
+    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_MAX_SESSIONS_EACH)]
+    pub(super) maxsessionsperaddress: usize,
 
     /// HTTP path of the control service
     #[arg(long, value_name = "PATH", default_value = "/ctl")]

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 use etherws_actors::control::ClientOptions;
 
+use crate::server::sessions::Limits;
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 pub(crate) use args::{CtlArgs, CtlMethod, PortKind};
 
@@ -49,6 +50,8 @@ pub(crate) struct Sw {
     pub(crate) tunnel: Service,
     /// Whose pages may open one from a browser, besides the switch's own; `*`: all.
     pub(crate) allowed_origins: Vec<String>,
+    /// How many sessions there may be.
+    pub(crate) limits: Limits,
     /// Where control requests come in.
     pub(crate) control: Service,
 }
@@ -197,6 +200,11 @@ impl SwArgs {
                 tls,
             },
             allowed_origins: self.allow_origin,
+            limits: Limits {
+                all: self.maxsessions,
+                user: self.maxsessionsperuser,
+                address: self.maxsessionsperaddress,
+            },
             control: Service {
                 host: self.ctlhost,
                 port: self.ctlport,

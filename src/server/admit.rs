@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix_http::{
     RequestHead, StatusCode,
-    header::{self, HeaderValue},
+    header::{self, HeaderName, HeaderValue},
 };
 use slog::{Logger, info};
 
@@ -16,6 +16,25 @@ use super::{
     identity::Identity,
     refusal::Refusal,
 };
+
+/// Largest request head, in octets: ours have 300, and browsers send their cookies.
+/// actix-http reads up to 128 KiB before it answers 431 itself.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Refuses a request whose head is too large.
+pub(crate) fn check_size(head: &RequestHead) -> Result<(), Refusal> {
+    // As in HTTP/1.1: `name: value` and an end of line.
+    let header = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target + head.headers().iter().map(header).sum::<usize>() <= MAX_HEAD {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "A request's head may have 16 KiB at most",
+        counters::Refused::HeadSize,
+    ))
+}
 
 /// Whom a service lets in.
 #[derive(Debug)]

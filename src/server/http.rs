@@ -1,15 +1,15 @@
 //! Requests that are no upgrade: control's JSON-RPC, and answers to those who come
 //! to the tunnel without asking for a WebSocket.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, StatusCode, header},
-    web::{self, Bytes, Data, PayloadConfig, ServiceConfig},
+    web::{self, Bytes, Data, Payload, ServiceConfig},
 };
 
-use super::{Site, refusal::Refusal};
+use super::{Site, admit, refusal::Refusal};
 use crate::rpc;
 
 /// What a plain GET of the tunnel is told; the original's words.
@@ -18,19 +18,19 @@ pub(super) const NOT_A_WEBSOCKET: &str = "Can \"Upgrade\" only to \"WebSocket\".
 /// Longest JSON-RPC request, in octets: a thousand times a usual one.
 const MAX_REQUEST: usize = 1024 * 1024;
 
+/// Time for a request's body to arrive: 1 MiB at 1 Mbit/s.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Registers the one handler: paths are compared exactly, as the original does,
 /// and not as patterns.
 pub(super) fn configure(site: Arc<Site>) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
-        config
-            .app_data(Data::new(site))
-            .app_data(PayloadConfig::new(MAX_REQUEST))
-            .default_service(web::to(answer));
+        config.app_data(Data::new(site)).default_service(web::to(answer));
     }
 }
 
-async fn answer(request: HttpRequest, site: Data<Arc<Site>>, body: Bytes) -> HttpResponse {
-    match respond(&site, &request, &body).await {
+async fn answer(request: HttpRequest, site: Data<Arc<Site>>, body: Payload) -> HttpResponse {
+    match respond(&site, &request, body).await {
         Ok(response) => response,
         Err(refusal) => {
             site.refused(&refusal, request.peer_addr());
@@ -39,14 +39,20 @@ async fn answer(request: HttpRequest, site: Data<Arc<Site>>, body: Bytes) -> Htt
     }
 }
 
-async fn respond(site: &Site, request: &HttpRequest, body: &[u8]) -> Result<HttpResponse, Refusal> {
+async fn respond(
+    site: &Site,
+    request: &HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, Refusal> {
     let (path, headers) = (request.path(), request.headers());
+    admit::check_size(request.head())?;
     if let Some(control) = site.control.as_ref().filter(|control| control.path == path) {
         control.door.admit(request.head(), None).await?;
         if request.method() != Method::POST {
             return Err(Refusal::method("POST"));
         }
-        return Ok(match rpc::handle(&control.control, body).await {
+        let body = read(body).await?;
+        return Ok(match rpc::handle(&control.control, &body).await {
             Some(reply) => {
                 HttpResponse::Ok().content_type("application/json; charset=UTF-8").body(reply)
             }
@@ -63,4 +69,20 @@ async fn respond(site: &Site, request: &HttpRequest, body: &[u8]) -> Result<Http
         return Err(Refusal::request(StatusCode::BAD_REQUEST, text));
     }
     Err(Refusal::request(StatusCode::NOT_FOUND, "Not Found"))
+}
+
+/// The body of a request whose sender was let in: nobody else's is kept.
+async fn read(body: Payload) -> Result<Bytes, Refusal> {
+    match actix_rt::time::timeout(BODY_TIMEOUT, body.to_bytes_limited(MAX_REQUEST)).await {
+        Ok(Ok(Ok(body))) => Ok(body),
+        Ok(Ok(Err(_))) => {
+            Err(Refusal::request(StatusCode::BAD_REQUEST, "The request's body is cut short"))
+        }
+        Ok(Err(_)) => {
+            Err(Refusal::request(StatusCode::PAYLOAD_TOO_LARGE, "A request may have 1 MiB at most"))
+        }
+        Err(_) => {
+            Err(Refusal::request(StatusCode::REQUEST_TIMEOUT, "The request's body is too slow"))
+        }
+    }
 }

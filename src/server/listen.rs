@@ -12,6 +12,7 @@ use std::{
     },
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,6 +22,8 @@ use etherws_actors::tunnel::tcp;
 use slog::{Logger, debug, warn};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
+
+use super::{Site, pending::Connection};
 
 /// Connections that wait to be accepted, as in actix-server.
 const BACKLOG: i32 = 1024;
@@ -110,29 +113,32 @@ pub(crate) enum Place {
     /// On this Arbiter.
     Here(Serve),
     /// On another, behind [`elsewhere`].
-    There(mpsc::Sender<net::TcpStream>),
+    There(mpsc::Sender<(net::TcpStream, Connection)>),
 }
 
 impl Place {
-    async fn serve(&self, stream: TcpStream) -> io::Result<()> {
+    async fn serve(&self, stream: TcpStream, connection: Connection) -> io::Result<()> {
         match self {
             Self::Here(serve) => {
-                actix_rt::spawn(serve(stream));
+                actix_rt::spawn(connection.serve(serve(stream)));
                 Ok(())
             }
             Self::There(sender) => {
                 let gone = |_| io::Error::other("the thread for it has ended");
-                sender.send(stream.into_std()?).await.map_err(gone)
+                sender.send((stream.into_std()?, connection)).await.map_err(gone)
             }
         }
     }
 }
 
 /// Serves what is sent to a [`Place::There`]; runs on that Arbiter.
-pub(crate) async fn elsewhere(mut streams: mpsc::Receiver<net::TcpStream>, serve: Serve) {
-    while let Some(stream) = streams.recv().await {
+pub(crate) async fn elsewhere(
+    mut streams: mpsc::Receiver<(net::TcpStream, Connection)>,
+    serve: Serve,
+) {
+    while let Some((stream, connection)) = streams.recv().await {
         if let Ok(stream) = TcpStream::from_std(stream) {
-            actix_rt::spawn(serve(stream));
+            actix_rt::spawn(connection.serve(serve(stream)));
         }
     }
 }
@@ -145,6 +151,7 @@ pub(crate) async fn elsewhere(mut streams: mpsc::Receiver<net::TcpStream>, serve
 pub(crate) async fn accept(
     listener: TcpListener,
     places: Vec<Place>,
+    site: Arc<Site>,
     log: Logger,
 ) -> io::Result<()> {
     let listener = actix_rt::net::TcpListener::from_std(listener)?;
@@ -152,12 +159,13 @@ pub(crate) async fn accept(
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
+                site.counters.accept();
                 // Whatever comes over it may become a tunnel.
                 if let Err(error) = tcp::set_options(&stream) {
                     debug!(log, "connection without TCP options"; "peer" => %peer, "error" => %error);
                 }
                 let Some(place) = turns.next() else { return Ok(()) };
-                if let Err(error) = place.serve(stream).await {
+                if let Err(error) = place.serve(stream, site.pending.enter()).await {
                     warn!(log, "connection is not served"; "peer" => %peer, "error" => %error);
                 }
             }

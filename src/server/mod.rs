@@ -9,7 +9,9 @@ pub(crate) mod counters;
 mod http;
 pub(crate) mod identity;
 pub(crate) mod listen;
+pub(crate) mod pending;
 mod refusal;
+pub(crate) mod sessions;
 pub(crate) mod tls;
 mod tunnel;
 pub(crate) mod watch;
@@ -36,16 +38,22 @@ use actix_rt::{
 use actix_service::{Service, ServiceFactory, fn_service, map_config};
 use actix_web::{App, dev::AppConfig};
 use anyhow::{Result, anyhow};
-use etherws_actors::{control::Control, switch::Switch};
+use etherws_actors::{
+    control::Control,
+    message::{DelPort, Stop},
+    switch::Switch,
+};
 use rustls::ServerConfig;
-use slog::{Logger, debug, error, info};
+use slog::{Logger, debug, error, info, warn};
 use tokio::sync::mpsc;
 
 use self::{
     admit::Door,
     counters::ServerCounters,
     listen::{Place, Serve},
+    pending::Pending,
     refusal::Refusal,
+    sessions::Sessions,
 };
 
 /// Time for a client to send a whole request head, as actix's default: also what
@@ -59,7 +67,21 @@ pub(crate) struct TunnelService {
     pub(crate) door: Door,
     /// Origins besides the listener's own from which a browser may come; `*`: any.
     pub(crate) allowed_origins: Vec<String>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) switch: Addr<Switch>,
+}
+
+/// Closes the sessions of users who are no longer known.
+pub(crate) fn dismiss(
+    users: &[Box<str>],
+    sessions: &Sessions,
+    switch: &Addr<Switch>,
+    log: &Logger,
+) {
+    for (port, identity) in sessions.dismiss(users) {
+        warn!(log, "session closed: its user was removed"; "port" => %port, "user" => %identity);
+        switch.do_send(DelPort { port, stop: Stop::Unauthorized });
+    }
 }
 
 /// The control service.
@@ -77,6 +99,7 @@ pub(crate) struct Site {
     pub(crate) tunnel: Option<TunnelService>,
     pub(crate) control: Option<ControlService>,
     pub(crate) counters: Arc<ServerCounters>,
+    pub(crate) pending: Arc<Pending>,
     pub(crate) log: Logger,
 }
 

@@ -15,13 +15,14 @@ use actix_web::http::{StatusCode, Uri};
 use anyhow::{Context, Result};
 use etherws_actors::{
     error::one_line,
+    message::{DelPort, Stop},
     port::{Session, SessionInfo},
     supervisor,
 };
 use slog::{info, warn};
 use tokio::io::AsyncWriteExt;
 
-use super::{Site, TunnelService, counters::Refused, identity::Identity, refusal::Refusal};
+use super::{Site, TunnelService, admit, counters::Refused, identity::Identity, refusal::Refusal};
 
 /// Answers a request that has `Connection: Upgrade`.
 ///
@@ -37,8 +38,11 @@ where
 {
     let peer = request.peer_addr().context("a connection without a peer address")?;
     let FramedParts { mut io, mut codec, read_buf, write_buf: mut out, .. } = framed.into_parts();
-    let (service, identity) = match check(&site, &request).await {
-        Ok(passed) => passed,
+    let checked = check(&site, &request).await.and_then(|(service, identity)| {
+        Ok((service, service.sessions.seat(&identity, peer.ip())?, identity))
+    });
+    let (service, seat, identity) = match checked {
+        Ok((service, seat, identity)) => (service, Arc::new(seat), identity),
         Err(refusal) => {
             site.refused(&refusal, Some(peer));
             refusal.encode(&mut codec, &mut out)?;
@@ -55,13 +59,20 @@ where
         io,
         read_buf,
         SessionInfo { peer, tls: site.tls, original: may_be_original(&request) },
-    );
-    if let Err(error) = supervisor::add(&service.switch, session, &site.log).await {
-        warn!(site.log, "session has no port"; "peer" => %peer, "reason" => one_line(&error));
-        return Ok(());
+    )
+    .holding(Arc::clone(&seat));
+    match supervisor::add(&service.switch, session, &site.log).await {
+        Ok(port) => {
+            site.counters.session();
+            info!(site.log, "session"; "port" => %port, "peer" => %peer, "user" => %identity);
+            if !seat.settle(port) {
+                service.switch.do_send(DelPort { port, stop: Stop::Unauthorized });
+            }
+        }
+        Err(error) => {
+            warn!(site.log, "session has no port"; "peer" => %peer, "reason" => one_line(&error));
+        }
     }
-    site.counters.session();
-    info!(site.log, "session"; "peer" => %peer, "user" => %identity);
     Ok(())
 }
 
@@ -77,6 +88,7 @@ async fn check<'a>(
     request: &Request,
 ) -> Result<(&'a TunnelService, Identity), Refusal> {
     let (path, headers) = (request.path(), request.headers());
+    admit::check_size(request.head())?;
     if let Some(control) = site.control.as_ref().filter(|control| control.path == path) {
         control.door.admit(request.head(), None).await?;
         return Err(Refusal::request(StatusCode::BAD_REQUEST, "Control does not upgrade."));

@@ -3,7 +3,7 @@
 //! Made by the HTTP server from an accepted upgrade. Opens once: when the tunnel
 //! is lost, its client comes again and gets another port.
 
-use std::net::SocketAddr;
+use std::{any::Any, net::SocketAddr};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,6 +27,7 @@ pub struct SessionInfo {
 pub struct Session<S> {
     peer: SocketAddr,
     socket: Option<WebSocket<S>>,
+    held: Option<Box<dyn Any>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Session<S> {
@@ -38,7 +39,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Session<S> {
         if info.tls && info.original {
             socket = socket.single_messages();
         }
-        Self { peer: info.peer, socket: Some(socket) }
+        Self { peer: info.peer, socket: Some(socket), held: None }
+    }
+
+    /// Drops `held` when the session has ended: how its server counts it.
+    #[must_use]
+    pub fn holding(mut self, held: impl Any) -> Self {
+        self.held = Some(Box::new(held));
+        self
     }
 }
 

@@ -52,6 +52,8 @@ impl CloseCode {
     pub const PROTOCOL_ERROR: Self = Self(1002);
     /// A text is no UTF-8: 1007.
     pub const INVALID_DATA: Self = Self(1007);
+    /// The peer may stay no longer: 1008.
+    pub const POLICY: Self = Self(1008);
     /// A message is too long: 1009.
     pub const TOO_BIG: Self = Self(1009);
 

@@ -138,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
                 let (code, flush, close) = match stop {
                     Stop::Deleted => (CloseCode::NORMAL, FLUSH_LIMIT, CLOSE_LIMIT),
                     Stop::Shutdown => (CloseCode::GOING_AWAY, SHUTDOWN_LIMIT, SHUTDOWN_LIMIT),
+                    Stop::Unauthorized => (CloseCode::POLICY, Duration::ZERO, CLOSE_LIMIT),
                 };
                 let mut answer = pin!(maybe_done(receiver.until_close()));
                 tokio::select! {

@@ -30,7 +30,7 @@ use self::{
     cache::Cache,
     users::{Found, Users},
 };
-use super::watch;
+use super::watch::{self, Watch};
 
 /// Logins that may wait for a thread to verify their password; a costly hash takes a
 /// quarter of a second, and clients do not wait for longer than these take.
@@ -77,17 +77,21 @@ pub(crate) enum Refused {
 }
 
 impl Htpasswd {
-    /// Reads the file at `path`.
+    /// Reads the file at `path`, and gives what sees when it changes: [`reload`] is
+    /// then to be called.
+    ///
+    /// [`reload`]: Self::reload
     ///
     /// # Errors
     /// The file cannot be read, is not a regular file, is larger than 16 MiB or has a
     /// line that is not understood.
-    pub(crate) fn open(path: &Path, log: &Logger) -> Result<Self> {
+    pub(crate) fn open(path: &Path, log: &Logger) -> Result<(Self, Watch)> {
+        let watch = Watch::new(vec![path.to_owned()]);
         let log = log.new(o!("htpasswd" => path.display().to_string()));
         let users = parse(&read(path)?, path)?;
         // The frames' thread, and those of other programs, keep half of the machine.
         let threads = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
-        Ok(Self {
+        let htpasswd = Self {
             path: path.to_owned(),
             log,
             file: Mutex::new(State { users: Arc::new(users), readable: true }),
@@ -95,12 +99,8 @@ impl Htpasswd {
             attempts: Mutex::default(),
             queue: Arc::new(Semaphore::new(QUEUE)),
             threads: Arc::new(Semaphore::new(threads)),
-        })
-    }
-
-    /// Where the file is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+        };
+        Ok((htpasswd, watch))
     }
 
     /// Reads the file again, and gives the users who are no longer in it. A file that
@@ -285,7 +285,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("htpasswd");
         fs::write(&path, content).unwrap();
-        let htpasswd = Htpasswd::open(&path, &Logger::root(Discard, o!())).unwrap();
+        let (htpasswd, _) = Htpasswd::open(&path, &Logger::root(Discard, o!())).unwrap();
         (dir, Arc::new(htpasswd))
     }
 

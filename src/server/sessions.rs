@@ -1,0 +1,256 @@
+//! Who is in: a seat for each session of the tunnel, from its admission to its end.
+//! Keeps the limits on how many there are, and finds the sessions of a user who may
+//! stay no longer. Never looks at frames.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use actix_http::StatusCode;
+use etherws_actors::fdb::PortNumber;
+
+use super::{
+    auth::Source, counters::Refused, identity::Identity, pending::Pending, refusal::Refusal,
+};
+
+/// Sessions in all, unless told otherwise: a large site, and 6 GiB if each of them
+/// stopped reading at once.
+pub(crate) const DEFAULT_MAX_SESSIONS: usize = 4096;
+
+/// Sessions of one user or from one address, unless told otherwise: half of all, so
+/// that no one of them keeps all others out. A user may be a whole company, an address
+/// a proxy before this server.
+pub(crate) const DEFAULT_MAX_SESSIONS_EACH: usize = DEFAULT_MAX_SESSIONS / 2;
+
+/// When to come again: seats become free when sessions end, whenever that is.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// How many sessions there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// In all.
+    pub(crate) all: usize,
+    /// Of one user; those who have no name are not limited by it.
+    pub(crate) user: usize,
+    /// From one IPv4 address or IPv6 network of 64 bits.
+    pub(crate) address: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            all: DEFAULT_MAX_SESSIONS,
+            user: DEFAULT_MAX_SESSIONS_EACH,
+            address: DEFAULT_MAX_SESSIONS_EACH,
+        }
+    }
+}
+
+/// File descriptors for all that is neither a session nor a connection that may become
+/// one: sockets that listen, devices, logs, the files that are read again.
+const RESERVE: usize = 64;
+
+impl Limits {
+    /// With as many sessions in all as a program of so many `descriptors` can have beside
+    /// the connections on two listeners.
+    pub(crate) fn within(self, descriptors: usize) -> Self {
+        let others = 2 * Pending::limit(descriptors) + RESERVE;
+        Self { all: self.all.min(descriptors.saturating_sub(others)), ..self }
+    }
+}
+
+/// All sessions of the program.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    limits: Limits,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    seats: BTreeMap<u64, Taken>,
+    users: HashMap<Identity, usize>,
+    sources: HashMap<Source, usize>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    identity: Identity,
+    source: Source,
+    /// Once it is a port.
+    port: Option<PortNumber>,
+    /// Whether it is to end as soon as it is a port.
+    dismissed: bool,
+}
+
+impl Sessions {
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, table: Mutex::default() })
+    }
+
+    /// A seat for somebody who was admitted.
+    ///
+    /// # Errors
+    /// There are too many sessions: in all, of this user, or from this address.
+    pub(crate) fn seat(
+        self: &Arc<Self>,
+        identity: &Identity,
+        address: IpAddr,
+    ) -> Result<Seat, Refusal> {
+        let source = Source::from(address);
+        let mut table = self.table();
+        if table.seats.len() >= self.limits.all {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Err(full(status, "Too many sessions", Refused::Sessions));
+        }
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let count = |known: Option<&usize>| known.copied().unwrap_or_default();
+        let of_user = count(table.users.get(identity));
+        if identity.name.is_some() && of_user >= self.limits.user {
+            return Err(full(status, "Too many sessions of this user", Refused::SessionsOfUser));
+        }
+        let of_source = count(table.sources.get(&source));
+        if of_source >= self.limits.address {
+            let text = "Too many sessions from this address";
+            return Err(full(status, text, Refused::SessionsOfAddress));
+        }
+        table.users.insert(identity.clone(), of_user + 1);
+        table.sources.insert(source, of_source + 1);
+        let number = table.next;
+        table.next += 1;
+        let taken = Taken { identity: identity.clone(), source, port: None, dismissed: false };
+        table.seats.insert(number, taken);
+        Ok(Seat { sessions: Arc::clone(self), number })
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.table().seats.len()
+    }
+
+    /// The ports of these users, which are to be closed.
+    pub(crate) fn dismiss(&self, users: &[Box<str>]) -> Vec<(PortNumber, Identity)> {
+        let gone = |taken: &&mut Taken| {
+            let name = taken.identity.name.as_deref();
+            name.is_some_and(|name| users.iter().any(|user| **user == *name))
+        };
+        let mut table = self.table();
+        let seats = table.seats.values_mut().filter(gone);
+        seats
+            .filter_map(|taken| {
+                taken.dismissed = true;
+                Some((taken.port?, taken.identity.clone()))
+            })
+            .collect()
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn full(status: StatusCode, text: &'static str, reason: Refused) -> Refusal {
+    Refusal::later(status, text, reason, RETRY_AFTER)
+}
+
+/// One session's place; free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    sessions: Arc<Sessions>,
+    number: u64,
+}
+
+impl Seat {
+    /// Notes which port the session has become. `false`: its user was dismissed
+    /// meanwhile, and it is to be closed.
+    #[must_use]
+    pub(crate) fn settle(&self, port: PortNumber) -> bool {
+        let mut table = self.sessions.table();
+        table.seats.get_mut(&self.number).is_some_and(|taken| {
+            taken.port = Some(port);
+            !taken.dismissed
+        })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut table = self.sessions.table();
+        let Some(taken) = table.seats.remove(&self.number) else { return };
+        release(&mut table.users, &taken.identity);
+        release(&mut table.sources, &taken.source);
+    }
+}
+
+fn release<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> Identity {
+        Identity::password(name.into())
+    }
+
+    fn address(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    #[test]
+    fn each_limit_refuses_and_a_seat_that_is_left_is_free() {
+        let sessions = Sessions::new(Limits { all: 4, user: 2, address: 3 });
+        let reason = |identity: &Identity, from| {
+            sessions.seat(identity, from).map(drop).map_err(|refusal| refusal.reason())
+        };
+        let first = sessions.seat(&user("alice"), address(1)).unwrap();
+        let _second = sessions.seat(&user("alice"), address(1)).unwrap();
+        assert_eq!(reason(&user("alice"), address(2)), Err(Refused::SessionsOfUser));
+        let _third = sessions.seat(&Identity::ANONYMOUS, address(1)).unwrap();
+        assert_eq!(reason(&user("bob"), address(1)), Err(Refused::SessionsOfAddress));
+        let _fourth = sessions.seat(&user("bob"), address(2)).unwrap();
+        assert_eq!(reason(&user("carol"), address(3)), Err(Refused::Sessions));
+        drop(first);
+        assert_eq!(sessions.count(), 3);
+        assert_eq!(reason(&user("alice"), address(1)), Ok(()));
+        assert_eq!(sessions.count(), 3);
+    }
+
+    #[test]
+    fn descriptors_are_left_for_what_is_no_session() {
+        let all = |descriptors| Limits::default().within(descriptors).all;
+        assert_eq!(all(1024), 1024 - 2 * 128 - 64);
+        assert_eq!(all(1 << 20), DEFAULT_MAX_SESSIONS);
+        assert_eq!(all(10), 0);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_who_has_left() {
+        let sessions = Sessions::new(Limits::default());
+        drop(sessions.seat(&user("alice"), address(1)).unwrap());
+        let table = sessions.table();
+        assert!(table.users.is_empty() && table.sources.is_empty() && table.seats.is_empty());
+    }
+
+    #[test]
+    fn the_sessions_of_a_dismissed_user_are_found_even_before_they_are_ports() {
+        let sessions = Sessions::new(Limits::default());
+        let port = PortNumber::new;
+        let seats =
+            ["alice", "bob", "alice"].map(|name| sessions.seat(&user(name), address(1)).unwrap());
+        assert!(seats[0].settle(port(1).unwrap()) && seats[1].settle(port(2).unwrap()));
+        let gone = sessions.dismiss(&["alice".into()]);
+        assert_eq!(gone, [(port(1).unwrap(), user("alice"))]);
+        assert!(!seats[2].settle(port(3).unwrap()));
+    }
+}
