@@ -21,7 +21,7 @@ use crate::{
     fdb::PortNumber,
     message::{
         AddPortError, DelPort, FdbInfo, Interface, KeepInterface, ListFdb, ListPorts, PortInfo,
-        SetPort, Stop,
+        PortSettings, SetPort, Stop,
     },
     port::{Client, Netdev, Tap},
     supervisor::{self, AddError},
@@ -36,12 +36,12 @@ pub enum Command {
     ListPorts,
     /// Opens a port and adds it to the switch.
     AddPort(NewPort),
-    /// Sets what the operator may set on a port; `None` leaves it.
+    /// Sets what the operator may set on a port.
     SetPort {
         /// Which port.
         port: PortNumber,
-        /// Whether frames from and to it are dropped.
-        shut: Option<bool>,
+        /// What to set.
+        settings: PortSettings,
     },
     /// Deletes a port. The reply is the port as it was.
     DelPort {
@@ -245,8 +245,8 @@ impl Control {
                 let number = self.add(port).await?;
                 Ok(Reply::Ports(vec![self.port(number).await?]))
             }
-            Command::SetPort { port, shut } => {
-                let info = self.switch.send(SetPort { port, shut }).await?;
+            Command::SetPort { port, settings } => {
+                let info = self.switch.send(SetPort { port, settings }).await?;
                 Ok(Reply::Ports(vec![info.ok_or(ControlError::NoSuchPort(port))?]))
             }
             Command::DelPort { port } => {

@@ -198,14 +198,21 @@ pub struct PortGone {
 #[rtype(result = "Vec<PortInfo>")]
 pub struct ListPorts;
 
-/// Sets what the operator may set on a port; `None` leaves it.
+/// What the operator may set on a port; `None` leaves it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PortSettings {
+    /// Whether to drop all frames from and to it. The medium stays open.
+    pub shut: Option<bool>,
+}
+
+/// Sets up a port. The reply is the port as it is then; `None`: no such port.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<PortInfo>")]
 pub struct SetPort {
-    /// Which port; no such port is answered by `None`.
+    /// Which port.
     pub port: PortNumber,
-    /// Whether to drop all frames from and to it. The medium stays open.
-    pub shut: Option<bool>,
+    /// What to set.
+    pub settings: PortSettings,
 }
 
 /// Notes what control has set on the interface of a port, for when it is made anew.

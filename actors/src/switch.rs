@@ -349,7 +349,7 @@ impl Handler<SetPort> for Switch {
     fn handle(&mut self, set: SetPort, _: &mut Context<Self>) -> Self::Result {
         let at = self.find(set.port)?;
         let port = &mut self.ports[at];
-        if let Some(shut) = set.shut {
+        if let Some(shut) = set.settings.shut {
             port.shut = shut;
             info!(self.log, "port is set"; "port" => %set.port, "shut" => shut);
         }

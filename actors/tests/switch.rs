@@ -15,7 +15,7 @@ use etherws_actors::{
     counters::Discard,
     fdb::PortNumber,
     frame::Frame,
-    message::{self, FdbInfo, PortInfo, Shutdown},
+    message::{self, FdbInfo, PortInfo, PortSettings, Shutdown},
     port::{Link, Medium, Memory, PortError, PortIo, memory::MemoryHandle, queue::QUEUE_OCTETS},
     supervisor,
     switch::{Switch, SwitchOptions},
@@ -82,7 +82,8 @@ impl Lab {
     }
 
     async fn shut(&self, number: u32, shut: bool) {
-        let command = Command::SetPort { port: port(number), shut: Some(shut) };
+        let settings = PortSettings { shut: Some(shut) };
+        let command = Command::SetPort { port: port(number), settings };
         self.control.execute(command).await.expect("port is there");
     }
 

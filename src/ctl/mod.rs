@@ -15,6 +15,7 @@ use std::{
 use etherws_actors::{
     control::{AddressSetting, ClientOptions, Command, Credentials, NewPort},
     fdb::PortNumber,
+    message::PortSettings,
 };
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 use serde_json::Value;
@@ -85,7 +86,9 @@ fn resolve(file: &mut PathBuf) {
 fn command(method: CtlMethod) -> Result<Command, Refusal> {
     Ok(match method {
         CtlMethod::Addport { kind } => Command::AddPort(new_port(kind)?),
-        CtlMethod::Setport { port, shut } => Command::SetPort { port: number(port)?, shut },
+        CtlMethod::Setport { port, shut } => {
+            Command::SetPort { port: number(port)?, settings: PortSettings { shut } }
+        }
         CtlMethod::Delport { port } => Command::DelPort { port: number(port)? },
         CtlMethod::Listport => Command::ListPorts,
         CtlMethod::Setif { port, address, netmask, mtu } => {

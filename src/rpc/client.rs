@@ -19,7 +19,7 @@ use slog::{Discard, Logger, o};
 use super::{
     Refusal,
     entry::Entries,
-    method::{self, NAMESPACE},
+    method::{Method, NAMESPACE},
 };
 
 /// For a whole request. `addPort` answers once the switch has reached the client
@@ -68,7 +68,8 @@ impl Endpoint {
     }
 
     async fn exchange(&self, command: &Command) -> Result<Entries, ErrorObjectOwned> {
-        let (method, params) = method::encode(command);
+        let (method, params) = Method::of(command)
+            .ok_or_else(|| internal("NotImplementedError", "no method carries this".to_owned()))?;
         let name = format!("{NAMESPACE}{}", method.name);
         let params = params.map(|params| to_raw_value(&params)).transpose();
         let params = params.map_err(|err| internal("ValueError", err.to_string()))?;

@@ -3,7 +3,10 @@
 
 use std::net::IpAddr;
 
-use etherws_actors::control::{AddressSetting, Command, NewPort};
+use etherws_actors::{
+    control::{AddressSetting, Command, InterfaceSettings, NewPort},
+    fdb::PortNumber,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -16,37 +19,50 @@ use super::{
 /// What every method's name begins with.
 pub(crate) const NAMESPACE: &str = "etherws.control.";
 
-/// A method of the control API.
+/// A method of the control API: all there is to say about it, in one place.
 pub(crate) struct Method {
     /// Name behind [`NAMESPACE`].
     pub(crate) name: &'static str,
     /// What it does, in a line.
     #[cfg_attr(not(test), expect(dead_code, reason = "docs/rpc.md is checked against it"))]
     pub(crate) doc: &'static str,
+    /// What params ask for.
     command: fn(Params<'_>) -> Result<Command, Refusal>,
+    /// The params of a command that this method carries, as etherws 1.3 takes them too;
+    /// null for none. `None`: another method carries the command.
+    params: fn(&Command) -> Option<Value>,
+    /// Reads `result.entries`.
     entries: fn(Value) -> serde_json::Result<Entries>,
 }
 
 /// All methods.
-pub(crate) const METHODS: [Method; 7] = [
+pub(crate) const METHODS: &[Method] = &[
     Method {
         name: "listPort",
         doc: "All ports, by number.",
         command: |_| Ok(Command::ListPorts),
+        params: |command| matches!(command, Command::ListPorts).then_some(Value::Null),
         entries: ports,
     },
     Method {
         name: "addPort",
         doc: "Opens a port and adds it to the switch. Entries: the new port.",
         command: params::add_port,
+        params: |command| match command {
+            Command::AddPort(new) => Some(new_port(new)),
+            _ => None,
+        },
         entries: ports,
     },
     Method {
         name: "setPort",
         doc: "Sets up a port. Entries: that port.",
-        command: |params| {
-            let shut = params.get("shut").map(params::truth);
-            Ok(Command::SetPort { port: params.port()?, shut })
+        command: params::set_port,
+        params: |command| match command {
+            Command::SetPort { port, settings } => {
+                Some(present(json!({"port": port.get(), "shut": settings.shut})))
+            }
+            _ => None,
         },
         entries: ports,
     },
@@ -54,6 +70,10 @@ pub(crate) const METHODS: [Method; 7] = [
         name: "delPort",
         doc: "Deletes a port. Entries: that port, as it was.",
         command: |params| Ok(Command::DelPort { port: params.port()? }),
+        params: |command| match command {
+            Command::DelPort { port } => Some(json!({"port": port.get()})),
+            _ => None,
+        },
         entries: ports,
     },
     Method {
@@ -61,18 +81,24 @@ pub(crate) const METHODS: [Method; 7] = [
         doc: "Sets up the interface of a tap or netdev port: all of it, or nothing. \
               Entries: that interface.",
         command: params::set_interface,
+        params: |command| match command {
+            Command::SetInterface { port, settings } => Some(interface(*port, settings)),
+            _ => None,
+        },
         entries: interfaces,
     },
     Method {
         name: "listInterface",
         doc: "The interfaces of all tap and netdev ports, by number of the port.",
         command: |_| Ok(Command::ListInterfaces),
+        params: |command| matches!(command, Command::ListInterfaces).then_some(Value::Null),
         entries: interfaces,
     },
     Method {
         name: "listFdb",
         doc: "The forwarding database, by VLAN and then address.",
         command: |_| Ok(Command::ListFdb),
+        params: |command| matches!(command, Command::ListFdb).then_some(Value::Null),
         entries: fdb,
     },
 ];
@@ -85,8 +111,17 @@ impl Method {
             Refusal::new("ValueError", text)
         })?;
         METHODS.iter().find(|method| method.name == name).ok_or_else(|| {
-            let names = METHODS.map(|method| method.name).join(", ");
-            Refusal::new("AttributeError", format!("no method {name}; there are {names}"))
+            let names: Vec<_> = METHODS.iter().map(|method| method.name).collect();
+            let text = format!("no method {name}; there are {}", names.join(", "));
+            Refusal::new("AttributeError", text)
+        })
+    }
+
+    /// The method that carries `command`, and its params. There is one for each command.
+    pub(crate) fn of(command: &Command) -> Option<(&'static Self, Option<Value>)> {
+        METHODS.iter().find_map(|method| {
+            let params = (method.params)(command)?;
+            Some((method, (!params.is_null()).then_some(params)))
         })
     }
 
@@ -101,52 +136,34 @@ impl Method {
     }
 }
 
-/// The method that carries `command`, and its params as etherws 1.3 takes them too.
-pub(crate) fn encode(command: &Command) -> (&'static Method, Option<Value>) {
-    let [list_port, add_port, set_port, del_port, set_interface, list_interface, list_fdb] =
-        &METHODS;
-    match command {
-        Command::ListPorts => (list_port, None),
-        Command::AddPort(new) => (
-            add_port,
-            Some(match new {
-                NewPort::Tap { name } => json!({"type": "tap", "target": name, "options": {}}),
-                NewPort::Netdev { name } => {
-                    json!({"type": "netdev", "target": name, "options": {}})
-                }
-                NewPort::Client(options) => json!({"type": "client", "target": options.url,
-                "options": {
-                    "user": options.credentials.as_ref().map(|cred| &cred.user),
-                    "passwd": options.credentials.as_ref().map(|cred| &cred.password),
-                    "cacerts": options.cacerts,
-                    "insecure": options.insecure,
-                    "proxy": options.proxy,
-                }}),
-            }),
-        ),
-        Command::SetPort { port, shut } => {
-            (set_port, Some(present(json!({"port": port.get(), "shut": shut}))))
-        }
-        Command::DelPort { port } => (del_port, Some(json!({"port": port.get()}))),
-        Command::ListInterfaces => (list_interface, None),
-        Command::SetInterface { port, settings } => {
-            // 1.3 knows dotted netmasks alone, and no IPv6.
-            let (address, netmask) = match (settings.address, settings.prefix_len) {
-                (Some(AddressSetting::Set(IpAddr::V6(address))), Some(prefix_len)) => {
-                    (Some(format!("{address}/{prefix_len}")), None)
-                }
-                (Some(AddressSetting::Set(address)), prefix_len) => {
-                    (Some(address.to_string()), prefix_len.map(netmask))
-                }
-                (Some(AddressSetting::Clear), _) => (Some(String::new()), None),
-                (None, prefix_len) => (None, prefix_len.map(netmask)),
-            };
-            let params = json!({"port": port.get(), "address": address, "netmask": netmask,
-                "mtu": settings.mtu});
-            (set_interface, Some(present(params)))
-        }
-        Command::ListFdb => (list_fdb, None),
+fn new_port(new: &NewPort) -> Value {
+    match new {
+        NewPort::Tap { name } => json!({"type": "tap", "target": name, "options": {}}),
+        NewPort::Netdev { name } => json!({"type": "netdev", "target": name, "options": {}}),
+        NewPort::Client(options) => json!({"type": "client", "target": options.url, "options": {
+            "user": options.credentials.as_ref().map(|cred| &cred.user),
+            "passwd": options.credentials.as_ref().map(|cred| &cred.password),
+            "cacerts": options.cacerts,
+            "insecure": options.insecure,
+            "proxy": options.proxy,
+        }}),
     }
+}
+
+fn interface(port: PortNumber, settings: &InterfaceSettings) -> Value {
+    // 1.3 knows dotted netmasks alone, and no IPv6.
+    let (address, netmask) = match (settings.address, settings.prefix_len) {
+        (Some(AddressSetting::Set(IpAddr::V6(address))), Some(prefix_len)) => {
+            (Some(format!("{address}/{prefix_len}")), None)
+        }
+        (Some(AddressSetting::Set(address)), prefix_len) => {
+            (Some(address.to_string()), prefix_len.map(netmask))
+        }
+        (Some(AddressSetting::Clear), _) => (Some(String::new()), None),
+        (None, prefix_len) => (None, prefix_len.map(netmask)),
+    };
+    present(json!({"port": port.get(), "address": address, "netmask": netmask,
+        "mtu": settings.mtu}))
 }
 
 /// `params` without the members that are null: 1.3's ctl leaves them out as well.
@@ -176,8 +193,8 @@ fn list<T: DeserializeOwned>(entries: Value) -> serde_json::Result<Vec<T>> {
 #[cfg(test)]
 mod tests {
     use etherws_actors::{
-        control::{ClientOptions, Credentials, InterfaceSettings},
-        fdb::PortNumber,
+        control::{ClientOptions, Credentials},
+        message::PortSettings,
     };
 
     use super::*;
@@ -201,15 +218,16 @@ mod tests {
             port,
             settings: InterfaceSettings { address, prefix_len, mtu },
         };
+        let set_port = |settings| Command::SetPort { port, settings };
         for command in [
             Command::ListPorts,
             Command::AddPort(NewPort::Tap { name: "ewp%d".to_owned() }),
             Command::AddPort(NewPort::Netdev { name: "eth0".to_owned() }),
             Command::AddPort(NewPort::Client(client)),
             Command::AddPort(NewPort::Client(plain)),
-            Command::SetPort { port, shut: Some(true) },
-            Command::SetPort { port, shut: Some(false) },
-            Command::SetPort { port, shut: None },
+            set_port(PortSettings { shut: Some(true), ..PortSettings::default() }),
+            set_port(PortSettings { shut: Some(false), ..PortSettings::default() }),
+            set_port(PortSettings::default()),
             Command::DelPort { port },
             interface(None, None, None),
             interface(set("192.0.2.1"), None, Some(1500)),
@@ -221,7 +239,7 @@ mod tests {
             Command::ListInterfaces,
             Command::ListFdb,
         ] {
-            let (method, params) = encode(&command);
+            let (method, params) = Method::of(&command).expect("a method carries it");
             let back = method.command(params.as_ref()).expect("own params");
             assert_eq!(format!("{back:?}"), format!("{command:?}"));
             if let (
@@ -240,7 +258,8 @@ mod tests {
 
     #[test]
     fn params_of_1_3_keep_their_form() {
-        let encoded = |command| encode(&command).1.expect("params");
+        let encoded =
+            |command| Method::of(&command).and_then(|(_, params)| params).expect("params");
         let port = PortNumber::FIRST;
         assert_eq!(
             encoded(Command::SetInterface {
@@ -253,13 +272,14 @@ mod tests {
             }),
             json!({"port": 1, "address": "192.0.2.1", "netmask": "255.255.255.0"})
         );
-        assert_eq!(encoded(Command::SetPort { port, shut: None }), json!({"port": 1}));
+        let settings = PortSettings::default();
+        assert_eq!(encoded(Command::SetPort { port, settings }), json!({"port": 1}));
     }
 
     #[test]
     fn the_document_names_every_method_as_the_table_does() {
         let document = include_str!("../../docs/rpc.md");
-        for method in &METHODS {
+        for method in METHODS {
             assert!(document.contains(&format!("`{}`", method.name)), "{}", method.name);
             assert!(document.contains(method.doc), "{}: {}", method.name, method.doc);
         }

@@ -353,7 +353,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_params_get_a_result_or_an_invalid_params(
-            method in prop::sample::select(method::METHODS.map(|method| method.name).to_vec()),
+            method in prop::sample::select(method::METHODS.iter().map(|method| method.name).collect::<Vec<_>>()),
             params in any_json(),
         ) {
             let request = json!({"jsonrpc": "2.0", "id": 1, "params": params,

@@ -8,6 +8,7 @@ use etherws_actors::{
     control::{AddressSetting, ClientOptions, Command, Credentials, InterfaceSettings, NewPort},
     error::one_line,
     fdb::PortNumber,
+    message::PortSettings,
     tunnel::{Scheme, ServerUrl, proxy},
 };
 use serde_json::{Map, Value};
@@ -70,7 +71,7 @@ fn integer(name: &str, value: &Value) -> Result<i64, Refusal> {
 }
 
 /// Whatever Python takes for true: `"no"` is, 0 and `""` are not.
-pub(super) fn truth(value: &Value) -> bool {
+fn truth(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(truth) => *truth,
@@ -138,6 +139,11 @@ pub(crate) fn credentials(
             password: password.unwrap_or_default().to_owned(),
         })),
     }
+}
+
+pub(super) fn set_port(params: Params<'_>) -> Result<Command, Refusal> {
+    let settings = PortSettings { shut: params.get("shut").map(truth) };
+    Ok(Command::SetPort { port: params.port()?, settings })
 }
 
 pub(super) fn set_interface(params: Params<'_>) -> Result<Command, Refusal> {
@@ -276,11 +282,14 @@ mod tests {
             (Value::Null, None),
         ] {
             let set = command("setPort", json!({"port": 1, "shut": shut}));
-            assert!(matches!(set, Ok(Command::SetPort { shut, .. }) if shut == expected), "{shut}");
+            assert!(
+                matches!(set, Ok(Command::SetPort { settings, .. }) if settings.shut == expected),
+                "{shut}"
+            );
         }
         assert!(matches!(
             command("setPort", json!({"port": 1})),
-            Ok(Command::SetPort { shut: None, .. })
+            Ok(Command::SetPort { settings, .. }) if settings == PortSettings::default()
         ));
     }
 
