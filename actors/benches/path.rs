@@ -94,11 +94,22 @@ fn segmentation(c: &mut Criterion) {
 }
 
 fn coalescing(c: &mut Criterion) {
-    let mut segments = Vec::new();
-    assert!(segment(super_frame(), |frame| segments.push(frame)) && coalesce(&segments) == 1);
+    let (mut block, mut places) = (Vec::new(), Vec::new());
+    assert!(segment(super_frame(), |frame| {
+        block.resize(block.len() + 8, 0);
+        places.push(block.len()..block.len() + frame.len());
+        block.extend_from_slice(frame.data());
+    }));
+    assert_eq!(coalesce(&mut block.clone(), places.iter().cloned()), 1);
     let mut group = c.benchmark_group("coalescing");
     group.throughput(Throughput::Bytes(super_frame().len() as u64));
-    group.bench_function("TCP over IPv4, 64 KiB", |b| b.iter(|| coalesce(black_box(&segments))));
+    group.bench_function("TCP over IPv4, 64 KiB", |b| {
+        b.iter_batched_ref(
+            || block.clone(),
+            |block| coalesce(block, places.iter().cloned()),
+            BatchSize::LargeInput,
+        );
+    });
     group.finish();
 }
 
@@ -125,8 +136,8 @@ fn codec(c: &mut Criterion) {
             b.iter_batched_ref(
                 || (Decoder::new(role, MAX_MESSAGE_LEN), stream.clone()),
                 |(decoder, stream)| {
-                    let mut count = 0;
-                    while let Ok(Some(event)) = decoder.decode(stream) {
+                    let (mut count, mut at) = (0, 0);
+                    while let Ok(Some(event)) = decoder.decode(stream, &mut at) {
                         black_box(event);
                         count += 1;
                     }

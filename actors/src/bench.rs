@@ -1,6 +1,8 @@
 //! What `benches/` measures of the parts of a frame's path that are private. Nothing
 //! here is for embedding programs, and nothing in the crate uses it.
 
+use std::ops::Range;
+
 use crate::{
     frame::Frame,
     tunnel::{coalesce::Coalescer, segment},
@@ -12,13 +14,11 @@ pub fn segment(frame: Frame, emit: impl FnMut(Frame)) -> bool {
     segment::segment(frame, emit).is_ok()
 }
 
-/// Makes super-frames of a batch, as a TAP does; gives how many frames leave.
+/// Joins the messages of a block, as a tunnel does; gives how many frames there are
+/// then.
 #[must_use]
-pub fn coalesce(mut frames: &[Frame]) -> usize {
-    let (mut coalescer, mut count) = (Coalescer::new(true), 0);
-    while !frames.is_empty() {
-        frames = &frames[coalescer.next(frames).frames.len()..];
-        count += 1;
-    }
-    count
+pub fn coalesce(block: &mut [u8], messages: impl Iterator<Item = Range<usize>>) -> usize {
+    let mut coalescer = Coalescer::default();
+    let done = messages.filter_map(|message| coalescer.push(block, message)).count();
+    done + usize::from(coalescer.finish(block).is_some())
 }

@@ -128,6 +128,20 @@ impl Offload {
     pub const fn is_none(&self) -> bool {
         matches!(self.gso, Gso::None) && self.csum.is_none()
     }
+
+    /// Octets of a super-frame before its payload, which every segment repeats; `None`
+    /// where there is nothing to cut, or the fields do not fit the frame's first
+    /// octets.
+    pub(crate) fn headers_len(&self, frame: &[u8]) -> Option<usize> {
+        let transport = usize::from(self.csum?.0);
+        let len = match self.gso {
+            Gso::None => return None,
+            // The data offset, in words of 4 octets (RFC 9293, 3.1).
+            Gso::Tcp4 | Gso::Tcp6 => transport + usize::from(frame.get(transport + 12)? >> 4) * 4,
+            Gso::Udp => transport + 8,
+        };
+        (len <= frame.len()).then_some(len)
+    }
 }
 
 /// An Ethernet frame without FCS: a slice of the buffer that its port has read,
@@ -176,6 +190,21 @@ impl Frame {
     #[must_use]
     pub fn len(&self) -> usize {
         self.data.len()
+    }
+
+    /// Frames that it is on a wire, and their octets: a super-frame counts as its
+    /// segments.
+    #[must_use]
+    pub fn on_wire(&self) -> (u64, u64) {
+        let (len, size) = (self.len() as u64, u64::from(self.offload.gso_size));
+        match self.offload.headers_len(&self.data) {
+            Some(headers) if size > 0 => {
+                let headers = headers as u64;
+                let segments = (len - headers).div_ceil(size).max(1);
+                (segments, len + (segments - 1) * headers)
+            }
+            _ => (1, len),
+        }
     }
 
     /// Whether there is no octet at all.

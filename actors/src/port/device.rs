@@ -23,10 +23,10 @@ use tokio::{
 use super::{EgressQueue, IngressSender, PortError, PortIo, io_error};
 use crate::{
     counters::{Counters, Discard},
-    frame::Frame,
+    frame::{Frame, Gso},
     message::{BATCH_FRAMES, BATCH_OCTETS, INGRESS_CREDITS},
     sys::{self, READ_OCTETS},
-    tunnel::coalesce::{Coalescer, Group},
+    tunnel::segment::segment,
 };
 
 /// How often a device is looked after. A packet socket is not told when an
@@ -44,12 +44,10 @@ pub(super) trait Device: AsFd + 'static {
     fn recv(&self, block: &mut BytesMut) -> Result<Frame, Fault>;
 
     /// Whether it takes UDP super-frames, beside those of TCP.
-    fn takes_datagrams(&self) -> bool {
-        false
-    }
+    fn takes_datagrams(&self) -> bool;
 
-    /// Writes one frame, or the super-frame that stands for several.
-    fn send(&self, group: &Group<'_>) -> Result<(), Fault>;
+    /// Writes one frame or super-frame.
+    fn send(&self, frame: &Frame) -> Result<(), Fault>;
 
     /// Looks after the device, now and then: an error is its loss.
     fn check(&self, _: &Counters) -> Result<(), PortError> {
@@ -64,6 +62,8 @@ pub(super) enum Fault {
     WouldBlock,
     /// A frame is lost, the device is not.
     Frame(Discard),
+    /// The device does not take such super-frames, as it says from now on.
+    MustBeCut,
     /// The device is there and down. It may come up again.
     Down,
     /// The device is lost.
@@ -134,7 +134,7 @@ async fn receive<D: Device>(
         match fault {
             Some(Fault::Down) => return Stopped::Down,
             Some(Fault::Lost(error)) => return Stopped::Lost(error),
-            Some(Fault::WouldBlock | Fault::Frame(_)) | None => {}
+            Some(Fault::WouldBlock | Fault::Frame(_) | Fault::MustBeCut) | None => {}
         }
     }
 }
@@ -201,6 +201,17 @@ struct Unsent {
     done: usize,
 }
 
+impl Unsent {
+    /// Puts its segments in the place of the next frame.
+    fn cut(&mut self, counters: &Counters) {
+        let mut segments = Vec::new();
+        if segment(self.frames[self.done].clone(), |frame| segments.push(frame)).is_err() {
+            counters.discarded(Discard::OnError, 1);
+        }
+        self.frames.splice(self.done..=self.done, segments);
+    }
+}
+
 /// Switch to device.
 async fn transmit<D: Device>(
     device: &D,
@@ -209,19 +220,23 @@ async fn transmit<D: Device>(
     unsent: &mut Unsent,
     counters: &Counters,
 ) -> PortError {
-    let mut coalescer = Coalescer::new(device.takes_datagrams());
     loop {
-        while unsent.done < unsent.frames.len() {
-            let group = coalescer.next(&unsent.frames[unsent.done..]);
-            let count = group.frames.len() as u64;
-            let octets = group.frames.iter().map(|frame| frame.len() as u64).sum();
-            match send(device, ready, &group).await {
+        while let Some(frame) = unsent.frames.get(unsent.done) {
+            let is_cut = frame.offload().gso == Gso::Udp && !device.takes_datagrams();
+            let (count, octets) = frame.on_wire();
+            let sent =
+                if is_cut { Err(Fault::MustBeCut) } else { send(device, ready, frame).await };
+            match sent {
                 Ok(()) => counters.sent(count, octets),
                 Err(Fault::Frame(reason)) => counters.discarded(reason, count),
                 Err(Fault::Down | Fault::WouldBlock) => counters.discarded(Discard::OnError, count),
+                Err(Fault::MustBeCut) => {
+                    unsent.cut(counters);
+                    continue;
+                }
                 Err(Fault::Lost(error)) => return error,
             }
-            unsent.done += group.frames.len();
+            unsent.done += 1;
         }
         unsent.frames.clear();
         unsent.done = 0;
@@ -231,22 +246,22 @@ async fn transmit<D: Device>(
     }
 }
 
-/// Writes one group, as soon as there is room.
+/// Writes one frame, as soon as there is room.
 async fn send<D: Device>(
     device: &D,
     ready: &AsyncFd<OwnedFd>,
-    group: &Group<'_>,
+    frame: &Frame,
 ) -> Result<(), Fault> {
     // A TAP that is down never has room, and says why only when it is written to:
     // so write first.
-    match device.send(group) {
+    match device.send(frame) {
         Err(Fault::WouldBlock) => {}
         done => return done,
     }
     loop {
         let waited = ready.writable().await;
         let mut room = waited.map_err(|e| Fault::Lost(io_error("cannot wait for room", e)))?;
-        match device.send(group) {
+        match device.send(frame) {
             Err(Fault::WouldBlock) => room.clear_ready(),
             done => return done,
         }
@@ -262,6 +277,32 @@ async fn look_after<D: Device>(device: &D, counters: &Counters) -> PortError {
         if let Err(error) = device.check(counters) {
             return error;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{frame::Offload, tunnel::segment::tests::Shape};
+
+    #[test]
+    fn what_a_device_does_not_take_whole_is_cut_in_its_place() {
+        let plain = |octet| Frame::new(bytes::Bytes::from(vec![octet; 60]));
+        let datagrams = Shape::tcp4(3 * 500, 500).frame();
+        let mut unsent =
+            Unsent { frames: vec![plain(1), plain(2), datagrams.clone(), plain(3)], done: 2 };
+        let counters = Counters::default();
+        unsent.cut(&counters);
+        let lens: Vec<_> = unsent.frames.iter().map(Frame::len).collect();
+        let one = datagrams.len() - 2 * 500;
+        assert_eq!(lens, [60, 60, one, one, one, 60]);
+        assert_eq!(counters.discards(Discard::OnError), 0);
+        assert!(unsent.frames.iter().all(|frame| frame.offload().is_none()));
+        let nonsense = Offload { gso: Gso::Udp, gso_size: 9, csum: Some((9, 9)), ecn: false };
+        unsent.frames[5] = Frame::with_offload(plain(3).into_data(), nonsense);
+        unsent.done = 5;
+        unsent.cut(&counters);
+        assert_eq!((unsent.frames.len(), counters.discards(Discard::OnError)), (5, 1));
     }
 }
 

@@ -4,6 +4,7 @@
 //! is not seen. The interface is made promiscuous, never brought up or down.
 
 use std::{
+    cell::Cell,
     io,
     os::fd::{AsFd, BorrowedFd},
 };
@@ -18,9 +19,8 @@ use super::{
 };
 use crate::{
     counters::{Counters, Discard},
-    frame::{Frame, Gso, HEADER_LEN, Header, MAX_FRAME_LEN},
-    sys::{packet::PacketSocket, vnet::headers_len},
-    tunnel::coalesce::Group,
+    frame::{Frame, Gso, HEADER_LEN, MAX_FRAME_LEN},
+    sys::packet::PacketSocket,
 };
 
 /// Octets of a VLAN tag, which an interface takes beyond its MTU (IEEE 802.3, 3.2.7).
@@ -60,7 +60,10 @@ impl Medium for Netdev {
     }
 
     async fn open(&mut self) -> Result<NetdevLink, PortError> {
-        Ok(NetdevLink(PacketSocket::open(&self.name)?))
+        Ok(NetdevLink {
+            socket: PacketSocket::open(&self.name)?,
+            takes_datagrams: Cell::new(true),
+        })
     }
 }
 
@@ -71,7 +74,10 @@ struct Gone(String);
 
 /// A network interface that is joined.
 #[derive(Debug)]
-pub struct NetdevLink(PacketSocket);
+pub struct NetdevLink {
+    socket: PacketSocket,
+    takes_datagrams: Cell<bool>,
+}
 
 impl Link for NetdevLink {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
@@ -81,45 +87,54 @@ impl Link for NetdevLink {
 
 impl AsFd for NetdevLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
 impl Device for NetdevLink {
     fn recv(&self, block: &mut BytesMut) -> Result<Frame, Fault> {
-        let (data, offload) = self.0.recv(block).map_err(|error| self.fault(error))?;
+        let (data, offload) = self.socket.recv(block).map_err(|error| self.fault(error))?;
         if data.len() > MAX_FRAME_LEN {
             return Err(Fault::Frame(Discard::OnError));
         }
         Ok(Frame::with_offload(data.freeze(), offload))
     }
 
-    // UDP is not coalesced: before Linux 6.2 a packet socket refuses it, and nothing
-    // tells beforehand. Super-frames that come from a kernel that has them may pass.
-    fn send(&self, group: &Group<'_>) -> Result<(), Fault> {
-        if group.offload.gso != Gso::None && !self.fits(group).map_err(|e| self.fault(e))? {
+    fn takes_datagrams(&self) -> bool {
+        self.takes_datagrams.get()
+    }
+
+    fn send(&self, frame: &Frame) -> Result<(), Fault> {
+        let gso = frame.offload().gso;
+        if gso != Gso::None && !self.fits(frame).map_err(|error| self.fault(error))? {
             return Err(Fault::Frame(Discard::OnError));
         }
-        self.0.send(&group.offload, group.slices()).map_err(|error| self.fault(error))
+        self.socket.send(frame).map_err(|error| match error.raw_os_error() {
+            // Before Linux 6.2 a packet socket refuses them, and nothing tells
+            // beforehand.
+            Some(libc::EINVAL) if gso == Gso::Udp && self.takes_datagrams.replace(false) => {
+                Fault::MustBeCut
+            }
+            _ => self.fault(error),
+        })
     }
 
     fn check(&self, counters: &Counters) -> Result<(), PortError> {
-        counters.discarded(Discard::LackOfBuffers, self.0.drops().into());
-        if self.0.is_present() { Ok(()) } else { Err(Box::new(Gone(self.0.name().to_owned()))) }
+        counters.discarded(Discard::LackOfBuffers, self.socket.drops().into());
+        if self.socket.is_present() { Ok(()) } else { Err(Box::new(Gone(self.socket.name().to_owned()))) }
     }
 }
 
 impl NetdevLink {
     /// Whether the segments of a super-frame are no longer than the interface's MTU.
     /// Of plain frames the kernel looks itself.
-    fn fits(&self, group: &Group<'_>) -> io::Result<bool> {
-        let head = group.slices().next().unwrap_or_default();
-        let headers = headers_len(&group.offload, head);
-        let (Some(headers), Some(header)) = (headers, Header::new_checked(head)) else {
+    fn fits(&self, frame: &Frame) -> io::Result<bool> {
+        let headers = frame.offload().headers_len(frame.data());
+        let (Some(headers), Some(header)) = (headers, frame.header()) else {
             return Ok(false);
         };
         let link = HEADER_LEN + if header.is_tagged() { TAG_LEN } else { 0 };
-        Ok(headers + usize::from(group.offload.gso_size) <= link + self.0.mtu()?)
+        Ok(headers + usize::from(frame.offload().gso_size) <= link + self.socket.mtu()?)
     }
 
     fn fault(&self, error: io::Error) -> Fault {
@@ -132,19 +147,17 @@ impl NetdevLink {
             // Too long for the interface's MTU, too short, or of a kind that the
             // kernel cannot describe.
             Some(libc::EMSGSIZE | libc::EINVAL | libc::EINTR) => Fault::Frame(Discard::OnError),
-            Some(libc::ENETDOWN) if self.0.is_present() => Fault::Down,
+            Some(libc::ENETDOWN) if self.socket.is_present() => Fault::Down,
             Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => {
-                Fault::Lost(Box::new(Gone(self.0.name().to_owned())))
+                Fault::Lost(Box::new(Gone(self.socket.name().to_owned())))
             }
-            _ => Fault::Lost(io_error(format!("lost interface {}", self.0.name()), error)),
+            _ => Fault::Lost(io_error(format!("lost interface {}", self.socket.name()), error)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::iter;
-
     use bytes::Bytes;
 
     use super::*;
@@ -159,7 +172,7 @@ mod tests {
     }
 
     fn send(peer: &PacketSocket, octets: &[u8]) {
-        peer.send(&Offload::NONE, iter::once(octets)).expect("sent");
+        peer.send(&Frame::new(Bytes::copy_from_slice(octets))).expect("sent");
     }
 
     #[test]
@@ -234,9 +247,10 @@ mod tests {
                 };
                 let tag = [0x81, 0x00, 0x00, 0x0a];
                 rig.send(vec![frame(&[], 1461), frame(&tag, 1461)]);
-                until("too long", || rig.counters.discards(Discard::OnError) == 2).await;
+                // Seven segments each.
+                until("too long", || rig.counters.discards(Discard::OnError) == 14).await;
                 rig.send(vec![frame(&[], 1460), frame(&tag, 1460)]);
-                until("the longest", || rig.counters.tx_frames() == 2).await;
+                until("the longest", || rig.counters.tx_frames() == 14).await;
             });
         });
     }

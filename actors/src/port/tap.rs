@@ -23,7 +23,6 @@ use crate::{
     frame::{Frame, MacAddr},
     message::Interface,
     sys,
-    tunnel::coalesce::Group,
 };
 
 /// Frames that the kernel queues for us; beyond it drops. 4 ms of 128,000 small
@@ -113,8 +112,8 @@ impl Device for TapLink {
         self.0.takes_super_frames().1
     }
 
-    fn send(&self, group: &Group<'_>) -> Result<(), Fault> {
-        self.0.send(&group.offload, group.slices()).map_err(|error| self.fault(error))
+    fn send(&self, frame: &Frame) -> Result<(), Fault> {
+        self.0.send(frame).map_err(|error| self.fault(error))
     }
 }
 

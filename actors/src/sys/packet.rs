@@ -26,7 +26,7 @@ use super::{
     ifreq::{ioctl, request},
     vnet,
 };
-use crate::frame::{Offload, TPID_CVLAN};
+use crate::frame::{Frame, Offload, TPID_CVLAN};
 
 /// Octets of a VLAN tag (IEEE 802.1Q, 9.3).
 const TAG_LEN: usize = 4;
@@ -229,14 +229,9 @@ impl PacketSocket {
         Ok(taken_tag(&message))
     }
 
-    /// Sends one frame, which lies in at most [`vnet::MAX_PARTS`] parts, with the
-    /// work that is left on it. `WouldBlock`: no room.
-    pub(crate) fn send<'a>(
-        &self,
-        offload: &Offload,
-        parts: impl Iterator<Item = &'a [u8]>,
-    ) -> io::Result<()> {
-        vnet::write(&self.fd, offload, parts)
+    /// Sends one frame with the work that is left on it. `WouldBlock`: no room.
+    pub(crate) fn send(&self, frame: &Frame) -> io::Result<()> {
+        vnet::write(&self.fd, frame)
     }
 
     /// Frames that the kernel has dropped for want of buffers since the last call.
@@ -328,7 +323,7 @@ mod tests {
             // Local experimental EtherType: the system's own frames have others.
             let mut frame = [7; 60];
             frame[12..14].copy_from_slice(&[0x88, 0xb5]);
-            there.send(&Offload::NONE, iter::once(&frame[..])).unwrap();
+            there.send(&Frame::new(bytes::Bytes::copy_from_slice(&frame))).unwrap();
             let mut buffer = BytesMut::new();
             let ours = |socket: &PacketSocket, buffer: &mut BytesMut| {
                 iter::from_fn(|| match socket.recv(buffer) {

@@ -27,7 +27,7 @@ use super::{
     ifreq::{ioctl, name_of, request},
     vnet,
 };
-use crate::frame::{MacAddr, Offload};
+use crate::frame::{Frame, MacAddr, Offload};
 
 /// Where the kernel makes TUN and TAP devices.
 const CLONE_DEVICE: &str = "/dev/net/tun";
@@ -207,14 +207,9 @@ impl Tap {
         Ok((data, offload))
     }
 
-    /// Writes one frame, which lies in at most [`vnet::MAX_PARTS`] parts, with the
-    /// work that is left on it. `WouldBlock`: no room.
-    pub(crate) fn send<'a>(
-        &self,
-        offload: &Offload,
-        parts: impl Iterator<Item = &'a [u8]>,
-    ) -> io::Result<()> {
-        vnet::write(&self.file, offload, parts)
+    /// Writes one frame with the work that is left on it. `WouldBlock`: no room.
+    pub(crate) fn send(&self, frame: &Frame) -> io::Result<()> {
+        vnet::write(&self.file, frame)
     }
 }
 

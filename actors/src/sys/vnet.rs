@@ -6,7 +6,6 @@
 //! nothing against the frame: who does the work does that.
 
 use std::{
-    array,
     io::{self, IoSlice},
     os::fd::AsFd,
 };
@@ -14,15 +13,11 @@ use std::{
 use bytes::{Buf, BytesMut};
 use nix::sys::uio::writev;
 
-use crate::frame::{Gso, Offload};
+use crate::frame::{Frame, Gso, Offload};
 
 /// Octets of the header, without the count of merged buffers that devices with
 /// receive queues of their own add.
 pub(crate) const LEN: usize = 10;
-
-/// Slices in one write behind the header: the headers of a super-frame and the
-/// payloads of a batch of frames.
-pub(crate) const MAX_PARTS: usize = 1 + crate::message::BATCH_FRAMES;
 
 const NEEDS_CSUM: u8 = 1;
 const GSO_NONE: u8 = 0;
@@ -51,8 +46,8 @@ pub(super) fn decode(octets: &[u8], shift: u16) -> Option<Offload> {
     Some(Offload { gso, ecn: gso_type & GSO_ECN != 0, gso_size, csum })
 }
 
-/// The header for a frame that begins with `head`.
-fn encode(offload: &Offload, head: &[u8]) -> [u8; LEN] {
+/// The header for a frame of these octets.
+fn encode(offload: &Offload, frame: &[u8]) -> [u8; LEN] {
     if offload.is_none() {
         return [0; LEN];
     }
@@ -66,24 +61,11 @@ fn encode(offload: &Offload, head: &[u8]) -> [u8; LEN] {
     let flags = if offload.csum.is_some() { NEEDS_CSUM } else { 0 };
     let (start, offset) = offload.csum.unwrap_or_default();
     // Without it the kernel looks for one contiguous piece of memory for it all.
-    let header = headers_len(offload, head).and_then(|len| u16::try_from(len).ok());
+    let header = offload.headers_len(frame).and_then(|len| u16::try_from(len).ok());
     let [h0, h1] = header.unwrap_or(0).to_ne_bytes();
     let [s0, s1] = offload.gso_size.to_ne_bytes();
     let ([c0, c1], [o0, o1]) = (start.to_ne_bytes(), offset.to_ne_bytes());
     [flags, gso_type, h0, h1, s0, s1, c0, c1, o0, o1]
-}
-
-/// Octets of all headers of a super-frame that begins with `head`. `None`: it is
-/// none, or the fields do not fit.
-pub(crate) fn headers_len(offload: &Offload, head: &[u8]) -> Option<usize> {
-    let transport = usize::from(offload.csum?.0);
-    let len = match offload.gso {
-        Gso::None => return None,
-        // The data offset, in words of 4 octets (RFC 9293, 3.1).
-        Gso::Tcp4 | Gso::Tcp6 => transport + usize::from(head.get(transport + 12)? >> 4) * 4,
-        Gso::Udp => transport + 8,
-    };
-    (len <= head.len()).then_some(len)
 }
 
 /// Cuts the header off the front of what was read.
@@ -93,22 +75,10 @@ pub(super) fn take(data: &mut BytesMut) -> io::Result<Offload> {
     Ok(offload)
 }
 
-/// Writes one frame, which lies in `parts`, behind its header: one system call.
-pub(super) fn write<'a>(
-    fd: impl AsFd,
-    offload: &Offload,
-    parts: impl Iterator<Item = &'a [u8]>,
-) -> io::Result<()> {
-    let mut parts = parts.peekable();
-    let header = encode(offload, parts.peek().copied().unwrap_or_default());
-    let mut slices: [IoSlice<'_>; 1 + MAX_PARTS] = array::from_fn(|_| IoSlice::new(&header));
-    let mut count = 1;
-    for part in parts {
-        // More of them would be a mistake of ours: no peer decides how many.
-        *slices.get_mut(count).ok_or(io::ErrorKind::InvalidData)? = IoSlice::new(part);
-        count += 1;
-    }
-    writev(fd, &slices[..count])?;
+/// Writes one frame behind its header: one system call.
+pub(super) fn write(fd: impl AsFd, frame: &Frame) -> io::Result<()> {
+    let header = encode(frame.offload(), frame.data());
+    writev(fd, &[IoSlice::new(&header), IoSlice::new(frame.data())])?;
     Ok(())
 }
 
@@ -149,11 +119,11 @@ mod tests {
     fn the_length_of_all_headers_is_told_where_it_fits() {
         let head = [0x80; 100];
         let offload = |gso, start| Offload { gso, csum: Some((start, 16)), ..Offload::NONE };
-        assert_eq!(headers_len(&offload(Gso::Tcp4, 34), &head), Some(34 + 32));
-        assert_eq!(headers_len(&offload(Gso::Tcp6, 68), &head), Some(100));
-        assert_eq!(headers_len(&offload(Gso::Tcp6, 69), &head), None);
-        assert_eq!(headers_len(&offload(Gso::Tcp4, u16::MAX), &head), None);
-        assert_eq!(headers_len(&offload(Gso::Udp, 34), &head), Some(42));
-        assert_eq!(headers_len(&offload(Gso::None, 34), &head), None);
+        assert_eq!(offload(Gso::Tcp4, 34).headers_len(&head), Some(34 + 32));
+        assert_eq!(offload(Gso::Tcp6, 68).headers_len(&head), Some(100));
+        assert_eq!(offload(Gso::Tcp6, 69).headers_len(&head), None);
+        assert_eq!(offload(Gso::Tcp4, u16::MAX).headers_len(&head), None);
+        assert_eq!(offload(Gso::Udp, 34).headers_len(&head), Some(42));
+        assert_eq!(offload(Gso::None, 34).headers_len(&head), None);
     }
 }

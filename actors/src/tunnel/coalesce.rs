@@ -1,9 +1,13 @@
 //! Coalescing in software, as Linux GRO does it: adjacent segments of one flow become
 //! one super-frame. The inverse of [`segment`](super::segment).
 //!
-//! Last thing before a medium that takes super-frames. It looks at frames that are
-//! there already and holds none back, copies no payload, and passes on as it is each
-//! frame whose checksum is wrong: a super-frame vouches for its segments.
+//! First thing behind the codec: the switch sees, looks up and queues the super-frame
+//! alone. Messages are joined where they were read, each payload moved to the end of
+//! the one before it. Only what has been read already is looked at, so no frame waits
+//! for another, and each frame whose checksum is wrong passes as it is: a super-frame
+//! vouches for its segments.
+
+use std::ops::Range;
 
 use super::{
     checksum::{fold, sum},
@@ -12,20 +16,15 @@ use super::{
         UDP_CSUM, get, put,
     },
 };
-use crate::{
-    frame::{Frame, Gso, HEADER_LEN, Offload},
-    message::BATCH_FRAMES,
-};
+use crate::frame::{Gso, HEADER_LEN, Header, Offload};
 
-/// Most segments of one super-frame: no batch holds more, and `writev` takes 1024.
-const MAX_SEGMENTS: usize = BATCH_FRAMES;
+/// Most segments of one super-frame: Linux takes no more datagrams in one
+/// (`UDP_MAX_SEGMENTS`).
+const MAX_SEGMENTS: usize = 64;
 
 /// Longest super-frame, headers and all: what an IP length can tell, and less than
 /// [`MAX_FRAME_LEN`](crate::frame::MAX_FRAME_LEN) with a VLAN tag as well.
 const MAX_OCTETS: usize = 65_535;
-
-/// Ethernet, a VLAN tag, IPv6, TCP with all its options.
-const MAX_HEADERS: usize = HEADER_LEN + 4 + 40 + 60;
 
 /// IPv4 flags and fragment offset of a packet that is whole: DF at most (RFC 791).
 const DONT_FRAGMENT: u16 = 0x4000;
@@ -34,73 +33,100 @@ const DONT_FRAGMENT: u16 = 0x4000;
 /// of bulk data.
 const TCP_FLAGS: u8 = 0x80 | 0x40 | 0x10 | 0x08 | 0x01;
 
-/// Finds super-frames in batches of frames.
-#[derive(Debug)]
+/// Joins the messages of a block, one after the other.
+#[derive(Debug, Default)]
 pub(crate) struct Coalescer {
-    udp: bool,
-    head: [u8; MAX_HEADERS],
+    last: Option<Open>,
 }
 
-/// Frames that leave as one.
-#[derive(Debug)]
-pub(crate) struct Group<'a> {
-    /// What it took from the front of the slice: one frame, or segments of one flow.
-    pub(crate) frames: &'a [Frame],
-    /// The super-frame's headers; empty for one frame.
-    pub(crate) head: &'a [u8],
+/// A frame or super-frame that is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Joined {
+    /// Where in the block its octets stand.
+    pub(crate) place: Range<usize>,
     /// What is left to be done on it.
     pub(crate) offload: Offload,
 }
 
-impl<'a> Group<'a> {
-    /// What follows the head: the payload of each segment, or the one frame's octets.
-    pub(crate) fn parts(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
-        let headers = self.head.len();
-        self.frames.iter().map(move |frame| &frame.data()[headers..])
+impl Coalescer {
+    /// Takes the next message of `block`, which stands behind all that came before it.
+    /// Gives the frame before it, if that is complete now.
+    pub(crate) fn push(&mut self, block: &mut [u8], message: Range<usize>) -> Option<Joined> {
+        if let Some(last) = &mut self.last
+            && last.join(block, message.clone())
+        {
+            return None;
+        }
+        let done = self.finish(block);
+        let run = Segment::parse(&block[message.clone()]).map(|segment| Run::begin(&segment));
+        self.last = Some(Open { place: message, run });
+        done
     }
 
-    /// All of it in order, the headers in the first slice: what one write takes.
-    pub(crate) fn slices(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        Some(self.head).filter(|head| !head.is_empty()).into_iter().chain(self.parts())
-    }
-
-    fn alone(frames: &'a [Frame]) -> Self {
-        let frames = &frames[..frames.len().min(1)];
-        let offload = frames.first().map_or(Offload::NONE, |frame| *frame.offload());
-        Self { frames, head: &[], offload }
+    /// The last frame: no more messages come in this block.
+    pub(crate) fn finish(&mut self, block: &mut [u8]) -> Option<Joined> {
+        let Open { place, run } = self.last.take()?;
+        let offload = run.filter(|run| run.count > 1).map_or(Offload::NONE, |run| {
+            let whole = &mut block[place.clone()];
+            run.write_head(whole);
+            run.offload(whole)
+        });
+        Some(Joined { place, offload })
     }
 }
 
-impl Coalescer {
-    /// With `udp` if the medium takes datagrams too ([`Gso::Udp`]).
-    pub(crate) const fn new(udp: bool) -> Self {
-        Self { udp, head: [0; MAX_HEADERS] }
-    }
+/// A frame that the next message may be part of.
+#[derive(Debug)]
+struct Open {
+    place: Range<usize>,
+    /// `None`: it is no segment, and stays alone.
+    run: Option<Run>,
+}
 
-    /// The group at the front of `frames`; it has a frame if there is one.
-    pub(crate) fn next<'a>(&'a mut self, frames: &'a [Frame]) -> Group<'a> {
-        let Some(run) = self.run(frames) else { return Group::alone(frames) };
-        let head = &mut self.head[..run.first.payload];
-        run.write_head(head);
-        Group { frames: &frames[..run.count], head, offload: run.offload() }
-    }
-
-    /// Two segments or more. A frame's checksum costs more than all else: it is
-    /// looked at only when its headers and those of a neighbor fit.
-    fn run<'a>(&self, frames: &'a [Frame]) -> Option<Run<'a>> {
-        let (first, frames) = frames.split_first()?;
-        let mut run = Run::begin(Segment::parse(first, self.udp)?);
-        for frame in frames.iter().take(MAX_SEGMENTS - 1) {
-            let Some(next) = Segment::parse(frame, self.udp).filter(|next| run.accepts(next))
-            else {
-                break;
-            };
-            if (run.count == 1 && !run.first.is_intact()) || !next.is_intact() {
-                break;
-            }
-            run.push(next);
+impl Open {
+    /// Appends the segment at `message`, if it is the next of the same flow. A frame's
+    /// checksum costs more than all else: it is looked at only when its headers and
+    /// those of a neighbor fit.
+    fn join(&mut self, block: &mut [u8], message: Range<usize>) -> bool {
+        let Some(run) = &mut self.run else { return false };
+        let Some(next) = Segment::parse(&block[message.clone()]) else { return false };
+        let whole = &block[self.place.clone()];
+        if !run.accepts(whole, &next)
+            || (run.count == 1 && !run.first.of(whole).is_intact())
+            || !next.is_intact()
+        {
+            return false;
         }
-        (run.count > 1).then_some(run)
+        run.push(&next);
+        let payload = message.start + next.layout.payload..message.end;
+        let end = self.place.end;
+        self.place.end += payload.len();
+        block.copy_within(payload, end);
+        true
+    }
+}
+
+/// What of a frame's layout matters to its flow. Offsets are from its first octet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Layout {
+    is_tcp: bool,
+    is_ipv4: bool,
+    /// The IP header, the TCP or UDP header, and its payload.
+    ip: usize,
+    transport: usize,
+    payload: usize,
+    /// Where the frame ends.
+    end: usize,
+}
+
+impl Layout {
+    /// The view of this segment, which `whole` begins with.
+    fn of(self, whole: &[u8]) -> Segment<'_> {
+        Segment { data: &whole[..self.end], layout: self }
+    }
+
+    const fn len(&self) -> usize {
+        self.end - self.payload
     }
 }
 
@@ -109,20 +135,12 @@ impl Coalescer {
 #[derive(Debug, Clone, Copy)]
 struct Segment<'a> {
     data: &'a [u8],
-    is_tcp: bool,
-    is_ipv4: bool,
-    /// Offsets of the IP header, the TCP or UDP header, and its payload.
-    ip: usize,
-    transport: usize,
-    payload: usize,
+    layout: Layout,
 }
 
 impl<'a> Segment<'a> {
-    fn parse(frame: &'a Frame, udp: bool) -> Option<Self> {
-        if !frame.offload().is_none() {
-            return None;
-        }
-        let (data, ethernet) = (frame.data(), frame.header()?);
+    fn parse(data: &'a [u8]) -> Option<Self> {
+        let ethernet = Header::new_checked(data)?;
         let ip = HEADER_LEN + if ethernet.is_tagged() { 4 } else { 0 };
         let (is_ipv4, transport, protocol, len) = match ethernet.ethertype() {
             ETHERTYPE_IPV4 => {
@@ -149,7 +167,7 @@ impl<'a> Segment<'a> {
                 }
                 (true, usize::from(header[12] >> 4) * 4)
             }
-            PROTOCOL_UDP if udp => {
+            PROTOCOL_UDP => {
                 let header = data.get(transport..transport + 8)?;
                 if usize::from(get(header, 4)) != data.len() - transport {
                     return None;
@@ -158,145 +176,165 @@ impl<'a> Segment<'a> {
             }
             _ => return None,
         };
-        let payload = transport + header_len;
+        let (payload, end) = (transport + header_len, data.len());
         // Octets behind the packet are padding, which no super-frame could give back.
-        let fits = len == data.len() - ip && (!is_tcp || header_len >= 20) && payload < data.len();
-        fits.then_some(Self { data, is_tcp, is_ipv4, ip, transport, payload })
-    }
-
-    const fn len(&self) -> usize {
-        self.data.len() - self.payload
+        let fits = len == end - ip && (!is_tcp || header_len >= 20) && payload < end;
+        fits.then_some(Self {
+            data,
+            layout: Layout { is_tcp, is_ipv4, ip, transport, payload, end },
+        })
     }
 
     const fn tcp_flags(&self) -> u8 {
-        if self.is_tcp { self.data[self.transport + 13] } else { 0 }
+        if self.layout.is_tcp { self.data[self.layout.transport + 13] } else { 0 }
     }
 
+    /// The sequence number; 0 in UDP.
     fn sequence(&self) -> u32 {
-        u32::from(get(self.data, self.transport + 4)) << 16
-            | u32::from(get(self.data, self.transport + 6))
+        let at = self.layout.transport + 4;
+        let (high, low) = (get(self.data, at), get(self.data, at + 2));
+        if self.layout.is_tcp { u32::from(high) << 16 | u32::from(low) } else { 0 }
+    }
+
+    /// The identification; 0 in IPv6.
+    fn id(&self) -> u16 {
+        if self.layout.is_ipv4 { get(self.data, self.layout.ip + 4) } else { 0 }
     }
 
     /// Whether the headers are the same but for what differs between the segments of
     /// one super-frame: lengths, checksums, identification, sequence number, CWR, PSH
     /// and FIN.
     fn is_like(&self, other: &Self) -> bool {
-        let (ip, tcp) = (self.ip, self.transport);
+        let Layout { is_tcp, is_ipv4, ip, transport: tcp, payload, .. } = self.layout;
         let same = |from: usize, to: usize| self.data[from..to] == other.data[from..to];
         let flags = (self.tcp_flags() ^ other.tcp_flags()) & !(TCP_FIRST | TCP_LAST);
-        (self.payload, self.transport, self.is_tcp) == (other.payload, tcp, other.is_tcp)
+        Layout { end: other.layout.end, ..self.layout } == other.layout
             && same(0, ip)
-            && if self.is_ipv4 {
+            && if is_ipv4 {
                 same(ip, ip + 2) && same(ip + 6, ip + 10) && same(ip + 12, tcp + 4)
             } else {
                 same(ip, ip + 4) && same(ip + 6, tcp + 4)
             }
-            && (!self.is_tcp
+            && (!is_tcp
                 || same(tcp + 8, tcp + 13)
                     && flags == 0
                     && same(tcp + 14, tcp + 16)
-                    && same(tcp + 18, self.payload))
+                    && same(tcp + 18, payload))
     }
 
     /// Whether its checksums are right, and written as `segment` writes them: of the
     /// two zeros of ones' complement a TCP or IPv4 checksum is +0, and a UDP checksum
     /// -0, as +0 says that there is none (RFC 768).
     fn is_intact(&self) -> bool {
-        let (headers, transport) = self.data.split_at(self.transport);
-        let ip = &headers[self.ip..];
-        if self.is_ipv4 && (fold(sum(ip)) != 0xffff || get(ip, 10) == 0xffff) {
+        let Layout { is_tcp, is_ipv4, ip, transport, .. } = self.layout;
+        let (headers, transport) = self.data.split_at(transport);
+        let ip = &headers[ip..];
+        if is_ipv4 && (fold(sum(ip)) != 0xffff || get(ip, 10) == 0xffff) {
             return false;
         }
-        let (field, other_zero) = if self.is_tcp { (TCP_CSUM, 0xffff) } else { (UDP_CSUM, 0) };
+        let (field, other_zero) = if is_tcp { (TCP_CSUM, 0xffff) } else { (UDP_CSUM, 0) };
         get(transport, field) != other_zero
-            && fold(pseudo_header(ip, self.is_tcp, transport.len()) + sum(transport)) == 0xffff
+            && fold(pseudo_header(ip, is_tcp, transport.len()) + sum(transport)) == 0xffff
     }
 }
 
-/// Segments that become one super-frame.
+/// Segments that are one super-frame, and what the next of them has to be like.
 #[derive(Debug)]
-struct Run<'a> {
-    first: Segment<'a>,
-    last: Segment<'a>,
+struct Run {
+    first: Layout,
     count: usize,
     /// Of the super-frame so far.
     octets: usize,
+    /// Payload octets, TCP flags and identification of the last segment.
+    last_len: usize,
+    last_flags: u8,
+    last_id: u16,
+    /// Sequence number behind the last segment.
+    sequence: u32,
     /// From one IPv4 identification to the next.
     id_step: u16,
 }
 
-impl<'a> Run<'a> {
-    const fn begin(first: Segment<'a>) -> Self {
-        Self { first, last: first, count: 1, octets: first.data.len(), id_step: 0 }
+#[expect(clippy::cast_possible_truncation, reason = "no length is over MAX_OCTETS")]
+impl Run {
+    fn begin(first: &Segment<'_>) -> Self {
+        let mut run = Self {
+            first: first.layout,
+            count: 0,
+            octets: first.layout.payload,
+            last_len: 0,
+            last_flags: 0,
+            last_id: 0,
+            sequence: 0,
+            id_step: 0,
+        };
+        run.push(first);
+        run
     }
 
-    /// Whether `next`, if it is intact, is the next segment.
-    fn accepts(&self, next: &Segment<'_>) -> bool {
-        let is_open = self.last.tcp_flags() & TCP_LAST == 0 && self.last.len() == self.first.len();
-        is_open
-            && next.len() <= self.first.len()
-            && self.octets + next.len() <= MAX_OCTETS
+    /// Whether `next`, if it is intact, is the next segment behind those of `whole`.
+    fn accepts(&self, whole: &[u8], next: &Segment<'_>) -> bool {
+        self.count < MAX_SEGMENTS
+            && self.last_flags & TCP_LAST == 0
+            && self.last_len == self.first.len()
+            && next.layout.len() <= self.first.len()
+            && self.octets + next.layout.len() <= MAX_OCTETS
             && next.tcp_flags() & TCP_FIRST == 0
-            && next.is_like(&self.first)
-            && (!next.is_tcp || self.sequence_follows(next))
-            && (!next.is_ipv4 || self.id_follows(next))
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "no payload is longer than 16 bits tell")]
-    fn sequence_follows(&self, next: &Segment<'_>) -> bool {
-        next.sequence() == self.last.sequence().wrapping_add(self.last.len() as u32)
+            && (!next.layout.is_tcp || next.sequence() == self.sequence)
+            && next.is_like(&self.first.of(whole))
+            && (!next.layout.is_ipv4 || self.id_follows(next))
     }
 
     /// Identifications count up as `segment` lets them. Where DF is set they have no
     /// meaning (RFC 6864, 4.1) and may all be the same: some systems send zeros.
     fn id_follows(&self, next: &Segment<'_>) -> bool {
-        let step = self.id_step(next);
-        let may_be_fixed = get(next.data, next.ip + 6) & DONT_FRAGMENT != 0;
+        let step = next.id().wrapping_sub(self.last_id);
+        let may_be_fixed = get(next.data, next.layout.ip + 6) & DONT_FRAGMENT != 0;
         let is_known = step == 1 || (step == 0 && may_be_fixed);
         is_known && (self.count == 1 || step == self.id_step)
     }
 
-    fn id_step(&self, next: &Segment<'_>) -> u16 {
-        get(next.data, next.ip + 4).wrapping_sub(get(self.last.data, self.last.ip + 4))
-    }
-
-    fn push(&mut self, next: Segment<'a>) {
-        self.id_step = if next.is_ipv4 { self.id_step(&next) } else { 0 };
-        self.octets += next.len();
+    fn push(&mut self, next: &Segment<'_>) {
+        let len = next.layout.len();
+        self.id_step = next.id().wrapping_sub(self.last_id);
+        self.last_id = next.id();
+        self.last_len = len;
+        self.last_flags = next.tcp_flags();
+        self.sequence = next.sequence().wrapping_add(len as u32);
+        self.octets += len;
         self.count += 1;
-        self.last = next;
     }
 
-    /// Headers of the first segment, lengths of the whole, PSH and FIN of the last;
-    /// for a checksum the sum of the pseudo-header.
-    #[expect(clippy::cast_possible_truncation, reason = "no length is over MAX_OCTETS")]
-    fn write_head(&self, head: &mut [u8]) {
-        let Segment { is_tcp, is_ipv4, .. } = self.first;
-        head.copy_from_slice(&self.first.data[..head.len()]);
-        let (headers, transport) = head.split_at_mut(self.first.transport);
-        let ip = &mut headers[self.first.ip..];
-        let len = self.octets - self.first.ip;
+    /// Makes the headers of `whole`, which are those of the first segment, the
+    /// super-frame's: lengths of the whole, PSH and FIN of the last; for a checksum the
+    /// sum of the pseudo-header.
+    fn write_head(&self, whole: &mut [u8]) {
+        let Layout { is_tcp, is_ipv4, ip, transport, .. } = self.first;
+        let (headers, transport) = whole.split_at_mut(transport);
+        let ip = &mut headers[ip..];
+        let transport_len = transport.len();
         if is_ipv4 {
-            put(ip, 2, len as u16);
+            put(ip, 2, (ip.len() + transport_len) as u16);
             put(ip, 10, 0);
             let checksum = !fold(sum(ip));
             put(ip, 10, checksum);
         } else {
-            put(ip, 4, (len - ip.len()) as u16);
+            put(ip, 4, transport_len as u16);
         }
-        let len = len - ip.len();
-        let pseudo_header = fold(pseudo_header(ip, is_tcp, len));
+        let pseudo_header = fold(pseudo_header(ip, is_tcp, transport_len));
         if is_tcp {
-            transport[13] |= self.last.tcp_flags() & TCP_LAST;
+            transport[13] |= self.last_flags & TCP_LAST;
             put(transport, TCP_CSUM, pseudo_header);
         } else {
-            put(transport, 4, len as u16);
+            put(transport, 4, transport_len as u16);
             put(transport, UDP_CSUM, pseudo_header);
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "no length is over MAX_OCTETS")]
-    fn offload(&self) -> Offload {
+    /// What makes segments of the super-frame again. CWR stays where it is, in the
+    /// first segment.
+    fn offload(&self, whole: &[u8]) -> Offload {
+        let first = self.first.of(whole);
         let (gso, field) = match (self.first.is_tcp, self.first.is_ipv4) {
             (true, true) => (Gso::Tcp4, TCP_CSUM),
             (true, false) => (Gso::Tcp6, TCP_CSUM),
@@ -304,7 +342,7 @@ impl<'a> Run<'a> {
         };
         Offload {
             gso,
-            ecn: self.first.tcp_flags() & TCP_FIRST != 0,
+            ecn: first.tcp_flags() & TCP_FIRST != 0,
             gso_size: self.first.len() as u16,
             csum: Some((self.first.transport as u16, field as u16)),
         }
@@ -320,4 +358,4 @@ fn pseudo_header(ip: &[u8], is_tcp: bool, len: usize) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

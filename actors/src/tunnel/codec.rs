@@ -4,7 +4,9 @@
 //! nor waits. It must never set memory aside for a length that a peer announces,
 //! and never trust one.
 
-use bytes::{Buf, Bytes, BytesMut};
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
 
 use crate::frame::MAX_FRAME_LEN;
 
@@ -77,8 +79,10 @@ impl CloseCode {
 /// What a peer has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A binary message: a slice of the read buffer, unless it came in fragments.
-    Binary(Bytes),
+    /// A binary message, and where in the block it stands.
+    Binary(Range<usize>),
+    /// A binary message that came in fragments.
+    Fragmented(Bytes),
     /// A text message, of which only the length in octets is known. It is ignored,
     /// so it is not checked to be UTF-8 either.
     Text(usize),
@@ -159,9 +163,10 @@ struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Reads a header off the start of `buf`; `None` until all of it is there.
-    fn read(buf: &mut BytesMut, role: Role) -> Result<Option<Self>, ProtocolError> {
-        let &[first, second, ref rest @ ..] = &buf[..] else { return Ok(None) };
+    /// The header at the start of `octets` and its length; `None` until all of it is
+    /// there.
+    fn read(octets: &[u8], role: Role) -> Result<Option<(Self, usize)>, ProtocolError> {
+        let &[first, second, ref rest @ ..] = octets else { return Ok(None) };
         let (fin, opcode) = (first & FIN != 0, first & 0x0f);
         let (masked, short) = (second & MASKED != 0, second & !MASKED);
         if first & RESERVED != 0 {
@@ -197,9 +202,7 @@ impl FrameHeader {
         }
         let Some(key) = rest.get(extended..extended + keys) else { return Ok(None) };
         let mask = key.try_into().ok(); // an empty slice is no key
-        let header = Self { fin, opcode, mask, len };
-        buf.advance(2 + extended + keys);
-        Ok(Some(header))
+        Ok(Some((Self { fin, opcode, mask, len }, 2 + extended + keys)))
     }
 }
 
@@ -228,31 +231,38 @@ impl Decoder {
         Self { role, limit, header: None, fragments: None }
     }
 
-    /// The next event, taken off the start of `buf`; `None` when more must be read.
+    /// The next event of `block` from `at` on, which moves behind what is decoded;
+    /// `None` when more must be read. What stands before `at` is not needed again.
     ///
     /// # Errors
     /// The peer broke the protocol: the decoder must not be used again.
-    pub fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
+    pub fn decode(
+        &mut self,
+        block: &mut [u8],
+        at: &mut usize,
+    ) -> Result<Option<Event>, ProtocolError> {
         loop {
             let header = match self.header {
                 Some(header) => header,
                 None => {
-                    let Some(header) = FrameHeader::read(buf, self.role)? else { return Ok(None) };
+                    let Some((header, len)) = FrameHeader::read(&block[*at..], self.role)? else {
+                        return Ok(None);
+                    };
+                    *at += len;
                     self.check(header)?;
                     *self.header.insert(header)
                 }
             };
             // `check` has bounded the length.
             let len = usize::try_from(header.len).unwrap_or(usize::MAX);
-            if buf.len() < len {
-                return Ok(None);
-            }
+            let Some(payload) = block[*at..].get_mut(..len) else { return Ok(None) };
             self.header = None;
-            let mut payload = buf.split_to(len);
             if let Some(mask) = header.mask {
-                unmask(&mut payload, mask);
+                unmask(payload, mask);
             }
-            if let Some(event) = self.take(header, payload)? {
+            let place = *at..*at + len;
+            *at = place.end;
+            if let Some(event) = self.take(header, payload, place)? {
                 return Ok(Some(event));
             }
         }
@@ -276,13 +286,14 @@ impl Decoder {
     fn take(
         &mut self,
         header: FrameHeader,
-        payload: BytesMut,
+        payload: &[u8],
+        place: Range<usize>,
     ) -> Result<Option<Event>, ProtocolError> {
         let fragments = match header.opcode {
-            PING => return Ok(Some(Event::Ping(payload.freeze()))),
+            PING => return Ok(Some(Event::Ping(Bytes::copy_from_slice(payload)))),
             PONG => return Ok(Some(Event::Pong)),
-            CLOSE => return close(&payload).map(|code| Some(Event::Close(code))),
-            BINARY if header.fin => return Ok(Some(Event::Binary(payload.freeze()))),
+            CLOSE => return close(payload).map(|code| Some(Event::Close(code))),
+            BINARY if header.fin => return Ok(Some(Event::Binary(place))),
             TEXT if header.fin => return Ok(Some(Event::Text(payload.len()))),
             opcode => self.fragments.get_or_insert_with(|| Fragments {
                 text: opcode == TEXT,
@@ -292,13 +303,13 @@ impl Decoder {
         };
         fragments.len += payload.len();
         if !fragments.text {
-            fragments.data.extend_from_slice(&payload);
+            fragments.data.extend_from_slice(payload);
         }
         if !header.fin {
             return Ok(None);
         }
         Ok(self.fragments.take().map(|Fragments { text, len, data }| {
-            if text { Event::Text(len) } else { Event::Binary(data.freeze()) }
+            if text { Event::Text(len) } else { Event::Fragmented(data.freeze()) }
         }))
     }
 }
@@ -410,4 +421,4 @@ const fn widen(mask: [u8; 4]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

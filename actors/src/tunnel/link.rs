@@ -7,11 +7,11 @@
 //! them. Dead peers are found below, by TCP.
 
 use std::{
-    cell::RefCell, convert::Infallible, future::Future, io, mem, pin::pin, sync::Arc,
+    cell::RefCell, convert::Infallible, future::Future, io, pin::pin, sync::Arc,
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::future::maybe_done;
 use slog::debug;
 use tokio::{
@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::{
+    coalesce::Coalescer,
     codec::{CloseCode, Decoder, Event, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role},
     encode::{Encoder, Gather},
     intake,
@@ -28,7 +29,7 @@ use super::{
 use crate::{
     counters::Counters,
     frame::Frame,
-    message::{BATCH_FRAMES, BATCH_OCTETS, Stop},
+    message::{BATCH_FRAMES, Stop},
     port::{EgressQueue, IngressSender, Link, PortError, PortIo, SwitchGone},
 };
 
@@ -104,8 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
         };
         let (reader, writer) = tokio::io::split(stream);
         let pongs = Pongs::default();
-        let decoder = Decoder::new(role, MAX_MESSAGE_LEN);
-        let mut receiver = Receiver { stream: reader, decoder, read };
+        let mut receiver = Receiver::new(reader, role, read);
         let mut sender = Sender {
             stream: writer,
             encoder: Encoder::new(role, gather, Arc::clone(&counters)),
@@ -179,10 +179,16 @@ impl Pongs {
 struct Receiver<S> {
     stream: ReadHalf<S>,
     decoder: Decoder,
+    coalescer: Coalescer,
     read: BytesMut,
 }
 
 impl<S: AsyncRead> Receiver<S> {
+    fn new(stream: ReadHalf<S>, role: Role, read: BytesMut) -> Self {
+        let decoder = Decoder::new(role, MAX_MESSAGE_LEN);
+        Self { stream, decoder, coalescer: Coalescer::default(), read }
+    }
+
     /// Hands frames to the Switch until the peer closes.
     async fn run(
         &mut self,
@@ -191,33 +197,46 @@ impl<S: AsyncRead> Receiver<S> {
         counters: &Counters,
     ) -> Result<Option<CloseCode>, TunnelError> {
         loop {
-            let mut batch = Vec::with_capacity(BATCH_FRAMES);
-            let mut octets = 0;
-            let end = loop {
-                match self.decoder.decode(&mut self.read) {
-                    Ok(Some(Event::Binary(data))) => {
-                        octets += data.len();
-                        batch.push(Frame::new(data));
-                        if batch.len() == BATCH_FRAMES || octets >= BATCH_OCTETS {
-                            let full = mem::replace(&mut batch, Vec::with_capacity(BATCH_FRAMES));
-                            octets = 0;
-                            ingress.send(full).await?;
-                        }
-                    }
-                    Ok(Some(Event::Text(_))) => counters.text_message(),
-                    Ok(Some(Event::Ping(payload))) => pongs.answer(payload),
-                    Ok(Some(Event::Pong)) => {}
-                    Ok(Some(Event::Close(code))) => break Some(Ok(code)),
-                    Ok(None) => break None,
-                    Err(error) => break Some(Err(TunnelError::Protocol(error))),
-                }
-            };
+            let (batch, next) = self.take(pongs, counters);
             ingress.send(batch).await?;
-            if let Some(end) = end {
-                return end;
+            match next {
+                Next::Frames => {}
+                Next::Read => self.fill().await?,
+                Next::End(end) => return end,
             }
-            self.fill().await?;
         }
+    }
+
+    /// Takes a batch of frames out of what was read.
+    fn take(&mut self, pongs: &Pongs, counters: &Counters) -> (Vec<Frame>, Next) {
+        let (block, coalescer) = (&mut self.read, &mut self.coalescer);
+        let (mut joined, mut fragmented, mut at) = (Vec::new(), None, 0);
+        let next = loop {
+            match self.decoder.decode(block, &mut at) {
+                Ok(Some(Event::Binary(place))) => {
+                    joined.extend(coalescer.push(block, place));
+                    if joined.len() + 1 == BATCH_FRAMES {
+                        break Next::Frames;
+                    }
+                }
+                Ok(Some(Event::Fragmented(data))) => {
+                    fragmented = Some(Frame::new(data));
+                    break Next::Frames;
+                }
+                Ok(Some(Event::Text(_))) => counters.text_message(),
+                Ok(Some(Event::Ping(payload))) => pongs.answer(payload),
+                Ok(Some(Event::Pong)) => {}
+                Ok(Some(Event::Close(code))) => break Next::End(Ok(code)),
+                Ok(None) => break Next::Read,
+                Err(error) => break Next::End(Err(TunnelError::Protocol(error))),
+            }
+        };
+        joined.extend(coalescer.finish(block));
+        let block = block.split_to(at).freeze();
+        let frames = joined.iter().map(|joined| {
+            Frame::with_offload(block.slice(joined.place.clone()), joined.offload)
+        });
+        (frames.chain(fragmented).collect(), next)
     }
 
     /// Reads what is ready.
@@ -232,7 +251,10 @@ impl<S: AsyncRead> Receiver<S> {
     /// Throws away what comes until the peer's close frame, or the end.
     async fn until_close(&mut self) {
         loop {
-            match self.decoder.decode(&mut self.read) {
+            let mut at = 0;
+            let event = self.decoder.decode(&mut self.read, &mut at);
+            self.read.advance(at);
+            match event {
                 Ok(Some(Event::Close(_))) | Err(_) => return,
                 Ok(Some(_)) => {}
                 Ok(None) if self.fill().await.is_err() => return,
@@ -247,6 +269,15 @@ impl<S: AsyncRead> Receiver<S> {
             self.read.clear();
         }
     }
+}
+
+/// What comes behind a batch.
+enum Next {
+    /// Another, of what was read already.
+    Frames,
+    /// More has to be read.
+    Read,
+    End(Result<Option<CloseCode>, TunnelError>),
 }
 
 /// From the egress queue to the stream. What is being written is kept here, not in

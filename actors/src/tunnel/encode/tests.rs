@@ -85,7 +85,7 @@ fn decoded(role: Role, octets: &[u8]) -> Vec<Event> {
     let theirs = if role == Role::Server { Role::Client } else { Role::Server };
     let mut decoder = Decoder::new(theirs, MAX_MESSAGE_LEN);
     let mut octets = BytesMut::from(octets);
-    let events = std::iter::from_fn(|| decoder.decode(&mut octets).expect("valid framing"));
+    let events = std::iter::from_fn(|| decoder.next(&mut octets).expect("valid framing"));
     let events = events.collect();
     assert!(octets.is_empty(), "the end is not inside a message");
     events
@@ -137,7 +137,7 @@ proptest! {
             let messages: Vec<Bytes> = events
                 .into_iter()
                 .filter_map(|event| match event {
-                    Event::Binary(data) => Some(data),
+                    Event::Fragmented(data) => Some(data),
                     _ => None,
                 })
                 .collect();

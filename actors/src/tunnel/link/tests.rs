@@ -25,7 +25,7 @@ use crate::{
         StopSignal,
         queue::{self, Gauge},
     },
-    tunnel::codec::{Header, mask_copy},
+    tunnel::codec::{Header, mask_copy, tests::binary},
 };
 
 /// Stands for the Switch: frames go on, credits return.
@@ -100,7 +100,7 @@ impl Test {
     /// What the peer gets next; `None` at the end.
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some(event) = self.decoder.decode(&mut self.read).expect("valid framing") {
+            if let Some(event) = self.decoder.next(&mut self.read).expect("valid framing") {
                 return Some(event);
             }
             let read = self.peer.read_buf(&mut self.read);
@@ -156,7 +156,7 @@ async fn frames_pass_both_ways_however_small_the_pipe() {
             assert_eq!(test.frames.recv().await.expect("a frame").data(), b"early");
             test.queue(&lens);
             for len in lens {
-                let expected = Event::Binary(frame(len).into_data());
+                let expected = binary(frame(len).into_data());
                 assert_eq!(test.next().await, Some(expected), "{len} octets");
                 test.send(0x82, frame(len).data()).await;
                 assert_eq!(test.frames.recv().await, Some(frame(len)));
@@ -181,7 +181,7 @@ async fn more_than_a_batch_is_in_order() {
     test.queue(&lens);
     for len in lens {
         assert_eq!(test.frames.recv().await, Some(frame(len)));
-        assert_eq!(test.next().await, Some(Event::Binary(frame(len).into_data())));
+        assert_eq!(test.next().await, Some(binary(frame(len).into_data())));
     }
 }
 
@@ -254,7 +254,7 @@ async fn the_originals_client_gets_each_message_in_a_write_of_its_own() {
         let mut test = Test::on(socket, peer);
         test.queue(&[60, 100, 1514]);
         for len in [60, 100, 1514] {
-            assert_eq!(test.next().await, Some(Event::Binary(frame(len).into_data())));
+            assert_eq!(test.next().await, Some(binary(frame(len).into_data())));
         }
         let expected = if single { vec![62, 102, 1518] } else { vec![62 + 102 + 1518] };
         assert_eq!(*writes.borrow(), expected);
@@ -283,8 +283,8 @@ async fn an_unfinished_frame_is_finished_and_a_false_one_is_counted() {
         frame(20),
     ]);
     let finished = [&[0; 16][..], &[0xff, 0xff]].concat();
-    assert_eq!(test.next().await, Some(Event::Binary(finished.into())));
-    assert_eq!(test.next().await, Some(Event::Binary(frame(20).into_data())));
+    assert_eq!(test.next().await, Some(binary(finished)));
+    assert_eq!(test.next().await, Some(binary(frame(20).into_data())));
     assert_eq!(test.counters.discards(Discard::OnError), 1);
 }
 
@@ -354,7 +354,7 @@ async fn a_deleted_port_sends_its_queue_and_then_waits_for_the_peer() {
         test.queue(&[1000; 100]);
         test.stop(Stop::Deleted);
         for _ in 0..100 {
-            assert_eq!(test.next().await, Some(Event::Binary(frame(1000).into_data())));
+            assert_eq!(test.next().await, Some(binary(frame(1000).into_data())));
         }
         assert_eq!(test.next().await, close(1000));
         test.send(0x82, b"too late").await;
@@ -413,7 +413,7 @@ async fn a_close_frame_does_not_land_inside_a_message() {
         test.stop(Stop::Deleted);
         tokio::time::sleep(FLUSH_LIMIT + Duration::from_millis(1)).await;
         for _ in 0..3 {
-            assert_eq!(test.next().await, Some(Event::Binary(frame(1000).into_data())));
+            assert_eq!(test.next().await, Some(binary(frame(1000).into_data())));
         }
         assert_eq!(test.next().await, close(1000));
     }

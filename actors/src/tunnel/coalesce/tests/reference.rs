@@ -27,7 +27,7 @@ pub(super) struct Seen {
 }
 
 /// `None`: to be left alone.
-pub(super) fn see(frame: &[u8], udp: bool) -> Option<Seen> {
+pub(super) fn see(frame: &[u8]) -> Option<Seen> {
     let ethertype = EthernetPacket::new(frame)?.get_ethertype().0;
     let (ethertype, at) = match ethertype {
         0x8100 => (u16::from_be_bytes([*frame.get(16)?, *frame.get(17)?]), 18),
@@ -53,7 +53,6 @@ pub(super) fn see(frame: &[u8], udp: bool) -> Option<Seen> {
             let seen = see_transport(
                 &mut packet[20..],
                 protocol.0,
-                udp,
                 |tcp| tcp::ipv4_checksum(tcp, &from, &to),
                 |udp| udp::ipv4_checksum(udp, &from, &to),
             )?;
@@ -74,7 +73,6 @@ pub(super) fn see(frame: &[u8], udp: bool) -> Option<Seen> {
             let seen = see_transport(
                 &mut packet[40..],
                 protocol.0,
-                udp,
                 |tcp| tcp::ipv6_checksum(tcp, &from, &to),
                 |udp| udp::ipv6_checksum(udp, &from, &to),
             )?;
@@ -90,7 +88,6 @@ pub(super) fn see(frame: &[u8], udp: bool) -> Option<Seen> {
 fn see_transport(
     data: &mut [u8],
     protocol: u8,
-    udp: bool,
     tcp_checksum: impl FnOnce(&TcpPacket<'_>) -> u16,
     udp_checksum: impl FnOnce(&UdpPacket<'_>) -> u16,
 ) -> Option<Seen> {
@@ -109,7 +106,7 @@ fn see_transport(
         tcp.set_sequence(0);
         tcp.set_checksum(0);
         tcp.set_flags(seen.flags & !(CWR | PSH | FIN));
-    } else if protocol == 17 && udp {
+    } else if protocol == 17 {
         let mut udp = MutableUdpPacket::new(data)?;
         if usize::from(udp.get_length()) != octets || octets == 8 {
             return None;
@@ -127,8 +124,8 @@ fn see_transport(
 }
 
 /// How many frames each group is to have.
-pub(super) fn reference(frames: &[Vec<u8>], udp: bool) -> Vec<usize> {
-    let seen: Vec<_> = frames.iter().map(|frame| see(frame, udp)).collect();
+pub(super) fn reference(frames: &[Vec<u8>]) -> Vec<usize> {
+    let seen: Vec<_> = frames.iter().map(|frame| see(frame)).collect();
     let mut groups = Vec::new();
     let mut at = 0;
     while at < seen.len() {
