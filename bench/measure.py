@@ -10,7 +10,6 @@ import os
 import pathlib
 import re
 import statistics
-import sys
 import time
 
 from lab import INNER, Failed, wait_for
@@ -20,11 +19,6 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 # Seconds between pings under load: often enough for a median, too rare to be load.
 LOADED_PING_INTERVAL = 0.05
-
-# Idle sessions on one switch, and those opened before counting begins: the first
-# ones also pay for what all share.
-SESSIONS = 1000
-WARM_SESSIONS = 50
 
 # At least this long through a bottleneck: its queue fills and drains in turns of about
 # a second.
@@ -166,21 +160,3 @@ def bottleneck(lab, contender, processes, seconds):
     to = contender.inner["A"]
     rate, _, loaded = tcp(lab, to, max(seconds, BOTTLENECK_SECONDS), [], with_ping=True)
     return {"rtt_bottleneck_ms": loaded, "tcp1_bottleneck_gbit": rate}
-
-
-def sessions(lab, contender):
-    """Resident memory of a switch for each idle session, in KiB."""
-    switch, target = contender.server(lab)
-    script = pathlib.Path(__file__).parent / "sessions.py"
-
-    def opened(count):
-        process = lab.start("B", [sys.executable, script, target[-1], str(count)], stdin=-1)
-        wait_for(f"{count} sessions", lambda: lab.said(process) == "open", patience=60)
-        ports = len(json.loads(contender.ctl(lab, "A", "listport", "--json")))
-        return ports, memory([switch])
-
-    few, before = opened(WARM_SESSIONS)
-    many, after = opened(SESSIONS)
-    if many - few != SESSIONS:
-        raise Failed(f"{many - few} of {SESSIONS} sessions are open")
-    return {"session_kib": (after - before) / SESSIONS / 1024}

@@ -1,16 +1,22 @@
-"""Opens WebSockets and keeps them, idle, until standard input ends.
+"""Opens WebSockets and keeps them until standard input ends; what comes is read and
+thrown away.
 
     python3 sessions.py URL COUNT
 
-Prints `open` once the last one is. Certificates are not checked: what is counted is
-what the sessions cost the server.
+Prints `open` once the last one is, and for each line on standard input how many octets
+have come so far. Certificates are not checked: what is counted is what the sessions
+cost the server.
 """
 
 import resource
+import select
 import socket
 import ssl
 import sys
 from urllib.parse import urlsplit
+
+# For all that a session has to give at once.
+READ = 256 * 1024
 
 url, count = urlsplit(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
@@ -21,7 +27,7 @@ request = (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 ).encode()
 
-sockets = []
+ready, sockets = select.epoll(), {}
 for _ in range(count):
     connection = socket.create_connection((url.hostname, 443 if tls else 80))
     if tls:
@@ -32,6 +38,24 @@ for _ in range(count):
         answer += connection.recv(4096) or sys.exit(f"no answer: {answer!r}")
     if not answer.startswith(b"HTTP/1.1 101 "):
         sys.exit(f"no WebSocket: {answer!r}")
-    sockets.append(connection)
+    connection.setblocking(False)
+    sockets[connection.fileno()] = connection
+    ready.register(connection, select.EPOLLIN)
+ready.register(sys.stdin, select.EPOLLIN)
 print("open", flush=True)
-sys.stdin.read()
+
+octets = 0
+while True:
+    for number, _ in ready.poll():
+        if number == sys.stdin.fileno():
+            if not sys.stdin.readline():
+                sys.exit()
+            print(octets, flush=True)
+            continue
+        try:
+            data = sockets[number].recv(READ)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            continue
+        octets += len(data)
+        if not data:
+            ready.unregister(number)

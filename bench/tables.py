@@ -29,6 +29,26 @@ COLUMNS = [
 
 OURS = "etherws-"
 
+# Of etherws-ws: (title, figure, what it is compared with, unit's factor, format)
+SCALE = [
+    ("TCP, 1 stream among 1,000 idle sessions, Gbit/s", "crowded_tcp1_gbit", "alone_tcp1_gbit",
+     1, "{:.2f}"),
+    ("its CPU s/GB", "crowded_cpu_s_per_gb", "alone_cpu_s_per_gb", 1, "{:.2f}"),
+    ("UDP 64 among 1,000 idle sessions, 1000/s", "crowded_udp64_pps", "alone_udp64_pps",
+     1e-3, "{:.0f}"),
+    ("TCP, 1 stream with 10,000 addresses learned, Gbit/s", "learned_tcp1_gbit", "alone_tcp1_gbit",
+     1, "{:.2f}"),
+    ("its CPU s/GB", "learned_cpu_s_per_gb", "alone_cpu_s_per_gb", 1, "{:.2f}"),
+    ("UDP 64 with 10,000 addresses learned, 1000/s", "learned_udp64_pps", "alone_udp64_pps",
+     1e-3, "{:.0f}"),
+    ("TCP, 1 stream with `--threads 2`, Gbit/s", "threads2_tcp1_gbit", "threads1_tcp1_gbit",
+     1, "{:.2f}"),
+    ("TCP, 4 streams with `--threads 2`, Gbit/s", "threads2_tcp4_gbit", "threads1_tcp4_gbit",
+     1, "{:.2f}"),
+    ("broadcast to 1,000 sessions, 1000 frames/s at all of them", "broadcast_pps", None,
+     1e-3, "{:.0f}"),
+]
+
 
 def target(title, contender, figure, at_most=None, vxlan=None, peer=None, veth=None):
     """A target: an absolute limit, or a factor to what another one does."""
@@ -134,6 +154,18 @@ def targets(results):
                f"{shown(best, pattern, scale)} ({peer})" if peer else "–", shown(to_peer), verdict]
 
 
+def scale(results):
+    """Rows of a table with what many sessions, addresses and threads change; the first
+    is its head."""
+    yield ["", "measured", "without", "ratio"]
+    for title, figure, other, factor, pattern in SCALE:
+        value = results.figure("etherws-ws", figure)
+        without = results.figure("etherws-ws", other) if other else None
+        if value is not None:
+            yield [title, shown(value, pattern, factor), shown(without, pattern, factor),
+                   shown(value / without if without else None)]
+
+
 def plain(rows):
     """Rows as text in columns: words to the left, figures to the right."""
     rows = list(rows)
@@ -157,6 +189,8 @@ def text(raw):
              plain(figures(results))]
     if len(table := list(targets(results))) > 1:
         parts += ["Targets", plain(table)]
+    if len(table := list(scale(results))) > 1:
+        parts += ["Scale", plain(table)]
     parts += [f"left out: {name}, not installed: {what}" for name, what in raw["missing"].items()]
     parts += [f"failed: {failure}" for failure in raw["failures"]]
     return "\n\n".join(parts)
@@ -169,7 +203,7 @@ def block(raw):
         f"{name} {contender['version']}" for name, contender in results.contenders.items()
         if contender["version"])
     left_out = "".join(f" Not installed: {name}." for name in raw["missing"])
-    return "\n\n".join([
+    parts = [
         f"`{raw['command']}` on {raw['date']}: medians, rounds: {raw['rounds']},"
         f" {raw['seconds']} s a transfer. {machine['cpu']}, {machine['cores']} cores,"
         f" {machine['memory_gb']} GB; Linux {machine['kernel']}, TCP's congestion control"
@@ -177,4 +211,7 @@ def block(raw):
         f" {versions}; commit {raw['commit']}.{left_out}",
         "### Targets", markdown(targets(results)),
         "### All figures", markdown(figures(results)),
-    ])
+    ]
+    if len(table := list(scale(results))) > 1:
+        parts += ["### Scale", markdown(table)]
+    return "\n\n".join(parts)

@@ -62,6 +62,7 @@ class Etherws(Contender):
         super().__init__(name, about)
         self.program, self.tls = [str(word) for word in program], tls
         self.version = version or (*self.program, "--version")
+        self.url = f"{'wss' if tls else 'ws'}://{OUTER['A']}/"
 
     def missing(self):
         return [word for word in self.program[:2] if "/" in word and not pathlib.Path(word).exists()]
@@ -74,17 +75,17 @@ class Etherws(Contender):
     def ctl(self, lab, host, *words):
         return lab.on(host, [*self.program, "ctl", *words])
 
-    def server(self, lab):
+    def server(self, lab, *options):
         """The switch on A, with what a client adds to reach it."""
         if not self.tls:
-            return self.switch(lab, "A"), [f"ws://{OUTER['A']}/"]
+            return self.switch(lab, "A", *options), [self.url]
         key, certificate = certify(lab, "A")
-        switch = self.switch(lab, "A", "--sslkey", key, "--sslcert", certificate)
-        return switch, ["--cacerts", certificate, f"wss://{OUTER['A']}/"]
+        switch = self.switch(lab, "A", "--sslkey", key, "--sslcert", certificate, *options)
+        return switch, ["--cacerts", certificate, self.url]
 
-    def start(self, lab):
-        server, target = self.server(lab)
-        client = self.switch(lab, "B")
+    def start(self, lab, *options):
+        server, target = self.server(lab, *options)
+        client = self.switch(lab, "B", *options)
         for host in INNER:
             self.ctl(lab, host, "addport", "tap", "ethws0")
             lab.address(host, "ethws0")
