@@ -79,6 +79,8 @@ def crowd(lab, contender, seconds):
     many addresses learned."""
     processes = contender.start(lab)
     measure.reachable(lab, contender.inner["A"])
+    # The first transfer also pays for memory that all later ones use.
+    measure.tcp(lab, contender.inner["A"], 1, [])
     sessions = open_sessions(lab, contender.url, SESSIONS)
     result = pair(lab, contender, processes, seconds, "crowded")
     # Not before: what it leaves in the queues would disturb the pair.
