@@ -3,6 +3,7 @@
 
 #[doc(hidden)]
 pub mod bench;
+mod blocks;
 pub mod control;
 pub mod counters;
 pub mod error;

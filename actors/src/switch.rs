@@ -236,7 +236,8 @@ impl Handler<Ingress> for Switch {
             counters.discarded(Discard::PortDown, frames.len() as u64);
             return;
         }
-        let (count, octets) = frames.iter().map(Frame::on_wire).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+        let (count, octets) =
+            frames.iter().map(Frame::on_wire).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
         counters.received(count, octets);
         let now = Instant::now().into_std();
         for frame in frames {

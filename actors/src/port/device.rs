@@ -7,7 +7,6 @@
 //! loss does.
 
 use std::{
-    collections::VecDeque,
     mem,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
@@ -22,9 +21,10 @@ use tokio::{
 
 use super::{EgressQueue, IngressSender, PortError, PortIo, io_error};
 use crate::{
+    blocks::Blocks,
     counters::{Counters, Discard},
     frame::{Frame, Gso},
-    message::{BATCH_FRAMES, BATCH_OCTETS, INGRESS_CREDITS},
+    message::{BATCH_FRAMES, BATCH_OCTETS},
     sys::{self, READ_OCTETS},
     tunnel::segment::segment,
 };
@@ -32,10 +32,6 @@ use crate::{
 /// How often a device is looked after. A packet socket is not told when an
 /// interface that is down is deleted; a second is soon enough for a restart.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Full blocks that a device keeps to use them again: those of all batches that it
-/// may have on their way. What a long queue holds beyond is freed with its frames.
-const MAX_BLOCKS: usize = INGRESS_CREDITS;
 
 /// A network device that never waits.
 pub(super) trait Device: AsFd + 'static {
@@ -149,7 +145,7 @@ fn fill<D: Device>(
     batch.reserve(BATCH_FRAMES);
     let mut octets = 0;
     while batch.len() < BATCH_FRAMES && octets + READ_OCTETS <= BATCH_OCTETS {
-        match device.recv(blocks.with_room()) {
+        match device.recv(blocks.with_room(READ_OCTETS)) {
             Ok(frame) => {
                 octets += frame.len();
                 batch.push(frame);
@@ -163,34 +159,6 @@ fn fill<D: Device>(
         }
     }
     None
-}
-
-/// What frames are read into. Blocks are used again when their frames are gone:
-/// fresh memory costs a page fault every 4 KiB.
-#[derive(Default)]
-struct Blocks {
-    current: BytesMut,
-    /// Those that are full, oldest first.
-    full: VecDeque<BytesMut>,
-}
-
-impl Blocks {
-    /// A block that has room for the longest frame.
-    fn with_room(&mut self) -> &mut BytesMut {
-        let has_room = |block: &mut BytesMut| {
-            block.capacity() >= READ_OCTETS || block.try_reclaim(READ_OCTETS)
-        };
-        if !has_room(&mut self.current) {
-            let free = self.full.iter_mut().position(has_room);
-            let next = free.and_then(|at| self.full.remove(at));
-            let next = next.unwrap_or_else(|| BytesMut::with_capacity(BATCH_OCTETS));
-            self.full.push_back(mem::replace(&mut self.current, next));
-            if self.full.len() > MAX_BLOCKS {
-                self.full.pop_front();
-            }
-        }
-        &mut self.current
-    }
 }
 
 /// A batch that is being written, and how many frames of it are done. It outlives a
@@ -247,11 +215,7 @@ async fn transmit<D: Device>(
 }
 
 /// Writes one frame, as soon as there is room.
-async fn send<D: Device>(
-    device: &D,
-    ready: &AsyncFd<OwnedFd>,
-    frame: &Frame,
-) -> Result<(), Fault> {
+async fn send<D: Device>(device: &D, ready: &AsyncFd<OwnedFd>, frame: &Frame) -> Result<(), Fault> {
     // A TAP that is down never has room, and says why only when it is written to:
     // so write first.
     match device.send(frame) {

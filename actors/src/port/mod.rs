@@ -36,7 +36,7 @@ use crate::{
     counters::Counters,
     fdb::PortNumber,
     frame::Frame,
-    message::{Credit, Egress, INGRESS_CREDITS, Ingress, Interface, Stop},
+    message::{BATCH_OCTETS, Credit, Egress, INGRESS_CREDITS, Ingress, Interface, Stop},
 };
 
 /// Why a port's medium did not open, or why its link ended: an error that names
@@ -236,14 +236,14 @@ impl End {
     }
 }
 
-/// Time in which a link must take something, or else nobody waits for it any more: a
-/// batch at 400 Mbit/s. Waiting smooths the bursts of a fast link. Behind a slower one
+/// Time in which a link must take a whole batch, or else nobody waits for it any more:
+/// 400 Mbit/s. Waiting smooths the bursts of a fast link. Behind a slower one
 /// it would only move the queue into the sender's device, where nothing is dropped
 /// and TCP never learns of the bottleneck.
 const STUCK_AFTER: Duration = Duration::from_millis(5);
 
 impl Port {
-    /// Sees to it that a link that takes nothing holds no credit for long.
+    /// Sees to it that a link that takes little holds no credit for long.
     fn watch(&mut self, ctx: &mut Context<Self>) {
         let Some(taken) = self.queue.holds() else { return };
         if mem::replace(&mut self.watched, true) {
@@ -251,7 +251,7 @@ impl Port {
         }
         ctx.run_later(STUCK_AFTER, move |port, ctx| {
             port.watched = false;
-            if port.queue.holds() == Some(taken) {
+            if port.queue.holds().is_some_and(|now| now - taken < BATCH_OCTETS as u64) {
                 port.queue.give_up_holding();
             }
             port.watch(ctx);

@@ -60,10 +60,7 @@ impl Medium for Netdev {
     }
 
     async fn open(&mut self) -> Result<NetdevLink, PortError> {
-        Ok(NetdevLink {
-            socket: PacketSocket::open(&self.name)?,
-            takes_datagrams: Cell::new(true),
-        })
+        Ok(NetdevLink { socket: PacketSocket::open(&self.name)?, takes_datagrams: Cell::new(true) })
     }
 }
 
@@ -121,7 +118,11 @@ impl Device for NetdevLink {
 
     fn check(&self, counters: &Counters) -> Result<(), PortError> {
         counters.discarded(Discard::LackOfBuffers, self.socket.drops().into());
-        if self.socket.is_present() { Ok(()) } else { Err(Box::new(Gone(self.socket.name().to_owned()))) }
+        if self.socket.is_present() {
+            Ok(())
+        } else {
+            Err(Box::new(Gone(self.socket.name().to_owned())))
+        }
     }
 }
 

@@ -104,7 +104,7 @@ struct Queue {
     gauge: Gauge,
     /// Credits that are held back, oldest first: at most those that there are.
     held: RefCell<VecDeque<Credit>>,
-    /// Batches that the link has taken.
+    /// Octets that the link has taken.
     taken: Cell<u64>,
     /// Whether the link has stopped taking any: then nothing is held back.
     stuck: Cell<bool>,
@@ -124,6 +124,8 @@ pub struct EgressQueue {
     /// For links that take finished frames alone: where frames that cannot be
     /// finished are counted.
     finish: Option<Arc<Counters>>,
+    /// Octets of a batch at most, but for its first frame.
+    batch_octets: usize,
 }
 
 /// Both ends of a queue that `gauge` measures. With `finish`, frames are finished
@@ -139,7 +141,7 @@ pub(crate) fn channel(gauge: Gauge, finish: Option<Arc<Counters>>) -> (Sender, E
         stuck: Cell::default(),
     });
     let sender = Sender { queue: Rc::clone(&queue), arena: BytesMut::new() };
-    (sender, EgressQueue { queue, finish })
+    (sender, EgressQueue { queue, finish, batch_octets: BATCH_OCTETS })
 }
 
 impl Sender {
@@ -178,8 +180,7 @@ impl Sender {
         }
     }
 
-    /// Whether credits are held back, and a number that grows while the link takes
-    /// frames.
+    /// Whether credits are held back, and how many octets the link has taken up to now.
     pub(crate) fn holds(&self) -> Option<u64> {
         (!self.queue.held.borrow().is_empty()).then(|| self.queue.taken.get())
     }
@@ -220,9 +221,15 @@ fn gather(arena: &mut BytesMut, frame: &Frame) -> Frame {
 }
 
 impl EgressQueue {
+    /// Sets how many octets a batch holds at most, but for its first frame; never more
+    /// than [`BATCH_OCTETS`]. What a slow link has taken, urgent frames cannot pass by.
+    pub fn set_batch_octets(&mut self, octets: usize) {
+        self.batch_octets = octets.min(BATCH_OCTETS);
+    }
+
     /// Waits for frames and moves a batch of them to the end of `batch`: at most
-    /// [`BATCH_FRAMES`] and, but for the first, [`BATCH_OCTETS`]; a super-frame that
-    /// is cut on its way out becomes as many frames as it has segments. Nothing is
+    /// [`BATCH_FRAMES`] and, but for the first, [`BATCH_OCTETS`] or what was
+    /// [set](Self::set_batch_octets); a super-frame that is cut on its way out becomes as many frames as it has segments. Nothing is
     /// lost when the future is dropped.
     pub async fn recv(&mut self, batch: &mut Vec<Frame>) {
         while !self.try_recv(batch) {
@@ -236,7 +243,7 @@ impl EgressQueue {
         let (mut count, mut octets, mut released) = (0, 0, 0);
         while let Some(frame) = frames.front()
             && count < BATCH_FRAMES
-            && (count == 0 || octets + frame.len() <= BATCH_OCTETS)
+            && (count == 0 || octets + frame.len() <= self.batch_octets)
         {
             count += 1;
             octets += frame.len();
@@ -255,7 +262,7 @@ impl EgressQueue {
         drop(frames);
         self.queue.gauge.release(released);
         if count > 0 {
-            self.queue.taken.set(self.queue.taken.get() + 1);
+            self.queue.taken.set(self.queue.taken.get() + octets as u64);
             self.give_credit();
         }
         count > 0

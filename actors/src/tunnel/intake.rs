@@ -1,12 +1,11 @@
-//! Reading from a tunnel's stream, into one block of memory for all tunnels of a
-//! thread.
+//! Reading from a tunnel's stream, into blocks that all tunnels of a thread share.
 //!
 //! First on a received frame's path: messages are cut out of what is read here
-//! without a copy. A tunnel that waits must hold nothing of the block: a thousand
+//! without a copy. A tunnel that waits must hold nothing of a block: a thousand
 //! idle tunnels cost what part of a message each of them has received.
 
 use std::{
-    cell::Cell,
+    cell::RefCell,
     future::{Future, poll_fn},
     io, mem,
     pin::pin,
@@ -16,15 +15,14 @@ use std::{
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::message::BATCH_OCTETS;
+use crate::{blocks::Blocks, message::BATCH_OCTETS};
 
 /// Room that a read finds at least, in octets. A new block for each read would cost
 /// more than reading the last quarter of one in smaller pieces.
 const READ_ROOM: usize = BATCH_OCTETS / 4;
 
 thread_local! {
-    /// Empty between reads; its spare capacity is what the next one fills.
-    static BLOCK: Cell<BytesMut> = Cell::default();
+    static BLOCKS: RefCell<Blocks> = RefCell::default();
 }
 
 /// Reads what is ready, up to 256 KiB, behind what `rest` holds. The number of
@@ -53,31 +51,30 @@ fn poll_read(
     cx: &mut task::Context<'_>,
     rest: &mut BytesMut,
 ) -> Poll<io::Result<usize>> {
-    let mut block = BLOCK.take();
-    if block.capacity() < rest.len() + READ_ROOM {
-        block.reserve(rest.len() + BATCH_OCTETS);
-    }
-    block.extend_from_slice(rest);
-    // Over TLS one read gives one record.
-    let result = loop {
-        let result = pin!(stream.read_buf(&mut block)).poll(cx);
-        let more = matches!(result, Poll::Ready(Ok(1..))) && block.len() < block.capacity();
-        if !more {
-            break result;
+    // Streams do not read from each other: nobody else has it.
+    BLOCKS.with_borrow_mut(|blocks| {
+        let block = blocks.with_room(rest.len() + READ_ROOM);
+        block.extend_from_slice(rest);
+        // Over TLS one read gives one record.
+        let result = loop {
+            let result = pin!(stream.read_buf(block)).poll(cx);
+            let more = matches!(result, Poll::Ready(Ok(1..))) && block.len() < block.capacity();
+            if !more {
+                break result;
+            }
+        };
+        let octets = block.len() - rest.len();
+        let result = match result {
+            // Comes again with the next read.
+            Poll::Pending | Poll::Ready(Ok(0)) if octets > 0 => Poll::Ready(Ok(octets)),
+            result => result.map_ok(|_| octets),
+        };
+        if octets > 0 {
+            *rest = block.split();
         }
-    };
-    let octets = block.len() - rest.len();
-    let result = match result {
-        // Comes again with the next read.
-        Poll::Pending | Poll::Ready(Ok(0)) if octets > 0 => Poll::Ready(Ok(octets)),
-        result => result.map_ok(|_| octets),
-    };
-    if octets > 0 {
-        *rest = block.split();
-    }
-    block.clear();
-    BLOCK.set(block);
-    result
+        block.clear();
+        result
+    })
 }
 
 #[cfg(test)]
@@ -112,6 +109,8 @@ mod tests {
 
     #[actix::test]
     async fn tunnels_that_wait_hold_no_block() {
+        let block = || BLOCKS.with_borrow_mut(|blocks| blocks.with_room(BATCH_OCTETS).as_ptr());
+        let first = block();
         let mut tunnels: Vec<_> = (0..10).map(|_| (duplex(100_000), BytesMut::new())).collect();
         let mut cx = task::Context::from_waker(task::Waker::noop());
         for ((near, far), rest) in &mut tunnels {
@@ -122,7 +121,6 @@ mod tests {
             assert!(rest.len() == 1000 && rest.capacity() < 2000, "{}", rest.capacity());
         }
         // All of them read into one block, which is whole again.
-        let mut block = BLOCK.take();
-        assert!(block.try_reclaim(BATCH_OCTETS));
+        assert_eq!(block(), first);
     }
 }

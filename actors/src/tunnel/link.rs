@@ -7,8 +7,7 @@
 //! them. Dead peers are found below, by TCP.
 
 use std::{
-    cell::RefCell, convert::Infallible, future::Future, io, pin::pin, sync::Arc,
-    time::Duration,
+    cell::RefCell, convert::Infallible, future::Future, io, pin::pin, sync::Arc, time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -17,7 +16,7 @@ use slog::debug;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::Notify,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -25,6 +24,7 @@ use super::{
     codec::{CloseCode, Decoder, Event, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role},
     encode::{Encoder, Gather},
     intake,
+    pace::Pace,
 };
 use crate::{
     counters::Counters,
@@ -110,6 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
             stream: writer,
             encoder: Encoder::new(role, gather, Arc::clone(&counters)),
             batch: Vec::new(),
+            pace: Pace::new(),
         };
         let end = tokio::select! {
             result = receiver.run(&mut ingress, &pongs, &counters) => match result {
@@ -233,9 +234,9 @@ impl<S: AsyncRead> Receiver<S> {
         };
         joined.extend(coalescer.finish(block));
         let block = block.split_to(at).freeze();
-        let frames = joined.iter().map(|joined| {
-            Frame::with_offload(block.slice(joined.place.clone()), joined.offload)
-        });
+        let frames = joined
+            .iter()
+            .map(|joined| Frame::with_offload(block.slice(joined.place.clone()), joined.offload));
         (frames.chain(fragmented).collect(), next)
     }
 
@@ -287,6 +288,7 @@ struct Sender<S> {
     encoder: Encoder,
     /// Frames that are being written.
     batch: Vec<Frame>,
+    pace: Pace,
 }
 
 impl<S: AsyncWrite> Sender<S> {
@@ -297,7 +299,7 @@ impl<S: AsyncWrite> Sender<S> {
         pongs: &Pongs,
     ) -> Result<Infallible, TunnelError> {
         loop {
-            self.flush().await?;
+            self.flush_paced(egress).await?;
             if let Some(payload) = pongs.due.take() {
                 self.encoder.control(Opcode::Pong, &payload).map_err(TunnelError::Lost)?;
                 continue;
@@ -307,6 +309,17 @@ impl<S: AsyncWrite> Sender<S> {
                 () = pongs.ready.notified() => {}
             }
         }
+    }
+
+    /// Writes the batch at hand, and sets the length of the next by the time that it
+    /// took.
+    async fn flush_paced(&mut self, egress: &mut EgressQueue) -> Result<(), TunnelError> {
+        let octets = self.batch.iter().map(Frame::len).sum();
+        let began = Instant::now();
+        self.flush().await?;
+        self.pace.wrote(octets, began.elapsed());
+        egress.set_batch_octets(self.pace.octets());
+        Ok(())
     }
 
     /// Sends what is in the queue.

@@ -12,6 +12,7 @@ pub mod dial;
 mod encode;
 mod intake;
 pub mod link;
+mod pace;
 pub mod proxy;
 pub(crate) mod segment;
 pub mod tcp;

@@ -37,7 +37,8 @@ fn coalesce(frames: &[Vec<u8>]) -> Vec<(usize, Frame)> {
     }
     let (mut coalescer, mut joined, mut count) = (Coalescer::default(), Vec::new(), 0);
     for place in places {
-        joined.extend(coalescer.push(&mut block, place).map(|frame| (mem::take(&mut count), frame)));
+        joined
+            .extend(coalescer.push(&mut block, place).map(|frame| (mem::take(&mut count), frame)));
         count += 1;
     }
     joined.extend(coalescer.finish(&mut block).map(|frame| (count, frame)));
