@@ -39,8 +39,9 @@ struct Lab {
 }
 
 impl Lab {
+    /// Without loop guard: each frame of its own would be in the way.
     fn new() -> Self {
-        Self::with(SwitchOptions::default())
+        Self::with(SwitchOptions { loop_guard: false, ..SwitchOptions::default() })
     }
 
     fn with(options: SwitchOptions) -> Self {
@@ -82,7 +83,7 @@ impl Lab {
     }
 
     async fn shut(&self, number: u32, shut: bool) {
-        let settings = PortSettings { shut: Some(shut) };
+        let settings = PortSettings { shut: Some(shut), ..PortSettings::default() };
         let command = Command::SetPort { port: port(number), settings };
         self.control.execute(command).await.expect("port is there");
     }
