@@ -1,5 +1,8 @@
 //! Switches of in-memory ports on a virtual clock: nothing here waits in real time.
 
+#[path = "switch/guards.rs"]
+mod guards;
+
 use std::{
     cell::RefCell,
     collections::VecDeque,

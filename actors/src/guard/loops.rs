@@ -18,9 +18,14 @@ use crate::{
 /// seconds even when one is lost.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Rounds without a loop-detect frame after which a blocked port is tried again, and
-/// for which one counts as fresh: several may be lost where a storm rages.
+/// Rounds for which a loop-detect frame counts as fresh, and without one of which a
+/// blocked port is tried again: several may be lost where a storm rages.
 const FRESH_ROUNDS: u64 = 5;
+
+/// Up to so many rounds more pass before a port is tried again, by chance. Of two
+/// switches that have both blocked a port, one tries first, and finds the other's still
+/// blocked: one way is left, and stays.
+const SPREAD_ROUNDS: u64 = 4;
 
 /// Destination: a locally administered group address, `ethws` behind its first octet.
 /// Bridges flood it as any group; those of 01:80:c2:00:00:00 to 0f they would keep.
@@ -94,10 +99,12 @@ impl LoopGuard {
         self.round
     }
 
-    /// Whether what was heard in `round` is too old to count.
+    /// Whether a port is to be tried again through which a loop was last heard in
+    /// `round`.
     #[must_use]
-    pub const fn is_over(&self, round: u64) -> bool {
-        self.round > round + FRESH_ROUNDS
+    pub fn is_over(&self, port: PortNumber, round: u64) -> bool {
+        let spread = self.keys.hash_one(("spread", port.get(), round)) % SPREAD_ROUNDS;
+        self.round > round + FRESH_ROUNDS + spread
     }
 
     fn tag(&self, port: u32, round: u64) -> u64 {
@@ -138,7 +145,7 @@ impl LoopGuard {
             return Probe::Forged;
         };
         // A guessed tag is right once in 2^64 times: comparing it tells nothing.
-        let fresh = round <= self.round && !self.is_over(round);
+        let fresh = round <= self.round && self.round - round <= FRESH_ROUNDS;
         match PortNumber::new(port) {
             Some(number) if fresh && tag == self.tag(port, round) => Probe::Own(number),
             _ => Probe::Forged,

@@ -158,7 +158,11 @@ impl Switch {
         self.loops.next_round();
         for at in 0..self.ports.len() {
             let port = &mut self.ports[at];
-            if port.guards.blocked.is_some_and(|blocked| self.loops.is_over(blocked.round)) {
+            if port
+                .guards
+                .blocked
+                .is_some_and(|blocked| self.loops.is_over(port.number, blocked.round))
+            {
                 port.guards.blocked = None;
                 info!(self.log, "no loop any more: port is tried again"; "port" => %port.number);
             }
