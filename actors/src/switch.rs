@@ -422,6 +422,10 @@ impl Handler<SetPort> for Switch {
         if let Some(max_macs) = set.settings.max_macs {
             self.relay.fdb_mut().set_max_macs(set.port, max_macs);
         }
+        if set.settings.shut == Some(false) || set.settings.loop_guard == Some(true) {
+            self.probe_port(at);
+            self.deliver(&Credit::NONE);
+        }
         Some(self.ports[at].info())
     }
 }

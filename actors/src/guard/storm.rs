@@ -258,7 +258,8 @@ mod tests {
     fn classes_are_counted_apart_and_a_super_frame_as_its_segments() {
         let limits = StormLimits { unicast: rate(1, 10), ..StormLimits::default() };
         let (mut storm, now) = (StormControl::new(&limits), Instant::now());
-        let offload = Offload { gso: Gso::Udp, gso_size: 100, ..Offload::NONE };
+        let csum = Some((34, 6));
+        let offload = Offload { gso: Gso::Udp, gso_size: 100, csum, ..Offload::NONE };
         // IPv4 and UDP, nine datagrams of 100 octets.
         let mut data = vec![0; 14 + 20 + 8 + 900];
         data[12..15].copy_from_slice(&[0x08, 0x00, 0x45]);

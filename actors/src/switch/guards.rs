@@ -202,12 +202,11 @@ impl Switch {
 
     /// Two ports lead to the same network: blocks one of them, or goes on doing so.
     fn block(&mut self, sender: PortNumber, receiver: PortNumber) {
-        let guarded = |number| {
-            self.find(number).is_some_and(|at| {
-                let port = &self.ports[at];
-                port.is_open() && port.guards.loop_guard
-            })
-        };
+        let open = |number| self.find(number).is_some_and(|at| self.ports[at].is_open());
+        if !open(sender) {
+            return; // Gone while the frame was on its way.
+        }
+        let guarded = |number| self.find(number).is_some_and(|at| self.ports[at].guards.loop_guard);
         let Some(at) = to_block(sender, receiver, guarded).and_then(|port| self.find(port)) else {
             return;
         };
