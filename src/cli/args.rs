@@ -265,7 +265,7 @@ pub(crate) struct SetportArgs {
 #[derive(Debug, Default, Args)]
 pub(crate) struct GuardArgs {
     /// Most MAC addresses that are learned behind a port [default: 8192]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub(crate) maxmacs: Option<usize>,
     /// Broadcast frames a second from a port, and at once; or off [default: 1000/4000]
     #[arg(long, value_name = "RATE[/BURST]")]
