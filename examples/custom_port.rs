@@ -98,7 +98,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut hosts = Vec::new();
     for (local, peer) in [(a, b), (b, a)] {
-        let switch = Switch::new(SwitchOptions::default()).start();
+        let switch = Switch::new(SwitchOptions {
+            // Its frames would reach the ports in memory as well.
+            loop_guard: false,
+            ..SwitchOptions::default()
+        })
+        .start();
         supervisor::add(&switch, Udp { local, peer }, &log).await?;
         let (port, host) = Memory::pair("host", 64);
         supervisor::add(&switch, port, &log).await?;

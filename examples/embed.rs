@@ -29,6 +29,8 @@ async fn embed(url: String) -> Result<(), Box<dyn Error>> {
     let log = Logger::root(Discard, o!());
     let switch = Switch::new(SwitchOptions {
         aging_time: Duration::from_secs(60),
+        // Its frames would reach the ports in memory as well.
+        loop_guard: false,
         log: log.clone(),
         ..SwitchOptions::default()
     })

@@ -65,8 +65,10 @@ async fn print_fdb(name: &str, switch: &Addr<Switch>) -> Result<(), Box<dyn Erro
 
 #[actix::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let left = Switch::new(SwitchOptions::default()).start();
-    let right = Switch::new(SwitchOptions::default()).start();
+    // The loop guard's frames would reach the ports in memory as well.
+    let options = SwitchOptions { loop_guard: false, ..SwitchOptions::default() };
+    let left = Switch::new(options.clone()).start();
+    let right = Switch::new(options).start();
     actix::spawn(cable(plug(&left, "trunk").await?, plug(&right, "trunk").await?));
 
     let mut alice = plug(&left, "alice").await?;

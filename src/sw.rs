@@ -10,7 +10,8 @@ use anyhow::{Context, Result, anyhow};
 use etherws_actors::{
     control::{Command, Control, Credentials, NewPort},
     error::one_line,
-    fdb::DEFAULT_AGING_TIME,
+    fdb::{DEFAULT_AGING_TIME, DEFAULT_MAX_MACS},
+    guard::storm::StormLimits,
     message::Shutdown,
     switch::{Switch, SwitchOptions},
 };
@@ -20,7 +21,7 @@ use slog::{Logger, debug, info, o, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
-    cli::{self, Service},
+    cli::{self, GuardArgs, Service},
     ctl::prompt,
     daemon::{self, Ready, Role},
     logging,
@@ -49,6 +50,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Options {
     logging: logging::Options,
     aging_time: Duration,
+    loop_guard: bool,
+    guards: GuardArgs,
     /// Arbiters, each a thread, that ports are spread over.
     threads: usize,
     tunnel: Option<Service>,
@@ -67,6 +70,8 @@ impl From<cli::Sw> for Options {
         Self {
             logging: logging::Options { debug, foreground, conf },
             aging_time: sw.aging_time,
+            loop_guard: sw.loop_guard,
+            guards: sw.guards,
             threads: sw.threads,
             tunnel: Some(sw.tunnel),
             allowed_origins: sw.allowed_origins,
@@ -84,6 +89,8 @@ impl From<cli::Server> for Options {
         Self {
             logging: logging::Options { debug, foreground, conf: None },
             aging_time: DEFAULT_AGING_TIME,
+            loop_guard: true,
+            guards: GuardArgs::default(),
             threads: 1,
             tunnel: Some(server.tunnel),
             allowed_origins: server.allowed_origins,
@@ -101,6 +108,8 @@ impl From<cli::Client> for Options {
         Self {
             logging: logging::Options { debug, foreground, conf: None },
             aging_time: DEFAULT_AGING_TIME,
+            loop_guard: true,
+            guards: GuardArgs::default(),
             threads: 1,
             tunnel: None,
             allowed_origins: Vec::new(),
@@ -207,8 +216,16 @@ async fn serve(
     let reload = Reload::new();
     actix_rt::spawn(reload_on(hangup, reload.clone(), log.clone()));
     let sessions = Sessions::new(options.limits.within(descriptors));
+    let storm = StormLimits::default();
     let switch = Switch::new(SwitchOptions {
         aging_time: options.aging_time,
+        max_macs: options.guards.maxmacs.unwrap_or(DEFAULT_MAX_MACS),
+        loop_guard: options.loop_guard,
+        storm: StormLimits {
+            broadcast: options.guards.storm_broadcast.unwrap_or(storm.broadcast),
+            multicast: options.guards.storm_multicast.unwrap_or(storm.multicast),
+            unicast: options.guards.storm_unicast.unwrap_or(storm.unicast),
+        },
         debug_frames: options.logging.debug,
         log: log.clone(),
         ..SwitchOptions::default()

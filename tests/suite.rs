@@ -3,6 +3,7 @@
 //!
 //! One program, so that it is linked once.
 
+mod abuse;
 mod cli;
 mod embedding;
 mod netns;

@@ -18,10 +18,11 @@ use tokio::sync::oneshot;
 
 use crate::{
     error::one_line,
-    fdb::PortNumber,
+    fdb::{FdbError, PortNumber},
+    frame::{MacAddr, Vid},
     message::{
-        AddPortError, DelPort, FdbInfo, Interface, KeepInterface, ListFdb, ListPorts, PortInfo,
-        PortSettings, SetPort, Stop,
+        AddFdb, AddPortError, DelFdb, DelPort, FdbInfo, FlushFdb, Interface, KeepInterface,
+        ListFdb, ListPorts, PortInfo, PortReport, PortSettings, SetPort, ShowPort, Stop,
     },
     port::{Client, Netdev, Tap},
     supervisor::{self, AddError},
@@ -43,6 +44,11 @@ pub enum Command {
         /// What to set.
         settings: PortSettings,
     },
+    /// All there is to know of a port.
+    ShowPort {
+        /// Which port.
+        port: PortNumber,
+    },
     /// Deletes a port. The reply is the port as it was.
     DelPort {
         /// Which port.
@@ -59,6 +65,29 @@ pub enum Command {
     },
     /// The forwarding database, by VLAN and then address.
     ListFdb,
+    /// Puts an address behind a port until it is deleted, or the port is.
+    AddFdb {
+        /// VLAN of the address.
+        vid: Vid,
+        /// The address.
+        mac: MacAddr,
+        /// The port.
+        port: PortNumber,
+    },
+    /// Deletes an entry of the forwarding database. The reply is the entry as it was.
+    DelFdb {
+        /// VLAN of the address.
+        vid: Vid,
+        /// The address.
+        mac: MacAddr,
+    },
+    /// Forgets what was learned. The reply is what was forgotten.
+    FlushFdb {
+        /// Behind which port; all of them without it.
+        port: Option<PortNumber>,
+        /// Whether static entries go as well.
+        all: bool,
+    },
 }
 
 /// A port to add.
@@ -161,9 +190,11 @@ pub struct InterfaceInfo {
 pub enum Reply {
     /// Of the port commands: the ports concerned.
     Ports(Vec<PortInfo>),
+    /// Of `ShowPort`.
+    Report(Box<PortReport>),
     /// Of the interface commands: the interfaces concerned.
     Interfaces(Vec<InterfaceInfo>),
-    /// Of `ListFdb`.
+    /// Of the commands on the forwarding database: the entries concerned.
     Fdb(Vec<FdbInfo>),
 }
 
@@ -184,6 +215,9 @@ pub enum ControlError {
     /// The port could not be added.
     #[error(transparent)]
     Add(#[from] AddError),
+    /// The forwarding database refuses.
+    #[error(transparent)]
+    Fdb(#[from] FdbError),
     /// The interface refuses.
     #[error(transparent)]
     Interface(#[from] LinkError),
@@ -249,6 +283,11 @@ impl Control {
                 let info = self.switch.send(SetPort { port, settings }).await?;
                 Ok(Reply::Ports(vec![info.ok_or(ControlError::NoSuchPort(port))?]))
             }
+            Command::ShowPort { port } => {
+                let report = self.switch.send(ShowPort { port }).await?;
+                let report = report.ok_or(ControlError::NoSuchPort(port))?;
+                Ok(Reply::Report(Box::new(report)))
+            }
             Command::DelPort { port } => {
                 let info = self.switch.send(DelPort { port, stop: Stop::Deleted }).await?;
                 Ok(Reply::Ports(vec![info.ok_or(ControlError::NoSuchPort(port))?]))
@@ -275,6 +314,15 @@ impl Control {
                 Ok(Reply::Interfaces(vec![interface]))
             }
             Command::ListFdb => Ok(Reply::Fdb(self.switch.send(ListFdb).await?)),
+            Command::AddFdb { vid, mac, port } => {
+                Ok(Reply::Fdb(vec![self.switch.send(AddFdb { vid, mac, port }).await??]))
+            }
+            Command::DelFdb { vid, mac } => {
+                Ok(Reply::Fdb(vec![self.switch.send(DelFdb { vid, mac }).await??]))
+            }
+            Command::FlushFdb { port, all } => {
+                Ok(Reply::Fdb(self.switch.send(FlushFdb { port, all }).await??))
+            }
         }
     }
 

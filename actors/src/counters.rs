@@ -17,11 +17,28 @@ pub enum Discard {
     SamePort,
     /// The egress queue is full.
     LackOfBuffers,
+    /// The port is blocked by the loop guard.
+    Loop,
+    /// More broadcast than storm control lets pass.
+    StormBroadcast,
+    /// More multicast than that.
+    StormMulticast,
+    /// More for unknown addresses than that.
+    StormUnicast,
 }
 
 impl Discard {
     /// Every reason, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::OnError, Self::PortDown, Self::SamePort, Self::LackOfBuffers];
+    pub const ALL: [Self; 8] = [
+        Self::OnError,
+        Self::PortDown,
+        Self::SamePort,
+        Self::LackOfBuffers,
+        Self::Loop,
+        Self::StormBroadcast,
+        Self::StormMulticast,
+        Self::StormUnicast,
+    ];
 
     /// Name in control's replies.
     #[must_use]
@@ -31,6 +48,53 @@ impl Discard {
             Self::PortDown => "port-down",
             Self::SamePort => "same-port",
             Self::LackOfBuffers => "lack-of-buffers",
+            Self::Loop => "loop",
+            Self::StormBroadcast => "storm-broadcast",
+            Self::StormMulticast => "storm-multicast",
+            Self::StormUnicast => "storm-unicast",
+        }
+    }
+}
+
+/// What happened on a port beside frames that passed or were discarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A WebSocket text message was ignored.
+    TextMessage,
+    /// A source address was not learned: a table is full, or a static entry or a pin
+    /// says otherwise (RFC 4188, dot1dTpLearnedEntryDiscards).
+    LearnedEntryDiscard,
+    /// A source address was not learned because its frame was a reflection.
+    Reflection,
+    /// An address that moved too often was pinned to where it was.
+    Flap,
+    /// The port was blocked by the loop guard.
+    Loop,
+    /// A loop-detect frame with our id was not one that we have sent of late.
+    ForgedProbe,
+}
+
+impl Event {
+    /// Every event, in the order in which they are shown.
+    pub const ALL: [Self; 6] = [
+        Self::TextMessage,
+        Self::LearnedEntryDiscard,
+        Self::Reflection,
+        Self::Flap,
+        Self::Loop,
+        Self::ForgedProbe,
+    ];
+
+    /// Name in control's replies.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TextMessage => "text-messages",
+            Self::LearnedEntryDiscard => "learned-entry-discards",
+            Self::Reflection => "reflections",
+            Self::Flap => "flaps",
+            Self::Loop => "loops",
+            Self::ForgedProbe => "forged-probes",
         }
     }
 }
@@ -42,7 +106,7 @@ pub struct Counters {
     rx_octets: AtomicU64,
     tx_frames: AtomicU64,
     tx_octets: AtomicU64,
-    text_messages: AtomicU64,
+    events: [AtomicU64; Event::ALL.len()],
     discards: [AtomicU64; Discard::ALL.len()],
 }
 
@@ -61,7 +125,12 @@ impl Counters {
 
     /// Counts a WebSocket text message, which is ignored.
     pub fn text_message(&self) {
-        self.text_messages.fetch_add(1, Relaxed);
+        self.happened(Event::TextMessage);
+    }
+
+    /// Counts what happened.
+    pub fn happened(&self, event: Event) {
+        self.events[event as usize].fetch_add(1, Relaxed);
     }
 
     /// Counts frames that this port has discarded, or that were to go out of it.
@@ -96,7 +165,13 @@ impl Counters {
     /// WebSocket text messages ignored.
     #[must_use]
     pub fn text_messages(&self) -> u64 {
-        self.text_messages.load(Relaxed)
+        self.events(Event::TextMessage)
+    }
+
+    /// How often it happened.
+    #[must_use]
+    pub fn events(&self, event: Event) -> u64 {
+        self.events[event as usize].load(Relaxed)
     }
 
     /// Frames discarded for `reason`.

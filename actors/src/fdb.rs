@@ -13,15 +13,31 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use crate::frame::{MacAddr, Vid};
+use crate::{
+    frame::{MacAddr, Vid},
+    guard::flap::{Move, Moves},
+};
 
 /// Time after which an address that was not seen again is forgotten
 /// (IEEE 802.1Q, table 8-6).
 pub const DEFAULT_AGING_TIME: Duration = Duration::from_secs(300);
 
-/// Addresses that a database holds unless told otherwise: some 3 MB. Beyond it
-/// nothing is learned and frames to unknown addresses are flooded.
+/// Addresses that a database learns unless told otherwise: some 7 MB. Beyond it
+/// nothing is learned and frames to unknown addresses are flooded: what is alive is
+/// never evicted.
 pub const DEFAULT_CAPACITY: usize = 65_536;
+
+/// Addresses that are learned behind one port unless told otherwise: more stations than
+/// one segment bears, and seven ports full of invented ones leave room for an eighth.
+pub const DEFAULT_MAX_MACS: usize = 8192;
+
+/// Static entries at most, beside the learned ones: more than anybody writes by hand.
+/// They have room of their own, or a stranger could keep the operator's out.
+pub const MAX_STATIC: usize = 4096;
+
+/// Least time between two searches of a full table for what has aged: one takes a
+/// millisecond, and strangers can ask for one with each frame.
+const MIN_COLLECT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Number of a port: counts up from 1 and is never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,78 +104,238 @@ pub enum Learned {
     Refreshed,
     /// It was behind the port given here before.
     Moved(PortNumber),
-    /// A static entry says otherwise, or the table is full: nothing was changed.
-    Refused,
+    /// It stays behind the port given here: a static entry says so.
+    Static(PortNumber),
+    /// It has moved too often and is pinned to the port given here from now on.
+    Flaps(PortNumber),
+    /// It is pinned to the port given here.
+    Pinned(PortNumber),
+    /// The table is full.
+    Full,
+    /// As many addresses are behind this port as there may be.
+    PortFull,
+}
+
+/// Why an entry was neither added nor deleted. The database is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FdbError {
+    /// There is no such port.
+    #[error("no port {0}; listport shows those there are")]
+    NoSuchPort(PortNumber),
+    /// A frame may come from one station only.
+    #[error("{0} is a group address; only an address of one station has a place")]
+    GroupAddress(MacAddr),
+    /// The bound of static entries.
+    #[error("there are {MAX_STATIC} static entries; delete one first (delfdb)")]
+    TooManyStatic,
+    /// The address is unknown.
+    #[error("{mac} is not in the forwarding database for VLAN {}; listfdb shows what is", vid.get())]
+    NoSuchEntry {
+        /// VLAN that was asked for.
+        vid: Vid,
+        /// The address.
+        mac: MacAddr,
+    },
 }
 
 type Key = (Vid, MacAddr);
+
+#[derive(Debug)]
+struct Record {
+    entry: FdbEntry,
+    moves: Moves,
+}
+
+/// What is learned behind one port.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    learned: usize,
+    max: usize,
+}
 
 /// The forwarding database. Keyed by VLAN and address (independent VLAN learning);
 /// its hash is seeded, so that a stranger cannot choose colliding addresses.
 #[derive(Debug)]
 pub struct Fdb {
-    entries: HashMap<Key, FdbEntry, RandomState>,
+    records: HashMap<Key, Record, RandomState>,
+    /// By port; one that never learned anything may be missing.
+    shares: HashMap<PortNumber, Share, RandomState>,
+    learned: usize,
     aging_time: Duration,
     capacity: usize,
+    max_macs: usize,
+    collected: Option<Instant>,
 }
 
 impl Fdb {
-    /// An empty database of at most `capacity` entries.
+    /// An empty database that learns at most `capacity` addresses, and at most
+    /// [`DEFAULT_MAX_MACS`] of them behind one port.
     #[must_use]
     pub fn new(aging_time: Duration, capacity: usize) -> Self {
-        Self { entries: HashMap::default(), aging_time, capacity }
+        Self {
+            records: HashMap::default(),
+            shares: HashMap::default(),
+            learned: 0,
+            aging_time,
+            capacity,
+            max_macs: DEFAULT_MAX_MACS,
+            collected: None,
+        }
+    }
+
+    /// The same with another bound for ports that have none of their own.
+    #[must_use]
+    pub fn with_max_macs(self, max_macs: usize) -> Self {
+        Self { max_macs, ..self }
+    }
+
+    fn share(&mut self, port: PortNumber) -> &mut Share {
+        self.shares.entry(port).or_insert(Share { learned: 0, max: self.max_macs })
+    }
+
+    /// Sets how many addresses are learned behind `port`. What is known stays.
+    pub fn set_max_macs(&mut self, port: PortNumber, max_macs: usize) {
+        self.share(port).max = max_macs;
+    }
+
+    /// How many addresses were learned behind `port`, and how many may be.
+    #[must_use]
+    pub fn macs(&self, port: PortNumber) -> (usize, usize) {
+        self.shares.get(&port).map_or((0, self.max_macs), |share| (share.learned, share.max))
     }
 
     fn is_fresh(&self, entry: &FdbEntry, now: Instant) -> bool {
-        entry.status == Status::Static
-            || now.saturating_duration_since(entry.last_seen) <= self.aging_time
+        is_fresh(entry, self.aging_time, now)
     }
 
-    /// Notes that `mac` was seen behind `port`; the newest port wins.
+    /// Notes that `mac` was seen behind `port`; the newest port wins, within bounds.
     pub fn learn(&mut self, vid: Vid, mac: MacAddr, port: PortNumber, now: Instant) -> Learned {
-        let full = self.entries.len() >= self.capacity;
-        let (aging_time, entry) = (self.aging_time, self.entries.get_mut(&(vid, mac)));
-        match entry {
-            Some(entry) if entry.status == Status::Static => Learned::Refused,
-            Some(entry) => {
-                let was = *entry;
-                entry.port = port;
-                entry.last_seen = now;
-                if now.saturating_duration_since(was.last_seen) > aging_time {
-                    Learned::New
-                } else if was.port == port {
-                    Learned::Refreshed
-                } else {
-                    Learned::Moved(was.port)
-                }
-            }
-            None if full => Learned::Refused,
-            None => {
-                let entry = FdbEntry { port, status: Status::Learned, last_seen: now };
-                self.entries.insert((vid, mac), entry);
-                Learned::New
+        let aging_time = self.aging_time;
+        let Some(Record { entry, moves }) = self.records.get_mut(&(vid, mac)) else {
+            return self.learn_new(vid, mac, port, now);
+        };
+        let (was, fresh) = (entry.port, is_fresh(entry, aging_time, now));
+        if was == port {
+            entry.last_seen = now;
+            return if fresh { Learned::Refreshed } else { Learned::New };
+        }
+        if entry.status == Status::Static {
+            return Learned::Static(was);
+        }
+        if fresh {
+            match moves.note(now) {
+                Move::Believed => {}
+                Move::Flaps => return Learned::Flaps(was),
+                Move::Pinned => return Learned::Pinned(was),
             }
         }
+        let share = self.shares.entry(port).or_insert(Share { learned: 0, max: self.max_macs });
+        if share.learned >= share.max {
+            return Learned::PortFull;
+        }
+        share.learned += 1;
+        (entry.port, entry.last_seen) = (port, now);
+        self.share(was).learned -= 1;
+        if fresh { Learned::Moved(was) } else { Learned::New }
+    }
+
+    /// Which bound keeps another address behind `port` from being learned.
+    fn is_full(&self, port: PortNumber) -> Option<Learned> {
+        let (learned, max) = self.macs(port);
+        if learned >= max {
+            return Some(Learned::PortFull);
+        }
+        (self.learned >= self.capacity).then_some(Learned::Full)
+    }
+
+    fn learn_new(&mut self, vid: Vid, mac: MacAddr, port: PortNumber, now: Instant) -> Learned {
+        if self.is_full(port).is_some() {
+            let searched = self.collected.map(|at| now.saturating_duration_since(at));
+            if searched.is_none_or(|ago| ago >= MIN_COLLECT_INTERVAL) {
+                self.collect(now);
+            }
+        }
+        if let Some(full) = self.is_full(port) {
+            return full;
+        }
+        self.share(port).learned += 1;
+        self.learned += 1;
+        let entry = FdbEntry { port, status: Status::Learned, last_seen: now };
+        self.records.insert((vid, mac), Record { entry, moves: Moves::default() });
+        Learned::New
     }
 
     /// The port that `mac` is behind, unless it is unknown or has aged.
     #[must_use]
     pub fn lookup(&self, vid: Vid, mac: MacAddr, now: Instant) -> Option<PortNumber> {
-        let entry = self.entries.get(&(vid, mac))?;
+        let Record { entry, .. } = self.records.get(&(vid, mac))?;
         self.is_fresh(entry, now).then_some(entry.port)
     }
 
-    /// Forgets all that is behind `port`.
+    /// Puts `mac` behind `port` until it is deleted, or the port is. A static entry
+    /// neither ages nor moves, and is there while its port is down.
+    ///
+    /// # Errors
+    /// It is a group address, or there are too many static entries.
+    pub fn add_static(
+        &mut self,
+        vid: Vid,
+        mac: MacAddr,
+        port: PortNumber,
+        now: Instant,
+    ) -> Result<FdbEntry, FdbError> {
+        if mac.is_multicast() {
+            return Err(FdbError::GroupAddress(mac));
+        }
+        let known = self.records.get(&(vid, mac)).map(|record| record.entry.status);
+        if known != Some(Status::Static) && self.records.len() - self.learned >= MAX_STATIC {
+            return Err(FdbError::TooManyStatic);
+        }
+        self.remove(vid, mac);
+        let entry = FdbEntry { port, status: Status::Static, last_seen: now };
+        self.records.insert((vid, mac), Record { entry, moves: Moves::default() });
+        Ok(entry)
+    }
+
+    /// Deletes an entry, static or learned, and gives it.
+    pub fn remove(&mut self, vid: Vid, mac: MacAddr) -> Option<FdbEntry> {
+        let Record { entry, .. } = self.records.remove(&(vid, mac))?;
+        if entry.status == Status::Learned {
+            self.learned -= 1;
+            self.share(entry.port).learned -= 1;
+        }
+        Some(entry)
+    }
+
+    /// Forgets what was learned behind `port`.
     pub fn flush_port(&mut self, port: PortNumber) {
-        self.entries.retain(|_, entry| entry.port != port);
+        self.retain(|entry| entry.port != port || entry.status == Status::Static);
+    }
+
+    /// Forgets all of a port that is no more, its static entries as well.
+    pub fn remove_port(&mut self, port: PortNumber) {
+        self.retain(|entry| entry.port != port);
+        self.shares.remove(&port);
     }
 
     /// Forgets what has aged.
     pub fn collect(&mut self, now: Instant) {
+        self.collected = Some(now);
         let aging_time = self.aging_time;
-        self.entries.retain(|_, entry| {
-            entry.status == Status::Static
-                || now.saturating_duration_since(entry.last_seen) <= aging_time
+        self.retain(|entry| is_fresh(entry, aging_time, now));
+    }
+
+    fn retain(&mut self, keep: impl Fn(&FdbEntry) -> bool) {
+        let Self { records, shares, learned, .. } = self;
+        records.retain(|_, Record { entry, .. }| {
+            let keep = keep(entry);
+            if !keep && entry.status == Status::Learned {
+                *learned -= 1;
+                if let Some(share) = shares.get_mut(&entry.port) {
+                    share.learned -= 1;
+                }
+            }
+            keep
         });
     }
 
@@ -167,12 +343,99 @@ impl Fdb {
     #[must_use]
     pub fn list(&self, now: Instant) -> Vec<(Vid, MacAddr, FdbEntry)> {
         let mut entries: Vec<_> = self
-            .entries
+            .records
             .iter()
-            .filter(|(_, entry)| self.is_fresh(entry, now))
-            .map(|(&(vid, mac), &entry)| (vid, mac, entry))
+            .filter(|(_, record)| self.is_fresh(&record.entry, now))
+            .map(|(&(vid, mac), record)| (vid, mac, record.entry))
             .collect();
         entries.sort_unstable_by_key(|&(vid, mac, _)| (vid, mac));
         entries
+    }
+}
+
+fn is_fresh(entry: &FdbEntry, aging_time: Duration, now: Instant) -> bool {
+    entry.status == Status::Static || now.saturating_duration_since(entry.last_seen) <= aging_time
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AGING: Duration = Duration::from_secs(10);
+
+    fn port(number: u32) -> PortNumber {
+        PortNumber::new(number).expect("ports count from 1")
+    }
+
+    fn mac(station: u32) -> MacAddr {
+        let [a, b, c, d] = station.to_be_bytes();
+        MacAddr([2, 0, a, b, c, d])
+    }
+
+    fn seen(fdb: &mut Fdb, station: u32, number: u32, now: Instant) -> Learned {
+        fdb.learn(Vid::UNTAGGED, mac(station), port(number), now)
+    }
+
+    #[test]
+    fn one_port_cannot_fill_the_table_and_what_ages_makes_room() {
+        let (mut fdb, now) = (Fdb::new(AGING, 5).with_max_macs(3), Instant::now());
+        assert!((0..3).all(|station| seen(&mut fdb, station, 1, now) == Learned::New));
+        assert_eq!(seen(&mut fdb, 3, 1, now), Learned::PortFull);
+        assert!((4..6).all(|station| seen(&mut fdb, station, 2, now) == Learned::New));
+        assert_eq!(seen(&mut fdb, 6, 2, now), Learned::Full);
+        assert_eq!(seen(&mut fdb, 0, 1, now), Learned::Refreshed, "what is known stays");
+        assert_eq!(seen(&mut fdb, 4, 1, now), Learned::PortFull, "nor may one move there");
+        assert_eq!(fdb.macs(port(1)), (3, 3));
+        fdb.set_max_macs(port(1), 4);
+        assert_eq!(seen(&mut fdb, 4, 1, now), Learned::Moved(port(2)));
+        assert_eq!((fdb.macs(port(1)), fdb.macs(port(2))), ((4, 4), (1, 3)));
+        let later = now + AGING + Duration::from_secs(1);
+        assert_eq!(seen(&mut fdb, 7, 2, later), Learned::New, "all others have aged");
+        assert_eq!((fdb.macs(port(1)).0, fdb.macs(port(2)).0), (0, 1));
+    }
+
+    #[test]
+    fn a_static_entry_neither_moves_nor_ages_and_goes_with_its_port() {
+        let (mut fdb, now) = (Fdb::new(AGING, 1), Instant::now());
+        seen(&mut fdb, 1, 1, now);
+        fdb.add_static(Vid::UNTAGGED, mac(1), port(2), now).expect("there is room");
+        assert_eq!(fdb.macs(port(1)).0, 0, "it is learned no more");
+        assert_eq!(seen(&mut fdb, 1, 1, now), Learned::Static(port(2)));
+        assert_eq!(seen(&mut fdb, 1, 2, now), Learned::Refreshed);
+        assert_eq!(seen(&mut fdb, 2, 1, now), Learned::New, "it takes no room from the learned");
+        let later = now + 2 * AGING;
+        fdb.collect(later);
+        fdb.flush_port(port(2));
+        assert_eq!(fdb.lookup(Vid::UNTAGGED, mac(1), later), Some(port(2)));
+        fdb.remove_port(port(2));
+        assert_eq!(fdb.list(later), []);
+    }
+
+    #[test]
+    fn static_entries_are_bounded_and_never_groups() {
+        let (mut fdb, now) = (Fdb::new(AGING, 1), Instant::now());
+        let mut add = |mac| fdb.add_static(Vid::UNTAGGED, mac, port(1), now);
+        for station in 0..4096 {
+            add(mac(station)).expect("there is room");
+        }
+        assert_eq!(add(mac(5000)), Err(FdbError::TooManyStatic));
+        add(mac(7)).expect("it is one already");
+        assert_eq!(add(MacAddr::BROADCAST), Err(FdbError::GroupAddress(MacAddr::BROADCAST)));
+        assert!(fdb.remove(Vid::UNTAGGED, mac(7)).is_some());
+        assert!(fdb.remove(Vid::UNTAGGED, mac(7)).is_none());
+    }
+
+    #[test]
+    fn an_address_that_flaps_stays_where_it_was() {
+        let (mut fdb, now) = (Fdb::new(AGING, 5), Instant::now());
+        seen(&mut fdb, 1, 2, now);
+        let moves: Vec<_> = (0..8).map(|n| seen(&mut fdb, 1, 1 + n % 2, now)).collect();
+        assert!(moves[..5].iter().all(|learned| matches!(learned, Learned::Moved(_))), "{moves:?}");
+        assert_eq!(
+            moves[5..],
+            [Learned::Flaps(port(1)), Learned::Refreshed, Learned::Pinned(port(1))]
+        );
+        let later = now + Duration::from_secs(10);
+        assert_eq!(seen(&mut fdb, 1, 2, later), Learned::Moved(port(1)));
     }
 }

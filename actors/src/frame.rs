@@ -83,6 +83,12 @@ impl Vid {
         Self(tci & 0x0fff)
     }
 
+    /// `None` over 4094: 4095 is reserved (IEEE 802.1Q, table 9-2).
+    #[must_use]
+    pub const fn new(number: u16) -> Option<Self> {
+        if number < 4095 { Some(Self(number)) } else { None }
+    }
+
     /// The number, 0 to 4095.
     #[must_use]
     pub const fn get(self) -> u16 {

@@ -9,6 +9,7 @@ pub mod counters;
 pub mod error;
 pub mod fdb;
 pub mod frame;
+pub mod guard;
 pub mod message;
 pub mod port;
 pub mod relay;

@@ -7,12 +7,16 @@
 use std::{net::IpAddr, sync::Arc};
 
 use actix::prelude::*;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
 
 use crate::{
     counters::Counters,
-    fdb::{FdbEntry, PortNumber},
+    fdb::{FdbEntry, FdbError, PortNumber},
     frame::{Frame, MacAddr, Vid},
+    guard::storm::StormLimit,
     port::queue::Gauge,
 };
 
@@ -31,11 +35,16 @@ pub const INGRESS_CREDITS: usize = 4;
 /// last egress port has queued or dropped the batch's frames; later, when they went to
 /// one port alone and its queue is long.
 #[derive(Debug, Clone)]
-pub struct Credit(#[expect(dead_code, reason = "held for its drop")] Arc<OwnedSemaphorePermit>);
+pub struct Credit(
+    #[expect(dead_code, reason = "held for its drop")] Option<Arc<OwnedSemaphorePermit>>,
+);
 
 impl Credit {
+    /// For frames of the Switch's own.
+    pub(crate) const NONE: Self = Self(None);
+
     pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self(Arc::new(permit))
+        Self(Some(Arc::new(permit)))
     }
 }
 
@@ -69,6 +78,11 @@ pub struct Egress {
 pub enum PortState {
     /// The medium carries frames.
     Up,
+    /// It would, but the loop guard has blocked the port.
+    Loop {
+        /// With which port.
+        reason: String,
+    },
     /// The medium is being opened again.
     Connecting,
     /// The medium is lost or could not be opened; the next attempt waits.
@@ -89,6 +103,7 @@ impl PortState {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Up => "up",
+            Self::Loop { .. } => "loop",
             Self::Connecting => "connecting",
             Self::Backoff { .. } => "backoff",
             Self::Failed { .. } => "failed",
@@ -99,7 +114,9 @@ impl PortState {
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Backoff { reason } | Self::Failed { reason } => Some(reason),
+            Self::Loop { reason } | Self::Backoff { reason } | Self::Failed { reason } => {
+                Some(reason)
+            }
             Self::Up | Self::Connecting => None,
         }
     }
@@ -116,6 +133,9 @@ pub enum Stop {
     Unauthorized,
 }
 
+/// Named values that a kind of port shows of itself. Never a password.
+pub type Details = Vec<(&'static str, String)>;
+
 /// What the Switch knows of a new port. Supervisor to Switch, once a port.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<PortNumber, AddPortError>")]
@@ -126,6 +146,8 @@ pub struct AddPort {
     pub target: String,
     /// Name of the network interface, for ports that are one.
     pub interface: Option<String>,
+    /// What else its kind has to say of it, as in `showport`.
+    pub details: Details,
     /// Shared with the port's task.
     pub counters: Arc<Counters>,
     /// Ends the port for good. Closed when all of the port has ended.
@@ -166,6 +188,8 @@ pub struct PortUp {
     pub target: String,
     /// Name of the network interface now.
     pub interface: Option<String>,
+    /// What else its kind has to say of it now.
+    pub details: Details,
     /// The port actor.
     pub egress: Recipient<Egress>,
     /// Room in its queue.
@@ -203,6 +227,16 @@ pub struct ListPorts;
 pub struct PortSettings {
     /// Whether to drop all frames from and to it. The medium stays open.
     pub shut: Option<bool>,
+    /// Whether the loop guard looks for loops through it and may block it.
+    pub loop_guard: Option<bool>,
+    /// Most addresses that are learned behind it.
+    pub max_macs: Option<usize>,
+    /// What it may have flooded of broadcast.
+    pub storm_broadcast: Option<StormLimit>,
+    /// What it may have flooded of multicast.
+    pub storm_multicast: Option<StormLimit>,
+    /// What it may have flooded for unknown addresses.
+    pub storm_unicast: Option<StormLimit>,
 }
 
 /// Sets up a port. The reply is the port as it is then; `None`: no such port.
@@ -235,6 +269,47 @@ pub struct DelPort {
     pub stop: Stop,
 }
 
+/// Asks for all there is to know of a port; `None`: no such port.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<PortReport>")]
+pub struct ShowPort {
+    /// Which port.
+    pub port: PortNumber,
+}
+
+/// Adds a static entry to the forwarding database. The reply is the entry.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<FdbInfo, FdbError>")]
+pub struct AddFdb {
+    /// VLAN of the address.
+    pub vid: Vid,
+    /// The address.
+    pub mac: MacAddr,
+    /// The port that it is behind.
+    pub port: PortNumber,
+}
+
+/// Deletes an entry of the forwarding database, static or learned. The reply is the
+/// entry as it was.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<FdbInfo, FdbError>")]
+pub struct DelFdb {
+    /// VLAN of the address.
+    pub vid: Vid,
+    /// The address.
+    pub mac: MacAddr,
+}
+
+/// Forgets what was learned. The reply is what was forgotten.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<FdbInfo>, FdbError>")]
+pub struct FlushFdb {
+    /// Behind which port; all of them without it.
+    pub port: Option<PortNumber>,
+    /// Whether static entries go as well.
+    pub all: bool,
+}
+
 /// Asks for the forwarding database, by VLAN and then address.
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<FdbInfo>")]
@@ -260,8 +335,32 @@ pub struct PortInfo {
     pub state: PortState,
     /// Whether the operator has shut it.
     pub shut: bool,
+    /// What else its kind has to say of it.
+    pub details: Details,
     /// Live counters.
     pub counters: Arc<Counters>,
+}
+
+/// All there is to know of a port.
+#[derive(Debug, Clone)]
+pub struct PortReport {
+    /// What is known of each port.
+    pub info: PortInfo,
+    /// Whether the loop guard watches it.
+    pub loop_guard: bool,
+    /// Its limits.
+    pub limits: Vec<Limit>,
+}
+
+/// A limit, and how much of it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    /// Its name.
+    pub name: &'static str,
+    /// How much is used now.
+    pub value: u64,
+    /// The limit, as the option that sets it is written.
+    pub limit: String,
 }
 
 /// A line of the forwarding database as control shows it.
@@ -275,4 +374,13 @@ pub struct FdbInfo {
     pub entry: FdbEntry,
     /// Whole seconds since it was last seen as a source.
     pub age: u64,
+}
+
+impl FdbInfo {
+    /// The line of an entry, as of now.
+    pub(crate) fn new(vid: Vid, mac: MacAddr, entry: FdbEntry) -> Self {
+        let now = Instant::now().into_std();
+        let age = now.saturating_duration_since(entry.last_seen).as_secs();
+        Self { vid, mac, entry, age }
+    }
 }

@@ -8,7 +8,8 @@ use std::time::Instant;
 use crate::{
     counters::Discard,
     fdb::{Fdb, Learned, PortNumber},
-    frame::Frame,
+    frame::{Frame, Header, MacAddr},
+    guard::{flap::Reflections, loops, storm::Class},
 };
 
 /// Where a frame goes.
@@ -16,47 +17,99 @@ use crate::{
 pub enum Verdict {
     /// Out of this port.
     Forward(PortNumber),
-    /// Out of every port but the one that it came in by.
-    Flood,
+    /// Out of every port but the one that it came in by, if storm control lets it.
+    Flood(Class),
+    /// It is a loop-detect frame: the loop guard says.
+    Probe,
     /// Nowhere.
     Discard(Discard),
+}
+
+/// What a frame has said of its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lesson {
+    /// Nothing: it has no source that could be answered.
+    Nothing,
+    /// The frame came in by another port a moment ago: not believed.
+    Reflected,
+    /// What the database made of it.
+    Learned(Learned),
 }
 
 /// The forwarding database and the rules by which frames pass it.
 #[derive(Debug)]
 pub struct Relay {
     fdb: Fdb,
-    learned_entry_discards: u64,
+    reflections: Reflections,
 }
 
 impl Relay {
     /// A relay that learns into `fdb`.
     #[must_use]
-    pub const fn new(fdb: Fdb) -> Self {
-        Self { fdb, learned_entry_discards: 0 }
+    pub fn new(fdb: Fdb) -> Self {
+        Self { fdb, reflections: Reflections::default() }
     }
 
     /// Decides where `frame`, received by `ingress` at `now`, goes.
     ///
     /// Learns first, so that a frame and its reply never pass each other unlearned.
     /// Frames from a multicast source are forwarded, as the original does, but teach
-    /// nothing: no answer could ever go to such an address.
-    pub fn relay(&mut self, ingress: PortNumber, frame: &Frame, now: Instant) -> Verdict {
+    /// nothing: no answer could ever go to such an address. Nor do loop-detect frames.
+    pub fn relay(&mut self, ingress: PortNumber, frame: &Frame, now: Instant) -> (Verdict, Lesson) {
         let Some(header) = frame.header() else {
-            return Verdict::Discard(Discard::OnError);
+            return (Verdict::Discard(Discard::OnError), Lesson::Nothing);
         };
-        let (src, dst, vid) = (header.src(), header.dst(), header.vid());
-        if !src.is_multicast() && self.fdb.learn(vid, src, ingress, now) == Learned::Refused {
-            self.learned_entry_discards += 1;
-        }
+        let dst = header.dst();
         if dst.is_multicast() {
-            return Verdict::Flood;
+            return self.relay_group(ingress, header, frame, now);
         }
-        match self.fdb.lookup(vid, dst, now) {
+        let lesson = self.learn(ingress, header, now);
+        let verdict = match self.fdb.lookup(header.vid(), dst, now) {
             Some(egress) if egress == ingress => Verdict::Discard(Discard::SamePort),
             Some(egress) => Verdict::Forward(egress),
-            None => Verdict::Flood,
+            None => Verdict::Flood(Class::UnknownUnicast),
+        };
+        (verdict, lesson)
+    }
+
+    fn relay_group(
+        &mut self,
+        ingress: PortNumber,
+        header: Header<'_>,
+        frame: &Frame,
+        now: Instant,
+    ) -> (Verdict, Lesson) {
+        if loops::is_probe(header, frame) {
+            return (Verdict::Probe, Lesson::Nothing);
         }
+        let lesson = if self.reflections.note(ingress, frame, now) {
+            Lesson::Reflected
+        } else {
+            self.learn(ingress, header, now)
+        };
+        let broadcast = header.dst() == MacAddr::BROADCAST;
+        let class = if broadcast { Class::Broadcast } else { Class::Multicast };
+        (Verdict::Flood(class), lesson)
+    }
+
+    fn learn(&mut self, ingress: PortNumber, header: Header<'_>, now: Instant) -> Lesson {
+        let src = header.src();
+        if src.is_multicast() {
+            return Lesson::Nothing;
+        }
+        Lesson::Learned(self.fdb.learn(header.vid(), src, ingress, now))
+    }
+
+    /// Forgets what was learned behind a port that carries no frames any more.
+    pub fn flush_port(&mut self, port: PortNumber) {
+        self.fdb.flush_port(port);
+        self.reflections.forget(port);
+    }
+
+    /// Forgets all of a port that is no more.
+    pub fn remove_port(&mut self, port: PortNumber) {
+        self.fdb.remove_port(port);
+        self.reflections.forget(port);
     }
 
     /// The database, to be listed.
@@ -65,16 +118,9 @@ impl Relay {
         &self.fdb
     }
 
-    /// The database, to be flushed and collected.
+    /// The database, to be collected and changed by the operator.
     pub const fn fdb_mut(&mut self) -> &mut Fdb {
         &mut self.fdb
-    }
-
-    /// Frames whose source was not learned because the table is full or a static
-    /// entry says otherwise (RFC 4188, dot1dTpLearnedEntryDiscards).
-    #[must_use]
-    pub const fn learned_entry_discards(&self) -> u64 {
-        self.learned_entry_discards
     }
 }
 
@@ -89,6 +135,7 @@ mod tests {
     use crate::frame::MacAddr;
 
     const AGING: Duration = Duration::from_secs(10);
+    const AGING_MS: u64 = 10_000;
     const CAPACITY: usize = 6;
 
     #[derive(Debug, Clone)]
@@ -121,12 +168,18 @@ mod tests {
     }
 
     fn frame(vid: u16, src: MacAddr, dst: MacAddr) -> Frame {
+        numbered(vid, src, dst, 0)
+    }
+
+    /// No two of them are copies of each other.
+    fn numbered(vid: u16, src: MacAddr, dst: MacAddr, number: usize) -> Frame {
         let mut data = [dst.0, src.0].concat();
         if vid > 0 {
             data.extend([0x81, 0x00]);
             data.extend(vid.to_be_bytes());
         }
         data.extend([0x88, 0xb5]);
+        data.extend(number.to_be_bytes());
         Frame::new(Bytes::from(data))
     }
 
@@ -134,22 +187,33 @@ mod tests {
         PortNumber::new(number).expect("ports count from 1")
     }
 
-    /// The slow truth: a list of what was seen, newest last.
+    /// The slow truth: a list of what was seen, newest last, and when it was searched
+    /// for what has aged.
     #[derive(Default)]
-    struct Model(Vec<(u16, MacAddr, u32, u64)>);
+    struct Model(Vec<(u16, MacAddr, u32, u64)>, Option<u64>);
 
     impl Model {
         fn learn(&mut self, vid: u16, mac: MacAddr, ingress: u32, now: u64) {
             let known = self.0.iter().position(|&(v, m, ..)| (v, m) == (vid, mac));
-            match known {
-                Some(at) => self.0[at] = (vid, mac, ingress, now),
-                None if self.0.len() >= CAPACITY => {}
-                None => self.0.push((vid, mac, ingress, now)),
+            if let Some(at) = known {
+                self.0[at] = (vid, mac, ingress, now);
+                return;
+            }
+            if self.0.len() >= CAPACITY && self.1.is_none_or(|searched| now - searched >= 1000) {
+                self.collect(now);
+            }
+            if self.0.len() < CAPACITY {
+                self.0.push((vid, mac, ingress, now));
             }
         }
 
+        fn collect(&mut self, now: u64) {
+            self.0.retain(|&(.., seen)| now - seen <= AGING_MS);
+            self.1 = Some(now);
+        }
+
         fn lookup(&self, vid: u16, mac: MacAddr, now: u64) -> Option<u32> {
-            let fresh = |seen: u64| now - seen <= AGING.as_secs();
+            let fresh = |seen: u64| now - seen <= AGING_MS;
             self.0
                 .iter()
                 .find(|&&(v, m, _, seen)| (v, m) == (vid, mac) && fresh(seen))
@@ -164,17 +228,19 @@ mod tests {
             let mut now = 0;
             let mut relay = Relay::new(Fdb::new(AGING, CAPACITY));
             let mut model = Model::default();
-            for step in steps {
-                let instant = start + Duration::from_secs(now);
+            for (number, step) in steps.into_iter().enumerate() {
+                // Too slow for any address to flap.
+                now += 250;
+                let instant = start + Duration::from_millis(now);
                 match step {
-                    Step::Wait(seconds) => now += seconds,
+                    Step::Wait(seconds) => now += 1000 * seconds,
                     Step::Flush(number) => {
-                        relay.fdb_mut().flush_port(port(number));
+                        relay.flush_port(port(number));
                         model.0.retain(|&(.., p, _)| p != number);
                     }
                     Step::Collect => {
                         relay.fdb_mut().collect(instant);
-                        model.0.retain(|&(.., seen)| now - seen <= AGING.as_secs());
+                        model.collect(now);
                     }
                     Step::Frame { ingress, vid, src, dst } => {
                         let (src, dst) = (mac(src), mac(dst));
@@ -182,20 +248,22 @@ mod tests {
                             model.learn(vid, src, ingress, now);
                         }
                         let expected = match model.lookup(vid, dst, now) {
-                            _ if dst.is_multicast() => Verdict::Flood,
-                            None => Verdict::Flood,
+                            _ if dst == MacAddr::BROADCAST => Verdict::Flood(Class::Broadcast),
+                            _ if dst.is_multicast() => Verdict::Flood(Class::Multicast),
+                            None => Verdict::Flood(Class::UnknownUnicast),
                             Some(egress) if egress == ingress => Verdict::Discard(Discard::SamePort),
                             Some(egress) => Verdict::Forward(port(egress)),
                         };
-                        let verdict = relay.relay(port(ingress), &frame(vid, src, dst), instant);
+                        let frame = numbered(vid, src, dst, number);
+                        let (verdict, _) = relay.relay(port(ingress), &frame, instant);
                         prop_assert_eq!(verdict, expected);
                     }
                 }
-                let instant = start + Duration::from_secs(now);
+                let instant = start + Duration::from_millis(now);
                 let listed: Vec<_> = relay.fdb().list(instant).iter()
                     .map(|&(v, m, e)| (v.get(), m, e.port.get())).collect();
                 let mut expected: Vec<_> = model.0.iter()
-                    .filter(|&&(.., seen)| now - seen <= AGING.as_secs())
+                    .filter(|&&(.., seen)| now - seen <= AGING_MS)
                     .map(|&(v, m, p, _)| (v, m, p)).collect();
                 expected.sort_unstable();
                 prop_assert_eq!(listed, expected);
@@ -206,19 +274,44 @@ mod tests {
         fn no_octets_make_the_relay_panic(data: Vec<u8>, ingress in 1u32..9) {
             let mut relay = Relay::new(Fdb::new(AGING, CAPACITY));
             let short = Frame::new(Bytes::from(data));
-            let verdict = relay.relay(port(ingress), &short, Instant::now());
+            let (verdict, _) = relay.relay(port(ingress), &short, Instant::now());
             prop_assert_eq!(short.header().is_none(), verdict == Verdict::Discard(Discard::OnError));
         }
     }
 
     #[test]
-    fn a_full_table_floods_and_counts_what_it_does_not_learn() {
+    fn a_full_table_floods_what_it_does_not_learn_and_keeps_what_is_alive() {
         let mut relay = Relay::new(Fdb::new(AGING, 1));
         let now = Instant::now();
-        relay.relay(port(1), &frame(0, mac(2), mac(0)), now);
-        relay.relay(port(2), &frame(0, mac(3), mac(0)), now);
-        assert_eq!(relay.learned_entry_discards(), 1);
-        assert_eq!(relay.relay(port(3), &frame(0, mac(4), mac(3)), now), Verdict::Flood);
-        assert_eq!(relay.relay(port(3), &frame(0, mac(4), mac(2)), now), Verdict::Forward(port(1)));
+        let mut ask =
+            |ingress, src, dst| relay.relay(port(ingress), &frame(0, mac(src), mac(dst)), now);
+        ask(1, 2, 0);
+        assert_eq!(ask(2, 3, 0).1, Lesson::Learned(Learned::Full));
+        assert_eq!(ask(3, 4, 3).0, Verdict::Flood(Class::UnknownUnicast));
+        assert_eq!(ask(3, 4, 2).0, Verdict::Forward(port(1)));
+    }
+
+    #[test]
+    fn a_broadcast_that_is_sent_back_does_not_move_its_sender() {
+        let mut relay = Relay::new(Fdb::new(AGING, CAPACITY));
+        let now = Instant::now();
+        let request = frame(0, mac(2), mac(0));
+        let flood = Verdict::Flood(Class::Broadcast);
+        assert_eq!(relay.relay(port(1), &request, now).0, flood);
+        assert_eq!(relay.relay(port(2), &request, now), (flood, Lesson::Reflected));
+        let answer = frame(0, mac(3), mac(2));
+        assert_eq!(relay.relay(port(2), &answer, now).0, Verdict::Forward(port(1)));
+        // A machine that has moved says so in a frame of its own, and is believed.
+        let announcement = numbered(0, mac(2), mac(0), 1);
+        let moved = Lesson::Learned(Learned::Moved(port(1)));
+        assert_eq!(relay.relay(port(2), &announcement, now).1, moved);
+    }
+
+    #[test]
+    fn loop_detect_frames_teach_nothing() {
+        let mut relay = Relay::new(Fdb::new(AGING, CAPACITY));
+        let (probe, now) = (loops::LoopGuard::new().probe(port(1)), Instant::now());
+        assert_eq!(relay.relay(port(2), &probe, now), (Verdict::Probe, Lesson::Nothing));
+        assert_eq!(relay.fdb().list(now), []);
     }
 }

@@ -78,6 +78,7 @@ pub async fn add<M: Medium>(
             kind: medium.kind(),
             target: medium.target(),
             interface: medium.interface(),
+            details: medium.details(),
             counters: Arc::clone(&counters),
             stop,
         })
@@ -127,6 +128,7 @@ impl<M: Medium> Supervisor<M> {
             port: self.number,
             target: self.medium.target(),
             interface: self.medium.interface(),
+            details: self.medium.details(),
             egress: port.clone().recipient(),
             gauge,
         };

@@ -4,7 +4,9 @@
 //! gathers frames by egress port in scratch lists that it keeps, and sends each
 //! port one batch. It must never wait, and allocates per batch, never per frame.
 
-use std::{mem, sync::Arc, time::Duration};
+mod guards;
+
+use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use pnet_packet::ethernet::EtherType;
@@ -13,16 +15,25 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     counters::{Counters, Discard},
-    fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, PortNumber},
+    fdb::{
+        DEFAULT_AGING_TIME, DEFAULT_CAPACITY, DEFAULT_MAX_MACS, Fdb, FdbError, Learned, PortNumber,
+        Status,
+    },
     frame::Frame,
+    guard::{
+        loops::{LoopGuard, PROBE_INTERVAL},
+        storm::StormLimits,
+    },
     message::{
-        AddPort, AddPortError, Credit, DelPort, Egress, FdbInfo, Ingress, Interface, KeepInterface,
-        ListFdb, ListPorts, PortDown, PortGone, PortInfo, PortState, PortUp, SetPort, Shutdown,
-        Stop,
+        AddFdb, AddPort, AddPortError, Credit, DelFdb, DelPort, Details, Egress, FdbInfo, FlushFdb,
+        Ingress, Interface, KeepInterface, ListFdb, ListPorts, PortDown, PortGone, PortInfo,
+        PortReport, PortState, PortUp, SetPort, ShowPort, Shutdown, Stop,
     },
     port::queue::Gauge,
-    relay::{Relay, Verdict},
+    relay::{Lesson, Relay, Verdict},
 };
+
+use guards::PortGuards;
 
 /// Longest time between two collections of aged addresses.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
@@ -32,8 +43,14 @@ const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
 pub struct SwitchOptions {
     /// Time after which a learned address is forgotten.
     pub aging_time: Duration,
-    /// Most addresses in the forwarding database.
+    /// Most addresses that the forwarding database learns.
     pub fdb_capacity: usize,
+    /// Most of them behind one port, unless the operator sets another bound for it.
+    pub max_macs: usize,
+    /// Whether the loop guard watches ports, unless the operator says otherwise.
+    pub loop_guard: bool,
+    /// What ports may have flooded, unless the operator says otherwise.
+    pub storm: StormLimits,
     /// Whether to write a debug record for each frame.
     pub debug_frames: bool,
     /// Where records go.
@@ -41,11 +58,14 @@ pub struct SwitchOptions {
 }
 
 impl Default for SwitchOptions {
-    /// The standard's aging time, and no records.
+    /// The standard's aging time, all guards, and no records.
     fn default() -> Self {
         Self {
             aging_time: DEFAULT_AGING_TIME,
             fdb_capacity: DEFAULT_CAPACITY,
+            max_macs: DEFAULT_MAX_MACS,
+            loop_guard: true,
+            storm: StormLimits::default(),
             debug_frames: false,
             log: Logger::root(slog::Discard, slog::o!()),
         }
@@ -65,6 +85,8 @@ struct PortEntry {
     interface: Option<String>,
     state: PortState,
     shut: bool,
+    details: Details,
+    guards: PortGuards,
     counters: Arc<Counters>,
     stop: mpsc::Sender<Stop>,
     /// What control has set on the interface.
@@ -82,14 +104,23 @@ impl PortEntry {
             kind: self.kind,
             target: self.target.clone(),
             interface: self.interface.clone(),
-            state: self.state.clone(),
+            state: match &self.guards.blocked {
+                Some(blocked) => PortState::Loop { reason: blocked.to_string() },
+                None => self.state.clone(),
+            },
             shut: self.shut,
+            details: self.details.clone(),
             counters: Arc::clone(&self.counters),
         }
     }
 
-    fn is_forwarding(&self) -> bool {
+    /// Whether its medium is open and the operator lets it carry frames.
+    fn is_open(&self) -> bool {
         self.outlet.is_some() && !self.shut
+    }
+
+    fn is_forwarding(&self) -> bool {
+        self.is_open() && self.guards.blocked.is_none()
     }
 
     fn stop(&self, reason: Stop) {
@@ -108,8 +139,10 @@ pub struct Switch {
     /// Ports with pending frames. Empty between batches.
     touched: Vec<usize>,
     collect_interval: Duration,
+    loops: LoopGuard,
+    loop_guard: bool,
+    storm: StormLimits,
     debug_frames: bool,
-    fdb_full_warned: bool,
     log: Logger,
 }
 
@@ -124,13 +157,17 @@ impl Switch {
     #[must_use]
     pub fn new(options: SwitchOptions) -> Self {
         Self {
-            relay: Relay::new(Fdb::new(options.aging_time, options.fdb_capacity)),
+            relay: Relay::new(
+                Fdb::new(options.aging_time, options.fdb_capacity).with_max_macs(options.max_macs),
+            ),
             ports: Vec::new(),
             next: PortNumber::FIRST,
             touched: Vec::new(),
             collect_interval: options.aging_time.min(COLLECT_INTERVAL),
+            loops: LoopGuard::new(),
+            loop_guard: options.loop_guard,
+            storm: options.storm,
             debug_frames: options.debug_frames,
-            fdb_full_warned: false,
             log: options.log,
         }
     }
@@ -139,22 +176,29 @@ impl Switch {
         self.ports.binary_search_by_key(&number, |port| port.number).ok()
     }
 
-    /// Gives `frame` to the port at `at`, unless its queue is full.
+    /// Gives `frame` to the port at `at`, if it carries frames.
     fn enqueue(&mut self, at: usize, frame: Frame) {
-        let port = &mut self.ports[at];
-        match &port.outlet {
-            Some(outlet) if !port.shut => {
-                if !outlet.gauge.admit(&frame) {
-                    port.counters.discarded(Discard::LackOfBuffers, 1);
-                    return;
-                }
-                if port.pending.is_empty() {
-                    self.touched.push(at);
-                }
-                port.pending.push(frame);
-            }
-            _ => port.counters.discarded(Discard::PortDown, 1),
+        let port = &self.ports[at];
+        if port.is_forwarding() {
+            self.append(at, frame);
+        } else {
+            let reason = if port.is_open() { Discard::Loop } else { Discard::PortDown };
+            port.counters.discarded(reason, 1);
         }
+    }
+
+    /// Appends `frame` to what is pending for the port at `at`, unless its queue is full.
+    fn append(&mut self, at: usize, frame: Frame) {
+        let port = &mut self.ports[at];
+        let Some(outlet) = &port.outlet else { return };
+        if !outlet.gauge.admit(&frame) {
+            port.counters.discarded(Discard::LackOfBuffers, 1);
+            return;
+        }
+        if port.pending.is_empty() {
+            self.touched.push(at);
+        }
+        port.pending.push(frame);
     }
 
     /// Gives `frame` to every port but the one at `ingress`: to the last of them
@@ -205,11 +249,9 @@ impl Switch {
         );
     }
 
-    fn warn_of_full_fdb(&mut self) {
-        let refused = self.relay.learned_entry_discards();
-        if refused > 0 && !mem::replace(&mut self.fdb_full_warned, true) {
-            warn!(self.log, "forwarding database is full: new addresses are flooded");
-        }
+    fn list_fdb(&self) -> Vec<FdbInfo> {
+        let lines = self.relay.fdb().list(Instant::now().into_std());
+        lines.into_iter().map(|(vid, mac, entry)| FdbInfo::new(vid, mac, entry)).collect()
     }
 }
 
@@ -220,6 +262,7 @@ impl Actor for Switch {
         ctx.run_interval(self.collect_interval, |switch, _| {
             switch.relay.fdb_mut().collect(Instant::now().into_std());
         });
+        ctx.run_interval(PROBE_INTERVAL, |switch, _| switch.probe_ports());
     }
 }
 
@@ -232,7 +275,7 @@ impl Handler<Ingress> for Switch {
             return; // Deleted while the batch was on its way.
         };
         let counters = Arc::clone(&self.ports[at].counters);
-        if !self.ports[at].is_forwarding() {
+        if !self.ports[at].is_open() {
             counters.discarded(Discard::PortDown, frames.len() as u64);
             return;
         }
@@ -241,21 +284,34 @@ impl Handler<Ingress> for Switch {
         counters.received(count, octets);
         let now = Instant::now().into_std();
         for frame in frames {
-            let verdict = self.relay.relay(port, &frame, now);
+            if self.ports[at].guards.blocked.is_some() {
+                self.receive_blocked(at, &frame);
+                continue;
+            }
+            let (verdict, lesson) = self.relay.relay(port, &frame, now);
             if self.debug_frames {
                 self.log_frame(port, &frame, verdict);
+            }
+            match lesson {
+                Lesson::Nothing
+                | Lesson::Learned(Learned::New | Learned::Refreshed | Learned::Moved(_)) => {}
+                other => self.tell_unlearned(at, &frame, other, now),
             }
             match verdict {
                 Verdict::Forward(egress) => match self.find(egress) {
                     Some(egress) => self.enqueue(egress, frame),
                     None => counters.discarded(Discard::PortDown, 1),
                 },
-                Verdict::Flood => self.flood(at, frame),
+                Verdict::Flood(class) => {
+                    if self.passes_storm_control(at, class, &frame, now) {
+                        self.flood(at, frame);
+                    }
+                }
+                Verdict::Probe => self.receive_probe(at, frame, now),
                 Verdict::Discard(reason) => counters.discarded(reason, 1),
             }
         }
         self.deliver(&credit);
-        self.warn_of_full_fdb();
     }
 }
 
@@ -280,6 +336,8 @@ impl Handler<AddPort> for Switch {
             interface: port.interface,
             state: PortState::Connecting,
             shut: false,
+            details: port.details,
+            guards: PortGuards::new(self.loop_guard, &self.storm),
             counters: port.counters,
             stop: port.stop,
             kept: None,
@@ -300,8 +358,12 @@ impl Handler<PortUp> for Switch {
         port.state = PortState::Up;
         port.target = up.target;
         port.interface = up.interface;
+        port.details = up.details;
         port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
-        port.kept.clone()
+        let kept = port.kept.clone();
+        self.probe_port(at);
+        self.deliver(&Credit::NONE);
+        kept
     }
 }
 
@@ -311,8 +373,9 @@ impl Handler<PortDown> for Switch {
     fn handle(&mut self, down: PortDown, _: &mut Context<Self>) {
         let Some(at) = self.find(down.port) else { return };
         let port = &mut self.ports[at];
+        port.guards.blocked = None;
         if port.outlet.take().is_some() {
-            self.relay.fdb_mut().flush_port(down.port);
+            self.relay.flush_port(down.port);
         }
         if let (true, Some(reason)) = (port.state != down.state, down.state.reason()) {
             warn!(self.log, "port is down";
@@ -329,7 +392,7 @@ impl Handler<PortGone> for Switch {
     fn handle(&mut self, gone: PortGone, _: &mut Context<Self>) {
         if let Some(at) = self.find(gone.port) {
             let port = self.ports.remove(at);
-            self.relay.fdb_mut().flush_port(gone.port);
+            self.relay.remove_port(gone.port);
             info!(self.log, "port has ended";
                 "port" => %gone.port, "type" => port.kind, "target" => port.target,
                 "reason" => gone.reason);
@@ -351,11 +414,34 @@ impl Handler<SetPort> for Switch {
     fn handle(&mut self, set: SetPort, _: &mut Context<Self>) -> Self::Result {
         let at = self.find(set.port)?;
         let port = &mut self.ports[at];
+        info!(self.log, "port is set"; "port" => %set.port, "settings" => ?set.settings);
         if let Some(shut) = set.settings.shut {
             port.shut = shut;
-            info!(self.log, "port is set"; "port" => %set.port, "shut" => shut);
         }
-        Some(port.info())
+        port.guards.set(&set.settings);
+        if let Some(max_macs) = set.settings.max_macs {
+            self.relay.fdb_mut().set_max_macs(set.port, max_macs);
+        }
+        if set.settings.shut == Some(false) || set.settings.loop_guard == Some(true) {
+            self.probe_port(at);
+            self.deliver(&Credit::NONE);
+        }
+        Some(self.ports[at].info())
+    }
+}
+
+impl Handler<ShowPort> for Switch {
+    type Result = Option<PortReport>;
+
+    fn handle(&mut self, show: ShowPort, _: &mut Context<Self>) -> Self::Result {
+        let port = &self.ports[self.find(show.port)?];
+        let macs = self.relay.fdb().macs(show.port);
+        let queue = port.outlet.as_ref().map(|outlet| (outlet.gauge.used(), outlet.gauge.limit()));
+        Some(PortReport {
+            info: port.info(),
+            loop_guard: port.guards.loop_guard,
+            limits: port.guards.limits(queue, macs, Instant::now().into_std()),
+        })
     }
 }
 
@@ -375,7 +461,7 @@ impl Handler<DelPort> for Switch {
     fn handle(&mut self, del: DelPort, _: &mut Context<Self>) -> Self::Result {
         let at = self.find(del.port)?;
         let port = self.ports.remove(at);
-        self.relay.fdb_mut().flush_port(del.port);
+        self.relay.remove_port(del.port);
         port.stop(del.stop);
         info!(self.log, "port is deleted"; "port" => %del.port, "type" => port.kind, "target" => &port.target);
         Some(port.info())
@@ -386,14 +472,51 @@ impl Handler<ListFdb> for Switch {
     type Result = MessageResult<ListFdb>;
 
     fn handle(&mut self, _: ListFdb, _: &mut Context<Self>) -> Self::Result {
-        let now = Instant::now().into_std();
-        let info = |(vid, mac, entry): (_, _, crate::fdb::FdbEntry)| FdbInfo {
-            vid,
-            mac,
-            entry,
-            age: now.saturating_duration_since(entry.last_seen).as_secs(),
-        };
-        MessageResult(self.relay.fdb().list(now).into_iter().map(info).collect())
+        MessageResult(self.list_fdb())
+    }
+}
+
+impl Handler<AddFdb> for Switch {
+    type Result = Result<FdbInfo, FdbError>;
+
+    fn handle(&mut self, add: AddFdb, _: &mut Context<Self>) -> Self::Result {
+        let AddFdb { vid, mac, port } = add;
+        self.find(port).ok_or(FdbError::NoSuchPort(port))?;
+        let entry = self.relay.fdb_mut().add_static(vid, mac, port, Instant::now().into_std())?;
+        info!(self.log, "address is set"; "mac" => %mac, "vlan" => vid.get(), "port" => %port);
+        Ok(FdbInfo::new(vid, mac, entry))
+    }
+}
+
+impl Handler<DelFdb> for Switch {
+    type Result = Result<FdbInfo, FdbError>;
+
+    fn handle(&mut self, del: DelFdb, _: &mut Context<Self>) -> Self::Result {
+        let DelFdb { vid, mac } = del;
+        let entry = self.relay.fdb_mut().remove(vid, mac);
+        let entry = entry.ok_or(FdbError::NoSuchEntry { vid, mac })?;
+        info!(self.log, "address is deleted"; "mac" => %mac, "vlan" => vid.get());
+        Ok(FdbInfo::new(vid, mac, entry))
+    }
+}
+
+impl Handler<FlushFdb> for Switch {
+    type Result = Result<Vec<FdbInfo>, FdbError>;
+
+    fn handle(&mut self, flush: FlushFdb, _: &mut Context<Self>) -> Self::Result {
+        if let Some(port) = flush.port {
+            self.find(port).ok_or(FdbError::NoSuchPort(port))?;
+        }
+        let mut flushed = self.list_fdb();
+        flushed.retain(|line| {
+            flush.port.is_none_or(|port| line.entry.port == port)
+                && (flush.all || line.entry.status == Status::Learned)
+        });
+        for line in &flushed {
+            self.relay.fdb_mut().remove(line.vid, line.mac);
+        }
+        info!(self.log, "forwarding database is flushed"; "addresses" => flushed.len());
+        Ok(flushed)
     }
 }
 

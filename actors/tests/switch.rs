@@ -1,5 +1,8 @@
 //! Switches of in-memory ports on a virtual clock: nothing here waits in real time.
 
+#[path = "switch/guards.rs"]
+mod guards;
+
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -39,8 +42,9 @@ struct Lab {
 }
 
 impl Lab {
+    /// Without loop guard: each frame of its own would be in the way.
     fn new() -> Self {
-        Self::with(SwitchOptions::default())
+        Self::with(SwitchOptions { loop_guard: false, ..SwitchOptions::default() })
     }
 
     fn with(options: SwitchOptions) -> Self {
@@ -82,7 +86,7 @@ impl Lab {
     }
 
     async fn shut(&self, number: u32, shut: bool) {
-        let settings = PortSettings { shut: Some(shut) };
+        let settings = PortSettings { shut: Some(shut), ..PortSettings::default() };
         let command = Command::SetPort { port: port(number), settings };
         self.control.execute(command).await.expect("port is there");
     }

@@ -9,6 +9,7 @@ use clap::{
     Args, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use etherws_actors::guard::storm::StormLimit;
 
 /// Most threads: more than any machine's cores that one Switch could feed.
 const MAX_THREADS: i64 = 256;
@@ -81,6 +82,12 @@ pub(super) struct SwArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub(super) ageout: u32,
+
+    /// Do not look for loops: two ports that lead to one network
+    #[arg(long)]
+    pub(super) no_loopguard: bool,
+    #[command(flatten)]
+    pub(super) guards: GuardArgs,
 
     /// Threads that ports are spread over
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -173,13 +180,12 @@ pub(crate) enum CtlMethod {
         kind: PortKind,
     },
     /// Set up a port
-    Setport {
+    Setport(SetportArgs),
+    /// Show all there is to know of a port: counters, limits, guards
+    Showport {
         /// Number of the port
         #[arg(allow_negative_numbers = true)]
         port: i64,
-        /// 1: drop all frames from and to the port; 0: let them pass
-        #[arg(long, value_name = "0|1", value_parser = truth())]
-        shut: Option<bool>,
     },
     /// Delete a port
     Delport {
@@ -208,6 +214,68 @@ pub(crate) enum CtlMethod {
     Listif,
     /// List the forwarding database
     Listfdb,
+    /// Put a MAC address behind a port until it is deleted, or the port is
+    Addfdb {
+        /// Address, as 02:00:00:00:00:01
+        mac: String,
+        /// Number of the port
+        #[arg(allow_negative_numbers = true)]
+        port: i64,
+        /// VLAN of the address; 0: none
+        #[arg(long, value_name = "VID", default_value_t = 0, allow_negative_numbers = true)]
+        vlan: i64,
+    },
+    /// Delete a MAC address from the forwarding database
+    Delfdb {
+        /// Address, as 02:00:00:00:00:01
+        mac: String,
+        /// VLAN of the address; 0: none
+        #[arg(long, value_name = "VID", default_value_t = 0, allow_negative_numbers = true)]
+        vlan: i64,
+    },
+    /// Forget the addresses that were learned
+    Flushfdb {
+        /// Number of the port that they are behind [default: all ports]
+        #[arg(allow_negative_numbers = true)]
+        port: Option<i64>,
+        /// Static entries as well
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// What may be set on a port.
+#[derive(Debug, Args)]
+pub(crate) struct SetportArgs {
+    /// Number of the port
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) port: i64,
+    /// 1: drop all frames from and to the port; 0: let them pass
+    // 1.3 took --s for it.
+    #[arg(long, value_name = "0|1", value_parser = truth(), alias = "s")]
+    pub(crate) shut: Option<bool>,
+    /// Whether to look for loops through the port, and to block it then
+    #[arg(long, value_name = "on|off", value_parser = on_off())]
+    pub(crate) loopguard: Option<bool>,
+    #[command(flatten)]
+    pub(crate) guards: GuardArgs,
+}
+
+/// Limits of a port: of all ports for `sw`, of one for `setport`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct GuardArgs {
+    /// Most MAC addresses that are learned behind a port [default: 8192]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(crate) maxmacs: Option<usize>,
+    /// Broadcast frames a second from a port, and at once; or off [default: 1000/4000]
+    #[arg(long, value_name = "RATE[/BURST]")]
+    pub(crate) storm_broadcast: Option<StormLimit>,
+    /// The same for multicast [default: 5000/20000]
+    #[arg(long, value_name = "RATE[/BURST]")]
+    pub(crate) storm_multicast: Option<StormLimit>,
+    /// The same for frames to unknown addresses [default: 5000/20000]
+    #[arg(long, value_name = "RATE[/BURST]")]
+    pub(crate) storm_unicast: Option<StormLimit>,
 }
 
 /// The port to add.
@@ -295,6 +363,10 @@ pub(super) struct ClientArgs {
     /// https_proxy and no_proxy of the environment]
     #[arg(long, value_name = "URL")]
     pub(super) proxy: Option<Secret>,
+}
+
+fn on_off() -> impl TypedValueParser<Value = bool> {
+    PossibleValuesParser::new(["on", "off"]).map(|value| value == "on")
 }
 
 fn truth() -> impl TypedValueParser<Value = bool> {

@@ -18,7 +18,7 @@ use etherws_actors::control::ClientOptions;
 
 use crate::server::sessions::Limits;
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
-pub(crate) use args::{CtlArgs, CtlMethod, PortKind};
+pub(crate) use args::{CtlArgs, CtlMethod, GuardArgs, PortKind, SetportArgs};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -44,6 +44,10 @@ pub(crate) struct Sw {
     pub(crate) foreground: bool,
     /// After which an address that was not seen again is forgotten.
     pub(crate) aging_time: Duration,
+    /// Whether to look for loops.
+    pub(crate) loop_guard: bool,
+    /// Limits of each port.
+    pub(crate) guards: GuardArgs,
     /// Threads that ports are spread over; at least 1.
     pub(crate) threads: usize,
     /// Where WebSocket clients come in.
@@ -191,6 +195,8 @@ impl SwArgs {
             logconf: readable("--logconf", self.logconf)?,
             foreground: self.foreground,
             aging_time: Duration::from_secs(self.ageout.into()),
+            loop_guard: !self.no_loopguard,
+            guards: self.guards,
             threads: self.threads.into(),
             tunnel: Service {
                 host: self.host,
@@ -309,6 +315,8 @@ const fn default_port(tls: Option<&TlsFiles>) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use etherws_actors::guard::storm::StormLimit;
+
     use super::*;
 
     fn invoke(line: &str) -> Result<Invocation, String> {
@@ -391,7 +399,26 @@ mod tests {
     #[test]
     fn numbers_of_ports_may_be_negative_for_a_better_error() {
         let args = ctl("etherws ctl setport --shut 1 -3");
-        assert!(matches!(args.method, CtlMethod::Setport { port: -3, shut: Some(true) }));
+        let CtlMethod::Setport(set) = args.method else { panic!("setport") };
+        assert_eq!((set.port, set.shut), (-3, Some(true)));
+    }
+
+    #[test]
+    fn limits_are_those_of_all_ports_or_of_one() {
+        let limits = "--maxmacs 9 --storm-broadcast 10 --storm-multicast off --storm-unicast 5/7";
+        let all = sw(&format!("etherws sw --no-loopguard {limits}"));
+        assert!(!all.loop_guard);
+        let one = ctl(&format!("etherws ctl setport 1 --loopguard off {limits}"));
+        let CtlMethod::Setport(one) = one.method else { panic!("setport") };
+        assert_eq!(one.loopguard, Some(false));
+        for guards in [all.guards, one.guards] {
+            let shown = |limit: Option<StormLimit>| limit.map(|limit| limit.to_string());
+            assert_eq!(guards.maxmacs, Some(9));
+            assert_eq!(shown(guards.storm_broadcast).as_deref(), Some("10/40"));
+            assert_eq!(shown(guards.storm_multicast).as_deref(), Some("off"));
+            assert_eq!(shown(guards.storm_unicast).as_deref(), Some("5/7"));
+        }
+        assert!(sw("etherws sw").loop_guard);
     }
 
     #[test]
@@ -438,6 +465,9 @@ mod tests {
             ("etherws ctl addport", "Usage"),
             ("etherws ctl setport --shut 2 1", "possible values: 0, 1"),
             ("etherws ctl delport x", "'x'"),
+            ("etherws ctl setport 1 --storm-broadcast x", r#""x" is no storm limit"#),
+            ("etherws ctl setport 1 --loopguard yes", "possible values: on, off"),
+            ("etherws sw --maxmacs -1", "--maxmacs"),
         ] {
             let error = invoke(line).expect_err(line);
             assert!(error.contains(expected), "{line}: {error}");

@@ -21,12 +21,12 @@ use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 use serde_json::Value;
 
 use crate::{
-    cli::{CtlArgs, CtlMethod, PortKind, Secret},
+    cli::{CtlArgs, CtlMethod, PortKind, Secret, SetportArgs},
     rpc::{
         Refusal,
         client::Endpoint,
         entry::Entries,
-        params::{check_client, credentials, interface_settings},
+        params::{check_client, credentials, interface_settings, mac, vid},
     },
 };
 
@@ -86,9 +86,18 @@ fn resolve(file: &mut PathBuf) {
 fn command(method: CtlMethod) -> Result<Command, Refusal> {
     Ok(match method {
         CtlMethod::Addport { kind } => Command::AddPort(new_port(kind)?),
-        CtlMethod::Setport { port, shut } => {
-            Command::SetPort { port: number(port)?, settings: PortSettings { shut } }
+        CtlMethod::Setport(SetportArgs { port, shut, loopguard, guards }) => {
+            let settings = PortSettings {
+                shut,
+                loop_guard: loopguard,
+                max_macs: guards.maxmacs,
+                storm_broadcast: guards.storm_broadcast,
+                storm_multicast: guards.storm_multicast,
+                storm_unicast: guards.storm_unicast,
+            };
+            Command::SetPort { port: number(port)?, settings }
         }
+        CtlMethod::Showport { port } => Command::ShowPort { port: number(port)? },
         CtlMethod::Delport { port } => Command::DelPort { port: number(port)? },
         CtlMethod::Listport => Command::ListPorts,
         CtlMethod::Setif { port, address, netmask, mtu } => {
@@ -104,6 +113,16 @@ fn command(method: CtlMethod) -> Result<Command, Refusal> {
         }
         CtlMethod::Listif => Command::ListInterfaces,
         CtlMethod::Listfdb => Command::ListFdb,
+        CtlMethod::Addfdb { mac: address, port, vlan } => {
+            let (vid, mac) = (vid(vlan)?, mac(&address)?);
+            Command::AddFdb { vid, mac, port: number(port)? }
+        }
+        CtlMethod::Delfdb { mac: address, vlan } => {
+            Command::DelFdb { vid: vid(vlan)?, mac: mac(&address)? }
+        }
+        CtlMethod::Flushfdb { port, all } => {
+            Command::FlushFdb { port: port.map(number).transpose()?, all }
+        }
     })
 }
 
@@ -232,11 +251,17 @@ mod tests {
         CtlMethod::Addport { kind }
     }
 
+    fn fdb(mac: &str, vlan: i64) -> CtlMethod {
+        CtlMethod::Delfdb { mac: mac.to_owned(), vlan }
+    }
+
     #[test]
     fn bad_values_are_refused_before_the_switch_is_asked() {
         for (method, expected) in [
             (CtlMethod::Delport { port: 0 }, "ValueError: Invalid port: 0"),
-            (CtlMethod::Setport { port: -1, shut: None }, "ValueError: Invalid port: -1"),
+            (CtlMethod::Showport { port: -1 }, "ValueError: Invalid port: -1"),
+            (fdb("02:00:00:00:00", 0), "\"02:00:00:00:00\" is no MAC address"),
+            (fdb("02:00:00:00:00:01", 4095), "ValueError: Invalid VLAN: 4095"),
             (setif(Some("192.0.2"), None), "ValueError: Invalid address: 192.0.2"),
             (setif(None, Some(575)), "ValueError: Invalid MTU: 575; give 576 or more"),
             (setif(Some("2001:db8::1/64"), Some(1279)), "Invalid MTU: 1279; give 1280 or more"),

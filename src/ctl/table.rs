@@ -1,12 +1,13 @@
 //! The tables that `ctl` prints, to the blank as etherws 1.3 does: scripts cut them.
 
-use crate::rpc::entry::{Entries, FdbLine, Interface, Port};
+use crate::rpc::entry::{Entries, FdbLine, Interface, Limit, Port, PortReport};
 
 /// Two blanks, then columns as wide as their widest cell, two blanks between. The
 /// last one is padded as well.
 pub(crate) fn table(entries: &Entries) -> String {
     let rows = match entries {
         Entries::Ports(ports) => port_rows(ports),
+        Entries::Reports(reports) => report_rows(reports),
         Entries::Interfaces(interfaces) => interface_rows(interfaces),
         Entries::Fdb(lines) => fdb_rows(lines),
     };
@@ -25,16 +26,45 @@ pub(crate) fn table(entries: &Entries) -> String {
 fn port_rows(ports: &[Port]) -> Vec<Vec<String>> {
     let mut rows = vec![titles(["Port", "Type", "State", "RX", "TX", "Target"])];
     rows.extend(ports.iter().map(|port| {
-        let state = if port.shut { "shut" } else { port.state.as_deref().unwrap_or("up") };
         vec![
             port.port.to_string(),
             port.kind.clone(),
-            state.to_owned(),
+            state(port).to_owned(),
             port.rx.to_string(),
             port.tx.to_string(),
             port.target.clone(),
         ]
     }));
+    rows
+}
+
+fn state(port: &Port) -> &str {
+    if port.shut { "shut" } else { port.state.as_deref().unwrap_or("up") }
+}
+
+/// A row for each thing that has a name, of one port after the other.
+fn report_rows(reports: &[PortReport]) -> Vec<Vec<String>> {
+    let mut rows = vec![titles(["Name", "Value", "Limit"])];
+    let mut row = |name: &str, value: &str, limit: &str| rows.push(titles([name, value, limit]));
+    for PortReport { port, loopguard, details, counters, limits } in reports {
+        row("port", &port.port.to_string(), "");
+        row("type", &port.kind, "");
+        row("target", &port.target, "");
+        row("state", state(port), "");
+        if let Some(error) = &port.error {
+            row("reason", error, "");
+        }
+        row("loopguard", if *loopguard { "on" } else { "off" }, "");
+        for (name, value) in details {
+            row(name, value, "");
+        }
+        for (name, Limit { value, limit }) in limits {
+            row(name, &value.to_string(), limit);
+        }
+        for (name, value) in counters {
+            row(name, &value.to_string(), "");
+        }
+    }
     rows
 }
 
@@ -79,8 +109,8 @@ fn addresses(interface: &Interface) -> Vec<(String, String)> {
 fn fdb_rows(lines: &[FdbLine]) -> Vec<Vec<String>> {
     let mut rows = vec![titles(["Port", "VLAN", "MAC", "Age"])];
     rows.extend(lines.iter().map(|line| {
-        let (port, vid, age) = (line.port.to_string(), line.vid.to_string(), line.age.to_string());
-        vec![port, vid, line.mac.clone(), age]
+        let age = if line.is_static { "static".to_owned() } else { line.age.to_string() };
+        vec![line.port.to_string(), line.vid.to_string(), line.mac.clone(), age]
     }));
     rows
 }
@@ -162,6 +192,36 @@ mod tests {
              \x20 2     tap     2001:db8::1  64               1400  ewp1  \n\
              \x20 3     netdev  2001:db8::2  64               1500  eth0  \n"
         );
+    }
+
+    #[test]
+    fn a_report_names_every_value_with_its_limit() {
+        let reports = entries(
+            "showPort",
+            json!([{"port": 1, "type": "tap", "target": "ewp0", "tx": 7, "rx": 12, "shut": false,
+                "state": "loop", "error": "why", "loopguard": true, "details": {"user": "alice"},
+                "counters": {"frame-rx": 12}, "limits": {"macs": {"value": 3, "limit": "8192"}}}]),
+        );
+        assert_eq!(
+            table(&reports),
+            "  Name       Value  Limit\n\
+             \x20 port       1           \n\
+             \x20 type       tap         \n\
+             \x20 target     ewp0        \n\
+             \x20 state      loop        \n\
+             \x20 reason     why         \n\
+             \x20 loopguard  on          \n\
+             \x20 user       alice       \n\
+             \x20 macs       3      8192 \n\
+             \x20 frame-rx   12          \n"
+        );
+    }
+
+    #[test]
+    fn a_static_entry_has_no_age() {
+        let line = json!({"vid": 0, "mac": "m", "port": 2, "age": 3, "static": true});
+        let fdb = entries("listFdb", json!([line]));
+        assert_eq!(table(&fdb), "  Port  VLAN  MAC  Age   \n  2     0     m    static\n");
     }
 
     #[test]

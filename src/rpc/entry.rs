@@ -10,8 +10,9 @@ use std::{
 
 use etherws_actors::{
     control::{InterfaceInfo, Reply},
-    counters::Discard,
-    message::{FdbInfo, PortInfo},
+    counters::{Discard, Event},
+    fdb::Status,
+    message::{self, FdbInfo, PortInfo},
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +22,11 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Entries {
     /// Of the port methods.
     Ports(Vec<Port>),
+    /// Of `showPort`.
+    Reports(Vec<PortReport>),
     /// Of the interface methods.
     Interfaces(Vec<Interface>),
-    /// Of `listFdb`.
+    /// Of the FDB's methods.
     Fdb(Vec<FdbLine>),
 }
 
@@ -43,7 +46,7 @@ pub(crate) struct Port {
     pub(crate) rx: u64,
     /// Whether frames from and to it are dropped.
     pub(crate) shut: bool,
-    /// `up`, `connecting`, `backoff` or `failed`.
+    /// `up`, `loop`, `connecting`, `backoff` or `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<String>,
     /// Why the state is not `up`.
@@ -55,6 +58,31 @@ pub(crate) struct Port {
     /// WebSocket text messages ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<u64>,
+}
+
+/// A port, with all there is to know of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PortReport {
+    /// What `listPort` shows.
+    #[serde(flatten)]
+    pub(crate) port: Port,
+    /// Whether the loop guard watches it.
+    pub(crate) loopguard: bool,
+    /// What its kind says of it.
+    pub(crate) details: BTreeMap<String, String>,
+    /// Counters by name.
+    pub(crate) counters: BTreeMap<String, u64>,
+    /// Limits by name.
+    pub(crate) limits: BTreeMap<String, Limit>,
+}
+
+/// A limit of a port.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Limit {
+    /// How much of it is used now.
+    pub(crate) value: u64,
+    /// As the option that sets it is written.
+    pub(crate) limit: String,
 }
 
 /// The network interface of a port.
@@ -90,12 +118,16 @@ pub(crate) struct FdbLine {
     /// Seconds since it was last seen; 1.3 follows the wall clock, which may step
     /// back.
     pub(crate) age: i64,
+    /// Whether it neither ages nor moves; missing where not.
+    #[serde(default, rename = "static", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_static: bool,
 }
 
 impl From<Reply> for Entries {
     fn from(reply: Reply) -> Self {
         match reply {
             Reply::Ports(ports) => Self::Ports(ports.into_iter().map(Port::from).collect()),
+            Reply::Report(report) => Self::Reports(vec![PortReport::from(*report)]),
             Reply::Interfaces(list) => {
                 Self::Interfaces(list.into_iter().map(Interface::from).collect())
             }
@@ -121,6 +153,41 @@ impl From<PortInfo> for Port {
                 .map(|&reason| (reason.name().to_owned(), counters.discards(reason)))
                 .collect(),
             text: Some(counters.text_messages()),
+        }
+    }
+}
+
+impl From<message::PortReport> for PortReport {
+    fn from(report: message::PortReport) -> Self {
+        let counters = Arc::clone(&report.info.counters);
+        let discards = Discard::ALL
+            .iter()
+            .map(|&reason| (format!("discard-{}", reason.name()), counters.discards(reason)));
+        let events =
+            Event::ALL.iter().map(|&event| (event.name().to_owned(), counters.events(event)));
+        // The names of ieee802-dot1q-bridge (IEEE 802.1Q, 48.6).
+        let frames = [
+            ("frame-rx", counters.rx_frames()),
+            ("octets-rx", counters.rx_octets()),
+            ("frame-tx", counters.tx_frames()),
+            ("octets-tx", counters.tx_octets()),
+        ];
+        let frames = frames.map(|(name, value)| (name.to_owned(), value)).into_iter();
+        Self {
+            loopguard: report.loop_guard,
+            details: report
+                .info
+                .details
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+            counters: frames.chain(discards).chain(events).collect(),
+            limits: report
+                .limits
+                .into_iter()
+                .map(|one| (one.name.to_owned(), Limit { value: one.value, limit: one.limit }))
+                .collect(),
+            port: Port::from(report.info),
         }
     }
 }
@@ -160,6 +227,7 @@ impl From<FdbInfo> for FdbLine {
             mac: info.mac.to_string(),
             port: info.entry.port.get(),
             age: i64::try_from(info.age).unwrap_or(i64::MAX),
+            is_static: info.entry.status == Status::Static,
         }
     }
 }
@@ -192,15 +260,30 @@ mod tests {
             interface: None,
             state: PortState::Backoff { reason: "refused".to_owned() },
             shut: true,
+            details: vec![("user", "alice".to_owned())],
             counters: Arc::new(counters),
         };
         assert_eq!(
-            serde_json::to_value(Entries::from(Reply::Ports(vec![info]))).expect("serializes"),
+            serde_json::to_value(Entries::from(Reply::Ports(vec![info.clone()])))
+                .expect("serializes"),
             json!([{"port": 1, "type": "client", "target": "ws://h/", "tx": 2, "rx": 3,
                 "shut": true, "state": "backoff", "error": "refused", "text": 1,
                 "discards": {"on-error": 0, "port-down": 0, "same-port": 0,
-                    "lack-of-buffers": 5}}])
+                    "lack-of-buffers": 5, "loop": 0, "storm-broadcast": 0,
+                    "storm-multicast": 0, "storm-unicast": 0}}])
         );
+        let limits = vec![message::Limit { name: "macs", value: 1, limit: "8192".to_owned() }];
+        let report = message::PortReport { info, loop_guard: true, limits };
+        let entries = Entries::from(Reply::Report(Box::new(report)));
+        let report = serde_json::to_value(entries).expect("serializes");
+        let report = &report[0];
+        assert_eq!((&report["port"], &report["state"]), (&json!(1), &json!("backoff")));
+        assert_eq!(report["details"], json!({"user": "alice"}));
+        assert_eq!(report["limits"], json!({"macs": {"value": 1, "limit": "8192"}}));
+        let counters = &report["counters"];
+        assert_eq!((&counters["octets-rx"], &counters["frame-tx"]), (&json!(300), &json!(2)));
+        assert_eq!(counters["discard-lack-of-buffers"], 5);
+        assert_eq!(counters["text-messages"], 1);
     }
 
     #[test]
@@ -211,7 +294,7 @@ mod tests {
             port: PortNumber::FIRST,
             kind: "tap",
             target: "ewp0".to_owned(),
-            settings: etherws_actors::message::Interface { addresses, mtu: 1500 },
+            settings: message::Interface { addresses, mtu: 1500 },
         };
         let both = Interface::from(info(vec![(v6, 64), (v4, 20)]));
         assert_eq!((both.address.as_str(), both.netmask.as_str()), ("192.0.2.1", "255.255.240.0"));

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use etherws_actors::{
     control::{AddressSetting, Command, InterfaceSettings, NewPort},
     fdb::PortNumber,
+    guard::storm::StormLimit,
+    message::PortSettings,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -59,12 +61,20 @@ pub(crate) const METHODS: &[Method] = &[
         doc: "Sets up a port. Entries: that port.",
         command: params::set_port,
         params: |command| match command {
-            Command::SetPort { port, settings } => {
-                Some(present(json!({"port": port.get(), "shut": settings.shut})))
-            }
+            Command::SetPort { port, settings } => Some(port_settings(*port, settings)),
             _ => None,
         },
         entries: ports,
+    },
+    Method {
+        name: "showPort",
+        doc: "All there is to know of a port. Entries: that port, with more members.",
+        command: |params| Ok(Command::ShowPort { port: params.port()? }),
+        params: |command| match command {
+            Command::ShowPort { port } => Some(json!({"port": port.get()})),
+            _ => None,
+        },
+        entries: |entries| list(entries).map(Entries::Reports),
     },
     Method {
         name: "delPort",
@@ -99,6 +109,40 @@ pub(crate) const METHODS: &[Method] = &[
         doc: "The forwarding database, by VLAN and then address.",
         command: |_| Ok(Command::ListFdb),
         params: |command| matches!(command, Command::ListFdb).then_some(Value::Null),
+        entries: fdb,
+    },
+    Method {
+        name: "addFdb",
+        doc: "Adds a static entry: an address that neither ages nor moves. Entries: that entry.",
+        command: params::add_fdb,
+        params: |command| match command {
+            Command::AddFdb { vid, mac, port } => {
+                Some(json!({"mac": mac.to_string(), "vid": vid.get(), "port": port.get()}))
+            }
+            _ => None,
+        },
+        entries: fdb,
+    },
+    Method {
+        name: "delFdb",
+        doc: "Deletes an entry, static or learned. Entries: that entry, as it was.",
+        command: params::del_fdb,
+        params: |command| match command {
+            Command::DelFdb { vid, mac } => Some(json!({"mac": mac.to_string(), "vid": vid.get()})),
+            _ => None,
+        },
+        entries: fdb,
+    },
+    Method {
+        name: "flushFdb",
+        doc: "Forgets what was learned. Entries: what was forgotten.",
+        command: params::flush_fdb,
+        params: |command| match command {
+            Command::FlushFdb { port, all } => {
+                Some(present(json!({"port": port.map(PortNumber::get), "all": all})))
+            }
+            _ => None,
+        },
         entries: fdb,
     },
 ];
@@ -150,6 +194,19 @@ fn new_port(new: &NewPort) -> Value {
     }
 }
 
+fn port_settings(port: PortNumber, settings: &PortSettings) -> Value {
+    let limit = |limit: Option<StormLimit>| limit.map(|limit| limit.to_string());
+    present(json!({
+        "port": port.get(),
+        "shut": settings.shut,
+        "loopguard": settings.loop_guard,
+        "maxmacs": settings.max_macs,
+        "stormbroadcast": limit(settings.storm_broadcast),
+        "stormmulticast": limit(settings.storm_multicast),
+        "stormunicast": limit(settings.storm_unicast),
+    }))
+}
+
 fn interface(port: PortNumber, settings: &InterfaceSettings) -> Value {
     // 1.3 knows dotted netmasks alone, and no IPv6.
     let (address, netmask) = match (settings.address, settings.prefix_len) {
@@ -194,7 +251,7 @@ fn list<T: DeserializeOwned>(entries: Value) -> serde_json::Result<Vec<T>> {
 mod tests {
     use etherws_actors::{
         control::{ClientOptions, Credentials},
-        message::PortSettings,
+        frame::{MacAddr, Vid},
     };
 
     use super::*;
@@ -219,6 +276,7 @@ mod tests {
             settings: InterfaceSettings { address, prefix_len, mtu },
         };
         let set_port = |settings| Command::SetPort { port, settings };
+        let (vid, mac) = (Vid::new(4094).expect("a VLAN"), MacAddr([2, 0, 0, 0, 0, 9]));
         for command in [
             Command::ListPorts,
             Command::AddPort(NewPort::Tap { name: "ewp%d".to_owned() }),
@@ -238,6 +296,19 @@ mod tests {
             interface(Some(AddressSetting::Clear), None, None),
             Command::ListInterfaces,
             Command::ListFdb,
+            Command::ShowPort { port },
+            set_port(PortSettings {
+                shut: None,
+                loop_guard: Some(false),
+                max_macs: Some(9),
+                storm_broadcast: Some(StormLimit::Off),
+                storm_multicast: Some(StormLimit::Rate { rate: 7, burst: 9 }),
+                storm_unicast: Some(StormLimit::with_rate(5)),
+            }),
+            Command::AddFdb { vid, mac, port },
+            Command::DelFdb { vid: Vid::UNTAGGED, mac },
+            Command::FlushFdb { port: None, all: true },
+            Command::FlushFdb { port: Some(port), all: false },
         ] {
             let (method, params) = Method::of(&command).expect("a method carries it");
             let back = method.command(params.as_ref()).expect("own params");

@@ -13,6 +13,7 @@ use std::fmt;
 use etherws_actors::{
     control::{Command, Control, ControlError, Reply},
     error::one_line,
+    fdb::FdbError,
 };
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, TwoPointZero};
 use serde::Serialize;
@@ -34,7 +35,13 @@ impl Execute for Control {
     async fn execute(&self, command: Command) -> Result<Reply, Refusal> {
         Self::execute(self, command).await.map_err(|error| match error {
             ControlError::NoSuchPort(port) => Refusal::no_such_port(port),
-            ControlError::NoInterface { .. } => Refusal::new("ValueError", one_line(&error)),
+            ControlError::Fdb(FdbError::NoSuchPort(port)) => Refusal::no_such_port(port),
+            ControlError::Fdb(FdbError::NoSuchEntry { .. }) => {
+                Refusal::new("KeyError", one_line(&error))
+            }
+            ControlError::NoInterface { .. } | ControlError::Fdb(_) => {
+                Refusal::new("ValueError", one_line(&error))
+            }
             ControlError::Add(_) | ControlError::Interface(_) => {
                 Refusal::new("OSError", one_line(&error))
             }
@@ -213,7 +220,10 @@ mod tests {
                 Command::ListInterfaces | Command::SetInterface { .. } => {
                     Ok(Reply::Interfaces(Vec::new()))
                 }
-                Command::ListFdb => Ok(Reply::Fdb(Vec::new())),
+                Command::ListFdb
+                | Command::AddFdb { .. }
+                | Command::DelFdb { .. }
+                | Command::FlushFdb { .. } => Ok(Reply::Fdb(Vec::new())),
                 _ => Ok(Reply::Ports(Vec::new())),
             }
         }
@@ -337,8 +347,23 @@ mod tests {
         ];
         leaf.prop_recursive(3, 16, 4, |inner| {
             let names = prop::sample::select(vec![
-                "port", "shut", "type", "target", "options", "user", "passwd", "address",
-                "netmask", "mtu", "x",
+                "port",
+                "shut",
+                "type",
+                "target",
+                "options",
+                "user",
+                "passwd",
+                "address",
+                "netmask",
+                "mtu",
+                "mac",
+                "vid",
+                "all",
+                "loopguard",
+                "maxmacs",
+                "stormbroadcast",
+                "x",
             ]);
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

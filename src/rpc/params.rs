@@ -8,6 +8,8 @@ use etherws_actors::{
     control::{AddressSetting, ClientOptions, Command, Credentials, InterfaceSettings, NewPort},
     error::one_line,
     fdb::PortNumber,
+    frame::{MacAddr, Vid},
+    guard::storm::StormLimit,
     message::PortSettings,
     tunnel::{Scheme, ServerUrl, proxy},
 };
@@ -46,6 +48,33 @@ impl<'a> Params<'a> {
         let number = integer("port", value)?;
         let port = u32::try_from(number).ok().and_then(PortNumber::new);
         port.ok_or_else(|| Refusal::no_such_port(number))
+    }
+
+    fn mac(self) -> Result<MacAddr, Refusal> {
+        mac(text("mac", self.require("mac")?)?)
+    }
+
+    fn vid(self) -> Result<Vid, Refusal> {
+        self.get("vid").map_or(Ok(Vid::UNTAGGED), |value| vid(integer("vid", value)?))
+    }
+
+    fn max_macs(self) -> Result<Option<usize>, Refusal> {
+        let Some(value) = self.get("maxmacs") else { return Ok(None) };
+        let number = integer("maxmacs", value)?;
+        usize::try_from(number).map(Some).map_err(|_| {
+            Refusal::new("ValueError", format!("Invalid maxmacs: {number}; give 0 or more"))
+        })
+    }
+
+    fn storm_limit(self, name: &str) -> Result<Option<StormLimit>, Refusal> {
+        let limit = match self.get(name) {
+            None => return Ok(None),
+            Some(Value::String(text)) => text.parse(),
+            Some(rate) => rate.to_string().parse(),
+        };
+        limit
+            .map(Some)
+            .map_err(|err| Refusal::new("ValueError", format!("{name}: {}", one_line(&err))))
     }
 }
 
@@ -142,8 +171,41 @@ pub(crate) fn credentials(
 }
 
 pub(super) fn set_port(params: Params<'_>) -> Result<Command, Refusal> {
-    let settings = PortSettings { shut: params.get("shut").map(truth) };
+    let settings = PortSettings {
+        shut: params.get("shut").map(truth),
+        loop_guard: params.get("loopguard").map(truth),
+        max_macs: params.max_macs()?,
+        storm_broadcast: params.storm_limit("stormbroadcast")?,
+        storm_multicast: params.storm_limit("stormmulticast")?,
+        storm_unicast: params.storm_limit("stormunicast")?,
+    };
     Ok(Command::SetPort { port: params.port()?, settings })
+}
+
+pub(super) fn add_fdb(params: Params<'_>) -> Result<Command, Refusal> {
+    let (vid, mac) = (params.vid()?, params.mac()?);
+    Ok(Command::AddFdb { vid, mac, port: params.port()? })
+}
+
+pub(super) fn del_fdb(params: Params<'_>) -> Result<Command, Refusal> {
+    Ok(Command::DelFdb { vid: params.vid()?, mac: params.mac()? })
+}
+
+pub(super) fn flush_fdb(params: Params<'_>) -> Result<Command, Refusal> {
+    let port = params.get("port").map(|_| params.port()).transpose()?;
+    Ok(Command::FlushFdb { port, all: params.get("all").is_some_and(truth) })
+}
+
+/// A MAC address.
+pub(crate) fn mac(text: &str) -> Result<MacAddr, Refusal> {
+    text.parse().map_err(|err| Refusal::new("ValueError", one_line(&err)))
+}
+
+/// A VLAN, 0 for none.
+pub(crate) fn vid(number: i64) -> Result<Vid, Refusal> {
+    u16::try_from(number).ok().and_then(Vid::new).ok_or_else(|| {
+        Refusal::new("ValueError", format!("Invalid VLAN: {number}; give 1 to 4094, or 0 for none"))
+    })
 }
 
 pub(super) fn set_interface(params: Params<'_>) -> Result<Command, Refusal> {

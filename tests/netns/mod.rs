@@ -4,6 +4,7 @@
 mod devices;
 mod frames;
 mod interface;
+mod loops;
 mod netdev;
 mod offload;
 mod recovery;

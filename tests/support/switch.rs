@@ -44,8 +44,14 @@ const LISTEN: [(&str, &str); 4] =
     [("--host", "127.0.0.1"), ("--port", "0"), ("--ctlhost", "127.0.0.2"), ("--ctlport", "0")];
 
 impl Switch {
-    /// `etherws sw --foreground` on loopback with `args`.
+    /// `etherws sw --foreground` on loopback with `args`; without loop guard, whose
+    /// frames would stand between those that a WebSocket by hand waits for.
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_at(&Site::here(), &[&["--no-loopguard"], args].concat())
+    }
+
+    /// The same with the loop guard.
+    pub(crate) fn start_guarded(args: &[&str]) -> Self {
         Self::start_at(&Site::here(), args)
     }
 

@@ -36,7 +36,7 @@ use crate::{
     counters::Counters,
     fdb::PortNumber,
     frame::Frame,
-    message::{BATCH_OCTETS, Credit, Egress, INGRESS_CREDITS, Ingress, Interface, Stop},
+    message::{BATCH_OCTETS, Credit, Details, Egress, INGRESS_CREDITS, Ingress, Interface, Stop},
 };
 
 /// Why a port's medium did not open, or why its link ended: an error that names
@@ -58,6 +58,12 @@ pub trait Medium: 'static {
     /// Name of the network interface, for kinds that are one.
     fn interface(&self) -> Option<String> {
         None
+    }
+
+    /// What else `showport` shows of it: named values, never a password. Asked after
+    /// each [`open`](Self::open).
+    fn details(&self) -> Details {
+        Details::new()
     }
 
     /// Whether its link takes frames with work left on them

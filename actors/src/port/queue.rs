@@ -90,6 +90,12 @@ impl Gauge {
         self.used.fetch_sub(octets, Relaxed);
     }
 
+    /// Octets that the queue holds at most.
+    #[must_use]
+    pub const fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Octets in the queue now, with each frame's overhead.
     #[must_use]
     pub fn used(&self) -> usize {

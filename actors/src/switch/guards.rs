@@ -1,0 +1,225 @@
+//! The Switch's side of the guards: what each port has of them, and what the Switch
+//! does when they speak. A frame for a known address never comes here.
+
+use std::{fmt, time::Instant};
+
+use slog::{info, warn};
+
+use super::Switch;
+use crate::{
+    counters::{Discard, Event},
+    fdb::{Learned, PortNumber},
+    frame::Frame,
+    guard::{
+        Episode,
+        loops::{Probe, is_probe, to_block},
+        storm::{Class, StormControl, StormLimits},
+    },
+    message::{Credit, Limit, PortSettings},
+    relay::Lesson,
+};
+
+/// Why a port is blocked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Blocked {
+    /// The port at the loop's other end; itself, if it hears itself.
+    with: PortNumber,
+    itself: bool,
+    /// Round in which the loop was last heard.
+    round: u64,
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { itself: true, .. } => f.write_str("what it sends comes back to it"),
+            Self { with, .. } => write!(f, "it leads to the same network as port {with}"),
+        }
+    }
+}
+
+/// The guards of one port.
+#[derive(Debug)]
+pub(super) struct PortGuards {
+    /// Whether the loop guard watches it.
+    pub(super) loop_guard: bool,
+    pub(super) blocked: Option<Blocked>,
+    storm: StormControl,
+    storms: [Episode; Class::ALL.len()],
+    flaps: Episode,
+    full: Episode,
+}
+
+impl PortGuards {
+    pub(super) fn new(loop_guard: bool, storm: &StormLimits) -> Self {
+        Self {
+            loop_guard,
+            blocked: None,
+            storm: StormControl::new(storm),
+            storms: Default::default(),
+            flaps: Episode::default(),
+            full: Episode::default(),
+        }
+    }
+
+    pub(super) fn set(&mut self, settings: &PortSettings) {
+        let PortSettings { loop_guard, storm_broadcast, storm_multicast, storm_unicast, .. } =
+            *settings;
+        if let Some(loop_guard) = loop_guard {
+            self.loop_guard = loop_guard;
+            self.blocked = self.blocked.filter(|_| loop_guard);
+        }
+        let limits = [storm_broadcast, storm_multicast, storm_unicast];
+        for (class, limit) in Class::ALL.into_iter().zip(limits) {
+            if let Some(limit) = limit {
+                self.storm.set(class, limit);
+            }
+        }
+    }
+
+    /// The port's limits; `queue` and `macs` are what is used and what there may be.
+    pub(super) fn limits(
+        &self,
+        queue: Option<(usize, usize)>,
+        macs: (usize, usize),
+        now: Instant,
+    ) -> Vec<Limit> {
+        let of = |name, (value, limit): (usize, usize)| Limit {
+            name,
+            value: value as u64,
+            limit: limit.to_string(),
+        };
+        let storm = Class::ALL.map(|class| {
+            let (value, limit) = self.storm.level(class, now);
+            Limit { name: class.discard().name(), value, limit: limit.to_string() }
+        });
+        let queue = queue.map(|queue| of("queue-octets", queue));
+        queue.into_iter().chain([of("macs", macs)]).chain(storm).collect()
+    }
+}
+
+impl Switch {
+    /// Whether storm control lets `frame` be flooded.
+    pub(super) fn passes_storm_control(
+        &mut self,
+        at: usize,
+        class: Class,
+        frame: &Frame,
+        now: Instant,
+    ) -> bool {
+        let port = &mut self.ports[at];
+        if port.guards.storm.admit(class, frame, now) {
+            return true;
+        }
+        port.counters.discarded(class.discard(), frame.on_wire().0);
+        if port.guards.storms[class as usize].begins(now) {
+            let (_, limit) = port.guards.storm.level(class, now);
+            warn!(self.log, "storm: frames over the limit are discarded";
+                "port" => %port.number, "reason" => class.discard().name(), "limit" => %limit);
+        }
+        false
+    }
+
+    /// Counts that a frame's source was not learned, and says so once.
+    pub(super) fn tell_unlearned(
+        &mut self,
+        at: usize,
+        frame: &Frame,
+        lesson: Lesson,
+        now: Instant,
+    ) {
+        let port = &mut self.ports[at];
+        let Lesson::Learned(learned) = lesson else {
+            port.counters.happened(Event::Reflection);
+            return;
+        };
+        port.counters.happened(Event::LearnedEntryDiscard);
+        let mac = frame.header().map(|header| header.src().to_string()).unwrap_or_default();
+        match learned {
+            Learned::Flaps(pinned) => {
+                port.counters.happened(Event::Flap);
+                if port.guards.flaps.begins(now) {
+                    warn!(self.log, "address moves to and fro: it is pinned to a port for 10 s";
+                        "mac" => mac, "port" => %port.number, "pinned" => %pinned);
+                }
+            }
+            Learned::Full | Learned::PortFull if port.guards.full.begins(now) => {
+                let what = if learned == Learned::Full { "all ports" } else { "this port" };
+                warn!(self.log, "forwarding database is full: new addresses are flooded";
+                    "port" => %port.number, "limit of" => what);
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends each port its loop-detect frame, and tries blocked ports again that have
+    /// heard of no loop for a while. Once in a round.
+    pub(super) fn probe_ports(&mut self) {
+        self.loops.next_round();
+        for at in 0..self.ports.len() {
+            let port = &mut self.ports[at];
+            if port
+                .guards
+                .blocked
+                .is_some_and(|blocked| self.loops.is_over(port.number, blocked.round))
+            {
+                port.guards.blocked = None;
+                info!(self.log, "no loop any more: port is tried again"; "port" => %port.number);
+            }
+            self.probe_port(at);
+        }
+        self.deliver(&Credit::NONE);
+    }
+
+    /// Has the port at `at` send a loop-detect frame, even while it is blocked.
+    pub(super) fn probe_port(&mut self, at: usize) {
+        let port = &self.ports[at];
+        if port.is_open() && port.guards.loop_guard {
+            let probe = self.loops.probe(port.number);
+            self.append(at, probe);
+        }
+    }
+
+    /// A loop-detect frame came in by the port at `at`.
+    pub(super) fn receive_probe(&mut self, at: usize, frame: Frame, now: Instant) {
+        match self.loops.read(&frame) {
+            Probe::Foreign if self.ports[at].guards.storm.admit_probe(now) => self.flood(at, frame),
+            Probe::Foreign => self.ports[at].counters.discarded(Discard::StormMulticast, 1),
+            Probe::Own(sender) => self.block(sender, self.ports[at].number),
+            Probe::Forged => self.ports[at].counters.happened(Event::ForgedProbe),
+        }
+    }
+
+    /// A frame came in by the port at `at`, which is blocked: only whether the loop is
+    /// still there is of interest.
+    pub(super) fn receive_blocked(&mut self, at: usize, frame: &Frame) {
+        let probe = frame.header().is_some_and(|header| is_probe(header, frame));
+        match probe.then(|| self.loops.read(frame)) {
+            Some(Probe::Own(sender)) => self.block(sender, self.ports[at].number),
+            _ => self.ports[at].counters.discarded(Discard::Loop, 1),
+        }
+    }
+
+    /// Two ports lead to the same network: blocks one of them, or goes on doing so.
+    fn block(&mut self, sender: PortNumber, receiver: PortNumber) {
+        let open = |number| self.find(number).is_some_and(|at| self.ports[at].is_open());
+        if !open(sender) {
+            return; // Gone while the frame was on its way.
+        }
+        let guarded = |number| self.find(number).is_some_and(|at| self.ports[at].guards.loop_guard);
+        let Some(at) = to_block(sender, receiver, guarded).and_then(|port| self.find(port)) else {
+            return;
+        };
+        let port = &mut self.ports[at];
+        let with = if port.number == sender { receiver } else { sender };
+        let blocked = Blocked { with, itself: sender == receiver, round: self.loops.round() };
+        if port.guards.blocked.replace(blocked).is_some() {
+            return;
+        }
+        port.counters.happened(Event::Loop);
+        warn!(self.log, "loop: port is blocked while it lasts";
+            "port" => %port.number, "with" => %with, "reason" => %blocked);
+        let number = port.number;
+        self.relay.flush_port(number);
+    }
+}

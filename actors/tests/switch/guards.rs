@@ -1,0 +1,247 @@
+//! The guards in a whole switch: loops, storms, and the operator's part of the
+//! forwarding database.
+
+use std::{cell::Cell, rc::Rc};
+
+use etherws_actors::{
+    counters::Event,
+    fdb::Status,
+    frame::{MacAddr, Vid},
+    guard::storm::StormLimit,
+    message::PortReport,
+};
+
+use super::*;
+
+impl Lab {
+    fn guarded() -> Self {
+        Self::with(SwitchOptions::default())
+    }
+
+    async fn execute(&self, command: Command) -> Result<Reply, ControlError> {
+        self.control.execute(command).await
+    }
+
+    async fn set(&self, number: u32, settings: PortSettings) {
+        let command = Command::SetPort { port: port(number), settings };
+        self.execute(command).await.expect("port is there");
+    }
+
+    async fn report(&self, number: u32) -> PortReport {
+        match self.execute(Command::ShowPort { port: port(number) }).await {
+            Ok(Reply::Report(report)) => *report,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn state(&self, number: u32) -> String {
+        self.port(number).await.state.name().to_owned()
+    }
+
+    async fn events(&self, number: u32, event: Event) -> u64 {
+        self.port(number).await.counters.events(event)
+    }
+}
+
+/// Joins two ports until it is cut; given one alone, sends back what it gets.
+fn cable(mut one: MemoryHandle, other: Option<MemoryHandle>) -> Rc<Cell<bool>> {
+    let joined = Rc::new(Cell::new(true));
+    let carries = Rc::clone(&joined);
+    actix_rt::spawn(async move {
+        let Some(mut other) = other else {
+            while let Some(frame) = one.recv().await {
+                if carries.get() {
+                    let _ = one.send(frame).await;
+                }
+            }
+            return;
+        };
+        loop {
+            let (frame, to) = tokio::select! {
+                frame = one.recv() => (frame, &other),
+                frame = other.recv() => (frame, &one),
+            };
+            let Some(frame) = frame else { return };
+            if carries.get() {
+                let _ = to.send(frame).await;
+            }
+        }
+    });
+    joined
+}
+
+const fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number)
+}
+
+/// The next frame that is no loop-detect frame.
+fn next_frame(handle: &mut MemoryHandle) -> Option<Frame> {
+    std::iter::from_fn(|| handle.try_recv()).find(|frame| frame.data()[0] != 3)
+}
+
+#[test]
+fn a_switch_that_is_joined_to_itself_blocks_the_higher_port_while_it_lasts() {
+    run(async {
+        let lab = Lab::guarded();
+        let (mut a, mut b) = (lab.memory().await, lab.memory().await);
+        let loops = (lab.memory().await, lab.memory().await);
+        let joined = cable(loops.0, Some(loops.1));
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        tokio::time::sleep(seconds(2)).await;
+        let info = lab.port(4).await;
+        assert_eq!(
+            (info.state.name(), info.state.reason()),
+            ("loop", Some("it leads to the same network as port 3"))
+        );
+        assert_eq!(info.counters.events(Event::Loop), 1);
+        for number in 1..4 {
+            assert_eq!(lab.state(number).await, "up");
+        }
+        // Others go on, and nothing circulates.
+        while a.try_recv().is_some() || b.try_recv().is_some() {}
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        lab.settle().await;
+        assert_eq!(next_frame(&mut b), Some(frame(0xff, 1)));
+        assert_eq!((next_frame(&mut b), next_frame(&mut a)), (None, None));
+        tokio::time::sleep(seconds(60)).await;
+        assert_eq!(lab.state(4).await, "loop", "as long as the loop is there");
+        assert_eq!(lab.events(4, Event::Loop).await, 1, "and it was never tried meanwhile");
+        joined.set(false);
+        tokio::time::sleep(seconds(15)).await;
+        assert_eq!(lab.state(4).await, "up");
+        joined.set(true);
+        tokio::time::sleep(seconds(2)).await;
+        assert_eq!(lab.state(4).await, "loop");
+    });
+}
+
+#[test]
+fn a_port_that_hears_itself_is_blocked_unless_the_operator_says_otherwise() {
+    run(async {
+        let lab = Lab::guarded();
+        let mut a = lab.memory().await;
+        let _echo = cable(lab.memory().await, None);
+        tokio::time::sleep(seconds(2)).await;
+        assert_eq!(lab.port(2).await.state.reason(), Some("what it sends comes back to it"));
+        lab.set(2, PortSettings { loop_guard: Some(false), ..PortSettings::default() }).await;
+        assert_eq!(lab.state(2).await, "up");
+        tokio::time::sleep(seconds(5)).await;
+        assert_eq!(lab.state(2).await, "up");
+        // Such a server gives a station its own broadcast back: it stays where it is.
+        while a.try_recv().is_some() {}
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        lab.settle().await;
+        assert_eq!(next_frame(&mut a), Some(frame(0xff, 1)));
+        assert_eq!(lab.fdb().await[0].entry.port, port(1));
+        assert_eq!(lab.events(2, Event::Reflection).await, 1);
+    });
+}
+
+#[test]
+fn a_peer_cannot_block_a_port_that_it_is_not_joined_to() {
+    run(async {
+        let lab = Lab::guarded();
+        let (mut a, b, _c) = (lab.memory().await, lab.memory().await, lab.memory().await);
+        lab.settle().await;
+        let probe = a.try_recv().expect("one at once when the port comes up");
+        // Behind header, magic and id stands the number of the port.
+        let mut forged = probe.clone().into_data().to_vec();
+        forged[14 + 8 + 16 + 3] = 3;
+        b.send(Frame::new(Bytes::from(forged))).await.expect("port 2");
+        tokio::time::sleep(seconds(8)).await;
+        b.send(probe).await.expect("port 2");
+        lab.settle().await;
+        assert_eq!(lab.events(2, Event::ForgedProbe).await, 2, "changed, and too old");
+        for number in 1..4 {
+            assert_eq!(lab.state(number).await, "up");
+        }
+        // One that is fresh says that who is behind 1 is behind 2 as well.
+        let fresh = std::iter::from_fn(|| a.try_recv()).last().expect("one each second");
+        b.send(fresh).await.expect("port 2");
+        lab.settle().await;
+        assert_eq!(lab.state(2).await, "loop");
+        assert_eq!(lab.fdb().await, [], "loop-detect frames teach nothing");
+    });
+}
+
+#[test]
+fn a_loop_through_another_switch_is_found() {
+    run(async {
+        let (one, other) = (Lab::guarded(), Lab::guarded());
+        let _host = (one.memory().await, other.memory().await);
+        let cables = [(); 2].map(|()| (one.memory(), other.memory()));
+        let mut joined = Vec::new();
+        for (here, there) in cables {
+            joined.push(cable(here.await, Some(there.await)));
+        }
+        tokio::time::sleep(seconds(2)).await;
+        let states = [one.state(3).await, other.state(3).await];
+        assert!(states.iter().any(|state| state == "loop"), "{states:?}");
+        // Whoever has blocked, one way is left and no more.
+        tokio::time::sleep(seconds(60)).await;
+        let states = [one.state(3).await, other.state(3).await];
+        assert!(states.iter().any(|state| state == "loop"), "{states:?}");
+        assert_eq!([one.state(2).await, other.state(2).await], ["up", "up"]);
+    });
+}
+
+#[test]
+fn a_storm_is_cut_counted_and_harms_no_known_address() {
+    run(async {
+        let lab = Lab::new();
+        let (a, mut b) = (lab.memory().await, lab.memory().await);
+        b.send(frame(0xff, 2)).await.expect("port 2");
+        for _ in 0..5000 {
+            a.send(frame(0xff, 1)).await.expect("port 1");
+        }
+        for _ in 0..3000 {
+            a.send(frame(2, 1)).await.expect("port 1");
+            assert!(b.recv().await.is_some());
+        }
+        let report = lab.report(1).await;
+        assert_eq!(report.info.counters.discards(Discard::StormBroadcast), 1000);
+        assert_eq!(report.info.counters.discards(Discard::StormUnicast), 0);
+        let limit = report.limits.iter().find(|limit| limit.name == "storm-broadcast");
+        let limit = limit.expect("it is shown");
+        assert_eq!((limit.value, limit.limit.as_str()), (4000, "1000/4000"));
+        let storm_broadcast = Some(StormLimit::Off);
+        lab.set(1, PortSettings { storm_broadcast, ..PortSettings::default() }).await;
+        for _ in 0..5000 {
+            a.send(frame(0xff, 1)).await.expect("port 1");
+        }
+        lab.settle().await;
+        assert_eq!(report.info.counters.discards(Discard::StormBroadcast), 1000);
+    });
+}
+
+#[test]
+fn static_addresses_are_the_operators() {
+    run(async {
+        let lab = Lab::new();
+        let (a, mut b, mut c) = (lab.memory().await, lab.memory().await, lab.memory().await);
+        let (vid, mac) = (Vid::UNTAGGED, MacAddr([2, 0, 0, 0, 0, 9]));
+        let add = |number| Command::AddFdb { vid, mac, port: port(number) };
+        lab.execute(add(2)).await.expect("port 2 is there");
+        assert!(matches!(lab.execute(add(9)).await, Err(ControlError::Fdb(_))));
+        // Somebody else claims the address: what is for it goes where the operator says.
+        c.send(frame(0xff, 9)).await.expect("port 3");
+        a.send(frame(9, 1)).await.expect("port 1");
+        lab.settle().await;
+        while let Some(got) = c.try_recv() {
+            assert_ne!(got, frame(9, 1));
+        }
+        assert_eq!(std::iter::from_fn(|| b.try_recv()).last(), Some(frame(9, 1)));
+        assert_eq!(lab.events(3, Event::LearnedEntryDiscard).await, 1);
+        let flush = |all| Command::FlushFdb { port: None, all };
+        lab.execute(flush(false)).await.expect("it flushes");
+        let left = lab.fdb().await;
+        assert_eq!((left.len(), left[0].entry.status), (1, Status::Static));
+        lab.execute(flush(true)).await.expect("it flushes");
+        assert_eq!(lab.fdb().await, []);
+        let gone = lab.execute(Command::DelFdb { vid, mac }).await.expect_err("it is gone");
+        assert!(gone.to_string().contains("02:00:00:00:00:09 is not in"), "{gone}");
+        lab.execute(add(2)).await.expect("port 2 is there");
+        lab.delete(2).await.expect("port 2 is there");
+        assert_eq!(lab.fdb().await, [], "it goes with its port");
+    });
+}
