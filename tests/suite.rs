@@ -5,6 +5,7 @@
 
 mod cli;
 mod embedding;
+mod faults;
 mod netns;
 mod original;
 mod rpc;
