@@ -14,6 +14,7 @@ use crate::{
     fdb::{FdbEntry, PortNumber},
     frame::{Frame, MacAddr, Vid},
     port::queue::Gauge,
+    tunnel::Holder,
 };
 
 /// Most frames in one batch: beyond it a mailbox's cost a frame is lost in noise.
@@ -31,11 +32,18 @@ pub const INGRESS_CREDITS: usize = 4;
 /// last egress port has queued or dropped the batch's frames; later, when they went to
 /// one port alone and its queue is long.
 #[derive(Debug, Clone)]
-pub struct Credit(#[expect(dead_code, reason = "held for its drop")] Arc<OwnedSemaphorePermit>);
+pub struct Credit(
+    #[expect(dead_code, reason = "held for its drop")] Option<Arc<OwnedSemaphorePermit>>,
+);
 
 impl Credit {
     pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self(Arc::new(permit))
+        Self(Some(Arc::new(permit)))
+    }
+
+    /// Nobody's: of frames that the Switch itself makes.
+    pub(crate) const fn none() -> Self {
+        Self(None)
     }
 }
 
@@ -126,6 +134,10 @@ pub struct AddPort {
     pub target: String,
     /// Name of the network interface, for ports that are one.
     pub interface: Option<String>,
+    /// Whether to announce what is behind other ports when this one comes back.
+    pub announces: bool,
+    /// Whose session it is: the port that has the same holder is deleted.
+    pub holder: Option<Holder>,
     /// Shared with the port's task.
     pub counters: Arc<Counters>,
     /// Ends the port for good. Closed when all of the port has ended.

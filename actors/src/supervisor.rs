@@ -83,6 +83,8 @@ pub async fn add<M: Medium>(
             kind: medium.kind(),
             target: medium.target(),
             interface: medium.interface(),
+            announces: medium.announces(),
+            holder: medium.holder(),
             counters: Arc::clone(&counters),
             stop,
         })
@@ -267,9 +269,8 @@ mod tests {
 
     #[test]
     fn waits_are_spread_over_all_of_a_bound_that_doubles_to_its_limit() {
-        let bounds: Vec<_> = backoff().take(9).collect();
-        let doubled = (0..8).map(|times| BACKOFF_MIN * (1 << times));
-        assert_eq!(bounds, doubled.chain([BACKOFF_MAX]).collect::<Vec<_>>());
+        let bounds: Vec<_> = backoff().take(9).map(|bound| bound.as_millis()).collect();
+        assert_eq!(bounds, [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000]);
         let waits: Vec<_> = (0..1000).map(|_| full_jitter(BACKOFF_MAX)).collect();
         for (tenth, up_to) in (1..=10).map(|tenth| (tenth, BACKOFF_MAX * tenth / 10)) {
             let from = BACKOFF_MAX * (tenth - 1) / 10;

@@ -12,6 +12,7 @@ use slog::{Logger, debug, info, warn};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
+    announce,
     counters::{Counters, Discard},
     fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, PortNumber},
     frame::Frame,
@@ -22,6 +23,7 @@ use crate::{
     },
     port::queue::Gauge,
     relay::{Relay, Verdict},
+    tunnel::Holder,
 };
 
 /// Longest time between two collections of aged addresses.
@@ -63,6 +65,10 @@ struct PortEntry {
     kind: &'static str,
     target: String,
     interface: Option<String>,
+    announces: bool,
+    /// Whether it takes the place of what was lost, and has not been up since.
+    returning: bool,
+    holder: Option<Holder>,
     state: PortState,
     shut: bool,
     counters: Arc<Counters>,
@@ -188,6 +194,31 @@ impl Switch {
         }
     }
 
+    /// Tells whoever is behind the port at `at`, which has come back, what is behind
+    /// the others: its switches have those addresses elsewhere, or nowhere.
+    fn announce(&mut self, at: usize) {
+        let (number, now) = (self.ports[at].number, Instant::now().into_std());
+        let frames = announce::frames(self.relay.fdb(), number, now);
+        debug!(self.log, "addresses are announced"; "port" => %number, "count" => frames.len());
+        for frame in frames {
+            self.enqueue(at, frame);
+        }
+        self.deliver(&Credit::none());
+    }
+
+    /// Ends the port that `holder` had before; whether there was one. The one place
+    /// that orders sessions: who comes here later is the one that lives.
+    fn end_former(&mut self, holder: Option<&Holder>) -> bool {
+        let is_former = |port: &PortEntry| holder.is_some() && port.holder.as_ref() == holder;
+        let Some(at) = self.ports.iter().position(is_former) else { return false };
+        let port = self.ports.remove(at);
+        self.relay.fdb_mut().flush_port(port.number);
+        port.stop(Stop::Deleted);
+        info!(self.log, "port is replaced: its client has come again";
+            "port" => %port.number, "type" => port.kind, "target" => port.target);
+        true
+    }
+
     fn log_frame(&self, ingress: PortNumber, frame: &Frame, verdict: Verdict) {
         let length = frame.len();
         let Some(header) = frame.header() else {
@@ -271,6 +302,7 @@ impl Handler<AddPort> for Switch {
                 port: other.number,
             });
         }
+        let returning = self.end_former(port.holder.as_ref());
         let number = self.next;
         self.next = number.next();
         self.ports.push(PortEntry {
@@ -278,6 +310,9 @@ impl Handler<AddPort> for Switch {
             kind: port.kind,
             target: port.target,
             interface: port.interface,
+            announces: port.announces,
+            returning,
+            holder: port.holder,
             state: PortState::Connecting,
             shut: false,
             counters: port.counters,
@@ -301,7 +336,11 @@ impl Handler<PortUp> for Switch {
         port.target = up.target;
         port.interface = up.interface;
         port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
-        port.kept.clone()
+        let kept = port.kept.clone();
+        if mem::take(&mut port.returning) && port.is_forwarding() {
+            self.announce(at);
+        }
+        kept
     }
 }
 
@@ -312,6 +351,7 @@ impl Handler<PortDown> for Switch {
         let Some(at) = self.find(down.port) else { return };
         let port = &mut self.ports[at];
         if port.outlet.take().is_some() {
+            port.returning = port.announces;
             self.relay.fdb_mut().flush_port(down.port);
         }
         if let (true, Some(reason)) = (port.state != down.state, down.state.reason()) {

@@ -11,7 +11,7 @@ use crate::{
     control::{ClientOptions, Credentials},
     error::one_line,
     tunnel::{
-        DialError, ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, UrlError, WebSocket, dial,
+        DialError, Instance, ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, UrlError, WebSocket, dial,
         proxy::{self, ProxyError},
         tls::{self, TlsError},
     },
@@ -29,6 +29,8 @@ pub struct Client {
     /// The one in use, or the next to be tried.
     at: usize,
     credentials: Option<Credentials>,
+    /// By which a server knows that we come again.
+    instance: Instance,
     route: Route,
 }
 
@@ -53,6 +55,9 @@ pub enum ClientError {
     /// No URL of a proxy.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// No id for the port.
+    #[error("the system gives no random numbers")]
+    Random(#[from] getrandom::Error),
 }
 
 impl Client {
@@ -85,7 +90,8 @@ impl Client {
             None => ProxyChoice::Environment,
         };
         let route = Route { tls: TlsOptions { cacerts, insecure }, proxy, log };
-        Ok(Self { servers, at: 0, credentials, route })
+        let instance = Instance::random()?;
+        Ok(Self { servers, at: 0, credentials, instance, route })
     }
 }
 
@@ -116,13 +122,19 @@ impl Medium for Client {
         true
     }
 
+    /// Behind the server is a switch, which hears of nothing while there is no tunnel.
+    fn announces(&self) -> bool {
+        true
+    }
+
     /// Tries all servers, beginning with the one that was in use: a server that
     /// restarts keeps its clients.
     async fn open(&mut self) -> Result<Self::Link, PortError> {
         let mut failures = Vec::new();
         for _ in 0..self.servers.len() {
             let server = &self.servers[self.at];
-            match dial(server, self.credentials.as_ref(), &self.route).await {
+            let dialed = dial(server, self.credentials.as_ref(), self.instance, &self.route);
+            match dialed.await {
                 Ok(tunnel) => return Ok(tunnel),
                 Err(error) if self.servers.len() == 1 => return Err(error.into()),
                 Err(error) => {

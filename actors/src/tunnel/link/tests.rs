@@ -202,7 +202,7 @@ async fn a_ping_is_answered_and_of_many_at_least_the_last() {
     assert!(pongs < 100, "those that are late anyway are left out");
     let mut test = Test::start(Role::Client, 1000, &[]);
     test.send(0x89, b"").await;
-    assert_eq!(test.next().await, Some(Event::Pong));
+    assert_eq!(test.next().await, Some(Event::Pong(Bytes::new())));
 }
 
 /// A stream that notes the length of each write.
