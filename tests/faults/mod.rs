@@ -2,3 +2,4 @@
 //! ends with the switch up, the other ports undisturbed and memory back.
 
 mod cuts;
+mod peers;

@@ -173,19 +173,3 @@ fn a_vanished_ports_addresses_go_at_once() {
     wait_until("an empty table", || switch.json(&["listfdb"]).is_empty());
     assert_eq!(switch.ports().len(), 1);
 }
-
-#[test]
-fn a_client_that_does_not_read_delays_nobody() {
-    let switch = Switch::start(&[]);
-    let (_deaf, deaf) = switch.open();
-    let (mut sender, _) = switch.open();
-    let (mut reader, _) = switch.open();
-    let payload = vec![7; 60_000];
-    // More than sockets and queue hold.
-    for _ in 0..1000 {
-        sender.send_frame(&frame(255, 1, &payload));
-        reader.expect_frame(&frame(255, 1, &payload));
-    }
-    let dropped = &switch.port(deaf)["discards"]["lack-of-buffers"];
-    assert!(dropped.as_u64().unwrap() > 0, "{dropped}");
-}

@@ -156,7 +156,7 @@ mod tests {
 
     fn client(options: ClientOptions) -> Result<Client, String> {
         let log = Logger::root(Discard, o!());
-        Client::new(options, log).map_err(|error| crate::error::one_line(&error))
+        Client::new(options, log).map_err(|error| one_line(&error))
     }
 
     fn options(url: &str) -> ClientOptions {
