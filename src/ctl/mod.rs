@@ -124,8 +124,7 @@ fn new_port(kind: PortKind) -> Result<NewPort, Refusal> {
             let proxy = proxy.map(|Secret(proxy)| proxy);
             let cacerts = cacerts.map(Into::into);
             let credentials = None;
-            let options =
-                ClientOptions { url, more_urls, credentials, cacerts, insecure, proxy };
+            let options = ClientOptions { url, more_urls, credentials, cacerts, insecure, proxy };
             NewPort::Client(client_options(options, user, passwd)?)
         }
     })

@@ -8,12 +8,7 @@ use std::{
 };
 
 use crate::support::{
-    frame,
-    lab::Namespace,
-    need,
-    process::usage,
-    switch::Switch,
-    wait_until, wait_within,
+    frame, lab::Namespace, need, process::usage, switch::Switch, wait_until, wait_within,
     ws::WebSocket,
 };
 

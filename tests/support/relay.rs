@@ -48,8 +48,7 @@ impl Relay {
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 let Ok(far) = TcpStream::connect(target) else { continue };
-                let link =
-                    Link { near: Arc::new(near), far: Arc::new(far), cut: Arc::default() };
+                let link = Link { near: Arc::new(near), far: Arc::new(far), cut: Arc::default() };
                 for (from, to) in [(&link.near, &link.far), (&link.far, &link.near)] {
                     from.set_nodelay(true).unwrap();
                     from.set_read_timeout(Some(LOOK)).unwrap();

@@ -11,7 +11,8 @@ use crate::{
     control::{ClientOptions, Credentials},
     error::one_line,
     tunnel::{
-        DialError, Instance, ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, UrlError, WebSocket, dial,
+        DialError, Instance, ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, UrlError,
+        WebSocket, dial,
         proxy::{self, ProxyError},
         tls::{self, TlsError},
     },

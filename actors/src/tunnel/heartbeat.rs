@@ -5,12 +5,7 @@
 //! for peers that are known to answer: the original's client stands still at a ping.
 //! Must never count a peer as dead for what waits in our own queues.
 
-use std::{
-    cell::Cell,
-    future::pending,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::Cell, future::pending, sync::Arc, time::Duration};
 
 use tokio::{
     sync::Notify,
