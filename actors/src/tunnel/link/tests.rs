@@ -289,6 +289,37 @@ async fn an_unfinished_frame_is_finished_and_a_false_one_is_counted() {
 }
 
 #[actix::test]
+async fn a_silent_peer_is_pinged_before_what_is_queued_and_then_given_up() {
+    tokio::time::pause();
+    let (near, peer) = duplex(1 << 20);
+    let mut test = Test::on(WebSocket::new(near, Role::Client, BytesMut::new()).with_pings(), peer);
+    test.queue(&[100; 200]);
+    assert!(matches!(test.next().await, Some(Event::Ping(_))));
+    let start = Instant::now();
+    let mut pings = 0;
+    while let Some(event) = test.next().await {
+        pings += usize::from(matches!(event, Event::Ping(_)));
+    }
+    let end = test.end().await.expect_err("it is dead");
+    assert!(end.contains("not even the answer to a ping"), "{end}");
+    assert!(pings >= 1 && start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[actix::test]
+async fn a_peer_that_takes_nothing_but_speaks_is_alive() {
+    tokio::time::pause();
+    let (near, peer) = duplex(1000);
+    let mut test = Test::on(WebSocket::new(near, Role::Server, BytesMut::new()).with_pings(), peer);
+    test.queue(&[1400; 100]);
+    for _ in 0..60 {
+        test.send(0x82, b"alive").await;
+        assert_eq!(test.frames.recv().await.expect("a frame").data(), b"alive");
+        tokio::time::advance(Duration::from_secs(2)).await;
+    }
+    assert!(!test.link.is_finished());
+}
+
+#[actix::test]
 async fn a_close_frame_is_answered_with_its_code() {
     tokio::time::pause();
     for role in [Role::Client, Role::Server] {
