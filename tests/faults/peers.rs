@@ -23,8 +23,10 @@ const KIB_EACH: u64 = 2048;
 const KIB_LOAD: u64 = 8 * 1024;
 
 /// More than the kernel's buffers and the queues of all peers hold.
-const FRAMES: u8 = 250;
-const ROUNDS: usize = 4;
+const ROUNDS: u16 = 1000;
+
+/// How long the load lasts at least: for what grows slowly to be seen.
+const LASTS: Duration = Duration::from_secs(4);
 
 /// Broadcasts to all, and unicasts to the peers, while two others talk: each frame
 /// between those arrives, in order.
@@ -34,10 +36,13 @@ fn load(switch: &Switch, peers: &[u64]) {
     let before = usage(switch.process.pid()).resident_kib;
     let payload = vec![7; 60_000];
     let mut worst = Duration::ZERO;
-    for number in (0..FRAMES).cycle().take(usize::from(FRAMES) * ROUNDS) {
+    let begin = Instant::now();
+    let mut rounds = 0..ROUNDS;
+    while rounds.next().is_some() || begin.elapsed() < LASTS {
         let start = Instant::now();
         let broadcast = frame(255, 1, &payload);
         sender.send_frame(&broadcast);
+        let [.., number] = rounds.start.to_be_bytes();
         sender.send_frame(&frame(100 + number % 8, 1, &payload));
         reader.expect_frame(&broadcast);
         let answer = frame(1, 2, &[number; 100]);

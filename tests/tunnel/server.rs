@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{
-    frame, http, need,
+    TempDir, frame, http, need,
     peers::tool,
     process::{Site, run},
     switch::Switch,
@@ -11,8 +11,8 @@ use crate::support::{
     ws::{self, WebSocket},
 };
 
-/// Long enough for a keepalive, short enough to wait for: nothing comes in it.
-const SILENCE: Duration = Duration::from_secs(3);
+/// Longer than the silence after which others are pinged: nothing comes in it.
+const SILENCE: Duration = Duration::from_secs(4);
 
 #[test]
 fn a_request_is_answered_as_the_original_answers() {
@@ -172,4 +172,35 @@ fn a_vanished_ports_addresses_go_at_once() {
     drop(one);
     wait_until("an empty table", || switch.json(&["listfdb"]).is_empty());
     assert_eq!(switch.ports().len(), 1);
+}
+
+#[test]
+fn an_instance_counts_under_its_own_user_alone_and_only_in_its_form() {
+    let dir = TempDir::new();
+    let secret = "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=";
+    let users = dir.file("users", format!("alice:{secret}\nbob:{secret}\n"));
+    let switch = Switch::start(&["--htpasswd", &users]);
+    let id = "0123456789abcdef0123456789abcdef";
+    let open = |user: &str, id: &str| {
+        let basic = http::basic(user, "secret");
+        let headers = [("Authorization", basic.as_str()), ("Etherws-Instance", id)];
+        let socket = WebSocket::open_with(switch.tunnel, "/", &headers).expect("101");
+        let number = switch.number_of(&socket);
+        (socket, number)
+    };
+    let (mut former, _) = open("alice", id);
+    assert_eq!(former.response.header("etherws-instance"), Some(id), "given back");
+    let (_bob, bob) = open("bob", id);
+    let (_site, site) = open("alice", &id.replace('0', "f"));
+    for malformed in ["0123", "x123456789abcdef0123456789abcdef"] {
+        let (stranger, _) = open("alice", malformed);
+        assert_eq!(stranger.response.header("etherws-instance"), None);
+        open("alice", malformed);
+    }
+    wait_until("the strangers' end", || switch.ports().len() == 3);
+
+    let (_again, again) = open("alice", id);
+    former.expect_close(1000);
+    let numbers: Vec<_> = switch.ports().iter().map(|port| port["port"].clone()).collect();
+    assert_eq!(numbers, [bob, site, again]);
 }

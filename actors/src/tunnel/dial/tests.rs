@@ -117,7 +117,8 @@ async fn the_request_is_what_every_server_takes() {
     let served = actix_rt::spawn(async move { handshake(accept(&listener).await).await });
     let server = server(&format!("ws://{address}/p//x?q=1"));
     let credentials = Credentials { user: "user".to_owned(), password: "pass:word".to_owned() };
-    let socket = dial(&server, Some(&credentials), instance(), &route()).await.expect("a tunnel");
+    let instance = instance();
+    let socket = dial(&server, Some(&credentials), instance, &route()).await.expect("a tunnel");
     assert_eq!(&socket.read[..], b"\x82\x05hello", "what came with the handshake is kept");
     let (head, _) = served.await.expect("no panic").expect("a request");
     assert!(head.starts_with("GET /p//x?q=1 HTTP/1.1\r\n"), "{head}");
@@ -135,8 +136,9 @@ async fn the_request_is_what_every_server_takes() {
     assert_eq!(header("sec-websocket-key").len(), 24);
     assert_eq!(header("user-agent"), USER_AGENT);
     assert_eq!(header("authorization"), "basic dxnlcjpwyxnzondvcmq=");
+    assert_eq!(header(INSTANCE_HEADER), instance.to_string());
     header("date");
-    assert_eq!(headers.len(), 8, "no origin, subprotocol, extension or body: {head}");
+    assert_eq!(headers.len(), 9, "no origin, subprotocol, extension or body: {head}");
 }
 
 #[actix::test]
