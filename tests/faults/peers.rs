@@ -15,12 +15,13 @@ use crate::support::{
 /// Peers that do not keep up.
 const PEERS: u64 = 8;
 
-/// Memory that one of them may cost: its queue of 1.4 MiB, a batch of 256 KiB that is
-/// being written, and the rest of the read blocks that both keep alive.
+/// Memory that one of them may cost under this load: its queue of 1.4 MiB, a batch of
+/// 256 KiB that is being written, and the rest of the read blocks at their ends. What
+/// the load offers is a hundred times as much.
 const KIB_EACH: u64 = 2048;
 
 /// What the load costs whoever reads: blocks that are read into, the batches between.
-const KIB_LOAD: u64 = 8 * 1024;
+const KIB_LOAD: u64 = 4 * 1024;
 
 /// More than the kernel's buffers and the queues of all peers hold.
 const ROUNDS: u16 = 1000;
