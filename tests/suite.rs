@@ -6,6 +6,7 @@
 mod abuse;
 mod cli;
 mod embedding;
+mod faults;
 mod netns;
 mod original;
 mod rpc;

@@ -112,6 +112,8 @@ pub enum NewPort {
 pub struct ClientOptions {
     /// `ws://` or `wss://`.
     pub url: String,
+    /// Other URLs of the same segment, tried in turn when one cannot be reached.
+    pub more_urls: Vec<String>,
     /// Name and password for HTTP Basic authentication.
     pub credentials: Option<Credentials>,
     /// PEM file of the CA certificates that the server's must verify against;
@@ -129,6 +131,7 @@ impl std::fmt::Debug for ClientOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientOptions")
             .field("url", &self.url)
+            .field("more_urls", &self.more_urls)
             .field("credentials", &self.credentials)
             .field("cacerts", &self.cacerts)
             .field("insecure", &self.insecure)

@@ -4,7 +4,10 @@
 //! Written by the Switch and by the port's own task, read by control: relaxed
 //! atomics, since no counter orders anything.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 /// Why a frame went nowhere, or not to a port that should have had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,6 +110,8 @@ pub struct Counters {
     tx_frames: AtomicU64,
     tx_octets: AtomicU64,
     events: [AtomicU64; Event::ALL.len()],
+    /// In microseconds; 0: not measured.
+    round_trip: AtomicU64,
     discards: [AtomicU64; Discard::ALL.len()],
 }
 
@@ -131,6 +136,12 @@ impl Counters {
     /// Counts what happened.
     pub fn happened(&self, event: Event) {
         self.events[event as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Notes how long the peer's answer to a ping took.
+    pub fn measured(&self, round_trip: Duration) {
+        let micros = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
+        self.round_trip.store(micros.max(1), Relaxed);
     }
 
     /// Counts frames that this port has discarded, or that were to go out of it.
@@ -172,6 +183,13 @@ impl Counters {
     #[must_use]
     pub fn events(&self, event: Event) -> u64 {
         self.events[event as usize].load(Relaxed)
+    }
+
+    /// Latest round trip to a peer that is pinged.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        let micros = self.round_trip.load(Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros))
     }
 
     /// Frames discarded for `reason`.

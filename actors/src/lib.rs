@@ -1,6 +1,7 @@
 //! The switch of etherws as Actix actors.
 #![warn(missing_docs)]
 
+mod announce;
 #[doc(hidden)]
 pub mod bench;
 mod blocks;

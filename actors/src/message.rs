@@ -18,6 +18,7 @@ use crate::{
     frame::{Frame, MacAddr, Vid},
     guard::storm::StormLimit,
     port::queue::Gauge,
+    tunnel::Holder,
 };
 
 /// Most frames in one batch: beyond it a mailbox's cost a frame is lost in noise.
@@ -148,6 +149,10 @@ pub struct AddPort {
     pub interface: Option<String>,
     /// What else its kind has to say of it, as in `showport`.
     pub details: Details,
+    /// Whether to announce what is behind other ports when this one comes back.
+    pub announces: bool,
+    /// Whose session it is: the port that has the same holder is deleted.
+    pub holder: Option<Holder>,
     /// Shared with the port's task.
     pub counters: Arc<Counters>,
     /// Ends the port for good. Closed when all of the port has ended.

@@ -27,12 +27,17 @@ use crate::{
     switch::Switch,
 };
 
-/// First wait before a lost medium is opened again: long enough for a server that
-/// restarts, too short to be noticed.
+/// Bound of the first wait before a lost medium is opened again: long enough for a
+/// server that restarts, too short to be noticed.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 
-/// Longest wait, doubled at most by jitter.
-const BACKOFF_MAX: Duration = Duration::from_secs(15);
+/// Bound of all waits, which doubles up to here: what a person waits for a tunnel
+/// whose server was away for long, and 30 attempts a second of a thousand clients.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// Shortest wait, whatever the jitter says: a medium that opens and is lost at once
+/// must not spin.
+const WAIT_MIN: Duration = Duration::from_millis(50);
 
 /// A link that was up for this long was no accident: the waits begin anew.
 const STABLE: Duration = Duration::from_secs(10);
@@ -79,6 +84,8 @@ pub async fn add<M: Medium>(
             target: medium.target(),
             interface: medium.interface(),
             details: medium.details(),
+            announces: medium.announces(),
+            holder: medium.holder(),
             counters: Arc::clone(&counters),
             stop,
         })
@@ -203,7 +210,7 @@ impl<M: Medium> Supervisor<M> {
             }
             self.tell(PortState::Backoff { reason });
             tokio::select! {
-                () = sleep(backoff.next().unwrap_or(BACKOFF_MAX)) => {}
+                () = sleep(full_jitter(backoff.next().unwrap_or(BACKOFF_MAX))) => {}
                 _ = self.stopped.recv() => return None,
             }
             self.tell(PortState::Connecting);
@@ -230,13 +237,21 @@ async fn open<M: Medium>(medium: &mut M) -> Result<M::Link, End> {
     }
 }
 
+/// The bounds of the waits.
 fn backoff() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(BACKOFF_MIN)
         .with_max_delay(BACKOFF_MAX)
-        .with_jitter()
         .without_max_times()
         .build()
+}
+
+/// A wait anywhere up to `bound`: the clients that a server lost at the same moment
+/// do not come back at the same moment.
+fn full_jitter(bound: Duration) -> Duration {
+    // Without randomness all wait for longest: that is slow, and harms nobody.
+    let random = getrandom::u32().unwrap_or(u32::MAX);
+    bound.mul_f64(f64::from(random) / f64::from(u32::MAX)).max(WAIT_MIN)
 }
 
 impl End {
@@ -247,5 +262,23 @@ impl End {
             Self::Lost(error) => one_line(&**error),
             Self::Panicked(text) => format!("panicked: {text}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_spread_over_all_of_a_bound_that_doubles_to_its_limit() {
+        let bounds: Vec<_> = backoff().take(9).map(|bound| bound.as_millis()).collect();
+        assert_eq!(bounds, [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000]);
+        let waits: Vec<_> = (0..1000).map(|_| full_jitter(BACKOFF_MAX)).collect();
+        for (tenth, up_to) in (1..=10).map(|tenth| (tenth, BACKOFF_MAX * tenth / 10)) {
+            let from = BACKOFF_MAX * (tenth - 1) / 10;
+            assert!(waits.iter().any(|&wait| wait >= from && wait <= up_to), "tenth {tenth}");
+        }
+        let least = (0..1000).map(|_| full_jitter(BACKOFF_MIN)).min();
+        assert_eq!(least, Some(WAIT_MIN), "never at once");
     }
 }

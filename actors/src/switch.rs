@@ -6,7 +6,7 @@
 
 mod guards;
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use pnet_packet::ethernet::EtherType;
@@ -14,6 +14,7 @@ use slog::{Logger, debug, info, warn};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
+    announce,
     counters::{Counters, Discard},
     fdb::{
         DEFAULT_AGING_TIME, DEFAULT_CAPACITY, DEFAULT_MAX_MACS, Fdb, FdbError, Learned, PortNumber,
@@ -31,6 +32,7 @@ use crate::{
     },
     port::queue::Gauge,
     relay::{Lesson, Relay, Verdict},
+    tunnel::Holder,
 };
 
 use guards::PortGuards;
@@ -83,6 +85,10 @@ struct PortEntry {
     kind: &'static str,
     target: String,
     interface: Option<String>,
+    announces: bool,
+    /// Whether it takes the place of what was lost, and has not been up since.
+    returning: bool,
+    holder: Option<Holder>,
     state: PortState,
     shut: bool,
     details: Details,
@@ -99,6 +105,8 @@ struct PortEntry {
 
 impl PortEntry {
     fn info(&self) -> PortInfo {
+        let round_trip = self.counters.round_trip().filter(|_| self.outlet.is_some());
+        let rtt = round_trip.map(|rtt| ("rtt", format!("{:.2} ms", rtt.as_secs_f64() * 1e3)));
         PortInfo {
             port: self.number,
             kind: self.kind,
@@ -109,7 +117,7 @@ impl PortEntry {
                 None => self.state.clone(),
             },
             shut: self.shut,
-            details: self.details.clone(),
+            details: self.details.iter().cloned().chain(rtt).collect(),
             counters: Arc::clone(&self.counters),
         }
     }
@@ -232,6 +240,31 @@ impl Switch {
         }
     }
 
+    /// Tells whoever is behind the port at `at`, which has come back, what is behind
+    /// the others: its switches have those addresses elsewhere, or nowhere.
+    fn announce(&mut self, at: usize) {
+        let (number, now) = (self.ports[at].number, Instant::now().into_std());
+        let frames = announce::frames(self.relay.fdb(), number, now);
+        debug!(self.log, "addresses are announced"; "port" => %number, "count" => frames.len());
+        for frame in frames {
+            self.enqueue(at, frame);
+        }
+        self.deliver(&Credit::NONE);
+    }
+
+    /// Ends the port that `holder` had before; whether there was one. The one place
+    /// that orders sessions: who comes here later is the one that lives.
+    fn end_former(&mut self, holder: Option<&Holder>) -> bool {
+        let is_former = |port: &PortEntry| holder.is_some() && port.holder.as_ref() == holder;
+        let Some(at) = self.ports.iter().position(is_former) else { return false };
+        let port = self.ports.remove(at);
+        self.relay.remove_port(port.number);
+        port.stop(Stop::Deleted);
+        info!(self.log, "port is replaced: its client has come again";
+            "port" => %port.number, "type" => port.kind, "target" => port.target);
+        true
+    }
+
     fn log_frame(&self, ingress: PortNumber, frame: &Frame, verdict: Verdict) {
         let length = frame.len();
         let Some(header) = frame.header() else {
@@ -327,6 +360,7 @@ impl Handler<AddPort> for Switch {
                 port: other.number,
             });
         }
+        let returning = self.end_former(port.holder.as_ref());
         let number = self.next;
         self.next = number.next();
         self.ports.push(PortEntry {
@@ -334,6 +368,9 @@ impl Handler<AddPort> for Switch {
             kind: port.kind,
             target: port.target,
             interface: port.interface,
+            announces: port.announces,
+            returning,
+            holder: port.holder,
             state: PortState::Connecting,
             shut: false,
             details: port.details,
@@ -361,6 +398,11 @@ impl Handler<PortUp> for Switch {
         port.details = up.details;
         port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
         let kept = port.kept.clone();
+        let returns = mem::take(&mut port.returning) && port.is_forwarding();
+        // Before all other traffic: nothing behind us is found the old way.
+        if returns {
+            self.announce(at);
+        }
         self.probe_port(at);
         self.deliver(&Credit::NONE);
         kept
@@ -375,6 +417,7 @@ impl Handler<PortDown> for Switch {
         let port = &mut self.ports[at];
         port.guards.blocked = None;
         if port.outlet.take().is_some() {
+            port.returning = port.announces;
             self.relay.flush_port(down.port);
         }
         if let (true, Some(reason)) = (port.state != down.state, down.state.reason()) {

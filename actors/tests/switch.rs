@@ -22,6 +22,7 @@ use etherws_actors::{
     port::{Link, Medium, Memory, PortError, PortIo, memory::MemoryHandle, queue::QUEUE_OCTETS},
     supervisor,
     switch::{Switch, SwitchOptions},
+    tunnel::{Holder, Instance},
 };
 use slog::Logger;
 
@@ -507,5 +508,69 @@ fn what_was_set_on_an_interface_is_set_again_when_it_is_made_anew() {
         assert!(configured.borrow().is_empty());
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert_eq!(*configured.borrow(), [settings]);
+    });
+}
+
+/// A port in memory that somebody holds.
+struct Held(Memory, Holder);
+
+impl Medium for Held {
+    type Link = <Memory as Medium>::Link;
+
+    fn kind(&self) -> &'static str {
+        "server"
+    }
+
+    fn target(&self) -> String {
+        self.0.target()
+    }
+
+    fn restarts(&self) -> bool {
+        false
+    }
+
+    fn holder(&self) -> Option<Holder> {
+        Some(self.1.clone())
+    }
+
+    async fn open(&mut self) -> Result<Self::Link, PortError> {
+        self.0.open().await
+    }
+}
+
+#[test]
+fn a_holder_that_comes_again_ends_its_former_port_alone_and_is_told_what_is_behind() {
+    run(async {
+        let lab = Lab::new();
+        let behind = lab.memory().await;
+        behind.send(frame(0xff, 9)).await.expect("port 1");
+        lab.settle().await;
+        let [one, other] = [(); 2].map(|()| Instance::random().expect("random numbers"));
+        let held = async |identity: &str, instance| {
+            let (port, handle) = Memory::pair("held", 64);
+            lab.add(Held(port, Holder { identity: identity.into(), instance })).await;
+            lab.settle().await;
+            handle
+        };
+        let mut former = held("a", one).await;
+        let (mut another_name, _another_port) = (held("b", one).await, held("a", other).await);
+        assert_eq!(former.try_recv(), None, "a first connect announces nothing");
+        former.send(frame(9, 5)).await.expect("port 2");
+
+        let mut again = held("a", one).await;
+        let numbers = async || lab.ports().await.iter().map(|p| p.port.get()).collect::<Vec<_>>();
+        assert_eq!(numbers().await, [1, 3, 4, 5]);
+        assert_eq!(former.recv().await, None, "its link has ended");
+        let fdb: Vec<_> = lab.fdb().await.iter().map(|entry| entry.entry.port.get()).collect();
+        assert_eq!(fdb, [1], "what was behind it is forgotten");
+        let announced = again.try_recv().expect("an announcement");
+        let header = announced.header().expect("a header");
+        assert_eq!((header.ethertype(), header.src().0[5]), (0x8035, 9));
+        assert_eq!((again.try_recv(), another_name.try_recv()), (None, None));
+
+        // Whatever becomes of the former one, and whenever.
+        drop(former);
+        lab.settle().await;
+        assert_eq!(numbers().await, [1, 3, 4, 5]);
     });
 }

@@ -296,6 +296,9 @@ pub(crate) enum PortKind {
         /// ws://HOST[:PORT]/PATH or wss://...
         #[arg(value_name = "URL")]
         target: String,
+        /// Further URLs of the same segment, tried in turn when one cannot be reached
+        #[arg(value_name = "URL")]
+        more_urls: Vec<String>,
         /// Name for the WebSocket server; its password is prompted for
         #[arg(long, value_name = "NAME")]
         user: Option<String>,

@@ -260,6 +260,7 @@ impl ClientArgs {
             foreground: self.common.foreground,
             options: ClientOptions {
                 url: self.uri,
+                more_urls: Vec::new(),
                 credentials: None,
                 cacerts: readable("--cacerts", self.cacerts)?,
                 insecure: self.insecure,

@@ -139,10 +139,11 @@ fn new_port(kind: PortKind) -> Result<NewPort, Refusal> {
     Ok(match kind {
         PortKind::Tap { target } => NewPort::Tap { name: target },
         PortKind::Netdev { target } => NewPort::Netdev { name: target },
-        PortKind::Client { target: url, user, passwd, cacerts, insecure, proxy } => {
+        PortKind::Client { target: url, more_urls, user, passwd, cacerts, insecure, proxy } => {
             let proxy = proxy.map(|Secret(proxy)| proxy);
             let cacerts = cacerts.map(Into::into);
-            let options = ClientOptions { url, credentials: None, cacerts, insecure, proxy };
+            let credentials = None;
+            let options = ClientOptions { url, more_urls, credentials, cacerts, insecure, proxy };
             NewPort::Client(client_options(options, user, passwd)?)
         }
     })
@@ -155,7 +156,7 @@ pub(crate) fn client_options(
     user: Option<String>,
     password: Option<Secret>,
 ) -> Result<ClientOptions, Refusal> {
-    check_client(&options.url, options.proxy.as_deref())?;
+    check_client(&options.url, &options.more_urls, options.proxy.as_deref())?;
     let credentials = login(user, password, "Client Password: ")?;
     Ok(ClientOptions { credentials, ..options })
 }
@@ -242,6 +243,7 @@ mod tests {
     fn client(target: &str, user: Option<&str>, passwd: Option<&str>) -> CtlMethod {
         let kind = PortKind::Client {
             target: target.to_owned(),
+            more_urls: Vec::new(),
             user: user.map(str::to_owned),
             passwd: passwd.map(|passwd| Secret(passwd.to_owned())),
             cacerts: None,

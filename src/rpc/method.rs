@@ -185,6 +185,7 @@ fn new_port(new: &NewPort) -> Value {
         NewPort::Tap { name } => json!({"type": "tap", "target": name, "options": {}}),
         NewPort::Netdev { name } => json!({"type": "netdev", "target": name, "options": {}}),
         NewPort::Client(options) => json!({"type": "client", "target": options.url, "options": {
+            "urls": (!options.more_urls.is_empty()).then_some(&options.more_urls),
             "user": options.credentials.as_ref().map(|cred| &cred.user),
             "passwd": options.credentials.as_ref().map(|cred| &cred.password),
             "cacerts": options.cacerts,
@@ -264,6 +265,7 @@ mod tests {
     fn every_command_survives_the_wire() {
         let client = ClientOptions {
             url: "wss://h/p?q=1".to_owned(),
+            more_urls: vec!["ws://i/".to_owned(), "ws://[::1]:81/".to_owned()],
             credentials: Some(Credentials { user: "u".to_owned(), password: "p:w".to_owned() }),
             cacerts: Some("/ca.pem".into()),
             insecure: true,

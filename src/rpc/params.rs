@@ -11,6 +11,7 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     guard::storm::StormLimit,
     message::PortSettings,
+    port::client::{ClientError, MAX_SERVERS},
     tunnel::{Scheme, ServerUrl, proxy},
 };
 use serde_json::{Map, Value};
@@ -41,6 +42,14 @@ impl<'a> Params<'a> {
 
     fn text(self, name: &str) -> Result<Option<&'a str>, Refusal> {
         self.get(name).map(|value| text(name, value)).transpose()
+    }
+
+    /// A list of strings; empty where it is missing.
+    fn texts(self, name: &str) -> Result<Vec<String>, Refusal> {
+        let Some(value) = self.get(name) else { return Ok(Vec::new()) };
+        let wrong = || Refusal::new("TypeError", format!("{name} must be a list of strings"));
+        let texts = value.as_array().ok_or_else(wrong)?.iter();
+        texts.map(|value| value.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
     }
 
     pub(super) fn port(self) -> Result<PortNumber, Refusal> {
@@ -134,9 +143,11 @@ fn client_options(url: String, options: Option<&Value>) -> Result<ClientOptions,
     let user = options.text("user")?.filter(|user| !user.is_empty());
     let password = options.text("passwd")?.filter(|password| !password.is_empty());
     let proxy = options.text("proxy")?.filter(|proxy| !proxy.is_empty());
-    check_client(&url, proxy)?;
+    let more_urls = options.texts("urls")?;
+    check_client(&url, &more_urls, proxy)?;
     Ok(ClientOptions {
         url,
+        more_urls,
         credentials: credentials(user, password)?,
         cacerts: options.text("cacerts")?.map(Into::into),
         insecure: options.get("insecure").is_some_and(truth),
@@ -144,10 +155,19 @@ fn client_options(url: String, options: Option<&Value>) -> Result<ClientOptions,
     })
 }
 
-/// A client port's URL and proxy, checked as far as that goes without a connection.
-pub(crate) fn check_client(url: &str, proxy: Option<&str>) -> Result<(), Refusal> {
+/// A client port's URLs and proxy, checked as far as that goes without a connection.
+pub(crate) fn check_client(
+    url: &str,
+    more_urls: &[String],
+    proxy: Option<&str>,
+) -> Result<(), Refusal> {
     let refuse = |err: &dyn Error| Refusal::new("ValueError", one_line(err));
-    ServerUrl::parse(url, Scheme::WebSocket).map_err(|err| refuse(&err))?;
+    if more_urls.len() >= MAX_SERVERS {
+        return Err(refuse(&ClientError::Servers(more_urls.len() + 1)));
+    }
+    for url in [url].into_iter().chain(more_urls.iter().map(String::as_str)) {
+        ServerUrl::parse(url, Scheme::WebSocket).map_err(|err| refuse(&err))?;
+    }
     proxy.map_or(Ok(()), |proxy| proxy::check(proxy).map_err(|err| refuse(&err)))
 }
 
@@ -426,6 +446,16 @@ mod tests {
                 "begins with neither ws",
             ),
             ("addPort", json!({"type": "client", "target": "ws://h/", "options": 1}), "options"),
+            (
+                "addPort",
+                json!({"type": "client", "target": "ws://h/", "options": {"urls": "ws://i/"}}),
+                "TypeError: urls",
+            ),
+            (
+                "addPort",
+                json!({"type": "client", "target": "ws://h/", "options": {"urls": ["i"]}}),
+                "ValueError: \"i\" begins with neither",
+            ),
             ("setInterface", json!({"port": 1, "address": "x"}), "Invalid address: x"),
             ("setInterface", json!({"port": 1, "address": "192.0.2.1/33"}), "/33"),
             ("setInterface", json!({"port": 1, "address": "192.0.2.1/"}), "192.0.2.1/;"),

@@ -18,6 +18,7 @@ use etherws_actors::{
     message::{DelPort, Stop},
     port::{Session, SessionInfo},
     supervisor,
+    tunnel::{Holder, INSTANCE_HEADER, Instance},
 };
 use slog::{info, warn};
 use tokio::io::AsyncWriteExt;
@@ -51,14 +52,22 @@ where
             return Ok(());
         }
     };
-    let answer = ws::handshake_response(request.head()).finish().drop_body();
+    let instance = instance(request.headers());
+    let mut answer = ws::handshake_response(request.head());
+    if let Some(instance) = instance {
+        answer.insert_header((INSTANCE_HEADER, instance.to_string()));
+    }
+    let answer = answer.finish().drop_body();
     codec.encode(Message::Item((answer, BodySize::None)), &mut out)?;
     io.write_all(&out).await?;
     io.flush().await?;
+    // All of the identity, and nothing that a name could forge.
+    let who = || format!("{identity:?}").into();
+    let holder = instance.map(|instance| Holder { identity: who(), instance });
     let session = Session::new(
         io,
         read_buf,
-        SessionInfo { peer, tls: site.tls, original: may_be_original(&request) },
+        SessionInfo { peer, tls: site.tls, original: may_be_original(&request), holder },
     )
     .holding(Arc::clone(&seat));
     match supervisor::add(&service.switch, session, &site.log).await {
@@ -79,6 +88,12 @@ where
 /// Whether the peer may be the original's client, which sends no `User-Agent`.
 fn may_be_original(request: &Request) -> bool {
     !request.headers().contains_key(header::USER_AGENT)
+}
+
+/// By which the peer's client port comes again. One of another form is a stranger's,
+/// and no reason to refuse him.
+fn instance(headers: &HeaderMap) -> Option<Instance> {
+    headers.get(INSTANCE_HEADER)?.to_str().ok().and_then(Instance::parse)
 }
 
 /// The tunnel that `request` may be upgraded to, and for whom. The password comes

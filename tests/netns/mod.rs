@@ -13,22 +13,22 @@ mod transfer;
 use crate::support::{lab::Namespace, need, switch::Switch, wait_until};
 
 /// Two switches at the two ends of a cable, each with a TAP, joined by a WebSocket.
-struct Pair {
-    left: Switch,
-    right: Switch,
+pub(super) struct Pair {
+    pub(super) left: Switch,
+    pub(super) right: Switch,
     // After the switches, which end first.
-    a: Namespace,
-    b: Namespace,
+    pub(super) a: Namespace,
+    pub(super) b: Namespace,
 }
 
 /// Addresses of the two TAPs.
-const A: &str = "198.51.100.1";
-const B: &str = "198.51.100.2";
+pub(super) const A: &str = "198.51.100.1";
+pub(super) const B: &str = "198.51.100.2";
 
 impl Pair {
     /// The left one listens with `listen` at `url`, the right one adds a client port
     /// with `client`.
-    fn new(listen: &[&str], client: &[&str]) -> Result<Self, String> {
+    pub(super) fn new(listen: &[&str], client: &[&str]) -> Result<Self, String> {
         let (a, b) = Namespace::pair()?;
         let args = [&["--host", "192.0.2.1", "--port", "8080"], listen].concat();
         let left = Switch::start_at(&a.site, &args);
@@ -43,9 +43,24 @@ impl Pair {
         Ok(Self { left, right, a, b })
     }
 
+    /// Starts the left switch again after its end, as it was.
+    pub(super) fn restart_left(&mut self) {
+        self.left = Switch::start_at(&self.a.site, &["--host", "192.0.2.1", "--port", "8080"]);
+        self.left.add(&["tap", "ewp0"]);
+        self.left.ctl(&["setif", "--address", &format!("{A}/24"), "1"]).ok();
+    }
+
+    /// The same for the right one.
+    pub(super) fn restart_right(&mut self) {
+        self.right = Switch::start_at(&self.b.site, &[]);
+        self.right.add(&["tap", "ewp0"]);
+        self.right.ctl(&["setif", "--address", &format!("{B}/24"), "1"]).ok();
+        self.right.add(&["client", "ws://192.0.2.1:8080/"]);
+    }
+
     /// Waits until the TAPs reach each other. From both ends: a device that was made
     /// anew has another MAC address, which its own ARP requests make known.
-    fn wait_ping(&self) {
+    pub(super) fn wait_ping(&self) {
         wait_until("pings through the tunnel", || self.a.pings(B, 56) & self.b.pings(A, 56));
     }
 }

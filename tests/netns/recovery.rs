@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{A, B, Pair};
+use super::{A, Pair};
 use crate::support::{lab::Namespace, need, switch::Switch, wait_until, wait_within};
 
 #[test]
@@ -16,10 +16,7 @@ fn a_killed_server_that_starts_again_needs_no_command_on_the_other_side() {
     assert!(fdb.iter().all(|entry| entry["port"] != 2), "{fdb:?}");
     assert!(!pair.a.has_link("ewp0"), "its TAP went with it");
 
-    let again = ["--host", "192.0.2.1", "--port", "8080"];
-    pair.left = Switch::start_at(&pair.a.site, &again);
-    pair.left.add(&["tap", "ewp0"]);
-    pair.left.ctl(&["setif", "--address", &format!("{A}/24"), "1"]).ok();
+    pair.restart_left();
     pair.right.wait_state(2, "up");
     pair.wait_ping();
     assert_eq!(pair.right.ports().len(), 2, "the same ports as before");
@@ -31,10 +28,7 @@ fn a_killed_client_that_starts_again_joins_by_its_own_commands_alone() {
     pair.wait_ping();
     pair.right.process.kill();
     wait_until("the port's end", || pair.left.ports().len() == 1);
-    pair.right = Switch::start_at(&pair.b.site, &[]);
-    pair.right.add(&["tap", "ewp0"]);
-    pair.right.ctl(&["setif", "--address", &format!("{B}/24"), "1"]).ok();
-    pair.right.add(&["client", "ws://192.0.2.1:8080/"]);
+    pair.restart_right();
     pair.wait_ping();
 }
 

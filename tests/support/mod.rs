@@ -7,6 +7,7 @@ pub(crate) mod http;
 pub(crate) mod lab;
 pub(crate) mod peers;
 pub(crate) mod process;
+pub(crate) mod relay;
 pub(crate) mod switch;
 pub(crate) mod ws;
 

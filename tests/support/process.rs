@@ -243,3 +243,24 @@ impl Drop for KillOnDrop {
         let _ = self.0.wait();
     }
 }
+
+/// What a process uses of the system.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    /// Memory.
+    pub(crate) resident_kib: u64,
+    /// Open files, sockets and the like.
+    pub(crate) descriptors: usize,
+    pub(crate) threads: u64,
+}
+
+/// What the process `pid` uses now.
+pub(crate) fn usage(pid: u32) -> Usage {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let number = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        value.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    Usage { resident_kib: number("VmRSS:"), descriptors, threads: number("Threads:") }
+}

@@ -210,6 +210,11 @@ impl WebSocket {
         read.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
 
+    /// The connection alone, for a client that reads no messages.
+    pub(crate) fn into_tcp(self) -> TcpStream {
+        self.tcp
+    }
+
     /// Our end of the connection, as the switch lists it.
     pub(crate) fn local_address(&self) -> SocketAddr {
         self.tcp.local_addr().unwrap()

@@ -5,7 +5,7 @@ use crate::support::{
     peers::Peer,
     switch::Switch,
     wait_until,
-    ws::{BINARY, WebSocket, encode},
+    ws::{BINARY, PING, PONG, WebSocket, encode},
 };
 
 #[test]
@@ -130,6 +130,10 @@ fn a_browsers_emulator_gets_in() {
     ];
     let mut guest = WebSocket::open_with(switch.tunnel, "/?room=1", &headers).unwrap();
     switch.number_of(&guest);
+    // A browser answers by itself.
+    let ping = guest.receive().expect("a ping");
+    assert_eq!(ping.opcode, PING);
+    guest.send(PONG, &ping.payload);
     let (mut other, _) = switch.open();
     for length in 14..=60 {
         let sent = frame(255, 1, &vec![3; length - 14]);

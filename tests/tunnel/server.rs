@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{
-    frame, http, need,
+    TempDir, frame, http, need,
     peers::tool,
     process::{Site, run},
     switch::Switch,
@@ -11,8 +11,8 @@ use crate::support::{
     ws::{self, WebSocket},
 };
 
-/// Long enough for a keepalive, short enough to wait for: nothing comes in it.
-const SILENCE: Duration = Duration::from_secs(3);
+/// Longer than the silence after which others are pinged: nothing comes in it.
+const SILENCE: Duration = Duration::from_secs(4);
 
 #[test]
 fn a_request_is_answered_as_the_original_answers() {
@@ -175,17 +175,32 @@ fn a_vanished_ports_addresses_go_at_once() {
 }
 
 #[test]
-fn a_client_that_does_not_read_delays_nobody() {
-    let switch = Switch::start(&[]);
-    let (_deaf, deaf) = switch.open();
-    let (mut sender, _) = switch.open();
-    let (mut reader, _) = switch.open();
-    let payload = vec![7; 60_000];
-    // More than sockets and queue hold.
-    for _ in 0..1000 {
-        sender.send_frame(&frame(255, 1, &payload));
-        reader.expect_frame(&frame(255, 1, &payload));
+fn an_instance_counts_under_its_own_user_alone_and_only_in_its_form() {
+    let dir = TempDir::new();
+    let secret = "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=";
+    let users = dir.file("users", format!("alice:{secret}\nbob:{secret}\n"));
+    let switch = Switch::start(&["--htpasswd", &users]);
+    let id = "0123456789abcdef0123456789abcdef";
+    let open = |user: &str, id: &str| {
+        let basic = http::basic(user, "secret");
+        let headers = [("Authorization", basic.as_str()), ("Etherws-Instance", id)];
+        let socket = WebSocket::open_with(switch.tunnel, "/", &headers).expect("101");
+        let number = switch.number_of(&socket);
+        (socket, number)
+    };
+    let (mut former, _) = open("alice", id);
+    assert_eq!(former.response.header("etherws-instance"), Some(id), "given back");
+    let (_bob, bob) = open("bob", id);
+    let (_site, site) = open("alice", &id.replace('0', "f"));
+    for malformed in ["0123", "x123456789abcdef0123456789abcdef"] {
+        let (stranger, _) = open("alice", malformed);
+        assert_eq!(stranger.response.header("etherws-instance"), None);
+        open("alice", malformed);
     }
-    let dropped = &switch.port(deaf)["discards"]["lack-of-buffers"];
-    assert!(dropped.as_u64().unwrap() > 0, "{dropped}");
+    wait_until("the strangers' end", || switch.ports().len() == 3);
+
+    let (_again, again) = open("alice", id);
+    former.expect_close(1000);
+    let numbers: Vec<_> = switch.ports().iter().map(|port| port["port"].clone()).collect();
+    assert_eq!(numbers, [bob, site, again]);
 }

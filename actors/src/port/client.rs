@@ -1,23 +1,37 @@
-//! The port kind `client`: a tunnel that we open, and open again when it is lost.
+//! The port kind `client`: a tunnel that we open, and open again when it is lost, to
+//! the first of its servers that can be reached.
+
+use std::fmt;
 
 use awc::BoxedSocket;
-use slog::Logger;
+use slog::{Logger, debug};
 
 use super::{Medium, PortError};
 use crate::{
     control::{ClientOptions, Credentials},
+    error::one_line,
     tunnel::{
-        ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, UrlError, WebSocket, dial,
+        DialError, Instance, ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, UrlError,
+        WebSocket, dial,
         proxy::{self, ProxyError},
         tls::{self, TlsError},
     },
 };
 
-/// A server to open a tunnel to.
+/// Most servers of one port: each may take ten seconds to be given up, and whoever
+/// waits for `addport` waits for all of them.
+pub const MAX_SERVERS: usize = 8;
+
+/// Servers to open a tunnel to, one at a time.
 #[derive(Debug)]
 pub struct Client {
-    server: ServerUrl,
+    /// At least one.
+    servers: Vec<ServerUrl>,
+    /// The one in use, or the next to be tried.
+    at: usize,
     credentials: Option<Credentials>,
+    /// By which a server knows that we come again.
+    instance: Instance,
     route: Route,
 }
 
@@ -27,6 +41,9 @@ pub enum ClientError {
     /// No URL of a tunnel.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// More servers than anybody would wait for.
+    #[error("{0} URLs are given for one port; give at most {MAX_SERVERS}")]
+    Servers(usize),
     /// HTTP Basic authentication ends the name at its first colon (RFC 7617, 2).
     #[error("the user name {user:?} holds a colon; leave it out")]
     Colon {
@@ -39,6 +56,9 @@ pub enum ClientError {
     /// No URL of a proxy.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// No id for the port.
+    #[error("the system gives no random numbers")]
+    Random(#[from] getrandom::Error),
 }
 
 impl Client {
@@ -47,8 +67,14 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub fn new(options: ClientOptions, log: Logger) -> Result<Self, ClientError> {
-        let ClientOptions { url, credentials, cacerts, insecure, proxy } = options;
-        let server = ServerUrl::parse(&url, Scheme::WebSocket)?;
+        let ClientOptions { url, more_urls, credentials, cacerts, insecure, proxy } = options;
+        let urls = [url].into_iter().chain(more_urls);
+        let servers = urls
+            .map(|url| ServerUrl::parse(&url, Scheme::WebSocket))
+            .collect::<Result<Vec<_>, _>>()?;
+        if servers.len() > MAX_SERVERS {
+            return Err(ClientError::Servers(servers.len()));
+        }
         if let Some(Credentials { user, .. }) = &credentials
             && user.contains(':')
         {
@@ -65,7 +91,19 @@ impl Client {
             None => ProxyChoice::Environment,
         };
         let route = Route { tls: TlsOptions { cacerts, insecure }, proxy, log };
-        Ok(Self { server, credentials, route })
+        let instance = Instance::random()?;
+        Ok(Self { servers, at: 0, credentials, instance, route })
+    }
+}
+
+/// None of several servers gives a tunnel.
+#[derive(Debug, thiserror::Error)]
+struct NoServer(Vec<DialError>);
+
+impl fmt::Display for NoServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "none of {} servers gives a tunnel", self.0.len())?;
+        self.0.iter().try_for_each(|error| write!(f, "; {}", one_line(error)))
     }
 }
 
@@ -77,7 +115,7 @@ impl Medium for Client {
     }
 
     fn target(&self) -> String {
-        self.server.to_string()
+        self.servers[self.at].to_string()
     }
 
     /// Super-frames are cut as they are written.
@@ -85,8 +123,29 @@ impl Medium for Client {
         true
     }
 
+    /// Behind the server is a switch, which hears of nothing while there is no tunnel.
+    fn announces(&self) -> bool {
+        true
+    }
+
+    /// Tries all servers, beginning with the one that was in use: a server that
+    /// restarts keeps its clients.
     async fn open(&mut self) -> Result<Self::Link, PortError> {
-        Ok(dial(&self.server, self.credentials.as_ref(), &self.route).await?)
+        let mut failures = Vec::new();
+        for _ in 0..self.servers.len() {
+            let server = &self.servers[self.at];
+            let dialed = dial(server, self.credentials.as_ref(), self.instance, &self.route);
+            match dialed.await {
+                Ok(tunnel) => return Ok(tunnel),
+                Err(error) if self.servers.len() == 1 => return Err(error.into()),
+                Err(error) => {
+                    debug!(self.route.log, "a server gives no tunnel"; "reason" => one_line(&error));
+                    failures.push(error);
+                    self.at = (self.at + 1) % self.servers.len();
+                }
+            }
+        }
+        Err(NoServer(failures).into())
     }
 }
 
@@ -98,7 +157,7 @@ mod tests {
 
     fn client(options: ClientOptions) -> Result<Client, String> {
         let log = Logger::root(Discard, o!());
-        Client::new(options, log).map_err(|error| crate::error::one_line(&error))
+        Client::new(options, log).map_err(|error| one_line(&error))
     }
 
     fn options(url: &str) -> ClientOptions {
@@ -119,6 +178,11 @@ mod tests {
         for (options, part) in [
             (options("http://host/"), "ws:// nor wss://"),
             (options("ws://user:secret@host/"), "--user"),
+            (
+                ClientOptions { more_urls: vec!["http://host/".to_owned()], ..options(url) },
+                "ws:// nor wss://",
+            ),
+            (ClientOptions { more_urls: vec![url.to_owned(); 8], ..options(url) }, "9 URLs"),
             (ClientOptions { credentials: named("a:b"), ..options(url) }, "\"a:b\" holds a colon"),
             (
                 ClientOptions { cacerts: Some("/no/such/file".into()), ..options(url) },

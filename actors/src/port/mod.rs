@@ -37,6 +37,7 @@ use crate::{
     fdb::PortNumber,
     frame::Frame,
     message::{BATCH_OCTETS, Credit, Details, Egress, INGRESS_CREDITS, Ingress, Interface, Stop},
+    tunnel::Holder,
 };
 
 /// Why a port's medium did not open, or why its link ended: an error that names
@@ -76,6 +77,18 @@ pub trait Medium: 'static {
     /// Whether the supervisor is to open it again after its link has ended.
     fn restarts(&self) -> bool {
         true
+    }
+
+    /// Whether the Switch announces what is behind its other ports when this one has
+    /// been lost and is up again: for media with a switch at the other end.
+    fn announces(&self) -> bool {
+        false
+    }
+
+    /// Whose session it is, for ports that somebody opens: the former one of the same
+    /// holder ends when this is added.
+    fn holder(&self) -> Option<Holder> {
+        None
     }
 
     /// Sets on an interface that was made anew what control had set on it. Called

@@ -9,23 +9,27 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Medium, PortError};
-use crate::tunnel::{WebSocket, codec::Role};
+use crate::tunnel::{Holder, WebSocket, codec::Role};
 
 /// What the upgrade tells of a new session.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SessionInfo {
     /// Where it comes from.
     pub peer: SocketAddr,
     /// Whether the stream is TLS.
     pub tls: bool,
     /// Whether the peer may be the original's client, which sends no `User-Agent`.
+    /// It is never pinged.
     pub original: bool,
+    /// Whose session it is, if the peer says so: its former one ends.
+    pub holder: Option<Holder>,
 }
 
 /// An accepted WebSocket, which becomes a port.
 #[derive(Debug)]
 pub struct Session<S> {
     peer: SocketAddr,
+    holder: Option<Holder>,
     socket: Option<WebSocket<S>>,
     held: Option<Box<dyn Any>>,
 }
@@ -36,10 +40,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Session<S> {
     #[must_use]
     pub fn new(stream: S, read: BytesMut, info: SessionInfo) -> Self {
         let mut socket = WebSocket::new(stream, Role::Server, read);
-        if info.tls && info.original {
+        if !info.original {
+            socket = socket.with_pings();
+        } else if info.tls {
             socket = socket.single_messages();
         }
-        Self { peer: info.peer, socket: Some(socket), held: None }
+        Self { peer: info.peer, holder: info.holder, socket: Some(socket), held: None }
     }
 
     /// Drops `held` when the session has ended: how its server counts it.
@@ -74,6 +80,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Medium for Session<S> {
 
     fn restarts(&self) -> bool {
         false
+    }
+
+    fn holder(&self) -> Option<Holder> {
+        self.holder.clone()
     }
 
     async fn open(&mut self) -> Result<WebSocket<S>, PortError> {

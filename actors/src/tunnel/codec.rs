@@ -88,8 +88,8 @@ pub enum Event {
     Text(usize),
     /// To be answered by a pong with the same payload.
     Ping(Bytes),
-    /// Answers nothing that we ever ask.
-    Pong,
+    /// The answer to a ping, or to none.
+    Pong(Bytes),
     /// The peer's last frame, with its code if it gave one.
     Close(Option<CloseCode>),
 }
@@ -291,7 +291,7 @@ impl Decoder {
     ) -> Result<Option<Event>, ProtocolError> {
         let fragments = match header.opcode {
             PING => return Ok(Some(Event::Ping(Bytes::copy_from_slice(payload)))),
-            PONG => return Ok(Some(Event::Pong)),
+            PONG => return Ok(Some(Event::Pong(Bytes::copy_from_slice(payload)))),
             CLOSE => return close(payload).map(|code| Some(Event::Close(code))),
             BINARY if header.fin => return Ok(Some(Event::Binary(place))),
             TEXT if header.fin => return Ok(Some(Event::Text(payload.len()))),
@@ -337,6 +337,8 @@ pub enum Opcode {
     Binary = BINARY,
     /// The end.
     Close = CLOSE,
+    /// Asks whether the peer is alive.
+    Ping = PING,
     /// The answer to a ping.
     Pong = PONG,
 }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     codec::Role,
     connect::{CONNECT_LIMIT, ConnectError, Route, Stream},
+    instance::{INSTANCE_HEADER, Instance},
     link::WebSocket,
     url::ServerUrl,
 };
@@ -89,13 +90,15 @@ impl std::error::Error for Answer {}
 #[error("{0}")]
 pub struct NoWebSocket(String);
 
-/// Opens a tunnel to `server`.
+/// Opens a tunnel to `server`, which learns by `instance` whether we come again. A
+/// server of ours says so, and is pinged: others break the connection at a ping.
 ///
 /// # Errors
 /// See [`DialError`]. It gives up after ten seconds.
 pub async fn dial(
     server: &ServerUrl,
     credentials: Option<&Credentials>,
+    instance: Instance,
     route: &Route,
 ) -> Result<WebSocket<BoxedSocket>, DialError> {
     let url = || server.to_string();
@@ -107,15 +110,19 @@ pub async fn dial(
         .finish()
         .ws(uri("ws", server))
         .set_header(header::USER_AGENT, USER_AGENT)
+        .set_header(INSTANCE_HEADER, instance.to_string())
         .set_camel_case_headers(true);
     if let Some(credentials) = credentials {
         request = request.set_header(header::AUTHORIZATION, basic(credentials));
     }
     let answer = timeout_at(deadline, request.connect());
     match answer.await {
-        Ok(Ok((_, framed))) => {
+        Ok(Ok((response, framed))) => {
             let parts = framed.into_parts();
-            Ok(WebSocket::new(parts.io, Role::Client, parts.read_buf))
+            let tunnel = WebSocket::new(parts.io, Role::Client, parts.read_buf);
+            let echoed = response.headers().get(INSTANCE_HEADER).and_then(|id| id.to_str().ok());
+            let is_ours = echoed.and_then(Instance::parse) == Some(instance);
+            Ok(if is_ours { tunnel.with_pings() } else { tunnel })
         }
         Ok(Err(WsClientError::SendRequest(SendRequestError::Custom(error, _)))) => {
             match error.downcast::<Answer>() {

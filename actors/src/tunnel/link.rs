@@ -2,12 +2,19 @@
 //! messages, in both roles.
 //!
 //! Receiving and sending run side by side in one task, so that a peer that does
-//! not read does not keep us from reading. Never sends a ping, an unsolicited
-//! pong, a text or a fragment: the original's client stands still at each of
-//! them. Dead peers are found below, by TCP.
+//! not read does not keep us from reading. Never sends an unsolicited pong, a text or
+//! a fragment, and a ping to those alone that are known to answer: the original's
+//! client stands still at each of them. Dead peers are found below, by TCP, and by
+//! `heartbeat`.
 
 use std::{
-    cell::RefCell, convert::Infallible, future::Future, io, pin::pin, sync::Arc, time::Duration,
+    cell::RefCell,
+    convert::Infallible,
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -23,6 +30,7 @@ use super::{
     coalesce::Coalescer,
     codec::{CloseCode, Decoder, Event, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role},
     encode::{Encoder, Gather},
+    heartbeat::Heartbeat,
     intake,
     pace::Pace,
 };
@@ -51,6 +59,9 @@ pub enum TunnelError {
     /// A process that is killed ends like this.
     #[error("the peer ended the connection without a close frame")]
     NoCloseFrame,
+    /// It answers no ping, and sends nothing else.
+    #[error("nothing has come from the peer for some ten seconds, not even the answer to a ping")]
+    Silent,
     /// The connection failed.
     #[error("the connection was lost")]
     Lost(#[source] io::Error),
@@ -66,6 +77,7 @@ pub struct WebSocket<S> {
     role: Role,
     pub(super) read: BytesMut,
     single: bool,
+    pinged: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<S> {
@@ -73,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<S> {
     /// beyond the handshake.
     #[must_use]
     pub const fn new(stream: S, role: Role, read: BytesMut) -> Self {
-        Self { stream, role, read, single: false }
+        Self { stream, role, read, single: false, pinged: false }
     }
 
     /// Gives each message a write, and so a TLS record, of its own: the original's
@@ -82,6 +94,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<S> {
     #[must_use]
     pub const fn single_messages(mut self) -> Self {
         self.single = true;
+        self
+    }
+
+    /// Has the peer pinged while it is silent. For peers that are known to answer.
+    #[must_use]
+    pub const fn with_pings(mut self) -> Self {
+        self.pinged = true;
         self
     }
 }
@@ -97,7 +116,7 @@ enum End {
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
         let PortIo { mut ingress, mut egress, mut stop, counters, log } = io;
-        let Self { stream, role, read, single } = self;
+        let Self { stream, role, read, single, pinged } = self;
         let gather = match role {
             _ if single => Gather::Single,
             Role::Server if stream.is_write_vectored() => Gather::Headers,
@@ -105,6 +124,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
         };
         let (reader, writer) = tokio::io::split(stream);
         let pongs = Pongs::default();
+        let heartbeat =
+            if pinged { Heartbeat::new(Arc::clone(&counters)) } else { Heartbeat::none() };
         let mut receiver = Receiver::new(reader, role, read);
         let mut sender = Sender {
             stream: writer,
@@ -113,11 +134,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
             pace: Pace::new(),
         };
         let end = tokio::select! {
-            result = receiver.run(&mut ingress, &pongs, &counters) => match result {
+            result = receiver.run(&mut ingress, &pongs, &heartbeat, &counters) => match result {
                 Ok(code) => End::Closed(code),
                 Err(error) => End::Failed(error),
             },
-            Err(error) = sender.run(&mut egress, &pongs) => End::Failed(error),
+            Err(error) = sender.run(&mut egress, &pongs, &heartbeat) => End::Failed(error),
+            () = heartbeat.silence() => End::Failed(TunnelError::Silent),
             stop = stop.wait() => End::Stopped(stop),
         };
         match end {
@@ -161,6 +183,18 @@ async fn within<T>(limit: Duration, farewell: impl Future<Output = T>) {
     let _ = timeout(limit, farewell).await;
 }
 
+/// Whether `write` had to wait for the stream, once it is done.
+async fn has_waited<E>(write: impl Future<Output = Result<(), E>>) -> Result<bool, E> {
+    let mut write = pin!(write);
+    let mut waited = false;
+    let result = poll_fn(|cx| {
+        let poll = write.as_mut().poll(cx);
+        waited |= poll.is_pending();
+        poll
+    });
+    result.await.map(|()| waited)
+}
+
 /// The pong that is due. Only the last ping need be answered (RFC 6455, 5.5.3):
 /// what a peer can make us hold ends there.
 #[derive(Default)]
@@ -195,21 +229,30 @@ impl<S: AsyncRead> Receiver<S> {
         &mut self,
         ingress: &mut IngressSender,
         pongs: &Pongs,
+        heartbeat: &Heartbeat,
         counters: &Counters,
     ) -> Result<Option<CloseCode>, TunnelError> {
         loop {
-            let (batch, next) = self.take(pongs, counters);
+            let (batch, next) = self.take(pongs, heartbeat, counters);
             ingress.send(batch).await?;
             match next {
                 Next::Frames => {}
-                Next::Read => self.fill().await?,
+                Next::Read => {
+                    self.fill().await?;
+                    heartbeat.alive();
+                }
                 Next::End(end) => return end,
             }
         }
     }
 
     /// Takes a batch of frames out of what was read.
-    fn take(&mut self, pongs: &Pongs, counters: &Counters) -> (Vec<Frame>, Next) {
+    fn take(
+        &mut self,
+        pongs: &Pongs,
+        heartbeat: &Heartbeat,
+        counters: &Counters,
+    ) -> (Vec<Frame>, Next) {
         let (block, coalescer) = (&mut self.read, &mut self.coalescer);
         let (mut joined, mut fragmented, mut at) = (Vec::new(), None, 0);
         let next = loop {
@@ -226,7 +269,7 @@ impl<S: AsyncRead> Receiver<S> {
                 }
                 Ok(Some(Event::Text(_))) => counters.text_message(),
                 Ok(Some(Event::Ping(payload))) => pongs.answer(payload),
-                Ok(Some(Event::Pong)) => {}
+                Ok(Some(Event::Pong(payload))) => heartbeat.pong(&payload),
                 Ok(Some(Event::Close(code))) => break Next::End(Ok(code)),
                 Ok(None) => break Next::Read,
                 Err(error) => break Next::End(Err(TunnelError::Protocol(error))),
@@ -297,16 +340,24 @@ impl<S: AsyncWrite> Sender<S> {
         &mut self,
         egress: &mut EgressQueue,
         pongs: &Pongs,
+        heartbeat: &Heartbeat,
     ) -> Result<Infallible, TunnelError> {
         loop {
-            self.flush_paced(egress).await?;
+            if has_waited(self.flush_paced(egress)).await? {
+                heartbeat.alive();
+            }
             if let Some(payload) = pongs.due.take() {
                 self.encoder.control(Opcode::Pong, &payload).map_err(TunnelError::Lost)?;
+                continue;
+            }
+            if let Some(payload) = heartbeat.take_ping() {
+                self.encoder.control(Opcode::Ping, &payload).map_err(TunnelError::Lost)?;
                 continue;
             }
             tokio::select! {
                 () = egress.recv(&mut self.batch) => {}
                 () = pongs.ready.notified() => {}
+                () = heartbeat.ready() => {}
             }
         }
     }

@@ -10,6 +10,8 @@ pub mod codec;
 pub mod connect;
 pub mod dial;
 mod encode;
+mod heartbeat;
+mod instance;
 mod intake;
 pub mod link;
 mod pace;
@@ -21,6 +23,7 @@ pub mod url;
 
 pub use connect::{ConnectError, Route};
 pub use dial::{DialError, dial, http_client};
+pub use instance::{Holder, INSTANCE_HEADER, Instance};
 pub use link::WebSocket;
 pub use proxy::ProxyChoice;
 pub use tls::TlsOptions;

@@ -5,16 +5,17 @@ use std::{io, time::Duration};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-/// An idle tunnel is probed after this time, and then each [`PROBE_INTERVAL`]: a
-/// dead peer is found within [`DEAD_AFTER`].
-const PROBE_AFTER: Duration = Duration::from_secs(4);
+/// An idle tunnel is probed after this time, and then each [`PROBE_INTERVAL`]. Octets
+/// that go out just before put the probes off and have [`DEAD_AFTER`] of their own:
+/// together a dead peer is found within ten seconds.
+const PROBE_AFTER: Duration = Duration::from_secs(2);
 
 /// See [`PROBE_AFTER`].
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long a peer may leave octets or probes without an acknowledgement. Long
 /// enough for a route to change, short enough that a person waits for it.
-const DEAD_AFTER: Duration = Duration::from_secs(10);
+const DEAD_AFTER: Duration = Duration::from_secs(8);
 
 /// Unsent octets that the kernel takes of us. More only wait there, where nothing
 /// can pass by them: 128 KiB are 5 ms at 200 Mbit/s, and no faster than this at any
@@ -59,6 +60,7 @@ mod tests {
                 * socket.tcp_keepalive_retries().expect("set");
         assert!(socket.keepalive().expect("set"));
         assert_eq!(idle, DEAD_AFTER);
+        assert_eq!(PROBE_AFTER + DEAD_AFTER, Duration::from_secs(10));
         assert_eq!(socket.tcp_user_timeout().expect("set"), Some(DEAD_AFTER));
         assert!(socket.tcp_nodelay().expect("set"));
         assert_eq!(socket.tcp_notsent_lowat().expect("set"), NOT_SENT);

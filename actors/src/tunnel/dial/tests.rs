@@ -34,6 +34,10 @@ fn route() -> Route {
     Route { tls: TlsOptions::default(), proxy: ProxyChoice::Direct, log }
 }
 
+fn instance() -> Instance {
+    Instance::random().expect("random numbers")
+}
+
 fn through(proxy: String) -> Route {
     Route { proxy: ProxyChoice::Url(proxy), ..route() }
 }
@@ -44,7 +48,7 @@ fn server(url: &str) -> ServerUrl {
 
 /// What dialing fails with, on one line.
 async fn failure(url: &str, route: &Route) -> String {
-    match dial(&server(url), None, route).await {
+    match dial(&server(url), None, instance(), route).await {
         Ok(_) => panic!("{url} gave a tunnel"),
         Err(error) => {
             let line = one_line(&error);
@@ -113,7 +117,8 @@ async fn the_request_is_what_every_server_takes() {
     let served = actix_rt::spawn(async move { handshake(accept(&listener).await).await });
     let server = server(&format!("ws://{address}/p//x?q=1"));
     let credentials = Credentials { user: "user".to_owned(), password: "pass:word".to_owned() };
-    let socket = dial(&server, Some(&credentials), &route()).await.expect("a tunnel");
+    let instance = instance();
+    let socket = dial(&server, Some(&credentials), instance, &route()).await.expect("a tunnel");
     assert_eq!(&socket.read[..], b"\x82\x05hello", "what came with the handshake is kept");
     let (head, _) = served.await.expect("no panic").expect("a request");
     assert!(head.starts_with("GET /p//x?q=1 HTTP/1.1\r\n"), "{head}");
@@ -131,15 +136,16 @@ async fn the_request_is_what_every_server_takes() {
     assert_eq!(header("sec-websocket-key").len(), 24);
     assert_eq!(header("user-agent"), USER_AGENT);
     assert_eq!(header("authorization"), "basic dxnlcjpwyxnzondvcmq=");
+    assert_eq!(header(INSTANCE_HEADER), instance.to_string());
     header("date");
-    assert_eq!(headers.len(), 8, "no origin, subprotocol, extension or body: {head}");
+    assert_eq!(headers.len(), 9, "no origin, subprotocol, extension or body: {head}");
 }
 
 #[actix::test]
 async fn without_credentials_there_is_no_authorization() {
     let (listener, address) = listen().await;
     let served = actix_rt::spawn(async move { handshake(accept(&listener).await).await });
-    dial(&server(&format!("ws://{address}")), None, &route()).await.expect("a tunnel");
+    dial(&server(&format!("ws://{address}")), None, instance(), &route()).await.expect("a tunnel");
     let (head, _) = served.await.expect("no panic").expect("a request");
     assert!(head.starts_with("GET / HTTP/1.1\r\n"), "{head}");
     assert!(!head.to_ascii_lowercase().contains("authorization"), "{head}");
@@ -239,7 +245,7 @@ async fn a_proxy_is_asked_to_connect() {
         let (address, served) =
             proxy("HTTP/1.0 200 Connection established\r\nVia: x\r\n\r\n").await;
         let route = through(format!("http://{user}{address}"));
-        dial(&server("ws://[fd00::1]/p"), None, &route).await.expect("a tunnel");
+        dial(&server("ws://[fd00::1]/p"), None, instance(), &route).await.expect("a tunnel");
         let [connect, request] = served.await.expect("no panic").expect("a client");
         let expected =
             format!("CONNECT [fd00::1]:80 HTTP/1.1\r\nHost: [fd00::1]:80\r\n{header}\r\n");
@@ -342,7 +348,7 @@ async fn a_certificate_of_a_given_ca_is_taken() {
     let ca = ca();
     let file = PemFile::new(&ca.pem());
     let url = wss(params(&["127.0.0.1"], "server"), &ca).await;
-    let socket = dial(&server(&url), None, &file.route()).await.expect("a tunnel");
+    let socket = dial(&server(&url), None, instance(), &file.route()).await.expect("a tunnel");
     assert_eq!(&socket.read[..], b"\x82\x05hello");
 }
 
@@ -367,7 +373,7 @@ async fn a_certificate_that_is_not_right_is_refused_with_the_way_out() {
         }
         let mut insecure = route();
         insecure.tls.insecure = true;
-        dial(&server(&url), None, &insecure).await.expect("any certificate");
+        dial(&server(&url), None, instance(), &insecure).await.expect("any certificate");
     }
 }
 
@@ -394,7 +400,7 @@ async fn a_servers_own_certificate_in_the_file_is_taken_though_it_is_a_cas() {
     let file = PemFile::new(&[certificate.pem(), expired.pem(), foreign.pem()].concat());
     let again = || KeyPair::try_from(key.serialize_der()).expect("the same key");
     let url = serve_tls(certificate.der().clone(), again(), "127.0.0.1:0").await;
-    dial(&server(&url), None, &file.route()).await.expect("a tunnel");
+    dial(&server(&url), None, instance(), &file.route()).await.expect("a tunnel");
     let other = PemFile::new(&ca().pem());
     let error = failure(&url, &other.route()).await;
     assert!(error.contains("self-signed") && error.contains("--cacerts"), "{error}");
@@ -417,7 +423,7 @@ async fn an_ipv6_address_is_a_name_like_any_other() {
     let certificate = params(&["::1"], "server").signed_by(&key, &ca).expect("a certificate");
     let url = serve_tls(certificate.der().clone(), key, "[::1]:0").await;
     assert!(url.starts_with("wss://[::1]:"), "{url}");
-    dial(&server(&url), None, &file.route()).await.expect("a tunnel");
+    dial(&server(&url), None, instance(), &file.route()).await.expect("a tunnel");
 }
 
 #[actix::test]
@@ -435,7 +441,7 @@ async fn wss_through_a_proxy_is_tls_with_the_server() {
         tokio::io::copy_bidirectional(&mut client, &mut server).await
     });
     let route = Route { tls: file.route().tls, ..through(address.to_string()) };
-    dial(&server("wss://h.example/"), None, &route).await.expect("a tunnel");
+    dial(&server("wss://h.example/"), None, instance(), &route).await.expect("a tunnel");
 }
 
 #[actix::test]

@@ -133,7 +133,7 @@ proptest! {
             }
             write(&mut encoder, &mut stream, &[]);
             let events = decoded(role, &stream.written);
-            let pongs = events.iter().filter(|event| **event == Event::Pong).count();
+            let pongs = events.iter().filter(|event| matches!(event, Event::Pong(_))).count();
             let messages: Vec<Bytes> = events
                 .into_iter()
                 .filter_map(|event| match event {

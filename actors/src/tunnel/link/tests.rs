@@ -202,7 +202,7 @@ async fn a_ping_is_answered_and_of_many_at_least_the_last() {
     assert!(pongs < 100, "those that are late anyway are left out");
     let mut test = Test::start(Role::Client, 1000, &[]);
     test.send(0x89, b"").await;
-    assert_eq!(test.next().await, Some(Event::Pong));
+    assert_eq!(test.next().await, Some(Event::Pong(Bytes::new())));
 }
 
 /// A stream that notes the length of each write.
@@ -286,6 +286,37 @@ async fn an_unfinished_frame_is_finished_and_a_false_one_is_counted() {
     assert_eq!(test.next().await, Some(binary(finished)));
     assert_eq!(test.next().await, Some(binary(frame(20).into_data())));
     assert_eq!(test.counters.discards(Discard::OnError), 1);
+}
+
+#[actix::test]
+async fn a_silent_peer_is_pinged_before_what_is_queued_and_then_given_up() {
+    tokio::time::pause();
+    let (near, peer) = duplex(1 << 20);
+    let mut test = Test::on(WebSocket::new(near, Role::Client, BytesMut::new()).with_pings(), peer);
+    test.queue(&[100; 200]);
+    assert!(matches!(test.next().await, Some(Event::Ping(_))));
+    let start = Instant::now();
+    let mut pings = 0;
+    while let Some(event) = test.next().await {
+        pings += usize::from(matches!(event, Event::Ping(_)));
+    }
+    let end = test.end().await.expect_err("it is dead");
+    assert!(end.contains("not even the answer to a ping"), "{end}");
+    assert!(pings >= 1 && start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[actix::test]
+async fn a_peer_that_takes_nothing_but_speaks_is_alive() {
+    tokio::time::pause();
+    let (near, peer) = duplex(1000);
+    let mut test = Test::on(WebSocket::new(near, Role::Server, BytesMut::new()).with_pings(), peer);
+    test.queue(&[1400; 100]);
+    for _ in 0..60 {
+        test.send(0x82, b"alive").await;
+        assert_eq!(test.frames.recv().await.expect("a frame").data(), b"alive");
+        tokio::time::advance(Duration::from_secs(2)).await;
+    }
+    assert!(!test.link.is_finished());
 }
 
 #[actix::test]

@@ -1,0 +1,158 @@
+//! Peers that are slow, stopped or gone: what they cost is bounded, what they miss is
+//! counted, and nobody else notices.
+
+use std::{
+    io::Read,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    frame, lab::Namespace, need, process::usage, switch::Switch, wait_until, wait_within,
+    ws::WebSocket,
+};
+
+/// Peers that do not keep up.
+const PEERS: u64 = 8;
+
+/// Memory that one of them may cost under this load: its queue of 1.4 MiB, a batch of
+/// 256 KiB that is being written, and the rest of the read blocks at their ends. What
+/// the load offers is a hundred times as much.
+const KIB_EACH: u64 = 2048;
+
+/// What the load costs whoever reads: blocks that are read into, the batches between.
+const KIB_LOAD: u64 = 4 * 1024;
+
+/// More than the kernel's buffers and the queues of all peers hold.
+const ROUNDS: u16 = 1000;
+
+/// How long the load lasts at least: for what grows slowly to be seen.
+const LASTS: Duration = Duration::from_secs(4);
+
+/// Broadcasts to all, and unicasts to the peers, while two others talk: each frame
+/// between those arrives, in order.
+fn load(switch: &Switch, peers: &[u64]) {
+    let (mut sender, _) = switch.open();
+    let (mut reader, _) = switch.open();
+    let before = usage(switch.process.pid()).resident_kib;
+    let payload = vec![7; 60_000];
+    let mut worst = Duration::ZERO;
+    let begin = Instant::now();
+    let mut rounds = 0..ROUNDS;
+    while rounds.next().is_some() || begin.elapsed() < LASTS {
+        let start = Instant::now();
+        let broadcast = frame(255, 1, &payload);
+        sender.send_frame(&broadcast);
+        let [.., number] = rounds.start.to_be_bytes();
+        sender.send_frame(&frame(100 + number % 8, 1, &payload));
+        reader.expect_frame(&broadcast);
+        let answer = frame(1, 2, &[number; 100]);
+        reader.send_frame(&answer);
+        sender.expect_frame(&answer);
+        worst = worst.max(start.elapsed());
+    }
+    let grown = usage(switch.process.pid()).resident_kib.saturating_sub(before);
+    println!("{grown} KiB for {} peers, longest round {worst:?}", peers.len());
+    assert!(grown <= KIB_LOAD + KIB_EACH * peers.len() as u64, "{grown} KiB");
+    assert!(worst < Duration::from_secs(5), "{worst:?}");
+}
+
+/// Opens peers that say one frame each, so that there are unicasts to them.
+fn open(switch: &Switch) -> (Vec<WebSocket>, Vec<u64>) {
+    (0..PEERS)
+        .map(|number| {
+            let (mut peer, port) = switch.open();
+            peer.send_frame(&frame(255, 100 + u8::try_from(number).unwrap(), b"here"));
+            wait_until("its address", || {
+                switch.json(&["listfdb"]).iter().any(|entry| entry["port"] == port)
+            });
+            (peer, port)
+        })
+        .unzip()
+}
+
+/// Whether each port that is still there has counted what it missed.
+fn assert_counted(switch: &Switch, ports: &[u64]) {
+    for port in switch.ports().iter().filter(|port| ports.contains(&port["port"].as_u64().unwrap()))
+    {
+        let missed = port["discards"]["lack-of-buffers"].as_u64();
+        assert!(missed > Some(0), "{port}");
+    }
+}
+
+#[test]
+fn peers_that_never_read_cost_a_bounded_memory_and_delay_nobody() {
+    let switch = Switch::start(&[]);
+    let (peers, ports) = open(&switch);
+    load(&switch, &ports);
+    assert_counted(&switch, &ports);
+    drop(peers);
+    wait_until("their end", || switch.ports().is_empty());
+}
+
+#[test]
+fn peers_that_read_an_octet_a_second_cost_a_bounded_memory_and_delay_nobody() {
+    let switch = Switch::start(&[]);
+    let (peers, ports) = open(&switch);
+    for peer in peers {
+        let mut stream = peer.into_tcp();
+        thread::spawn(move || {
+            #[expect(clippy::disallowed_methods, reason = "what a slow peer does")]
+            while stream.read(&mut [0]).is_ok_and(|octets| octets > 0) {
+                thread::sleep(Duration::from_secs(1));
+            }
+        });
+    }
+    load(&switch, &ports);
+    assert_counted(&switch, &ports);
+}
+
+#[test]
+fn a_peer_that_takes_nothing_for_ten_seconds_is_given_up() {
+    let switch = Switch::start(&[]);
+    let (deaf, number) = switch.open();
+    let (mut sender, _) = switch.open();
+    let payload = vec![7; 60_000];
+    let gone = || {
+        for _ in 0..10 {
+            sender.send_frame(&frame(255, 1, &payload));
+        }
+        switch.ports().iter().all(|port| port["port"] != number).then_some(())
+    };
+    wait_within(Duration::from_secs(25), "its end", gone);
+    drop(deaf);
+}
+
+#[test]
+fn a_peer_that_vanishes_under_load_disturbs_nobody() {
+    let (a, b) = need!(Namespace::pair());
+    let c = a.sibling();
+    a.cable("eth1", &c, "eth0");
+    a.ip("addr add 203.0.113.1/24 dev eth1");
+    c.ip("addr add 203.0.113.3/24 dev eth0");
+    let server = Switch::start_at(&a.site, &["--host", "", "--port", "8080"]);
+    let gone = Switch::start_at(&b.site, &[]);
+    let stays = Switch::start_at(&c.site, &[]);
+    let sites = [(&server, "", 1), (&gone, "192.0.2.1", 2), (&stays, "203.0.113.1", 3)];
+    for (switch, url, host) in sites {
+        switch.add(&["tap", "ewp0"]);
+        switch.ctl(&["setif", "--address", &format!("198.51.100.{host}/24"), "1"]).ok();
+        if !url.is_empty() {
+            switch.add(&["client", &format!("ws://{url}:8080/")]);
+        }
+    }
+    wait_until("all to reach all", || {
+        ["198.51.100.1", "198.51.100.2"].iter().all(|host| c.pings(host, 56))
+    });
+    let flood = c.start("ping", &["-n", "-f", "-s", "1400", "198.51.100.2"]);
+    let before = server.ports().len();
+    let mut watch = c.start("ping", &["-n", "-i", "0.02", "-c", "600", "198.51.100.1"]);
+    b.ip("link set eth0 down");
+    wait_within(Duration::from_secs(12), "the loss", || {
+        (server.ports().len() < before).then_some(())
+    });
+    wait_within(Duration::from_secs(60), "the last ping", || watch.exited());
+    wait_until("its summary", || watch.stdout.contains("packets transmitted"));
+    assert!(watch.stdout.contains(" 0% packet loss"), "{}", watch.stdout.text());
+    drop(flood);
+}
