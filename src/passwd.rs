@@ -64,7 +64,9 @@ pub(crate) fn run(args: &PasswdArgs) -> Result<()> {
 /// The password: twice from a terminal, or one line of standard input.
 fn ask(user: &str) -> Result<String> {
     let password = prompt::password(&format!("Password for {user}: "))?;
-    if io::stdin().is_terminal() && prompt::password("Once more: ")? != password {
+    if io::stdin().is_terminal()
+        && prompt::password(&format!("Once more, password for {user}: "))? != password
+    {
         bail!("the two passwords differ: nothing was changed");
     }
     Ok(password)

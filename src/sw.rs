@@ -33,6 +33,7 @@ use crate::{
         listen,
         pending::Pending,
         sessions::{Limits, Sessions},
+        status::{Listener, Status},
         tls,
         watch::{Reload, Watch},
     },
@@ -175,6 +176,17 @@ struct Opened {
     control: Option<(String, Option<Passwords>)>,
 }
 
+impl Opened {
+    /// What it serves, as in the log.
+    fn service(&self) -> &'static str {
+        match (&self.tunnel, &self.control) {
+            (Some(_), Some(_)) => "tunnel+control",
+            (None, _) => "control",
+            (_, None) => "tunnel",
+        }
+    }
+}
+
 /// Opens files and sockets: all that may fail for a wrong option, before anything
 /// runs.
 fn open(options: &Options, log: &Logger) -> Result<Vec<Opened>> {
@@ -240,10 +252,17 @@ async fn serve(
             .await
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
-    let mut accepting = Vec::new();
-    for listener in opened {
-        let tls = listener.tls.is_some();
+    let listeners = opened.iter().map(|listener| {
         let counters = Arc::new(ServerCounters::default());
+        let pending = Pending::new(descriptors, Arc::clone(&counters));
+        Listener { service: listener.service(), counters, pending }
+    });
+    let status = Arc::new(Status { listeners: listeners.collect(), sessions });
+    let mut accepting = Vec::new();
+    for (listener, Listener { service, counters, pending }) in
+        opened.into_iter().zip(&status.listeners)
+    {
+        let tls = listener.tls.is_some();
         // `removed` hears who is no longer in the file.
         let door = |passwords: Option<Passwords>, removed: Box<dyn Fn(&[Box<str>]) + Send>| {
             let htpasswd = passwords.map(|(htpasswd, watch)| {
@@ -260,11 +279,11 @@ async fn serve(
             tunnel: listener.tunnel.map(|(path, passwords)| TunnelService {
                 path,
                 door: door(passwords, {
-                    let (sessions, switch) = (Arc::clone(&sessions), switch.clone());
+                    let (sessions, switch) = (Arc::clone(&status.sessions), switch.clone());
                     let log = log.clone();
                     Box::new(move |users| server::dismiss(users, &sessions, &switch, &log))
                 }),
-                sessions: Arc::clone(&sessions),
+                sessions: Arc::clone(&status.sessions),
                 allowed_origins: options.allowed_origins.clone(),
                 switch: switch.clone(),
             }),
@@ -273,17 +292,13 @@ async fn serve(
                 // A request of control is over before its user could be removed.
                 door: door(passwords, Box::new(|_| ())),
                 control: control.clone(),
+                status: Arc::clone(&status),
             }),
-            pending: Pending::new(descriptors, Arc::clone(&counters)),
-            counters,
+            pending: Arc::clone(pending),
+            counters: Arc::clone(counters),
             log: log.clone(),
         });
-        let service = match (&site.tunnel, &site.control) {
-            (Some(_), Some(_)) => "tunnel+control",
-            (None, _) => "control",
-            (_, None) => "tunnel",
-        };
-        let log = log.new(o!("service" => service));
+        let log = log.new(o!("service" => *service));
         let places = server::start(&site, listener.tls, &handles).await?;
         for socket in listener.sockets {
             let address = socket.local_addr().context("listening socket without address")?;

@@ -256,6 +256,8 @@ pub(crate) enum CtlMethod {
         #[arg(long)]
         all: bool,
     },
+    /// Show what the listeners have counted: sessions, and whom they turned away
+    Showserver,
 }
 
 /// What may be set on a port.
