@@ -227,7 +227,12 @@ async fn serve(
     let hangup = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
     let reload = Reload::new();
     actix_rt::spawn(reload_on(hangup, reload.clone(), log.clone()));
-    let sessions = Sessions::new(options.limits.within(descriptors));
+    let limits = options.limits.within(descriptors);
+    if limits.all < options.limits.all {
+        info!(log, "fewer sessions than asked for: the system gives too few file descriptors";
+            "sessions" => limits.all, "descriptors" => descriptors);
+    }
+    let sessions = Sessions::new(limits);
     let storm = StormLimits::default();
     let switch = Switch::new(SwitchOptions {
         aging_time: options.aging_time,
