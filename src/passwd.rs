@@ -121,7 +121,7 @@ fn replace(path: &Path, old: Option<&Metadata>, content: &[u8]) -> io::Result<()
     // A name without a folder is in this one.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     // For its owner alone, from the beginning.
-    let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    let mut file = NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))?;
     if let Some(old) = old {
         keep_owner(file.as_file(), old)?;
         file.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;

@@ -168,6 +168,9 @@ fn allow_many_sessions(log: &Logger) -> usize {
 /// An htpasswd file, and what sees when it changes.
 type Passwords = (Htpasswd, Watch);
 
+/// Hears which users are no longer in the file.
+type Removed = Box<dyn Fn(&[Box<str>]) + Send>;
+
 /// A listener with its sockets open.
 struct Opened {
     sockets: Vec<TcpListener>,
@@ -268,8 +271,7 @@ async fn serve(
         opened.into_iter().zip(&status.listeners)
     {
         let tls = listener.tls.is_some();
-        // `removed` hears who is no longer in the file.
-        let door = |passwords: Option<Passwords>, removed: Box<dyn Fn(&[Box<str>]) + Send>| {
+        let door = |passwords: Option<Passwords>, removed: Removed| {
             let htpasswd = passwords.map(|(htpasswd, watch)| {
                 let htpasswd = Arc::new(htpasswd);
                 let file = Arc::clone(&htpasswd);
