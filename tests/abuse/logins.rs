@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::support::{
     TempDir,
+    certs::Certificates,
     http::{self, Response},
     need, peers,
     process::Site,
@@ -173,4 +174,14 @@ fn a_head_that_is_too_large_is_431() {
     let opened = WebSocket::open_with(switch.tunnel, "/", &[("Cookie", &cookie)]);
     assert_eq!(opened.expect_err("refused").status, 431);
     assert_eq!(counter(&switch, "tunnel", "refused-head-size"), 2);
+}
+
+#[test]
+fn a_failed_tls_handshake_is_counted() {
+    let certs = need!(Certificates::new());
+    let switch = Switch::start(&["--sslkey", &certs.key, "--sslcert", &certs.cert]);
+    let mut stream = http::connect(switch.tunnel);
+    stream.write_all(&http::request("GET", "/", &[], "")).unwrap();
+    wait_until("the failure", || counter(&switch, "tunnel", "tls-failures") == 1);
+    assert_eq!(counter(&switch, "tunnel", "accepted"), 1);
 }
