@@ -4,6 +4,7 @@ mod cli;
 mod ctl;
 mod daemon;
 mod logging;
+mod passwd;
 mod rpc;
 mod server;
 mod sw;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         Invocation::Server(options) => sw::start(options.into()),
         Invocation::Client(options) => sw::start(options.into()),
         Invocation::Ctl(args) => Ok(ctl::run(args)),
+        Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
     });
     ended.unwrap_or_else(|error| {
         eprintln!("etherws: {error:#}");

@@ -33,6 +33,7 @@ use crate::{
         listen,
         pending::Pending,
         sessions::{Limits, Sessions},
+        status::{Listener, Status},
         tls,
         watch::{Reload, Watch},
     },
@@ -167,12 +168,26 @@ fn allow_many_sessions(log: &Logger) -> usize {
 /// An htpasswd file, and what sees when it changes.
 type Passwords = (Htpasswd, Watch);
 
+/// Hears which users are no longer in the file.
+type Removed = Box<dyn Fn(&[Box<str>]) + Send>;
+
 /// A listener with its sockets open.
 struct Opened {
     sockets: Vec<TcpListener>,
     tls: Option<ServerConfig>,
     tunnel: Option<(String, Option<Passwords>)>,
     control: Option<(String, Option<Passwords>)>,
+}
+
+impl Opened {
+    /// What it serves, as in the log.
+    fn service(&self) -> &'static str {
+        match (&self.tunnel, &self.control) {
+            (Some(_), Some(_)) => "tunnel+control",
+            (None, _) => "control",
+            (_, None) => "tunnel",
+        }
+    }
 }
 
 /// Opens files and sockets: all that may fail for a wrong option, before anything
@@ -215,7 +230,12 @@ async fn serve(
     let hangup = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
     let reload = Reload::new();
     actix_rt::spawn(reload_on(hangup, reload.clone(), log.clone()));
-    let sessions = Sessions::new(options.limits.within(descriptors));
+    let limits = options.limits.within(descriptors);
+    if limits.all < options.limits.all {
+        info!(log, "fewer sessions than asked for: the system gives too few file descriptors";
+            "sessions" => limits.all, "descriptors" => descriptors);
+    }
+    let sessions = Sessions::new(limits);
     let storm = StormLimits::default();
     let switch = Switch::new(SwitchOptions {
         aging_time: options.aging_time,
@@ -240,12 +260,18 @@ async fn serve(
             .await
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
-    let mut accepting = Vec::new();
-    for listener in opened {
-        let tls = listener.tls.is_some();
+    let listeners = opened.iter().map(|listener| {
         let counters = Arc::new(ServerCounters::default());
-        // `removed` hears who is no longer in the file.
-        let door = |passwords: Option<Passwords>, removed: Box<dyn Fn(&[Box<str>]) + Send>| {
+        let pending = Pending::new(descriptors, Arc::clone(&counters));
+        Listener { service: listener.service(), counters, pending }
+    });
+    let status = Arc::new(Status { listeners: listeners.collect(), sessions });
+    let mut accepting = Vec::new();
+    for (listener, Listener { service, counters, pending }) in
+        opened.into_iter().zip(&status.listeners)
+    {
+        let tls = listener.tls.is_some();
+        let door = |passwords: Option<Passwords>, removed: Removed| {
             let htpasswd = passwords.map(|(htpasswd, watch)| {
                 let htpasswd = Arc::new(htpasswd);
                 let file = Arc::clone(&htpasswd);
@@ -260,11 +286,11 @@ async fn serve(
             tunnel: listener.tunnel.map(|(path, passwords)| TunnelService {
                 path,
                 door: door(passwords, {
-                    let (sessions, switch) = (Arc::clone(&sessions), switch.clone());
+                    let (sessions, switch) = (Arc::clone(&status.sessions), switch.clone());
                     let log = log.clone();
                     Box::new(move |users| server::dismiss(users, &sessions, &switch, &log))
                 }),
-                sessions: Arc::clone(&sessions),
+                sessions: Arc::clone(&status.sessions),
                 allowed_origins: options.allowed_origins.clone(),
                 switch: switch.clone(),
             }),
@@ -273,17 +299,13 @@ async fn serve(
                 // A request of control is over before its user could be removed.
                 door: door(passwords, Box::new(|_| ())),
                 control: control.clone(),
+                status: Arc::clone(&status),
             }),
-            pending: Pending::new(descriptors, Arc::clone(&counters)),
-            counters,
+            pending: Arc::clone(pending),
+            counters: Arc::clone(counters),
             log: log.clone(),
         });
-        let service = match (&site.tunnel, &site.control) {
-            (Some(_), Some(_)) => "tunnel+control",
-            (None, _) => "control",
-            (_, None) => "tunnel",
-        };
-        let log = log.new(o!("service" => service));
+        let log = log.new(o!("service" => *service));
         let places = server::start(&site, listener.tls, &handles).await?;
         for socket in listener.sockets {
             let address = socket.local_addr().context("listening socket without address")?;

@@ -61,6 +61,8 @@ pub(super) enum Command {
     Sw(SwArgs),
     /// Control a running switch
     Ctl(CtlArgs),
+    /// Write an entry of an htpasswd file
+    Passwd(PasswdArgs),
     /// As etherws 0.3: join a TAP device and all WebSocket clients
     Server(ServerArgs),
     /// As etherws 0.3: join a TAP device and a WebSocket server
@@ -171,6 +173,18 @@ pub(crate) struct CtlArgs {
     pub(crate) method: CtlMethod,
 }
 
+/// `etherws passwd`: whose password to set, and where.
+#[derive(Debug, Args)]
+pub(crate) struct PasswdArgs {
+    /// File to write, as --htpasswd reads it; made if it is not there
+    pub(crate) file: PathBuf,
+    /// Name; the password is prompted for, or is a line of standard input
+    pub(crate) user: String,
+    /// Delete the user instead
+    #[arg(short = 'D', long)]
+    pub(crate) delete: bool,
+}
+
 /// What `ctl` asks of a switch.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CtlMethod {
@@ -242,6 +256,8 @@ pub(crate) enum CtlMethod {
         #[arg(long)]
         all: bool,
     },
+    /// Show what the listeners have counted: sessions, and whom they turned away
+    Showserver,
 }
 
 /// What may be set on a port.

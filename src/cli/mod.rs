@@ -18,7 +18,7 @@ use etherws_actors::control::ClientOptions;
 
 use crate::server::sessions::Limits;
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
-pub(crate) use args::{CtlArgs, CtlMethod, GuardArgs, PortKind, SetportArgs};
+pub(crate) use args::{CtlArgs, CtlMethod, GuardArgs, PasswdArgs, PortKind, SetportArgs};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) enum Invocation {
     Sw(Sw),
     /// `etherws ctl`
     Ctl(CtlArgs),
+    /// `etherws passwd`
+    Passwd(PasswdArgs),
     /// `etherws server`, of 0.3
     Server(Server),
     /// `etherws client`, of 0.3
@@ -166,7 +168,10 @@ impl Cli {
             Command::Ctl(_) if before.device.is_some() => return refuse("--device", "ctl"),
             Command::Ctl(_) if before.foreground => return refuse("--foreground", "ctl"),
             Command::Ctl(_) if before.debug => return refuse("--debug", "ctl"),
-            Command::Ctl(_) => {}
+            Command::Passwd(_) if before.device.is_some() => return refuse("--device", "passwd"),
+            Command::Passwd(_) if before.foreground => return refuse("--foreground", "passwd"),
+            Command::Passwd(_) if before.debug => return refuse("--debug", "passwd"),
+            Command::Ctl(_) | Command::Passwd(_) => {}
             Command::Server(args) => args.common.merge(before),
             Command::Client(args) => args.common.merge(before),
         }
@@ -180,6 +185,7 @@ impl Command {
         Ok(match self {
             Self::Sw(args) => Invocation::Sw(args.validate()?),
             Self::Ctl(args) => Invocation::Ctl(args),
+            Self::Passwd(args) => Invocation::Passwd(args),
             Self::Server(args) => Invocation::Server(args.validate()?),
             Self::Client(args) => Invocation::Client(args.validate()?),
         })

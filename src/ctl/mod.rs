@@ -23,10 +23,11 @@ use serde_json::Value;
 use crate::{
     cli::{CtlArgs, CtlMethod, PortKind, Secret, SetportArgs},
     rpc::{
-        Refusal,
+        Refusal, Request,
         client::Endpoint,
         entry::Entries,
         params::{check_client, credentials, interface_settings, mac, vid},
+        query::Query,
     },
 };
 
@@ -58,19 +59,21 @@ pub(crate) fn run(args: CtlArgs) -> ExitCode {
 fn ask(args: CtlArgs) -> Result<Entries, ErrorObjectOwned> {
     let internal = |refusal: Refusal| refusal.with_code(ErrorCode::InternalError);
     // In the order in which 1.3 asks for them: the client port's password is first.
-    let mut command = command(args.method).map_err(internal)?;
+    let mut request = request(args.method).map_err(internal)?;
     let credentials = login(args.ctluser, args.ctlpasswd, "Control Password: ");
     let endpoint = credentials.and_then(|credentials| {
         Endpoint::new(&args.ctlurl, credentials, args.ctlsslcert, args.ctlinsecure)
     });
     let endpoint = endpoint.map_err(internal)?;
-    if let Command::AddPort(NewPort::Client(ClientOptions { cacerts: Some(file), .. })) =
-        &mut command
+    if let Request::Switch(Command::AddPort(NewPort::Client(ClientOptions {
+        cacerts: Some(file),
+        ..
+    }))) = &mut request
         && endpoint.is_local()
     {
         resolve(file);
     }
-    actix_rt::System::new().block_on(endpoint.call(&command))
+    actix_rt::System::new().block_on(endpoint.call(&request))
 }
 
 /// The switch opens the file, and a daemon's directory is `/`: what the user can see
@@ -83,8 +86,8 @@ fn resolve(file: &mut PathBuf) {
     }
 }
 
-fn command(method: CtlMethod) -> Result<Command, Refusal> {
-    Ok(match method {
+fn request(method: CtlMethod) -> Result<Request, Refusal> {
+    let command = match method {
         CtlMethod::Addport { kind } => Command::AddPort(new_port(kind)?),
         CtlMethod::Setport(SetportArgs { port, shut, loopguard, guards }) => {
             let settings = PortSettings {
@@ -123,7 +126,9 @@ fn command(method: CtlMethod) -> Result<Command, Refusal> {
         CtlMethod::Flushfdb { port, all } => {
             Command::FlushFdb { port: port.map(number).transpose()?, all }
         }
-    })
+        CtlMethod::Showserver => return Ok(Request::Program(Query::ShowServer)),
+    };
+    Ok(command.into())
 }
 
 fn number(port: i64) -> Result<PortNumber, Refusal> {
@@ -233,7 +238,7 @@ mod tests {
     use super::*;
 
     fn refused(method: CtlMethod) -> String {
-        command(method).expect_err("refused").to_string()
+        request(method).expect_err("refused").to_string()
     }
 
     fn setif(address: Option<&str>, mtu: Option<i64>) -> CtlMethod {
@@ -281,9 +286,9 @@ mod tests {
 
     #[test]
     fn good_values_become_commands() {
-        assert!(command(setif(Some("192.0.2.1/24"), Some(576))).is_ok());
-        let Ok(Command::AddPort(NewPort::Client(options))) =
-            command(client("wss://h/", Some("u"), Some("p")))
+        assert!(request(setif(Some("192.0.2.1/24"), Some(576))).is_ok());
+        let Ok(Request::Switch(Command::AddPort(NewPort::Client(options)))) =
+            request(client("wss://h/", Some("u"), Some("p")))
         else {
             panic!("client");
         };

@@ -1,6 +1,6 @@
 //! The tables that `ctl` prints, to the blank as etherws 1.3 does: scripts cut them.
 
-use crate::rpc::entry::{Entries, FdbLine, Interface, Limit, Port, PortReport};
+use crate::rpc::entry::{Entries, FdbLine, Interface, Limit, Port, PortReport, Server};
 
 /// Two blanks, then columns as wide as their widest cell, two blanks between. The
 /// last one is padded as well.
@@ -10,6 +10,7 @@ pub(crate) fn table(entries: &Entries) -> String {
         Entries::Reports(reports) => report_rows(reports),
         Entries::Interfaces(interfaces) => interface_rows(interfaces),
         Entries::Fdb(lines) => fdb_rows(lines),
+        Entries::Servers(servers) => server_rows(servers),
     };
     let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
@@ -111,6 +112,17 @@ fn fdb_rows(lines: &[FdbLine]) -> Vec<Vec<String>> {
     rows.extend(lines.iter().map(|line| {
         let age = if line.is_static { "static".to_owned() } else { line.age.to_string() };
         vec![line.port.to_string(), line.vid.to_string(), line.mac.clone(), age]
+    }));
+    rows
+}
+
+fn server_rows(servers: &[Server]) -> Vec<Vec<String>> {
+    let mut rows = vec![titles(["Service", "Counter", "Value"])];
+    rows.extend(servers.iter().flat_map(|server| {
+        let row = |(name, value): (&String, &u64)| {
+            vec![server.service.clone(), name.clone(), value.to_string()]
+        };
+        server.counters.iter().map(row)
     }));
     rows
 }

@@ -7,19 +7,20 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use actix_rt::time::timeout;
 use awc::http::StatusCode;
 use etherws_actors::{
-    control::{Command, Credentials},
+    control::Credentials,
     error::one_line,
     tunnel::{ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, http_client},
 };
-use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, Id, Request, Response, ResponsePayload};
+use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, Id, Response, ResponsePayload};
 use serde::Deserialize;
 use serde_json::{Value, value::to_raw_value};
 use slog::{Discard, Logger, o};
 
 use super::{
-    Refusal,
+    Refusal, Request,
     entry::Entries,
-    method::{Method, NAMESPACE},
+    method::{METHODS, Method, NAMESPACE},
+    query::QUERIES,
 };
 
 /// For a whole request. `addPort` answers once the switch has reached the client
@@ -60,21 +61,32 @@ impl Endpoint {
     }
 
     /// Has the switch carry out one command.
-    pub(crate) async fn call(&self, command: &Command) -> Result<Entries, ErrorObjectOwned> {
-        timeout(TIME_LIMIT, self.exchange(command)).await.unwrap_or_else(|_| {
+    pub(crate) async fn call(&self, request: &Request) -> Result<Entries, ErrorObjectOwned> {
+        timeout(TIME_LIMIT, self.ask(request)).await.unwrap_or_else(|_| {
             let text = format!("{} has not answered within {TIME_LIMIT:?}; is it stuck?", self.url);
             Err(internal("TimeoutError", text))
         })
     }
 
-    async fn exchange(&self, command: &Command) -> Result<Entries, ErrorObjectOwned> {
-        let (method, params) = Method::of(command)
+    async fn ask(&self, request: &Request) -> Result<Entries, ErrorObjectOwned> {
+        match request {
+            Request::Switch(command) => self.exchange(METHODS, command).await,
+            Request::Program(query) => self.exchange(QUERIES, query).await,
+        }
+    }
+
+    async fn exchange<C>(
+        &self,
+        methods: &[Method<C>],
+        command: &C,
+    ) -> Result<Entries, ErrorObjectOwned> {
+        let (method, params) = Method::of(methods, command)
             .ok_or_else(|| internal("NotImplementedError", "no method carries this".to_owned()))?;
         let name = format!("{NAMESPACE}{}", method.name);
         let params = params.map(|params| to_raw_value(&params)).transpose();
         let params = params.map_err(|err| internal("ValueError", err.to_string()))?;
         // 1.3's ctl numbers every request 0: there is one to a connection.
-        let request = Request::borrowed(&name, params.as_deref(), Id::Number(0));
+        let request = jsonrpsee_types::Request::borrowed(&name, params.as_deref(), Id::Number(0));
 
         let unreachable = |why: &str| {
             internal("URLError", format!("cannot ask the switch at {}: {why}", self.url))
@@ -153,6 +165,8 @@ mod tests {
     use actix_rt::net::TcpListener;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+    use etherws_actors::control::Command;
+
     use super::*;
     use crate::rpc::entry::Port;
 
@@ -186,7 +200,7 @@ mod tests {
             });
             let url = format!("http://{address}/ctl");
             let endpoint = Endpoint::new(&url, credentials, None, false).expect("a good URL");
-            let result = endpoint.call(&Command::ListPorts).await;
+            let result = endpoint.call(&Command::ListPorts.into()).await;
             let request = String::from_utf8(request.borrow().clone()).expect("text");
             (request, result)
         })
@@ -255,7 +269,7 @@ mod tests {
         drop(listener);
         let endpoint = Endpoint::new(&url, None, None, false).expect("a good URL");
         let error = actix_rt::System::new()
-            .block_on(endpoint.call(&Command::ListPorts))
+            .block_on(endpoint.call(&Command::ListPorts.into()))
             .expect_err("refused");
         assert!(data(&error).contains(&url) && data(&error).contains("refused"), "{error:?}");
     }

@@ -28,6 +28,8 @@ pub(crate) enum Entries {
     Interfaces(Vec<Interface>),
     /// Of the FDB's methods.
     Fdb(Vec<FdbLine>),
+    /// Of `showServer`.
+    Servers(Vec<Server>),
 }
 
 /// A port.
@@ -121,6 +123,15 @@ pub(crate) struct FdbLine {
     /// Whether it neither ages nor moves; missing where not.
     #[serde(default, rename = "static", skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_static: bool,
+}
+
+/// A listener, and what it has counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Server {
+    /// `tunnel`, `control` or `tunnel+control`.
+    pub(crate) service: String,
+    /// By name.
+    pub(crate) counters: BTreeMap<String, u64>,
 }
 
 impl From<Reply> for Entries {

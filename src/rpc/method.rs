@@ -16,25 +16,26 @@ use super::{
     Refusal,
     entry::{Entries, netmask},
     params::{self, Params},
+    query::QUERIES,
 };
 
 /// What every method's name begins with.
 pub(crate) const NAMESPACE: &str = "etherws.control.";
 
 /// A method of the control API: all there is to say about it, in one place.
-pub(crate) struct Method {
+pub(crate) struct Method<C: 'static = Command> {
     /// Name behind [`NAMESPACE`].
     pub(crate) name: &'static str,
     /// What it does, in a line.
     #[cfg_attr(not(test), expect(dead_code, reason = "docs/rpc.md is checked against it"))]
     pub(crate) doc: &'static str,
     /// What params ask for.
-    command: fn(Params<'_>) -> Result<Command, Refusal>,
+    pub(super) command: fn(Params<'_>) -> Result<C, Refusal>,
     /// The params of a command that this method carries, as etherws 1.3 takes them too;
     /// null for none. `None`: another method carries the command.
-    params: fn(&Command) -> Option<Value>,
+    pub(super) params: fn(&C) -> Option<Value>,
     /// Reads `result.entries`.
-    entries: fn(Value) -> serde_json::Result<Entries>,
+    pub(super) entries: fn(Value) -> serde_json::Result<Entries>,
 }
 
 /// All methods.
@@ -155,22 +156,26 @@ impl Method {
             Refusal::new("ValueError", text)
         })?;
         METHODS.iter().find(|method| method.name == name).ok_or_else(|| {
-            let names: Vec<_> = METHODS.iter().map(|method| method.name).collect();
+            let names = METHODS.iter().map(|method| method.name);
+            let names: Vec<_> = names.chain(QUERIES.iter().map(|method| method.name)).collect();
             let text = format!("no method {name}; there are {}", names.join(", "));
             Refusal::new("AttributeError", text)
         })
     }
+}
 
-    /// The method that carries `command`, and its params. There is one for each command.
-    pub(crate) fn of(command: &Command) -> Option<(&'static Self, Option<Value>)> {
-        METHODS.iter().find_map(|method| {
+impl<C> Method<C> {
+    /// The method among `methods` that carries `command`, and its params. There is one
+    /// for each command.
+    pub(crate) fn of<'a>(methods: &'a [Self], command: &C) -> Option<(&'a Self, Option<Value>)> {
+        methods.iter().find_map(|method| {
             let params = (method.params)(command)?;
             Some((method, (!params.is_null()).then_some(params)))
         })
     }
 
     /// What `params` ask for.
-    pub(crate) fn command(&self, params: Option<&Value>) -> Result<Command, Refusal> {
+    pub(crate) fn command(&self, params: Option<&Value>) -> Result<C, Refusal> {
         (self.command)(Params(params.unwrap_or(&Value::Null)))
     }
 
@@ -312,7 +317,7 @@ mod tests {
             Command::FlushFdb { port: None, all: true },
             Command::FlushFdb { port: Some(port), all: false },
         ] {
-            let (method, params) = Method::of(&command).expect("a method carries it");
+            let (method, params) = Method::of(METHODS, &command).expect("a method carries it");
             let back = method.command(params.as_ref()).expect("own params");
             assert_eq!(format!("{back:?}"), format!("{command:?}"));
             if let (
@@ -332,7 +337,7 @@ mod tests {
     #[test]
     fn params_of_1_3_keep_their_form() {
         let encoded =
-            |command| Method::of(&command).and_then(|(_, params)| params).expect("params");
+            |command| Method::of(METHODS, &command).and_then(|(_, params)| params).expect("params");
         let port = PortNumber::FIRST;
         assert_eq!(
             encoded(Command::SetInterface {
@@ -352,9 +357,10 @@ mod tests {
     #[test]
     fn the_document_names_every_method_as_the_table_does() {
         let document = include_str!("../../docs/rpc.md");
-        for method in METHODS {
-            assert!(document.contains(&format!("`{}`", method.name)), "{}", method.name);
-            assert!(document.contains(method.doc), "{}: {}", method.name, method.doc);
+        let queries = QUERIES.iter().map(|method| (method.name, method.doc));
+        for (name, doc) in METHODS.iter().map(|method| (method.name, method.doc)).chain(queries) {
+            assert!(document.contains(&format!("`{name}`")), "{name}");
+            assert!(document.contains(doc), "{name}: {doc}");
         }
     }
 }

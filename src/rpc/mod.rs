@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod entry;
 pub(crate) mod method;
 pub(crate) mod params;
+pub(crate) mod query;
 
 use std::fmt;
 
@@ -21,9 +22,23 @@ use serde_json::Value;
 
 use entry::Entries;
 use method::Method;
+use query::{Answer, Query};
 
 /// Most requests in one batch: each may be answered with the whole FDB, some 5 MB.
 const BATCH_REQUESTS: usize = 32;
+
+/// What is asked for: of the switch, or of the program around it.
+#[derive(Debug, Clone)]
+pub(crate) enum Request {
+    Switch(Command),
+    Program(Query),
+}
+
+impl From<Command> for Request {
+    fn from(command: Command) -> Self {
+        Self::Switch(command)
+    }
+}
 
 /// Carries commands out: the switch, or a test's stand-in.
 pub(crate) trait Execute {
@@ -91,7 +106,7 @@ impl std::error::Error for Refusal {}
 /// Carries out what the body of an HTTP request asks for, in its order, and gives the
 /// body of the answer, which is `application/json`. `None`: there were notifications
 /// alone, and nothing is to be answered (HTTP 204).
-pub(crate) async fn handle(control: &impl Execute, body: &[u8]) -> Option<Vec<u8>> {
+pub(crate) async fn handle(control: &(impl Execute + Answer), body: &[u8]) -> Option<Vec<u8>> {
     // serde_json refuses what is nested deeper than 128.
     match serde_json::from_slice(body) {
         Ok(Value::Array(batch)) => handle_batch(control, batch).await,
@@ -103,7 +118,7 @@ pub(crate) async fn handle(control: &impl Execute, body: &[u8]) -> Option<Vec<u8
     }
 }
 
-async fn handle_batch(control: &impl Execute, batch: Vec<Value>) -> Option<Vec<u8>> {
+async fn handle_batch(control: &(impl Execute + Answer), batch: Vec<Value>) -> Option<Vec<u8>> {
     if batch.is_empty() || batch.len() > BATCH_REQUESTS {
         let text = format!("a batch holds 1 to {BATCH_REQUESTS} requests, not {}", batch.len());
         return to_vec(&invalid(Value::Null, &Refusal::new("ValueError", text)));
@@ -116,7 +131,7 @@ async fn handle_batch(control: &impl Execute, batch: Vec<Value>) -> Option<Vec<u
 }
 
 /// `None`: a notification, which gets no answer, not even an error.
-async fn handle_one(control: &impl Execute, mut request: Value) -> Option<Response> {
+async fn handle_one(control: &(impl Execute + Answer), mut request: Value) -> Option<Response> {
     let Some(members) = request.as_object_mut() else {
         return Some(invalid(Value::Null, &Refusal::new("TypeError", "a request is an object")));
     };
@@ -145,20 +160,31 @@ async fn handle_one(control: &impl Execute, mut request: Value) -> Option<Respon
     (!notification).then(|| Response::new(id, outcome))
 }
 
-fn find(name: &Value) -> Result<&'static Method, Refusal> {
+/// A method of either table.
+enum Found {
+    Switch(&'static Method),
+    Program(&'static Method<Query>),
+}
+
+fn find(name: &Value) -> Result<Found, Refusal> {
     let name = name
         .as_str()
         .ok_or_else(|| Refusal::new("AttributeError", format!("method is no string: {name}")))?;
-    Method::find(name)
+    match query::find(name) {
+        Some(method) => Ok(Found::Program(method)),
+        None => Method::find(name).map(Found::Switch),
+    }
 }
 
 async fn call(
-    control: &impl Execute,
-    method: &Method,
+    control: &(impl Execute + Answer),
+    method: Found,
     params: Option<&Value>,
 ) -> Result<Entries, Refusal> {
-    let command = method.command(params)?;
-    control.execute(command).await.map(Entries::from)
+    match method {
+        Found::Switch(method) => control.execute(method.command(params)?).await.map(Entries::from),
+        Found::Program(method) => control.answer(method.command(params)?),
+    }
 }
 
 fn invalid(id: Value, refusal: &Refusal) -> Response {
@@ -226,6 +252,13 @@ mod tests {
                 | Command::FlushFdb { .. } => Ok(Reply::Fdb(Vec::new())),
                 _ => Ok(Reply::Ports(Vec::new())),
             }
+        }
+    }
+
+    impl Answer for Recorder {
+        fn answer(&self, query: Query) -> Result<Entries, Refusal> {
+            self.0.borrow_mut().push(format!("{query:?}"));
+            Ok(Entries::Servers(Vec::new()))
         }
     }
 

@@ -8,7 +8,7 @@ use actix_http::{
     RequestHead, StatusCode,
     header::{self, HeaderName, HeaderValue},
 };
-use slog::{Logger, info};
+use slog::{Logger, debug};
 
 use super::{
     auth::{self, Htpasswd},
@@ -63,7 +63,7 @@ impl Door {
         match htpasswd.verify(authorization, address).await {
             Ok(name) => Ok(Identity::password(name)),
             Err(refused) => {
-                info!(self.log, "not let in";
+                debug!(self.log, "not let in";
                     "peer" => head.peer_addr.map(|peer| peer.to_string()), "reason" => %refused);
                 Err(refused.into())
             }

@@ -4,11 +4,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The counters of one listener. All but `open` only grow.
+/// The counters of one listener. They only grow.
 #[derive(Debug, Default)]
 pub(crate) struct ServerCounters {
     accepted: AtomicU64,
-    open: AtomicU64,
     sessions: AtomicU64,
     tls_failures: AtomicU64,
     refused: [AtomicU64; Refused::ALL.len()],
@@ -101,7 +100,6 @@ impl ServerCounters {
     pub(crate) fn values(&self) -> Vec<(String, u64)> {
         let own = [
             ("accepted", &self.accepted),
-            ("open-connections", &self.open),
             ("sessions-begun", &self.sessions),
             ("tls-failures", &self.tls_failures),
         ];

@@ -52,7 +52,7 @@ async fn respond(
             return Err(Refusal::method("POST"));
         }
         let body = read(body).await?;
-        return Ok(match rpc::handle(&control.control, &body).await {
+        return Ok(match rpc::handle(control, &body).await {
             Some(reply) => {
                 HttpResponse::Ok().content_type("application/json; charset=UTF-8").body(reply)
             }

@@ -12,6 +12,7 @@ pub(crate) mod listen;
 pub(crate) mod pending;
 mod refusal;
 pub(crate) mod sessions;
+pub(crate) mod status;
 pub(crate) mod tls;
 mod tunnel;
 pub(crate) mod watch;
@@ -36,10 +37,11 @@ use actix_rt::{
     net::{ActixStream, TcpStream},
 };
 use actix_service::{Service, ServiceFactory, fn_service, map_config};
+use actix_tls::accept::TlsError;
 use actix_web::{App, dev::AppConfig};
 use anyhow::{Result, anyhow};
 use etherws_actors::{
-    control::Control,
+    control::{Command, Control, Reply},
     message::{DelPort, Stop},
     switch::Switch,
 };
@@ -54,11 +56,22 @@ use self::{
     pending::Pending,
     refusal::Refusal,
     sessions::Sessions,
+    status::Status,
+};
+
+use crate::rpc::{
+    self, Execute,
+    entry::Entries,
+    query::{Answer, Query},
 };
 
 /// Time for a client to send a whole request head, as actix's default: also what
 /// ends a connection that says nothing.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may be idle between two requests, as actix's default: `ctl`
+/// has one request, and a script that asks now and then opens another.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// The tunnel service.
 pub(crate) struct TunnelService {
@@ -90,6 +103,19 @@ pub(crate) struct ControlService {
     pub(crate) path: String,
     pub(crate) door: Door,
     pub(crate) control: Control,
+    pub(crate) status: Arc<Status>,
+}
+
+impl Execute for ControlService {
+    async fn execute(&self, command: Command) -> Result<Reply, rpc::Refusal> {
+        Execute::execute(&self.control, command).await
+    }
+}
+
+impl Answer for ControlService {
+    fn answer(&self, query: Query) -> Result<Entries, rpc::Refusal> {
+        self.status.answer(query)
+    }
 }
 
 /// What one listener serves.
@@ -153,6 +179,7 @@ where
     });
     HttpService::build()
         .client_request_timeout(REQUEST_TIMEOUT)
+        .keep_alive(KEEP_ALIVE)
         .upgrade(upgrade)
         .h1(map_config(app, |_| AppConfig::default()))
 }
@@ -191,30 +218,37 @@ pub(crate) async fn start(
 /// The function that serves a connection to `site` on this Arbiter.
 async fn serve(site: Arc<Site>, tls: Option<ServerConfig>) -> Result<Serve> {
     let failed = |()| anyhow!("the HTTP service does not start");
-    let log = site.log.clone();
+    let (log, counters) = (site.log.clone(), Arc::clone(&site.counters));
     match tls {
         None => {
             let service = http_service(site).tcp().new_service(()).await.map_err(failed)?;
-            Ok(serve_with(service, log))
+            Ok(serve_with(service, log, |_| ()))
         }
         Some(tls) => {
             let service =
                 http_service(site).rustls_0_23(tls).new_service(()).await.map_err(failed)?;
-            Ok(serve_with(service, log))
+            Ok(serve_with(service, log, move |error| {
+                if let TlsError::Timeout | TlsError::Tls(_) = error {
+                    counters.tls_failure();
+                }
+            }))
         }
     }
 }
 
-fn serve_with<S>(service: S, log: Logger) -> Serve
+/// `failed` hears of each error.
+fn serve_with<S>(service: S, log: Logger, failed: impl Fn(&S::Error) + 'static) -> Serve
 where
     S: Service<TcpStream, Response = ()> + 'static,
     S::Error: Debug,
 {
-    let service = Rc::new(service);
+    let service = Rc::new((service, failed));
     Rc::new(move |stream| {
         let (service, log) = (Rc::clone(&service), log.clone());
         Box::pin(async move {
+            let (service, failed) = &*service;
             if let Err(error) = service.call(stream).await {
+                failed(&error);
                 debug!(log, "connection failed"; "error" => ?error);
             }
         })

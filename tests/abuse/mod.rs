@@ -1,3 +1,5 @@
-//! What a stranger may do to a switch that faces the Internet.
+//! Strangers and bad neighbours of a switch that faces the Internet: what they send is
+//! refused or dropped, and counted, and everybody else goes on.
 
 mod flood;
+mod logins;

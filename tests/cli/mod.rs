@@ -2,6 +2,7 @@
 
 mod ctl;
 mod daemon;
+mod htpasswd;
 mod legacy;
 mod logging;
 mod passwords;

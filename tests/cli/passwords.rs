@@ -130,13 +130,19 @@ fn apaches_htpasswd_writes_files_that_we_read_again_when_they_change() {
     assert_eq!(status("alice", "second"), 401);
     assert_eq!(status("bob", "first: pass"), 401);
     htpasswd(&["-sb", &path, "bob", "second"]);
-    wait_until("bob", || status("bob", "second") == 101);
+    wait_for_log(&switch, "htpasswd file read again");
+    assert_eq!(status("bob", "second"), 101);
     assert_eq!(status("alice", "first: pass"), 101);
     // A file that is gone lets nobody in; one that is back lets in who is in it.
     fs::rename(&path, dir.at("away")).unwrap();
+    wait_for_log(&switch, "nobody is let in until the file can be read");
     assert_eq!(status("alice", "first: pass"), 401);
     fs::rename(dir.at("away"), &path).unwrap();
-    assert_eq!(status("alice", "first: pass"), 101);
+    wait_until("alice", || status("alice", "first: pass") == 101);
+}
+
+fn wait_for_log(switch: &Switch, text: &str) {
+    wait_until(text, || switch.process.stderr.contains(text));
 }
 
 #[test]

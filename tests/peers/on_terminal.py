@@ -1,4 +1,4 @@
-"""Runs a command on a terminal of its own, and types one answer.
+"""Runs a command on a terminal of its own, and types the answer at each prompt.
 
     on_terminal.py PROMPT ANSWER COMMAND...
 
@@ -15,7 +15,7 @@ prompt, answer, command = sys.argv[1].encode(), sys.argv[2].encode(), sys.argv[3
 pid, terminal = pty.fork()
 if pid == 0:
     os.execv(command[0], command)
-shown, typed = b"", False
+shown, typed = b"", 0
 while True:
     try:
         octets = os.read(terminal, 4096)
@@ -24,12 +24,12 @@ while True:
     if not octets:
         break
     shown += octets
-    if not typed and prompt in shown:
+    if typed < shown.count(prompt):
         # The echo goes off just after the prompt: no human types that fast, we do.
         limit = time.monotonic() + 10
         while termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < limit:
             pass
         os.write(terminal, answer + b"\n")
-        typed = True
+        typed += 1
 sys.stdout.buffer.write(shown)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))

@@ -210,7 +210,7 @@ mod tests {
         (
             "secret",
             "$6$rounds=1000$abcdefgh$nhYjN017qxiYztzyUpZtPnUQcnLy62KsunSLHNeLahp2EHPlAKmFFlrjEwS\
-             Xgo2kgY5hR2.peKEg2VGUqIJJu1",
+             XGo2kgY5hR2.peKEg2VGUqIJJu1",
         ),
         (
             "password",

@@ -402,9 +402,11 @@ async fn a_deleted_port_sends_its_queue_and_then_waits_for_the_peer() {
 #[actix::test]
 async fn a_silent_peer_delays_the_end_for_a_bounded_time() {
     tokio::time::pause();
-    for (stop, code, limit) in
-        [(Stop::Deleted, 1000, CLOSE_LIMIT), (Stop::Shutdown, 1001, SHUTDOWN_LIMIT)]
-    {
+    for (stop, code, limit) in [
+        (Stop::Deleted, 1000, CLOSE_LIMIT),
+        (Stop::Shutdown, 1001, SHUTDOWN_LIMIT),
+        (Stop::Unauthorized, 1008, CLOSE_LIMIT),
+    ] {
         let mut test = Test::start(Role::Server, 1000, &[]);
         let start = Instant::now();
         test.stop(stop);

@@ -1,0 +1,185 @@
+//! `etherws passwd`: writes htpasswd files, so that nobody needs Apache for it. Changes
+//! one entry and leaves every other octet; the file is replaced as a whole or not at
+//! all, and a password is shown nowhere.
+
+use std::{
+    fs::{self, File, Metadata, Permissions},
+    io::{self, IsTerminal as _, Write as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bcrypt::Version;
+use tempfile::NamedTempFile;
+
+use crate::{cli::PasswdArgs, ctl::prompt, server::watch};
+
+/// Of bcrypt: a quarter of a second for whoever logs in, and for each guess.
+const COST: u32 = 12;
+
+/// Longest password: bcrypt would leave out what is beyond.
+const MAX_OCTETS: usize = 72;
+
+/// Runs `etherws passwd`.
+///
+/// # Errors
+/// The name or the password cannot be used, or the file cannot be read or written;
+/// it is then as it was.
+pub(crate) fn run(args: &PasswdArgs) -> Result<()> {
+    let PasswdArgs { file, user, delete } = args;
+    ensure!(
+        !user.is_empty()
+            && !user.starts_with('#')
+            && user.trim() == user
+            && !user.contains(|c: char| c == ':' || c.is_control()),
+        "user {user:?}: a name has no colon, no control characters, no blanks around it and no \
+         # at its start"
+    );
+    // Through a symbolic link: it stays one.
+    let (path, old) = match fs::canonicalize(file) {
+        Ok(path) => {
+            let content =
+                watch::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            (path, Some(content))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !delete => (file.clone(), None),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", file.display()));
+        }
+    };
+    let content = old.as_deref().unwrap_or_default();
+    let new = if *delete {
+        let new = without(content, user);
+        ensure!(new.len() < content.len(), "{}: no user {user}", file.display());
+        new
+    } else {
+        with(content, user, &hash(&ask(user)?)?)
+    };
+    let old = old.map(|_| fs::metadata(&path)).transpose();
+    old.and_then(|old| replace(&path, old.as_ref(), &new))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The password: twice from a terminal, or one line of standard input.
+fn ask(user: &str) -> Result<String> {
+    let password = prompt::password(&format!("Password for {user}: "))?;
+    if io::stdin().is_terminal()
+        && prompt::password(&format!("Once more, password for {user}: "))? != password
+    {
+        bail!("the two passwords differ: nothing was changed");
+    }
+    Ok(password)
+}
+
+fn hash(password: &str) -> Result<String> {
+    ensure!(!password.is_empty(), "an empty password lets everybody in: give another");
+    ensure!(
+        password.len() <= MAX_OCTETS && !password.contains('\0'),
+        "a password has {MAX_OCTETS} octets at most, which is what bcrypt looks at, and no NUL"
+    );
+    let parts = bcrypt::hash_with_result(password, COST).context("bcrypt fails")?;
+    // The version that every server understands.
+    Ok(parts.format_for_version(Version::TwoY))
+}
+
+/// The content with an entry of `user`, in the place of the one there is.
+fn with(content: &[u8], user: &str, hash: &str) -> Vec<u8> {
+    let entry = format!("{user}:{hash}\n").into_bytes();
+    let mut new = Vec::with_capacity(content.len() + entry.len() + 1);
+    let mut written = false;
+    for line in content.split_inclusive(|&octet| octet == b'\n') {
+        if !is_entry_of(line, user) {
+            new.extend_from_slice(line);
+        } else if !written {
+            new.extend_from_slice(&entry);
+            written = true;
+        }
+    }
+    if !written {
+        if !new.is_empty() && !new.ends_with(b"\n") {
+            new.push(b'\n');
+        }
+        new.extend_from_slice(&entry);
+    }
+    new
+}
+
+/// The content without entries of `user`.
+fn without(content: &[u8], user: &str) -> Vec<u8> {
+    let lines = content.split_inclusive(|&octet| octet == b'\n');
+    lines.filter(|line| !is_entry_of(line, user)).collect::<Vec<_>>().concat()
+}
+
+fn is_entry_of(line: &[u8], user: &str) -> bool {
+    let rest = line.trim_ascii_start().strip_prefix(user.as_bytes());
+    rest.is_some_and(|rest| rest.starts_with(b":"))
+}
+
+/// Puts `content` in the file's place: who reads meanwhile sees the old or the new.
+fn replace(path: &Path, old: Option<&Metadata>, content: &[u8]) -> io::Result<()> {
+    // A name without a folder is in this one.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // For its owner alone, from the beginning.
+    let mut file = NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))?;
+    if let Some(old) = old {
+        keep_owner(file.as_file(), old)?;
+        file.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+    }
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// The switch, which may run as another user, must be able to read it still.
+fn keep_owner(file: &File, old: &Metadata) -> io::Result<()> {
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) == (old.uid(), old.gid()) {
+        return Ok(());
+    }
+    fchown(file, Some(old.uid()), Some(old.gid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &[u8] = b"# who\nalice:1\n\n  bob:2\nalicex:3\nalice:4";
+
+    #[test]
+    fn one_entry_is_replaced_and_all_else_stays() {
+        assert_eq!(with(FILE, "alice", "new"), b"# who\nalice:new\n\n  bob:2\nalicex:3\n");
+        assert_eq!(with(FILE, "bob", "new"), b"# who\nalice:1\n\nbob:new\nalicex:3\nalice:4");
+        assert_eq!(
+            with(FILE, "carol", "new"),
+            b"# who\nalice:1\n\n  bob:2\nalicex:3\nalice:4\ncarol:new\n"
+        );
+        assert_eq!(with(b"", "carol", "new"), b"carol:new\n");
+    }
+
+    #[test]
+    fn all_entries_of_a_deleted_user_go() {
+        assert_eq!(without(FILE, "alice"), b"# who\n\n  bob:2\nalicex:3\n");
+        assert_eq!(without(FILE, "carol"), FILE);
+    }
+
+    #[test]
+    fn mode_and_link_survive_and_a_new_file_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users");
+        let mode = || fs::metadata(&path).unwrap().mode() & 0o777;
+        replace(&path, None, b"one").unwrap();
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        replace(&path, Some(&fs::metadata(&path).unwrap()), b"two").unwrap();
+        assert_eq!((mode(), fs::read(&path).unwrap()), (0o640, b"two".to_vec()));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_password_that_bcrypt_would_cut_is_refused() {
+        assert!(hash("").is_err() && hash("a\0b").is_err());
+        assert!(hash(&"x".repeat(73)).is_err());
+    }
+}
