@@ -2,11 +2,11 @@
 //! services, and ends them when it is told to. 0.3's `server` and `client` are the
 //! same with one TAP and no control.
 
-use std::{net::TcpListener, process::ExitCode, sync::Arc, time::Duration};
+use std::{net::TcpListener, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use actix::{Actor, Addr};
 use actix_rt::{Arbiter, System};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use etherws_actors::{
     control::{Command, Control, Credentials, NewPort},
     error::one_line,
@@ -16,12 +16,14 @@ use etherws_actors::{
     switch::{Switch, SwitchOptions},
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use rustls::ServerConfig;
 use slog::{Logger, debug, info, o, warn};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
 
 use crate::{
-    cli::{self, GuardArgs, Service},
+    cli::{self, GuardArgs, Service, TlsFiles},
     ctl::prompt,
     daemon::{self, Ready, Role},
     logging,
@@ -30,11 +32,14 @@ use crate::{
         admit::Door,
         auth::Htpasswd,
         counters::ServerCounters,
+        guard::Guard,
         listen,
         pending::Pending,
         sessions::{Limits, Sessions},
         status::{Listener, Status},
-        tls,
+        tls::Tls,
+        tokens::Tokens,
+        unix,
         watch::{Reload, Watch},
     },
 };
@@ -59,6 +64,12 @@ pub(crate) struct Options {
     allowed_origins: Vec<String>,
     limits: Limits,
     control: Option<Service>,
+    /// A Unix socket for control.
+    control_socket: Option<PathBuf>,
+    /// Names by which control may be asked for.
+    control_names: Vec<String>,
+    /// Whether control is for anybody on any machine.
+    control_open: bool,
     /// Ports that it begins with.
     ports: Vec<NewPort>,
     /// Whose password is to be asked for, for the client port among them.
@@ -77,7 +88,10 @@ impl From<cli::Sw> for Options {
             tunnel: Some(sw.tunnel),
             allowed_origins: sw.allowed_origins,
             limits: sw.limits,
-            control: Some(sw.control),
+            control: sw.control,
+            control_socket: sw.control_socket,
+            control_names: sw.control_names,
+            control_open: sw.control_open,
             ports: Vec::new(),
             user: None,
         }
@@ -97,6 +111,9 @@ impl From<cli::Server> for Options {
             allowed_origins: server.allowed_origins,
             limits: Limits::default(),
             control: None,
+            control_socket: None,
+            control_names: Vec::new(),
+            control_open: false,
             ports: vec![NewPort::Tap { name: server.device }],
             user: None,
         }
@@ -116,6 +133,9 @@ impl From<cli::Client> for Options {
             allowed_origins: Vec::new(),
             limits: Limits::default(),
             control: None,
+            control_socket: None,
+            control_names: Vec::new(),
+            control_open: false,
             ports: vec![NewPort::Tap { name: client.device }, NewPort::Client(client.options)],
             user: client.user,
         }
@@ -171,12 +191,26 @@ type Passwords = (Htpasswd, Watch);
 /// Hears which users are no longer in the file.
 type Removed = Box<dyn Fn(&[Box<str>]) + Send>;
 
+/// All that listens.
+struct Listening {
+    listeners: Vec<Opened>,
+    socket: Option<unix::Listener>,
+}
+
 /// A listener with its sockets open.
 struct Opened {
     sockets: Vec<TcpListener>,
-    tls: Option<ServerConfig>,
-    tunnel: Option<(String, Option<Passwords>)>,
-    control: Option<(String, Option<Passwords>)>,
+    tls: Option<(Arc<Tls>, Watch)>,
+    tunnel: Option<Protected>,
+    control: Option<Protected>,
+    /// Whether control is for this machine alone.
+    local_only: bool,
+}
+
+/// A path that is served, and the passwords for it.
+struct Protected {
+    path: String,
+    passwords: Option<Passwords>,
 }
 
 impl Opened {
@@ -192,35 +226,64 @@ impl Opened {
 
 /// Opens files and sockets: all that may fail for a wrong option, before anything
 /// runs.
-fn open(options: &Options, log: &Logger) -> Result<Vec<Opened>> {
-    let resource = |service: &Service| -> Result<(String, Option<Passwords>)> {
+fn open(options: &Options, log: &Logger) -> Result<Listening> {
+    let resource = |service: &Service| -> Result<Protected> {
         let passwords =
             service.htpasswd.as_deref().map(|path| Htpasswd::open(path, log)).transpose()?;
-        Ok((service.path.clone(), passwords))
+        Ok(Protected { path: service.path.clone(), passwords })
     };
     let listener = |service: &Service| -> Result<Opened> {
-        let tls = service.tls.as_ref().map(tls::server_config).transpose()?;
+        let tls = |files: &TlsFiles| {
+            let watch = Watch::new(files.paths());
+            Ok::<_, anyhow::Error>((Arc::new(Tls::open(files.clone(), log)?), watch))
+        };
+        let tls = service.tls.as_ref().map(tls).transpose()?;
         let sockets = listen::bind(&service.host, service.port)?;
-        Ok(Opened { sockets, tls, tunnel: None, control: None })
+        Ok(Opened { sockets, tls, tunnel: None, control: None, local_only: false })
     };
-    let mut opened = Vec::new();
+    let mut listeners = Vec::new();
     if let Some(tunnel) = &options.tunnel {
-        opened.push(Opened { tunnel: Some(resource(tunnel)?), ..listener(tunnel)? });
+        listeners.push(Opened { tunnel: Some(resource(tunnel)?), ..listener(tunnel)? });
     }
     if let Some(control) = &options.control {
-        match (&options.tunnel, opened.first_mut()) {
-            (Some(tunnel), Some(shared)) if tunnel.shares_listener(control) => {
-                shared.control = Some(resource(control)?);
-            }
-            _ => opened.push(Opened { control: Some(resource(control)?), ..listener(control)? }),
+        let shares = |tunnel: &Service| tunnel.shares_listener(control);
+        if !options.tunnel.as_ref().is_some_and(shares) {
+            listeners.push(listener(control)?);
+        }
+        if let Some(listener) = listeners.last_mut() {
+            listener.control = Some(resource(control)?);
+            listener.local_only = !options.control_open && is_local_only(control, listener, log)?;
         }
     }
-    Ok(opened)
+    let socket = options.control_socket.as_deref().map(unix::bind).transpose()?;
+    Ok(Listening { listeners, socket })
+}
+
+/// Whether control on `listener` is for this machine alone: on all addresses, as 1.3
+/// takes it, without anything that its peers must show.
+///
+/// # Errors
+/// So it would be on an address that nobody on this machine asks it by.
+fn is_local_only(service: &Service, listener: &Opened, log: &Logger) -> Result<bool> {
+    let asks = service.htpasswd.is_some()
+        || service.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let addresses: Vec<_> =
+        listener.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+    if asks || addresses.iter().all(|address| address.ip().is_loopback()) {
+        return Ok(false);
+    }
+    const WAYS_OUT: &str = "give it passwords with --ctlhtpasswd, ask for certificates with \
+                            --ctlsslclientca, or open it to anybody with --ctlopen";
+    if addresses.iter().any(|address| address.ip().is_unspecified()) {
+        warn!(log, "control is refused to other machines: {WAYS_OUT}");
+        return Ok(true);
+    }
+    bail!("whoever reaches {}:{} would own the switch: {WAYS_OUT}", service.host, service.port)
 }
 
 async fn serve(
     options: Options,
-    opened: Vec<Opened>,
+    opened: Listening,
     descriptors: usize,
     ready: Option<Ready>,
     log: Logger,
@@ -260,17 +323,22 @@ async fn serve(
             .await
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
-    let listeners = opened.iter().map(|listener| {
+    let mut names = options.control_names;
+    names.extend(options.control.map(|control| control.host).filter(|host| !host.is_empty()));
+    let mut accepting: Vec<JoinHandle<Result<()>>> = Vec::new();
+    let tokens = Arc::new(Tokens::default());
+    let listeners = opened.listeners.iter().map(|listener| {
         let counters = Arc::new(ServerCounters::default());
         let pending = Pending::new(descriptors, Arc::clone(&counters));
         Listener { service: listener.service(), counters, pending }
     });
-    let status = Arc::new(Status { listeners: listeners.collect(), sessions });
-    let mut accepting = Vec::new();
+    let status =
+        Arc::new(Status { listeners: listeners.collect(), sessions, tokens: Arc::clone(&tokens) });
     for (listener, Listener { service, counters, pending }) in
-        opened.into_iter().zip(&status.listeners)
+        opened.listeners.into_iter().zip(&status.listeners)
     {
-        let tls = listener.tls.is_some();
+        let (certificates, watch) = listener.tls.unzip();
+        let tls = certificates.is_some();
         let door = |passwords: Option<Passwords>, removed: Removed| {
             let htpasswd = passwords.map(|(htpasswd, watch)| {
                 let htpasswd = Arc::new(htpasswd);
@@ -283,7 +351,7 @@ async fn serve(
         };
         let site = Arc::new(Site {
             tls,
-            tunnel: listener.tunnel.map(|(path, passwords)| TunnelService {
+            tunnel: listener.tunnel.map(|Protected { path, passwords }| TunnelService {
                 path,
                 door: door(passwords, {
                     let (sessions, switch) = (Arc::clone(&status.sessions), switch.clone());
@@ -292,10 +360,12 @@ async fn serve(
                 }),
                 sessions: Arc::clone(&status.sessions),
                 allowed_origins: options.allowed_origins.clone(),
+                tokens: Arc::clone(&tokens),
                 switch: switch.clone(),
             }),
-            control: listener.control.map(|(path, passwords)| ControlService {
+            control: listener.control.map(|Protected { path, passwords }| ControlService {
                 path,
+                guard: Guard { names: names.clone(), local_only: listener.local_only },
                 // A request of control is over before its user could be removed.
                 door: door(passwords, Box::new(|_| ())),
                 control: control.clone(),
@@ -306,17 +376,35 @@ async fn serve(
             log: log.clone(),
         });
         let log = log.new(o!("service" => *service));
-        let places = server::start(&site, listener.tls, &handles).await?;
+        if let (Some(certificates), Some(watch)) = (certificates.clone(), watch) {
+            actix_rt::spawn(watch.run(reload.subscribe(), move |_| certificates.reload()));
+        }
+        let places = server::start(&site, certificates, &handles).await?;
         for socket in listener.sockets {
             let address = socket.local_addr().context("listening socket without address")?;
             info!(log, "listening"; "address" => %address, "tls" => tls);
-            accepting.push(actix_rt::spawn(listen::accept(
-                socket,
-                places.clone(),
-                Arc::clone(&site),
-                log.clone(),
-            )));
+            let accept = listen::accept(socket, places.clone(), Arc::clone(&site), log.clone());
+            accepting.push(actix_rt::spawn(async move { Ok(accept.await?) }));
         }
+    }
+    if let Some(socket) = opened.socket {
+        let counters = Arc::new(ServerCounters::default());
+        let site = Arc::new(Site {
+            tls: false,
+            tunnel: None,
+            control: Some(ControlService {
+                path: unix::CONTROL_PATH.to_owned(),
+                guard: Guard::default(),
+                door: Door { htpasswd: None, log: log.clone() },
+                control: control.clone(),
+                status: Arc::clone(&status),
+            }),
+            pending: Pending::new(descriptors, Arc::clone(&counters)),
+            counters,
+            log: log.clone(),
+        });
+        info!(log, "listening"; "service" => "control", "socket" => %socket.path().display());
+        accepting.push(actix_rt::spawn(socket.serve(site)));
     }
     if let Some(ready) = ready {
         ready.announce()?;

@@ -28,6 +28,7 @@ use crate::{
     supervisor::{self, AddError},
     switch::Switch,
     sys::link::{self, LinkError},
+    tunnel::ClientCertificate,
 };
 
 /// What can be asked of a switch.
@@ -121,6 +122,8 @@ pub struct ClientOptions {
     pub cacerts: Option<PathBuf>,
     /// Take any certificate.
     pub insecure: bool,
+    /// Our own, for a server that asks for one.
+    pub certificate: Option<ClientCertificate>,
     /// HTTP proxy to go through, `http://[user:password@]host:port`. Without it
     /// the environment's `http_proxy`, `https_proxy` and `no_proxy` count.
     pub proxy: Option<String>,
@@ -135,6 +138,7 @@ impl std::fmt::Debug for ClientOptions {
             .field("credentials", &self.credentials)
             .field("cacerts", &self.cacerts)
             .field("insecure", &self.insecure)
+            .field("certificate", &self.certificate)
             .finish_non_exhaustive()
     }
 }

@@ -115,8 +115,12 @@ pub(super) struct SwArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) sslkey: Option<PathBuf>,
     /// Certificate chain of the WebSocket service, PEM
-    #[arg(long, value_name = "FILE")]
+    // 1.3 took --sslc for it: --sslclientca must not make it ambiguous.
+    #[arg(long, value_name = "FILE", alias = "sslc")]
     pub(super) sslcert: Option<PathBuf>,
+    /// Let in only WebSocket clients with a certificate of these CAs, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) sslclientca: Option<PathBuf>,
 
     /// Most sessions in all
     #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_MAX_SESSIONS)]
@@ -131,12 +135,22 @@ pub(super) struct SwArgs {
     /// HTTP path of the control service
     #[arg(long, value_name = "PATH", default_value = "/ctl")]
     pub(super) ctlpath: String,
-    /// Address to serve control on; empty: all addresses
-    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
-    pub(super) ctlhost: String,
-    /// TCP port to serve control on
-    #[arg(long, value_name = "PORT", default_value_t = 7867)]
-    pub(super) ctlport: u16,
+    /// Address to serve control on; empty: all addresses [default: 127.0.0.1]
+    #[arg(long, value_name = "HOST")]
+    pub(super) ctlhost: Option<String>,
+    /// TCP port to serve control on [default: 7867]
+    #[arg(long, value_name = "PORT")]
+    pub(super) ctlport: Option<u16>,
+    /// Unix socket to serve control on, for this user alone; instead of TCP, unless
+    /// --ctlhost or --ctlport is given
+    #[arg(long, value_name = "PATH")]
+    pub(super) ctlsock: Option<PathBuf>,
+    /// Name by which control may be asked for, besides localhost and its address
+    #[arg(long, value_name = "NAME")]
+    pub(super) ctlname: Vec<String>,
+    /// Serve control to other machines without password or client certificate
+    #[arg(long)]
+    pub(super) ctlopen: bool,
     /// Passwords for control, as written by Apache's htpasswd
     #[arg(long, value_name = "FILE")]
     pub(super) ctlhtpasswd: Option<PathBuf>,
@@ -144,14 +158,17 @@ pub(super) struct SwArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) ctlsslkey: Option<PathBuf>,
     /// Certificate chain of the control service, PEM
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", alias = "ctlsslc")]
     pub(super) ctlsslcert: Option<PathBuf>,
+    /// Let in only control clients with a certificate of these CAs, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) ctlsslclientca: Option<PathBuf>,
 }
 
 /// `etherws ctl`: which switch to ask, and what.
 #[derive(Debug, Args)]
 pub(crate) struct CtlArgs {
-    /// URL of the switch's control service
+    /// URL of the switch's control service; unix:PATH for a Unix socket
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7867/ctl")]
     pub(crate) ctlurl: String,
     /// Name for the control service; its password is prompted for
@@ -166,6 +183,12 @@ pub(crate) struct CtlArgs {
     /// Do not verify the control service's certificate
     #[arg(long)]
     pub(crate) ctlinsecure: bool,
+    /// Our own certificate chain, for a control service that wants one, PEM
+    #[arg(long, value_name = "FILE", requires = "ctlkey")]
+    pub(crate) ctlcert: Option<PathBuf>,
+    /// Private key of --ctlcert, PEM
+    #[arg(long, value_name = "FILE", requires = "ctlcert")]
+    pub(crate) ctlkey: Option<PathBuf>,
     /// Print JSON instead of a table
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -258,6 +281,15 @@ pub(crate) enum CtlMethod {
     },
     /// Show what the listeners have counted: sessions, and whom they turned away
     Showserver,
+    /// Make a token that opens one tunnel: ?token=TOKEN in its URL
+    Createtoken {
+        /// Whom it lets in
+        #[arg(long, value_name = "NAME")]
+        user: String,
+        /// Seconds that it lives, up to 3600 [default: 60]
+        #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+        ttl: Option<i64>,
+    },
 }
 
 /// What may be set on a port.
@@ -323,11 +355,18 @@ pub(crate) enum PortKind {
         #[arg(long, value_name = "PASSWORD", alias = "p")]
         passwd: Option<Secret>,
         /// CA certificates, PEM; the switch opens the file [default: the system's]
-        #[arg(long, value_name = "FILE")]
+        // As --p: --cert must not make --c ambiguous.
+        #[arg(long, value_name = "FILE", alias = "c")]
         cacerts: Option<String>,
         /// Do not verify the server's certificate
         #[arg(long)]
         insecure: bool,
+        /// Our own certificate chain, for a server that wants one, PEM; the switch opens it
+        #[arg(long, value_name = "FILE")]
+        cert: Option<String>,
+        /// Private key of --cert, PEM; the switch opens it
+        #[arg(long, value_name = "FILE")]
+        key: Option<String>,
         /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT [default: http_proxy,
         /// https_proxy and no_proxy of the switch's environment]
         #[arg(long, value_name = "URL")]
@@ -378,6 +417,12 @@ pub(super) struct ClientArgs {
     /// Do not verify the server's certificate
     #[arg(long)]
     pub(super) insecure: bool,
+    /// Our own certificate chain, for a server that wants one, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) cert: Option<PathBuf>,
+    /// Private key of --cert, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: Option<PathBuf>,
     /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT [default: http_proxy,
     /// https_proxy and no_proxy of the environment]
     #[arg(long, value_name = "URL")]

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
-use etherws_actors::control::ClientOptions;
+use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
 
 use crate::server::sessions::Limits;
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
@@ -58,8 +58,14 @@ pub(crate) struct Sw {
     pub(crate) allowed_origins: Vec<String>,
     /// How many sessions there may be.
     pub(crate) limits: Limits,
-    /// Where control requests come in.
-    pub(crate) control: Service,
+    /// Where control requests come in by TCP.
+    pub(crate) control: Option<Service>,
+    /// The Unix socket that they come in by; absolute.
+    pub(crate) control_socket: Option<PathBuf>,
+    /// Names by which control may be asked for.
+    pub(crate) control_names: Vec<String>,
+    /// Whether control is for anybody on any machine.
+    pub(crate) control_open: bool,
 }
 
 /// The server of 0.3: one TAP, and whoever connects.
@@ -107,6 +113,14 @@ pub(crate) struct Service {
     pub(crate) tls: Option<TlsFiles>,
 }
 
+impl TlsFiles {
+    /// All of them.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let Self { key, cert, client_ca } = self;
+        [key, cert].into_iter().chain(client_ca).cloned().collect()
+    }
+}
+
 impl Service {
     /// Whether both stand behind one listener: then their paths differ and their TLS
     /// files do not.
@@ -122,6 +136,8 @@ pub(crate) struct TlsFiles {
     pub(crate) key: PathBuf,
     /// Certificate chain, the server's own first.
     pub(crate) cert: PathBuf,
+    /// CAs of which a client must have a certificate; no client needs one without it.
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 /// A text that `Debug` does not show.
@@ -194,8 +210,24 @@ impl Command {
 
 impl SwArgs {
     fn validate(self) -> Result<Sw> {
-        let tls = tls_files(("--sslkey", self.sslkey), ("--sslcert", self.sslcert))?;
-        let ctltls = tls_files(("--ctlsslkey", self.ctlsslkey), ("--ctlsslcert", self.ctlsslcert))?;
+        let tls = tls_files(
+            ("--sslkey", self.sslkey),
+            ("--sslcert", self.sslcert),
+            ("--sslclientca", self.sslclientca),
+        )?;
+        let ctltls = tls_files(
+            ("--ctlsslkey", self.ctlsslkey),
+            ("--ctlsslcert", self.ctlsslcert),
+            ("--ctlsslclientca", self.ctlsslclientca),
+        )?;
+        let control = Service {
+            host: self.ctlhost.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
+            port: self.ctlport.unwrap_or(7867),
+            path: absolute_path("--ctlpath", self.ctlpath)?,
+            htpasswd: readable("--ctlhtpasswd", self.ctlhtpasswd)?,
+            tls: ctltls,
+        };
+        let by_tcp = self.ctlsock.is_none() || self.ctlhost.is_some() || self.ctlport.is_some();
         let sw = Sw {
             debug: self.debug,
             logconf: readable("--logconf", self.logconf)?,
@@ -217,22 +249,21 @@ impl SwArgs {
                 user: self.maxsessionsperuser,
                 address: self.maxsessionsperaddress,
             },
-            control: Service {
-                host: self.ctlhost,
-                port: self.ctlport,
-                path: absolute_path("--ctlpath", self.ctlpath)?,
-                htpasswd: readable("--ctlhtpasswd", self.ctlhtpasswd)?,
-                tls: ctltls,
-            },
+            control: by_tcp.then_some(control),
+            control_socket: self.ctlsock.map(absolute_socket).transpose()?,
+            control_names: self.ctlname,
+            control_open: self.ctlopen,
         };
-        if sw.tunnel.shares_listener(&sw.control) {
-            let (tunnel, control) = (&sw.tunnel, &sw.control);
+        if let Some(control) = &sw.control
+            && sw.tunnel.shares_listener(control)
+        {
+            let tunnel = &sw.tunnel;
             let place = format!("--port and --ctlport are both {} on one host", tunnel.port);
             if tunnel.path == control.path {
                 bail!("{place}: --path and --ctlpath must not both be {}", tunnel.path);
             }
             if tunnel.tls != control.tls {
-                bail!("{place}: give both the same key and certificate, or none");
+                bail!("{place}: give both the same key and certificate (and client CA), or none");
             }
         }
         Ok(sw)
@@ -241,7 +272,11 @@ impl SwArgs {
 
 impl ServerArgs {
     fn validate(self) -> Result<Server> {
-        let tls = tls_files(("--keyfile", self.keyfile), ("--certfile", self.certfile))?;
+        let tls = tls_files(
+            ("--keyfile", self.keyfile),
+            ("--certfile", self.certfile),
+            ("--sslclientca", None),
+        )?;
         Ok(Server {
             device: self.common.device(),
             debug: self.common.debug,
@@ -270,6 +305,11 @@ impl ClientArgs {
                 credentials: None,
                 cacerts: readable("--cacerts", self.cacerts)?,
                 insecure: self.insecure,
+                certificate: match (readable("--cert", self.cert)?, readable("--key", self.key)?) {
+                    (Some(cert), Some(key)) => Some(ClientCertificate { cert, key }),
+                    (None, None) => None,
+                    _ => bail!("--cert and --key belong together: give both, or neither"),
+                },
                 proxy: self.proxy.map(|Secret(proxy)| proxy),
             },
             user: self.user,
@@ -277,19 +317,28 @@ impl ClientArgs {
     }
 }
 
-/// Key and certificate, both or neither.
+/// Key and certificate, both or neither; a client CA only with them.
 fn tls_files(
     (key_option, key): (&str, Option<PathBuf>),
     (cert_option, cert): (&str, Option<PathBuf>),
+    (ca_option, client_ca): (&str, Option<PathBuf>),
 ) -> Result<Option<TlsFiles>> {
     let lacking = |given: &str, file: &Path, option| {
         format!("{given} {} is given without {option}: TLS needs both", file.display())
     };
+    let client_ca = readable(ca_option, client_ca)?;
     match (readable(key_option, key)?, readable(cert_option, cert)?) {
-        (Some(key), Some(cert)) => Ok(Some(TlsFiles { key, cert })),
+        (Some(key), Some(cert)) => Ok(Some(TlsFiles { key, cert, client_ca })),
         (Some(key), None) => bail!(lacking(key_option, &key, cert_option)),
         (None, Some(cert)) => bail!(lacking(cert_option, &cert, key_option)),
-        (None, None) => Ok(None),
+        (None, None) => match client_ca {
+            Some(ca) => bail!(
+                "{ca_option} {} is given without {key_option} and {cert_option}: certificates \
+                 are shown over TLS alone",
+                ca.display()
+            ),
+            None => Ok(None),
+        },
     }
 }
 
@@ -307,6 +356,11 @@ fn readable(option: &str, file: Option<PathBuf>) -> Result<Option<PathBuf>> {
     checked
         .map(Some)
         .with_context(|| format!("{option} {}: give a file that can be read", file.display()))
+}
+
+/// The file need not be there, but a daemon's directory is `/`.
+fn absolute_socket(path: PathBuf) -> Result<PathBuf> {
+    path::absolute(&path).with_context(|| format!("--ctlsock {path:?}: give the name of a file"))
 }
 
 fn absolute_path(option: &str, path: String) -> Result<String> {
@@ -348,7 +402,7 @@ mod tests {
     }
 
     fn shares(sw: &Sw) -> bool {
-        sw.tunnel.shares_listener(&sw.control)
+        sw.control.as_ref().is_some_and(|control| sw.tunnel.shares_listener(control))
     }
 
     #[test]
@@ -361,9 +415,20 @@ mod tests {
         let sw = sw("etherws sw");
         assert_eq!(sw.aging_time, Duration::from_secs(300));
         assert!(!sw.foreground && !sw.debug && !shares(&sw));
+        let control = sw.control.expect("by TCP");
         assert_eq!((sw.tunnel.host.as_str(), sw.tunnel.port), ("", 80));
-        assert_eq!((sw.control.host.as_str(), sw.control.port), ("127.0.0.1", 7867));
-        assert_eq!((sw.tunnel.path.as_str(), sw.control.path.as_str()), ("/", "/ctl"));
+        assert_eq!((control.host.as_str(), control.port), ("127.0.0.1", 7867));
+        assert_eq!((sw.tunnel.path.as_str(), control.path.as_str()), ("/", "/ctl"));
+        assert!(sw.control_socket.is_none() && !sw.control_open);
+    }
+
+    #[test]
+    fn a_control_socket_is_instead_of_tcp_unless_that_is_asked_for() {
+        let alone = sw("etherws sw --ctlsock s");
+        assert!(alone.control.is_none());
+        assert!(alone.control_socket.is_some_and(|path| path.is_absolute()));
+        assert!(sw("etherws sw --ctlsock s --ctlport 7867").control.is_some());
+        assert!(sw("etherws sw --ctlsock s --ctlhost 127.0.0.1").control.is_some());
     }
 
     #[test]
@@ -372,7 +437,7 @@ mod tests {
         let sw = sw(&format!(
             "etherws sw --sslkey {file} --sslcert {file} --ctlsslkey {file} --ctlsslcert {file}"
         ));
-        assert_eq!((sw.tunnel.port, sw.control.port), (443, 7867));
+        assert_eq!((sw.tunnel.port, sw.control.map(|control| control.port)), (443, Some(7867)));
         assert!(sw.tunnel.tls.is_some_and(|tls| tls.key.is_absolute()));
     }
 
@@ -380,7 +445,10 @@ mod tests {
     fn prefixes_and_repeated_options_work_as_in_argparse() {
         let sw = sw("etherws sw --fore --age 5 --age 7 --ctlpo 1 --htp Cargo.toml");
         assert!(sw.foreground && sw.tunnel.htpasswd.is_some());
-        assert_eq!((sw.aging_time, sw.control.port), (Duration::from_secs(7), 1));
+        assert_eq!(
+            (sw.aging_time, sw.control.map(|control| control.port)),
+            (Duration::from_secs(7), Some(1))
+        );
         let args =
             ctl("etherws ctl --ctlur http://[::1]/ addport client ws://h/ --us u --p secret");
         let CtlMethod::Addport { kind: PortKind::Client { passwd, .. } } = &args.method else {
@@ -388,6 +456,19 @@ mod tests {
         };
         assert_eq!(passwd, &Some(Secret("secret".to_owned())));
         assert!(!format!("{args:?}").contains("\"secret\""));
+    }
+
+    #[test]
+    fn prefixes_of_1_3_are_none_of_newer_options() {
+        let file = file!();
+        let sw = sw(&format!("etherws sw --sslk {file} --sslc {file}"));
+        assert!(sw.tunnel.tls.is_some_and(|tls| tls.client_ca.is_none()));
+        let args = ctl("etherws ctl addport client --c ca.pem wss://h/");
+        let CtlMethod::Addport { kind: PortKind::Client { cacerts, cert, .. } } = args.method
+        else {
+            panic!("no client port");
+        };
+        assert_eq!((cacerts.as_deref(), cert), (Some("ca.pem"), None));
     }
 
     #[test]
@@ -459,6 +540,9 @@ mod tests {
             ("etherws sw --ctlpath ''", r#"--ctlpath """#),
             ("etherws sw --sslkey Cargo.toml", "without --sslcert"),
             ("etherws sw --ctlsslcert Cargo.toml", "without --ctlsslkey"),
+            ("etherws sw --sslclientca Cargo.toml", "without --sslkey and --sslcert"),
+            ("etherws client --uri wss://h/ --cert Cargo.toml", "--cert and --key belong"),
+            ("etherws ctl --ctlcert Cargo.toml listport", "--ctlkey"),
             ("etherws sw --logconf nowhere.ini", "--logconf nowhere.ini: give a file"),
             ("etherws sw --htpasswd src", "--htpasswd src"),
             ("etherws sw --ctlhost '' --ctlport 80 --ctlpath /", "must not both be /"),

@@ -16,6 +16,7 @@ use etherws_actors::{
     control::{AddressSetting, ClientOptions, Command, Credentials, NewPort},
     fdb::PortNumber,
     message::PortSettings,
+    tunnel::{ClientCertificate, TlsOptions},
 };
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 use serde_json::Value;
@@ -26,8 +27,8 @@ use crate::{
         Refusal, Request,
         client::Endpoint,
         entry::Entries,
-        params::{check_client, credentials, interface_settings, mac, vid},
-        query::Query,
+        params::{check_client, client_certificate, credentials, interface_settings, mac, vid},
+        query::{Query, create_token},
     },
 };
 
@@ -62,16 +63,20 @@ fn ask(args: CtlArgs) -> Result<Entries, ErrorObjectOwned> {
     let mut request = request(args.method).map_err(internal)?;
     let credentials = login(args.ctluser, args.ctlpasswd, "Control Password: ");
     let endpoint = credentials.and_then(|credentials| {
-        Endpoint::new(&args.ctlurl, credentials, args.ctlsslcert, args.ctlinsecure)
+        let certificate = args.ctlcert.zip(args.ctlkey);
+        let certificate = certificate.map(|(cert, key)| ClientCertificate { cert, key });
+        let (cacerts, insecure) = (args.ctlsslcert, args.ctlinsecure);
+        Endpoint::new(&args.ctlurl, credentials, TlsOptions { cacerts, insecure, certificate })
     });
     let endpoint = endpoint.map_err(internal)?;
-    if let Request::Switch(Command::AddPort(NewPort::Client(ClientOptions {
-        cacerts: Some(file),
-        ..
-    }))) = &mut request
+    if let Request::Switch(Command::AddPort(NewPort::Client(options))) = &mut request
         && endpoint.is_local()
     {
-        resolve(file);
+        options.cacerts.as_mut().map(resolve);
+        if let Some(ClientCertificate { cert, key }) = &mut options.certificate {
+            resolve(cert);
+            resolve(key);
+        }
     }
     actix_rt::System::new().block_on(endpoint.call(&request))
 }
@@ -127,6 +132,9 @@ fn request(method: CtlMethod) -> Result<Request, Refusal> {
             Command::FlushFdb { port: port.map(number).transpose()?, all }
         }
         CtlMethod::Showserver => return Ok(Request::Program(Query::ShowServer)),
+        CtlMethod::Createtoken { user, ttl } => {
+            return create_token(&user, ttl).map(Request::Program);
+        }
     };
     Ok(command.into())
 }
@@ -144,11 +152,26 @@ fn new_port(kind: PortKind) -> Result<NewPort, Refusal> {
     Ok(match kind {
         PortKind::Tap { target } => NewPort::Tap { name: target },
         PortKind::Netdev { target } => NewPort::Netdev { name: target },
-        PortKind::Client { target: url, more_urls, user, passwd, cacerts, insecure, proxy } => {
-            let proxy = proxy.map(|Secret(proxy)| proxy);
-            let cacerts = cacerts.map(Into::into);
-            let credentials = None;
-            let options = ClientOptions { url, more_urls, credentials, cacerts, insecure, proxy };
+        PortKind::Client {
+            target: url,
+            more_urls,
+            user,
+            passwd,
+            cacerts,
+            insecure,
+            cert,
+            key,
+            proxy,
+        } => {
+            let options = ClientOptions {
+                url,
+                more_urls,
+                credentials: None,
+                cacerts: cacerts.map(Into::into),
+                insecure,
+                certificate: client_certificate(cert.as_deref(), key.as_deref())?,
+                proxy: proxy.map(|Secret(proxy)| proxy),
+            };
             NewPort::Client(client_options(options, user, passwd)?)
         }
     })
@@ -253,6 +276,8 @@ mod tests {
             passwd: passwd.map(|passwd| Secret(passwd.to_owned())),
             cacerts: None,
             insecure: false,
+            cert: None,
+            key: None,
             proxy: None,
         };
         CtlMethod::Addport { kind }

@@ -1,6 +1,6 @@
 //! The tables that `ctl` prints, to the blank as etherws 1.3 does: scripts cut them.
 
-use crate::rpc::entry::{Entries, FdbLine, Interface, Limit, Port, PortReport, Server};
+use crate::rpc::entry::{Entries, FdbLine, Interface, Limit, Port, PortReport, Server, Token};
 
 /// Two blanks, then columns as wide as their widest cell, two blanks between. The
 /// last one is padded as well.
@@ -11,6 +11,7 @@ pub(crate) fn table(entries: &Entries) -> String {
         Entries::Interfaces(interfaces) => interface_rows(interfaces),
         Entries::Fdb(lines) => fdb_rows(lines),
         Entries::Servers(servers) => server_rows(servers),
+        Entries::Tokens(tokens) => token_rows(tokens),
     };
     let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
@@ -104,6 +105,16 @@ fn addresses(interface: &Interface) -> Vec<(String, String)> {
     if !primary.0.is_empty() || rows.is_empty() {
         rows.insert(0, primary);
     }
+    rows
+}
+
+fn token_rows(tokens: &[Token]) -> Vec<Vec<String>> {
+    let mut rows = vec![titles(["Token", "User", "Expires"])];
+    rows.extend(
+        tokens
+            .iter()
+            .map(|token| vec![token.token.clone(), token.user.clone(), token.expires.clone()]),
+    );
     rows
 }
 

@@ -2,14 +2,17 @@
 //! HTTP or HTTPS. Whatever goes wrong comes back as a JSON-RPC error, so that there
 //! is one kind to show. No error may hold a password.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use actix_rt::time::timeout;
 use awc::http::StatusCode;
 use etherws_actors::{
     control::Credentials,
     error::one_line,
-    tunnel::{ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, http_client},
+    tunnel::{
+        ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, certificate_advice, http_client,
+        unix_http_client,
+    },
 };
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, Id, Response, ResponsePayload};
 use serde::Deserialize;
@@ -31,39 +34,70 @@ const TIME_LIMIT: Duration = Duration::from_secs(150);
 /// Octets of an answer: an FDB of 65,536 addresses needs some 5 MB.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
+/// Path of control behind every Unix socket.
+const UNIX_PATH: &str = "/ctl";
+
 /// A control service.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    url: ServerUrl,
+    address: Address,
     credentials: Option<Credentials>,
-    route: Route,
+}
+
+/// Where it is.
+#[derive(Debug)]
+enum Address {
+    Url(ServerUrl, Route),
+    /// File of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url, _) => url.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 impl Endpoint {
-    /// `cacerts` is a PEM file; the system's CA certificates count without it.
+    /// `url` is `http://`, `https://` or `unix:PATH`.
     pub(crate) fn new(
         url: &str,
         credentials: Option<Credentials>,
-        cacerts: Option<PathBuf>,
-        insecure: bool,
+        tls: TlsOptions,
     ) -> Result<Self, Refusal> {
+        if let Some(path) = url.strip_prefix("unix:") {
+            // unix:///run/etherws as well.
+            let path = path.strip_prefix("//").filter(|p| p.starts_with('/')).unwrap_or(path);
+            if path.is_empty() {
+                let text = "--ctlurl: unix: without a file; write unix:/run/etherws";
+                return Err(Refusal::new("ValueError", text));
+            }
+            return Ok(Self { address: Address::Unix(path.into()), credentials });
+        }
         let url = ServerUrl::parse(url, Scheme::Http)
             .map_err(|err| Refusal::new("ValueError", format!("--ctlurl: {}", one_line(&err))))?;
         // Who asks knows of --ctlinsecure: there is nobody else to warn.
         let log = Logger::root(Discard, o!());
-        let route = Route { tls: TlsOptions { cacerts, insecure }, proxy: proxy(&url), log };
-        Ok(Self { url, credentials, route })
+        let route = Route { tls, proxy: proxy(&url), log };
+        Ok(Self { address: Address::Url(url, route), credentials })
     }
 
     /// Whether the switch is on this machine.
     pub(crate) fn is_local(&self) -> bool {
-        is_loopback(&self.url)
+        match &self.address {
+            Address::Url(url, _) => is_loopback(url),
+            Address::Unix(_) => true,
+        }
     }
 
     /// Has the switch carry out one command.
     pub(crate) async fn call(&self, request: &Request) -> Result<Entries, ErrorObjectOwned> {
         timeout(TIME_LIMIT, self.ask(request)).await.unwrap_or_else(|_| {
-            let text = format!("{} has not answered within {TIME_LIMIT:?}; is it stuck?", self.url);
+            let text =
+                format!("{} has not answered within {TIME_LIMIT:?}; is it stuck?", self.address);
             Err(internal("TimeoutError", text))
         })
     }
@@ -89,27 +123,33 @@ impl Endpoint {
         let request = jsonrpsee_types::Request::borrowed(&name, params.as_deref(), Id::Number(0));
 
         let unreachable = |why: &str| {
-            internal("URLError", format!("cannot ask the switch at {}: {why}", self.url))
+            internal("URLError", format!("cannot ask the switch at {}: {why}", self.address))
         };
-        let (http, uri) = http_client(&self.url, &self.route).await.map_err(|err| {
-            // The connector is the client port's too, and speaks of its options.
-            let why = one_line(&err).replace("--cacerts", "--ctlsslcert");
-            unreachable(&why.replace("--insecure", "--ctlinsecure"))
-        })?;
+        let client = match &self.address {
+            Address::Url(url, route) => http_client(url, route).await,
+            Address::Unix(path) => unix_http_client(path, UNIX_PATH).await,
+        };
+        let (http, uri) = client.map_err(|err| unreachable(&our_options(&one_line(&err))))?;
         let mut http = http.post(uri).timeout(TIME_LIMIT);
         if let Some(Credentials { user, password }) = &self.credentials {
             http = http.basic_auth(user, password);
         }
         let mut answer = http.send_json(&request).await.map_err(|err| {
+            if let Some(advice) = certificate_advice(&err) {
+                return unreachable(&our_options(advice));
+            }
             unreachable(&format!("no answer: {err}; check that --ctlurl is a control service's"))
         })?;
         self.check_status(answer.status())?;
         let body = answer.body().limit(ANSWER_LIMIT).await.map_err(|err| {
-            internal("URLError", format!("the answer of {} broke off: {err}; ask again", self.url))
+            internal(
+                "URLError",
+                format!("the answer of {} broke off: {err}; ask again", self.address),
+            )
         })?;
 
         let foreign = |err: serde_json::Error| {
-            let text = format!("{} is no control service of etherws: {err}", self.url);
+            let text = format!("{} is no control service of etherws: {err}", self.address);
             internal("ValueError", text)
         };
         let answer: Response<'_, Listing> = serde_json::from_slice(&body).map_err(foreign)?;
@@ -128,12 +168,22 @@ impl Endpoint {
                 "it does not take this name and password; see --ctluser and --ctlpasswd"
             }
             StatusCode::UNAUTHORIZED => "it wants a name and a password: give --ctluser",
+            StatusCode::FORBIDDEN => "it is for its own machine alone: see --ctlopen of the switch",
+            StatusCode::MISDIRECTED_REQUEST => {
+                "it does not know itself by this name: see --ctlname of the switch"
+            }
             StatusCode::NOT_FOUND => "the path is another one: see --ctlpath of the switch",
             _ => "is this the control service of etherws? See --ctlurl",
         };
-        let text = format!("HTTP Error {}: {}: {way_out}", status.as_u16(), self.url);
+        let text = format!("HTTP Error {}: {}: {way_out}", status.as_u16(), self.address);
         Err(internal("HTTPError", text))
     }
+}
+
+/// A text of the connector, which is the client port's too and speaks of its options.
+fn our_options(text: &str) -> String {
+    let text = text.replace("--cacerts", "--ctlsslcert").replace("--insecure", "--ctlinsecure");
+    text.replace("--cert", "--ctlcert").replace("--key", "--ctlkey")
 }
 
 /// Proxies are the environment's to choose, as in 1.3, but none can reach our own
@@ -163,9 +213,8 @@ mod tests {
     use std::{cell::RefCell, rc::Rc};
 
     use actix_rt::net::TcpListener;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
     use etherws_actors::control::Command;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
     use crate::rpc::entry::Port;
@@ -199,7 +248,8 @@ mod tests {
                 stream.write_all(answer.as_bytes()).await.expect("the client reads");
             });
             let url = format!("http://{address}/ctl");
-            let endpoint = Endpoint::new(&url, credentials, None, false).expect("a good URL");
+            let endpoint =
+                Endpoint::new(&url, credentials, TlsOptions::default()).expect("a good URL");
             let result = endpoint.call(&Command::ListPorts.into()).await;
             let request = String::from_utf8(request.borrow().clone()).expect("text");
             (request, result)
@@ -267,7 +317,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("[::1]:0").expect("a free port");
         let url = format!("http://{}/ctl", listener.local_addr().expect("its address"));
         drop(listener);
-        let endpoint = Endpoint::new(&url, None, None, false).expect("a good URL");
+        let endpoint = Endpoint::new(&url, None, TlsOptions::default()).expect("a good URL");
         let error = actix_rt::System::new()
             .block_on(endpoint.call(&Command::ListPorts.into()))
             .expect_err("refused");
@@ -279,9 +329,20 @@ mod tests {
         for url in
             ["", "127.0.0.1:7867", "ws://h/", "http://", "http://u:secret@h/", "http://secret@:x/"]
         {
-            let error = Endpoint::new(url, None, None, false).expect_err(url).to_string();
+            let error = Endpoint::new(url, None, TlsOptions::default()).expect_err(url).to_string();
             assert!(error.contains("--ctlurl") && !error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_unix_socket_has_a_url_as_well() {
+        let shown =
+            |url| Endpoint::new(url, None, TlsOptions::default()).map(|it| it.address.to_string());
+        for url in ["unix:/run/etherws", "unix:///run/etherws"] {
+            assert_eq!(shown(url).as_deref(), Ok("unix:/run/etherws"));
+        }
+        assert_eq!(shown("unix:s").as_deref(), Ok("unix:s"));
+        assert!(shown("unix:").unwrap_err().to_string().contains("--ctlurl"));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(crate) enum Entries {
     Fdb(Vec<FdbLine>),
     /// Of `showServer`.
     Servers(Vec<Server>),
+    /// Of `createToken`.
+    Tokens(Vec<Token>),
 }
 
 /// A port.
@@ -85,6 +87,24 @@ pub(crate) struct Limit {
     pub(crate) value: u64,
     /// As the option that sets it is written.
     pub(crate) limit: String,
+}
+
+/// A token that was made. The one entry that is a secret: nothing but `Serialize` may
+/// show it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Token {
+    /// For the query of a tunnel's URL, `?token=`.
+    pub(crate) token: String,
+    /// Whom it lets in.
+    pub(crate) user: String,
+    /// Until when, as `2026-01-31T12:00:00Z`.
+    pub(crate) expires: String,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// The network interface of a port.

@@ -195,6 +195,8 @@ fn new_port(new: &NewPort) -> Value {
             "passwd": options.credentials.as_ref().map(|cred| &cred.password),
             "cacerts": options.cacerts,
             "insecure": options.insecure,
+            "cert": options.certificate.as_ref().map(|files| &files.cert),
+            "key": options.certificate.as_ref().map(|files| &files.key),
             "proxy": options.proxy,
         }}),
     }
@@ -258,6 +260,7 @@ mod tests {
     use etherws_actors::{
         control::{ClientOptions, Credentials},
         frame::{MacAddr, Vid},
+        tunnel::ClientCertificate,
     };
 
     use super::*;
@@ -274,6 +277,10 @@ mod tests {
             credentials: Some(Credentials { user: "u".to_owned(), password: "p:w".to_owned() }),
             cacerts: Some("/ca.pem".into()),
             insecure: true,
+            certificate: Some(ClientCertificate {
+                cert: "/own.pem".into(),
+                key: "/own.key".into(),
+            }),
             proxy: Some("http://a:b@h:1".to_owned()),
         };
         let plain = ClientOptions { url: "ws://h/".to_owned(), ..ClientOptions::default() };

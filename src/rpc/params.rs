@@ -12,7 +12,7 @@ use etherws_actors::{
     guard::storm::StormLimit,
     message::PortSettings,
     port::client::{ClientError, MAX_SERVERS},
-    tunnel::{Scheme, ServerUrl, proxy},
+    tunnel::{ClientCertificate, Scheme, ServerUrl, proxy},
 };
 use serde_json::{Map, Value};
 
@@ -34,7 +34,7 @@ impl<'a> Params<'a> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    fn require(self, name: &str) -> Result<&'a Value, Refusal> {
+    pub(super) fn require(self, name: &str) -> Result<&'a Value, Refusal> {
         self.members()?;
         self.get(name)
             .ok_or_else(|| Refusal::new("KeyError", format!("'{name}' is missing in params")))
@@ -87,7 +87,7 @@ impl<'a> Params<'a> {
     }
 }
 
-fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, Refusal> {
+pub(super) fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, Refusal> {
     // The value stays out of the text: it may be a password.
     value
         .as_str()
@@ -95,7 +95,7 @@ fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, Refusal> {
 }
 
 /// Whatever Python's `int()` takes: scripts send a number as a string, too.
-fn integer(name: &str, value: &Value) -> Result<i64, Refusal> {
+pub(super) fn integer(name: &str, value: &Value) -> Result<i64, Refusal> {
     #[expect(clippy::cast_possible_truncation, reason = "as int(); `as` saturates")]
     let number = match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|n| n as i64)),
@@ -151,6 +151,7 @@ fn client_options(url: String, options: Option<&Value>) -> Result<ClientOptions,
         credentials: credentials(user, password)?,
         cacerts: options.text("cacerts")?.map(Into::into),
         insecure: options.get("insecure").is_some_and(truth),
+        certificate: client_certificate(options.text("cert")?, options.text("key")?)?,
         proxy: proxy.map(str::to_owned),
     })
 }
@@ -169,6 +170,25 @@ pub(crate) fn check_client(
         ServerUrl::parse(url, Scheme::WebSocket).map_err(|err| refuse(&err))?;
     }
     proxy.map_or(Ok(()), |proxy| proxy::check(proxy).map_err(|err| refuse(&err)))
+}
+
+/// Files of our own certificate and its key; empty counts as missing.
+pub(crate) fn client_certificate(
+    cert: Option<&str>,
+    key: Option<&str>,
+) -> Result<Option<ClientCertificate>, Refusal> {
+    let given = |file: &&str| !file.is_empty();
+    match (cert.filter(given), key.filter(given)) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => {
+            Ok(Some(ClientCertificate { cert: cert.into(), key: key.into() }))
+        }
+        (cert, key) => {
+            let file = cert.or(key).unwrap_or_default();
+            let text = format!("{file} is given as cert or key alone; give both, or neither");
+            Err(Refusal::new("ValueError", text))
+        }
+    }
 }
 
 /// Name and password; a name alone has an empty password.

@@ -8,7 +8,7 @@ use actix_http::{
     RequestHead, StatusCode,
     header::{self, HeaderName, HeaderValue},
 };
-use slog::{Logger, debug};
+use slog::{Logger, debug, info};
 
 use super::{
     auth::{self, Htpasswd},
@@ -55,13 +55,24 @@ impl Door {
         head: &RequestHead,
         certificate: Option<&Arc<str>>,
     ) -> Result<Identity, Refusal> {
-        // Nobody is asked for certificates yet.
-        let _ = certificate;
-        let Some(htpasswd) = &self.htpasswd else { return Ok(Identity::ANONYMOUS) };
+        let Some(htpasswd) = &self.htpasswd else {
+            return Ok(certificate.cloned().map_or(Identity::ANONYMOUS, Identity::certificate));
+        };
         let authorization = head.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let address = head.peer_addr.map(|peer| peer.ip());
         match htpasswd.verify(authorization, address).await {
-            Ok(name) => Ok(Identity::password(name)),
+            Ok(name) => match certificate {
+                None => Ok(Identity::password(name)),
+                Some(shown) if *shown == name => Ok(Identity::certificate(name)),
+                Some(shown) => {
+                    info!(self.log, "not let in: the certificate is another user's";
+                        "peer" => head.peer_addr.map(|peer| peer.to_string()),
+                        "user" => %name.escape_debug(), "certificate" => %shown.escape_debug());
+                    // Not told from a wrong password: that one is right is nobody's
+                    // business either.
+                    Err(Refusal::unauthorized())
+                }
+            },
             Err(refused) => {
                 debug!(self.log, "not let in";
                     "peer" => head.peer_addr.map(|peer| peer.to_string()), "reason" => %refused);

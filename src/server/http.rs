@@ -9,7 +9,7 @@ use actix_web::{
     web::{self, Bytes, Data, Payload, ServiceConfig},
 };
 
-use super::{Site, admit, refusal::Refusal};
+use super::{Site, admit, guard::check_content_type, peer::Peer, refusal::Refusal};
 use crate::rpc;
 
 /// What a plain GET of the tunnel is told; the original's words.
@@ -46,11 +46,14 @@ async fn respond(
 ) -> Result<HttpResponse, Refusal> {
     let (path, headers) = (request.path(), request.headers());
     admit::check_size(request.head())?;
+    let peer = request.conn_data().unwrap_or(&Peer::UNKNOWN);
     if let Some(control) = site.control.as_ref().filter(|control| control.path == path) {
-        control.door.admit(request.head(), None).await?;
+        control.guard.check(peer, headers)?;
+        control.door.admit(request.head(), peer.certificate()?).await?;
         if request.method() != Method::POST {
             return Err(Refusal::method("POST"));
         }
+        check_content_type(headers)?;
         let body = read(body).await?;
         return Ok(match rpc::handle(control, &body).await {
             Some(reply) => {
@@ -60,12 +63,12 @@ async fn respond(
         });
     }
     if let Some(tunnel) = site.tunnel.as_ref().filter(|tunnel| tunnel.path == path) {
-        tunnel.door.admit(request.head(), None).await?;
+        tunnel.door.admit(request.head(), peer.certificate()?).await?;
         if request.method() != Method::GET {
             return Err(Refusal::method("GET"));
         }
         let upgrades = headers.contains_key(header::UPGRADE);
-        let text = if upgrades { "\"Connection\" must be \"Upgrade\"." } else { NOT_A_WEBSOCKET };
+        let text = if upgrades { "\"Peer\" must be \"Upgrade\"." } else { NOT_A_WEBSOCKET };
         return Err(Refusal::request(StatusCode::BAD_REQUEST, text));
     }
     Err(Refusal::request(StatusCode::NOT_FOUND, "Not Found"))

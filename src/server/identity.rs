@@ -20,10 +20,8 @@ pub(crate) enum How {
     /// A user name and its password.
     Password,
     /// A client certificate.
-    #[expect(dead_code, reason = "no certificates are asked for yet")]
     Certificate,
     /// A token that control has made.
-    #[expect(dead_code, reason = "no tokens are made yet")]
     Token,
 }
 
@@ -34,6 +32,16 @@ impl Identity {
     /// The user `name`, by their password.
     pub(crate) fn password(name: Arc<str>) -> Self {
         Self { name: Some(name), how: How::Password }
+    }
+
+    /// The user `name`, by their certificate.
+    pub(crate) fn certificate(name: Arc<str>) -> Self {
+        Self { name: Some(name), how: How::Certificate }
+    }
+
+    /// The user `name`, by a token.
+    pub(crate) fn token(name: Arc<str>) -> Self {
+        Self { name: Some(name), how: How::Token }
     }
 }
 

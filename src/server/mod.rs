@@ -5,16 +5,21 @@
 
 pub(crate) mod admit;
 pub(crate) mod auth;
+mod certificate;
 pub(crate) mod counters;
+pub(crate) mod guard;
 mod http;
 pub(crate) mod identity;
 pub(crate) mod listen;
+mod peer;
 pub(crate) mod pending;
 mod refusal;
 pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tls;
+pub(crate) mod tokens;
 mod tunnel;
+pub(crate) mod unix;
 pub(crate) mod watch;
 
 use std::{
@@ -30,14 +35,12 @@ use actix_codec::Framed;
 use actix_http::{
     HttpService, Request, Response,
     body::BoxBody,
+    error::DispatchError,
     h1::{Codec, ExpectHandler, H1Service},
 };
-use actix_rt::{
-    ArbiterHandle,
-    net::{ActixStream, TcpStream},
-};
+use actix_rt::{ArbiterHandle, net::TcpStream};
 use actix_service::{Service, ServiceFactory, fn_service, map_config};
-use actix_tls::accept::TlsError;
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{App, dev::AppConfig};
 use anyhow::{Result, anyhow};
 use etherws_actors::{
@@ -45,20 +48,22 @@ use etherws_actors::{
     message::{DelPort, Stop},
     switch::Switch,
 };
-use rustls::ServerConfig;
 use slog::{Logger, debug, error, info, warn};
 use tokio::sync::mpsc;
 
 use self::{
     admit::Door,
     counters::ServerCounters,
+    guard::Guard,
     listen::{Place, Serve},
+    peer::Accepted,
     pending::Pending,
     refusal::Refusal,
     sessions::Sessions,
     status::Status,
+    tls::Tls,
+    tokens::Tokens,
 };
-
 use crate::rpc::{
     self, Execute,
     entry::Entries,
@@ -81,6 +86,8 @@ pub(crate) struct TunnelService {
     /// Origins besides the listener's own from which a browser may come; `*`: any.
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) sessions: Arc<Sessions>,
+    /// Let in once each, whatever else is asked for but a certificate.
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) switch: Addr<Switch>,
 }
 
@@ -101,6 +108,7 @@ pub(crate) fn dismiss(
 pub(crate) struct ControlService {
     /// Compared exactly; the query is ignored.
     pub(crate) path: String,
+    pub(crate) guard: Guard,
     pub(crate) door: Door,
     pub(crate) control: Control,
     pub(crate) status: Arc<Status>,
@@ -164,7 +172,7 @@ fn http_service<T>(
     >,
 >
 where
-    T: ActixStream + 'static,
+    T: Accepted + 'static,
 {
     let app = App::new().configure(http::configure(Arc::clone(&site)));
     let upgrade = fn_service(move |(request, framed): (Request, Framed<T, Codec>)| {
@@ -180,6 +188,7 @@ where
     HttpService::build()
         .client_request_timeout(REQUEST_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
+        .on_connect_ext(peer::keep)
         .upgrade(upgrade)
         .h1(map_config(app, |_| AppConfig::default()))
 }
@@ -194,7 +203,7 @@ const HANDOVER: usize = 64;
 /// Never in practice: actix's factories could fail to start, ours have nothing to.
 pub(crate) async fn start(
     site: &Arc<Site>,
-    tls: Option<ServerConfig>,
+    tls: Option<Arc<Tls>>,
     arbiters: &[ArbiterHandle],
 ) -> Result<Vec<Place>> {
     let mut places = vec![Place::Here(serve(Arc::clone(site), tls.clone()).await?)];
@@ -216,41 +225,48 @@ pub(crate) async fn start(
 }
 
 /// The function that serves a connection to `site` on this Arbiter.
-async fn serve(site: Arc<Site>, tls: Option<ServerConfig>) -> Result<Serve> {
+async fn serve(site: Arc<Site>, tls: Option<Arc<Tls>>) -> Result<Serve> {
     let failed = |()| anyhow!("the HTTP service does not start");
-    let (log, counters) = (site.log.clone(), Arc::clone(&site.counters));
-    match tls {
-        None => {
-            let service = http_service(site).tcp().new_service(()).await.map_err(failed)?;
-            Ok(serve_with(service, log, |_| ()))
+    let log = site.log.clone();
+    let Some(tls) = tls else {
+        let service = Rc::new(http_service(site).new_service(()).await.map_err(failed)?);
+        return Ok(serve_with(log, move |stream: TcpStream| {
+            let service = Rc::clone(&service);
+            async move { answer(&*service, stream.peer_addr().ok(), stream).await }
+        }));
+    };
+    let counters = Arc::clone(&site.counters);
+    let service = Rc::new(http_service(site).new_service(()).await.map_err(failed)?);
+    Ok(serve_with(log, move |stream: TcpStream| {
+        let (service, tls, counters) =
+            (Rc::clone(&service), Arc::clone(&tls), Arc::clone(&counters));
+        async move {
+            let peer = stream.peer_addr().ok();
+            let stream = tls.accept(stream).await.inspect_err(|_| counters.tls_failure())?;
+            answer(&*service, peer, TlsStream::from(stream)).await
         }
-        Some(tls) => {
-            let service =
-                http_service(site).rustls_0_23(tls).new_service(()).await.map_err(failed)?;
-            Ok(serve_with(service, log, move |error| {
-                if let TlsError::Timeout | TlsError::Tls(_) = error {
-                    counters.tls_failure();
-                }
-            }))
-        }
-    }
+    }))
 }
 
-/// `failed` hears of each error.
-fn serve_with<S>(service: S, log: Logger, failed: impl Fn(&S::Error) + 'static) -> Serve
+fn serve_with<S, F>(log: Logger, serve: S) -> Serve
 where
-    S: Service<TcpStream, Response = ()> + 'static,
-    S::Error: Debug,
+    S: Fn(TcpStream) -> F + 'static,
+    F: Future<Output = Result<()>> + 'static,
 {
-    let service = Rc::new((service, failed));
     Rc::new(move |stream| {
-        let (service, log) = (Rc::clone(&service), log.clone());
+        let (served, log) = (serve(stream), log.clone());
         Box::pin(async move {
-            let (service, failed) = &*service;
-            if let Err(error) = service.call(stream).await {
-                failed(&error);
-                debug!(log, "connection failed"; "error" => ?error);
+            if let Err(error) = served.await {
+                debug!(log, "connection failed"; "error" => format!("{error:#}"));
             }
         })
     })
+}
+
+/// Answers all requests of a connection.
+async fn answer<T, S>(service: &S, peer: Option<SocketAddr>, stream: T) -> Result<()>
+where
+    S: Service<(T, Option<SocketAddr>), Response = (), Error = DispatchError>,
+{
+    service.call((stream, peer)).await.map_err(|error| anyhow!("{error}"))
 }

@@ -1,12 +1,14 @@
-//! What control shows of the listeners: their counters, and who is there now. Reads
-//! only.
+//! What control is told of the listeners: their counters, and who is there now; and what
+//! it makes for them, tokens.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use super::{counters::ServerCounters, pending::Pending, sessions::Sessions};
+use jiff::Timestamp;
+
+use super::{counters::ServerCounters, pending::Pending, sessions::Sessions, tokens::Tokens};
 use crate::rpc::{
     Refusal,
-    entry::{Entries, Server},
+    entry::{Entries, Server, Token},
     query::{Answer, Query},
 };
 
@@ -15,6 +17,7 @@ use crate::rpc::{
 pub(crate) struct Status {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) tokens: Arc<Tokens>,
 }
 
 /// One of them.
@@ -32,6 +35,15 @@ impl Answer for Status {
             Query::ShowServer => {
                 Ok(Entries::Servers(self.listeners.iter().map(|one| self.show(one)).collect()))
             }
+            Query::CreateToken { user, ttl } => {
+                let token = self
+                    .tokens
+                    .create(Arc::clone(&user), ttl, Instant::now())
+                    .map_err(|error| Refusal::new("RuntimeError", error.to_string()))?;
+                let expires = Timestamp::now().checked_add(ttl).unwrap_or(Timestamp::MAX);
+                let expires = expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+                Ok(Entries::Tokens(vec![Token { token, user: user.to_string(), expires }]))
+            }
         }
     }
 }
@@ -41,7 +53,10 @@ impl Status {
         let now = [
             ("connections", listener.pending.count()),
             // Sessions are the tunnel's, on whichever listener it is.
-            ("sessions", if listener.service == "control" { 0 } else { self.sessions.count() }),
+            (
+                "sessions",
+                if !listener.service.contains("tunnel") { 0 } else { self.sessions.count() },
+            ),
         ];
         let now = now.into_iter().map(|(name, count)| (name.to_owned(), count as u64));
         Server {

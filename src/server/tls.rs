@@ -1,35 +1,166 @@
-//! The server's side of TLS: certificate chain and private key from PEM files.
+//! The server's side of TLS: certificate chain, private key and the CA of clients'
+//! certificates, from PEM files that may be renewed while the switch runs.
+//!
+//! Stands before the first octet of HTTP. New files count for new connections, and
+//! only if all of them can be used together: sessions go on, and broken files never
+//! replace good ones.
 
-use std::sync::Arc;
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
+use actix_rt::net::TcpStream;
 use anyhow::{Context, Result, anyhow, bail};
-use rustls::{ServerConfig, crypto::aws_lc_rs};
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::aws_lc_rs,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use slog::{Logger, error, info};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+use super::watch;
 use crate::cli::TlsFiles;
 
-/// TLS 1.2 and 1.3 with the certificate and the key in `files`.
-///
-/// # Errors
-/// A file cannot be read, holds no PEM of its kind, or the two do not match.
-pub(crate) fn server_config(files: &TlsFiles) -> Result<ServerConfig> {
-    let TlsFiles { cert, key } = files;
-    let chain = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| anyhow!("{}: cannot read a certificate: {error}", cert.display()))?;
-    if chain.is_empty() {
-        bail!("{}: no certificate in it; expected PEM, «BEGIN CERTIFICATE»", cert.display());
+/// Time for a handshake, as actix's default: three round trips to the other side of
+/// the Earth take one second.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Time for a client to hear why it was refused: a round trip to the other side of the
+/// Earth, and one more.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+
+/// Octets that a refused client may have sent in the meantime: a request's head.
+const FAREWELL_OCTETS: usize = 4096;
+
+/// TLS of one listener, by the files as they were when they could last be used.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    files: TlsFiles,
+    config: RwLock<Arc<ServerConfig>>,
+    log: Logger,
+}
+
+/// What the files hold.
+struct Pem {
+    key: Vec<u8>,
+    cert: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+impl Tls {
+    /// Reads `files`, which are kept and read again by [`Self::reload`].
+    ///
+    /// # Errors
+    /// A file cannot be read, holds no PEM of its kind, or they do not match.
+    pub(crate) fn open(files: TlsFiles, log: &Logger) -> Result<Self> {
+        let config = RwLock::new(Arc::new(Pem::read(&files)?.server_config(&files)?));
+        Ok(Self { files, config, log: log.clone() })
     }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
-        anyhow!("{}: cannot read an unencrypted private key in PEM: {error}", key.display())
-    })?;
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .context("TLS provider without TLS 1.2 and 1.3")?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(|error| {
-            anyhow!("{} and {} are no pair: {error}", key.display(), cert.display())
+
+    /// Takes the files as they are now for the connections to come. Keeps the old
+    /// ones, and logs why, if they cannot be used.
+    pub(crate) fn reload(&self) {
+        let cert = self.files.cert.display();
+        match Pem::read(&self.files).and_then(|pem| pem.server_config(&self.files)) {
+            Ok(config) => {
+                *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+                info!(self.log, "certificates read again"; "cert" => %cert);
+            }
+            Err(error) => error!(self.log, "certificates stay as they were: {error:#}"),
+        }
+    }
+
+    /// TLS on an accepted connection.
+    ///
+    /// # Errors
+    /// The handshake fails or takes too long.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>> {
+        let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
+        let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
+        let done = timeout(HANDSHAKE_LIMIT, handshake).await;
+        match done.with_context(|| format!("no TLS handshake within {HANDSHAKE_LIMIT:?}"))? {
+            Ok(stream) => Ok(stream),
+            Err((error, stream)) => {
+                say_why(stream).await;
+                Err(error).context("the TLS handshake failed")
+            }
+        }
+    }
+}
+
+/// Lets a client whose certificate was refused hear why: in TLS 1.3 it has sent its
+/// request already, and to close over that would reset the connection.
+async fn say_why(mut stream: TcpStream) {
+    let mut rest = [0; FAREWELL_OCTETS];
+    let farewell = async {
+        stream.shutdown().await?;
+        stream.read_exact(&mut rest).await
+    };
+    // It has heard, or has gone, or has been given its time.
+    let _ = timeout(FAREWELL_LIMIT, farewell).await;
+}
+
+impl Pem {
+    fn read(files: &TlsFiles) -> Result<Self> {
+        let read = |path: &Path| {
+            watch::read(path).with_context(|| format!("{}: cannot be read", path.display()))
+        };
+        let TlsFiles { key, cert, client_ca } = files;
+        let client_ca = client_ca.as_deref().map(read).transpose()?;
+        Ok(Self { key: read(key)?, cert: read(cert)?, client_ca })
+    }
+
+    /// TLS 1.2 and 1.3 with what the files, which `names` are those of, hold.
+    fn server_config(&self, names: &TlsFiles) -> Result<ServerConfig> {
+        let (key, cert) = (names.key.display(), names.cert.display());
+        let chain = certificates(&self.cert, &names.cert)?;
+        let private = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| {
+            anyhow!("{key}: cannot read an unencrypted private key in PEM: {error}")
         })?;
-    Ok(config)
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .context("TLS provider without TLS 1.2 and 1.3")?;
+        let (Some(pem), Some(path)) = (&self.client_ca, &names.client_ca) else {
+            return builder
+                .with_no_client_auth()
+                .with_single_cert(chain, private)
+                .map_err(|error| anyhow!("{key} and {cert} are no pair: {error}"));
+        };
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(pem, path)? {
+            roots.add(certificate).map_err(|error| {
+                anyhow!("{}: a certificate in it cannot be used: {error}", path.display())
+            })?;
+        }
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+            .build()
+            .with_context(|| format!("{}: cannot be used as a CA", path.display()))?;
+        let mut config = builder
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, private)
+            .map_err(|error| anyhow!("{key} and {cert} are no pair: {error}"))?;
+        // A resumed session would be let in by a certificate that has since expired.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(config)
+    }
+}
+
+fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let chain = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| anyhow!("{}: cannot read a certificate: {error}", path.display()))?;
+    if chain.is_empty() {
+        bail!("{}: no certificate in it; expected PEM, «BEGIN CERTIFICATE»", path.display());
+    }
+    Ok(chain)
 }

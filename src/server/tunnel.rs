@@ -1,7 +1,7 @@
 //! The tunnel service: checks an upgrade request (RFC 6455, 4.2), answers it, and
 //! hands the stream to a session port.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use actix_codec::{AsyncRead, AsyncWrite, Encoder, Framed, FramedParts};
 use actix_http::{
@@ -12,7 +12,7 @@ use actix_http::{
     ws::{self, HandshakeError},
 };
 use actix_web::http::{StatusCode, Uri};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use etherws_actors::{
     error::one_line,
     message::{DelPort, Stop},
@@ -23,9 +23,12 @@ use etherws_actors::{
 use slog::{info, warn};
 use tokio::io::AsyncWriteExt;
 
-use super::{Site, TunnelService, admit, counters::Refused, identity::Identity, refusal::Refusal};
+use super::{
+    Site, TunnelService, admit, counters::Refused, identity::Identity, peer::Peer,
+    refusal::Refusal, tokens,
+};
 
-/// Answers a request that has `Connection: Upgrade`.
+/// Answers a request that has `Peer: Upgrade`.
 ///
 /// # Errors
 /// The connection broke before a session began.
@@ -37,15 +40,19 @@ pub(super) async fn upgrade<T>(
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let peer = request.peer_addr().context("a connection without a peer address")?;
+    let peer = request.peer_addr();
     let FramedParts { mut io, mut codec, read_buf, write_buf: mut out, .. } = framed.into_parts();
     let checked = check(&site, &request).await.and_then(|(service, identity)| {
-        Ok((service, service.sessions.seat(&identity, peer.ip())?, identity))
+        // A Unix socket has none, and no tunnel behind it.
+        let no_address = || Refusal::request(StatusCode::BAD_REQUEST, "No address, no tunnel.");
+        let peer = peer.ok_or_else(no_address)?;
+        let seat = service.sessions.seat(&identity, peer.ip())?;
+        Ok((service, Arc::new(seat), identity, peer))
     });
-    let (service, seat, identity) = match checked {
-        Ok((service, seat, identity)) => (service, Arc::new(seat), identity),
+    let (service, seat, identity, peer) = match checked {
+        Ok(checked) => checked,
         Err(refusal) => {
-            site.refused(&refusal, Some(peer));
+            site.refused(&refusal, peer);
             refusal.encode(&mut codec, &mut out)?;
             io.write_all(&out).await?;
             io.shutdown().await?;
@@ -104,16 +111,29 @@ async fn check<'a>(
 ) -> Result<(&'a TunnelService, Identity), Refusal> {
     let (path, headers) = (request.path(), request.headers());
     admit::check_size(request.head())?;
+    let peer = request.conn_data().unwrap_or(&Peer::UNKNOWN);
     if let Some(control) = site.control.as_ref().filter(|control| control.path == path) {
-        control.door.admit(request.head(), None).await?;
+        control.guard.check(peer, headers)?;
+        control.door.admit(request.head(), peer.certificate()?).await?;
         return Err(Refusal::request(StatusCode::BAD_REQUEST, "Control does not upgrade."));
     }
     let Some(tunnel) = site.tunnel.as_ref().filter(|tunnel| tunnel.path == path) else {
         return Err(Refusal::request(StatusCode::NOT_FOUND, "Not Found"));
     };
-    let identity = tunnel.door.admit(request.head(), None).await?;
-    ws::verify_handshake(request.head()).map_err(handshake_refusal)?;
-    check_origin(headers, &tunnel.allowed_origins)?;
+    let certificate = peer.certificate()?;
+    let check_handshake = || {
+        ws::verify_handshake(request.head()).map_err(handshake_refusal)?;
+        check_origin(headers, &tunnel.allowed_origins)
+    };
+    if let Some(token) = tokens::in_query(request.uri().query()) {
+        // A token is used up by nothing but a tunnel.
+        check_handshake()?;
+        let user = tunnel.tokens.redeem(token, Instant::now());
+        let user = user.filter(|user| certificate.is_none_or(|shown| shown == user));
+        return Ok((tunnel, user.map(Identity::token).ok_or_else(Refusal::unauthorized)?));
+    }
+    let identity = tunnel.door.admit(request.head(), certificate).await?;
+    check_handshake()?;
     Ok((tunnel, identity))
 }
 
@@ -126,7 +146,7 @@ fn handshake_refusal(error: HandshakeError) -> Refusal {
         )
         .with(header::SEC_WEBSOCKET_VERSION, "13"),
         HandshakeError::NoConnectionUpgrade => {
-            Refusal::request(StatusCode::BAD_REQUEST, "\"Connection\" must be \"Upgrade\".")
+            Refusal::request(StatusCode::BAD_REQUEST, "\"Peer\" must be \"Upgrade\".")
         }
         HandshakeError::BadWebsocketKey => Refusal::request(
             StatusCode::BAD_REQUEST,
@@ -138,7 +158,7 @@ fn handshake_refusal(error: HandshakeError) -> Refusal {
 
 /// A browser says where its page comes from, and must come from here or from an
 /// origin that is allowed (RFC 6455, 10.2). Other programs say nothing.
-fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> {
+pub(super) fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> {
     let text = "Cross origin websockets not allowed";
     let foreign = || Refusal::new(StatusCode::FORBIDDEN, text, Refused::Origin);
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };

@@ -1,5 +1,6 @@
 //! Strangers and bad neighbours of a switch that faces the Internet: what they send is
 //! refused or dropped, and counted, and everybody else goes on.
 
+mod doors;
 mod flood;
 mod logins;

@@ -6,4 +6,5 @@ mod htpasswd;
 mod legacy;
 mod logging;
 mod passwords;
+mod socket;
 mod sw;

@@ -1,4 +1,8 @@
-//! Keys and certificates, made by openssl for one test.
+//! Keys and certificates, made for one test: by openssl, which users have, or by rcgen.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+};
 
 use super::{
     TempDir,
@@ -59,5 +63,60 @@ impl Certificates {
         let mut command = Site::here().command("openssl");
         command.args(words.split_whitespace()).current_dir(self.dir.path());
         run(command).ok();
+    }
+}
+
+/// A CA for certificates of either side, each with a key of its own, made in the
+/// test's own process.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    dir: TempDir,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    /// File of its certificate.
+    pub(crate) ca: String,
+}
+
+/// Files of a certificate and its key.
+#[derive(Debug, Clone)]
+pub(crate) struct Pair {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "an authority");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let dir = TempDir::new();
+        let ca = dir.file("ca.pem", issuer.pem());
+        Self { dir, issuer, ca }
+    }
+
+    /// A certificate for a server on loopback.
+    pub(crate) fn server(&self, file: &str) -> Pair {
+        self.sign(file, |params| {
+            let names = ["localhost", "127.0.0.1", "127.0.0.2"];
+            params.subject_alt_names =
+                CertificateParams::new(names.map(str::to_owned)).unwrap().subject_alt_names;
+            params.distinguished_name.push(DnType::CommonName, "server");
+        })
+    }
+
+    /// A certificate for the client `name`.
+    pub(crate) fn client(&self, name: &str) -> Pair {
+        self.sign(name, |params| params.distinguished_name.push(DnType::CommonName, name))
+    }
+
+    /// Any certificate.
+    pub(crate) fn sign(&self, file: &str, edit: impl FnOnce(&mut CertificateParams)) -> Pair {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        edit(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        let cert = self.dir.file(&format!("{file}.pem"), cert.pem());
+        Pair { cert, key: self.dir.file(&format!("{file}.key"), key.serialize_pem()) }
     }
 }

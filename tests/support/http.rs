@@ -62,17 +62,21 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A request's octets. `Host` and, with a body, `Content-Length` are added.
+/// A request's octets. `Host` and, with a body, `Content-Length` and the type of JSON
+/// are added; an empty `Content-Type` leaves that out.
 pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\n");
     let mut line = |name: &str, value: &str| text.push_str(&format!("{name}: {value}\r\n"));
     if !headers.iter().any(|(name, _)| *name == "Host") {
         line("Host", "127.0.0.1");
     }
-    for (name, value) in headers {
+    for (name, value) in headers.iter().filter(|header| **header != ("Content-Type", "")) {
         line(name, value);
     }
     if !body.is_empty() {
+        if !headers.iter().any(|(name, _)| *name == "Content-Type") {
+            line("Content-Type", "application/json");
+        }
         line("Content-Length", &body.len().to_string());
     }
     text.push_str("\r\n");
@@ -89,7 +93,12 @@ pub(crate) fn ask(
     body: &str,
 ) -> Response {
     let mut stream = connect(address);
-    stream.write_all(&request(method, path, headers, body)).unwrap();
+    let host = address.to_string();
+    let mut all = headers.to_vec();
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        all.push(("Host", &host));
+    }
+    stream.write_all(&request(method, path, &all, body)).unwrap();
     Response::read(&mut stream).expect("a reply")
 }
 

@@ -4,6 +4,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -107,18 +108,18 @@ impl WebSocket {
         wrap: impl FnOnce(TcpStream) -> S,
     ) -> Result<Self, Response> {
         let tcp = http::connect(address);
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::try_from("localhost").unwrap();
-        let tls = ClientConnection::new(Arc::new(config), name).unwrap();
+        let tls = tls_client(Path::new(ca));
         let stream = StreamOwned::new(tls, wrap(tcp.try_clone().unwrap()));
         Self::handshake(Box::new(stream), tcp, path, headers)
+    }
+
+    /// The TLS handshake alone, against the CA of `ca`.
+    pub(crate) fn try_tls(address: SocketAddr, ca: &Path) -> std::io::Result<()> {
+        let (mut tcp, mut tls) = (http::connect(address), tls_client(ca));
+        while tls.is_handshaking() {
+            tls.complete_io(&mut tcp)?;
+        }
+        Ok(())
     }
 
     fn handshake(
@@ -219,6 +220,20 @@ impl WebSocket {
     pub(crate) fn local_address(&self) -> SocketAddr {
         self.tcp.local_addr().unwrap()
     }
+}
+
+/// The client's side of TLS to `localhost`, for whom the CA of `ca` must vouch.
+fn tls_client(ca: &Path) -> ClientConnection {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    ClientConnection::new(Arc::new(config), name).unwrap()
 }
 
 /// A masked WebSocket frame with `first` as its first octet: FIN, reserved bits and

@@ -2,6 +2,7 @@
 //! proxies. A WebSocket is a port of its own, so no device is needed.
 
 mod bad_input;
+mod certificates;
 mod foreign;
 mod proxy;
 mod scale;

@@ -50,7 +50,7 @@ pub enum ClientError {
         /// As given.
         user: String,
     },
-    /// The CA certificates cannot be read.
+    /// Certificates or our own key cannot be read.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// No URL of a proxy.
@@ -67,7 +67,8 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub fn new(options: ClientOptions, log: Logger) -> Result<Self, ClientError> {
-        let ClientOptions { url, more_urls, credentials, cacerts, insecure, proxy } = options;
+        let ClientOptions { url, more_urls, credentials, cacerts, insecure, certificate, proxy } =
+            options;
         let urls = [url].into_iter().chain(more_urls);
         let servers = urls
             .map(|url| ServerUrl::parse(&url, Scheme::WebSocket))
@@ -83,6 +84,9 @@ impl Client {
         if let Some(path) = &cacerts {
             tls::read_certificates(path)?;
         }
+        if let Some(certificate) = &certificate {
+            certificate.read()?;
+        }
         let proxy = match proxy {
             Some(url) => {
                 proxy::check(&url)?;
@@ -90,7 +94,7 @@ impl Client {
             }
             None => ProxyChoice::Environment,
         };
-        let route = Route { tls: TlsOptions { cacerts, insecure }, proxy, log };
+        let route = Route { tls: TlsOptions { cacerts, insecure, certificate }, proxy, log };
         let instance = Instance::random()?;
         Ok(Self { servers, at: 0, credentials, instance, route })
     }

@@ -7,6 +7,7 @@
 use std::{
     io,
     net::SocketAddr,
+    path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -17,7 +18,7 @@ use rustls_pki_types::ServerName;
 use slog::{Logger, debug, warn};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, lookup_host},
+    net::{TcpStream, UnixStream, lookup_host},
     time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -61,6 +62,14 @@ pub enum ConnectError {
         /// Name and port, or the last of its addresses.
         to: String,
         /// Of the last address.
+        source: io::Error,
+    },
+    /// Nobody listens on the Unix socket, or it is not for us.
+    #[error("cannot connect to {}; check that the switch runs, and as whom", .path.display())]
+    Unix {
+        /// The socket's file.
+        path: PathBuf,
+        /// Why.
         source: io::Error,
     },
     /// The proxy cannot be used.
@@ -141,6 +150,12 @@ impl Route {
     }
 }
 
+/// Connects to a Unix socket.
+pub(super) async fn connect_unix(path: &Path) -> Result<Stream, ConnectError> {
+    let unix = UnixStream::connect(path).await;
+    unix.map(Stream::Unix).map_err(|source| ConnectError::Unix { path: path.to_owned(), source })
+}
+
 /// Tries all addresses of a name in the resolver's order.
 async fn connect_tcp(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, ConnectError> {
     let unresolved = |source| ConnectError::Resolve { host: host.to_owned(), source };
@@ -179,25 +194,25 @@ fn named(host: &str, address: SocketAddr) -> String {
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
+    Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Stream {
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        }
-    }
 }
 
 impl ActixStream for Stream {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        ActixStream::poll_read_ready(self.tcp(), cx)
+        match self {
+            Self::Plain(stream) => ActixStream::poll_read_ready(stream, cx),
+            Self::Unix(stream) => ActixStream::poll_read_ready(stream, cx),
+            Self::Tls(stream) => ActixStream::poll_read_ready(stream.get_ref().0, cx),
+        }
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        ActixStream::poll_write_ready(self.tcp(), cx)
+        match self {
+            Self::Plain(stream) => ActixStream::poll_write_ready(stream, cx),
+            Self::Unix(stream) => ActixStream::poll_write_ready(stream, cx),
+            Self::Tls(stream) => ActixStream::poll_write_ready(stream.get_ref().0, cx),
+        }
     }
 }
 
@@ -209,6 +224,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -222,6 +238,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -229,6 +246,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -236,6 +254,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

@@ -4,8 +4,9 @@
 //! Stands between a client port's `open` and its link. Never follows a redirect:
 //! a password would go wherever it points.
 
-use std::{cell::RefCell, fmt, future::Ready, rc::Rc};
+use std::{cell::RefCell, fmt, future::Ready, path::Path, rc::Rc};
 
+use actix_http::error::ParseError;
 use actix_service::Service;
 use actix_tls::connect::{ConnectInfo, Connection};
 use awc::{
@@ -20,9 +21,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     codec::Role,
-    connect::{CONNECT_LIMIT, ConnectError, Route, Stream},
+    connect::{CONNECT_LIMIT, ConnectError, Route, Stream, connect_unix},
     instance::{INSTANCE_HEADER, Instance},
     link::WebSocket,
+    tls,
     url::ServerUrl,
 };
 use crate::control::Credentials;
@@ -133,6 +135,12 @@ pub async fn dial(
                 }),
             }
         }
+        Ok(Err(WsClientError::SendRequest(
+            SendRequestError::Send(source) | SendRequestError::Response(ParseError::Io(source)),
+        ))) if tls::is_refusal(&source) => {
+            let advice = tls::advice(&source);
+            Err(ConnectError::Handshake { url: url(), advice, source }.into())
+        }
         Ok(Err(error)) => {
             let source = NoWebSocket(what(&error));
             Err(DialError::NoWebSocket { url: url(), source })
@@ -156,6 +164,18 @@ fn what(error: &WsClientError) -> String {
     }
 }
 
+/// What to do about a request that failed, if it did because the server has refused
+/// our certificate, or the lack of one.
+#[must_use]
+pub fn certificate_advice(error: &SendRequestError) -> Option<&'static str> {
+    match error {
+        SendRequestError::Send(error) | SendRequestError::Response(ParseError::Io(error)) => {
+            tls::is_refusal(error).then(|| tls::advice(error))
+        }
+        _ => None,
+    }
+}
+
 /// An HTTP client on one new connection to `server`, and the URI to ask it for: that
 /// is plain `http` whatever the server's URL says, since TLS is spoken already.
 /// When the server has ended the connection, its requests fail.
@@ -166,6 +186,17 @@ pub async fn http_client(server: &ServerUrl, route: &Route) -> Result<(Client, U
     let stream = route.connect(server).await?;
     let client = builder(stream).add_default_header((header::USER_AGENT, USER_AGENT)).finish();
     Ok((client, uri("http", server)))
+}
+
+/// The same on a Unix socket. The URI's path is `target`.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn unix_http_client(path: &Path, target: &str) -> Result<(Client, Uri), ConnectError> {
+    let stream = connect_unix(path).await?;
+    let client = builder(stream).add_default_header((header::USER_AGENT, USER_AGENT)).finish();
+    let uri = Uri::builder().scheme("http").authority("localhost").path_and_query(target);
+    Ok((client, uri.build().unwrap_or_default()))
 }
 
 /// The value of an `Authorization` header (RFC 7617, 2).

@@ -22,9 +22,9 @@ pub mod tls;
 pub mod url;
 
 pub use connect::{ConnectError, Route};
-pub use dial::{DialError, dial, http_client};
+pub use dial::{DialError, certificate_advice, dial, http_client, unix_http_client};
 pub use instance::{Holder, INSTANCE_HEADER, Instance};
 pub use link::WebSocket;
 pub use proxy::ProxyChoice;
-pub use tls::TlsOptions;
+pub use tls::{ClientCertificate, TlsOptions};
 pub use url::{Scheme, ServerUrl, UrlError};

@@ -7,8 +7,8 @@
 use std::{io, path::PathBuf, sync::Arc};
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError,
+    RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -17,7 +17,7 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     server::ParsedCertificate,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem, pem::PemObject};
 use rustls_platform_verifier::Verifier;
 
 /// Whom to trust.
@@ -27,13 +27,24 @@ pub struct TlsOptions {
     pub cacerts: Option<PathBuf>,
     /// Take any certificate.
     pub insecure: bool,
+    /// What to show a server that asks who we are.
+    pub certificate: Option<ClientCertificate>,
+}
+
+/// A certificate of our own, for servers that want one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// PEM file of the chain, our own certificate first.
+    pub cert: PathBuf,
+    /// PEM file of its private key, not encrypted.
+    pub key: PathBuf,
 }
 
 /// TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file cannot be read, or is damaged.
-    #[error("cannot read CA certificates from {}; give a PEM file by its whole name", .path.display())]
+    #[error("cannot read certificates from {}; give a PEM file by its whole name", .path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -45,6 +56,22 @@ pub enum TlsError {
     Empty {
         /// The file.
         path: PathBuf,
+    },
+    /// The private key cannot be read, is damaged or is encrypted.
+    #[error("cannot read a private key from {}; give an unencrypted PEM file by its whole name", .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: pem::Error,
+    },
+    /// Our own certificate cannot be used with its key.
+    #[error("certificate {} and key {} are no pair; give those that were made together", .certificate.cert.display(), .certificate.key.display())]
+    Pair {
+        /// Both files.
+        certificate: ClientCertificate,
+        /// Why.
+        source: rustls::Error,
     },
     /// A certificate in the file is damaged, or the system has none.
     #[error("the CA certificates of {origin} cannot be used; name others with --cacerts FILE")]
@@ -64,11 +91,31 @@ pub(super) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, T
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|source| TlsError::Unusable { origin: "the system".to_owned(), source })?;
-    let mut config =
-        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = match &options.certificate {
+        None => builder.with_no_client_auth(),
+        Some(certificate) => {
+            let (chain, key) = certificate.read()?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|source| TlsError::Pair { certificate: certificate.clone(), source })?
+        }
+    };
     // Nothing else carries an upgrade to WebSocket.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+impl ClientCertificate {
+    /// Reads both files.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+        let key = PrivateKeyDer::from_pem_file(&self.key)
+            .map_err(|source| TlsError::Key { path: self.key.clone(), source })?;
+        Ok((read_certificates(&self.cert)?, key))
+    }
 }
 
 fn verifier(
@@ -217,6 +264,31 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
+/// Whether the server has refused our certificate, or the lack of one. In TLS 1.3 it
+/// says so only when we have taken the handshake for done.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::AlertReceived(alert)) if concerns_certificate(*alert))
+}
+
+/// RFC 8446, 6.2. `DecryptError` is a signature that does not verify.
+const fn concerns_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError
+    )
+}
+
 /// What to do about a failed handshake; it follows the server's URL in the error.
 pub(super) fn advice(error: &io::Error) -> &'static str {
     use CertificateError as Certificate;
@@ -255,6 +327,14 @@ pub(super) fn advice(error: &io::Error) -> &'static str {
                  certificate with --insecure"
             }
         },
+        Some(rustls::Error::AlertReceived(alert)) if concerns_certificate(*alert) => {
+            if *alert == AlertDescription::CertificateRequired {
+                "it wants a client certificate; give one with --cert FILE and --key FILE"
+            } else {
+                "it does not take our certificate; give one of its CA that has not expired, with \
+                 --cert FILE and --key FILE"
+            }
+        }
         Some(rustls::Error::InvalidMessage(_)) => "the server may not speak TLS; try it without",
         _ => "the TLS handshake failed; check the server's TLS versions and the port",
     }

@@ -287,7 +287,10 @@ impl PemFile {
     }
 
     fn route(&self) -> Route {
-        Route { tls: TlsOptions { cacerts: Some(self.0.clone()), insecure: false }, ..route() }
+        Route {
+            tls: TlsOptions { cacerts: Some(self.0.clone()), insecure: false, certificate: None },
+            ..route()
+        }
     }
 }
 

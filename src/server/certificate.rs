@@ -1,0 +1,78 @@
+//! The name in a client's certificate (RFC 5280): who the client is. Read only once
+//! the certificate is verified; a certificate without a name names nobody.
+
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
+
+/// Longest name, in octets: as much as a common name may hold in letters (RFC 5280,
+/// A.1) and UTF-8 may need for them. It goes into logs and tables.
+const MAX_NAME: usize = 256;
+
+/// The subject's first common name, or else the first DNS name, e-mail address or URI
+/// among its alternative names. `None` where there is none, and where it is empty,
+/// longer than 256 octets, or holds control characters.
+pub(super) fn name(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let usable = |name: &str| {
+        !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control)
+    };
+    if let Some(common_name) = certificate.subject().iter_common_name().next() {
+        // One that cannot be used is no reason to look for another.
+        return common_name.as_str().ok().filter(|name| usable(name)).map(Arc::from);
+    }
+    let alternatives = certificate.subject_alternative_name().ok()??;
+    let name = alternatives.value.general_names.iter().find_map(|name| match name {
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
+            Some(*name)
+        }
+        _ => None,
+    });
+    name.filter(|name| usable(name)).map(Arc::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{
+        CertificateParams, DistinguishedName, DnType, KeyPair, SanType, string::Ia5String,
+    };
+
+    use super::*;
+
+    fn name_of(common_name: Option<&str>, alternatives: Vec<SanType>) -> Option<String> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "nobody's name");
+        if let Some(name) = common_name {
+            params.distinguished_name.push(DnType::CommonName, name);
+        }
+        params.subject_alt_names = alternatives;
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        name(certificate.der()).map(|name| name.to_string())
+    }
+
+    fn text(text: &str) -> Ia5String {
+        text.try_into().unwrap()
+    }
+
+    #[test]
+    fn the_common_name_goes_before_alternative_names() {
+        let dns = || vec![SanType::DnsName(text("host.example"))];
+        assert_eq!(name_of(Some("jörg"), dns()).as_deref(), Some("jörg"));
+        assert_eq!(name_of(None, dns()).as_deref(), Some("host.example"));
+        let address = SanType::IpAddress([192, 0, 2, 1].into());
+        let mail = SanType::Rfc822Name(text("a@example.org"));
+        assert_eq!(name_of(None, vec![address, mail]).as_deref(), Some("a@example.org"));
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_used_is_none() {
+        let long = "x".repeat(MAX_NAME + 1);
+        for name in ["", "a\nb", "a\0", &long] {
+            assert_eq!(name_of(Some(name), vec![SanType::DnsName(text("h"))]), None, "{name:?}");
+        }
+        assert_eq!(name_of(None, vec![]), None);
+        assert_eq!(name(&CertificateDer::from(b"no certificate".as_slice())), None);
+    }
+}

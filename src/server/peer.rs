@@ -1,0 +1,103 @@
+//! What is known of a client before its first request: the ends of its connection, and
+//! the name that it has shown a certificate for. Kept with the connection by actix,
+//! and found again with each of its requests. Decides nothing.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use actix_http::Extensions;
+use actix_rt::net::{ActixStream, TcpStream, UnixStream};
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::http::StatusCode;
+
+use super::{certificate, counters::Refused, refusal::Refusal};
+
+/// A client whose connection was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) ends: Ends,
+    pub(super) certificate: Shown,
+}
+
+/// Both ends of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// Addresses of a TCP connection; IPv4 ones as such.
+    Tcp { local: IpAddr, peer: IpAddr },
+    /// A Unix socket: whoever may open its file.
+    Unix,
+    /// A TCP connection that has ended already.
+    Gone,
+}
+
+/// What certificate a client has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// None, and none was asked for.
+    Nothing,
+    /// One without a name that can be used.
+    Nameless,
+    /// One for this name, verified.
+    Name(Arc<str>),
+}
+
+impl Peer {
+    /// The name in the client's certificate, where it has shown one.
+    ///
+    /// # Errors
+    /// It has shown one that names nobody.
+    pub(super) fn certificate(&self) -> Result<Option<&Arc<str>>, Refusal> {
+        match &self.certificate {
+            Shown::Nothing => Ok(None),
+            Shown::Name(name) => Ok(Some(name)),
+            Shown::Nameless => Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "The client's certificate has no common name and no alternative name",
+                Refused::Authentication,
+            )),
+        }
+    }
+
+    /// Of whom nothing is known, which cannot be: every stream is described.
+    pub(super) const UNKNOWN: Self = Self { ends: Ends::Gone, certificate: Shown::Nameless };
+}
+
+/// A stream that tells who is on the other end.
+pub(super) trait Accepted: ActixStream {
+    fn describe(&self) -> Peer;
+}
+
+/// Keeps what it tells with the connection; for `on_connect_ext`.
+pub(super) fn keep<T: Accepted>(stream: &T, data: &mut Extensions) {
+    data.insert(stream.describe());
+}
+
+impl Accepted for TcpStream {
+    fn describe(&self) -> Peer {
+        let address = |end: SocketAddr| end.ip().to_canonical();
+        let ends = match (self.local_addr(), self.peer_addr()) {
+            (Ok(local), Ok(peer)) => Ends::Tcp { local: address(local), peer: address(peer) },
+            _ => Ends::Gone,
+        };
+        Peer { ends, certificate: Shown::Nothing }
+    }
+}
+
+impl Accepted for TlsStream<TcpStream> {
+    fn describe(&self) -> Peer {
+        let (tcp, tls) = self.get_ref();
+        let certificate = match tls.peer_certificates() {
+            None | Some([]) => Shown::Nothing,
+            Some([own, ..]) => certificate::name(own).map_or(Shown::Nameless, Shown::Name),
+        };
+        Peer { certificate, ..tcp.describe() }
+    }
+}
+
+impl Accepted for UnixStream {
+    fn describe(&self) -> Peer {
+        Peer { ends: Ends::Unix, certificate: Shown::Nothing }
+    }
+}

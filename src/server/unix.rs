@@ -1,0 +1,176 @@
+//! Control on a Unix socket: its file's mode, 0600, is the door, and there is no other.
+//!
+//! A file that a killed switch left behind is replaced; one that somebody listens on,
+//! or that is no socket, never.
+
+use std::{
+    fs, io,
+    os::unix::{
+        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+        net::{UnixListener as StdListener, UnixStream as StdStream},
+    },
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_rt::net::UnixStream;
+use actix_service::{Service as _, ServiceFactory as _};
+use anyhow::{Context as _, Result, anyhow, bail};
+use slog::{debug, warn};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::UnixListener;
+
+use super::{Site, http_service};
+
+/// Path of control behind the socket, whatever it is behind TCP: there is nothing else
+/// that it could be told from.
+pub(crate) const CONTROL_PATH: &str = "/ctl";
+
+/// Connections that wait to be accepted: more than one user's scripts open at once.
+const BACKLOG: i32 = 128;
+
+/// Pause after an error that accepting again at once would only repeat.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listening Unix socket; its file goes with it.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: StdListener,
+    file: SocketFile,
+}
+
+/// The file of a socket, by what tells it from another of the same name.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Whoever has replaced it keeps theirs.
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Listens at `path`, for this process's user alone.
+///
+/// # Errors
+/// The file exists and is in use or is no socket, or cannot be made.
+pub(crate) fn bind(path: &Path) -> Result<Listener> {
+    remove_stale(path)?;
+    let failed = || format!("cannot listen on {}; choose another --ctlsock", path.display());
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).with_context(failed)?;
+    socket.bind(&SockAddr::unix(path).with_context(failed)?).with_context(failed)?;
+    let file = SocketFile { path: path.to_owned(), identity: identity(path).with_context(failed)? };
+    // Nobody can connect before it listens, and then the mode is this one.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(failed)?;
+    socket.listen(BACKLOG).with_context(failed)?;
+    socket.set_nonblocking(true).with_context(failed)?;
+    Ok(Listener { socket: socket.into(), file })
+}
+
+fn remove_stale(path: &Path) -> Result<()> {
+    let shown = path.display();
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("cannot look at {shown}")),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            bail!("{shown} is there and is no socket; choose another --ctlsock")
+        }
+        Ok(_) => {}
+    }
+    match StdStream::connect(path) {
+        Ok(_) => bail!("somebody listens on {shown}; end it, or choose another --ctlsock"),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).with_context(|| format!("cannot replace {shown}"))
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot tell who listens on {shown}")),
+    }
+}
+
+impl Listener {
+    /// Where it listens.
+    pub(crate) fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Serves `site` for as long as this runs; the file goes with the future.
+    ///
+    /// # Errors
+    /// The socket cannot be registered with the runtime.
+    pub(crate) async fn serve(self, site: Arc<Site>) -> Result<()> {
+        let Self { socket, file: _file } = self;
+        let listener = UnixListener::from_std(socket)?;
+        let log = site.log.clone();
+        let service = http_service::<UnixStream>(site).new_service(()).await;
+        let service = Rc::new(service.map_err(|()| anyhow!("the HTTP service does not start"))?);
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let (service, log) = (Rc::clone(&service), log.clone());
+                    actix_rt::spawn(async move {
+                        if let Err(error) = service.call((stream, None)).await {
+                            debug!(log, "connection failed"; "error" => %error);
+                        }
+                    });
+                }
+                Err(error) => {
+                    warn!(log, "cannot accept a connection"; "error" => %error);
+                    actix_rt::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_its_users_alone_and_goes_with_the_listener() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn only_a_socket_that_nobody_listens_on_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let first = bind(&path).unwrap();
+        let error = bind(&path).unwrap_err().to_string();
+        assert!(error.contains("somebody listens") && error.contains("--ctlsock"), "{error}");
+        // As a killed switch leaves it.
+        std::mem::forget(first.file);
+        drop(first.socket);
+        drop(bind(&path).unwrap());
+        fs::write(&path, "mine").unwrap();
+        assert!(bind(&path).unwrap_err().to_string().contains("no socket"));
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_file_of_another_is_not_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = bind(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let other = bind(&path).unwrap();
+        drop(listener);
+        assert!(path.exists());
+        drop(other);
+    }
+}
