@@ -72,7 +72,9 @@ fn ask(args: CtlArgs) -> Result<Entries, ErrorObjectOwned> {
     if let Request::Switch(Command::AddPort(NewPort::Client(options))) = &mut request
         && endpoint.is_local()
     {
-        options.cacerts.as_mut().map(resolve);
+        if let Some(cacerts) = &mut options.cacerts {
+            resolve(cacerts);
+        }
         if let Some(ClientCertificate { cert, key }) = &mut options.certificate {
             resolve(cert);
             resolve(key);

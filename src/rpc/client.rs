@@ -47,7 +47,7 @@ pub(crate) struct Endpoint {
 /// Where it is.
 #[derive(Debug)]
 enum Address {
-    Url(ServerUrl, Route),
+    Url(ServerUrl, Box<Route>),
     /// File of a Unix socket.
     Unix(PathBuf),
 }
@@ -82,7 +82,7 @@ impl Endpoint {
         // Who asks knows of --ctlinsecure: there is nobody else to warn.
         let log = Logger::root(Discard, o!());
         let route = Route { tls, proxy: proxy(&url), log };
-        Ok(Self { address: Address::Url(url, route), credentials })
+        Ok(Self { address: Address::Url(url, Box::new(route)), credentials })
     }
 
     /// Whether the switch is on this machine.
