@@ -46,8 +46,9 @@ impl Pair {
     /// Starts the left switch again after its end, as it was.
     pub(super) fn restart_left(&mut self) {
         self.left = Switch::start_at(&self.a.site, &["--host", "192.0.2.1", "--port", "8080"]);
-        self.left.add(&["tap", "ewp0"]);
-        self.left.ctl(&["setif", "--address", &format!("{A}/24"), "1"]).ok();
+        // The other side may be back before it, and have the first number.
+        let tap = self.left.add(&["tap", "ewp0"]).to_string();
+        self.left.ctl(&["setif", "--address", &format!("{A}/24"), &tap]).ok();
     }
 
     /// The same for the right one.
