@@ -148,7 +148,7 @@ impl IngressSender {
     /// Waits for a credit, hands over a batch, and yields to the runtime, so that a
     /// busy port does not keep its receivers from running. `frames` should hold at
     /// most [`BATCH_FRAMES`](crate::message::BATCH_FRAMES) and
-    /// [`BATCH_OCTETS`](crate::message::BATCH_OCTETS).
+    /// [`BATCH_OCTETS`].
     ///
     /// # Errors
     /// The Switch has ended.
