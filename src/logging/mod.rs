@@ -5,7 +5,7 @@
 //! never waits. Records of the `log` crate come in under their module's name, and
 //! panics as critical records.
 
-mod conf;
+pub(crate) mod conf;
 mod file;
 mod format;
 mod handler;

@@ -1,0 +1,73 @@
+//! Bodies of the fuzz targets in `fuzz/` for what the program reads: each takes any
+//! octets and panics where a promise does not hold. Built for fuzzing and for tests
+//! alone; the tests here feed them `fuzz/seeds`, where every input that ever failed is
+//! kept.
+
+use std::str;
+
+use etherws_actors::control::{Command, Reply};
+
+use crate::{
+    logging,
+    rpc::{self, Execute, Refusal, method},
+};
+
+/// Takes every command, after a look at whether it survives its way over the wire.
+struct Mirror;
+
+impl Execute for Mirror {
+    async fn execute(&self, command: Command) -> Result<Reply, Refusal> {
+        let (method, params) = method::encode(&command);
+        let again = method.command(params.as_ref()).expect("what we send is understood");
+        let (method_again, params_again) = method::encode(&again);
+        assert_eq!((method_again.name, params_again), (method.name, params));
+        Ok(Reply::Ports(Vec::new()))
+    }
+}
+
+/// The body of a request to control: there is an answer in JSON, or none is due, and
+/// commands mean the same after another trip.
+pub fn rpc(data: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    if let Some(answer) = runtime.block_on(rpc::handle(&Mirror, data)) {
+        serde_json::from_slice::<serde_json::Value>(&answer).expect("an answer in JSON");
+    }
+}
+
+/// A logging configuration: understood, or refused in one line. Nothing is opened.
+pub fn logconf(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    if let Err(error) = logging::conf::parse(text) {
+        assert!(!format!("{error:#}").is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    /// Gives a target each of its seeds.
+    fn replay(target: &str, body: fn(&[u8])) {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+        let mut count = 0;
+        for seed in fs::read_dir(&seeds).expect("a folder of seeds") {
+            let path = seed.expect("a seed").path();
+            println!("{}", path.display());
+            body(&fs::read(path).expect("a readable seed"));
+            count += 1;
+        }
+        assert!(count > 0, "{} has no seeds", seeds.display());
+    }
+
+    #[test]
+    fn rpc_keeps_its_promises_for_all_seeds() {
+        replay("rpc", rpc);
+    }
+
+    #[test]
+    fn logconf_keeps_its_promises_for_all_seeds() {
+        replay("logconf", logconf);
+    }
+}
