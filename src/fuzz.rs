@@ -9,7 +9,8 @@ use etherws_actors::control::{Command, Reply};
 
 use crate::{
     logging,
-    rpc::{self, Execute, Refusal, method},
+    rpc::{self, Execute, Refusal, method::Method},
+    server,
 };
 
 /// Takes every command, after a look at whether it survives its way over the wire.
@@ -17,9 +18,9 @@ struct Mirror;
 
 impl Execute for Mirror {
     async fn execute(&self, command: Command) -> Result<Reply, Refusal> {
-        let (method, params) = method::encode(&command);
+        let (method, params) = Method::of(&command).expect("a method for each command");
         let again = method.command(params.as_ref()).expect("what we send is understood");
-        let (method_again, params_again) = method::encode(&again);
+        let (method_again, params_again) = Method::of(&again).expect("a method for it");
         assert_eq!((method_again.name, params_again), (method.name, params));
         Ok(Reply::Ports(Vec::new()))
     }
@@ -32,6 +33,16 @@ pub fn rpc(data: &[u8]) {
     if let Some(answer) = runtime.block_on(rpc::handle(&Mirror, data)) {
         serde_json::from_slice::<serde_json::Value>(&answer).expect("an answer in JSON");
     }
+}
+
+/// An HTTP request that may become a tunnel.
+pub fn upgrade(data: &[u8]) {
+    server::tunnel::fuzz(data);
+}
+
+/// A file of passwords and somebody who logs in.
+pub fn htpasswd(data: &[u8]) {
+    server::auth::fuzz(data);
 }
 
 /// A logging configuration: understood, or refused in one line. Nothing is opened.
@@ -64,6 +75,16 @@ mod tests {
     #[test]
     fn rpc_keeps_its_promises_for_all_seeds() {
         replay("rpc", rpc);
+    }
+
+    #[test]
+    fn upgrade_keeps_its_promises_for_all_seeds() {
+        replay("upgrade", upgrade);
+    }
+
+    #[test]
+    fn htpasswd_keeps_its_promises_for_all_seeds() {
+        replay("htpasswd", htpasswd);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod daemon;
 pub mod fuzz;
 mod logging;
 mod passwd;
+mod privileges;
 mod rpc;
 mod server;
 mod sw;

@@ -24,7 +24,7 @@ use crate::{
     cli::{self, GuardArgs, Service},
     ctl::prompt,
     daemon::{self, Ready, Role},
-    logging,
+    logging, privileges,
     server::{
         self, ControlService, Site, TunnelService,
         admit::Door,
@@ -63,6 +63,8 @@ pub(crate) struct Options {
     ports: Vec<NewPort>,
     /// Whose password is to be asked for, for the client port among them.
     user: Option<String>,
+    /// The account to run as.
+    account: Option<String>,
 }
 
 impl From<cli::Sw> for Options {
@@ -80,6 +82,7 @@ impl From<cli::Sw> for Options {
             control: Some(sw.control),
             ports: Vec::new(),
             user: None,
+            account: sw.user,
         }
     }
 }
@@ -99,6 +102,7 @@ impl From<cli::Server> for Options {
             control: None,
             ports: vec![NewPort::Tap { name: server.device }],
             user: None,
+            account: None,
         }
     }
 }
@@ -118,6 +122,7 @@ impl From<cli::Client> for Options {
             control: None,
             ports: vec![NewPort::Tap { name: client.device }, NewPort::Client(client.options)],
             user: client.user,
+            account: None,
         }
     }
 }
@@ -143,9 +148,12 @@ pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
     if let (Some(user), Some(NewPort::Client(client))) = (user, options.ports.last_mut()) {
         client.credentials = Some(Credentials { user, password });
     }
+    let account = options.account.as_deref().map(privileges::find_user).transpose()?;
+    let sockets = bind(&options)?;
+    privileges::limit(account.as_ref())?;
     let (log, _guard) = logging::init(&options.logging)?;
     let descriptors = allow_many_sessions(&log);
-    let opened = open(&options, &log)?;
+    let opened = open(&options, sockets, &log)?;
     System::new().block_on(serve(options, opened, descriptors, ready, log))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -190,17 +198,33 @@ impl Opened {
     }
 }
 
-/// Opens files and sockets: all that may fail for a wrong option, before anything
-/// runs.
-fn open(options: &Options, log: &Logger) -> Result<Vec<Opened>> {
+/// Sockets of a listener: one for each of its addresses.
+type Sockets = Vec<TcpListener>;
+
+/// Opens the sockets of the tunnel's listener and of control's, unless that is the same
+/// one: all that needs a privilege which is not kept.
+fn bind(options: &Options) -> Result<Vec<Sockets>> {
+    let (tunnel, control) = (options.tunnel.as_ref(), options.control.as_ref());
+    let is_shared = |control: &&Service| tunnel.is_some_and(|own| own.shares_listener(control));
+    tunnel
+        .into_iter()
+        .chain(control.filter(|control| !is_shared(control)))
+        .map(|service| listen::bind(&service.host, service.port))
+        .collect()
+}
+
+/// Opens files, as whoever the process is from now on: all else that may fail for a
+/// wrong option, before anything runs.
+fn open(options: &Options, sockets: Vec<Sockets>, log: &Logger) -> Result<Vec<Opened>> {
+    let mut sockets = sockets.into_iter();
     let resource = |service: &Service| -> Result<(String, Option<Passwords>)> {
         let passwords =
             service.htpasswd.as_deref().map(|path| Htpasswd::open(path, log)).transpose()?;
         Ok((service.path.clone(), passwords))
     };
-    let listener = |service: &Service| -> Result<Opened> {
+    let mut listener = |service: &Service| -> Result<Opened> {
         let tls = service.tls.as_ref().map(tls::server_config).transpose()?;
-        let sockets = listen::bind(&service.host, service.port)?;
+        let sockets = sockets.next().context("a listener without sockets")?;
         Ok(Opened { sockets, tls, tunnel: None, control: None })
     };
     let mut opened = Vec::new();
@@ -329,8 +353,14 @@ async fn serve(
     for task in accepting {
         task.abort();
     }
-    if tokio::time::timeout(SHUTDOWN_LIMIT, switch.send(Shutdown)).await.is_err() {
-        warn!(log, "ending with ports still open");
+    tokio::select! {
+        drained = tokio::time::timeout(SHUTDOWN_LIMIT, switch.send(Shutdown)) => {
+            if drained.is_err() {
+                warn!(log, "ending with ports still open");
+            }
+        }
+        _ = interrupt.recv() => warn!(log, "ending at once"; "signal" => "SIGINT"),
+        _ = terminate.recv() => warn!(log, "ending at once"; "signal" => "SIGTERM"),
     }
     for arbiter in arbiters {
         arbiter.stop();
@@ -338,9 +368,11 @@ async fn serve(
     Ok(())
 }
 
-/// Has all files that may be read again be read again.
+/// Has all files that may be read again be read again, and log files opened anew, for
+/// whoever has renamed them (logrotate).
 async fn reload_on(mut hangup: Signal, reload: Reload, log: Logger) {
     while hangup.recv().await.is_some() {
+        logging::reopen();
         info!(log, "reloading"; "signal" => "SIGHUP");
         reload.request();
     }

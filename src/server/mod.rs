@@ -14,7 +14,7 @@ mod refusal;
 pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tls;
-mod tunnel;
+pub(crate) mod tunnel;
 pub(crate) mod watch;
 
 use std::{

@@ -2,4 +2,6 @@
 //! refused or dropped, and counted, and everybody else goes on.
 
 mod flood;
+mod handshakes;
 mod logins;
+mod wire;

@@ -6,4 +6,6 @@ mod htpasswd;
 mod legacy;
 mod logging;
 mod passwords;
+mod privileges;
+mod signals;
 mod sw;

@@ -1,13 +1,13 @@
 //! Coalescing: whatever frames come, segmentation of what leaves gives them back.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::Input;
 use crate::{
     frame::Frame,
     tunnel::{
         checksum::{fold, sum},
-        coalesce::Coalescer,
+        coalesce::{Coalescer, Joined},
         segment,
     },
 };
@@ -46,25 +46,32 @@ pub fn coalesce(data: &[u8]) {
 
 /// Joins finished frames, cuts what comes of it, and compares.
 pub(super) fn check(frames: &[Frame]) {
-    for udp in [true, false] {
-        let mut coalescer = Coalescer::new(udp);
-        let mut rest = frames;
-        while !rest.is_empty() {
-            let group = coalescer.next(rest);
-            let data = group.slices().collect::<Vec<_>>().concat();
-            let whole = Frame::with_offload(Bytes::from(data), group.offload);
-            let (taken, others) = rest.split_at(group.frames.len());
-            assert!(!taken.is_empty());
-            rest = others;
-            let mut taken = taken.iter();
-            segment::segment(whole, |segment| {
-                let frame = taken.next().expect("no segment too many");
-                assert!(is_same(&segment, frame), "{segment:02x?}\nwas\n{frame:02x?}");
-            })
-            .expect("offload fields that fit");
-            assert!(taken.next().is_none(), "a segment is missing");
-        }
+    let (mut block, mut coalescer) = (BytesMut::new(), Coalescer::default());
+    let mut places = Vec::new();
+    for frame in frames {
+        // The header of its message.
+        block.extend_from_slice(&[0xee; 8]);
+        let start = block.len();
+        block.extend_from_slice(frame.data());
+        places.push(start..block.len());
     }
+    let mut joined = Vec::new();
+    for place in places {
+        joined.extend(coalescer.push(&mut block, place));
+    }
+    joined.extend(coalescer.finish(&mut block));
+    assert_eq!(coalescer.finish(&mut block), None);
+
+    let mut frames = frames.iter();
+    for Joined { place, offload } in joined {
+        let whole = Frame::with_offload(Bytes::copy_from_slice(&block[place]), offload);
+        segment::segment(whole, |segment| {
+            let frame = frames.next().expect("no segment too many");
+            assert!(is_same(&segment, frame), "{segment:02x?}\nwas\n{frame:02x?}");
+        })
+        .expect("offload fields that fit");
+    }
+    assert!(frames.next().is_none(), "a frame is missing");
 }
 
 /// Identifications of IPv4 may be counted up where all were the same, and with them
