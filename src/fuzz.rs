@@ -26,18 +26,23 @@ impl Execute for Mirror {
     }
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+}
+
 /// The body of a request to control: there is an answer in JSON, or none is due, and
 /// commands mean the same after another trip.
 pub fn rpc(data: &[u8]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    if let Some(answer) = runtime.block_on(rpc::handle(&Mirror, data)) {
+    if let Some(answer) = runtime().block_on(rpc::handle(&Mirror, data)) {
         serde_json::from_slice::<serde_json::Value>(&answer).expect("an answer in JSON");
     }
 }
 
 /// An HTTP request that may become a tunnel.
 pub fn upgrade(data: &[u8]) {
-    server::tunnel::fuzz(data);
+    // The codec of actix-http starts a task that keeps the date.
+    let tasks = tokio::task::LocalSet::new();
+    tasks.block_on(&runtime(), async { server::tunnel::fuzz(data) });
 }
 
 /// A file of passwords and somebody who logs in.

@@ -56,8 +56,8 @@ fn all_threads_keep_two_capabilities_at_most() {
     need!(namespace.can_make_taps());
     assert_eq!(switch.add(&["tap", "ewp0"]), 1);
     switch.ctl(&["setif", "--address", "198.51.100.1/24", "--mtu", "1400", "1"]).ok();
-    namespace.ip("link add dummy0 type dummy");
-    assert_eq!(switch.add(&["netdev", "dummy0"]), 2);
+    namespace.ip("link add veth0 type veth peer name veth1");
+    assert_eq!(switch.add(&["netdev", "veth0"]), 2);
 }
 
 #[test]
