@@ -122,11 +122,14 @@ pub(crate) fn check(steps: impl IntoIterator<Item = Step>) {
             }
         }
         let instant = start + Duration::from_millis(now);
-        let listed: Vec<_> = relay.fdb().list(instant).iter()
-            .map(|&(v, m, e)| (v.get(), m, e.port.get())).collect();
-        let mut expected: Vec<_> = model.0.iter()
+        let listed: Vec<_> =
+            relay.fdb().list(instant).iter().map(|&(v, m, e)| (v.get(), m, e.port.get())).collect();
+        let mut expected: Vec<_> = model
+            .0
+            .iter()
             .filter(|&&(.., seen)| now - seen <= AGING_MS)
-            .map(|&(v, m, p, _)| (v, m, p)).collect();
+            .map(|&(v, m, p, _)| (v, m, p))
+            .collect();
         expected.sort_unstable();
         assert_eq!(listed, expected);
     }
