@@ -22,7 +22,7 @@ fn of_all_threads(pid: u32, field: &str) -> Vec<String> {
         .map(|thread| {
             let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
             let value = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-            value.trim().split_whitespace().next().unwrap_or_default().to_owned()
+            value.split_whitespace().next().unwrap_or_default().to_owned()
         })
         .collect();
     values.sort();
