@@ -9,7 +9,12 @@ use etherws_actors::control::{Command, Reply};
 
 use crate::{
     logging,
-    rpc::{self, Execute, Refusal, method::Method},
+    rpc::{
+        self, Execute, Refusal,
+        entry::Entries,
+        method::{METHODS, Method},
+        query::{Answer, Query},
+    },
     server,
 };
 
@@ -18,11 +23,17 @@ struct Mirror;
 
 impl Execute for Mirror {
     async fn execute(&self, command: Command) -> Result<Reply, Refusal> {
-        let (method, params) = Method::of(&command).expect("a method for each command");
+        let (method, params) = Method::of(METHODS, &command).expect("a method for each command");
         let again = method.command(params.as_ref()).expect("what we send is understood");
-        let (method_again, params_again) = Method::of(&again).expect("a method for it");
+        let (method_again, params_again) = Method::of(METHODS, &again).expect("a method for it");
         assert_eq!((method_again.name, params_again), (method.name, params));
         Ok(Reply::Ports(Vec::new()))
+    }
+}
+
+impl Answer for Mirror {
+    fn answer(&self, _: Query) -> Result<Entries, Refusal> {
+        Ok(Entries::Servers(Vec::new()))
     }
 }
 
