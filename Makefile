@@ -2,6 +2,8 @@
 # make demo     shows the main job: two hosts, two switches, a tunnel
 # make test     runs everything that a change must pass
 # make bench    compares speed with the kernel and other tunnels, in under 20 minutes
+# make fuzz     runs each fuzz target for FUZZ_SECONDS=60
+# make soak     runs two switches under all kinds of load for SECONDS=600
 # make install  copies the program to $(PREFIX)/bin
 
 CARGO ?= cargo
@@ -11,7 +13,7 @@ PREFIX ?= /usr/local
 PEERS := target/peers
 SKIPPED := target/tmp/skipped
 
-.PHONY: all demo bench test check suite tools peers install
+.PHONY: all demo bench fuzz soak test check suite tools peers install
 
 all:
 	$(CARGO) build --release --locked
@@ -22,6 +24,28 @@ demo: all
 # BENCH='--quick' for less; bench/run --help.
 bench: all
 	bench/run $(BENCH)
+
+# Each target of fuzz/ from its seeds; the stable toolchain does. What is found stands in
+# fuzz/artifacts: copy it to fuzz/seeds/<target> when it is mended, and it stays a test.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+
+fuzz:
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install cargo-fuzz --locked
+	cd fuzz && $(CARGO) fuzz build -O --sanitizer none
+	@for target in $(FUZZ_TARGETS); do \
+	    echo "== $$target"; \
+	    mkdir -p fuzz/corpus/$$target; \
+	    (cd fuzz && $(CARGO) fuzz run -O --sanitizer none $$target corpus/$$target \
+	        seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1) \
+	        || exit 1; \
+	done
+
+# Fails unless memory, descriptors and threads are at the end as at the start.
+SECONDS ?= 600
+
+soak: all
+	bench/soak --seconds $(SECONDS)
 
 install: all
 	install -D -m 755 target/release/etherws $(DESTDIR)$(PREFIX)/bin/etherws

@@ -71,3 +71,27 @@ def bars(results, panel):
             f'<rect class="{kind}" x="{NAMES}" y="{y}" width="{width:.1f}" height="{ROW - 5}" rx="2"/>'
             f'<text x="{NAMES + width + 6:.1f}" y="{y + 12}">{pattern.format(value)}</text>')
     return "\n".join(lines), len(rows)
+
+
+def over_time(samples, panels):
+    """The SVG's text of figures over time, one panel for each (title, figure) and in it
+    a line for each of the hosts A and B."""
+    height, end = 160, max(sample["at"] for sample in samples) or 1
+    parts = []
+    for number, (title, figure) in enumerate(panels):
+        most = max(sample[host][figure] for sample in samples for host in "AB") or 1
+        lines = [f'<text class="title" x="8" y="20">{escape(title)}</text>'
+                 f'<text x="{2 * PANEL - 12}" y="20" text-anchor="end">most: {most:.0f}</text>']
+        for host, kind in (("A", "ours"), ("B", "peer")):
+            points = " ".join(
+                f"{8 + (2 * PANEL - 20) * sample['at'] / end:.1f},"
+                f"{height - 12 - (height - HEAD) * sample[host][figure] / most:.1f}"
+                for sample in samples)
+            lines.append(f'<polyline class="{kind}" points="{points}" '
+                         'style="fill:none;stroke:currentColor"/>')
+        parts.append(f'<g transform="translate(0 {number * height})">' + "\n".join(lines) + "</g>")
+    style = STYLE + " .ours { color: #2f81f7 } .peer { color: #c69026 }"
+    total = height * len(panels)
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * PANEL} {total}" '
+            f'width="{2 * PANEL}" height="{total}">\n<title>Two switches over {end:.0f} s'
+            f"</title>\n<style>{style}</style>\n" + "\n".join(parts) + "\n</svg>\n")

@@ -1,28 +1,7 @@
-//! The program `etherws`: reads the command line and starts what it asks for.
-
-mod cli;
-mod ctl;
-mod daemon;
-mod logging;
-mod passwd;
-mod rpc;
-mod server;
-mod sw;
+//! The program `etherws`. All of it is in the library beside it.
 
 use std::process::ExitCode;
 
-use cli::Invocation;
-
 fn main() -> ExitCode {
-    let ended = cli::parse().and_then(|invocation| match invocation {
-        Invocation::Sw(options) => sw::start(options.into()),
-        Invocation::Server(options) => sw::start(options.into()),
-        Invocation::Client(options) => sw::start(options.into()),
-        Invocation::Ctl(args) => Ok(ctl::run(args)),
-        Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
-    });
-    ended.unwrap_or_else(|error| {
-        eprintln!("etherws: {error:#}");
-        ExitCode::FAILURE
-    })
+    etherws::run()
 }

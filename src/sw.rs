@@ -26,7 +26,7 @@ use crate::{
     cli::{self, GuardArgs, Service, TlsFiles},
     ctl::prompt,
     daemon::{self, Ready, Role},
-    logging,
+    logging, privileges,
     server::{
         self, ControlService, Site, TunnelService,
         admit::Door,
@@ -74,6 +74,8 @@ pub(crate) struct Options {
     ports: Vec<NewPort>,
     /// Whose password is to be asked for, for the client port among them.
     user: Option<String>,
+    /// The account to run as.
+    account: Option<String>,
 }
 
 impl From<cli::Sw> for Options {
@@ -94,6 +96,7 @@ impl From<cli::Sw> for Options {
             control_open: sw.control_open,
             ports: Vec::new(),
             user: None,
+            account: sw.user,
         }
     }
 }
@@ -116,6 +119,7 @@ impl From<cli::Server> for Options {
             control_open: false,
             ports: vec![NewPort::Tap { name: server.device }],
             user: None,
+            account: None,
         }
     }
 }
@@ -138,6 +142,7 @@ impl From<cli::Client> for Options {
             control_open: false,
             ports: vec![NewPort::Tap { name: client.device }, NewPort::Client(client.options)],
             user: client.user,
+            account: None,
         }
     }
 }
@@ -163,9 +168,12 @@ pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
     if let (Some(user), Some(NewPort::Client(client))) = (user, options.ports.last_mut()) {
         client.credentials = Some(Credentials { user, password });
     }
+    let account = options.account.as_deref().map(privileges::find_user).transpose()?;
+    let sockets = bind(&options)?;
+    privileges::limit(account.as_ref())?;
     let (log, _guard) = logging::init(&options.logging)?;
     let descriptors = allow_many_sessions(&log);
-    let opened = open(&options, &log)?;
+    let opened = open(&options, sockets, &log)?;
     System::new().block_on(serve(options, opened, descriptors, ready, log))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -199,7 +207,7 @@ struct Listening {
 
 /// A listener with its sockets open.
 struct Opened {
-    sockets: Vec<TcpListener>,
+    sockets: Sockets,
     tls: Option<(Arc<Tls>, Watch)>,
     tunnel: Option<Protected>,
     control: Option<Protected>,
@@ -224,21 +232,37 @@ impl Opened {
     }
 }
 
-/// Opens files and sockets: all that may fail for a wrong option, before anything
-/// runs.
-fn open(options: &Options, log: &Logger) -> Result<Listening> {
+/// Sockets of a listener: one for each of its addresses.
+type Sockets = Vec<TcpListener>;
+
+/// Opens the sockets of the tunnel's listener and of control's, unless that is the same
+/// one: all that needs a privilege which is not kept.
+fn bind(options: &Options) -> Result<Vec<Sockets>> {
+    let (tunnel, control) = (options.tunnel.as_ref(), options.control.as_ref());
+    let is_shared = |control: &&Service| tunnel.is_some_and(|own| own.shares_listener(control));
+    tunnel
+        .into_iter()
+        .chain(control.filter(|control| !is_shared(control)))
+        .map(|service| listen::bind(&service.host, service.port))
+        .collect()
+}
+
+/// Opens files, and control's Unix socket, as whoever the process is from now on: all
+/// else that may fail for a wrong option, before anything runs.
+fn open(options: &Options, sockets: Vec<Sockets>, log: &Logger) -> Result<Listening> {
+    let mut sockets = sockets.into_iter();
     let resource = |service: &Service| -> Result<Protected> {
         let passwords =
             service.htpasswd.as_deref().map(|path| Htpasswd::open(path, log)).transpose()?;
         Ok(Protected { path: service.path.clone(), passwords })
     };
-    let listener = |service: &Service| -> Result<Opened> {
+    let mut listener = |service: &Service| -> Result<Opened> {
         let tls = |files: &TlsFiles| {
             let watch = Watch::new(files.paths());
             Ok::<_, anyhow::Error>((Arc::new(Tls::open(files.clone(), log)?), watch))
         };
         let tls = service.tls.as_ref().map(tls).transpose()?;
-        let sockets = listen::bind(&service.host, service.port)?;
+        let sockets = sockets.next().context("a listener without sockets")?;
         Ok(Opened { sockets, tls, tunnel: None, control: None, local_only: false })
     };
     let mut listeners = Vec::new();
@@ -417,8 +441,14 @@ async fn serve(
     for task in accepting {
         task.abort();
     }
-    if tokio::time::timeout(SHUTDOWN_LIMIT, switch.send(Shutdown)).await.is_err() {
-        warn!(log, "ending with ports still open");
+    tokio::select! {
+        drained = tokio::time::timeout(SHUTDOWN_LIMIT, switch.send(Shutdown)) => {
+            if drained.is_err() {
+                warn!(log, "ending with ports still open");
+            }
+        }
+        _ = interrupt.recv() => warn!(log, "ending at once"; "signal" => "SIGINT"),
+        _ = terminate.recv() => warn!(log, "ending at once"; "signal" => "SIGTERM"),
     }
     for arbiter in arbiters {
         arbiter.stop();
@@ -426,9 +456,11 @@ async fn serve(
     Ok(())
 }
 
-/// Has all files that may be read again be read again.
+/// Has all files that may be read again be read again, and log files opened anew, for
+/// whoever has renamed them (logrotate).
 async fn reload_on(mut hangup: Signal, reload: Reload, log: Logger) {
     while hangup.recv().await.is_some() {
+        logging::reopen();
         info!(log, "reloading"; "signal" => "SIGHUP");
         reload.request();
     }

@@ -10,6 +10,9 @@ pub mod counters;
 pub mod error;
 pub mod fdb;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod guard;
 pub mod message;
 pub mod port;

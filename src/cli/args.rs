@@ -80,6 +80,9 @@ pub(super) struct SwArgs {
     /// Stay in the foreground instead of becoming a daemon
     #[arg(long)]
     pub(super) foreground: bool,
+    /// Run as this user, once listening; keeps CAP_NET_ADMIN and CAP_NET_RAW
+    #[arg(long, value_name = "NAME")]
+    pub(super) user: Option<String>,
     /// Seconds after which an address that was not seen again is forgotten
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]

@@ -44,6 +44,8 @@ pub(crate) struct Sw {
     pub(crate) logconf: Option<PathBuf>,
     /// Do not become a daemon.
     pub(crate) foreground: bool,
+    /// Whom to run as, once listening.
+    pub(crate) user: Option<String>,
     /// After which an address that was not seen again is forgotten.
     pub(crate) aging_time: Duration,
     /// Whether to look for loops.
@@ -232,6 +234,7 @@ impl SwArgs {
             debug: self.debug,
             logconf: readable("--logconf", self.logconf)?,
             foreground: self.foreground,
+            user: self.user,
             aging_time: Duration::from_secs(self.ageout.into()),
             loop_guard: !self.no_loopguard,
             guards: self.guards,

@@ -42,7 +42,7 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Conf> {
 
 /// What the file says.
 #[derive(Debug)]
-struct Plan {
+pub(crate) struct Plan {
     loggers: Loggers,
     handlers: Vec<(String, Level, Format, Target)>,
 }
@@ -58,7 +58,8 @@ impl Plan {
     }
 }
 
-fn parse(text: &str) -> anyhow::Result<Plan> {
+/// Understands the file; opens nothing.
+pub(crate) fn parse(text: &str) -> anyhow::Result<Plan> {
     let ini = Ini::parse(text)?;
     let keys = |section| {
         let section = ini.section(section)?;

@@ -94,7 +94,8 @@ impl LogFile {
         rotated
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
+    /// Opens what is called so now; the old file stays where there is no new one.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
         self.file = Some(OpenOptions::new().append(true).create(true).open(&self.path)?);
         Ok(())
     }

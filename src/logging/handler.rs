@@ -56,6 +56,16 @@ pub(super) enum Output {
 }
 
 impl Handler {
+    /// Opens a file by its name again; writing goes on in the old one if that fails.
+    pub(super) fn reopen(&mut self) {
+        if let Output::File(file) = &mut self.output
+            && let Err(error) = file.reopen()
+        {
+            let name = &self.name;
+            let _ = writeln!(io::stderr(), "etherws: log handler {name} cannot reopen: {error}");
+        }
+    }
+
     /// Writes the event, if its level is high enough. `line` is scratch space.
     pub(super) fn handle(&mut self, event: &Event<'_>, line: &mut String) {
         if event.level < self.level {

@@ -5,7 +5,7 @@
 //! never waits. Records of the `log` crate come in under their module's name, and
 //! panics as critical records.
 
-mod conf;
+pub(crate) mod conf;
 mod file;
 mod format;
 mod handler;
@@ -21,7 +21,11 @@ use std::{
     io::{self, IsTerminal as _},
     panic,
     path::PathBuf,
-    sync::{Arc, LazyLock, mpsc},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -51,6 +55,15 @@ pub(crate) struct Options {
     pub(crate) foreground: bool,
     /// `--logconf`: what is written where.
     pub(crate) conf: Option<PathBuf>,
+}
+
+/// How often files were to be opened anew; each writer compares it with what it knows.
+static REOPENED: AtomicU32 = AtomicU32::new(0);
+
+/// Has log files opened by their names again before the next record: whoever rotates
+/// them has renamed the old ones.
+pub(crate) fn reopen() {
+    REOPENED.fetch_add(1, Relaxed);
 }
 
 /// Dropped at the end of the program, it waits until everything is written.

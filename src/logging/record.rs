@@ -21,6 +21,7 @@ use slog::{Drain, KV as _, Key, Never, OwnedKVList, Record, Serializer, b, o, re
 use slog_async::{AsyncCore, AsyncGuard};
 
 use super::{
+    REOPENED,
     format::{Escaped, Event},
     handler::Handler,
     level::Level,
@@ -154,11 +155,20 @@ pub(super) struct Writer {
 struct State {
     handlers: Vec<Handler>,
     line: String,
+    /// [`REOPENED`] when the files were opened last.
+    reopened: u32,
 }
 
 impl Writer {
     pub(super) fn new(loggers: Arc<Loggers>, handlers: Vec<Handler>) -> Self {
-        Self { loggers, state: RefCell::new(State { handlers, line: String::new() }) }
+        Self {
+            loggers,
+            state: RefCell::new(State {
+                handlers,
+                line: String::new(),
+                reopened: REOPENED.load(Relaxed),
+            }),
+        }
     }
 }
 
@@ -183,7 +193,11 @@ impl Drain for Writer {
             line: record.line(),
             message: &message,
         };
-        let State { handlers, line } = &mut *self.state.borrow_mut();
+        let State { handlers, line, reopened } = &mut *self.state.borrow_mut();
+        let now = REOPENED.load(Relaxed);
+        if std::mem::replace(reopened, now) != now {
+            handlers.iter_mut().for_each(Handler::reopen);
+        }
         self.loggers.each_handler(&name, |index| {
             if let Some(handler) = handlers.get_mut(index) {
                 handler.handle(&event, line);

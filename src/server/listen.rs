@@ -4,6 +4,7 @@
 //! a whole batch of frames on its way through the switch.
 
 use std::{
+    fs::File,
     future::Future,
     io,
     net::{
@@ -143,6 +144,36 @@ pub(crate) async fn elsewhere(
     }
 }
 
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use nix::libc::{EMFILE, ENFILE};
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+}
+
+/// A file descriptor that control keeps for the time when there is no other: whoever
+/// comes to see what is wrong can still come in.
+#[derive(Debug)]
+struct Reserve {
+    is_wanted: bool,
+    descriptor: Option<File>,
+}
+
+impl Reserve {
+    const fn new(is_wanted: bool) -> Self {
+        Self { is_wanted, descriptor: None }
+    }
+
+    fn fill(&mut self) {
+        if self.is_wanted && self.descriptor.is_none() {
+            self.descriptor = File::open("/dev/null").ok();
+        }
+    }
+
+    /// Gives it up, if there is one.
+    fn release(&mut self) -> bool {
+        self.descriptor.take().is_some()
+    }
+}
+
 /// Accepts connections for as long as the task lives, and gives them to `places` in
 /// turn.
 ///
@@ -156,9 +187,13 @@ pub(crate) async fn accept(
 ) -> io::Result<()> {
     let listener = actix_rt::net::TcpListener::from_std(listener)?;
     let mut turns = places.iter().cycle();
+    let mut reserve = Reserve::new(site.control.is_some());
+    let mut failing = false;
     loop {
+        reserve.fill();
         match listener.accept().await {
             Ok((stream, peer)) => {
+                failing = false;
                 site.counters.accept();
                 // Whatever comes over it may become a tunnel.
                 if let Err(error) = tcp::set_options(&stream) {
@@ -171,8 +206,11 @@ pub(crate) async fn accept(
             }
             // The peer was gone before we came to it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) if is_out_of_descriptors(&error) && reserve.release() => {}
             Err(error) => {
-                warn!(log, "cannot accept a connection"; "error" => %error);
+                if !std::mem::replace(&mut failing, true) {
+                    warn!(log, "cannot accept a connection; trying again"; "error" => %error);
+                }
                 actix_rt::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -18,7 +18,7 @@ pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tls;
 pub(crate) mod tokens;
-mod tunnel;
+pub(crate) mod tunnel;
 pub(crate) mod unix;
 pub(crate) mod watch;
 

@@ -174,6 +174,30 @@ pub(super) fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<()
     }
 }
 
+/// Body of the fuzz target `upgrade`: what comes over a new connection, and the checks
+/// that need no password.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    use actix_codec::Decoder as _;
+
+    let mut buf = bytes::BytesMut::from(data);
+    let Ok(Some(Message::Item(request))) = Codec::default().decode(&mut buf) else { return };
+    let refusal = admit::check_size(request.head())
+        .and_then(|()| ws::verify_handshake(request.head()).map_err(handshake_refusal))
+        .and_then(|()| check_origin(request.headers(), &["https://allowed.example".to_owned()]))
+        .err();
+    let mut out = bytes::BytesMut::new();
+    match refusal {
+        Some(refusal) => refusal.encode(&mut Codec::default(), &mut out).expect("an answer"),
+        None => {
+            let answer = ws::handshake_response(request.head()).finish().drop_body();
+            let item = Message::Item((answer, BodySize::None));
+            Codec::default().encode(item, &mut out).expect("an answer");
+        }
+    }
+    assert!(out.starts_with(b"HTTP/1."));
+}
+
 #[cfg(test)]
 mod tests {
     use actix_http::header::HeaderValue;

@@ -3,4 +3,6 @@
 
 mod doors;
 mod flood;
+mod handshakes;
 mod logins;
+mod wire;

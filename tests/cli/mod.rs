@@ -6,5 +6,7 @@ mod htpasswd;
 mod legacy;
 mod logging;
 mod passwords;
+mod privileges;
+mod signals;
 mod socket;
 mod sw;

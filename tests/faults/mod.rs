@@ -2,4 +2,5 @@
 //! ends with the switch up, the other ports undisturbed and memory back.
 
 mod cuts;
+mod host;
 mod peers;

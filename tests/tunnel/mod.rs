@@ -1,7 +1,6 @@
 //! The tunnel on loopback: foreign programs at the other end, bad input, TLS and
 //! proxies. A WebSocket is a port of its own, so no device is needed.
 
-mod bad_input;
 mod certificates;
 mod foreign;
 mod proxy;

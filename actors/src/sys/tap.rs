@@ -59,9 +59,15 @@ pub(crate) enum TapError {
     /// Neither root nor CAP_NET_ADMIN.
     #[error(
         "no permission to make TAP device {name:?}; it needs CAP_NET_ADMIN: run as root, or in a \
-         user namespace (unshare -Urn)"
+         user namespace (unshare -Urn), or have root make it for this user (ip tuntap add)"
     )]
     Permission { name: String, source: io::Error },
+    /// A persistent device of ours that nobody has brought up.
+    #[error(
+        "TAP device {name:?} is down, and bringing it up needs CAP_NET_ADMIN; as root: \
+         ip link set {name} up"
+    )]
+    Down { name: String, source: io::Error },
     /// It exists, and another program holds it.
     #[error("TAP device {name:?} is in use by another program; end that, or choose another name")]
     Busy { name: String, source: io::Error },
@@ -106,7 +112,10 @@ impl Tap {
         if let Some(mac) = mac {
             tap.set_mac(mac).map_err(|source| failed("set the MAC address of", source))?;
         }
-        tap.bring_up().map_err(|source| failed("bring up", source))?;
+        tap.bring_up().map_err(|source| match source.raw_os_error() {
+            Some(libc::EPERM) => TapError::Down { name: tap.name.clone(), source },
+            _ => failed("bring up", source),
+        })?;
         Ok(tap)
     }
 
@@ -180,6 +189,10 @@ impl Tap {
         ioctl(&any, libc::SIOCGIFFLAGS, &mut request)?;
         // SAFETY: SIOCGIFFLAGS has filled in the flags.
         let flags = unsafe { request.ifr_ifru.ifru_flags };
+        // Who owns a persistent device needs no capability to use it, but to set it.
+        if flags & UP != 0 {
+            return Ok(());
+        }
         request.ifr_ifru.ifru_flags = flags | UP;
         ioctl(&any, libc::SIOCSIFFLAGS, &mut request)
     }

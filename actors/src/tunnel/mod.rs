@@ -4,7 +4,7 @@
 //! comes from [`dial()`] or from an upgrade that was accepted; from then on both are a
 //! [`WebSocket`]. Nothing here knows a port's number or the forwarding database.
 
-mod checksum;
+pub(crate) mod checksum;
 pub(crate) mod coalesce;
 pub mod codec;
 pub mod connect;

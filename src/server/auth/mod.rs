@@ -233,6 +233,27 @@ fn parse(content: &[u8], path: &Path) -> Result<Users> {
     })
 }
 
+/// Body of the fuzz target `htpasswd`: a file, and behind a zero octet the value of an
+/// `Authorization` header. Hashes that cost much are not verified.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    let (file, header) = data.split_at(data.iter().position(|&o| o == 0).unwrap_or(data.len()));
+    // Rounds are paid for as they are asked for: thousands of them find nothing more.
+    let is_costly = file.windows(7).any(|text| text == b"rounds=");
+    let Some(users) = (!is_costly).then(|| Users::parse(file).ok()).flatten() else { return };
+    assert!(users.len() <= file.len());
+    let login = Credentials::basic(header.get(1..).unwrap_or_default());
+    let password = login.as_ref().map_or(&b""[..], |login| &login.password);
+    let name = login.as_ref().map_or("", |login| &login.name);
+    for name in users.names().chain([name]) {
+        let found = users.find(name);
+        assert_eq!(found.known, users.contains(name));
+        if let hash @ (hash::Hash::Sha1(_) | hash::Hash::Apr1 { .. }) = users.hash(found) {
+            hash.verify(password);
+        }
+    }
+}
+
 /// A name and a password as they were sent.
 struct Credentials {
     name: Arc<str>,

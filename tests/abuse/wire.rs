@@ -71,6 +71,51 @@ fn each_breach_ends_the_connection_with_its_code() {
 }
 
 #[test]
+fn every_length_is_taken_up_to_the_longest_frame() {
+    let switch = Switch::start(&[]);
+    let (mut socket, number) = switch.open();
+    let lengths = (0..=70).chain([125, 126, 127, 1518, 65_535, 65_536, 65_550]);
+    let mut frames = 0;
+    for length in lengths {
+        socket.send_raw(&encode(0x82, &vec![0x5a; length]));
+        socket.send(PING, &length.to_be_bytes());
+        let pong = socket.receive().unwrap_or_else(|| panic!("{length} octets ended it"));
+        assert_eq!((pong.opcode, &pong.payload[..]), (PONG, &length.to_be_bytes()[..]));
+        frames += 1;
+    }
+    wait_until("the count", || {
+        let port = switch.port(number);
+        let refused = port["discards"]["on-error"].as_u64().unwrap();
+        // The octets are no VLAN tag: 14 of them are a frame.
+        (port["rx"].as_u64(), refused) == (Some(frames), 14)
+    });
+    for length in [65_551, 1 << 16 | 1 << 15, 1 << 31, (1 << 63) - 1] {
+        let (mut socket, _) = switch.open();
+        socket.send_raw(&announce(length));
+        socket.expect_close(1009);
+    }
+    for length in [1 << 63, u64::MAX] {
+        let (mut socket, _) = switch.open();
+        socket.send_raw(&announce(length));
+        socket.expect_close(1002);
+    }
+}
+
+#[test]
+fn every_reserved_opcode_is_refused_in_every_form() {
+    let switch = Switch::start(&[]);
+    for opcode in (3..=7).chain(11..=15) {
+        for fin in [0x80, 0] {
+            for payload in [&b""[..], &[0; 60], &[0; 300]] {
+                let (mut socket, _) = switch.open();
+                socket.send_raw(&encode(fin | opcode, payload));
+                socket.expect_close(1002);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_close_is_answered_with_its_code() {
     let switch = Switch::start(&[]);
     for (payload, answer) in [

@@ -1,0 +1,50 @@
+//! Segmentation: offload fields of any value are refused or obeyed, never more is
+//! written than bounds allow, the payload is there in full, and coalescing the
+//! segments loses nothing.
+
+use bytes::Bytes;
+
+use super::{Input, coalesce};
+use crate::{
+    frame::{Frame, Gso, MAX_FRAME_LEN, Offload},
+    tunnel::segment::{self, Segments},
+};
+
+/// Most octets that a super-frame may become: 8,192 segments, each with 256 of headers.
+const MAX_OCTETS: usize = MAX_FRAME_LEN + 8192 * 256;
+
+/// Offload fields, by how much the last octets are to be made longer, and the frame.
+pub fn segment(data: &[u8]) {
+    let mut input = Input(data);
+    let kind = input.u8();
+    let gso = [Gso::None, Gso::Tcp4, Gso::Tcp6, Gso::Udp][usize::from(kind & 3)];
+    let (gso_size, start, offset) = (input.u16(), input.u16(), input.u16());
+    let csum = (kind & 4 == 0).then_some((start, offset));
+    let longer = usize::from(input.u16());
+    let mut octets = input.0.to_vec();
+    octets.resize((octets.len() + longer).min(MAX_FRAME_LEN), 0x5a);
+    let offload = Offload { gso, ecn: kind & 8 != 0, gso_size, csum };
+    let frame = Frame::with_offload(Bytes::from(octets), offload);
+
+    let mut finished = Vec::new();
+    let done = segment::segment(frame.clone(), |frame| finished.push(frame));
+    let Ok(mut segments) = Segments::new(&frame) else {
+        assert!(done.is_err() && finished.is_empty());
+        return;
+    };
+    done.expect("both ways to cut agree");
+    assert!(finished.iter().all(|frame| frame.offload().is_none()));
+    assert!(finished.iter().map(Frame::len).sum::<usize>() <= MAX_OCTETS);
+
+    // Cut in place, it is the same; and the payloads follow each other to the end.
+    let mut at = None;
+    for finished in &finished {
+        let (head, payload) = segments.next().expect("as many segments");
+        assert_eq!(*at.get_or_insert(payload.start), payload.start);
+        at = Some(payload.end);
+        assert_eq!([head, &frame.data()[payload]].concat(), finished.data());
+    }
+    assert!(segments.next().is_none());
+    assert_eq!(at, Some(frame.len()));
+    coalesce::check(&finished);
+}

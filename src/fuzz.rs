@@ -1,0 +1,110 @@
+//! Bodies of the fuzz targets in `fuzz/` for what the program reads: each takes any
+//! octets and panics where a promise does not hold. Built for fuzzing and for tests
+//! alone; the tests here feed them `fuzz/seeds`, where every input that ever failed is
+//! kept.
+
+use std::str;
+
+use etherws_actors::control::{Command, Reply};
+
+use crate::{
+    logging,
+    rpc::{
+        self, Execute, Refusal,
+        entry::Entries,
+        method::{METHODS, Method},
+        query::{Answer, Query},
+    },
+    server,
+};
+
+/// Takes every command, after a look at whether it survives its way over the wire.
+struct Mirror;
+
+impl Execute for Mirror {
+    async fn execute(&self, command: Command) -> Result<Reply, Refusal> {
+        let (method, params) = Method::of(METHODS, &command).expect("a method for each command");
+        let again = method.command(params.as_ref()).expect("what we send is understood");
+        let (method_again, params_again) = Method::of(METHODS, &again).expect("a method for it");
+        assert_eq!((method_again.name, params_again), (method.name, params));
+        Ok(Reply::Ports(Vec::new()))
+    }
+}
+
+impl Answer for Mirror {
+    fn answer(&self, _: Query) -> Result<Entries, Refusal> {
+        Ok(Entries::Servers(Vec::new()))
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+}
+
+/// The body of a request to control: there is an answer in JSON, or none is due, and
+/// commands mean the same after another trip.
+pub fn rpc(data: &[u8]) {
+    if let Some(answer) = runtime().block_on(rpc::handle(&Mirror, data)) {
+        serde_json::from_slice::<serde_json::Value>(&answer).expect("an answer in JSON");
+    }
+}
+
+/// An HTTP request that may become a tunnel.
+pub fn upgrade(data: &[u8]) {
+    // The codec of actix-http starts a task that keeps the date.
+    let tasks = tokio::task::LocalSet::new();
+    tasks.block_on(&runtime(), async { server::tunnel::fuzz(data) });
+}
+
+/// A file of passwords and somebody who logs in.
+pub fn htpasswd(data: &[u8]) {
+    server::auth::fuzz(data);
+}
+
+/// A logging configuration: understood, or refused in one line. Nothing is opened.
+pub fn logconf(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    if let Err(error) = logging::conf::parse(text) {
+        assert!(!format!("{error:#}").is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    /// Gives a target each of its seeds.
+    fn replay(target: &str, body: fn(&[u8])) {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+        let mut count = 0;
+        for seed in fs::read_dir(&seeds).expect("a folder of seeds") {
+            let path = seed.expect("a seed").path();
+            println!("{}", path.display());
+            body(&fs::read(path).expect("a readable seed"));
+            count += 1;
+        }
+        assert!(count > 0, "{} has no seeds", seeds.display());
+    }
+
+    #[test]
+    fn rpc_keeps_its_promises_for_all_seeds() {
+        replay("rpc", rpc);
+    }
+
+    #[test]
+    fn upgrade_keeps_its_promises_for_all_seeds() {
+        replay("upgrade", upgrade);
+    }
+
+    #[test]
+    fn htpasswd_keeps_its_promises_for_all_seeds() {
+        replay("htpasswd", htpasswd);
+    }
+
+    #[test]
+    fn logconf_keeps_its_promises_for_all_seeds() {
+        replay("logconf", logconf);
+    }
+}

@@ -1,0 +1,36 @@
+//! The program `etherws`: reads the command line and starts what it asks for. A library
+//! only so that the fuzzer can reach its parsers; who embeds the switch wants
+//! `etherws-actors`.
+
+mod cli;
+mod ctl;
+mod daemon;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
+mod logging;
+mod passwd;
+mod privileges;
+mod rpc;
+mod server;
+mod sw;
+
+use std::process::ExitCode;
+
+use cli::Invocation;
+
+/// Runs the program; its arguments are those of the process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let ended = cli::parse().and_then(|invocation| match invocation {
+        Invocation::Sw(options) => sw::start(options.into()),
+        Invocation::Server(options) => sw::start(options.into()),
+        Invocation::Client(options) => sw::start(options.into()),
+        Invocation::Ctl(args) => Ok(ctl::run(args)),
+        Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
+    });
+    ended.unwrap_or_else(|error| {
+        eprintln!("etherws: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,92 @@
+//! Least privilege: what the process may still do once its listening sockets are open.
+//!
+//! Stands in `sw` before everything that starts a thread, as a thread begins with the
+//! capabilities of the one that starts it. Whatever is opened later, files among them,
+//! is opened as it will be opened again when it changes: what cannot be read then is an
+//! error now.
+
+use std::collections::HashSet;
+
+use anyhow::{Context as _, Result, anyhow};
+use caps::{CapSet, Capability};
+use nix::{
+    sys::prctl,
+    unistd::{User, geteuid, initgroups, setresgid, setresuid},
+};
+
+/// What ports need: TAP devices, addresses and MTU; packet sockets.
+const KEPT: [Capability; 2] = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
+
+/// The account called `name`, or of that number.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn find_user(name: &str) -> Result<User> {
+    let found = match name.parse::<u32>() {
+        Ok(number) => User::from_uid(number.into()),
+        Err(_) => User::from_name(name),
+    };
+    found
+        .with_context(|| format!("--user {name}: cannot look for it"))?
+        .ok_or_else(|| anyhow!("--user {name}: no such user; useradd --system makes one"))
+}
+
+/// Becomes `user`, if there is one, and gives up every capability but [`KEPT`], for
+/// good: whatever this process may execute gains none again.
+///
+/// # Errors
+/// The process may not become that user, or the kernel refuses.
+pub(crate) fn limit(user: Option<&User>) -> Result<()> {
+    let held = caps::read(None, CapSet::Permitted).context("cannot read capabilities")?;
+    let kept: HashSet<_> = held.intersection(&HashSet::from(KEPT)).copied().collect();
+    prctl::set_no_new_privs().context("cannot set no_new_privs")?;
+    if held.contains(&Capability::CAP_SETPCAP) {
+        for capability in caps::runtime::thread_all_supported() {
+            caps::drop(None, CapSet::Bounding, capability)
+                .with_context(|| format!("cannot drop {capability} from the bounding set"))?;
+        }
+    }
+    if let Some(user) = user.filter(|user| user.uid != geteuid()) {
+        become_user(user).with_context(|| {
+            let name = &user.name;
+            format!("--user {name}: cannot become that user; it needs root to start with")
+        })?;
+    }
+    // In this order: what is effective must be permitted, and what is ambient both.
+    let none = HashSet::new();
+    let steps = [
+        (CapSet::Ambient, &none),
+        (CapSet::Inheritable, &none),
+        (CapSet::Effective, &kept),
+        (CapSet::Permitted, &kept),
+    ];
+    for (set, capabilities) in steps {
+        caps::set(None, set, capabilities)
+            .with_context(|| format!("cannot drop capabilities from the set {set:?}"))?;
+    }
+    Ok(())
+}
+
+/// Changes user, group and supplementary groups; what is permitted stays so.
+fn become_user(user: &User) -> Result<()> {
+    prctl::set_keepcaps(true)?;
+    let name = std::ffi::CString::new(user.name.as_str())?;
+    initgroups(&name, user.gid)?;
+    setresgid(user.gid, user.gid, user.gid)?;
+    setresuid(user.uid, user.uid, user.uid)?;
+    prctl::set_keepcaps(false)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_name_and_by_number() {
+        assert!(find_user("root").is_ok_and(|user| user.uid.is_root()));
+        assert!(find_user("0").is_ok_and(|user| user.name == "root"));
+        let error = find_user("no-such-user").expect_err("nobody").to_string();
+        assert!(error.contains("--user no-such-user"), "{error}");
+    }
+}
