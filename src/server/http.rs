@@ -68,7 +68,7 @@ async fn respond(
             return Err(Refusal::method("GET"));
         }
         let upgrades = headers.contains_key(header::UPGRADE);
-        let text = if upgrades { "\"Peer\" must be \"Upgrade\"." } else { NOT_A_WEBSOCKET };
+        let text = if upgrades { "\"Connection\" must be \"Upgrade\"." } else { NOT_A_WEBSOCKET };
         return Err(Refusal::request(StatusCode::BAD_REQUEST, text));
     }
     Err(Refusal::request(StatusCode::NOT_FOUND, "Not Found"))

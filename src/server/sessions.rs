@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix_http::StatusCode;
-use etherws_actors::fdb::PortNumber;
+use etherws_actors::{fdb::PortNumber, tunnel::Instance};
 
 use super::{
     auth::Source, counters::Refused, identity::Identity, pending::Pending, refusal::Refusal,
@@ -81,10 +81,21 @@ struct Table {
 struct Taken {
     identity: Identity,
     source: Source,
+    /// The client port that it is of, if that says so.
+    instance: Option<Instance>,
     /// Once it is a port.
     port: Option<PortNumber>,
     /// Whether it is to end as soon as it is a port.
     dismissed: bool,
+}
+
+impl Table {
+    /// Frees a seat, unless it was taken over.
+    fn leave(&mut self, number: u64) {
+        let Some(taken) = self.seats.remove(&number) else { return };
+        release(&mut self.users, &taken.identity);
+        release(&mut self.sources, &taken.source);
+    }
 }
 
 impl Sessions {
@@ -92,7 +103,8 @@ impl Sessions {
         Arc::new(Self { limits, table: Mutex::default() })
     }
 
-    /// A seat for somebody who was admitted.
+    /// A seat for somebody who was admitted. A client port that comes again while its
+    /// former session still hangs (`instance`) takes over that session's seat.
     ///
     /// # Errors
     /// There are too many sessions: in all, of this user, or from this address.
@@ -100,29 +112,41 @@ impl Sessions {
         self: &Arc<Self>,
         identity: &Identity,
         address: IpAddr,
+        instance: Option<Instance>,
     ) -> Result<Seat, Refusal> {
         let source = Source::from(address);
         let mut table = self.table();
-        if table.seats.len() >= self.limits.all {
+        let is_former = |taken: &Taken| {
+            instance.is_some() && taken.instance == instance && taken.identity == *identity
+        };
+        let mut seats = table.seats.iter();
+        let former = seats.find(|(_, taken)| is_former(taken));
+        let former = former.map(|(number, taken)| (*number, taken.source == source));
+        let (leaves, leaves_source) = (former.is_some(), former.is_some_and(|(_, same)| same));
+        if table.seats.len() - usize::from(leaves) >= self.limits.all {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(full(status, "Too many sessions", Refused::Sessions));
         }
         let status = StatusCode::TOO_MANY_REQUESTS;
         let count = |known: Option<&usize>| known.copied().unwrap_or_default();
-        let of_user = count(table.users.get(identity));
+        let of_user = count(table.users.get(identity)) - usize::from(leaves);
         if identity.name.is_some() && of_user >= self.limits.user {
             return Err(full(status, "Too many sessions of this user", Refused::SessionsOfUser));
         }
-        let of_source = count(table.sources.get(&source));
+        let of_source = count(table.sources.get(&source)) - usize::from(leaves_source);
         if of_source >= self.limits.address {
             let text = "Too many sessions from this address";
             return Err(full(status, text, Refused::SessionsOfAddress));
         }
-        table.users.insert(identity.clone(), of_user + 1);
-        table.sources.insert(source, of_source + 1);
+        if let Some((number, _)) = former {
+            table.leave(number);
+        }
+        *table.users.entry(identity.clone()).or_default() += 1;
+        *table.sources.entry(source).or_default() += 1;
         let number = table.next;
         table.next += 1;
-        let taken = Taken { identity: identity.clone(), source, port: None, dismissed: false };
+        let identity = identity.clone();
+        let taken = Taken { identity, source, instance, port: None, dismissed: false };
         table.seats.insert(number, taken);
         Ok(Seat { sessions: Arc::clone(self), number })
     }
@@ -179,10 +203,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut table = self.sessions.table();
-        let Some(taken) = table.seats.remove(&self.number) else { return };
-        release(&mut table.users, &taken.identity);
-        release(&mut table.sources, &taken.source);
+        self.sessions.table().leave(self.number);
     }
 }
 
@@ -211,14 +232,14 @@ mod tests {
     fn each_limit_refuses_and_a_seat_that_is_left_is_free() {
         let sessions = Sessions::new(Limits { all: 4, user: 2, address: 3 });
         let reason = |identity: &Identity, from| {
-            sessions.seat(identity, from).map(drop).map_err(|refusal| refusal.reason())
+            sessions.seat(identity, from, None).map(drop).map_err(|refusal| refusal.reason())
         };
-        let first = sessions.seat(&user("alice"), address(1)).unwrap();
-        let _second = sessions.seat(&user("alice"), address(1)).unwrap();
+        let first = sessions.seat(&user("alice"), address(1), None).unwrap();
+        let _second = sessions.seat(&user("alice"), address(1), None).unwrap();
         assert_eq!(reason(&user("alice"), address(2)), Err(Refused::SessionsOfUser));
-        let _third = sessions.seat(&Identity::ANONYMOUS, address(1)).unwrap();
+        let _third = sessions.seat(&Identity::ANONYMOUS, address(1), None).unwrap();
         assert_eq!(reason(&user("bob"), address(1)), Err(Refused::SessionsOfAddress));
-        let _fourth = sessions.seat(&user("bob"), address(2)).unwrap();
+        let _fourth = sessions.seat(&user("bob"), address(2), None).unwrap();
         assert_eq!(reason(&user("carol"), address(3)), Err(Refused::Sessions));
         drop(first);
         assert_eq!(sessions.count(), 3);
@@ -237,7 +258,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_who_has_left() {
         let sessions = Sessions::new(Limits::default());
-        drop(sessions.seat(&user("alice"), address(1)).unwrap());
+        drop(sessions.seat(&user("alice"), address(1), None).unwrap());
         let table = sessions.table();
         assert!(table.users.is_empty() && table.sources.is_empty() && table.seats.is_empty());
     }
@@ -246,11 +267,31 @@ mod tests {
     fn the_sessions_of_a_dismissed_user_are_found_even_before_they_are_ports() {
         let sessions = Sessions::new(Limits::default());
         let port = PortNumber::new;
-        let seats =
-            ["alice", "bob", "alice"].map(|name| sessions.seat(&user(name), address(1)).unwrap());
+        let seats = ["alice", "bob", "alice"]
+            .map(|name| sessions.seat(&user(name), address(1), None).unwrap());
         assert!(seats[0].settle(port(1).unwrap()) && seats[1].settle(port(2).unwrap()));
         let gone = sessions.dismiss(&["alice".into()]);
         assert_eq!(gone, [(port(1).unwrap(), user("alice"))]);
         assert!(!seats[2].settle(port(3).unwrap()));
+    }
+
+    #[test]
+    fn who_comes_again_takes_over_the_seat_whatever_the_limits() {
+        let sessions = Sessions::new(Limits { all: 1, user: 1, address: 1 });
+        let instance = Instance::parse(&"7".repeat(32));
+        let hanging = sessions.seat(&user("alice"), address(1), instance).unwrap();
+        let again = sessions.seat(&user("alice"), address(1), instance).unwrap();
+        assert_eq!(sessions.count(), 1);
+        let elsewhere = sessions.seat(&user("alice"), address(2), instance).unwrap();
+        assert_eq!(sessions.count(), 1);
+        let refused =
+            |identity: &Identity, instance| sessions.seat(identity, address(1), instance).is_err();
+        assert!(refused(&user("bob"), instance), "another user is somebody else");
+        assert!(refused(&user("alice"), None));
+        assert!(!hanging.settle(PortNumber::FIRST), "it has no seat any more");
+        drop((hanging, again));
+        assert_eq!(sessions.count(), 1);
+        drop(elsewhere);
+        assert_eq!(sessions.count(), 0);
     }
 }

@@ -28,7 +28,7 @@ use super::{
     refusal::Refusal, tokens,
 };
 
-/// Answers a request that has `Peer: Upgrade`.
+/// Answers a request that has `Connection: Upgrade`.
 ///
 /// # Errors
 /// The connection broke before a session began.
@@ -42,11 +42,12 @@ where
 {
     let peer = request.peer_addr();
     let FramedParts { mut io, mut codec, read_buf, write_buf: mut out, .. } = framed.into_parts();
+    let instance = instance(request.headers());
     let checked = check(&site, &request).await.and_then(|(service, identity)| {
         // A Unix socket has none, and no tunnel behind it.
         let no_address = || Refusal::request(StatusCode::BAD_REQUEST, "No address, no tunnel.");
         let peer = peer.ok_or_else(no_address)?;
-        let seat = service.sessions.seat(&identity, peer.ip())?;
+        let seat = service.sessions.seat(&identity, peer.ip(), instance)?;
         Ok((service, Arc::new(seat), identity, peer))
     });
     let (service, seat, identity, peer) = match checked {
@@ -59,7 +60,6 @@ where
             return Ok(());
         }
     };
-    let instance = instance(request.headers());
     let mut answer = ws::handshake_response(request.head());
     if let Some(instance) = instance {
         answer.insert_header((INSTANCE_HEADER, instance.to_string()));
@@ -71,10 +71,11 @@ where
     // All of the identity, and nothing that a name could forge.
     let who = || format!("{identity:?}").into();
     let holder = instance.map(|instance| Holder { identity: who(), instance });
+    let user = identity.name.is_some().then(|| identity.to_string());
     let session = Session::new(
         io,
         read_buf,
-        SessionInfo { peer, tls: site.tls, original: may_be_original(&request), holder },
+        SessionInfo { peer, tls: site.tls, original: may_be_original(&request), holder, user },
     )
     .holding(Arc::clone(&seat));
     match supervisor::add(&service.switch, session, &site.log).await {
@@ -146,7 +147,7 @@ fn handshake_refusal(error: HandshakeError) -> Refusal {
         )
         .with(header::SEC_WEBSOCKET_VERSION, "13"),
         HandshakeError::NoConnectionUpgrade => {
-            Refusal::request(StatusCode::BAD_REQUEST, "\"Peer\" must be \"Upgrade\".")
+            Refusal::request(StatusCode::BAD_REQUEST, "\"Connection\" must be \"Upgrade\".")
         }
         HandshakeError::BadWebsocketKey => Refusal::request(
             StatusCode::BAD_REQUEST,

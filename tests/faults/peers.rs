@@ -12,6 +12,9 @@ use crate::support::{
     ws::WebSocket,
 };
 
+/// Storm control would keep the load away.
+const UNGUARDED: [&str; 2] = ["--storm-broadcast", "off"];
+
 /// Peers that do not keep up.
 const PEERS: u64 = 8;
 
@@ -82,7 +85,7 @@ fn assert_counted(switch: &Switch, ports: &[u64]) {
 
 #[test]
 fn peers_that_never_read_cost_a_bounded_memory_and_delay_nobody() {
-    let switch = Switch::start(&[]);
+    let switch = Switch::start(&UNGUARDED);
     let (peers, ports) = open(&switch);
     load(&switch, &ports);
     assert_counted(&switch, &ports);
@@ -92,7 +95,7 @@ fn peers_that_never_read_cost_a_bounded_memory_and_delay_nobody() {
 
 #[test]
 fn peers_that_read_an_octet_a_second_cost_a_bounded_memory_and_delay_nobody() {
-    let switch = Switch::start(&[]);
+    let switch = Switch::start(&UNGUARDED);
     let (peers, ports) = open(&switch);
     for peer in peers {
         let mut stream = peer.into_tcp();
@@ -109,7 +112,7 @@ fn peers_that_read_an_octet_a_second_cost_a_bounded_memory_and_delay_nobody() {
 
 #[test]
 fn a_peer_that_takes_nothing_for_ten_seconds_is_given_up() {
-    let switch = Switch::start(&[]);
+    let switch = Switch::start(&UNGUARDED);
     let (deaf, number) = switch.open();
     let (mut sender, _) = switch.open();
     let payload = vec![7; 60_000];

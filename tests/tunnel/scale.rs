@@ -43,7 +43,7 @@ fn open(switch: &Switch, sockets: &mut Vec<WebSocket>, count: usize) {
 
 #[test]
 fn a_thousand_sessions_take_little_memory_and_all_hear_a_broadcast() {
-    let switch = Switch::start(&[]);
+    let switch = Switch::start(&["--maxmacs", "20000"]);
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     assert_eq!(descriptors(switch.process.pid()), hard, "the switch takes what it may have");
     // Each has two here.

@@ -203,4 +203,6 @@ fn an_instance_counts_under_its_own_user_alone_and_only_in_its_form() {
     former.expect_close(1000);
     let numbers: Vec<_> = switch.ports().iter().map(|port| port["port"].clone()).collect();
     assert_eq!(numbers, [bob, site, again]);
+    let report = switch.json(&["showport", &bob.to_string()]).remove(0);
+    assert_eq!(report["details"]["user"], "bob");
 }

@@ -9,7 +9,10 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Medium, PortError};
-use crate::tunnel::{Holder, WebSocket, codec::Role};
+use crate::{
+    message::Details,
+    tunnel::{Holder, WebSocket, codec::Role},
+};
 
 /// What the upgrade tells of a new session.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub struct SessionInfo {
     pub original: bool,
     /// Whose session it is, if the peer says so: its former one ends.
     pub holder: Option<Holder>,
+    /// Name of the user, where users have names; shown with the port.
+    pub user: Option<String>,
 }
 
 /// An accepted WebSocket, which becomes a port.
@@ -30,6 +35,7 @@ pub struct SessionInfo {
 pub struct Session<S> {
     peer: SocketAddr,
     holder: Option<Holder>,
+    user: Option<String>,
     socket: Option<WebSocket<S>>,
     held: Option<Box<dyn Any>>,
 }
@@ -45,7 +51,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Session<S> {
         } else if info.tls {
             socket = socket.single_messages();
         }
-        Self { peer: info.peer, holder: info.holder, socket: Some(socket), held: None }
+        let SessionInfo { peer, holder, user, .. } = info;
+        Self { peer, holder, user, socket: Some(socket), held: None }
     }
 
     /// Drops `held` when the session has ended: how its server counts it.
@@ -84,6 +91,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Medium for Session<S> {
 
     fn holder(&self) -> Option<Holder> {
         self.holder.clone()
+    }
+
+    fn details(&self) -> Details {
+        self.user.clone().map(|user| ("user", user)).into_iter().collect()
     }
 
     async fn open(&mut self) -> Result<WebSocket<S>, PortError> {
