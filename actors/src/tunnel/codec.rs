@@ -398,7 +398,7 @@ pub fn unmask(data: &mut [u8], mask: [u8; 4]) {
     for word in words {
         *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
     }
-    for (octet, key) in rest.iter_mut().zip(mask.into_iter().cycle()) {
+    for (octet, key) in rest.iter_mut().zip(wide.to_ne_bytes()) {
         *octet ^= key;
     }
 }
@@ -412,7 +412,7 @@ pub fn mask_copy(to: &mut [u8], from: &[u8], mask: [u8; 4]) {
     for (to, from) in to_words.iter_mut().zip(from_words) {
         *to = (u64::from_ne_bytes(*from) ^ wide).to_ne_bytes();
     }
-    for ((to, from), key) in to_rest.iter_mut().zip(from_rest).zip(mask.into_iter().cycle()) {
+    for ((to, from), key) in to_rest.iter_mut().zip(from_rest).zip(wide.to_ne_bytes()) {
         *to = from ^ key;
     }
 }

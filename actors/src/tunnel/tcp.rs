@@ -18,8 +18,9 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 const DEAD_AFTER: Duration = Duration::from_secs(8);
 
 /// Unsent octets that the kernel takes of us. More only wait there, where nothing
-/// can pass by them.
-const NOT_SENT: u32 = 128 * 1024;
+/// can pass by them: 128 KiB are 5 ms at 200 Mbit/s, and no faster than this at any
+/// speed.
+const NOT_SENT: u32 = 32 * 1024;
 
 /// Sets a tunnel's options on its connection: each write goes out at once, a dead
 /// peer is found within some ten seconds (WebSocket pings cannot do that: the
