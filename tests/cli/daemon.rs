@@ -58,6 +58,21 @@ fn the_switch_belongs_to_no_terminal_and_no_parent() {
 }
 
 #[test]
+fn it_keeps_two_capabilities_at_most_and_gains_none() {
+    let namespace = need!(Namespace::new());
+    run(command(&namespace.daemons, &["sw", "--threads", "2"])).ok();
+    let pids = daemons(&namespace);
+    let [pid] = pids[..] else { panic!("one process, not {pids:?}") };
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        // CAP_NET_ADMIN and CAP_NET_RAW.
+        for line in ["CapPrm:\t0000000000003000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"] {
+            assert!(status.contains(line), "{line}: {status}");
+        }
+    }
+}
+
+#[test]
 fn files_are_found_from_where_the_command_was_given() {
     let namespace = need!(Namespace::new());
     let dir = TempDir::new();

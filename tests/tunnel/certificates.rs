@@ -9,6 +9,7 @@ use crate::support::{
     TempDir,
     certs::{Authority, Pair},
     frame,
+    process::usage,
     switch::Switch,
     wait_until,
     ws::WebSocket,
@@ -169,6 +170,42 @@ fn renewed_certificates_count_for_new_connections_and_sessions_go_on() {
     assert!(!shows(&switch, &old));
     one.send_frame(&frame(255, 1, b"still here"));
     other.expect_frame(&frame(255, 1, b"still here"));
+}
+
+#[test]
+fn certificates_swapped_under_load_cost_no_frame_and_no_memory() {
+    let authorities = [Authority::new(), Authority::new()];
+    let live = Live(TempDir::new());
+    live.swap("0", &authorities[0].server("server"));
+    let switch = live.switch();
+    let mut one = WebSocket::open_tls(switch.tunnel, &authorities[0].ca, "/", &[]).unwrap();
+    let mut other = WebSocket::open_tls(switch.tunnel, &authorities[0].ca, "/", &[]).unwrap();
+    switch.number_of(&one);
+    switch.number_of(&other);
+    let payload = [7; 1400];
+    let mut pass = || {
+        for (src, dst) in [(1, 2), (2, 1)] {
+            let sent = frame(dst, src, &payload);
+            let (from, to) = if src == 1 { (&mut one, &mut other) } else { (&mut other, &mut one) };
+            from.send_frame(&sent);
+            to.expect_frame(&sent);
+        }
+    };
+    (0..500).for_each(|_| pass());
+    let before = usage(switch.process.pid());
+    for turn in 1..6 {
+        let new = &authorities[turn % 2];
+        live.swap(&turn.to_string(), &new.server("server"));
+        wait_until("the new certificate", || {
+            (0..100).for_each(|_| pass());
+            shows(&switch, new)
+        });
+    }
+    let after = usage(switch.process.pid());
+    assert!(after.resident_kib <= before.resident_kib * 11 / 10 + 1024, "{after:?}, {before:?}");
+    wait_until("descriptors as before", || {
+        usage(switch.process.pid()).descriptors == before.descriptors
+    });
 }
 
 #[test]

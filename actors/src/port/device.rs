@@ -1,10 +1,8 @@
-//! What `tap` and `netdev` have in common: a network device that is read and
-//! written one frame or super-frame a system call, and its loop.
+//! What `tap` and `netdev` have in common: a network device that is read one frame or
+//! super-frame a system call, and written so or several at once, and its loop.
 //!
 //! First and last step of a frame's path on this host: frames are slices of one
-//! read block, without a copy; one system call writes each, or all segments of a
-//! flow that stand together in the queue. No frame ends the loop, only the device's
-//! loss does.
+//! read block, without a copy. No frame ends the loop, only the device's loss does.
 
 use std::{
     mem,
@@ -42,8 +40,9 @@ pub(super) trait Device: AsFd + 'static {
     /// Whether it takes UDP super-frames, beside those of TCP.
     fn takes_datagrams(&self) -> bool;
 
-    /// Writes one frame or super-frame.
-    fn send(&self, frame: &Frame) -> Result<(), Fault>;
+    /// Writes frames or super-frames, of which there is one at least: from the first on as
+    /// many as it takes in one system call. How many; a fault is that of the first.
+    fn send(&self, frames: &[Frame]) -> Result<usize, Fault>;
 
     /// Looks after the device, now and then: an error is its loss.
     fn check(&self, _: &Counters) -> Result<(), PortError> {
@@ -191,11 +190,18 @@ async fn transmit<D: Device>(
     loop {
         while let Some(frame) = unsent.frames.get(unsent.done) {
             let is_cut = frame.offload().gso == Gso::Udp && !device.takes_datagrams();
-            let (count, octets) = frame.on_wire();
-            let sent =
-                if is_cut { Err(Fault::MustBeCut) } else { send(device, ready, frame).await };
+            let (count, _) = frame.on_wire();
+            let rest = &unsent.frames[unsent.done..];
+            let sent = if is_cut { Err(Fault::MustBeCut) } else { send(device, ready, rest).await };
             match sent {
-                Ok(()) => counters.sent(count, octets),
+                Ok(sent) => {
+                    for frame in &rest[..sent] {
+                        let (count, octets) = frame.on_wire();
+                        counters.sent(count, octets);
+                    }
+                    unsent.done += sent;
+                    continue;
+                }
                 Err(Fault::Frame(reason)) => counters.discarded(reason, count),
                 Err(Fault::Down | Fault::WouldBlock) => counters.discarded(Discard::OnError, count),
                 Err(Fault::MustBeCut) => {
@@ -214,18 +220,22 @@ async fn transmit<D: Device>(
     }
 }
 
-/// Writes one frame, as soon as there is room.
-async fn send<D: Device>(device: &D, ready: &AsyncFd<OwnedFd>, frame: &Frame) -> Result<(), Fault> {
+/// Writes a frame or more, as soon as there is room.
+async fn send<D: Device>(
+    device: &D,
+    ready: &AsyncFd<OwnedFd>,
+    frames: &[Frame],
+) -> Result<usize, Fault> {
     // A TAP that is down never has room, and says why only when it is written to:
     // so write first.
-    match device.send(frame) {
+    match device.send(frames) {
         Err(Fault::WouldBlock) => {}
         done => return done,
     }
     loop {
         let waited = ready.writable().await;
         let mut room = waited.map_err(|e| Fault::Lost(io_error("cannot wait for room", e)))?;
-        match device.send(frame) {
+        match device.send(frames) {
             Err(Fault::WouldBlock) => room.clear_ready(),
             done => return done,
         }

@@ -101,12 +101,19 @@ impl Device for NetdevLink {
         self.takes_datagrams.get()
     }
 
-    fn send(&self, frame: &Frame) -> Result<(), Fault> {
-        let gso = frame.offload().gso;
-        if gso != Gso::None && !self.fits(frame).map_err(|error| self.fault(error))? {
+    // Plain frames go many at a time. A super-frame is worth a call of its own, whose
+    // error is its own.
+    fn send(&self, frames: &[Frame]) -> Result<usize, Fault> {
+        let gso = |frame: &Frame| frame.offload().gso;
+        let plain = frames.iter().take_while(|&frame| gso(frame) == Gso::None).count();
+        let frames = &frames[..frames.len().min(plain.max(1))];
+        let gso = frames.first().map_or(Gso::None, gso);
+        if let (true, Some(frame)) = (gso != Gso::None, frames.first())
+            && !self.fits(frame).map_err(|error| self.fault(error))?
+        {
             return Err(Fault::Frame(Discard::OnError));
         }
-        self.socket.send(frame).map_err(|error| match error.raw_os_error() {
+        self.socket.send(frames).map_err(|error| match error.raw_os_error() {
             // Before Linux 6.2 a packet socket refuses them, and nothing tells
             // beforehand.
             Some(libc::EINVAL) if gso == Gso::Udp && self.takes_datagrams.replace(false) => {
@@ -173,7 +180,7 @@ mod tests {
     }
 
     fn send(peer: &PacketSocket, octets: &[u8]) {
-        peer.send(&Frame::new(Bytes::copy_from_slice(octets))).expect("sent");
+        peer.send(&[Frame::new(Bytes::copy_from_slice(octets))]).expect("sent");
     }
 
     #[test]

@@ -112,8 +112,9 @@ impl Device for TapLink {
         self.0.takes_super_frames().1
     }
 
-    fn send(&self, frame: &Frame) -> Result<(), Fault> {
-        self.0.send(frame).map_err(|error| self.fault(error))
+    fn send(&self, frames: &[Frame]) -> Result<usize, Fault> {
+        let sent = frames.first().map_or(Ok(()), |frame| self.0.send(frame));
+        sent.map(|()| 1).map_err(|error| self.fault(error))
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn decode(octets: &[u8], shift: u16) -> Option<Offload> {
 }
 
 /// The header for a frame of these octets.
-fn encode(offload: &Offload, frame: &[u8]) -> [u8; LEN] {
+pub(super) fn encode(offload: &Offload, frame: &[u8]) -> [u8; LEN] {
     if offload.is_none() {
         return [0; LEN];
     }

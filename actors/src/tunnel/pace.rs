@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::message::BATCH_OCTETS;
 
 /// Time that writing a batch may take before batches get shorter: far below what a
-/// bottleneck's own queue adds, and 256 KiB at 1 Gbit/s.
-const TARGET: Duration = Duration::from_millis(2);
+/// bottleneck's own queue adds, and 256 KiB at 2 Gbit/s.
+const TARGET: Duration = Duration::from_millis(1);
 
 /// Shortest batch in octets: ten full frames, so that a slow link costs no more
 /// system calls than it has to.
