@@ -191,7 +191,7 @@ impl Switch {
             self.append(at, frame);
         } else {
             let reason = if port.is_open() { Discard::Loop } else { Discard::PortDown };
-            port.counters.discarded(reason, 1);
+            port.counters.discarded(reason, frame.on_wire().0);
         }
     }
 
@@ -200,7 +200,7 @@ impl Switch {
         let port = &mut self.ports[at];
         let Some(outlet) = &port.outlet else { return };
         if !outlet.gauge.admit(&frame) {
-            port.counters.discarded(Discard::LackOfBuffers, 1);
+            port.counters.discarded(Discard::LackOfBuffers, frame.on_wire().0);
             return;
         }
         if port.pending.is_empty() {
@@ -249,7 +249,6 @@ impl Switch {
         for frame in frames {
             self.enqueue(at, frame);
         }
-        self.deliver(&Credit::NONE);
     }
 
     /// Ends the port that `holder` had before; whether there was one. The one place
@@ -308,12 +307,12 @@ impl Handler<Ingress> for Switch {
             return; // Deleted while the batch was on its way.
         };
         let counters = Arc::clone(&self.ports[at].counters);
-        if !self.ports[at].is_open() {
-            counters.discarded(Discard::PortDown, frames.len() as u64);
-            return;
-        }
         let (count, octets) =
             frames.iter().map(Frame::on_wire).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+        if !self.ports[at].is_open() {
+            counters.discarded(Discard::PortDown, count);
+            return;
+        }
         counters.received(count, octets);
         let now = Instant::now().into_std();
         for frame in frames {
@@ -333,7 +332,7 @@ impl Handler<Ingress> for Switch {
             match verdict {
                 Verdict::Forward(egress) => match self.find(egress) {
                     Some(egress) => self.enqueue(egress, frame),
-                    None => counters.discarded(Discard::PortDown, 1),
+                    None => counters.discarded(Discard::PortDown, frame.on_wire().0),
                 },
                 Verdict::Flood(class) => {
                     if self.passes_storm_control(at, class, &frame, now) {
@@ -341,7 +340,7 @@ impl Handler<Ingress> for Switch {
                     }
                 }
                 Verdict::Probe => self.receive_probe(at, frame, now),
-                Verdict::Discard(reason) => counters.discarded(reason, 1),
+                Verdict::Discard(reason) => counters.discarded(reason, frame.on_wire().0),
             }
         }
         self.deliver(&credit);

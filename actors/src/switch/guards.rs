@@ -134,13 +134,12 @@ impl Switch {
             return;
         };
         port.counters.happened(Event::LearnedEntryDiscard);
-        let mac = frame.header().map(|header| header.src().to_string()).unwrap_or_default();
         match learned {
             Learned::Flaps(pinned) => {
                 port.counters.happened(Event::Flap);
-                if port.guards.flaps.begins(now) {
+                if let (true, Some(header)) = (port.guards.flaps.begins(now), frame.header()) {
                     warn!(self.log, "address moves to and fro: it is pinned to a port for 10 s";
-                        "mac" => mac, "port" => %port.number, "pinned" => %pinned);
+                        "mac" => %header.src(), "port" => %port.number, "pinned" => %pinned);
                 }
             }
             Learned::Full | Learned::PortFull if port.guards.full.begins(now) => {
@@ -196,7 +195,7 @@ impl Switch {
         let probe = frame.header().is_some_and(|header| is_probe(header, frame));
         match probe.then(|| self.loops.read(frame)) {
             Some(Probe::Own(sender)) => self.block(sender, self.ports[at].number),
-            _ => self.ports[at].counters.discarded(Discard::Loop, 1),
+            _ => self.ports[at].counters.discarded(Discard::Loop, frame.on_wire().0),
         }
     }
 
