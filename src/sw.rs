@@ -35,6 +35,7 @@ use crate::{
         guard::Guard,
         listen,
         pending::Pending,
+        reserve::Reserve,
         sessions::{Limits, Sessions},
         status::{Listener, Status},
         tls::Tls,
@@ -351,6 +352,7 @@ async fn serve(
     names.extend(options.control.map(|control| control.host).filter(|host| !host.is_empty()));
     let mut accepting: Vec<JoinHandle<Result<()>>> = Vec::new();
     let tokens = Arc::new(Tokens::default());
+    let reserve = Arc::new(Reserve::default());
     let listeners = opened.listeners.iter().map(|listener| {
         let counters = Arc::new(ServerCounters::default());
         let pending = Pending::new(descriptors, Arc::clone(&counters));
@@ -396,6 +398,7 @@ async fn serve(
                 status: Arc::clone(&status),
             }),
             pending: Arc::clone(pending),
+            reserve: Arc::clone(&reserve),
             counters: Arc::clone(counters),
             log: log.clone(),
         });
@@ -425,6 +428,7 @@ async fn serve(
             }),
             pending: Pending::new(descriptors, Arc::clone(&counters)),
             counters,
+            reserve: Arc::clone(&reserve),
             log: log.clone(),
         });
         info!(log, "listening"; "service" => "control", "socket" => %socket.path().display());

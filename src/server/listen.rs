@@ -4,9 +4,8 @@
 //! a whole batch of frames on its way through the switch.
 
 use std::{
-    fs::File,
-    future::Future,
-    io,
+    future::{Future, poll_fn},
+    io, mem,
     net::{
         self, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener,
         ToSocketAddrs,
@@ -14,11 +13,12 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use actix_rt::net::TcpStream;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context as _, Result, bail};
 use etherws_actors::tunnel::tcp;
 use slog::{Logger, debug, warn};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -144,36 +144,6 @@ pub(crate) async fn elsewhere(
     }
 }
 
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    use nix::libc::{EMFILE, ENFILE};
-    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
-}
-
-/// A file descriptor that control keeps for the time when there is no other: whoever
-/// comes to see what is wrong can still come in.
-#[derive(Debug)]
-struct Reserve {
-    is_wanted: bool,
-    descriptor: Option<File>,
-}
-
-impl Reserve {
-    const fn new(is_wanted: bool) -> Self {
-        Self { is_wanted, descriptor: None }
-    }
-
-    fn fill(&mut self) {
-        if self.is_wanted && self.descriptor.is_none() {
-            self.descriptor = File::open("/dev/null").ok();
-        }
-    }
-
-    /// Gives it up, if there is one.
-    fn release(&mut self) -> bool {
-        self.descriptor.take().is_some()
-    }
-}
-
 /// Accepts connections for as long as the task lives, and gives them to `places` in
 /// turn.
 ///
@@ -187,33 +157,40 @@ pub(crate) async fn accept(
 ) -> io::Result<()> {
     let listener = actix_rt::net::TcpListener::from_std(listener)?;
     let mut turns = places.iter().cycle();
-    let mut reserve = Reserve::new(site.control.is_some());
+    loop {
+        let (stream, peer) = next(&site, &log, |cx| listener.poll_accept(cx)).await;
+        site.counters.accept();
+        // Whatever comes over it may become a tunnel.
+        if let Err(error) = tcp::set_options(&stream) {
+            debug!(log, "connection without TCP options"; "peer" => %peer, "error" => %error);
+        }
+        let Some(place) = turns.next() else { return Ok(()) };
+        if let Err(error) = place.serve(stream, site.pending.enter()).await {
+            warn!(log, "connection is not served"; "peer" => %peer, "error" => %error);
+        }
+    }
+}
+
+/// The next connection that `accept` gives, however long there are no file descriptors
+/// for it.
+pub(super) async fn next<S>(
+    site: &Site,
+    log: &Logger,
+    mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>>,
+) -> S {
     let mut failing = false;
     loop {
-        reserve.fill();
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                failing = false;
-                site.counters.accept();
-                // Whatever comes over it may become a tunnel.
-                if let Err(error) = tcp::set_options(&stream) {
-                    debug!(log, "connection without TCP options"; "peer" => %peer, "error" => %error);
-                }
-                let Some(place) = turns.next() else { return Ok(()) };
-                if let Err(error) = place.serve(stream, site.pending.enter()).await {
-                    warn!(log, "connection is not served"; "peer" => %peer, "error" => %error);
-                }
-            }
+        match poll_fn(|cx| site.reserve.accept(site, || accept(cx))).await {
+            Ok(accepted) => return accepted,
             // The peer was gone before we came to it.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) if is_out_of_descriptors(&error) && reserve.release() => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
+                if !mem::replace(&mut failing, true) {
                     warn!(log, "cannot accept a connection; trying again"; "error" => %error);
                 }
-                actix_rt::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+        actix_rt::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod listen;
 mod peer;
 pub(crate) mod pending;
 mod refusal;
+pub(crate) mod reserve;
 pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tls;
@@ -59,6 +60,7 @@ use self::{
     peer::Accepted,
     pending::Pending,
     refusal::Refusal,
+    reserve::Reserve,
     sessions::Sessions,
     status::Status,
     tls::Tls,
@@ -134,6 +136,7 @@ pub(crate) struct Site {
     pub(crate) control: Option<ControlService>,
     pub(crate) counters: Arc<ServerCounters>,
     pub(crate) pending: Arc<Pending>,
+    pub(crate) reserve: Arc<Reserve>,
     pub(crate) log: Logger,
 }
 
@@ -227,17 +230,17 @@ pub(crate) async fn start(
 /// The function that serves a connection to `site` on this Arbiter.
 async fn serve(site: Arc<Site>, tls: Option<Arc<Tls>>) -> Result<Serve> {
     let failed = |()| anyhow!("the HTTP service does not start");
-    let log = site.log.clone();
+    let (log, reserve) = (site.log.clone(), Arc::clone(&site.reserve));
     let Some(tls) = tls else {
         let service = Rc::new(http_service(site).new_service(()).await.map_err(failed)?);
-        return Ok(serve_with(log, move |stream: TcpStream| {
+        return Ok(serve_with(log, reserve, move |stream: TcpStream| {
             let service = Rc::clone(&service);
             async move { answer(&*service, stream.peer_addr().ok(), stream).await }
         }));
     };
     let counters = Arc::clone(&site.counters);
     let service = Rc::new(http_service(site).new_service(()).await.map_err(failed)?);
-    Ok(serve_with(log, move |stream: TcpStream| {
+    Ok(serve_with(log, reserve, move |stream: TcpStream| {
         let (service, tls, counters) =
             (Rc::clone(&service), Arc::clone(&tls), Arc::clone(&counters));
         async move {
@@ -248,17 +251,19 @@ async fn serve(site: Arc<Site>, tls: Option<Arc<Tls>>) -> Result<Serve> {
     }))
 }
 
-fn serve_with<S, F>(log: Logger, serve: S) -> Serve
+fn serve_with<S, F>(log: Logger, reserve: Arc<Reserve>, serve: S) -> Serve
 where
     S: Fn(TcpStream) -> F + 'static,
     F: Future<Output = Result<()>> + 'static,
 {
     Rc::new(move |stream| {
-        let (served, log) = (serve(stream), log.clone());
+        let (served, log, reserve) = (serve(stream), log.clone(), Arc::clone(&reserve));
         Box::pin(async move {
             if let Err(error) = served.await {
                 debug!(log, "connection failed"; "error" => format!("{error:#}"));
             }
+            // Where none is free somebody was faster; the listeners try again.
+            let _ = reserve.keep();
         })
     })
 }

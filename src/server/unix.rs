@@ -12,17 +12,16 @@ use std::{
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
-    time::Duration,
 };
 
 use actix_rt::net::UnixStream;
 use actix_service::{Service as _, ServiceFactory as _};
 use anyhow::{Context as _, Result, anyhow, bail};
-use slog::{debug, warn};
+use slog::debug;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
-use super::{Site, http_service};
+use super::{Site, http_service, listen};
 
 /// Path of control behind the socket, whatever it is behind TCP: there is nothing else
 /// that it could be told from.
@@ -30,9 +29,6 @@ pub(crate) const CONTROL_PATH: &str = "/ctl";
 
 /// Connections that wait to be accepted: more than one user's scripts open at once.
 const BACKLOG: i32 = 128;
-
-/// Pause after an error that accepting again at once would only repeat.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening Unix socket; its file goes with it.
 #[derive(Debug)]
@@ -110,24 +106,21 @@ impl Listener {
     pub(crate) async fn serve(self, site: Arc<Site>) -> Result<()> {
         let Self { socket, file: _file } = self;
         let listener = UnixListener::from_std(socket)?;
-        let log = site.log.clone();
-        let service = http_service::<UnixStream>(site).new_service(()).await;
+        let (log, counters) = (site.log.clone(), Arc::clone(&site.counters));
+        let service = http_service::<UnixStream>(Arc::clone(&site)).new_service(()).await;
         let service = Rc::new(service.map_err(|()| anyhow!("the HTTP service does not start"))?);
         loop {
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let (service, log) = (Rc::clone(&service), log.clone());
-                    actix_rt::spawn(async move {
-                        if let Err(error) = service.call((stream, None)).await {
-                            debug!(log, "connection failed"; "error" => %error);
-                        }
-                    });
+            let (stream, _) = listen::next(&site, &log, |cx| listener.poll_accept(cx)).await;
+            counters.accept();
+            let connection = site.pending.enter();
+            let (service, log, reserve) =
+                (Rc::clone(&service), log.clone(), Arc::clone(&site.reserve));
+            actix_rt::spawn(connection.serve(async move {
+                if let Err(error) = service.call((stream, None)).await {
+                    debug!(log, "connection failed"; "error" => %error);
                 }
-                Err(error) => {
-                    warn!(log, "cannot accept a connection"; "error" => %error);
-                    actix_rt::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+                let _ = reserve.keep();
+            }));
         }
     }
 }
