@@ -32,7 +32,7 @@ impl Execute for Mirror {
 }
 
 impl Answer for Mirror {
-    fn answer(&self, _: Query) -> Result<Entries, Refusal> {
+    async fn answer(&self, _: Query) -> Result<Entries, Refusal> {
         Ok(Entries::Servers(Vec::new()))
     }
 }

@@ -183,7 +183,7 @@ async fn call(
 ) -> Result<Entries, Refusal> {
     match method {
         Found::Switch(method) => control.execute(method.command(params)?).await.map(Entries::from),
-        Found::Program(method) => control.answer(method.command(params)?),
+        Found::Program(method) => control.answer(method.command(params)?).await,
     }
 }
 
@@ -256,7 +256,7 @@ mod tests {
     }
 
     impl Answer for Recorder {
-        fn answer(&self, query: Query) -> Result<Entries, Refusal> {
+        async fn answer(&self, query: Query) -> Result<Entries, Refusal> {
             self.0.borrow_mut().push(format!("{query:?}"));
             Ok(Entries::Servers(Vec::new()))
         }

@@ -87,7 +87,7 @@ pub(crate) trait Answer {
     ///
     /// # Errors
     /// It is refused, and changed nothing.
-    fn answer(&self, query: Query) -> Result<Entries, Refusal>;
+    fn answer(&self, query: Query) -> impl Future<Output = Result<Entries, Refusal>>;
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use actix_web::{
     web::{self, Bytes, Data, Payload, ServiceConfig},
 };
 
-use super::{Site, admit, guard::check_content_type, peer::Peer, refusal::Refusal};
+use super::{Site, admit, guard::check_content_type, peer::Peer, refusal::Refusal, resource};
 use crate::rpc;
 
 /// What a plain GET of the tunnel is told; the original's words.
@@ -70,6 +70,14 @@ async fn respond(
         let upgrades = headers.contains_key(header::UPGRADE);
         let text = if upgrades { "\"Connection\" must be \"Upgrade\"." } else { NOT_A_WEBSOCKET };
         return Err(Refusal::request(StatusCode::BAD_REQUEST, text));
+    }
+    if let (Some(control), Some(resource)) = (&site.control, resource::find(path)) {
+        control.guard.check(peer, headers)?;
+        control.door.admit(request.head(), peer.certificate()?).await?;
+        if request.method() != Method::GET {
+            return Err(Refusal::method("GET"));
+        }
+        return (resource.get)(control, request).await;
     }
     Err(Refusal::request(StatusCode::NOT_FOUND, "Not Found"))
 }

@@ -15,6 +15,7 @@ mod peer;
 pub(crate) mod pending;
 mod refusal;
 pub(crate) mod reserve;
+mod resource;
 pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod tls;
@@ -123,8 +124,8 @@ impl Execute for ControlService {
 }
 
 impl Answer for ControlService {
-    fn answer(&self, query: Query) -> Result<Entries, rpc::Refusal> {
-        self.status.answer(query)
+    async fn answer(&self, query: Query) -> Result<Entries, rpc::Refusal> {
+        self.status.answer(query).await
     }
 }
 

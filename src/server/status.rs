@@ -30,7 +30,7 @@ pub(crate) struct Listener {
 }
 
 impl Answer for Status {
-    fn answer(&self, query: Query) -> Result<Entries, Refusal> {
+    async fn answer(&self, query: Query) -> Result<Entries, Refusal> {
         match query {
             Query::ShowServer => {
                 Ok(Entries::Servers(self.listeners.iter().map(|one| self.show(one)).collect()))
