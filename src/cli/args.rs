@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{
-    Args, Parser, Subcommand,
+    Args, ColorChoice, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use etherws_actors::guard::storm::StormLimit;
@@ -171,6 +171,21 @@ pub(super) struct SwArgs {
 /// `etherws ctl`: which switch to ask, and what.
 #[derive(Debug, Args)]
 pub(crate) struct CtlArgs {
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
+    /// Print JSON instead of a table
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Colour: on a terminal alone (auto), always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value_t, hide_possible_values = true)]
+    pub(crate) color: ColorChoice,
+    #[command(subcommand)]
+    pub(crate) method: CtlMethod,
+}
+
+/// A running switch, and how to be let in to its control service.
+#[derive(Debug, Args)]
+pub(crate) struct ControlArgs {
     /// URL of the switch's control service; unix:PATH for a Unix socket
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7867/ctl")]
     pub(crate) ctlurl: String,
@@ -192,11 +207,6 @@ pub(crate) struct CtlArgs {
     /// Private key of --ctlcert, PEM
     #[arg(long, value_name = "FILE", requires = "ctlcert")]
     pub(crate) ctlkey: Option<PathBuf>,
-    /// Print JSON instead of a table
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    #[command(subcommand)]
-    pub(crate) method: CtlMethod,
 }
 
 /// `etherws passwd`: whose password to set, and where.

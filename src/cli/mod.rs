@@ -18,7 +18,9 @@ use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
 
 use crate::server::sessions::Limits;
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
-pub(crate) use args::{CtlArgs, CtlMethod, GuardArgs, PasswdArgs, PortKind, SetportArgs};
+pub(crate) use args::{
+    ControlArgs, CtlArgs, CtlMethod, GuardArgs, PasswdArgs, PortKind, SetportArgs,
+};
 
 /// What the command line asks for.
 #[derive(Debug)]

@@ -1,10 +1,16 @@
-//! The tables that `ctl` prints, to the blank as etherws 1.3 does: scripts cut them.
+//! The tables that `ctl` prints: in a pipe to the blank as etherws 1.3 does, since
+//! scripts cut them; on a terminal with colour, and numbers to the right.
 
+use std::fmt::Write as _;
+
+use anstyle::Style;
+use unicode_width::UnicodeWidthStr as _;
+
+use super::style::{self, Look};
 use crate::rpc::entry::{Entries, FdbLine, Interface, Limit, Port, PortReport, Server, Token};
 
-/// Two blanks, then columns as wide as their widest cell, two blanks between. The
-/// last one is padded as well.
-pub(crate) fn table(entries: &Entries) -> String {
+/// What `ctl` prints of `entries`.
+pub(crate) fn table(entries: &Entries, look: Look) -> String {
     let rows = match entries {
         Entries::Ports(ports) => port_rows(ports),
         Entries::Reports(reports) => report_rows(reports),
@@ -13,16 +19,62 @@ pub(crate) fn table(entries: &Entries) -> String {
         Entries::Servers(servers) => server_rows(servers),
         Entries::Tokens(tokens) => token_rows(tokens),
     };
-    let columns = rows.first().map_or(0, Vec::len);
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    rows.iter()
-        .map(|row| {
-            let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("  {cell:width$}"));
-            cells.chain(["\n".to_owned()]).collect::<String>()
+    render(&rows, look)
+}
+
+/// Two blanks, then columns as wide as their widest cell, two blanks between. The
+/// last one is padded as well. The first row are the titles.
+pub(crate) fn render(rows: &[Vec<String>], look: Look) -> String {
+    let Some((titles, body)) = rows.split_first() else { return String::new() };
+    let columns: Vec<_> = (0..titles.len())
+        .map(|at| Column {
+            width: rows.iter().map(|row| width(&row[at], look)).max().unwrap_or(0),
+            right: look.terminal && !body.is_empty() && body.iter().all(|row| is_number(&row[at])),
         })
-        .collect()
+        .collect();
+    let mut text = String::new();
+    let mut line = String::new();
+    for (cell, column) in titles.iter().zip(&columns) {
+        column.write(&mut line, cell, Style::new(), look);
+    }
+    // Nothing can go wrong in memory.
+    let _ = writeln!(text, "{}", look.paint(style::TITLE, line));
+    for row in body {
+        for ((cell, title), column) in row.iter().zip(titles).zip(&columns) {
+            let style = match title.as_str() {
+                "State" => style::state(cell),
+                "Value" if row[0] == "state" => style::state(cell),
+                _ => Style::new(),
+            };
+            column.write(&mut text, cell, style, look);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+struct Column {
+    width: usize,
+    /// Whether cells are padded before.
+    right: bool,
+}
+
+impl Column {
+    fn write(&self, text: &mut String, cell: &str, style: Style, look: Look) {
+        let padding = self.width.saturating_sub(width(cell, look));
+        let (before, after) = if self.right { (padding, 0) } else { (0, padding) };
+        let cell = look.paint(style, look.safe(cell));
+        let _ = write!(text, "  {:before$}{cell}{:after$}", "", "");
+    }
+}
+
+/// Columns on a terminal; letters in a pipe, as 1.3 counts.
+fn width(cell: &str, look: Look) -> usize {
+    if look.terminal { look.safe(cell).width() } else { cell.chars().count() }
+}
+
+fn is_number(cell: &str) -> bool {
+    !cell.is_empty() && cell.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 fn port_rows(ports: &[Port]) -> Vec<Vec<String>> {
@@ -149,6 +201,10 @@ mod tests {
     use super::*;
     use crate::rpc::method::METHODS;
 
+    fn table(entries: &Entries) -> String {
+        super::table(entries, Look::PLAIN)
+    }
+
     fn entries(method: &str, entries: serde_json::Value) -> Entries {
         let method = METHODS.iter().find(|m| m.name == method).expect("method");
         method.entries(entries).expect("entries")
@@ -257,5 +313,28 @@ mod tests {
             table(&fdb),
             "  Port  VLAN  MAC                Age\n  2     10    02:00:00:00:00:01  3  \n"
         );
+    }
+
+    #[test]
+    fn a_terminal_gets_colour_and_numbers_to_the_right() {
+        let ports = entries(
+            "listPort",
+            json!([
+                {"port": 9, "type": "tap", "target": "日本", "tx": 7, "rx": 12, "shut": false},
+                {"port": 10, "type": "client", "target": "ws://h/", "tx": 1, "rx": 1048576,
+                    "shut": false, "state": "backoff", "error": "x"}
+            ]),
+        );
+        let plain = super::table(&ports, Look { color: false, terminal: true });
+        assert_eq!(
+            plain,
+            "  Port  Type    State         RX  TX  Target \n\
+             \x20    9  tap     up            12   7  日本   \n\
+             \x20   10  client  backoff  1048576   1  ws://h/\n"
+        );
+        let colored = super::table(&ports, Look { color: true, terminal: true });
+        assert!(colored.contains("\u{1b}[32mup\u{1b}[0m     "), "{colored:?}");
+        assert!(colored.contains("\u{1b}[33mbackoff\u{1b}[0m"), "{colored:?}");
+        assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
     }
 }

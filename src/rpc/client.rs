@@ -61,6 +61,13 @@ impl fmt::Display for Address {
     }
 }
 
+impl fmt::Display for Endpoint {
+    /// Its URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
 impl Endpoint {
     /// `url` is `http://`, `https://` or `unix:PATH`.
     pub(crate) fn new(

@@ -1,0 +1,52 @@
+//! What a person at a terminal sees while a request waits: how long, and for what; and
+//! what becomes of it after Ctrl-C. Programs see none of that.
+
+use std::time::{Duration, Instant};
+
+use actix_rt::{
+    signal::unix::{SignalKind, signal},
+    time::interval,
+};
+
+use super::{
+    output::say,
+    style::{DIM, Look},
+};
+
+/// Until something is said: an answer that comes sooner needs no words.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// Between two looks at the clock, of which seconds are shown.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Back to the line's beginning, and the line is empty (ECMA-48, 8.3.41).
+const CLEAR: &str = "\r\u{1b}[K";
+
+/// Waits for `request`, and says on a terminal that it does: `what`. `None`: the user
+/// wants to wait no longer.
+pub(crate) async fn wait<T>(what: &str, look: Look, request: impl Future<Output = T>) -> Option<T> {
+    let interrupt = if look.terminal { signal(SignalKind::interrupt()).ok() } else { None };
+    let Some(mut interrupt) = interrupt else { return Some(request.await) };
+    let started = Instant::now();
+    let mut ticks = interval(TICK);
+    let mut request = std::pin::pin!(request);
+    let mut said = false;
+    let answer = loop {
+        tokio::select! {
+            answer = &mut request => break Some(answer),
+            _ = interrupt.recv() => break None,
+            _ = ticks.tick() => {
+                let elapsed = started.elapsed();
+                if elapsed >= PATIENCE {
+                    let text = format!("{} … {} s", look.safe(what), elapsed.as_secs());
+                    say(&format!("{CLEAR}{}", look.paint(DIM, text)));
+                    said = true;
+                }
+            }
+        }
+    };
+    if said {
+        say(CLEAR);
+    }
+    answer
+}
