@@ -1,6 +1,6 @@
 //! The tables that `ctl` prints, to the blank as etherws 1.3 does: scripts cut them.
 
-use crate::rpc::entry::{Entries, FdbLine, Interface, Limit, Port, PortReport, Server, Token};
+use crate::rpc::entry::{Entries, FdbLine, Interface, Limit, Port, PortReport, Server, Stream, Token};
 
 /// Two blanks, then columns as wide as their widest cell, two blanks between. The
 /// last one is padded as well.
@@ -12,6 +12,7 @@ pub(crate) fn table(entries: &Entries) -> String {
         Entries::Fdb(lines) => fdb_rows(lines),
         Entries::Servers(servers) => server_rows(servers),
         Entries::Tokens(tokens) => token_rows(tokens),
+        Entries::Streams(streams) => stream_rows(streams),
     };
     let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
@@ -106,6 +107,11 @@ fn addresses(interface: &Interface) -> Vec<(String, String)> {
         rows.insert(0, primary);
     }
     rows
+}
+
+fn stream_rows(streams: &[Stream]) -> Vec<Vec<String>> {
+    let rows = streams.iter().map(|stream| titles([&stream.path]));
+    [titles(["Path"])].into_iter().chain(rows).collect()
 }
 
 fn token_rows(tokens: &[Token]) -> Vec<Vec<String>> {
