@@ -13,6 +13,7 @@ use etherws_actors::{
     fdb::{DEFAULT_AGING_TIME, DEFAULT_MAX_MACS},
     guard::storm::StormLimits,
     message::Shutdown,
+    monitor::Monitor,
     switch::{Switch, SwitchOptions},
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -325,6 +326,7 @@ async fn serve(
     }
     let sessions = Sessions::new(limits);
     let storm = StormLimits::default();
+    let monitor = Monitor::new();
     let switch = Switch::new(SwitchOptions {
         aging_time: options.aging_time,
         max_macs: options.guards.maxmacs.unwrap_or(DEFAULT_MAX_MACS),
@@ -336,6 +338,7 @@ async fn serve(
         },
         debug_frames: options.logging.debug,
         log: log.clone(),
+        monitor: monitor.clone(),
         ..SwitchOptions::default()
     })
     .start();
@@ -358,8 +361,12 @@ async fn serve(
         let pending = Pending::new(descriptors, Arc::clone(&counters));
         Listener { service: listener.service(), counters, pending }
     });
-    let status =
-        Arc::new(Status { listeners: listeners.collect(), sessions, tokens: Arc::clone(&tokens) });
+    let status = Arc::new(Status {
+        listeners: listeners.collect(),
+        sessions,
+        tokens: Arc::clone(&tokens),
+        monitor: monitor.clone(),
+    });
     for (listener, Listener { service, counters, pending }) in
         opened.listeners.into_iter().zip(&status.listeners)
     {

@@ -61,7 +61,7 @@ impl Discard {
 
 /// What happened on a port beside frames that passed or were discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Event {
+pub enum Incident {
     /// A WebSocket text message was ignored.
     TextMessage,
     /// A source address was not learned: a table is full, or a static entry or a pin
@@ -75,17 +75,20 @@ pub enum Event {
     Loop,
     /// A loop-detect frame with our id was not one that we have sent of late.
     ForgedProbe,
+    /// The port's medium was lost, and opened again.
+    Reconnect,
 }
 
-impl Event {
-    /// Every event, in the order in which they are shown.
-    pub const ALL: [Self; 6] = [
+impl Incident {
+    /// Every incident, in the order in which they are shown.
+    pub const ALL: [Self; 7] = [
         Self::TextMessage,
         Self::LearnedEntryDiscard,
         Self::Reflection,
         Self::Flap,
         Self::Loop,
         Self::ForgedProbe,
+        Self::Reconnect,
     ];
 
     /// Name in control's replies.
@@ -98,6 +101,7 @@ impl Event {
             Self::Flap => "flaps",
             Self::Loop => "loops",
             Self::ForgedProbe => "forged-probes",
+            Self::Reconnect => "reconnects",
         }
     }
 }
@@ -109,7 +113,7 @@ pub struct Counters {
     rx_octets: AtomicU64,
     tx_frames: AtomicU64,
     tx_octets: AtomicU64,
-    events: [AtomicU64; Event::ALL.len()],
+    incidents: [AtomicU64; Incident::ALL.len()],
     /// In microseconds; 0: not measured.
     round_trip: AtomicU64,
     discards: [AtomicU64; Discard::ALL.len()],
@@ -130,12 +134,12 @@ impl Counters {
 
     /// Counts a WebSocket text message, which is ignored.
     pub fn text_message(&self) {
-        self.happened(Event::TextMessage);
+        self.happened(Incident::TextMessage);
     }
 
     /// Counts what happened.
-    pub fn happened(&self, event: Event) {
-        self.events[event as usize].fetch_add(1, Relaxed);
+    pub fn happened(&self, incident: Incident) {
+        self.incidents[incident as usize].fetch_add(1, Relaxed);
     }
 
     /// Notes how long the peer's answer to a ping took.
@@ -176,13 +180,13 @@ impl Counters {
     /// WebSocket text messages ignored.
     #[must_use]
     pub fn text_messages(&self) -> u64 {
-        self.events(Event::TextMessage)
+        self.incidents(Incident::TextMessage)
     }
 
     /// How often it happened.
     #[must_use]
-    pub fn events(&self, event: Event) -> u64 {
-        self.events[event as usize].load(Relaxed)
+    pub fn incidents(&self, incident: Incident) -> u64 {
+        self.incidents[incident as usize].load(Relaxed)
     }
 
     /// Latest round trip to a peer that is pinged.

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    fmt,
+    fmt, mem,
     num::NonZeroU32,
     time::{Duration, Instant},
 };
@@ -138,6 +138,17 @@ pub enum FdbError {
     },
 }
 
+/// An address that was not seen for the aging time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aged {
+    /// VLAN of the address.
+    pub vid: Vid,
+    /// The address.
+    pub mac: MacAddr,
+    /// The port that it was behind.
+    pub port: PortNumber,
+}
+
 type Key = (Vid, MacAddr);
 
 #[derive(Debug)]
@@ -165,6 +176,8 @@ pub struct Fdb {
     capacity: usize,
     max_macs: usize,
     collected: Option<Instant>,
+    /// What has aged and was not taken yet: as much as can be learned at most.
+    aged: Vec<Aged>,
 }
 
 impl Fdb {
@@ -180,6 +193,7 @@ impl Fdb {
             capacity,
             max_macs: DEFAULT_MAX_MACS,
             collected: None,
+            aged: Vec::new(),
         }
     }
 
@@ -217,7 +231,11 @@ impl Fdb {
         let (was, fresh) = (entry.port, is_fresh(entry, aging_time, now));
         if was == port {
             entry.last_seen = now;
-            return if fresh { Learned::Refreshed } else { Learned::New };
+            if fresh {
+                return Learned::Refreshed;
+            }
+            self.note_aged(vid, mac, port);
+            return Learned::New;
         }
         if entry.status == Status::Static {
             return Learned::Static(was);
@@ -236,7 +254,23 @@ impl Fdb {
         share.learned += 1;
         (entry.port, entry.last_seen) = (port, now);
         self.share(was).learned -= 1;
-        if fresh { Learned::Moved(was) } else { Learned::New }
+        if fresh {
+            return Learned::Moved(was);
+        }
+        self.note_aged(vid, mac, was);
+        Learned::New
+    }
+
+    fn note_aged(&mut self, vid: Vid, mac: MacAddr, port: PortNumber) {
+        if self.aged.len() < self.capacity {
+            self.aged.push(Aged { vid, mac, port });
+        }
+    }
+
+    /// What has aged since this was last asked for: each address once, when it was
+    /// collected or seen again.
+    pub fn take_aged(&mut self) -> Vec<Aged> {
+        mem::take(&mut self.aged)
     }
 
     /// Which bound keeps another address behind `port` from being learned.
@@ -309,12 +343,12 @@ impl Fdb {
 
     /// Forgets what was learned behind `port`.
     pub fn flush_port(&mut self, port: PortNumber) {
-        self.retain(|entry| entry.port != port || entry.status == Status::Static);
+        self.retain(|_, entry| entry.port != port || entry.status == Status::Static);
     }
 
     /// Forgets all of a port that is no more, its static entries as well.
     pub fn remove_port(&mut self, port: PortNumber) {
-        self.retain(|entry| entry.port != port);
+        self.retain(|_, entry| entry.port != port);
         self.shares.remove(&port);
     }
 
@@ -322,13 +356,21 @@ impl Fdb {
     pub fn collect(&mut self, now: Instant) {
         self.collected = Some(now);
         let aging_time = self.aging_time;
-        self.retain(|entry| is_fresh(entry, aging_time, now));
+        let (mut aged, capacity) = (self.take_aged(), self.capacity);
+        self.retain(|&(vid, mac), entry| {
+            let fresh = is_fresh(entry, aging_time, now);
+            if !fresh && aged.len() < capacity {
+                aged.push(Aged { vid, mac, port: entry.port });
+            }
+            fresh
+        });
+        self.aged = aged;
     }
 
-    fn retain(&mut self, keep: impl Fn(&FdbEntry) -> bool) {
+    fn retain(&mut self, mut keep: impl FnMut(&Key, &FdbEntry) -> bool) {
         let Self { records, shares, learned, .. } = self;
-        records.retain(|_, Record { entry, .. }| {
-            let keep = keep(entry);
+        records.retain(|key, Record { entry, .. }| {
+            let keep = keep(key, entry);
             if !keep && entry.status == Status::Learned {
                 *learned -= 1;
                 if let Some(share) = shares.get_mut(&entry.port) {

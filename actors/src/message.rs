@@ -134,6 +134,17 @@ pub enum Stop {
     Unauthorized,
 }
 
+impl Stop {
+    /// The same in words, for those who watch.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Shutdown => "the program ends",
+            Self::Unauthorized => "its user was removed",
+        }
+    }
+}
+
 /// Named values that a kind of port shows of itself. Never a password.
 pub type Details = Vec<(&'static str, String)>;
 

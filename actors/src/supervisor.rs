@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    counters::Counters,
+    counters::{Counters, Incident},
     error::one_line,
     fdb::PortNumber,
     message::{AddPort, AddPortError, Interface, PortDown, PortGone, PortState, PortUp, Stop},
@@ -160,6 +160,7 @@ impl<M: Medium> Supervisor<M> {
             let Some(link) = self.reopen(end, &mut backoff, &mut panics).await else { return };
             let Ok((restarted, settings)) = self.start(link).await else { return };
             running = restarted;
+            self.counters.happened(Incident::Reconnect);
             info!(self.log, "port was restarted");
             if let Some(settings) = settings
                 && let Err(error) = self.medium.configure(&settings).await

@@ -17,8 +17,8 @@ use crate::{
     announce,
     counters::{Counters, Discard},
     fdb::{
-        DEFAULT_AGING_TIME, DEFAULT_CAPACITY, DEFAULT_MAX_MACS, Fdb, FdbError, Learned, PortNumber,
-        Status,
+        Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, DEFAULT_MAX_MACS, Fdb, FdbError, Learned,
+        PortNumber, Status,
     },
     frame::Frame,
     guard::{
@@ -30,6 +30,7 @@ use crate::{
         Ingress, Interface, KeepInterface, ListFdb, ListPorts, PortDown, PortGone, PortInfo,
         PortReport, PortState, PortUp, SetPort, ShowPort, Shutdown, Stop,
     },
+    monitor::{Event, Kind, Monitor},
     port::queue::Gauge,
     relay::{Lesson, Relay, Verdict},
     tunnel::Holder,
@@ -57,6 +58,8 @@ pub struct SwitchOptions {
     pub debug_frames: bool,
     /// Where records go.
     pub log: Logger,
+    /// Who is told what happens.
+    pub monitor: Monitor,
 }
 
 impl Default for SwitchOptions {
@@ -70,6 +73,7 @@ impl Default for SwitchOptions {
             storm: StormLimits::default(),
             debug_frames: false,
             log: Logger::root(slog::Discard, slog::o!()),
+            monitor: Monitor::new(),
         }
     }
 }
@@ -131,6 +135,11 @@ impl PortEntry {
         self.is_open() && self.guards.blocked.is_none()
     }
 
+    /// `event` with what the port is.
+    fn describe(&self, event: Event) -> Event {
+        event.text("type", self.kind).text("target", &self.target)
+    }
+
     fn stop(&self, reason: Stop) {
         // Refused when the supervisor has been told before, or has just ended.
         let _ = self.stop.try_send(reason);
@@ -152,6 +161,7 @@ pub struct Switch {
     storm: StormLimits,
     debug_frames: bool,
     log: Logger,
+    monitor: Monitor,
 }
 
 impl std::fmt::Debug for Switch {
@@ -177,6 +187,7 @@ impl Switch {
             storm: options.storm,
             debug_frames: options.debug_frames,
             log: options.log,
+            monitor: options.monitor,
         }
     }
 
@@ -259,9 +270,22 @@ impl Switch {
         let port = self.ports.remove(at);
         self.relay.remove_port(port.number);
         port.stop(Stop::Deleted);
+        self.tell_deleted(&port, "its client has come again");
         info!(self.log, "port is replaced: its client has come again";
             "port" => %port.number, "type" => port.kind, "target" => port.target);
         true
+    }
+
+    fn tell_deleted(&self, port: &PortEntry, reason: &str) {
+        let event = Event::new(Kind::PortDeleted).on(port.number);
+        self.monitor.tell(|| port.describe(event).text("reason", reason));
+    }
+
+    /// Tells of the addresses that have aged since it did so last.
+    fn tell_aged(&mut self) {
+        for Aged { vid, mac, port } in self.relay.fdb_mut().take_aged() {
+            self.monitor.tell(|| Event::new(Kind::MacAged).on(port).address(vid, mac));
+        }
     }
 
     fn log_frame(&self, ingress: PortNumber, frame: &Frame, verdict: Verdict) {
@@ -293,8 +317,11 @@ impl Actor for Switch {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(self.collect_interval, |switch, _| {
             switch.relay.fdb_mut().collect(Instant::now().into_std());
+            switch.tell_aged();
         });
-        ctx.run_interval(PROBE_INTERVAL, |switch, _| switch.probe_ports());
+        ctx.run_interval(PROBE_INTERVAL, |switch, _| {
+            switch.probe_ports(Instant::now().into_std());
+        });
     }
 }
 
@@ -325,9 +352,8 @@ impl Handler<Ingress> for Switch {
                 self.log_frame(port, &frame, verdict);
             }
             match lesson {
-                Lesson::Nothing
-                | Lesson::Learned(Learned::New | Learned::Refreshed | Learned::Moved(_)) => {}
-                other => self.tell_unlearned(at, &frame, other, now),
+                Lesson::Nothing | Lesson::Learned(Learned::Refreshed) => {}
+                news => self.tell_lesson(at, &frame, news, now),
             }
             match verdict {
                 Verdict::Forward(egress) => match self.find(egress) {
@@ -380,6 +406,9 @@ impl Handler<AddPort> for Switch {
             outlet: None,
             pending: Vec::new(),
         });
+        if let Some(port) = self.ports.last() {
+            self.monitor.tell(|| port.describe(Event::new(Kind::PortAdded).on(number)));
+        }
         Ok(number)
     }
 }
@@ -396,6 +425,7 @@ impl Handler<PortUp> for Switch {
         port.interface = up.interface;
         port.details = up.details;
         port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
+        self.monitor.tell(|| port.describe(Event::new(Kind::PortUp).on(up.port)));
         let kept = port.kept.clone();
         let returns = mem::take(&mut port.returning) && port.is_forwarding();
         // Before all other traffic: nothing behind us is found the old way.
@@ -414,11 +444,17 @@ impl Handler<PortDown> for Switch {
     fn handle(&mut self, down: PortDown, _: &mut Context<Self>) {
         let Some(at) = self.find(down.port) else { return };
         let port = &mut self.ports[at];
-        port.guards.blocked = None;
-        if port.outlet.take().is_some() {
+        let was_up = port.outlet.take().is_some();
+        if was_up {
             port.returning = port.announces;
             self.relay.flush_port(down.port);
         }
+        if was_up || matches!(down.state, PortState::Failed { .. }) {
+            let event = || Event::new(Kind::PortDown).on(down.port).state(&down.state);
+            self.monitor.tell(event);
+        }
+        self.unblock(at);
+        let port = &mut self.ports[at];
         if let (true, Some(reason)) = (port.state != down.state, down.state.reason()) {
             warn!(self.log, "port is down";
                 "port" => %down.port, "type" => port.kind, "target" => &port.target,
@@ -435,6 +471,7 @@ impl Handler<PortGone> for Switch {
         if let Some(at) = self.find(gone.port) {
             let port = self.ports.remove(at);
             self.relay.remove_port(gone.port);
+            self.tell_deleted(&port, &gone.reason);
             info!(self.log, "port has ended";
                 "port" => %gone.port, "type" => port.kind, "target" => port.target,
                 "reason" => gone.reason);
@@ -461,6 +498,9 @@ impl Handler<SetPort> for Switch {
             port.shut = shut;
         }
         port.guards.set(&set.settings);
+        if !port.guards.loop_guard {
+            self.unblock(at);
+        }
         if let Some(max_macs) = set.settings.max_macs {
             self.relay.fdb_mut().set_max_macs(set.port, max_macs);
         }
@@ -505,6 +545,7 @@ impl Handler<DelPort> for Switch {
         let port = self.ports.remove(at);
         self.relay.remove_port(del.port);
         port.stop(del.stop);
+        self.tell_deleted(&port, del.stop.reason());
         info!(self.log, "port is deleted"; "port" => %del.port, "type" => port.kind, "target" => &port.target);
         Some(port.info())
     }

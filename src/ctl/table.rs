@@ -7,7 +7,9 @@ use anstyle::Style;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::style::{self, Look};
-use crate::rpc::entry::{Entries, FdbLine, Interface, Limit, Port, PortReport, Server, Token};
+use crate::rpc::entry::{
+    Entries, FdbLine, Interface, Limit, Port, PortReport, Server, Stream, Token,
+};
 
 /// What `ctl` prints of `entries`.
 pub(crate) fn table(entries: &Entries, look: Look) -> String {
@@ -18,6 +20,7 @@ pub(crate) fn table(entries: &Entries, look: Look) -> String {
         Entries::Fdb(lines) => fdb_rows(lines),
         Entries::Servers(servers) => server_rows(servers),
         Entries::Tokens(tokens) => token_rows(tokens),
+        Entries::Streams(streams) => stream_rows(streams),
     };
     render(&rows, look)
 }
@@ -158,6 +161,11 @@ fn addresses(interface: &Interface) -> Vec<(String, String)> {
         rows.insert(0, primary);
     }
     rows
+}
+
+fn stream_rows(streams: &[Stream]) -> Vec<Vec<String>> {
+    let rows = streams.iter().map(|stream| titles([&stream.path]));
+    [titles(["Path"])].into_iter().chain(rows).collect()
 }
 
 fn token_rows(tokens: &[Token]) -> Vec<Vec<String>> {

@@ -1,11 +1,17 @@
 //! Asks a switch's control service, ours or etherws 1.3's: one JSON-RPC request over
-//! HTTP or HTTPS. Whatever goes wrong comes back as a JSON-RPC error, so that there
-//! is one kind to show. No error may hold a password.
+//! HTTP or HTTPS, or a stream that the switch sends until one of both goes. Whatever
+//! goes wrong comes back as a JSON-RPC error, so that there is one kind to show. No
+//! error may hold a password.
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use actix_rt::time::timeout;
-use awc::http::StatusCode;
+use awc::{
+    ClientRequest,
+    error::{PayloadError, SendRequestError},
+    http::{Method as HttpMethod, StatusCode, Uri},
+};
+use bytes::Bytes;
 use etherws_actors::{
     control::Credentials,
     error::one_line,
@@ -14,6 +20,7 @@ use etherws_actors::{
         unix_http_client,
     },
 };
+use futures_util::Stream;
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, Id, Response, ResponsePayload};
 use serde::Deserialize;
 use serde_json::{Value, value::to_raw_value};
@@ -129,24 +136,8 @@ impl Endpoint {
         // 1.3's ctl numbers every request 0: there is one to a connection.
         let request = jsonrpsee_types::Request::borrowed(&name, params.as_deref(), Id::Number(0));
 
-        let unreachable = |why: &str| {
-            internal("URLError", format!("cannot ask the switch at {}: {why}", self.address))
-        };
-        let client = match &self.address {
-            Address::Url(url, route) => http_client(url, route).await,
-            Address::Unix(path) => unix_http_client(path, UNIX_PATH).await,
-        };
-        let (http, uri) = client.map_err(|err| unreachable(&our_options(&one_line(&err))))?;
-        let mut http = http.post(uri).timeout(TIME_LIMIT);
-        if let Some(Credentials { user, password }) = &self.credentials {
-            http = http.basic_auth(user, password);
-        }
-        let mut answer = http.send_json(&request).await.map_err(|err| {
-            if let Some(advice) = certificate_advice(&err) {
-                return unreachable(&our_options(advice));
-            }
-            unreachable(&format!("no answer: {err}; check that --ctlurl is a control service's"))
-        })?;
+        let request = self.request(HttpMethod::POST, None).await?.send_json(&request);
+        let mut answer = request.await.map_err(|err| self.no_answer(&err))?;
         self.check_status(answer.status())?;
         let body = answer.body().limit(ANSWER_LIMIT).await.map_err(|err| {
             internal(
@@ -166,6 +157,61 @@ impl Endpoint {
             }
             ResponsePayload::Error(error) => Err(error.into_owned()),
         }
+    }
+
+    /// Opens a stream that the switch serves by GET at `target`, path and query, beside
+    /// its control: the octets of its body as they come, for as long as it lasts. The
+    /// method of that stream is to be called first: its errors say more.
+    pub(crate) async fn open(
+        &self,
+        target: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, PayloadError>> + use<>, ErrorObjectOwned> {
+        let request = self.request(HttpMethod::GET, Some(target)).await?.send();
+        let answer = request.await.map_err(|err| self.no_answer(&err))?;
+        self.check_status(answer.status())?;
+        Ok(answer)
+    }
+
+    /// A request for control itself, or for `target` beside it, over a connection of its
+    /// own.
+    async fn request(
+        &self,
+        method: HttpMethod,
+        target: Option<&str>,
+    ) -> Result<ClientRequest, ErrorObjectOwned> {
+        let client = match &self.address {
+            Address::Url(url, route) => http_client(url, route).await,
+            Address::Unix(path) => unix_http_client(path, UNIX_PATH).await,
+        };
+        let (http, mut uri) =
+            client.map_err(|err| self.unreachable(&our_options(&one_line(&err))))?;
+        if let Some(target) = target {
+            let mut parts = uri.into_parts();
+            let foreign = |err: &dyn fmt::Display| {
+                let text = format!("{} names no path: {target:?}: {err}", self.address);
+                internal("ValueError", text)
+            };
+            parts.path_and_query = Some(target.parse().map_err(|err| foreign(&err))?);
+            uri = Uri::from_parts(parts).map_err(|err| foreign(&err))?;
+        }
+        let request = http.request(method, uri).timeout(TIME_LIMIT);
+        Ok(match &self.credentials {
+            Some(Credentials { user, password }) => request.basic_auth(user, password),
+            None => request,
+        })
+    }
+
+    fn no_answer(&self, err: &SendRequestError) -> ErrorObjectOwned {
+        match certificate_advice(err) {
+            Some(advice) => self.unreachable(&our_options(advice)),
+            None => self.unreachable(&format!(
+                "no answer: {err}; check that --ctlurl is a control service's"
+            )),
+        }
+    }
+
+    fn unreachable(&self, why: &str) -> ErrorObjectOwned {
+        internal("URLError", format!("cannot ask the switch at {}: {why}", self.address))
     }
 
     fn check_status(&self, status: StatusCode) -> Result<(), ErrorObjectOwned> {

@@ -10,7 +10,7 @@ use std::{
 
 use etherws_actors::{
     control::{InterfaceInfo, Reply},
-    counters::{Discard, Event},
+    counters::{Discard, Incident},
     fdb::Status,
     message::{self, FdbInfo, PortInfo},
 };
@@ -32,6 +32,8 @@ pub(crate) enum Entries {
     Servers(Vec<Server>),
     /// Of `createToken`.
     Tokens(Vec<Token>),
+    /// Of the methods whose answer is a stream.
+    Streams(Vec<Stream>),
 }
 
 /// A port.
@@ -105,6 +107,13 @@ impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Token").field("user", &self.user).finish_non_exhaustive()
     }
+}
+
+/// A stream that the switch sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Stream {
+    /// Path and query to GET it by, on control's own listener.
+    pub(crate) path: String,
 }
 
 /// The network interface of a port.
@@ -194,8 +203,8 @@ impl From<message::PortReport> for PortReport {
         let discards = Discard::ALL
             .iter()
             .map(|&reason| (format!("discard-{}", reason.name()), counters.discards(reason)));
-        let events =
-            Event::ALL.iter().map(|&event| (event.name().to_owned(), counters.events(event)));
+        let incidents =
+            Incident::ALL.iter().map(|&one| (one.name().to_owned(), counters.incidents(one)));
         // The names of ieee802-dot1q-bridge (IEEE 802.1Q, 48.6).
         let frames = [
             ("frame-rx", counters.rx_frames()),
@@ -212,7 +221,7 @@ impl From<message::PortReport> for PortReport {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect(),
-            counters: frames.chain(discards).chain(events).collect(),
+            counters: frames.chain(discards).chain(incidents).collect(),
             limits: report
                 .limits
                 .into_iter()

@@ -28,6 +28,8 @@ pub(crate) enum Query {
         /// How long.
         ttl: Duration,
     },
+    /// Where what happens can be read.
+    Monitor,
 }
 
 /// All methods of this kind.
@@ -50,11 +52,22 @@ pub(crate) const QUERIES: &[Method<Query>] = &[
         },
         params: |query| match query {
             Query::CreateToken { user, ttl } => Some(json!({"user": **user, "ttl": ttl.as_secs()})),
-            Query::ShowServer => None,
+            _ => None,
         },
         entries: |entries| serde_json::from_value(entries).map(Entries::Tokens),
     },
+    Method {
+        name: "monitor",
+        doc: "What happens, as it happens: a stream of events. Entries: where to GET it.",
+        command: |_| Ok(Query::Monitor),
+        params: |query| matches!(query, Query::Monitor).then_some(Value::Null),
+        entries: streams,
+    },
 ];
+
+fn streams(entries: Value) -> serde_json::Result<Entries> {
+    serde_json::from_value(entries).map(Entries::Streams)
+}
 
 /// A token for `user` that lives for `ttl` seconds.
 pub(crate) fn create_token(user: &str, ttl: Option<i64>) -> Result<Query, Refusal> {
@@ -109,7 +122,7 @@ mod tests {
 
     #[test]
     fn every_query_survives_the_wire() {
-        for query in [Query::ShowServer, create_token("jörg", Some(7)).unwrap()] {
+        for query in [Query::ShowServer, Query::Monitor, create_token("jörg", Some(7)).unwrap()] {
             let (method, params) = Method::of(QUERIES, &query).unwrap();
             assert_eq!(method.command(params.as_ref()), Ok(query));
         }

@@ -7,6 +7,7 @@ pub(crate) mod admit;
 pub(crate) mod auth;
 mod certificate;
 pub(crate) mod counters;
+mod events;
 pub(crate) mod guard;
 mod http;
 pub(crate) mod identity;

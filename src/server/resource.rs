@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::{ControlService, refusal::Refusal};
+use super::{ControlService, events, refusal::Refusal};
 
 /// A resource's answer.
 pub(super) type Answer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, Refusal>> + 'a>>;
@@ -20,7 +20,7 @@ pub(super) struct Resource {
 }
 
 /// All of them.
-const RESOURCES: &[Resource] = &[];
+const RESOURCES: &[Resource] = &[Resource { path: events::PATH, get: events::get }];
 
 /// The resource at `path`.
 pub(super) fn find(path: &str) -> Option<&'static Resource> {

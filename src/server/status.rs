@@ -3,12 +3,15 @@
 
 use std::{sync::Arc, time::Instant};
 
+use etherws_actors::monitor::Monitor;
 use jiff::Timestamp;
 
-use super::{counters::ServerCounters, pending::Pending, sessions::Sessions, tokens::Tokens};
+use super::{
+    counters::ServerCounters, events, pending::Pending, sessions::Sessions, tokens::Tokens,
+};
 use crate::rpc::{
     Refusal,
-    entry::{Entries, Server, Token},
+    entry::{Entries, Server, Stream, Token},
     query::{Answer, Query},
 };
 
@@ -18,6 +21,7 @@ pub(crate) struct Status {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) tokens: Arc<Tokens>,
+    pub(crate) monitor: Monitor,
 }
 
 /// One of them.
@@ -35,6 +39,7 @@ impl Answer for Status {
             Query::ShowServer => {
                 Ok(Entries::Servers(self.listeners.iter().map(|one| self.show(one)).collect()))
             }
+            Query::Monitor => Ok(Entries::Streams(vec![Stream { path: events::PATH.to_owned() }])),
             Query::CreateToken { user, ttl } => {
                 let token = self
                     .tokens

@@ -24,4 +24,10 @@ impl Episode {
         let last = self.0.replace(now);
         last.is_none_or(|last| now.saturating_duration_since(last) >= EPISODE_END)
     }
+
+    /// Whether it has been over for a while. True once.
+    pub(crate) fn ended(&mut self, now: Instant) -> bool {
+        let is_over = |last| now.saturating_duration_since(last) >= EPISODE_END;
+        self.0.take_if(|last| is_over(*last)).is_some()
+    }
 }

@@ -28,6 +28,16 @@ impl Class {
     /// Every class, in the order in which they are shown.
     pub const ALL: [Self; 3] = [Self::Broadcast, Self::Multicast, Self::UnknownUnicast];
 
+    /// Its name in events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Broadcast => "broadcast",
+            Self::Multicast => "multicast",
+            Self::UnknownUnicast => "unicast",
+        }
+    }
+
     /// The reason that a frame of this class is discarded for.
     #[must_use]
     pub const fn discard(self) -> Discard {

@@ -7,7 +7,7 @@ use slog::{info, warn};
 
 use super::Switch;
 use crate::{
-    counters::{Discard, Event},
+    counters::{Discard, Incident},
     fdb::{Learned, PortNumber},
     frame::Frame,
     guard::{
@@ -16,6 +16,7 @@ use crate::{
         storm::{Class, StormControl, StormLimits},
     },
     message::{Credit, Limit, PortSettings},
+    monitor::{Event, Kind},
     relay::Lesson,
 };
 
@@ -38,6 +39,14 @@ impl fmt::Display for Blocked {
     }
 }
 
+/// What is told of a storm.
+#[derive(Debug, Default)]
+struct Storm {
+    episode: Episode,
+    /// Frames that had been discarded before it.
+    before: u64,
+}
+
 /// The guards of one port.
 #[derive(Debug)]
 pub(super) struct PortGuards {
@@ -45,7 +54,7 @@ pub(super) struct PortGuards {
     pub(super) loop_guard: bool,
     pub(super) blocked: Option<Blocked>,
     storm: StormControl,
-    storms: [Episode; Class::ALL.len()],
+    storms: [Storm; Class::ALL.len()],
     flaps: Episode,
     full: Episode,
 }
@@ -65,10 +74,7 @@ impl PortGuards {
     pub(super) fn set(&mut self, settings: &PortSettings) {
         let PortSettings { loop_guard, storm_broadcast, storm_multicast, storm_unicast, .. } =
             *settings;
-        if let Some(loop_guard) = loop_guard {
-            self.loop_guard = loop_guard;
-            self.blocked = self.blocked.filter(|_| loop_guard);
-        }
+        self.loop_guard = loop_guard.unwrap_or(self.loop_guard);
         let limits = [storm_broadcast, storm_multicast, storm_unicast];
         for (class, limit) in Class::ALL.into_iter().zip(limits) {
             if let Some(limit) = limit {
@@ -111,39 +117,70 @@ impl Switch {
         if port.guards.storm.admit(class, frame, now) {
             return true;
         }
+        self.end_storm(at, class, now);
+        let port = &mut self.ports[at];
+        let before = port.counters.discards(class.discard());
         port.counters.discarded(class.discard(), frame.on_wire().0);
-        if port.guards.storms[class as usize].begins(now) {
+        let storm = &mut port.guards.storms[class as usize];
+        if storm.episode.begins(now) {
+            storm.before = before;
             let (_, limit) = port.guards.storm.level(class, now);
+            self.monitor.tell(|| {
+                let storm = Event::new(Kind::Storm).on(port.number);
+                storm.text("class", class.name()).text("limit", limit)
+            });
             warn!(self.log, "storm: frames over the limit are discarded";
                 "port" => %port.number, "reason" => class.discard().name(), "limit" => %limit);
         }
         false
     }
 
-    /// Counts that a frame's source was not learned, and says so once.
-    pub(super) fn tell_unlearned(
-        &mut self,
-        at: usize,
-        frame: &Frame,
-        lesson: Lesson,
-        now: Instant,
-    ) {
+    /// Tells of the end of a storm that has been over for a while.
+    fn end_storm(&mut self, at: usize, class: Class, now: Instant) {
         let port = &mut self.ports[at];
-        let Lesson::Learned(learned) = lesson else {
-            port.counters.happened(Event::Reflection);
+        let storm = &mut port.guards.storms[class as usize];
+        if storm.episode.ended(now) {
+            let discarded = port.counters.discards(class.discard()) - storm.before;
+            self.monitor.tell(|| {
+                let ended = Event::new(Kind::StormEnded).on(port.number);
+                ended.text("class", class.name()).number("discarded", discarded)
+            });
+        }
+    }
+
+    /// Tells what is new of a frame's source. Counts where it was not learned, and says
+    /// so once.
+    pub(super) fn tell_lesson(&mut self, at: usize, frame: &Frame, lesson: Lesson, now: Instant) {
+        self.tell_aged();
+        let port = &mut self.ports[at];
+        let (Lesson::Learned(learned), Some(header)) = (lesson, frame.header()) else {
+            port.counters.happened(Incident::Reflection);
             return;
         };
-        port.counters.happened(Event::LearnedEntryDiscard);
+        let event = |kind| Event::new(kind).on(port.number).address(header.vid(), header.src());
+        match learned {
+            Learned::New => return self.monitor.tell(|| event(Kind::MacLearned)),
+            Learned::Moved(from) => {
+                return self.monitor.tell(|| event(Kind::MacMoved).number("from", from.get()));
+            }
+            _ => port.counters.happened(Incident::LearnedEntryDiscard),
+        }
         match learned {
             Learned::Flaps(pinned) => {
-                port.counters.happened(Event::Flap);
-                if let (true, Some(header)) = (port.guards.flaps.begins(now), frame.header()) {
+                port.counters.happened(Incident::Flap);
+                if port.guards.flaps.begins(now) {
+                    self.monitor.tell(|| event(Kind::Flap).number("pinned", pinned.get()));
                     warn!(self.log, "address moves to and fro: it is pinned to a port for 10 s";
                         "mac" => %header.src(), "port" => %port.number, "pinned" => %pinned);
                 }
             }
             Learned::Full | Learned::PortFull if port.guards.full.begins(now) => {
-                let what = if learned == Learned::Full { "all ports" } else { "this port" };
+                let (what, limit) = match learned {
+                    Learned::Full => ("all ports", "switch"),
+                    _ => ("this port", "port"),
+                };
+                let event = || Event::new(Kind::TableFull).on(port.number).text("limit", limit);
+                self.monitor.tell(event);
                 warn!(self.log, "forwarding database is full: new addresses are flooded";
                     "port" => %port.number, "limit of" => what);
             }
@@ -153,21 +190,32 @@ impl Switch {
 
     /// Sends each port its loop-detect frame, and tries blocked ports again that have
     /// heard of no loop for a while. Once in a round.
-    pub(super) fn probe_ports(&mut self) {
+    pub(super) fn probe_ports(&mut self, now: Instant) {
         self.loops.next_round();
         for at in 0..self.ports.len() {
-            let port = &mut self.ports[at];
+            for class in Class::ALL {
+                self.end_storm(at, class, now);
+            }
+            let port = &self.ports[at];
             if port
                 .guards
                 .blocked
                 .is_some_and(|blocked| self.loops.is_over(port.number, blocked.round))
             {
-                port.guards.blocked = None;
                 info!(self.log, "no loop any more: port is tried again"; "port" => %port.number);
+                self.unblock(at);
             }
             self.probe_port(at);
         }
         self.deliver(&Credit::NONE);
+    }
+
+    /// The port at `at` is blocked no more, if it was.
+    pub(super) fn unblock(&mut self, at: usize) {
+        let port = &mut self.ports[at];
+        if port.guards.blocked.take().is_some() {
+            self.monitor.tell(|| Event::new(Kind::LoopEnded).on(port.number));
+        }
     }
 
     /// Has the port at `at` send a loop-detect frame, even while it is blocked.
@@ -185,7 +233,7 @@ impl Switch {
             Probe::Foreign if self.ports[at].guards.storm.admit_probe(now) => self.flood(at, frame),
             Probe::Foreign => self.ports[at].counters.discarded(Discard::StormMulticast, 1),
             Probe::Own(sender) => self.block(sender, self.ports[at].number),
-            Probe::Forged => self.ports[at].counters.happened(Event::ForgedProbe),
+            Probe::Forged => self.ports[at].counters.happened(Incident::ForgedProbe),
         }
     }
 
@@ -215,10 +263,14 @@ impl Switch {
         if port.guards.blocked.replace(blocked).is_some() {
             return;
         }
-        port.counters.happened(Event::Loop);
+        port.counters.happened(Incident::Loop);
         warn!(self.log, "loop: port is blocked while it lasts";
             "port" => %port.number, "with" => %with, "reason" => %blocked);
         let number = port.number;
+        self.monitor.tell(|| {
+            let event = Event::new(Kind::Loop).on(number).number("with", with.get());
+            event.text("reason", blocked)
+        });
         self.relay.flush_port(number);
     }
 }

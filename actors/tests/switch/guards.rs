@@ -4,7 +4,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use etherws_actors::{
-    counters::Event,
+    counters::Incident,
     fdb::Status,
     frame::{MacAddr, Vid},
     guard::storm::StormLimit,
@@ -38,8 +38,8 @@ impl Lab {
         self.port(number).await.state.name().to_owned()
     }
 
-    async fn events(&self, number: u32, event: Event) -> u64 {
-        self.port(number).await.counters.events(event)
+    async fn incidents(&self, number: u32, incident: Incident) -> u64 {
+        self.port(number).await.counters.incidents(incident)
     }
 }
 
@@ -93,7 +93,7 @@ fn a_switch_that_is_joined_to_itself_blocks_the_higher_port_while_it_lasts() {
             (info.state.name(), info.state.reason()),
             ("loop", Some("it leads to the same network as port 3"))
         );
-        assert_eq!(info.counters.events(Event::Loop), 1);
+        assert_eq!(info.counters.incidents(Incident::Loop), 1);
         for number in 1..4 {
             assert_eq!(lab.state(number).await, "up");
         }
@@ -105,7 +105,7 @@ fn a_switch_that_is_joined_to_itself_blocks_the_higher_port_while_it_lasts() {
         assert_eq!((next_frame(&mut b), next_frame(&mut a)), (None, None));
         tokio::time::sleep(seconds(60)).await;
         assert_eq!(lab.state(4).await, "loop", "as long as the loop is there");
-        assert_eq!(lab.events(4, Event::Loop).await, 1, "and it was never tried meanwhile");
+        assert_eq!(lab.incidents(4, Incident::Loop).await, 1, "and it was never tried meanwhile");
         joined.set(false);
         tokio::time::sleep(seconds(15)).await;
         assert_eq!(lab.state(4).await, "up");
@@ -133,7 +133,7 @@ fn a_port_that_hears_itself_is_blocked_unless_the_operator_says_otherwise() {
         lab.settle().await;
         assert_eq!(next_frame(&mut a), Some(frame(0xff, 1)));
         assert_eq!(lab.fdb().await[0].entry.port, port(1));
-        assert_eq!(lab.events(2, Event::Reflection).await, 1);
+        assert_eq!(lab.incidents(2, Incident::Reflection).await, 1);
     });
 }
 
@@ -151,7 +151,7 @@ fn a_peer_cannot_block_a_port_that_it_is_not_joined_to() {
         tokio::time::sleep(seconds(8)).await;
         b.send(probe).await.expect("port 2");
         lab.settle().await;
-        assert_eq!(lab.events(2, Event::ForgedProbe).await, 2, "changed, and too old");
+        assert_eq!(lab.incidents(2, Incident::ForgedProbe).await, 2, "changed, and too old");
         for number in 1..4 {
             assert_eq!(lab.state(number).await, "up");
         }
@@ -231,7 +231,7 @@ fn static_addresses_are_the_operators() {
             assert_ne!(got, frame(9, 1));
         }
         assert_eq!(std::iter::from_fn(|| b.try_recv()).last(), Some(frame(9, 1)));
-        assert_eq!(lab.events(3, Event::LearnedEntryDiscard).await, 1);
+        assert_eq!(lab.incidents(3, Incident::LearnedEntryDiscard).await, 1);
         let flush = |all| Command::FlushFdb { port: None, all };
         lab.execute(flush(false)).await.expect("it flushes");
         let left = lab.fdb().await;

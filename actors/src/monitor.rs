@@ -1,0 +1,305 @@
+//! What happens in a switch, told to whoever watches: ports that come and go, addresses
+//! that are learned and move, trouble that the guards see. The program around the switch
+//! tells of its own here as well.
+//!
+//! Beside the frame's path. While nobody watches, telling costs a look at how many
+//! watchers there are; it never waits, and a watcher that does not keep up loses events
+//! and is told how many.
+
+use std::{fmt, sync::Arc};
+
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::Instant,
+};
+
+use crate::{
+    fdb::PortNumber,
+    frame::{MacAddr, Vid},
+    message::PortState,
+};
+
+/// Events that a slow watcher may be behind: the ports of a large switch that all come
+/// up at once, and 100 KB.
+const BACKLOG: usize = 1024;
+
+/// Octets of a text in an event: names and reasons are shorter, and what a stranger
+/// writes stays small.
+const MAX_TEXT: usize = 256;
+
+/// What can happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A port has joined the switch: `type`, `target`.
+    PortAdded,
+    /// Its medium is open: `type`, `target`.
+    PortUp,
+    /// Its medium is lost, or given up: `state`, `reason`.
+    PortDown,
+    /// It has left the switch: `type`, `target`, `reason`.
+    PortDeleted,
+    /// An address was learned: `mac`, `vlan` (0 for none).
+    MacLearned,
+    /// It is behind this port now: `mac`, `vlan`, and `from`, the port where it was.
+    MacMoved,
+    /// It was not seen for the aging time, and is forgotten: `mac`, `vlan`. What is
+    /// forgotten with its port, or by the operator, is told of once, as that.
+    MacAged,
+    /// The loop guard has blocked the port: `with`, the port at the loop's other end,
+    /// `reason`.
+    Loop,
+    /// It is blocked no more.
+    LoopEnded,
+    /// Storm control discards what comes in: `class`, `limit`.
+    Storm,
+    /// It has discarded nothing for a while: `class`, and `discarded`, frames in all.
+    StormEnded,
+    /// An address moves to and fro: `mac`, `vlan`, and `pinned`, the port where it stays.
+    Flap,
+    /// An address is not learned, since there are too many: `limit`, `port` or `switch`.
+    TableFull,
+    /// A tunnel's client was let in: `user`, `peer`.
+    Session,
+    /// Somebody has shown a wrong name, password, certificate or token: `user` where
+    /// there was a name, `address`.
+    AuthenticationFailure,
+    /// A connection or request was turned away: `reason`, `address`.
+    Refused,
+    /// What the program has read was read again: what has changed.
+    Reload,
+    /// This watcher was too slow: `count` events are missing here.
+    Lost,
+}
+
+impl Kind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; 18] = [
+        Self::PortAdded,
+        Self::PortUp,
+        Self::PortDown,
+        Self::PortDeleted,
+        Self::MacLearned,
+        Self::MacMoved,
+        Self::MacAged,
+        Self::Loop,
+        Self::LoopEnded,
+        Self::Storm,
+        Self::StormEnded,
+        Self::Flap,
+        Self::TableFull,
+        Self::Session,
+        Self::AuthenticationFailure,
+        Self::Refused,
+        Self::Reload,
+        Self::Lost,
+    ];
+
+    /// Its name, wherever an event is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PortAdded => "port-added",
+            Self::PortUp => "port-up",
+            Self::PortDown => "port-down",
+            Self::PortDeleted => "port-deleted",
+            Self::MacLearned => "mac-learned",
+            Self::MacMoved => "mac-moved",
+            Self::MacAged => "mac-aged",
+            Self::Loop => "loop",
+            Self::LoopEnded => "loop-ended",
+            Self::Storm => "storm",
+            Self::StormEnded => "storm-ended",
+            Self::Flap => "flap",
+            Self::TableFull => "table-full",
+            Self::Session => "session",
+            Self::AuthenticationFailure => "authentication-failure",
+            Self::Refused => "refused",
+            Self::Reload => "reload",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// A value that an event has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Detail {
+    /// A number.
+    Number(u64),
+    /// A text of one line. Never a password.
+    Text(String),
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// Something that has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub kind: Kind,
+    /// On which port, where it was on one.
+    pub port: Option<PortNumber>,
+    /// What else there is to say, in the order of [`Kind`]'s documentation.
+    pub details: Vec<(&'static str, Detail)>,
+}
+
+impl Event {
+    /// Happens now, on no port.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        Self { at: Instant::now(), kind, port: None, details: Vec::new() }
+    }
+
+    /// The same on `port`.
+    #[must_use]
+    pub fn on(self, port: PortNumber) -> Self {
+        Self { port: Some(port), ..self }
+    }
+
+    /// The same with a number.
+    #[must_use]
+    pub fn number(mut self, name: &'static str, number: impl Into<u64>) -> Self {
+        self.details.push((name, Detail::Number(number.into())));
+        self
+    }
+
+    /// The same with a text, of which the first [`MAX_TEXT`] octets count.
+    #[must_use]
+    pub fn text(mut self, name: &'static str, text: impl fmt::Display) -> Self {
+        let mut text = text.to_string();
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        self.details.push((name, Detail::Text(text)));
+        self
+    }
+
+    /// The same with a station's address.
+    pub(crate) fn address(self, vid: Vid, mac: MacAddr) -> Self {
+        self.text("mac", mac).number("vlan", vid.get())
+    }
+
+    /// The same with why a port is not up.
+    pub(crate) fn state(self, state: &PortState) -> Self {
+        let reason = state.reason().unwrap_or_default();
+        self.text("state", state.name()).text("reason", reason)
+    }
+}
+
+/// Where events are told, and watched. All clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Monitor(broadcast::Sender<Arc<Event>>);
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Monitor {
+    /// A monitor that nobody watches yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(broadcast::Sender::new(BACKLOG))
+    }
+
+    /// How many watch.
+    #[must_use]
+    pub fn watchers(&self) -> usize {
+        self.0.receiver_count()
+    }
+
+    /// Tells whoever watches. `event` is asked for if somebody does.
+    pub fn tell(&self, event: impl FnOnce() -> Event) {
+        if self.watchers() > 0 {
+            // Refused when the last of them has just gone.
+            let _ = self.0.send(Arc::new(event()));
+        }
+    }
+
+    /// Watches, from now on.
+    #[must_use]
+    pub fn watch(&self) -> Watcher {
+        Watcher(self.0.subscribe())
+    }
+}
+
+/// Sees each event once.
+#[derive(Debug)]
+pub struct Watcher(broadcast::Receiver<Arc<Event>>);
+
+impl Watcher {
+    /// The next event, in the order in which they were told; `None` when there is
+    /// nobody left who could tell one.
+    pub async fn next(&mut self) -> Option<Arc<Event>> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(RecvError::Lagged(count)) => {
+                Some(Arc::new(Event::new(Kind::Lost).number("count", count)))
+            }
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        let mut names = Kind::ALL.map(Kind::name).to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn nobody_is_told_what_nobody_watches() {
+        let monitor = Monitor::new();
+        monitor.tell(|| unreachable!("nobody watches"));
+        drop(monitor.watch());
+        monitor.tell(|| unreachable!("nobody watches any more"));
+    }
+
+    #[tokio::test]
+    async fn each_watcher_sees_each_event_once_and_hears_what_it_has_lost() {
+        let monitor = Monitor::new();
+        let mut watchers = [monitor.watch(), monitor.watch()];
+        monitor.tell(|| Event::new(Kind::Loop).on(PortNumber::FIRST).number("with", 2u32));
+        for watcher in &mut watchers {
+            let event = watcher.next().await.unwrap();
+            assert_eq!((event.kind, event.port), (Kind::Loop, Some(PortNumber::FIRST)));
+            assert_eq!(event.details, [("with", Detail::Number(2))]);
+        }
+        let [mut slow, _] = watchers;
+        for number in 0..BACKLOG as u64 + 7 {
+            monitor.tell(|| Event::new(Kind::Reload).number("n", number));
+        }
+        let lost = slow.next().await.unwrap();
+        assert_eq!(
+            (lost.kind, &lost.details[..]),
+            (Kind::Lost, &[("count", Detail::Number(7))][..])
+        );
+        assert_eq!(slow.next().await.unwrap().details, [("n", Detail::Number(7))]);
+        drop(monitor);
+        let mut rest = 0;
+        while slow.next().await.is_some() {
+            rest += 1;
+        }
+        assert_eq!(rest, BACKLOG - 1);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let event = Event::new(Kind::Refused).text("reason", "ä".repeat(MAX_TEXT));
+        let (_, Detail::Text(text)) = &event.details[0] else { panic!("a text") };
+        assert_eq!((text.len(), text.chars().all(|c| c == 'ä')), (MAX_TEXT, true));
+    }
+}
