@@ -15,6 +15,7 @@ pub mod frame;
 pub mod fuzz;
 pub mod guard;
 pub mod message;
+pub mod mirror;
 pub mod monitor;
 pub mod port;
 pub mod relay;

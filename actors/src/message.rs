@@ -17,6 +17,7 @@ use crate::{
     fdb::{FdbEntry, FdbError, PortNumber},
     frame::{Frame, MacAddr, Vid},
     guard::storm::StormLimit,
+    mirror::{Filter, MirrorReader, TooManyMirrors},
     port::queue::Gauge,
     tunnel::Holder,
 };
@@ -330,6 +331,19 @@ pub struct FlushFdb {
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<FdbInfo>")]
 pub struct ListFdb;
+
+/// Has frames copied to a mirror. The reply is where they come; who drops it ends the
+/// mirror.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<MirrorReader, TooManyMirrors>")]
+pub struct AddMirror {
+    /// Which frames.
+    pub filter: Filter,
+    /// Most octets of each.
+    pub snaplen: usize,
+    /// Octets that wait for the reader at most, with some overhead for each frame.
+    pub octets: usize,
+}
 
 /// Ends all ports, as before the program's end. Answered when they have ended.
 #[derive(Debug, Message)]

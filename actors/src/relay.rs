@@ -25,6 +25,17 @@ pub enum Verdict {
     Discard(Discard),
 }
 
+impl Verdict {
+    /// Why the frame goes nowhere, if so.
+    #[must_use]
+    pub const fn discard(self) -> Option<Discard> {
+        match self {
+            Self::Discard(reason) => Some(reason),
+            Self::Forward(_) | Self::Flood(_) | Self::Probe => None,
+        }
+    }
+}
+
 /// What a frame has said of its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lesson {

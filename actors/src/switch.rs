@@ -6,7 +6,11 @@
 
 mod guards;
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, Instant as StdInstant},
+};
 
 use actix::prelude::*;
 use pnet_packet::ethernet::EtherType;
@@ -26,10 +30,11 @@ use crate::{
         storm::StormLimits,
     },
     message::{
-        AddFdb, AddPort, AddPortError, Credit, DelFdb, DelPort, Details, Egress, FdbInfo, FlushFdb,
-        Ingress, Interface, KeepInterface, ListFdb, ListPorts, PortDown, PortGone, PortInfo,
-        PortReport, PortState, PortUp, SetPort, ShowPort, Shutdown, Stop,
+        AddFdb, AddMirror, AddPort, AddPortError, Credit, DelFdb, DelPort, Details, Egress,
+        FdbInfo, FlushFdb, Ingress, Interface, KeepInterface, ListFdb, ListPorts, PortDown,
+        PortGone, PortInfo, PortReport, PortState, PortUp, SetPort, ShowPort, Shutdown, Stop,
     },
+    mirror::{MirrorReader, Mirrors, TooManyMirrors},
     monitor::{Event, Kind, Monitor},
     port::queue::Gauge,
     relay::{Lesson, Relay, Verdict},
@@ -40,6 +45,10 @@ use guards::PortGuards;
 
 /// Longest time between two collections of aged addresses.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long at most a mirror is fed whose reader has gone, and a reader with nothing else
+/// to read is not told what it lost.
+const MIRROR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How a switch behaves.
 #[derive(Debug, Clone)]
@@ -156,6 +165,7 @@ pub struct Switch {
     /// Ports with pending frames. Empty between batches.
     touched: Vec<usize>,
     collect_interval: Duration,
+    mirrors: Mirrors,
     loops: LoopGuard,
     loop_guard: bool,
     storm: StormLimits,
@@ -182,6 +192,7 @@ impl Switch {
             next: PortNumber::FIRST,
             touched: Vec::new(),
             collect_interval: options.aging_time.min(COLLECT_INTERVAL),
+            mirrors: Mirrors::default(),
             loops: LoopGuard::new(),
             loop_guard: options.loop_guard,
             storm: options.storm,
@@ -196,24 +207,27 @@ impl Switch {
     }
 
     /// Gives `frame` to the port at `at`, if it carries frames.
-    fn enqueue(&mut self, at: usize, frame: Frame) {
+    fn enqueue(&mut self, at: usize, frame: Frame, now: StdInstant) {
         let port = &self.ports[at];
         if port.is_forwarding() {
-            self.append(at, frame);
+            self.append(at, frame, now);
         } else {
             let reason = if port.is_open() { Discard::Loop } else { Discard::PortDown };
             port.counters.discarded(reason, frame.on_wire().0);
+            self.mirrors.sent(port.number, &frame, Some(reason), now);
         }
     }
 
     /// Appends `frame` to what is pending for the port at `at`, unless its queue is full.
-    fn append(&mut self, at: usize, frame: Frame) {
+    fn append(&mut self, at: usize, frame: Frame, now: StdInstant) {
         let port = &mut self.ports[at];
         let Some(outlet) = &port.outlet else { return };
         if !outlet.gauge.admit(&frame) {
             port.counters.discarded(Discard::LackOfBuffers, frame.on_wire().0);
+            self.mirrors.sent(port.number, &frame, Some(Discard::LackOfBuffers), now);
             return;
         }
+        self.mirrors.sent(port.number, &frame, None, now);
         if port.pending.is_empty() {
             self.touched.push(at);
         }
@@ -222,18 +236,18 @@ impl Switch {
 
     /// Gives `frame` to every port but the one at `ingress`: to the last of them
     /// itself, to the others a reference.
-    fn flood(&mut self, ingress: usize, frame: Frame) {
+    fn flood(&mut self, ingress: usize, frame: Frame, now: StdInstant) {
         let mut last = None;
         for at in 0..self.ports.len() {
             if at == ingress || !self.ports[at].is_forwarding() {
                 continue;
             }
             if let Some(before) = last.replace(at) {
-                self.enqueue(before, frame.clone());
+                self.enqueue(before, frame.clone(), now);
             }
         }
         if let Some(last) = last {
-            self.enqueue(last, frame);
+            self.enqueue(last, frame, now);
         }
     }
 
@@ -249,6 +263,7 @@ impl Switch {
                 outlet.port.do_send(Egress { frames, credit: credit.clone(), alone });
             }
         }
+        self.mirrors.flush();
     }
 
     /// Tells whoever is behind the port at `at`, which has come back, what is behind
@@ -258,7 +273,7 @@ impl Switch {
         let frames = announce::frames(self.relay.fdb(), number, now);
         debug!(self.log, "addresses are announced"; "port" => %number, "count" => frames.len());
         for frame in frames {
-            self.enqueue(at, frame);
+            self.enqueue(at, frame, now);
         }
     }
 
@@ -322,6 +337,7 @@ impl Actor for Switch {
         ctx.run_interval(PROBE_INTERVAL, |switch, _| {
             switch.probe_ports(Instant::now().into_std());
         });
+        ctx.run_interval(MIRROR_INTERVAL, |switch, _| switch.mirrors.collect());
     }
 }
 
@@ -336,15 +352,19 @@ impl Handler<Ingress> for Switch {
         let counters = Arc::clone(&self.ports[at].counters);
         let (count, octets) =
             frames.iter().map(Frame::on_wire).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+        let now = Instant::now().into_std();
         if !self.ports[at].is_open() {
             counters.discarded(Discard::PortDown, count);
+            for frame in &frames {
+                self.mirrors.received(port, frame, Some(Discard::PortDown), now);
+            }
+            self.mirrors.flush();
             return;
         }
         counters.received(count, octets);
-        let now = Instant::now().into_std();
         for frame in frames {
             if self.ports[at].guards.blocked.is_some() {
-                self.receive_blocked(at, &frame);
+                self.receive_blocked(at, &frame, now);
                 continue;
             }
             let (verdict, lesson) = self.relay.relay(port, &frame, now);
@@ -355,16 +375,21 @@ impl Handler<Ingress> for Switch {
                 Lesson::Nothing | Lesson::Learned(Learned::Refreshed) => {}
                 news => self.tell_lesson(at, &frame, news, now),
             }
+            let verdict = match verdict {
+                Verdict::Flood(class) if !self.passes_storm_control(at, class, &frame, now) => {
+                    Verdict::Discard(class.discard())
+                }
+                verdict => verdict,
+            };
+            if verdict != Verdict::Probe {
+                self.mirrors.received(port, &frame, verdict.discard(), now);
+            }
             match verdict {
                 Verdict::Forward(egress) => match self.find(egress) {
-                    Some(egress) => self.enqueue(egress, frame),
+                    Some(egress) => self.enqueue(egress, frame, now),
                     None => counters.discarded(Discard::PortDown, frame.on_wire().0),
                 },
-                Verdict::Flood(class) => {
-                    if self.passes_storm_control(at, class, &frame, now) {
-                        self.flood(at, frame);
-                    }
-                }
+                Verdict::Flood(_) => self.flood(at, frame, now),
                 Verdict::Probe => self.receive_probe(at, frame, now),
                 Verdict::Discard(reason) => counters.discarded(reason, frame.on_wire().0),
             }
@@ -600,6 +625,15 @@ impl Handler<FlushFdb> for Switch {
         }
         info!(self.log, "forwarding database is flushed"; "addresses" => flushed.len());
         Ok(flushed)
+    }
+}
+
+impl Handler<AddMirror> for Switch {
+    type Result = Result<MirrorReader, TooManyMirrors>;
+
+    fn handle(&mut self, add: AddMirror, _: &mut Context<Self>) -> Self::Result {
+        info!(self.log, "frames are mirrored"; "filter" => ?add.filter, "snaplen" => add.snaplen);
+        self.mirrors.add(add.filter, add.snaplen, add.octets)
     }
 }
 

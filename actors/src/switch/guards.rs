@@ -4,6 +4,7 @@
 use std::{fmt, time::Instant};
 
 use slog::{info, warn};
+use tokio::time::Instant as TokioInstant;
 
 use super::Switch;
 use crate::{
@@ -105,7 +106,7 @@ impl PortGuards {
 }
 
 impl Switch {
-    /// Whether storm control lets `frame` be flooded.
+    /// Whether storm control lets `frame` be flooded; who asks counts what it does not.
     pub(super) fn passes_storm_control(
         &mut self,
         at: usize,
@@ -119,11 +120,9 @@ impl Switch {
         }
         self.end_storm(at, class, now);
         let port = &mut self.ports[at];
-        let before = port.counters.discards(class.discard());
-        port.counters.discarded(class.discard(), frame.on_wire().0);
         let storm = &mut port.guards.storms[class as usize];
         if storm.episode.begins(now) {
-            storm.before = before;
+            storm.before = port.counters.discards(class.discard());
             let (_, limit) = port.guards.storm.level(class, now);
             self.monitor.tell(|| {
                 let storm = Event::new(Kind::Storm).on(port.number);
@@ -223,27 +222,39 @@ impl Switch {
         let port = &self.ports[at];
         if port.is_open() && port.guards.loop_guard {
             let probe = self.loops.probe(port.number);
-            self.append(at, probe);
+            self.append(at, probe, TokioInstant::now().into_std());
         }
     }
 
     /// A loop-detect frame came in by the port at `at`.
     pub(super) fn receive_probe(&mut self, at: usize, frame: Frame, now: Instant) {
-        match self.loops.read(&frame) {
-            Probe::Foreign if self.ports[at].guards.storm.admit_probe(now) => self.flood(at, frame),
-            Probe::Foreign => self.ports[at].counters.discarded(Discard::StormMulticast, 1),
-            Probe::Own(sender) => self.block(sender, self.ports[at].number),
-            Probe::Forged => self.ports[at].counters.happened(Incident::ForgedProbe),
+        let probe = self.loops.read(&frame);
+        let port = &mut self.ports[at];
+        let passes = probe != Probe::Foreign || port.guards.storm.admit_probe(now);
+        let discard = (!passes).then_some(Discard::StormMulticast);
+        self.mirrors.received(port.number, &frame, discard, now);
+        match probe {
+            Probe::Foreign if passes => self.flood(at, frame, now),
+            Probe::Foreign => port.counters.discarded(Discard::StormMulticast, 1),
+            Probe::Own(sender) => {
+                let receiver = port.number;
+                self.block(sender, receiver);
+            }
+            Probe::Forged => port.counters.happened(Incident::ForgedProbe),
         }
     }
 
     /// A frame came in by the port at `at`, which is blocked: only whether the loop is
     /// still there is of interest.
-    pub(super) fn receive_blocked(&mut self, at: usize, frame: &Frame) {
+    pub(super) fn receive_blocked(&mut self, at: usize, frame: &Frame, now: Instant) {
+        let number = self.ports[at].number;
         let probe = frame.header().is_some_and(|header| is_probe(header, frame));
-        match probe.then(|| self.loops.read(frame)) {
-            Some(Probe::Own(sender)) => self.block(sender, self.ports[at].number),
-            _ => self.ports[at].counters.discarded(Discard::Loop, frame.on_wire().0),
+        if let Some(Probe::Own(sender)) = probe.then(|| self.loops.read(frame)) {
+            self.mirrors.received(number, frame, None, now);
+            self.block(sender, number);
+        } else {
+            self.mirrors.received(number, frame, Some(Discard::Loop), now);
+            self.ports[at].counters.discarded(Discard::Loop, frame.on_wire().0);
         }
     }
 
