@@ -50,6 +50,15 @@ pub(crate) struct Port {
     pub(crate) tx: u64,
     /// Frames received from the medium.
     pub(crate) rx: u64,
+    /// Octets of those sent.
+    #[serde(rename = "octets-tx", skip_serializing_if = "Option::is_none")]
+    pub(crate) octets_tx: Option<u64>,
+    /// Octets of those received.
+    #[serde(rename = "octets-rx", skip_serializing_if = "Option::is_none")]
+    pub(crate) octets_rx: Option<u64>,
+    /// Whose session it is, of a server port that knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
     /// Whether frames from and to it are dropped.
     pub(crate) shut: bool,
     /// `up`, `loop`, `connecting`, `backoff` or `failed`.
@@ -185,6 +194,9 @@ impl From<PortInfo> for Port {
             target: info.target,
             tx: counters.tx_frames(),
             rx: counters.rx_frames(),
+            octets_tx: Some(counters.tx_octets()),
+            octets_rx: Some(counters.rx_octets()),
+            user: info.details.iter().find(|(name, _)| *name == "user").map(|(_, user)| user.clone()),
             shut: info.shut,
             state: Some(info.state.name().to_owned()),
             error: info.state.reason().map(str::to_owned),
@@ -307,7 +319,7 @@ mod tests {
             serde_json::to_value(Entries::from(Reply::Ports(vec![info.clone()])))
                 .expect("serializes"),
             json!([{"port": 1, "type": "client", "target": "ws://h/", "tx": 2, "rx": 3,
-                "shut": true, "state": "backoff", "error": "refused", "text": 1,
+                "octets-tx": 200, "octets-rx": 300, "user": "alice", "shut": true, "state": "backoff", "error": "refused", "text": 1,
                 "discards": {"on-error": 0, "port-down": 0, "same-port": 0,
                     "lack-of-buffers": 5, "loop": 0, "storm-broadcast": 0,
                     "storm-multicast": 0, "storm-unicast": 0}}])
