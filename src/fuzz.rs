@@ -10,29 +10,34 @@ use etherws_actors::control::{Command, Reply};
 use crate::{
     logging,
     rpc::{
-        self, Execute, Refusal,
+        self, Execute, Refusal, Request,
         entry::Entries,
-        method::{METHODS, Method},
+        method::Method,
         query::{Answer, Query},
     },
     server,
 };
 
-/// Takes every command, after a look at whether it survives its way over the wire.
+/// Takes every request, after a look at whether it survives its way over the wire.
 struct Mirror;
+
+fn reflect(request: &Request) {
+    let (method, params) = Method::of(request).expect("a method for each request");
+    let again = method.request(params.as_ref()).expect("what we send is understood");
+    let (method_again, params_again) = Method::of(&again).expect("a method for it");
+    assert_eq!((method_again.name, params_again), (method.name, params));
+}
 
 impl Execute for Mirror {
     async fn execute(&self, command: Command) -> Result<Reply, Refusal> {
-        let (method, params) = Method::of(METHODS, &command).expect("a method for each command");
-        let again = method.command(params.as_ref()).expect("what we send is understood");
-        let (method_again, params_again) = Method::of(METHODS, &again).expect("a method for it");
-        assert_eq!((method_again.name, params_again), (method.name, params));
+        reflect(&command.into());
         Ok(Reply::Ports(Vec::new()))
     }
 }
 
 impl Answer for Mirror {
-    async fn answer(&self, _: Query) -> Result<Entries, Refusal> {
+    async fn answer(&self, query: Query) -> Result<Entries, Refusal> {
+        reflect(&Request::Program(query));
         Ok(Entries::Servers(Vec::new()))
     }
 }

@@ -29,8 +29,7 @@ use slog::{Discard, Logger, o};
 use super::{
     Refusal, Request,
     entry::Entries,
-    method::{METHODS, Method, NAMESPACE},
-    query::QUERIES,
+    method::{Method, NAMESPACE},
 };
 
 /// For a whole request. `addPort` answers once the switch has reached the client
@@ -117,18 +116,7 @@ impl Endpoint {
     }
 
     async fn ask(&self, request: &Request) -> Result<Entries, ErrorObjectOwned> {
-        match request {
-            Request::Switch(command) => self.exchange(METHODS, command).await,
-            Request::Program(query) => self.exchange(QUERIES, query).await,
-        }
-    }
-
-    async fn exchange<C>(
-        &self,
-        methods: &[Method<C>],
-        command: &C,
-    ) -> Result<Entries, ErrorObjectOwned> {
-        let (method, params) = Method::of(methods, command)
+        let (method, params) = Method::of(request)
             .ok_or_else(|| internal("NotImplementedError", "no method carries this".to_owned()))?;
         let name = format!("{NAMESPACE}{}", method.name);
         let params = params.map(|params| to_raw_value(&params)).transpose();

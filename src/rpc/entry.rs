@@ -14,6 +14,7 @@ use etherws_actors::{
     fdb::Status,
     message::{self, FdbInfo, PortInfo},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `result.entries` of one method.
@@ -37,7 +38,7 @@ pub(crate) enum Entries {
 }
 
 /// A port.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Port {
     /// Number, from 1.
     pub(crate) port: u32,
@@ -76,7 +77,7 @@ pub(crate) struct Port {
 }
 
 /// A port, with all there is to know of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct PortReport {
     /// What `listPort` shows.
     #[serde(flatten)]
@@ -92,7 +93,7 @@ pub(crate) struct PortReport {
 }
 
 /// A limit of a port.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Limit {
     /// How much of it is used now.
     pub(crate) value: u64,
@@ -102,7 +103,7 @@ pub(crate) struct Limit {
 
 /// A token that was made. The one entry that is a secret: nothing but `Serialize` may
 /// show it.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Token {
     /// For the query of a tunnel's URL, `?token=`.
     pub(crate) token: String,
@@ -119,14 +120,14 @@ impl std::fmt::Debug for Token {
 }
 
 /// A stream that the switch sends.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Stream {
     /// Path and query to GET it by, on control's own listener.
     pub(crate) path: String,
 }
 
 /// The network interface of a port.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Interface {
     /// Number of the port.
     pub(crate) port: u32,
@@ -147,7 +148,7 @@ pub(crate) struct Interface {
 }
 
 /// A line of the forwarding database.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FdbLine {
     /// VLAN, 0 for none.
     pub(crate) vid: u16,
@@ -164,12 +165,54 @@ pub(crate) struct FdbLine {
 }
 
 /// A listener, and what it has counted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Server {
     /// `tunnel`, `control` or `tunnel+control`.
     pub(crate) service: String,
     /// By name.
     pub(crate) counters: BTreeMap<String, u64>,
+}
+
+impl From<Vec<Stream>> for Entries {
+    fn from(entries: Vec<Stream>) -> Self {
+        Self::Streams(entries)
+    }
+}
+
+impl From<Vec<Port>> for Entries {
+    fn from(entries: Vec<Port>) -> Self {
+        Self::Ports(entries)
+    }
+}
+
+impl From<Vec<PortReport>> for Entries {
+    fn from(entries: Vec<PortReport>) -> Self {
+        Self::Reports(entries)
+    }
+}
+
+impl From<Vec<Interface>> for Entries {
+    fn from(entries: Vec<Interface>) -> Self {
+        Self::Interfaces(entries)
+    }
+}
+
+impl From<Vec<FdbLine>> for Entries {
+    fn from(entries: Vec<FdbLine>) -> Self {
+        Self::Fdb(entries)
+    }
+}
+
+impl From<Vec<Server>> for Entries {
+    fn from(entries: Vec<Server>) -> Self {
+        Self::Servers(entries)
+    }
+}
+
+impl From<Vec<Token>> for Entries {
+    fn from(entries: Vec<Token>) -> Self {
+        Self::Tokens(entries)
+    }
 }
 
 impl From<Reply> for Entries {

@@ -1,41 +1,59 @@
-//! The control API's methods: one table for the dispatcher, the client and the
-//! documentation. A method's params become a [`Command`] (see `params`) and back.
+//! The control API's methods: one table for the dispatcher, the client and the API
+//! document. A method's params become a [`Request`] (see `params`) and back (`wire`).
 
-use std::net::IpAddr;
-
-use etherws_actors::{
-    control::{AddressSetting, Command, InterfaceSettings, NewPort},
-    fdb::PortNumber,
-    guard::storm::StormLimit,
-    message::PortSettings,
-};
+use etherws_actors::{control::Command, fdb::PortNumber};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    Refusal,
-    entry::{Entries, netmask},
+    Refusal, Request,
+    Request::{Program, Switch},
+    entry::{Entries, FdbLine, Interface, Port, PortReport, Server, Stream, Token},
     params::{self, Params},
-    query::QUERIES,
+    query::Query,
+    wire::{self, encode},
 };
 
 /// What every method's name begins with.
 pub(crate) const NAMESPACE: &str = "etherws.control.";
 
 /// A method of the control API: all there is to say about it, in one place.
-pub(crate) struct Method<C: 'static = Command> {
+pub(crate) struct Method {
     /// Name behind [`NAMESPACE`].
     pub(crate) name: &'static str,
     /// What it does, in a line.
-    #[cfg_attr(not(test), expect(dead_code, reason = "docs/rpc.md is checked against it"))]
     pub(crate) doc: &'static str,
+    /// What its params are, an object; `None`: it has none.
+    pub(super) params: Option<SchemaOf>,
+    /// What its entries are.
+    pub(super) entries: Entry,
     /// What params ask for.
-    pub(super) command: fn(Params<'_>) -> Result<C, Refusal>,
-    /// The params of a command that this method carries, as etherws 1.3 takes them too;
-    /// null for none. `None`: another method carries the command.
-    pub(super) params: fn(&C) -> Option<Value>,
-    /// Reads `result.entries`.
-    pub(super) entries: fn(Value) -> serde_json::Result<Entries>,
+    parse: fn(Params<'_>) -> Result<Request, Refusal>,
+    /// The params of a request that this method carries, as etherws 1.3 takes them too;
+    /// null for none. `None`: another method carries the request.
+    encode: fn(&Request) -> Option<Value>,
+}
+
+/// A type's schema.
+pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// What `result.entries` of a method is a list of.
+pub(super) struct Entry {
+    pub(super) schema: SchemaOf,
+    read: fn(Value) -> serde_json::Result<Entries>,
+}
+
+impl Entry {
+    const fn of<T: JsonSchema + DeserializeOwned>() -> Self
+    where
+        Entries: From<Vec<T>>,
+    {
+        Self {
+            schema: SchemaGenerator::subschema_for::<T>,
+            read: |entries| serde_json::from_value(entries).map(<Entries as From<Vec<T>>>::from),
+        }
+    }
 }
 
 /// All methods.
@@ -43,108 +61,172 @@ pub(crate) const METHODS: &[Method] = &[
     Method {
         name: "listPort",
         doc: "All ports, by number.",
-        command: |_| Ok(Command::ListPorts),
-        params: |command| matches!(command, Command::ListPorts).then_some(Value::Null),
-        entries: ports,
+        params: None,
+        entries: Entry::of::<Port>(),
+        parse: |_| Ok(Switch(Command::ListPorts)),
+        encode: |request| match request {
+            Switch(Command::ListPorts) => Some(Value::Null),
+            _ => None,
+        },
     },
     Method {
         name: "addPort",
         doc: "Opens a port and adds it to the switch. Entries: the new port.",
-        command: params::add_port,
-        params: |command| match command {
-            Command::AddPort(new) => Some(new_port(new)),
+        params: Some(wire::AddPort::json_schema),
+        entries: Entry::of::<Port>(),
+        parse: params::add_port,
+        encode: |request| match request {
+            Switch(Command::AddPort(new)) => Some(encode(wire::AddPort::from(new))),
             _ => None,
         },
-        entries: ports,
     },
     Method {
         name: "setPort",
         doc: "Sets up a port. Entries: that port.",
-        command: params::set_port,
-        params: |command| match command {
-            Command::SetPort { port, settings } => Some(port_settings(*port, settings)),
+        params: Some(wire::SetPort::json_schema),
+        entries: Entry::of::<Port>(),
+        parse: params::set_port,
+        encode: |request| match request {
+            Switch(Command::SetPort { port, settings }) => {
+                Some(encode(wire::SetPort::new(*port, settings)))
+            }
             _ => None,
         },
-        entries: ports,
     },
     Method {
         name: "showPort",
         doc: "All there is to know of a port. Entries: that port, with more members.",
-        command: |params| Ok(Command::ShowPort { port: params.port()? }),
-        params: |command| match command {
-            Command::ShowPort { port } => Some(json!({"port": port.get()})),
+        params: Some(wire::OnePort::json_schema),
+        entries: Entry::of::<PortReport>(),
+        parse: |params| Ok(Switch(Command::ShowPort { port: params.port()? })),
+        encode: |request| match request {
+            Switch(Command::ShowPort { port }) => Some(encode(wire::OnePort { port: port.get() })),
             _ => None,
         },
-        entries: |entries| list(entries).map(Entries::Reports),
     },
     Method {
         name: "delPort",
         doc: "Deletes a port. Entries: that port, as it was.",
-        command: |params| Ok(Command::DelPort { port: params.port()? }),
-        params: |command| match command {
-            Command::DelPort { port } => Some(json!({"port": port.get()})),
+        params: Some(wire::OnePort::json_schema),
+        entries: Entry::of::<Port>(),
+        parse: |params| Ok(Switch(Command::DelPort { port: params.port()? })),
+        encode: |request| match request {
+            Switch(Command::DelPort { port }) => Some(encode(wire::OnePort { port: port.get() })),
             _ => None,
         },
-        entries: ports,
     },
     Method {
         name: "setInterface",
         doc: "Sets up the interface of a tap or netdev port: all of it, or nothing. \
               Entries: that interface.",
-        command: params::set_interface,
-        params: |command| match command {
-            Command::SetInterface { port, settings } => Some(interface(*port, settings)),
+        params: Some(wire::SetInterface::json_schema),
+        entries: Entry::of::<Interface>(),
+        parse: params::set_interface,
+        encode: |request| match request {
+            Switch(Command::SetInterface { port, settings }) => {
+                Some(encode(wire::SetInterface::new(*port, settings)))
+            }
             _ => None,
         },
-        entries: interfaces,
     },
     Method {
         name: "listInterface",
         doc: "The interfaces of all tap and netdev ports, by number of the port.",
-        command: |_| Ok(Command::ListInterfaces),
-        params: |command| matches!(command, Command::ListInterfaces).then_some(Value::Null),
-        entries: interfaces,
+        params: None,
+        entries: Entry::of::<Interface>(),
+        parse: |_| Ok(Switch(Command::ListInterfaces)),
+        encode: |request| match request {
+            Switch(Command::ListInterfaces) => Some(Value::Null),
+            _ => None,
+        },
     },
     Method {
         name: "listFdb",
         doc: "The forwarding database, by VLAN and then address.",
-        command: |_| Ok(Command::ListFdb),
-        params: |command| matches!(command, Command::ListFdb).then_some(Value::Null),
-        entries: fdb,
+        params: None,
+        entries: Entry::of::<FdbLine>(),
+        parse: |_| Ok(Switch(Command::ListFdb)),
+        encode: |request| match request {
+            Switch(Command::ListFdb) => Some(Value::Null),
+            _ => None,
+        },
     },
     Method {
         name: "addFdb",
         doc: "Adds a static entry: an address that neither ages nor moves. Entries: that entry.",
-        command: params::add_fdb,
-        params: |command| match command {
-            Command::AddFdb { vid, mac, port } => {
-                Some(json!({"mac": mac.to_string(), "vid": vid.get(), "port": port.get()}))
-            }
+        params: Some(wire::AddFdb::json_schema),
+        entries: Entry::of::<FdbLine>(),
+        parse: params::add_fdb,
+        encode: |request| match request {
+            Switch(Command::AddFdb { vid, mac, port }) => Some(encode(wire::AddFdb {
+                mac: mac.to_string(),
+                vid: vid.get(),
+                port: port.get(),
+            })),
             _ => None,
         },
-        entries: fdb,
     },
     Method {
         name: "delFdb",
         doc: "Deletes an entry, static or learned. Entries: that entry, as it was.",
-        command: params::del_fdb,
-        params: |command| match command {
-            Command::DelFdb { vid, mac } => Some(json!({"mac": mac.to_string(), "vid": vid.get()})),
+        params: Some(wire::DelFdb::json_schema),
+        entries: Entry::of::<FdbLine>(),
+        parse: params::del_fdb,
+        encode: |request| match request {
+            Switch(Command::DelFdb { vid, mac }) => {
+                Some(encode(wire::DelFdb { mac: mac.to_string(), vid: vid.get() }))
+            }
             _ => None,
         },
-        entries: fdb,
     },
     Method {
         name: "flushFdb",
         doc: "Forgets what was learned. Entries: what was forgotten.",
-        command: params::flush_fdb,
-        params: |command| match command {
-            Command::FlushFdb { port, all } => {
-                Some(present(json!({"port": port.map(PortNumber::get), "all": all})))
+        params: Some(wire::FlushFdb::json_schema),
+        entries: Entry::of::<FdbLine>(),
+        parse: params::flush_fdb,
+        encode: |request| match request {
+            Switch(Command::FlushFdb { port, all }) => {
+                Some(encode(wire::FlushFdb { port: port.map(PortNumber::get), all: *all }))
             }
             _ => None,
         },
-        entries: fdb,
+    },
+    Method {
+        name: "showServer",
+        doc: "What each listener has counted: connections, sessions, and whom it turned away.",
+        params: None,
+        entries: Entry::of::<Server>(),
+        parse: |_| Ok(Program(Query::ShowServer)),
+        encode: |request| match request {
+            Program(Query::ShowServer) => Some(Value::Null),
+            _ => None,
+        },
+    },
+    Method {
+        name: "createToken",
+        doc: "Makes a token that opens one tunnel, soon: `?token=...` in its URL. \
+              Entries: the token.",
+        params: Some(wire::CreateToken::json_schema),
+        entries: Entry::of::<Token>(),
+        parse: params::create_token,
+        encode: |request| match request {
+            Program(Query::CreateToken { user, ttl }) => {
+                Some(encode(wire::CreateToken { user, ttl: Some(ttl.as_secs()) }))
+            }
+            _ => None,
+        },
+    },
+    Method {
+        name: "monitor",
+        doc: "What happens, as it happens: a stream of events. Entries: where to GET it.",
+        params: None,
+        entries: Entry::of::<Stream>(),
+        parse: |_| Ok(Program(Query::Monitor)),
+        encode: |request| match request {
+            Program(Query::Monitor) => Some(Value::Null),
+            _ => None,
+        },
     },
 ];
 
@@ -156,112 +238,44 @@ impl Method {
             Refusal::new("ValueError", text)
         })?;
         METHODS.iter().find(|method| method.name == name).ok_or_else(|| {
-            let names = METHODS.iter().map(|method| method.name);
-            let names: Vec<_> = names.chain(QUERIES.iter().map(|method| method.name)).collect();
+            let names: Vec<_> = METHODS.iter().map(|method| method.name).collect();
             let text = format!("no method {name}; there are {}", names.join(", "));
             Refusal::new("AttributeError", text)
         })
     }
-}
 
-impl<C> Method<C> {
-    /// The method among `methods` that carries `command`, and its params. There is one
-    /// for each command.
-    pub(crate) fn of<'a>(methods: &'a [Self], command: &C) -> Option<(&'a Self, Option<Value>)> {
-        methods.iter().find_map(|method| {
-            let params = (method.params)(command)?;
+    /// The method that carries `request`, and its params. There is one for each request.
+    pub(crate) fn of(request: &Request) -> Option<(&'static Self, Option<Value>)> {
+        METHODS.iter().find_map(|method| {
+            let params = (method.encode)(request)?;
             Some((method, (!params.is_null()).then_some(params)))
         })
     }
 
     /// What `params` ask for.
-    pub(crate) fn command(&self, params: Option<&Value>) -> Result<C, Refusal> {
-        (self.command)(Params(params.unwrap_or(&Value::Null)))
+    pub(crate) fn request(&self, params: Option<&Value>) -> Result<Request, Refusal> {
+        (self.parse)(Params(params.unwrap_or(&Value::Null)))
     }
 
     /// Reads `result.entries`.
     pub(crate) fn entries(&self, entries: Value) -> serde_json::Result<Entries> {
-        (self.entries)(entries)
+        (self.entries.read)(entries)
     }
-}
-
-fn new_port(new: &NewPort) -> Value {
-    match new {
-        NewPort::Tap { name } => json!({"type": "tap", "target": name, "options": {}}),
-        NewPort::Netdev { name } => json!({"type": "netdev", "target": name, "options": {}}),
-        NewPort::Client(options) => json!({"type": "client", "target": options.url, "options": {
-            "urls": (!options.more_urls.is_empty()).then_some(&options.more_urls),
-            "user": options.credentials.as_ref().map(|cred| &cred.user),
-            "passwd": options.credentials.as_ref().map(|cred| &cred.password),
-            "cacerts": options.cacerts,
-            "insecure": options.insecure,
-            "cert": options.certificate.as_ref().map(|files| &files.cert),
-            "key": options.certificate.as_ref().map(|files| &files.key),
-            "proxy": options.proxy,
-        }}),
-    }
-}
-
-fn port_settings(port: PortNumber, settings: &PortSettings) -> Value {
-    let limit = |limit: Option<StormLimit>| limit.map(|limit| limit.to_string());
-    present(json!({
-        "port": port.get(),
-        "shut": settings.shut,
-        "loopguard": settings.loop_guard,
-        "maxmacs": settings.max_macs,
-        "stormbroadcast": limit(settings.storm_broadcast),
-        "stormmulticast": limit(settings.storm_multicast),
-        "stormunicast": limit(settings.storm_unicast),
-    }))
-}
-
-fn interface(port: PortNumber, settings: &InterfaceSettings) -> Value {
-    // 1.3 knows dotted netmasks alone, and no IPv6.
-    let (address, netmask) = match (settings.address, settings.prefix_len) {
-        (Some(AddressSetting::Set(IpAddr::V6(address))), Some(prefix_len)) => {
-            (Some(format!("{address}/{prefix_len}")), None)
-        }
-        (Some(AddressSetting::Set(address)), prefix_len) => {
-            (Some(address.to_string()), prefix_len.map(netmask))
-        }
-        (Some(AddressSetting::Clear), _) => (Some(String::new()), None),
-        (None, prefix_len) => (None, prefix_len.map(netmask)),
-    };
-    present(json!({"port": port.get(), "address": address, "netmask": netmask,
-        "mtu": settings.mtu}))
-}
-
-/// `params` without the members that are null: 1.3's ctl leaves them out as well.
-fn present(mut params: Value) -> Value {
-    if let Value::Object(members) = &mut params {
-        members.retain(|_, value| !value.is_null());
-    }
-    params
-}
-
-fn ports(entries: Value) -> serde_json::Result<Entries> {
-    list(entries).map(Entries::Ports)
-}
-
-fn interfaces(entries: Value) -> serde_json::Result<Entries> {
-    list(entries).map(Entries::Interfaces)
-}
-
-fn fdb(entries: Value) -> serde_json::Result<Entries> {
-    list(entries).map(Entries::Fdb)
-}
-
-fn list<T: DeserializeOwned>(entries: Value) -> serde_json::Result<Vec<T>> {
-    serde_json::from_value(entries)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use etherws_actors::{
-        control::{ClientOptions, Credentials},
+        control::{AddressSetting, ClientOptions, Credentials, InterfaceSettings, NewPort},
         frame::{MacAddr, Vid},
+        guard::storm::StormLimit,
+        message::PortSettings,
         tunnel::ClientCertificate,
     };
+
+    use serde_json::json;
 
     use super::*;
 
@@ -270,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_survives_the_wire() {
+    fn every_request_survives_the_wire() {
         let client = ClientOptions {
             url: "wss://h/p?q=1".to_owned(),
             more_urls: vec!["ws://i/".to_owned(), "ws://[::1]:81/".to_owned()],
@@ -291,7 +305,12 @@ mod tests {
         };
         let set_port = |settings| Command::SetPort { port, settings };
         let (vid, mac) = (Vid::new(4094).expect("a VLAN"), MacAddr([2, 0, 0, 0, 0, 9]));
-        for command in [
+        let queries = [
+            Query::ShowServer,
+            Query::Monitor,
+            Query::CreateToken { user: "jörg".into(), ttl: Duration::from_secs(7) },
+        ];
+        let commands = [
             Command::ListPorts,
             Command::AddPort(NewPort::Tap { name: "ewp%d".to_owned() }),
             Command::AddPort(NewPort::Netdev { name: "eth0".to_owned() }),
@@ -323,14 +342,15 @@ mod tests {
             Command::DelFdb { vid: Vid::UNTAGGED, mac },
             Command::FlushFdb { port: None, all: true },
             Command::FlushFdb { port: Some(port), all: false },
-        ] {
-            let (method, params) = Method::of(METHODS, &command).expect("a method carries it");
-            let back = method.command(params.as_ref()).expect("own params");
-            assert_eq!(format!("{back:?}"), format!("{command:?}"));
+        ];
+        for request in commands.map(Switch).into_iter().chain(queries.map(Program)) {
+            let (method, params) = Method::of(&request).expect("a method carries it");
+            let back = method.request(params.as_ref()).expect("own params");
+            assert_eq!(format!("{back:?}"), format!("{request:?}"));
             if let (
-                Command::AddPort(NewPort::Client(back)),
-                Command::AddPort(NewPort::Client(there)),
-            ) = (&back, &command)
+                Switch(Command::AddPort(NewPort::Client(back))),
+                Switch(Command::AddPort(NewPort::Client(there))),
+            ) = (&back, &request)
             {
                 let secrets = |options: &ClientOptions| {
                     let password = options.credentials.clone().map(|cred| cred.password);
@@ -344,7 +364,7 @@ mod tests {
     #[test]
     fn params_of_1_3_keep_their_form() {
         let encoded =
-            |command| Method::of(METHODS, &command).and_then(|(_, params)| params).expect("params");
+            |command| Method::of(&Switch(command)).and_then(|(_, params)| params).expect("params");
         let port = PortNumber::FIRST;
         assert_eq!(
             encoded(Command::SetInterface {
@@ -364,8 +384,7 @@ mod tests {
     #[test]
     fn the_document_names_every_method_as_the_table_does() {
         let document = include_str!("../../docs/rpc.md");
-        let queries = QUERIES.iter().map(|method| (method.name, method.doc));
-        for (name, doc) in METHODS.iter().map(|method| (method.name, method.doc)).chain(queries) {
+        for Method { name, doc, .. } in METHODS {
             assert!(document.contains(&format!("`{name}`")), "{name}");
             assert!(document.contains(doc), "{name}: {doc}");
         }

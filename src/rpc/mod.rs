@@ -8,6 +8,7 @@ pub(crate) mod entry;
 pub(crate) mod method;
 pub(crate) mod params;
 pub(crate) mod query;
+mod wire;
 
 use std::fmt;
 
@@ -160,30 +161,21 @@ async fn handle_one(control: &(impl Execute + Answer), mut request: Value) -> Op
     (!notification).then(|| Response::new(id, outcome))
 }
 
-/// A method of either table.
-enum Found {
-    Switch(&'static Method),
-    Program(&'static Method<Query>),
-}
-
-fn find(name: &Value) -> Result<Found, Refusal> {
+fn find(name: &Value) -> Result<&'static Method, Refusal> {
     let name = name
         .as_str()
         .ok_or_else(|| Refusal::new("AttributeError", format!("method is no string: {name}")))?;
-    match query::find(name) {
-        Some(method) => Ok(Found::Program(method)),
-        None => Method::find(name).map(Found::Switch),
-    }
+    Method::find(name)
 }
 
 async fn call(
     control: &(impl Execute + Answer),
-    method: Found,
+    method: &Method,
     params: Option<&Value>,
 ) -> Result<Entries, Refusal> {
-    match method {
-        Found::Switch(method) => control.execute(method.command(params)?).await.map(Entries::from),
-        Found::Program(method) => control.answer(method.command(params)?).await,
+    match method.request(params)? {
+        Request::Switch(command) => control.execute(command).await.map(Entries::from),
+        Request::Program(query) => control.answer(query).await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Params of the control API's methods: from JSON to [`Command`]. As lenient as
+//! Params of the control API's methods: from JSON to [`Request`]. As lenient as
 //! etherws 1.3 where scripts may rely on it; a refusal names member, value and way
 //! out, and no password. `ctl` has its own input checked here as well.
 
@@ -16,7 +16,7 @@ use etherws_actors::{
 };
 use serde_json::{Map, Value};
 
-use super::Refusal;
+use super::{Refusal, Request, query::create_token as token};
 
 /// The members of a params object, or of the options in it.
 #[derive(Clone, Copy)]
@@ -30,11 +30,11 @@ impl<'a> Params<'a> {
     }
 
     /// A member; null counts as missing.
-    pub(super) fn get(self, name: &str) -> Option<&'a Value> {
+    fn get(self, name: &str) -> Option<&'a Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    pub(super) fn require(self, name: &str) -> Result<&'a Value, Refusal> {
+    fn require(self, name: &str) -> Result<&'a Value, Refusal> {
         self.members()?;
         self.get(name)
             .ok_or_else(|| Refusal::new("KeyError", format!("'{name}' is missing in params")))
@@ -87,7 +87,7 @@ impl<'a> Params<'a> {
     }
 }
 
-pub(super) fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, Refusal> {
+fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, Refusal> {
     // The value stays out of the text: it may be a password.
     value
         .as_str()
@@ -95,7 +95,7 @@ pub(super) fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, Refusal>
 }
 
 /// Whatever Python's `int()` takes: scripts send a number as a string, too.
-pub(super) fn integer(name: &str, value: &Value) -> Result<i64, Refusal> {
+fn integer(name: &str, value: &Value) -> Result<i64, Refusal> {
     #[expect(clippy::cast_possible_truncation, reason = "as int(); `as` saturates")]
     let number = match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|n| n as i64)),
@@ -120,7 +120,7 @@ fn truth(value: &Value) -> bool {
     }
 }
 
-pub(super) fn add_port(params: Params<'_>) -> Result<Command, Refusal> {
+pub(super) fn add_port(params: Params<'_>) -> Result<Request, Refusal> {
     let kind = text("type", params.require("type")?)?;
     let target = text("target", params.require("target")?)?.to_owned();
     let new = match kind {
@@ -132,7 +132,7 @@ pub(super) fn add_port(params: Params<'_>) -> Result<Command, Refusal> {
             return Err(Refusal::new("ValueError", text));
         }
     };
-    Ok(Command::AddPort(new))
+    Ok(Command::AddPort(new).into())
 }
 
 fn client_options(url: String, options: Option<&Value>) -> Result<ClientOptions, Refusal> {
@@ -210,7 +210,7 @@ pub(crate) fn credentials(
     }
 }
 
-pub(super) fn set_port(params: Params<'_>) -> Result<Command, Refusal> {
+pub(super) fn set_port(params: Params<'_>) -> Result<Request, Refusal> {
     let settings = PortSettings {
         shut: params.get("shut").map(truth),
         loop_guard: params.get("loopguard").map(truth),
@@ -219,21 +219,27 @@ pub(super) fn set_port(params: Params<'_>) -> Result<Command, Refusal> {
         storm_multicast: params.storm_limit("stormmulticast")?,
         storm_unicast: params.storm_limit("stormunicast")?,
     };
-    Ok(Command::SetPort { port: params.port()?, settings })
+    Ok(Command::SetPort { port: params.port()?, settings }.into())
 }
 
-pub(super) fn add_fdb(params: Params<'_>) -> Result<Command, Refusal> {
+pub(super) fn add_fdb(params: Params<'_>) -> Result<Request, Refusal> {
     let (vid, mac) = (params.vid()?, params.mac()?);
-    Ok(Command::AddFdb { vid, mac, port: params.port()? })
+    Ok(Command::AddFdb { vid, mac, port: params.port()? }.into())
 }
 
-pub(super) fn del_fdb(params: Params<'_>) -> Result<Command, Refusal> {
-    Ok(Command::DelFdb { vid: params.vid()?, mac: params.mac()? })
+pub(super) fn del_fdb(params: Params<'_>) -> Result<Request, Refusal> {
+    Ok(Command::DelFdb { vid: params.vid()?, mac: params.mac()? }.into())
 }
 
-pub(super) fn flush_fdb(params: Params<'_>) -> Result<Command, Refusal> {
+pub(super) fn flush_fdb(params: Params<'_>) -> Result<Request, Refusal> {
     let port = params.get("port").map(|_| params.port()).transpose()?;
-    Ok(Command::FlushFdb { port, all: params.get("all").is_some_and(truth) })
+    Ok(Command::FlushFdb { port, all: params.get("all").is_some_and(truth) }.into())
+}
+
+pub(super) fn create_token(params: Params<'_>) -> Result<Request, Refusal> {
+    let user = text("user", params.require("user")?)?;
+    let ttl = params.get("ttl").map(|ttl| integer("ttl", ttl)).transpose()?;
+    token(user, ttl).map(Request::Program)
 }
 
 /// A MAC address.
@@ -248,7 +254,7 @@ pub(crate) fn vid(number: i64) -> Result<Vid, Refusal> {
     })
 }
 
-pub(super) fn set_interface(params: Params<'_>) -> Result<Command, Refusal> {
+pub(super) fn set_interface(params: Params<'_>) -> Result<Request, Refusal> {
     let port = params.port()?;
     let netmask = match params.get("netmask") {
         Some(Value::String(netmask)) => Some(netmask.clone()),
@@ -257,7 +263,7 @@ pub(super) fn set_interface(params: Params<'_>) -> Result<Command, Refusal> {
     };
     let mtu = params.get("mtu").map(|mtu| integer("mtu", mtu)).transpose()?;
     let settings = interface_settings(params.text("address")?, netmask.as_deref(), mtu)?;
-    Ok(Command::SetInterface { port, settings })
+    Ok(Command::SetInterface { port, settings }.into())
 }
 
 /// What to set on an interface. `address` is IPv4, IPv6, or CIDR of either, empty for
@@ -334,7 +340,11 @@ mod tests {
 
     fn command(name: &str, params: Value) -> Result<Command, String> {
         let method = Method::find(&format!("{NAMESPACE}{name}")).expect("method");
-        method.command(Some(&params)).map_err(|refusal| refusal.to_string())
+        match method.request(Some(&params)) {
+            Ok(Request::Switch(command)) => Ok(command),
+            Ok(Request::Program(query)) => panic!("{query:?}"),
+            Err(refusal) => Err(refusal.to_string()),
+        }
     }
 
     fn settings(params: Value) -> InterfaceSettings {

@@ -1,16 +1,9 @@
-//! Methods that ask the program around the switch: who came to its listeners, and whom
-//! they shall let in. The same form as the switch's own methods, in a table of their own.
+//! What can be asked of the program around the switch: who came to its listeners, and
+//! whom they shall let in. What commands are to the switch.
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
-
-use super::{
-    Refusal,
-    entry::Entries,
-    method::{Method, NAMESPACE},
-    params::{integer, text},
-};
+use super::{Refusal, entry::Entries};
 use crate::server::tokens::{DEFAULT_TTL, MAX_TTL};
 
 /// Longest name of a user, in octets, as in certificates.
@@ -32,43 +25,6 @@ pub(crate) enum Query {
     Monitor,
 }
 
-/// All methods of this kind.
-pub(crate) const QUERIES: &[Method<Query>] = &[
-    Method {
-        name: "showServer",
-        doc: "What each listener has counted: connections, sessions, and whom it turned away.",
-        command: |_| Ok(Query::ShowServer),
-        params: |query| matches!(query, Query::ShowServer).then_some(Value::Null),
-        entries: |entries| serde_json::from_value(entries).map(Entries::Servers),
-    },
-    Method {
-        name: "createToken",
-        doc: "Makes a token that opens one tunnel, soon: `?token=...` in its URL. \
-              Entries: the token.",
-        command: |params| {
-            let user = text("user", params.require("user")?)?;
-            let ttl = params.get("ttl").map(|ttl| integer("ttl", ttl)).transpose()?;
-            create_token(user, ttl)
-        },
-        params: |query| match query {
-            Query::CreateToken { user, ttl } => Some(json!({"user": **user, "ttl": ttl.as_secs()})),
-            _ => None,
-        },
-        entries: |entries| serde_json::from_value(entries).map(Entries::Tokens),
-    },
-    Method {
-        name: "monitor",
-        doc: "What happens, as it happens: a stream of events. Entries: where to GET it.",
-        command: |_| Ok(Query::Monitor),
-        params: |query| matches!(query, Query::Monitor).then_some(Value::Null),
-        entries: streams,
-    },
-];
-
-fn streams(entries: Value) -> serde_json::Result<Entries> {
-    serde_json::from_value(entries).map(Entries::Streams)
-}
-
 /// A token for `user` that lives for `ttl` seconds.
 pub(crate) fn create_token(user: &str, ttl: Option<i64>) -> Result<Query, Refusal> {
     if user.is_empty() || user.len() > MAX_USER || user.chars().any(char::is_control) {
@@ -86,12 +42,6 @@ pub(crate) fn create_token(user: &str, ttl: Option<i64>) -> Result<Query, Refusa
         }
     };
     Ok(Query::CreateToken { user: user.into(), ttl })
-}
-
-/// The method of a full name, if it is one of these.
-pub(super) fn find(full_name: &str) -> Option<&'static Method<Query>> {
-    let name = full_name.strip_prefix(NAMESPACE)?;
-    QUERIES.iter().find(|method| method.name == name)
 }
 
 /// Carries queries out.
@@ -117,14 +67,6 @@ mod tests {
         for wrong in [0, -1, 3601, i64::MAX] {
             let error = create_token("u", Some(wrong)).unwrap_err().to_string();
             assert!(error.contains("1 to 3600"), "{error}");
-        }
-    }
-
-    #[test]
-    fn every_query_survives_the_wire() {
-        for query in [Query::ShowServer, Query::Monitor, create_token("jörg", Some(7)).unwrap()] {
-            let (method, params) = Method::of(QUERIES, &query).unwrap();
-            assert_eq!(method.command(params.as_ref()), Ok(query));
         }
     }
 }
