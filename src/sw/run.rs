@@ -60,6 +60,8 @@ pub(super) async fn run(
     }
     let monitor = Monitor::new();
     let switch = start_switch(&options, &monitor, &log);
+    // An actor that is dropped before its first turn would take it when the runtime is gone.
+    tokio::task::yield_now().await;
     let arbiters: Vec<_> = (1..options.threads).map(|_| Arbiter::new()).collect();
     let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
     let control = Control::with_arbiters(switch.clone(), log.clone(), handles.clone());
