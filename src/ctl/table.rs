@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::style::{self, Look};
 use crate::rpc::entry::{
-    Entries, FdbLine, Interface, Limit, Port, PortReport, Server, Stream, Token,
+    Change, Entries, FdbLine, Interface, Limit, Port, PortReport, Server, Stream, Token,
 };
 
 /// What `ctl` prints of `entries`.
@@ -21,6 +21,7 @@ pub(crate) fn table(entries: &Entries, look: Look) -> String {
         Entries::Servers(servers) => server_rows(servers),
         Entries::Tokens(tokens) => token_rows(tokens),
         Entries::Streams(streams) => stream_rows(streams),
+        Entries::Changes(changes) => change_rows(changes),
     };
     render(&rows, look)
 }
@@ -90,6 +91,20 @@ fn port_rows(ports: &[Port]) -> Vec<Vec<String>> {
             port.rx.to_string(),
             port.tx.to_string(),
             port.target.clone(),
+        ]
+    }));
+    rows
+}
+
+/// A row for each thing that a reload or a save has changed, or could not change.
+fn change_rows(changes: &[Change]) -> Vec<Vec<String>> {
+    let mut rows = vec![titles(["Action", "Port", "Item", "Note"])];
+    rows.extend(changes.iter().map(|change| {
+        vec![
+            change.action.name().to_owned(),
+            change.port.map(|port| port.to_string()).unwrap_or_default(),
+            change.item.clone(),
+            change.note.clone().unwrap_or_default(),
         ]
     }));
     rows

@@ -35,6 +35,8 @@ pub(crate) enum Entries {
     Tokens(Vec<Token>),
     /// Of the methods whose answer is a stream.
     Streams(Vec<Stream>),
+    /// Of `reload` and `save`.
+    Changes(Vec<Change>),
 }
 
 /// A port.
@@ -179,6 +181,12 @@ impl From<Vec<Stream>> for Entries {
     }
 }
 
+impl From<Vec<Change>> for Entries {
+    fn from(entries: Vec<Change>) -> Self {
+        Self::Changes(entries)
+    }
+}
+
 impl From<Vec<Port>> for Entries {
     fn from(entries: Vec<Port>) -> Self {
         Self::Ports(entries)
@@ -212,6 +220,47 @@ impl From<Vec<Server>> for Entries {
 impl From<Vec<Token>> for Entries {
     fn from(entries: Vec<Token>) -> Self {
         Self::Tokens(entries)
+    }
+}
+
+/// What became of one thing when the configuration was read again or written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Change {
+    /// What was done.
+    pub(crate) action: Action,
+    /// A port by type and target, a listener by its address, or a key of the file.
+    pub(crate) item: String,
+    /// Number of the port, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) port: Option<u32>,
+    /// Why, where that does not go without saying.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
+}
+
+/// What was done to a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Action {
+    /// It is new.
+    Added,
+    /// It goes on as something else.
+    Changed,
+    /// It is gone.
+    Deleted,
+    /// It should change and could not; the note says why.
+    Kept,
+}
+
+impl Action {
+    /// The word for it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Deleted => "deleted",
+            Self::Kept => "kept",
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! Requests that are no upgrade: control's JSON-RPC, and answers to those who come
 //! to the tunnel without asking for a WebSocket.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{Method, StatusCode, header},
+    http::{ConnectionType, Method, StatusCode, header},
     web::{self, Bytes, Data, Payload, ServiceConfig},
 };
 
@@ -30,13 +33,14 @@ pub(super) fn configure(site: Arc<Site>) -> impl FnOnce(&mut ServiceConfig) {
 }
 
 async fn answer(request: HttpRequest, site: Data<Arc<Site>>, body: Payload) -> HttpResponse {
-    match respond(&site, &request, body).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            site.refused(&refusal, request.peer_addr());
-            refusal.into()
-        }
+    let mut response = respond(&site, &request, body).await.unwrap_or_else(|refusal| {
+        site.refused(&refusal, request.peer_addr());
+        refusal.into()
+    });
+    if site.retired.load(Relaxed) {
+        response.head_mut().set_connection_type(ConnectionType::Close);
     }
+    response
 }
 
 async fn respond(

@@ -146,16 +146,12 @@ pub(crate) async fn elsewhere(
 
 /// Accepts connections for as long as the task lives, and gives them to `places` in
 /// turn.
-///
-/// # Errors
-/// The socket cannot be registered with the runtime.
 pub(crate) async fn accept(
-    listener: TcpListener,
+    listener: actix_rt::net::TcpListener,
     places: Vec<Place>,
     site: Arc<Site>,
     log: Logger,
-) -> io::Result<()> {
-    let listener = actix_rt::net::TcpListener::from_std(listener)?;
+) {
     let mut turns = places.iter().cycle();
     loop {
         let (stream, peer) = next(&site, &log, |cx| listener.poll_accept(cx)).await;
@@ -164,7 +160,7 @@ pub(crate) async fn accept(
         if let Err(error) = tcp::set_options(&stream) {
             debug!(log, "connection without TCP options"; "peer" => %peer, "error" => %error);
         }
-        let Some(place) = turns.next() else { return Ok(()) };
+        let Some(place) = turns.next() else { return };
         if let Err(error) = place.serve(stream, site.pending.enter()).await {
             warn!(log, "connection is not served"; "peer" => %peer, "error" => %error);
         }

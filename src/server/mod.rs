@@ -26,10 +26,10 @@ pub(crate) mod unix;
 pub(crate) mod watch;
 
 use std::{
-    fmt::{Debug, Display},
+    fmt::{self, Debug, Display},
     net::SocketAddr,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -140,6 +140,14 @@ pub(crate) struct Site {
     pub(crate) pending: Arc<Pending>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) log: Logger,
+    /// Whether another has taken its place: its connections end with the request at hand.
+    pub(crate) retired: AtomicBool,
+}
+
+impl Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site").field("tls", &self.tls).finish_non_exhaustive()
+    }
 }
 
 impl Site {

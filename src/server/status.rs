@@ -1,7 +1,10 @@
 //! What control is told of the listeners: their counters, and who is there now; and what
 //! it makes for them, tokens.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use etherws_actors::monitor::Monitor;
 use jiff::Timestamp;
@@ -18,14 +21,14 @@ use crate::rpc::{
 /// All listeners of the program.
 #[derive(Debug)]
 pub(crate) struct Status {
-    pub(crate) listeners: Vec<Listener>,
+    pub(crate) listeners: Mutex<Vec<Listener>>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) monitor: Monitor,
 }
 
 /// One of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Listener {
     /// What it serves, as in the log.
     pub(crate) service: &'static str,
@@ -37,7 +40,7 @@ impl Answer for Status {
     async fn answer(&self, query: Query) -> Result<Entries, Refusal> {
         match query {
             Query::ShowServer => {
-                Ok(Entries::Servers(self.listeners.iter().map(|one| self.show(one)).collect()))
+                Ok(Entries::Servers(self.listeners().iter().map(|one| self.show(one)).collect()))
             }
             Query::Monitor => Ok(Entries::Streams(vec![Stream { path: events::PATH.to_owned() }])),
             Query::CreateToken { user, ttl } => {
@@ -54,6 +57,16 @@ impl Answer for Status {
 }
 
 impl Status {
+    /// What listens now.
+    pub(crate) fn listeners(&self) -> Vec<Listener> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Others listen from now on.
+    pub(crate) fn set_listeners(&self, listeners: Vec<Listener>) {
+        *self.listeners.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
+    }
+
     fn show(&self, listener: &Listener) -> Server {
         let now = [
             ("connections", listener.pending.count()),

@@ -65,6 +65,11 @@ impl Tls {
         Ok(Self { files, config, log: log.clone() })
     }
 
+    /// The files.
+    pub(crate) fn files(&self) -> &TlsFiles {
+        &self.files
+    }
+
     /// Takes the files as they are now for the connections to come. Keeps the old
     /// ones, and logs why, if they cannot be used.
     pub(crate) fn reload(&self) {

@@ -99,29 +99,31 @@ impl Listener {
         &self.file.path
     }
 
-    /// Serves `site` for as long as this runs; the file goes with the future.
+    /// Serves `site` for as long as what it gives runs; the file goes with that.
     ///
     /// # Errors
-    /// The socket cannot be registered with the runtime.
-    pub(crate) async fn serve(self, site: Arc<Site>) -> Result<()> {
-        let Self { socket, file: _file } = self;
-        let listener = UnixListener::from_std(socket)?;
-        let (log, counters) = (site.log.clone(), Arc::clone(&site.counters));
-        let service = http_service::<UnixStream>(Arc::clone(&site)).new_service(()).await;
-        let service = Rc::new(service.map_err(|()| anyhow!("the HTTP service does not start"))?);
-        loop {
-            let (stream, _) = listen::next(&site, &log, |cx| listener.poll_accept(cx)).await;
-            counters.accept();
-            let connection = site.pending.enter();
-            let (service, log, reserve) =
-                (Rc::clone(&service), log.clone(), Arc::clone(&site.reserve));
-            actix_rt::spawn(connection.serve(async move {
-                if let Err(error) = service.call((stream, None)).await {
-                    debug!(log, "connection failed"; "error" => %error);
-                }
-                let _ = reserve.keep();
-            }));
-        }
+    /// The socket cannot be registered with the runtime; the HTTP service does not start.
+    pub(crate) fn serve(self, site: Arc<Site>) -> Result<impl Future<Output = Result<()>>> {
+        let listener = UnixListener::from_std(self.socket)?;
+        Ok(serve(listener, self.file, site))
+    }
+}
+
+async fn serve(listener: UnixListener, _file: SocketFile, site: Arc<Site>) -> Result<()> {
+    let (log, counters) = (site.log.clone(), Arc::clone(&site.counters));
+    let service = http_service::<UnixStream>(Arc::clone(&site)).new_service(()).await;
+    let service = Rc::new(service.map_err(|()| anyhow!("the HTTP service does not start"))?);
+    loop {
+        let (stream, _) = listen::next(&site, &log, |cx| listener.poll_accept(cx)).await;
+        counters.accept();
+        let connection = site.pending.enter();
+        let (service, log, reserve) = (Rc::clone(&service), log.clone(), Arc::clone(&site.reserve));
+        actix_rt::spawn(connection.serve(async move {
+            if let Err(error) = service.call((stream, None)).await {
+                debug!(log, "connection failed"; "error" => %error);
+            }
+            let _ = reserve.keep();
+        }));
     }
 }
 

@@ -31,6 +31,12 @@ fn a_socket_serves_control_to_its_user_and_goes_with_the_switch() {
         let output = etherws(&["ctl", "--ctlurl", &url, "listport"]).ok();
         assert_eq!(output.stdout, "  Port  Type  State  RX  TX  Target\n");
     }
+    // It is a listener as the others are.
+    let url = format!("unix:{path}");
+    let servers = etherws(&["ctl", "--ctlurl", &url, "--json", "showserver"]).ok().json();
+    let servers = servers.as_array().unwrap();
+    let own = servers.iter().find(|one| one["service"] == "control-socket").unwrap();
+    assert!(own["counters"]["accepted"].as_u64().is_some_and(|count| count >= 3), "{own}");
     // A page cannot open it, but the rules are the same.
     need!(tool("curl"));
     let curl = |more: &[&str]| {

@@ -103,6 +103,17 @@ impl Htpasswd {
         Ok((htpasswd, watch))
     }
 
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The users of this file whom `other` does not know.
+    pub(crate) fn missing_in(&self, other: &Self) -> Vec<Box<str>> {
+        let [own, theirs] = [self, other].map(|one| Arc::clone(&lock(&one.file).users));
+        own.names().filter(|name| !theirs.contains(name)).map(Into::into).collect()
+    }
+
     /// Reads the file again, and gives the users who are no longer in it. A file that
     /// is not understood changes nothing; one that cannot be read lets nobody in.
     pub(crate) fn reload(&self) -> Vec<Box<str>> {

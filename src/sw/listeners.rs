@@ -1,0 +1,544 @@
+//! The listeners of the program: each can be opened, changed and stopped by itself while
+//! the others go on. What is established goes on in any case: a session is a port.
+//!
+//! A listener is its address. One that is to serve something else is replaced whole, on
+//! the sockets that it has; its connections that are no session yet end with the request
+//! at hand. Never changes anything before all that may fail has been done.
+
+use std::{
+    mem,
+    net::TcpListener as StdListener,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use actix::Addr;
+use actix_rt::{ArbiterHandle, net::TcpListener};
+use anyhow::{Context as _, Result, bail};
+use etherws_actors::{control::Control, switch::Switch};
+use slog::{Logger, error, info, o, warn};
+use tokio::task::JoinHandle;
+
+use super::options::Options;
+use crate::{
+    cli::{Service, TlsFiles},
+    rpc::entry::Action,
+    server::{
+        self, ControlService, Site, TunnelService,
+        admit::Door,
+        auth::Htpasswd,
+        counters::ServerCounters,
+        guard::Guard,
+        listen,
+        pending::Pending,
+        reserve::Reserve,
+        status::{Listener, Status},
+        tls::Tls,
+        unix,
+        watch::{Reload, Watch},
+    },
+};
+
+/// A TCP listener, as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    host: String,
+    port: u16,
+    tls: Option<TlsFiles>,
+    tunnel: Option<WantedTunnel>,
+    control: Option<WantedControl>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct WantedTunnel {
+    path: String,
+    htpasswd: Option<PathBuf>,
+    allowed_origins: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct WantedControl {
+    path: String,
+    htpasswd: Option<PathBuf>,
+    names: Vec<String>,
+    open: bool,
+}
+
+/// The TCP listeners that `options` ask for: tunnel's, and control's unless that is the
+/// same one.
+pub(super) fn wanted(options: &Options) -> Vec<Wanted> {
+    let at = |service: &Service| Wanted {
+        host: service.host.clone(),
+        port: service.port,
+        tls: service.tls.clone(),
+        tunnel: None,
+        control: None,
+    };
+    let mut all = Vec::new();
+    if let Some(service) = &options.tunnel {
+        let (path, htpasswd) = (service.path.clone(), service.htpasswd.clone());
+        let allowed_origins = options.allowed_origins.clone();
+        let tunnel = Some(WantedTunnel { path, htpasswd, allowed_origins });
+        all.push(Wanted { tunnel, ..at(service) });
+    }
+    if let Some(service) = &options.control {
+        let (path, htpasswd) = (service.path.clone(), service.htpasswd.clone());
+        let host = Some(&service.host).filter(|host| !host.is_empty());
+        let names = options.control_names.iter().chain(host).cloned().collect();
+        let control = Some(WantedControl { path, htpasswd, names, open: options.control_open });
+        match all.first_mut() {
+            Some(tunnel) if options.tunnel.as_ref().is_some_and(|t| t.shares_listener(service)) => {
+                tunnel.control = control;
+            }
+            _ => all.push(Wanted { control, ..at(service) }),
+        }
+    }
+    all
+}
+
+impl Wanted {
+    /// What it serves, as in the log.
+    pub(super) fn service(&self) -> &'static str {
+        match (&self.tunnel, &self.control) {
+            (Some(_), Some(_)) => "tunnel+control",
+            (None, _) => "control",
+            (_, None) => "tunnel",
+        }
+    }
+
+    /// What it is called where changes are told.
+    fn item(&self) -> String {
+        let host = if self.host.is_empty() { "*" } else { &self.host };
+        format!("{} on {host}:{}", self.service(), self.port)
+    }
+
+    /// Whether both are one listener, whatever they serve.
+    fn is_at(&self, other: &Self) -> bool {
+        (self.port, &self.host) == (other.port, &other.host)
+    }
+
+    /// Whether control on these sockets is for this machine alone: on all addresses, as
+    /// 1.3 takes it, without anything that its peers must show.
+    ///
+    /// # Errors
+    /// So it would be on an address that nobody on this machine asks it by.
+    fn is_local_only(&self, sockets: &Sockets, log: &Logger) -> Result<bool> {
+        let Some(control) = &self.control else { return Ok(false) };
+        let asks = control.htpasswd.is_some()
+            || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok());
+        let addresses: Vec<_> = addresses.map(|address| address.ip()).collect();
+        if control.open || asks || addresses.iter().all(|address| address.is_loopback()) {
+            return Ok(false);
+        }
+        const WAYS_OUT: &str = "give it passwords with --ctlhtpasswd, ask for certificates with \
+                                --ctlsslclientca, or open it to anybody with --ctlopen";
+        if addresses.iter().any(|address| address.is_unspecified()) {
+            warn!(log, "control is refused to other machines: {WAYS_OUT}");
+            return Ok(true);
+        }
+        bail!("whoever reaches {}:{} would own the switch: {WAYS_OUT}", self.host, self.port)
+    }
+}
+
+/// Sockets of a listener: one for each of its addresses.
+pub(super) type Sockets = Vec<Arc<StdListener>>;
+
+/// A listener with its sockets, which nobody accepts from yet.
+#[derive(Debug)]
+pub(super) struct Bound {
+    wanted: Wanted,
+    sockets: Sockets,
+}
+
+/// Opens a listener's sockets. The one place where TCP listeners get theirs.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub(super) fn bind(wanted: &Wanted) -> Result<Bound> {
+    let sockets = listen::bind(&wanted.host, wanted.port)?.into_iter().map(Arc::new).collect();
+    Ok(Bound { wanted: wanted.clone(), sockets })
+}
+
+/// What all listeners share.
+#[derive(Debug, Clone)]
+pub(super) struct House {
+    pub(super) switch: Addr<Switch>,
+    pub(super) control: Control,
+    pub(super) status: Arc<Status>,
+    /// Arbiters besides this one that connections are spread over.
+    pub(super) arbiters: Vec<ArbiterHandle>,
+    pub(super) descriptors: usize,
+    pub(super) reserve: Arc<Reserve>,
+    /// Asks for files to be read again.
+    pub(super) reload: Reload,
+    pub(super) log: Logger,
+}
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+struct Task(JoinHandle<()>);
+
+impl Task {
+    fn spawn(future: impl Future<Output = ()> + 'static) -> Self {
+        Self(actix_rt::spawn(future))
+    }
+}
+
+impl Task {
+    /// Ends it, and waits until all that it had is gone.
+    async fn end(mut self) {
+        self.0.abort();
+        // That it was aborted is no news.
+        let _ = (&mut self.0).await;
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What was read from files, and is read again when they change for as long as it is
+/// kept.
+#[derive(Debug)]
+struct Watched<T> {
+    value: Arc<T>,
+    _watching: Task,
+}
+
+/// What a listener has read from files; of these, what the next one reads as well.
+#[derive(Debug)]
+struct Files {
+    tls: Option<Arc<Watched<Tls>>>,
+    tunnel: Option<Users>,
+    control: Option<Users>,
+}
+
+/// An htpasswd file.
+type Users = Arc<Watched<Htpasswd>>;
+
+/// All that listens.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    house: House,
+    tcp: Vec<Tcp>,
+    unix: Option<Unix>,
+}
+
+/// A TCP listener at work.
+#[derive(Debug)]
+struct Tcp {
+    bound: Bound,
+    files: Files,
+    site: Arc<Site>,
+    accepting: Vec<Task>,
+}
+
+impl Tcp {
+    /// Closes its sockets, and gives what it was.
+    async fn stop(self) -> Wanted {
+        for task in self.accepting {
+            task.end().await;
+        }
+        self.bound.wanted
+    }
+}
+
+/// A Unix socket at work.
+#[derive(Debug)]
+struct Unix {
+    path: PathBuf,
+    site: Arc<Site>,
+    _accepting: Task,
+}
+
+/// A TCP listener of which all is open, and that was not started.
+struct Prepared {
+    bound: Bound,
+    files: Files,
+    local_only: bool,
+}
+
+impl Listeners {
+    /// None yet.
+    pub(super) fn new(house: House) -> Self {
+        Self { house, tcp: Vec::new(), unix: None }
+    }
+
+    /// Starts what listens: TCP on sockets that are open, control's Unix socket at `path`.
+    ///
+    /// # Errors
+    /// A file cannot be used, or the Unix socket cannot be made; nothing was started.
+    pub(super) async fn start(&mut self, bound: Vec<Bound>, path: Option<PathBuf>) -> Result<()> {
+        let prepared = bound.into_iter().map(|bound| self.prepare(bound));
+        let prepared = prepared.collect::<Result<Vec<_>>>()?;
+        let socket = path.as_deref().map(unix::bind).transpose()?;
+        for prepared in prepared {
+            let started = self.start_tcp(prepared, None).await?;
+            self.tcp.push(started);
+        }
+        self.unix = socket.map(|socket| self.start_unix(socket)).transpose()?;
+        self.show();
+        Ok(())
+    }
+
+    /// Makes these the listeners. One that is to stay as it is, is left alone; one whose
+    /// address stays keeps its sockets and its counters. Gives what was done.
+    ///
+    /// # Errors
+    /// A file or an address cannot be used; nothing was changed.
+    pub(super) async fn change(
+        &mut self,
+        wanted: Vec<Wanted>,
+        path: Option<PathBuf>,
+    ) -> Result<Vec<(Action, String)>> {
+        let has_path = self.unix.as_ref().map(|unix| &unix.path) == path.as_ref();
+        let new_path = path.as_deref().filter(|_| !has_path);
+        let socket = new_path.map(unix::bind).transpose()?;
+        let mut rivals = Vec::new();
+        let prepared = match self.prepare_all(&wanted, &mut rivals).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                for rival in rivals {
+                    self.restore(rival).await;
+                }
+                return Err(error);
+            }
+        };
+        let mut done: Vec<_> = rivals.iter().map(|gone| (Action::Deleted, gone.item())).collect();
+        for new in prepared {
+            let former = self.at(&new.bound.wanted);
+            let site = former.map(|at| Arc::clone(&self.tcp[at].site));
+            let started = self.start_tcp(new, site.as_deref()).await?;
+            let action = if former.is_some() { Action::Changed } else { Action::Added };
+            done.push((action, started.bound.wanted.item()));
+            match former {
+                Some(at) => {
+                    let former = mem::replace(&mut self.tcp[at], started);
+                    former.site.retired.store(true, Relaxed);
+                    self.dismiss_missing(&former, &self.tcp[at]);
+                }
+                None => self.tcp.push(started),
+            }
+        }
+        self.tcp.retain(|tcp| {
+            let stays = wanted.iter().any(|wanted| wanted.is_at(&tcp.bound.wanted));
+            if !stays {
+                tcp.site.retired.store(true, Relaxed);
+                done.push((Action::Deleted, tcp.bound.wanted.item()));
+            }
+            stays
+        });
+        if !has_path {
+            let item = |path: &PathBuf| format!("control on {}", path.display());
+            if let Some(former) = self.unix.take() {
+                former.site.retired.store(true, Relaxed);
+                done.push((Action::Deleted, item(&former.path)));
+            }
+            done.extend(path.iter().map(|path| (Action::Added, item(path))));
+            self.unix = socket.map(|socket| self.start_unix(socket)).transpose()?;
+        }
+        self.show();
+        Ok(done)
+    }
+
+    /// Opens what changed or new listeners need. `rivals` are those that had to be stopped
+    /// because others want their addresses.
+    async fn prepare_all(
+        &mut self,
+        all: &[Wanted],
+        rivals: &mut Vec<Wanted>,
+    ) -> Result<Vec<Prepared>> {
+        let mut prepared = Vec::new();
+        for wanted in all {
+            let bound = match self.at(wanted) {
+                Some(at) if self.tcp[at].bound.wanted == *wanted => continue,
+                Some(at) => {
+                    Bound { wanted: wanted.clone(), sockets: self.tcp[at].bound.sockets.clone() }
+                }
+                None => match bind(wanted) {
+                    Ok(bound) => bound,
+                    Err(error) => {
+                        let rival = self.tcp.iter().position(|tcp| {
+                            let own = &tcp.bound.wanted;
+                            own.port == wanted.port && !all.iter().any(|one| one.is_at(own))
+                        });
+                        let Some(at) = rival else { return Err(error) };
+                        rivals.push(self.tcp.remove(at).stop().await);
+                        bind(wanted)?
+                    }
+                },
+            };
+            prepared.push(self.prepare(bound)?);
+        }
+        Ok(prepared)
+    }
+
+    /// Opens again what was stopped for another one that did not come.
+    async fn restore(&mut self, wanted: Wanted) {
+        let started = match bind(&wanted).and_then(|bound| self.prepare(bound)) {
+            Ok(prepared) => self.start_tcp(prepared, None).await,
+            Err(error) => Err(error),
+        };
+        match started {
+            Ok(started) => self.tcp.push(started),
+            Err(error) => error!(self.house.log, "{} is lost: {error:#}", wanted.item()),
+        }
+        self.show();
+    }
+
+    fn at(&self, wanted: &Wanted) -> Option<usize> {
+        self.tcp.iter().position(|tcp| tcp.bound.wanted.is_at(wanted))
+    }
+
+    /// Ends the sessions of users whom the new file does not know.
+    fn dismiss_missing(&self, former: &Tcp, new: &Tcp) {
+        let House { status, switch, log, .. } = &self.house;
+        if let (Some(former), Some(new)) = (&former.files.tunnel, &new.files.tunnel) {
+            let gone = former.value.missing_in(&new.value);
+            server::dismiss(&gone, &status.sessions, switch, log);
+        }
+    }
+
+    /// Opens the files of a listener, save those that one at work has open.
+    fn prepare(&self, bound: Bound) -> Result<Prepared> {
+        let House { reload, log, switch, status, .. } = &self.house;
+        let wanted = &bound.wanted;
+        let local_only = wanted.is_local_only(&bound.sockets, log)?;
+        let users = |path: Option<&PathBuf>, of: fn(&Files) -> &Option<Users>, tunnel| {
+            let Some(path) = path else { return Ok(None) };
+            let mut open = self.tcp.iter().filter_map(|tcp| of(&tcp.files).as_ref());
+            if let Some(open) = open.find(|open| open.value.path() == path) {
+                return Ok(Some(Arc::clone(open)));
+            }
+            let (htpasswd, watch) = Htpasswd::open(path, log)?;
+            let value = Arc::new(htpasswd);
+            let (file, sessions) = (Arc::clone(&value), Arc::clone(&status.sessions));
+            let (switch, log) = (switch.clone(), log.clone());
+            let load = move |_| {
+                let removed = file.reload();
+                // A request of control is over before its user could be removed.
+                if tunnel {
+                    server::dismiss(&removed, &sessions, &switch, &log);
+                }
+            };
+            let _watching = Task::spawn(watch.run(reload.subscribe(), load));
+            Ok::<_, anyhow::Error>(Some(Arc::new(Watched { value, _watching })))
+        };
+        let of_tunnel = wanted.tunnel.as_ref().and_then(|tunnel| tunnel.htpasswd.as_ref());
+        let of_control = wanted.control.as_ref().and_then(|control| control.htpasswd.as_ref());
+        let certificates = |files: &TlsFiles| {
+            let mut open = self.tcp.iter().filter_map(|tcp| tcp.files.tls.as_ref());
+            if let Some(open) = open.find(|open| open.value.files() == files) {
+                return Ok(Arc::clone(open));
+            }
+            let watch = Watch::new(files.paths());
+            let value = Arc::new(Tls::open(files.clone(), log)?);
+            let load = Arc::clone(&value);
+            let _watching = Task::spawn(watch.run(reload.subscribe(), move |_| load.reload()));
+            Ok::<_, anyhow::Error>(Arc::new(Watched { value, _watching }))
+        };
+        let files = Files {
+            tls: wanted.tls.as_ref().map(certificates).transpose()?,
+            tunnel: users(of_tunnel, |files| &files.tunnel, true)?,
+            control: users(of_control, |files| &files.control, false)?,
+        };
+        Ok(Prepared { bound, files, local_only })
+    }
+
+    /// Accepts from a listener's sockets; what `former` has counted it goes on counting.
+    async fn start_tcp(&self, prepared: Prepared, former: Option<&Site>) -> Result<Tcp> {
+        let Prepared { bound, files, local_only } = prepared;
+        let house = &self.house;
+        let counters = former.map_or_else(Arc::default, |former| Arc::clone(&former.counters));
+        let pending = former.map_or_else(
+            || Pending::new(house.descriptors, Arc::clone(&counters)),
+            |former| Arc::clone(&former.pending),
+        );
+        let door = |users: &Option<Users>| Door {
+            htpasswd: users.as_ref().map(|users| Arc::clone(&users.value)),
+            log: house.log.clone(),
+        };
+        let tls = files.tls.as_ref().map(|tls| Arc::clone(&tls.value));
+        let site = Arc::new(Site {
+            tls: tls.is_some(),
+            tunnel: bound.wanted.tunnel.as_ref().map(|wanted| TunnelService {
+                path: wanted.path.clone(),
+                door: door(&files.tunnel),
+                sessions: Arc::clone(&house.status.sessions),
+                allowed_origins: wanted.allowed_origins.clone(),
+                tokens: Arc::clone(&house.status.tokens),
+                switch: house.switch.clone(),
+            }),
+            control: bound.wanted.control.as_ref().map(|wanted| ControlService {
+                path: wanted.path.clone(),
+                guard: Guard { names: wanted.names.clone(), local_only },
+                door: door(&files.control),
+                control: house.control.clone(),
+                status: Arc::clone(&house.status),
+            }),
+            pending,
+            reserve: Arc::clone(&house.reserve),
+            counters,
+            log: house.log.clone(),
+            retired: false.into(),
+        });
+        let log = house.log.new(o!("service" => bound.wanted.service()));
+        let is_tls = site.tls;
+        let places = server::start(&site, tls, &house.arbiters).await?;
+        let mut accepting = Vec::new();
+        for socket in &bound.sockets {
+            let address = socket.local_addr().context("listening socket without address")?;
+            let socket = socket.try_clone().and_then(TcpListener::from_std);
+            let socket = socket.with_context(|| format!("cannot accept on {address}"))?;
+            info!(log, "listening"; "address" => %address, "tls" => is_tls);
+            let accept = listen::accept(socket, places.clone(), Arc::clone(&site), log.clone());
+            accepting.push(Task::spawn(accept));
+        }
+        Ok(Tcp { bound, files, site, accepting })
+    }
+
+    fn start_unix(&self, socket: unix::Listener) -> Result<Unix> {
+        let house = &self.house;
+        let counters = Arc::new(ServerCounters::default());
+        let site = Arc::new(Site {
+            tls: false,
+            tunnel: None,
+            control: Some(ControlService {
+                path: unix::CONTROL_PATH.to_owned(),
+                guard: Guard::default(),
+                door: Door { htpasswd: None, log: house.log.clone() },
+                control: house.control.clone(),
+                status: Arc::clone(&house.status),
+            }),
+            pending: Pending::new(house.descriptors, Arc::clone(&counters)),
+            counters,
+            reserve: Arc::clone(&house.reserve),
+            log: house.log.clone(),
+            retired: false.into(),
+        });
+        let path = socket.path().to_owned();
+        info!(house.log, "listening"; "service" => "control", "socket" => %path.display());
+        let (serve, log) = (socket.serve(Arc::clone(&site))?, house.log.clone());
+        let _accepting = Task::spawn(async move {
+            if let Err(error) = serve.await {
+                warn!(log, "control's socket is not served: {error:#}");
+            }
+        });
+        Ok(Unix { path, site, _accepting })
+    }
+
+    /// Has control show what listens now.
+    fn show(&self) {
+        let listener = |service, site: &Site| Listener {
+            service,
+            counters: Arc::clone(&site.counters),
+            pending: Arc::clone(&site.pending),
+        };
+        let tcp = self.tcp.iter().map(|tcp| listener(tcp.bound.wanted.service(), &tcp.site));
+        let unix = self.unix.iter().map(|unix| listener("control-socket", &unix.site));
+        self.house.status.set_listeners(tcp.chain(unix).collect());
+    }
+}

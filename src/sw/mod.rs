@@ -1,0 +1,68 @@
+//! The program around the switch: opens what it needs, starts the actors and the
+//! services, and ends them when it is told to. 0.3's `server` and `client` are the
+//! same with one TAP and no control.
+
+mod listeners;
+mod options;
+mod run;
+
+use std::process::ExitCode;
+
+use actix_rt::System;
+use anyhow::Result;
+use etherws_actors::control::{Credentials, NewPort};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use slog::{Logger, debug};
+
+pub(crate) use self::options::Options;
+use crate::{
+    ctl::prompt,
+    daemon::{self, Role},
+    logging, privileges,
+};
+
+/// Runs the switch, in the background unless it is to stay in the foreground.
+///
+/// # Errors
+/// A file, a listener or a first port does not open.
+pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
+    let user = options.user.take();
+    let ask = || match &user {
+        Some(_) => prompt::password("Client Password: "),
+        None => Ok(String::new()),
+    };
+    let (ready, password) = if options.logging.foreground {
+        (None, ask()?)
+    } else {
+        match daemon::detach(ask)? {
+            Role::Parent(status) => return Ok(status),
+            Role::Child(ready, password) => (Some(ready), password),
+        }
+    };
+    if let (Some(user), Some(NewPort::Client(client))) = (user, options.ports.last_mut()) {
+        client.credentials = Some(Credentials { user, password });
+    }
+    let account = options.account.as_deref().map(privileges::find_user).transpose()?;
+    // All that needs a privilege which is not kept.
+    let bound = listeners::wanted(&options).iter().map(listeners::bind).collect::<Result<_>>()?;
+    privileges::limit(account.as_ref())?;
+    let (log, _guard) = logging::init(&options.logging)?;
+    let descriptors = allow_many_sessions(&log);
+    System::new().block_on(run::run(options, bound, descriptors, ready, log))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a shell gives a program.
+const USUAL_DESCRIPTORS: u64 = 1024;
+
+/// Each session has a file descriptor, and a shell gives a program 1,024 of them:
+/// takes as many as the system allows, and says how many there are.
+fn allow_many_sessions(log: &Logger) -> usize {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        debug!(log, "no more file descriptors than usual"; "error" => %error);
+    }
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(USUAL_DESCRIPTORS, |(soft, _)| soft);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,108 @@
+//! What a switch is to be, whichever command line asks for it: `sw`, or 0.3's `server`
+//! and `client`, which are the same with one TAP and no control. Opens nothing.
+
+use std::{path::PathBuf, time::Duration};
+
+use etherws_actors::{control::NewPort, fdb::DEFAULT_AGING_TIME};
+
+use crate::{
+    cli::{self, GuardArgs, Service},
+    logging,
+    server::sessions::Limits,
+};
+
+/// A switch to run.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(super) logging: logging::Options,
+    pub(super) aging_time: Duration,
+    pub(super) loop_guard: bool,
+    pub(super) guards: GuardArgs,
+    /// Arbiters, each a thread, that ports are spread over.
+    pub(super) threads: usize,
+    pub(super) tunnel: Option<Service>,
+    pub(super) allowed_origins: Vec<String>,
+    pub(super) limits: Limits,
+    pub(super) control: Option<Service>,
+    /// A Unix socket for control.
+    pub(super) control_socket: Option<PathBuf>,
+    /// Names by which control may be asked for.
+    pub(super) control_names: Vec<String>,
+    /// Whether control is for anybody on any machine.
+    pub(super) control_open: bool,
+    /// Ports that it begins with.
+    pub(super) ports: Vec<NewPort>,
+    /// Whose password is to be asked for, for the client port among them.
+    pub(super) user: Option<String>,
+    /// The account to run as.
+    pub(super) account: Option<String>,
+}
+
+impl From<cli::Sw> for Options {
+    fn from(sw: cli::Sw) -> Self {
+        let cli::Sw { debug, logconf: conf, foreground, .. } = sw;
+        Self {
+            logging: logging::Options { debug, foreground, conf },
+            aging_time: sw.aging_time,
+            loop_guard: sw.loop_guard,
+            guards: sw.guards,
+            threads: sw.threads,
+            tunnel: Some(sw.tunnel),
+            allowed_origins: sw.allowed_origins,
+            limits: sw.limits,
+            control: sw.control,
+            control_socket: sw.control_socket,
+            control_names: sw.control_names,
+            control_open: sw.control_open,
+            ports: Vec::new(),
+            user: None,
+            account: sw.user,
+        }
+    }
+}
+
+impl From<cli::Server> for Options {
+    fn from(server: cli::Server) -> Self {
+        let cli::Server { debug, foreground, .. } = server;
+        Self {
+            logging: logging::Options { debug, foreground, conf: None },
+            aging_time: DEFAULT_AGING_TIME,
+            loop_guard: true,
+            guards: GuardArgs::default(),
+            threads: 1,
+            tunnel: Some(server.tunnel),
+            allowed_origins: server.allowed_origins,
+            limits: Limits::default(),
+            control: None,
+            control_socket: None,
+            control_names: Vec::new(),
+            control_open: false,
+            ports: vec![NewPort::Tap { name: server.device }],
+            user: None,
+            account: None,
+        }
+    }
+}
+
+impl From<cli::Client> for Options {
+    fn from(client: cli::Client) -> Self {
+        let cli::Client { debug, foreground, .. } = client;
+        Self {
+            logging: logging::Options { debug, foreground, conf: None },
+            aging_time: DEFAULT_AGING_TIME,
+            loop_guard: true,
+            guards: GuardArgs::default(),
+            threads: 1,
+            tunnel: None,
+            allowed_origins: Vec::new(),
+            limits: Limits::default(),
+            control: None,
+            control_socket: None,
+            control_names: Vec::new(),
+            control_open: false,
+            ports: vec![NewPort::Tap { name: client.device }, NewPort::Client(client.options)],
+            user: client.user,
+            account: None,
+        }
+    }
+}

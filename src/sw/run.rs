@@ -1,0 +1,163 @@
+//! From start to end of a switch: starts the actors, its ports and its listeners, and
+//! ends them when it is told to.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use actix::{Actor, Addr};
+use actix_rt::Arbiter;
+use anyhow::{Context as _, Result, anyhow};
+use etherws_actors::{
+    control::{Command, Control},
+    error::one_line,
+    fdb::DEFAULT_MAX_MACS,
+    guard::storm::StormLimits,
+    message::Shutdown,
+    monitor::Monitor,
+    switch::{Switch, SwitchOptions},
+};
+use slog::{Logger, info, warn};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{
+    listeners::{Bound, House, Listeners},
+    options::Options,
+};
+use crate::{
+    daemon::Ready,
+    logging,
+    server::{reserve::Reserve, sessions::Sessions, status::Status, watch::Reload},
+};
+
+/// Time that ports have for their farewell when the program ends.
+const SHUTDOWN_LIMIT: Duration = Duration::from_millis(1500);
+
+/// How often to look whether the Switch still lives. Nothing waits for it: only a
+/// defect of ours ends it.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs the switch until a signal ends it.
+///
+/// # Errors
+/// A file, a listener or a first port does not open; the switch has panicked.
+pub(super) async fn run(
+    options: Options,
+    bound: Vec<Bound>,
+    descriptors: usize,
+    ready: Option<Ready>,
+    log: Logger,
+) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
+    let hangup = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
+    let reload = Reload::new();
+    let limits = options.limits.within(descriptors);
+    if limits.all < options.limits.all {
+        info!(log, "fewer sessions than asked for: the system gives too few file descriptors";
+            "sessions" => limits.all, "descriptors" => descriptors);
+    }
+    let monitor = Monitor::new();
+    let switch = start_switch(&options, &monitor, &log);
+    // An actor that is dropped before its first turn would take it when the runtime is gone.
+    tokio::task::yield_now().await;
+    let arbiters: Vec<_> = (1..options.threads).map(|_| Arbiter::new()).collect();
+    let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
+    let control = Control::with_arbiters(switch.clone(), log.clone(), handles.clone());
+    let mut listeners = Listeners::new(House {
+        switch: switch.clone(),
+        control: control.clone(),
+        status: Arc::new(Status {
+            listeners: Mutex::default(),
+            sessions: Sessions::new(limits),
+            tokens: Arc::default(),
+            monitor: monitor.clone(),
+        }),
+        arbiters: handles,
+        descriptors,
+        reserve: Arc::new(Reserve::default()),
+        reload: reload.clone(),
+        log: log.clone(),
+    });
+    for port in options.ports {
+        control
+            .execute(Command::AddPort(port))
+            .await
+            .map_err(|error| anyhow!("{}", one_line(&error)))?;
+    }
+    listeners.start(bound, options.control_socket).await?;
+    actix_rt::spawn(reload_on(hangup, reload, log.clone()));
+    started(ready)?;
+    tokio::select! {
+        _ = interrupt.recv() => info!(log, "ending"; "signal" => "SIGINT"),
+        _ = terminate.recv() => info!(log, "ending"; "signal" => "SIGTERM"),
+        () = ended(&switch) => return Err(anyhow!("the switch has ended; the log tells why")),
+    }
+    ending();
+    drop(listeners);
+    tokio::select! {
+        drained = tokio::time::timeout(SHUTDOWN_LIMIT, switch.send(Shutdown)) => {
+            if drained.is_err() {
+                warn!(log, "ending with ports still open");
+            }
+        }
+        _ = interrupt.recv() => warn!(log, "ending at once"; "signal" => "SIGINT"),
+        _ = terminate.recv() => warn!(log, "ending at once"; "signal" => "SIGTERM"),
+    }
+    for arbiter in arbiters {
+        arbiter.stop();
+    }
+    Ok(())
+}
+
+fn start_switch(options: &Options, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
+    let storm = StormLimits::default();
+    Switch::new(SwitchOptions {
+        aging_time: options.aging_time,
+        max_macs: options.guards.maxmacs.unwrap_or(DEFAULT_MAX_MACS),
+        loop_guard: options.loop_guard,
+        storm: StormLimits {
+            broadcast: options.guards.storm_broadcast.unwrap_or(storm.broadcast),
+            multicast: options.guards.storm_multicast.unwrap_or(storm.multicast),
+            unicast: options.guards.storm_unicast.unwrap_or(storm.unicast),
+        },
+        debug_frames: options.logging.debug,
+        log: log.clone(),
+        monitor: monitor.clone(),
+        ..SwitchOptions::default()
+    })
+    .start()
+}
+
+/// It serves: whoever started it hears of it here.
+fn started(ready: Option<Ready>) -> Result<()> {
+    ready.map_or(Ok(()), |ready| Ok(ready.announce()?))
+}
+
+/// It begins to read its files again.
+fn reloading() {}
+
+/// It has done so.
+fn reloaded() {}
+
+/// It begins to end.
+fn ending() {}
+
+/// Has all files that may be read again be read again, and log files opened anew, for
+/// whoever has renamed them (logrotate).
+async fn reload_on(mut hangup: Signal, reload: Reload, log: Logger) {
+    while hangup.recv().await.is_some() {
+        reloading();
+        logging::reopen();
+        info!(log, "reloading"; "signal" => "SIGHUP");
+        reload.request();
+        reloaded();
+    }
+}
+
+async fn ended(switch: &Addr<Switch>) {
+    while switch.connected() {
+        actix_rt::time::sleep(WATCH_INTERVAL).await;
+    }
+}
