@@ -2,6 +2,7 @@
 //! the switch by its control API alone, so that it may be an etherws 1.3, and never
 //! prints a password.
 
+mod monitor;
 pub(crate) mod prompt;
 mod table;
 
@@ -43,13 +44,7 @@ const MIN_MTU_IPV6: i64 = 1280;
 pub(crate) fn run(args: CtlArgs) -> ExitCode {
     let json = args.json;
     match ask(args) {
-        Ok(entries) => {
-            let status = print(&entries, json);
-            if !json {
-                explain(&entries);
-            }
-            status
-        }
+        Ok(status) => status,
         Err(error) => {
             print_error(&error, json);
             ExitCode::FAILURE
@@ -57,7 +52,8 @@ pub(crate) fn run(args: CtlArgs) -> ExitCode {
     }
 }
 
-fn ask(args: CtlArgs) -> Result<Entries, ErrorObjectOwned> {
+fn ask(args: CtlArgs) -> Result<ExitCode, ErrorObjectOwned> {
+    let json = args.json;
     let internal = |refusal: Refusal| refusal.with_code(ErrorCode::InternalError);
     // In the order in which 1.3 asks for them: the client port's password is first.
     let mut request = request(args.method).map_err(internal)?;
@@ -80,7 +76,18 @@ fn ask(args: CtlArgs) -> Result<Entries, ErrorObjectOwned> {
             resolve(key);
         }
     }
-    actix_rt::System::new().block_on(endpoint.call(&request))
+    actix_rt::System::new().block_on(async {
+        let entries = endpoint.call(&request).await?;
+        if let (Request::Program(Query::Monitor), Entries::Streams(streams)) = (&request, &entries)
+        {
+            return monitor::follow(&endpoint, streams, json).await;
+        }
+        let status = print(&entries, json);
+        if !json {
+            explain(&entries);
+        }
+        Ok(status)
+    })
 }
 
 /// The switch opens the file, and a daemon's directory is `/`: what the user can see
@@ -134,6 +141,7 @@ fn request(method: CtlMethod) -> Result<Request, Refusal> {
             Command::FlushFdb { port: port.map(number).transpose()?, all }
         }
         CtlMethod::Showserver => return Ok(Request::Program(Query::ShowServer)),
+        CtlMethod::Monitor => return Ok(Request::Program(Query::Monitor)),
         CtlMethod::Createtoken { user, ttl } => {
             return create_token(&user, ttl).map(Request::Program);
         }
@@ -213,15 +221,20 @@ fn login(
 
 fn print(entries: &Entries, json: bool) -> ExitCode {
     let text = if json { to_json(entries) } else { table::table(entries) };
+    put(&text).unwrap_or(ExitCode::SUCCESS)
+}
+
+/// Writes to standard output; gives how to end where that cannot go on.
+fn put(text: &str) -> Option<ExitCode> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => None,
         // Whoever read it has seen enough: `ctl listfdb | head`.
-        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => Some(ExitCode::SUCCESS),
         Err(err) => {
             eprintln!("etherws: standard output cannot be written: {err}");
-            ExitCode::FAILURE
+            Some(ExitCode::FAILURE)
         }
-        Ok(()) => ExitCode::SUCCESS,
     }
 }
 
