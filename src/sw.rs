@@ -2,7 +2,7 @@
 //! services, and ends them when it is told to. 0.3's `server` and `client` are the
 //! same with one TAP and no control.
 
-use std::{net::TcpListener, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{net::TcpListener, path::{Path, PathBuf}, process::ExitCode, sync::Arc, time::Duration};
 
 use actix::{Actor, Addr};
 use actix_rt::{Arbiter, System};
@@ -13,7 +13,7 @@ use etherws_actors::{
     fdb::{DEFAULT_AGING_TIME, DEFAULT_MAX_MACS},
     guard::storm::StormLimits,
     message::Shutdown,
-    monitor::Monitor,
+    monitor::{Event, Kind, Monitor},
     switch::{Switch, SwitchOptions},
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -376,7 +376,11 @@ async fn serve(
             let htpasswd = passwords.map(|(htpasswd, watch)| {
                 let htpasswd = Arc::new(htpasswd);
                 let file = Arc::clone(&htpasswd);
-                let load = move |_| removed(&file.reload());
+                let (monitor, path) = (monitor.clone(), htpasswd.path().to_owned());
+                let load = move |_| {
+                    removed(&file.reload());
+                    tell_reload(&monitor, &path);
+                };
                 actix_rt::spawn(watch.run(reload.subscribe(), load));
                 htpasswd
             });
@@ -407,11 +411,16 @@ async fn serve(
             pending: Arc::clone(pending),
             reserve: Arc::clone(&reserve),
             counters: Arc::clone(counters),
+            monitor: monitor.clone(),
             log: log.clone(),
         });
         let log = log.new(o!("service" => *service));
         if let (Some(certificates), Some(watch)) = (certificates.clone(), watch) {
-            actix_rt::spawn(watch.run(reload.subscribe(), move |_| certificates.reload()));
+            let monitor = monitor.clone();
+            actix_rt::spawn(watch.run(reload.subscribe(), move |_| {
+                certificates.reload();
+                tell_reload(&monitor, certificates.path());
+            }));
         }
         let places = server::start(&site, certificates, &handles).await?;
         for socket in listener.sockets {
@@ -436,6 +445,7 @@ async fn serve(
             pending: Pending::new(descriptors, Arc::clone(&counters)),
             counters,
             reserve: Arc::clone(&reserve),
+            monitor: monitor.clone(),
             log: log.clone(),
         });
         info!(log, "listening"; "service" => "control", "socket" => %socket.path().display());
@@ -475,6 +485,10 @@ async fn reload_on(mut hangup: Signal, reload: Reload, log: Logger) {
         info!(log, "reloading"; "signal" => "SIGHUP");
         reload.request();
     }
+}
+
+fn tell_reload(monitor: &Monitor, file: &Path) {
+    monitor.tell(|| Event::new(Kind::Reload).text("file", file.display()));
 }
 
 async fn ended(switch: &Addr<Switch>) {

@@ -33,7 +33,7 @@ async fn answer(request: HttpRequest, site: Data<Arc<Site>>, body: Payload) -> H
     match respond(&site, &request, body).await {
         Ok(response) => response,
         Err(refusal) => {
-            site.refused(&refusal, request.peer_addr());
+            site.refused(&refusal, request.peer_addr(), request.headers());
             refusal.into()
         }
     }

@@ -65,6 +65,11 @@ impl Tls {
         Ok(Self { files, config, log: log.clone() })
     }
 
+    /// Where the certificate is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.files.cert
+    }
+
     /// Takes the files as they are now for the connections to come. Keeps the old
     /// ones, and logs why, if they cannot be used.
     pub(crate) fn reload(&self) {

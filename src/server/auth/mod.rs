@@ -103,6 +103,11 @@ impl Htpasswd {
         Ok((htpasswd, watch))
     }
 
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads the file again, and gives the users who are no longer in it. A file that
     /// is not understood changes nothing; one that cannot be read lets nobody in.
     pub(crate) fn reload(&self) -> Vec<Box<str>> {
@@ -231,6 +236,11 @@ fn parse(content: &[u8], path: &Path) -> Result<Users> {
     Users::parse(content).with_context(|| {
         format!("htpasswd file {}: write entries by etherws passwd or htpasswd -B", path.display())
     })
+}
+
+/// The name in the value of an `Authorization` header, whosever it is.
+pub(crate) fn claimed_name(authorization: &[u8]) -> Option<Arc<str>> {
+    Credentials::basic(authorization).map(|claimed| claimed.name)
 }
 
 /// Body of the fuzz target `htpasswd`: a file, and behind a zero octet the value of an
