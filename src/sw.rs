@@ -16,6 +16,7 @@ use etherws_actors::{
     monitor::{Event, Kind, Monitor},
     switch::{Switch, SwitchOptions},
 };
+use jiff::Timestamp;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use slog::{Logger, debug, info, o, warn};
 use tokio::{
@@ -366,6 +367,7 @@ async fn serve(
         sessions,
         tokens: Arc::clone(&tokens),
         monitor: monitor.clone(),
+        started: Timestamp::now(),
     });
     for (listener, Listener { service, counters, pending }) in
         opened.listeners.into_iter().zip(&status.listeners)

@@ -218,6 +218,19 @@ impl Fdb {
         self.shares.get(&port).map_or((0, self.max_macs), |share| (share.learned, share.max))
     }
 
+    /// How many addresses were learned in all, aged ones that were not collected yet
+    /// among them, and how many may be.
+    #[must_use]
+    pub const fn learned(&self) -> (usize, usize) {
+        (self.learned, self.capacity)
+    }
+
+    /// How many static entries there are, and may be.
+    #[must_use]
+    pub fn statics(&self) -> (usize, usize) {
+        (self.records.len() - self.learned, MAX_STATIC)
+    }
+
     fn is_fresh(&self, entry: &FdbEntry, now: Instant) -> bool {
         is_fresh(entry, self.aging_time, now)
     }
@@ -322,7 +335,7 @@ impl Fdb {
             return Err(FdbError::GroupAddress(mac));
         }
         let known = self.records.get(&(vid, mac)).map(|record| record.entry.status);
-        if known != Some(Status::Static) && self.records.len() - self.learned >= MAX_STATIC {
+        if known != Some(Status::Static) && self.statics().0 >= MAX_STATIC {
             return Err(FdbError::TooManyStatic);
         }
         self.remove(vid, mac);

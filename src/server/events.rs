@@ -22,7 +22,7 @@ use super::{ControlService, counters::Refused, refusal::Refusal, resource::Answe
 pub(crate) const PATH: &str = "/events";
 
 /// Most readers at once: a page for each of some operators, and their tools.
-const MAX_READERS: usize = 64;
+pub(super) const MAX_READERS: usize = 64;
 
 /// Time without an event after which a comment goes out, so that a reader, and whatever
 /// is between, see that the stream lives; what the standard recommends.

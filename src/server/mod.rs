@@ -12,6 +12,7 @@ pub(crate) mod guard;
 mod http;
 pub(crate) mod identity;
 pub(crate) mod listen;
+mod metrics;
 mod peer;
 pub(crate) mod pending;
 mod refusal;
