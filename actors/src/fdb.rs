@@ -450,6 +450,32 @@ mod tests {
     }
 
     #[test]
+    fn what_ages_is_told_of_once_wherever_it_is_found() {
+        let (mut fdb, start) = (Fdb::new(AGING, 2), Instant::now());
+        let late = start + AGING + Duration::from_secs(1);
+        let aged = |station, number| Aged {
+            vid: Vid::UNTAGGED,
+            mac: mac(station),
+            port: port(number),
+        };
+        seen(&mut fdb, 1, 1, start);
+        seen(&mut fdb, 2, 1, start);
+        fdb.add_static(Vid::UNTAGGED, mac(9), port(1), start).expect("there is room");
+        assert_eq!(fdb.take_aged(), []);
+        assert_eq!(seen(&mut fdb, 1, 2, late), Learned::New);
+        assert_eq!(fdb.take_aged(), [aged(1, 1)], "it was behind another port");
+        fdb.collect(late);
+        fdb.collect(late);
+        assert_eq!((fdb.take_aged(), fdb.take_aged()), (vec![aged(2, 1)], vec![]));
+        let later = late + AGING + Duration::from_secs(1);
+        seen(&mut fdb, 3, 1, late);
+        assert_eq!(seen(&mut fdb, 4, 1, later), Learned::New, "a full table is collected");
+        assert_eq!(fdb.take_aged().len(), 2);
+        fdb.remove_port(port(1));
+        assert_eq!(fdb.take_aged(), [], "what goes with its port has not aged");
+    }
+
+    #[test]
     fn a_static_entry_neither_moves_nor_ages_and_goes_with_its_port() {
         let (mut fdb, now) = (Fdb::new(AGING, 1), Instant::now());
         seen(&mut fdb, 1, 1, now);

@@ -19,7 +19,7 @@ use etherws_actors::{
 };
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, text},
+    encoding::{DescriptorEncoder, MetricEncoder, text},
     metrics::MetricType,
     registry::Registry,
 };
@@ -124,20 +124,27 @@ impl Collector for Scrape {
                 family.kind,
             )?;
             for (labels, value) in (family.samples)(self) {
-                let mut metric = metrics.encode_family(&labels)?;
-                match (family.kind, value) {
-                    (MetricType::Counter, Value::Count(count)) => {
-                        metric.encode_counter::<Labels, _, u64>(&count, None)?;
-                    }
-                    (MetricType::Counter, Value::Real(value)) => {
-                        metric.encode_counter::<Labels, _, u64>(&value, None)?;
-                    }
-                    (_, Value::Count(count)) => metric.encode_gauge(&count)?,
-                    (_, Value::Real(value)) => metric.encode_gauge(&value)?,
+                if labels.is_empty() {
+                    encode(&mut metrics, family.kind, value)?;
+                } else {
+                    encode(&mut metrics.encode_family(&labels)?, family.kind, value)?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+fn encode(metric: &mut MetricEncoder<'_>, kind: MetricType, value: Value) -> fmt::Result {
+    match (kind, value) {
+        (MetricType::Counter, Value::Count(count)) => {
+            metric.encode_counter::<Labels, _, u64>(&count, None)
+        }
+        (MetricType::Counter, Value::Real(value)) => {
+            metric.encode_counter::<Labels, _, u64>(&value, None)
+        }
+        (_, Value::Count(count)) => metric.encode_gauge(&count),
+        (_, Value::Real(value)) => metric.encode_gauge(&value),
     }
 }
 
