@@ -22,7 +22,8 @@ use crate::{
     frame::{MacAddr, Vid},
     message::{
         AddFdb, AddPortError, DelFdb, DelPort, FdbInfo, FlushFdb, Interface, KeepInterface,
-        ListFdb, ListPorts, PortInfo, PortReport, PortSettings, SetPort, ShowPort, Stop,
+        ListFdb, ListPorts, PortInfo, PortReport, PortSettings, SetPort, ShowPort, Stop, Survey,
+        TakeSurvey,
     },
     port::{Client, Netdev, Tap},
     supervisor::{self, AddError},
@@ -331,6 +332,14 @@ impl Control {
                 Ok(Reply::Fdb(self.switch.send(FlushFdb { port, all }).await??))
             }
         }
+    }
+
+    /// Measures the switch: its counters, queues and tables at one moment.
+    ///
+    /// # Errors
+    /// There is no switch any more.
+    pub async fn survey(&self) -> Result<Survey, ControlError> {
+        Ok(self.switch.send(TakeSurvey).await?)
     }
 
     async fn add(&self, port: NewPort) -> Result<PortNumber, ControlError> {

@@ -218,6 +218,19 @@ impl Fdb {
         self.shares.get(&port).map_or((0, self.max_macs), |share| (share.learned, share.max))
     }
 
+    /// How many addresses were learned in all, aged ones that were not collected yet
+    /// among them, and how many may be.
+    #[must_use]
+    pub const fn learned(&self) -> (usize, usize) {
+        (self.learned, self.capacity)
+    }
+
+    /// How many static entries there are, and may be.
+    #[must_use]
+    pub fn statics(&self) -> (usize, usize) {
+        (self.records.len() - self.learned, MAX_STATIC)
+    }
+
     fn is_fresh(&self, entry: &FdbEntry, now: Instant) -> bool {
         is_fresh(entry, self.aging_time, now)
     }
@@ -322,7 +335,7 @@ impl Fdb {
             return Err(FdbError::GroupAddress(mac));
         }
         let known = self.records.get(&(vid, mac)).map(|record| record.entry.status);
-        if known != Some(Status::Static) && self.records.len() - self.learned >= MAX_STATIC {
+        if known != Some(Status::Static) && self.statics().0 >= MAX_STATIC {
             return Err(FdbError::TooManyStatic);
         }
         self.remove(vid, mac);
@@ -434,6 +447,29 @@ mod tests {
         let later = now + AGING + Duration::from_secs(1);
         assert_eq!(seen(&mut fdb, 7, 2, later), Learned::New, "all others have aged");
         assert_eq!((fdb.macs(port(1)).0, fdb.macs(port(2)).0), (0, 1));
+    }
+
+    #[test]
+    fn what_ages_is_told_of_once_wherever_it_is_found() {
+        let (mut fdb, start) = (Fdb::new(AGING, 2), Instant::now());
+        let late = start + AGING + Duration::from_secs(1);
+        let aged =
+            |station, number| Aged { vid: Vid::UNTAGGED, mac: mac(station), port: port(number) };
+        seen(&mut fdb, 1, 1, start);
+        seen(&mut fdb, 2, 1, start);
+        fdb.add_static(Vid::UNTAGGED, mac(9), port(1), start).expect("there is room");
+        assert_eq!(fdb.take_aged(), []);
+        assert_eq!(seen(&mut fdb, 1, 2, late), Learned::New);
+        assert_eq!(fdb.take_aged(), [aged(1, 1)], "it was behind another port");
+        fdb.collect(late);
+        fdb.collect(late);
+        assert_eq!((fdb.take_aged(), fdb.take_aged()), (vec![aged(2, 1)], vec![]));
+        let later = late + AGING + Duration::from_secs(1);
+        seen(&mut fdb, 3, 1, late);
+        assert_eq!(seen(&mut fdb, 4, 1, later), Learned::New, "a full table is collected");
+        assert_eq!(fdb.take_aged().len(), 2);
+        fdb.remove_port(port(1));
+        assert_eq!(fdb.take_aged(), [], "what goes with its port has not aged");
     }
 
     #[test]

@@ -112,6 +112,9 @@ impl PortState {
         }
     }
 
+    /// All these words.
+    pub const NAMES: [&str; 5] = ["up", "loop", "connecting", "backoff", "failed"];
+
     /// Why the port is not up, where there is a reason.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
@@ -294,6 +297,11 @@ pub struct ShowPort {
     pub port: PortNumber,
 }
 
+/// Asks for what there is to measure, of all ports at one moment.
+#[derive(Debug, Message)]
+#[rtype(result = "Survey")]
+pub struct TakeSurvey;
+
 /// Adds a static entry to the forwarding database. The reply is the entry.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<FdbInfo, FdbError>")]
@@ -380,6 +388,43 @@ pub struct PortReport {
     pub loop_guard: bool,
     /// Its limits.
     pub limits: Vec<Limit>,
+}
+
+/// What there is to measure in a switch.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// All ports, by number.
+    pub ports: Vec<PortSurvey>,
+    /// Addresses that were learned.
+    pub learned: Usage,
+    /// Static entries of the forwarding database.
+    pub statics: Usage,
+}
+
+/// What there is to measure of a port.
+#[derive(Debug, Clone)]
+pub struct PortSurvey {
+    /// What is known of each port, with its live counters.
+    pub info: PortInfo,
+    /// Octets in its egress queue, while it is up.
+    pub queue: Option<Usage>,
+    /// Addresses that were learned behind it.
+    pub macs: Usage,
+}
+
+/// How much there is of something, and how much there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// How much is used now.
+    pub used: usize,
+    /// The limit.
+    pub limit: usize,
+}
+
+impl From<(usize, usize)> for Usage {
+    fn from((used, limit): (usize, usize)) -> Self {
+        Self { used, limit }
+    }
 }
 
 /// A limit, and how much of it is used.

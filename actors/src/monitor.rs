@@ -65,7 +65,8 @@ pub enum Kind {
     AuthenticationFailure,
     /// A connection or request was turned away: `reason`, `address`.
     Refused,
-    /// What the program has read was read again: what has changed.
+    /// What the program has read before was read again: `file`. Whether it could be used,
+    /// the log says.
     Reload,
     /// This watcher was too slow: `count` events are missing here.
     Lost,

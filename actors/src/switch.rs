@@ -32,7 +32,8 @@ use crate::{
     message::{
         AddFdb, AddMirror, AddPort, AddPortError, Credit, DelFdb, DelPort, Details, Egress,
         FdbInfo, FlushFdb, Ingress, Interface, KeepInterface, ListFdb, ListPorts, PortDown,
-        PortGone, PortInfo, PortReport, PortState, PortUp, SetPort, ShowPort, Shutdown, Stop,
+        PortGone, PortInfo, PortReport, PortState, PortSurvey, PortUp, SetPort, ShowPort, Shutdown,
+        Stop, Survey, TakeSurvey, Usage,
     },
     mirror::{MirrorReader, Mirrors, TooManyMirrors},
     monitor::{Event, Kind, Monitor},
@@ -142,6 +143,11 @@ impl PortEntry {
 
     fn is_forwarding(&self) -> bool {
         self.is_open() && self.guards.blocked.is_none()
+    }
+
+    /// Octets in its queue, and how many there may be, while it is up.
+    fn queue(&self) -> Option<(usize, usize)> {
+        self.outlet.as_ref().map(|outlet| (outlet.gauge.used(), outlet.gauge.limit()))
     }
 
     /// `event` with what the port is.
@@ -543,11 +549,28 @@ impl Handler<ShowPort> for Switch {
     fn handle(&mut self, show: ShowPort, _: &mut Context<Self>) -> Self::Result {
         let port = &self.ports[self.find(show.port)?];
         let macs = self.relay.fdb().macs(show.port);
-        let queue = port.outlet.as_ref().map(|outlet| (outlet.gauge.used(), outlet.gauge.limit()));
         Some(PortReport {
             info: port.info(),
             loop_guard: port.guards.loop_guard,
-            limits: port.guards.limits(queue, macs, Instant::now().into_std()),
+            limits: port.guards.limits(port.queue(), macs, Instant::now().into_std()),
+        })
+    }
+}
+
+impl Handler<TakeSurvey> for Switch {
+    type Result = MessageResult<TakeSurvey>;
+
+    fn handle(&mut self, _: TakeSurvey, _: &mut Context<Self>) -> Self::Result {
+        let fdb = self.relay.fdb();
+        let of = |port: &PortEntry| PortSurvey {
+            info: port.info(),
+            queue: port.queue().map(Usage::from),
+            macs: fdb.macs(port.number).into(),
+        };
+        MessageResult(Survey {
+            ports: self.ports.iter().map(of).collect(),
+            learned: fdb.learned().into(),
+            statics: fdb.statics().into(),
         })
     }
 }

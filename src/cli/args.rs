@@ -294,6 +294,8 @@ pub(crate) enum CtlMethod {
     },
     /// Show what the listeners have counted: sessions, and whom they turned away
     Showserver,
+    /// Print what happens, as it happens: ports, addresses, loops, storms, logins
+    Monitor,
     /// Make a token that opens one tunnel: ?token=TOKEN in its URL
     Createtoken {
         /// Whom it lets in

@@ -2,6 +2,7 @@
 //! the switch by its control API alone, so that it may be an etherws 1.3, and never
 //! prints a password.
 
+mod monitor;
 pub(crate) mod output;
 mod progress;
 pub(crate) mod prompt;
@@ -22,7 +23,7 @@ use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 
 use crate::{
     cli::{ControlArgs, CtlArgs, CtlMethod},
-    rpc::{Refusal, Request, client::Endpoint},
+    rpc::{Refusal, Request, client::Endpoint, entry::Entries, query::Query},
 };
 use output::{Output, say};
 
@@ -58,12 +59,19 @@ fn ask(
             resolve_files(options);
         }
     }
-    let call = progress::wait(&what, output.stderr, endpoint.call(&request));
-    let Some(answer) = actix_rt::System::new().block_on(call) else {
-        say(&format!("etherws: the request was interrupted: {after}\n"));
-        return Ok(INTERRUPTED.into());
-    };
-    answer.map(|entries| output.entries(&entries))
+    actix_rt::System::new().block_on(async {
+        let call = progress::wait(&what, output.stderr, endpoint.call(&request));
+        let Some(answer) = call.await else {
+            say(&format!("etherws: the request was interrupted: {after}\n"));
+            return Ok(INTERRUPTED.into());
+        };
+        let entries = answer?;
+        if let (Request::Program(Query::Monitor), Entries::Streams(streams)) = (&request, &entries)
+        {
+            return monitor::follow(&endpoint, streams, output.json).await;
+        }
+        Ok(output.entries(&entries))
+    })
 }
 
 /// The control service that `args` name. Asks for its password if there is a name alone.

@@ -61,8 +61,14 @@ impl Output {
 
 /// Writes to standard output, all of it at once.
 pub(crate) fn write(text: &str) -> ExitCode {
+    put(text).unwrap_or(ExitCode::SUCCESS)
+}
+
+/// The same, with more to come; gives how to end where that cannot go on.
+pub(super) fn put(text: &str) -> Option<ExitCode> {
     let mut stdout = io::stdout().lock();
-    ended(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.err().map(|err| ended(Err(err)))
 }
 
 /// The exit status of a program that has written to standard output.

@@ -69,6 +69,7 @@ pub(super) fn request(method: CtlMethod) -> Result<Request, Refusal> {
         CtlMethod::Flushfdb { port, all } => {
             Command::FlushFdb { port: port.map(number).transpose()?, all }
         }
+        CtlMethod::Monitor => return Ok(Request::Program(Query::Monitor)),
         CtlMethod::Showserver => return Ok(Request::Program(Query::ShowServer)),
         CtlMethod::Createtoken { user, ttl } => {
             return create_token(&user, ttl).map(Request::Program);

@@ -96,14 +96,29 @@ impl ServerCounters {
         self.refused[reason as usize].load(Relaxed)
     }
 
+    /// Connections accepted.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Relaxed)
+    }
+
+    /// Sessions begun.
+    pub(crate) fn sessions(&self) -> u64 {
+        self.sessions.load(Relaxed)
+    }
+
+    /// TLS handshakes failed.
+    pub(crate) fn tls_failures(&self) -> u64 {
+        self.tls_failures.load(Relaxed)
+    }
+
     /// All counters by their names, in the order in which they are shown.
     pub(crate) fn values(&self) -> Vec<(String, u64)> {
         let own = [
-            ("accepted", &self.accepted),
-            ("sessions-begun", &self.sessions),
-            ("tls-failures", &self.tls_failures),
+            ("accepted", self.accepted()),
+            ("sessions-begun", self.sessions()),
+            ("tls-failures", self.tls_failures()),
         ];
-        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value.load(Relaxed)));
+        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
         let refused = Refused::ALL
             .into_iter()
             .map(|reason| (format!("refused-{}", reason.name()), self.refused(reason)));

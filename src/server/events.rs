@@ -13,7 +13,7 @@ use actix_web::{
 use etherws_actors::monitor::{Detail, Event, Monitor, Watcher};
 use futures_util::stream;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::{ControlService, counters::Refused, refusal::Refusal, resource::Answer};
@@ -22,7 +22,7 @@ use super::{ControlService, counters::Refused, refusal::Refusal, resource::Answe
 pub(crate) const PATH: &str = "/events";
 
 /// Most readers at once: a page for each of some operators, and their tools.
-const MAX_READERS: usize = 64;
+pub(super) const MAX_READERS: usize = 64;
 
 /// Time without an event after which a comment goes out, so that a reader, and whatever
 /// is between, see that the stream lives; what the standard recommends.
@@ -76,7 +76,9 @@ impl Reader {
             event = self.watcher.next() => {
                 self.silence.reset();
                 self.seen += 1;
-                Some(format!("id: {}\ndata: {}\n\n", self.seen, json(&*event?)).into())
+                // Numbers and texts are always JSON.
+                let data = serde_json::to_string(&Written(&*event?)).unwrap_or_default();
+                Some(format!("id: {}\ndata: {data}\n\n", self.seen).into())
             }
             _ = self.silence.tick() => Some(Bytes::from_static(b":\n\n")),
         }
@@ -84,21 +86,25 @@ impl Reader {
 }
 
 /// An event as it is written: `time`, `event`, `port` where it is on one, and details.
-fn json(event: &Event) -> Value {
-    // Between then and now, the clock may have been set: this one says what it is now.
-    let time = Timestamp::now().checked_sub(event.at.elapsed()).unwrap_or(Timestamp::MIN);
-    let mut members = Map::new();
-    members.insert("time".to_owned(), format!("{time:.6}").into());
-    members.insert("event".to_owned(), event.kind.name().into());
-    if let Some(port) = event.port {
-        members.insert("port".to_owned(), port.get().into());
+struct Written<'a>(&'a Event);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(event) = self;
+        // If the clock was set since then, this is what it would have said.
+        let time = Timestamp::now().checked_sub(event.at.elapsed()).unwrap_or(Timestamp::MIN);
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry("time", &format_args!("{time:.6}"))?;
+        members.serialize_entry("event", event.kind.name())?;
+        if let Some(port) = event.port {
+            members.serialize_entry("port", &port.get())?;
+        }
+        for (name, detail) in &event.details {
+            match detail {
+                Detail::Number(number) => members.serialize_entry(name, number)?,
+                Detail::Text(text) => members.serialize_entry(name, text)?,
+            }
+        }
+        members.end()
     }
-    for (name, detail) in &event.details {
-        let value = match detail {
-            Detail::Number(number) => Value::from(*number),
-            Detail::Text(text) => Value::from(text.as_str()),
-        };
-        members.insert((*name).to_owned(), value);
-    }
-    members.into()
 }

@@ -34,7 +34,7 @@ pub(super) fn configure(site: Arc<Site>) -> impl FnOnce(&mut ServiceConfig) {
 
 async fn answer(request: HttpRequest, site: Data<Arc<Site>>, body: Payload) -> HttpResponse {
     let mut response = respond(&site, &request, body).await.unwrap_or_else(|refusal| {
-        site.refused(&refusal, request.peer_addr());
+        site.refused(&refusal, request.peer_addr(), request.headers());
         refusal.into()
     });
     if site.retired.load(Relaxed) {

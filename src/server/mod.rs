@@ -12,6 +12,7 @@ pub(crate) mod guard;
 mod http;
 pub(crate) mod identity;
 pub(crate) mod listen;
+mod metrics;
 mod peer;
 pub(crate) mod pending;
 mod refusal;
@@ -40,6 +41,7 @@ use actix_http::{
     body::BoxBody,
     error::DispatchError,
     h1::{Codec, ExpectHandler, H1Service},
+    header::{self, HeaderMap, HeaderValue},
 };
 use actix_rt::{ArbiterHandle, net::TcpStream};
 use actix_service::{Service, ServiceFactory, fn_service, map_config};
@@ -49,6 +51,7 @@ use anyhow::{Result, anyhow};
 use etherws_actors::{
     control::{Command, Control, Reply},
     message::{DelPort, Stop},
+    monitor::{Event, Kind, Monitor},
     switch::Switch,
 };
 use slog::{Logger, debug, error, info, warn};
@@ -56,7 +59,7 @@ use tokio::sync::mpsc;
 
 use self::{
     admit::Door,
-    counters::ServerCounters,
+    counters::{Refused, ServerCounters},
     guard::Guard,
     listen::{Place, Serve},
     peer::Accepted,
@@ -139,6 +142,7 @@ pub(crate) struct Site {
     pub(crate) counters: Arc<ServerCounters>,
     pub(crate) pending: Arc<Pending>,
     pub(crate) reserve: Arc<Reserve>,
+    pub(crate) monitor: Monitor,
     pub(crate) log: Logger,
     /// Whether another has taken its place: its connections end with the request at hand.
     pub(crate) retired: AtomicBool,
@@ -151,11 +155,36 @@ impl Debug for Site {
 }
 
 impl Site {
-    /// Counts and logs a refusal that is about to be sent.
-    fn refused(&self, refusal: &Refusal, peer: Option<SocketAddr>) {
+    /// Counts, tells and logs a refusal that is about to be sent to whoever has sent
+    /// `headers`.
+    fn refused(&self, refusal: &Refusal, peer: Option<SocketAddr>, headers: &HeaderMap) {
         self.counters.refuse(refusal.reason());
+        self.monitor.tell(|| refused_event(refusal.reason(), peer, headers));
         info!(self.log, "request refused"; "peer" => peer.map(|peer| peer.to_string()),
             "status" => refusal.status().as_u16(), "reason" => refusal.text());
+    }
+}
+
+fn refused_event(reason: Refused, peer: Option<SocketAddr>, headers: &HeaderMap) -> Event {
+    let event = match reason {
+        Refused::Authentication => {
+            let user = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+            let event = Event::new(Kind::AuthenticationFailure);
+            match user.and_then(auth::claimed_name) {
+                Some(user) => event.text("user", user.escape_debug()),
+                None => event,
+            }
+        }
+        other => Event::new(Kind::Refused).text("reason", other.name()),
+    };
+    address(event, peer)
+}
+
+/// `event` with where the peer is; nowhere on a Unix socket.
+fn address(event: Event, peer: Option<SocketAddr>) -> Event {
+    match peer {
+        Some(peer) => event.text("address", peer.ip()),
+        None => event,
     }
 }
 
@@ -248,14 +277,19 @@ async fn serve(site: Arc<Site>, tls: Option<Arc<Tls>>) -> Result<Serve> {
             async move { answer(&*service, stream.peer_addr().ok(), stream).await }
         }));
     };
-    let counters = Arc::clone(&site.counters);
+    let (counters, monitor) = (Arc::clone(&site.counters), site.monitor.clone());
     let service = Rc::new(http_service(site).new_service(()).await.map_err(failed)?);
     Ok(serve_with(log, reserve, move |stream: TcpStream| {
         let (service, tls, counters) =
             (Rc::clone(&service), Arc::clone(&tls), Arc::clone(&counters));
+        let monitor = monitor.clone();
         async move {
             let peer = stream.peer_addr().ok();
-            let stream = tls.accept(stream).await.inspect_err(|_| counters.tls_failure())?;
+            let stream = tls.accept(stream).await.inspect_err(|_| {
+                counters.tls_failure();
+                let event = || Event::new(Kind::Refused).text("reason", "tls-failure");
+                monitor.tell(|| address(event(), peer));
+            })?;
             answer(&*service, peer, TlsStream::from(stream)).await
         }
     }))

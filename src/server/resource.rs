@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::{ControlService, events, refusal::Refusal};
+use super::{ControlService, events, metrics, refusal::Refusal};
 
 /// A resource's answer.
 pub(super) type Answer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, Refusal>> + 'a>>;
@@ -20,7 +20,10 @@ pub(super) struct Resource {
 }
 
 /// All of them.
-const RESOURCES: &[Resource] = &[Resource { path: events::PATH, get: events::get }];
+const RESOURCES: &[Resource] = &[
+    Resource { path: metrics::PATH, get: metrics::get },
+    Resource { path: events::PATH, get: events::get },
+];
 
 /// The resource at `path`.
 pub(super) fn find(path: &str) -> Option<&'static Resource> {

@@ -156,6 +156,11 @@ impl Sessions {
         self.table().seats.len()
     }
 
+    /// How many there may be.
+    pub(crate) fn limit(&self) -> usize {
+        self.limits.all
+    }
+
     /// The ports of these users, which are to be closed.
     pub(crate) fn dismiss(&self, users: &[Box<str>]) -> Vec<(PortNumber, Identity)> {
         let gone = |taken: &&mut Taken| {

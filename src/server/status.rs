@@ -25,6 +25,8 @@ pub(crate) struct Status {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) monitor: Monitor,
+    /// When the program began to serve.
+    pub(crate) started: Timestamp,
 }
 
 /// One of them.

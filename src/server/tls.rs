@@ -70,6 +70,11 @@ impl Tls {
         &self.files
     }
 
+    /// Where the certificate is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.files.cert
+    }
+
     /// Takes the files as they are now for the connections to come. Keeps the old
     /// ones, and logs why, if they cannot be used.
     pub(crate) fn reload(&self) {

@@ -16,6 +16,7 @@ use anyhow::Result;
 use etherws_actors::{
     error::one_line,
     message::{DelPort, Stop},
+    monitor::{Event, Kind},
     port::{Session, SessionInfo},
     supervisor,
     tunnel::{Holder, INSTANCE_HEADER, Instance},
@@ -53,7 +54,7 @@ where
     let (service, seat, identity, peer) = match checked {
         Ok(checked) => checked,
         Err(refusal) => {
-            site.refused(&refusal, peer);
+            site.refused(&refusal, peer, request.headers());
             refusal.encode(&mut codec, &mut out)?;
             io.write_all(&out).await?;
             io.shutdown().await?;
@@ -81,6 +82,10 @@ where
     match supervisor::add(&service.switch, session, &site.log).await {
         Ok(port) => {
             site.counters.session();
+            site.monitor.tell(|| {
+                let session = Event::new(Kind::Session).on(port);
+                session.text("user", &identity).text("peer", peer)
+            });
             info!(site.log, "session"; "port" => %port, "peer" => %peer, "user" => %identity);
             if !seat.settle(port) {
                 service.switch.do_send(DelPort { port, stop: Stop::Unauthorized });

@@ -8,14 +8,18 @@
 use std::{
     mem,
     net::TcpListener as StdListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 use actix::Addr;
 use actix_rt::{ArbiterHandle, net::TcpListener};
 use anyhow::{Context as _, Result, bail};
-use etherws_actors::{control::Control, switch::Switch};
+use etherws_actors::{
+    control::Control,
+    monitor::{Event, Kind, Monitor},
+    switch::Switch,
+};
 use slog::{Logger, error, info, o, warn};
 use tokio::task::JoinHandle;
 
@@ -417,12 +421,14 @@ impl Listeners {
             let value = Arc::new(htpasswd);
             let (file, sessions) = (Arc::clone(&value), Arc::clone(&status.sessions));
             let (switch, log) = (switch.clone(), log.clone());
+            let monitor = status.monitor.clone();
             let load = move |_| {
                 let removed = file.reload();
                 // A request of control is over before its user could be removed.
                 if tunnel {
                     server::dismiss(&removed, &sessions, &switch, &log);
                 }
+                tell_reload(&monitor, file.path());
             };
             let _watching = Task::spawn(watch.run(reload.subscribe(), load));
             Ok::<_, anyhow::Error>(Some(Arc::new(Watched { value, _watching })))
@@ -436,8 +442,11 @@ impl Listeners {
             }
             let watch = Watch::new(files.paths());
             let value = Arc::new(Tls::open(files.clone(), log)?);
-            let load = Arc::clone(&value);
-            let _watching = Task::spawn(watch.run(reload.subscribe(), move |_| load.reload()));
+            let (load, monitor) = (Arc::clone(&value), status.monitor.clone());
+            let _watching = Task::spawn(watch.run(reload.subscribe(), move |_| {
+                load.reload();
+                tell_reload(&monitor, load.path());
+            }));
             Ok::<_, anyhow::Error>(Arc::new(Watched { value, _watching }))
         };
         let files = Files {
@@ -482,6 +491,7 @@ impl Listeners {
             pending,
             reserve: Arc::clone(&house.reserve),
             counters,
+            monitor: house.status.monitor.clone(),
             log: house.log.clone(),
             retired: false.into(),
         });
@@ -516,6 +526,7 @@ impl Listeners {
             pending: Pending::new(house.descriptors, Arc::clone(&counters)),
             counters,
             reserve: Arc::clone(&house.reserve),
+            monitor: house.status.monitor.clone(),
             log: house.log.clone(),
             retired: false.into(),
         });
@@ -541,4 +552,8 @@ impl Listeners {
         let unix = self.unix.iter().map(|unix| listener("control-socket", &unix.site));
         self.house.status.set_listeners(tcp.chain(unix).collect());
     }
+}
+
+fn tell_reload(monitor: &Monitor, file: &Path) {
+    monitor.tell(|| Event::new(Kind::Reload).text("file", file.display()));
 }

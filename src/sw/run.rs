@@ -18,6 +18,7 @@ use etherws_actors::{
     monitor::Monitor,
     switch::{Switch, SwitchOptions},
 };
+use jiff::Timestamp;
 use slog::{Logger, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -73,6 +74,7 @@ pub(super) async fn run(
             sessions: Sessions::new(limits),
             tokens: Arc::default(),
             monitor: monitor.clone(),
+            started: Timestamp::now(),
         }),
         arbiters: handles,
         descriptors,

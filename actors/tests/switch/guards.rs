@@ -44,7 +44,7 @@ impl Lab {
 }
 
 /// Joins two ports until it is cut; given one alone, sends back what it gets.
-fn cable(mut one: MemoryHandle, other: Option<MemoryHandle>) -> Rc<Cell<bool>> {
+pub(super) fn cable(mut one: MemoryHandle, other: Option<MemoryHandle>) -> Rc<Cell<bool>> {
     let joined = Rc::new(Cell::new(true));
     let carries = Rc::clone(&joined);
     actix_rt::spawn(async move {

@@ -244,6 +244,11 @@ fn parse(content: &[u8], path: &Path) -> Result<Users> {
     })
 }
 
+/// The name in the value of an `Authorization` header, whosever it is.
+pub(crate) fn claimed_name(authorization: &[u8]) -> Option<Arc<str>> {
+    Credentials::basic(authorization).map(|claimed| claimed.name)
+}
+
 /// Body of the fuzz target `htpasswd`: a file, and behind a zero octet the value of an
 /// `Authorization` header. Hashes that cost much are not verified.
 #[cfg(any(test, fuzzing))]

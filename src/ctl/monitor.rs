@@ -1,0 +1,115 @@
+//! `etherws ctl monitor`: prints a switch's events as they come, a line each. Reads the
+//! stream that the method names until somebody has had enough of it, which is success,
+//! or the switch goes, which is not.
+
+use std::{fmt::Write as _, pin::pin, process::ExitCode, time::Duration};
+
+use actix_rt::time::timeout;
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
+use serde_json::{Map, Value};
+use tokio::signal::ctrl_c;
+
+use super::output::put;
+use crate::rpc::{Refusal, client::Endpoint, entry::Stream};
+
+/// The switch says something each 15 s: after three times that it is gone, whatever TCP
+/// thinks.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// Longest line of the stream, in octets: an event has some 200, and its few texts are
+/// bounded by the switch.
+const MAX_LINE: usize = 64 * 1024;
+
+/// Prints what comes from the one stream among `streams`.
+pub(super) async fn follow(
+    endpoint: &Endpoint,
+    streams: &[Stream],
+    json: bool,
+) -> Result<ExitCode, ErrorObjectOwned> {
+    let [Stream { path }] = streams else {
+        return Err(gone("the switch names no stream of events; is it of this version?"));
+    };
+    let mut body = pin!(endpoint.open(path).await?);
+    let mut buffer = BytesMut::new();
+    loop {
+        let octets = tokio::select! {
+            octets = timeout(SILENCE, body.next()) => octets,
+            _ = ctrl_c() => return Ok(ExitCode::SUCCESS),
+        };
+        match octets {
+            Ok(Some(Ok(octets))) => buffer.extend_from_slice(&octets),
+            Ok(Some(Err(_)) | None) => return Err(gone("the switch is gone; its log tells why")),
+            Err(_) => return Err(gone("nothing comes from the switch any more; is it stuck?")),
+        }
+        while let Some(end) = buffer.iter().position(|&octet| octet == b'\n') {
+            let line = buffer.split_to(end + 1);
+            let event = line.strip_prefix(b"data: ").map(String::from_utf8_lossy);
+            if let Some(status) = event.and_then(|event| put(&show(&event, json))) {
+                return Ok(status);
+            }
+        }
+        if buffer.len() > MAX_LINE {
+            return Err(gone("what comes is no stream of events; is it an etherws switch?"));
+        }
+    }
+}
+
+fn gone(text: &str) -> ErrorObjectOwned {
+    Refusal::new("ConnectionError", text).with_code(ErrorCode::InternalError)
+}
+
+/// A line for people: time, event, port, and each detail after its name. Or as it came.
+fn show(event: &str, json: bool) -> String {
+    let Ok(mut members) = serde_json::from_str::<Map<String, Value>>(event) else {
+        return event.to_owned();
+    };
+    if json {
+        return event.to_owned();
+    }
+    let mut take = |name| members.remove(name).map(|value| plain(&value)).unwrap_or_default();
+    let mut line = format!("{}  {:<12}", take("time"), take("event"));
+    for (name, value) in members.iter().filter(|(name, _)| *name == "port") {
+        let _ = write!(line, "  {name} {}", plain(value));
+    }
+    for (name, value) in members.iter().filter(|(name, _)| *name != "port") {
+        let _ = write!(line, "  {name} {}", plain(value));
+    }
+    line.push('\n');
+    line
+}
+
+/// A value without quotes; what a stranger may have chosen cannot steer the terminal.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.chars().any(char::is_control) => {
+            text.escape_debug().to_string()
+        }
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_a_line_that_begins_with_time_event_and_port() {
+        let event = "{\"time\":\"2026-11-22T04:00:00.123456Z\",\"event\":\"mac-moved\",\
+                     \"mac\":\"02:00:00:00:00:01\",\"vlan\":0,\"port\":2,\"from\":1}\n";
+        assert_eq!(
+            show(event, false),
+            "2026-11-22T04:00:00.123456Z  mac-moved     port 2  from 1  \
+             mac 02:00:00:00:00:01  vlan 0\n"
+        );
+        assert_eq!(show(event, true), event);
+    }
+
+    #[test]
+    fn nothing_in_an_event_steers_the_terminal() {
+        let line = show(r#"{"time":"t","event":"session","user":"\u001b[2J\n"}"#, false);
+        assert_eq!(line, "t  session       user \\u{1b}[2J\\n\n");
+    }
+}

@@ -1,0 +1,356 @@
+//! The table of all metrics: names by Prometheus' conventions, with base units, and where
+//! each number comes from. `docs/metrics.md` says the same and is checked against it.
+
+use std::sync::Arc;
+
+use etherws_actors::{
+    counters::{Counters, Discard, Incident},
+    message::{PortState, PortSurvey, Usage},
+};
+use prometheus_client::{
+    metrics::MetricType::{self, Counter, Gauge},
+    registry::Unit,
+};
+
+use super::{ListenerSurvey, Scrape};
+use crate::server::events;
+
+/// Labels of one sample.
+pub(super) type Labels = Vec<(&'static str, String)>;
+
+/// All samples of a family.
+type Samples = Vec<(Labels, Value)>;
+
+/// The value of one sample.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Value {
+    /// A whole number.
+    Count(u64),
+    /// Another one, as of seconds.
+    Real(f64),
+}
+
+/// A metric with all its samples.
+pub(super) struct Family {
+    /// Without its unit, and without the `_total` of a counter.
+    pub(super) name: &'static str,
+    /// In a sentence.
+    pub(super) help: &'static str,
+    pub(super) unit: Option<Unit>,
+    pub(super) kind: MetricType,
+    pub(super) samples: fn(&Scrape) -> Samples,
+}
+
+/// All of them.
+pub(super) const FAMILIES: &[Family] = &[
+    Family {
+        name: "etherws_port_receive_frames",
+        help: "Frames received from the port's medium.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| counter(scrape, Counters::rx_frames),
+    },
+    Family {
+        name: "etherws_port_receive",
+        help: "Octets of frames received, without FCS.",
+        unit: Some(Unit::Bytes),
+        kind: Counter,
+        samples: |scrape| counter(scrape, Counters::rx_octets),
+    },
+    Family {
+        name: "etherws_port_transmit_frames",
+        help: "Frames that the port's medium has taken.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| counter(scrape, Counters::tx_frames),
+    },
+    Family {
+        name: "etherws_port_transmit",
+        help: "Octets of frames sent, without FCS.",
+        unit: Some(Unit::Bytes),
+        kind: Counter,
+        samples: |scrape| counter(scrape, Counters::tx_octets),
+    },
+    Family {
+        name: "etherws_port_discarded_frames",
+        help: "Frames that came in by the port, or were to go out of it, and went nowhere.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| {
+            named(scrape, "reason", &Discard::ALL, |counters, &reason| {
+                (reason.name(), counters.discards(reason))
+            })
+        },
+    },
+    Family {
+        name: "etherws_port_incidents",
+        help: "What happened on the port besides: loops, flaps, reconnects.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| {
+            named(scrape, "incident", &Incident::ALL, |counters, &incident| {
+                (incident.name(), counters.incidents(incident))
+            })
+        },
+    },
+    Family {
+        name: "etherws_port_state",
+        help: "What the port is doing: 1 for its state, 0 for all others.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| {
+            let ports = scrape.survey.ports.iter();
+            let states = ports.flat_map(|port| {
+                PortState::NAMES.map(|state| {
+                    let is_state = port.info.state.name() == state;
+                    (labels(port, [("state", state)]), Value::Count(u64::from(is_state)))
+                })
+            });
+            states.collect()
+        },
+    },
+    Family {
+        name: "etherws_port_shut",
+        help: "Whether the operator has shut the port.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| ports(scrape, |port| Some(Value::Count(u64::from(port.info.shut)))),
+    },
+    Family {
+        name: "etherws_port_queue",
+        help: "Octets in the egress queue of a port that is up.",
+        unit: Some(Unit::Bytes),
+        kind: Gauge,
+        samples: |scrape| ports(scrape, |port| port.queue.map(used)),
+    },
+    Family {
+        name: "etherws_port_queue_limit",
+        help: "Octets that may be in it; beyond, frames are discarded for lack of buffers.",
+        unit: Some(Unit::Bytes),
+        kind: Gauge,
+        samples: |scrape| ports(scrape, |port| port.queue.map(limit)),
+    },
+    Family {
+        name: "etherws_port_learned_addresses",
+        help: "MAC addresses learned behind the port.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| ports(scrape, |port| Some(used(port.macs))),
+    },
+    Family {
+        name: "etherws_port_learned_addresses_limit",
+        help: "MAC addresses that may be learned behind the port.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| ports(scrape, |port| Some(limit(port.macs))),
+    },
+    Family {
+        name: "etherws_port_round_trip",
+        help: "Latest round trip to the peer of a tunnel that is pinged.",
+        unit: Some(Unit::Seconds),
+        kind: Gauge,
+        samples: |scrape| {
+            ports(scrape, |port| {
+                let is_open = port.queue.is_some();
+                let round_trip = port.info.counters.round_trip().filter(|_| is_open)?;
+                Some(Value::Real(round_trip.as_secs_f64()))
+            })
+        },
+    },
+    Family {
+        name: "etherws_fdb_entries",
+        help: "Entries of the forwarding database.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| fdb(scrape, used),
+    },
+    Family {
+        name: "etherws_fdb_entries_limit",
+        help: "Entries that the forwarding database may have.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| fdb(scrape, limit),
+    },
+    Family {
+        name: "etherws_sessions",
+        help: "Sessions of the tunnel.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(vec![], Value::Count(scrape.sessions.0 as u64))],
+    },
+    Family {
+        name: "etherws_sessions_limit",
+        help: "Sessions that there may be.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(vec![], Value::Count(scrape.sessions.1 as u64))],
+    },
+    Family {
+        name: "etherws_listener_connections",
+        help: "Connections to the listener that are no session.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| listeners(scrape, |listener| listener.connections as u64),
+    },
+    Family {
+        name: "etherws_listener_accepted_connections",
+        help: "Connections accepted.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| listeners(scrape, |listener| listener.accepted),
+    },
+    Family {
+        name: "etherws_listener_sessions",
+        help: "Sessions begun.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| listeners(scrape, |listener| listener.sessions),
+    },
+    Family {
+        name: "etherws_listener_tls_failures",
+        help: "TLS handshakes that failed, or took too long.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| listeners(scrape, |listener| listener.tls_failures),
+    },
+    Family {
+        name: "etherws_listener_refused",
+        help: "Connections and requests that were turned away.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| {
+            let reasons = scrape.listeners.iter().flat_map(|listener| {
+                listener.refused.iter().map(|&(reason, count)| {
+                    let service = ("service", listener.service.to_owned());
+                    let reason = ("reason", reason.name().to_owned());
+                    (vec![service, reason], Value::Count(count))
+                })
+            });
+            reasons.collect()
+        },
+    },
+    Family {
+        name: "etherws_event_readers",
+        help: "Readers of the stream of events.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(vec![], Value::Count(scrape.watchers as u64))],
+    },
+    Family {
+        name: "etherws_event_readers_limit",
+        help: "Readers of the stream of events that there may be.",
+        unit: None,
+        kind: Gauge,
+        samples: |_| vec![(vec![], Value::Count(events::MAX_READERS as u64))],
+    },
+    Family {
+        name: "etherws_build_info",
+        help: "The program's version.",
+        unit: None,
+        kind: Gauge,
+        samples: |_| {
+            let version = ("version", env!("CARGO_PKG_VERSION").to_owned());
+            vec![(vec![version], Value::Count(1))]
+        },
+    },
+    Family {
+        name: "process_cpu",
+        help: "Time of the processor, in user and system mode.",
+        unit: Some(Unit::Seconds),
+        kind: Counter,
+        samples: |scrape| one(scrape.process.cpu.map(|cpu| Value::Real(cpu.as_secs_f64()))),
+    },
+    Family {
+        name: "process_resident_memory",
+        help: "Memory that is resident.",
+        unit: Some(Unit::Bytes),
+        kind: Gauge,
+        samples: |scrape| one(scrape.process.resident.map(Value::Count)),
+    },
+    Family {
+        name: "process_open_fds",
+        help: "File descriptors in use.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| one(scrape.process.descriptors.map(Value::Count)),
+    },
+    Family {
+        name: "process_max_fds",
+        help: "File descriptors that there may be.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| one(scrape.process.max_descriptors.map(Value::Count)),
+    },
+    Family {
+        name: "process_start_time",
+        help: "When the program began to serve, since 1970.",
+        unit: Some(Unit::Seconds),
+        kind: Gauge,
+        samples: |scrape| {
+            one(Some(Value::Real(scrape.process.started.as_duration().as_secs_f64())))
+        },
+    },
+];
+
+/// One sample, where there is a value.
+fn one(value: Option<Value>) -> Samples {
+    value.map(|value| (vec![], value)).into_iter().collect()
+}
+
+fn used(usage: Usage) -> Value {
+    Value::Count(usage.used as u64)
+}
+
+fn limit(usage: Usage) -> Value {
+    Value::Count(usage.limit as u64)
+}
+
+/// What tells a port from others, for people as well, and more.
+fn labels<const N: usize>(port: &PortSurvey, more: [(&'static str, &str); N]) -> Labels {
+    let info = &port.info;
+    let (kind, target) = (info.kind.to_owned(), info.target.clone());
+    let port = [("port", info.port.to_string()), ("type", kind), ("target", target)];
+    port.into_iter().chain(more.map(|(name, value)| (name, value.to_owned()))).collect()
+}
+
+/// A sample of each port that has a value.
+fn ports(scrape: &Scrape, value: impl Fn(&PortSurvey) -> Option<Value>) -> Samples {
+    let samples = scrape.survey.ports.iter();
+    samples.filter_map(|port| Some((labels(port, []), value(port)?))).collect()
+}
+
+/// A counter of each port.
+fn counter(scrape: &Scrape, count: fn(&Counters) -> u64) -> Samples {
+    ports(scrape, |port| Some(Value::Count(count(&port.info.counters))))
+}
+
+/// Counters of each port that have names of their own, which are the label's values.
+fn named<T>(
+    scrape: &Scrape,
+    label: &'static str,
+    all: &[T],
+    count: impl Fn(&Counters, &T) -> (&'static str, u64),
+) -> Samples {
+    let samples = scrape.survey.ports.iter().flat_map(|port| {
+        let counters = Arc::clone(&port.info.counters);
+        let count = &count;
+        all.iter().map(move |one| {
+            let (name, count) = count(&counters, one);
+            (labels(port, [(label, name)]), Value::Count(count))
+        })
+    });
+    samples.collect()
+}
+
+fn fdb(scrape: &Scrape, value: fn(Usage) -> Value) -> Samples {
+    let entries = [("learned", scrape.survey.learned), ("static", scrape.survey.statics)];
+    let sample = |(status, usage): (&str, _)| (vec![("status", status.to_owned())], value(usage));
+    entries.map(sample).to_vec()
+}
+
+fn listeners(scrape: &Scrape, count: fn(&ListenerSurvey) -> u64) -> Samples {
+    let samples = scrape.listeners.iter().map(|listener| {
+        (vec![("service", listener.service.to_owned())], Value::Count(count(listener)))
+    });
+    samples.collect()
+}

@@ -1,0 +1,176 @@
+//! `/metrics` on control: what there is to measure, for Prometheus, in the text format of
+//! OpenMetrics 1.0, or in Prometheus' older one for whoever does not ask for that.
+//!
+//! Reads the counters that are there anyway, when somebody asks: there is no second set,
+//! and nobody who asks costs the frames anything. What is measured stands in `families`.
+
+mod families;
+mod process;
+
+use std::fmt;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+};
+use etherws_actors::{
+    control::{Control, ControlError},
+    message::Survey,
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, MetricEncoder, text},
+    metrics::MetricType,
+    registry::Registry,
+};
+
+use self::{
+    families::{FAMILIES, Labels, Value},
+    process::Process,
+};
+use super::{
+    ControlService,
+    counters::Refused,
+    refusal::Refusal,
+    resource::Answer,
+    status::{Listener, Status},
+};
+
+/// Where metrics are; where Prometheus looks unless told otherwise.
+pub(crate) const PATH: &str = "/metrics";
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Answers with all metrics.
+pub(super) fn get<'a>(control: &'a ControlService, request: &'a HttpRequest) -> Answer<'a> {
+    Box::pin(async {
+        let gone = |_| {
+            let text = "The switch has ended";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text, Refused::Busy)
+        };
+        let metrics = scrape(&control.control, &control.status).await.map_err(gone)?;
+        let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        Ok(if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
+            HttpResponse::Ok().content_type(OPEN_METRICS).body(metrics)
+        } else {
+            HttpResponse::Ok().content_type(PLAIN).body(to_plain(&metrics))
+        })
+    })
+}
+
+/// All that is measured, at one moment.
+#[derive(Debug)]
+struct Scrape {
+    survey: Survey,
+    listeners: Vec<ListenerSurvey>,
+    sessions: (usize, usize),
+    watchers: usize,
+    process: Process,
+}
+
+/// What is measured of a listener.
+#[derive(Debug)]
+struct ListenerSurvey {
+    service: &'static str,
+    connections: usize,
+    accepted: u64,
+    sessions: u64,
+    tls_failures: u64,
+    refused: Vec<(Refused, u64)>,
+}
+
+impl From<&Listener> for ListenerSurvey {
+    fn from(Listener { service, counters, pending }: &Listener) -> Self {
+        Self {
+            service,
+            connections: pending.count(),
+            accepted: counters.accepted(),
+            sessions: counters.sessions(),
+            tls_failures: counters.tls_failures(),
+            refused: Refused::ALL.map(|reason| (reason, counters.refused(reason))).to_vec(),
+        }
+    }
+}
+
+/// Measures, and writes it down as OpenMetrics.
+async fn scrape(control: &Control, status: &Status) -> Result<String, ControlError> {
+    let scrape = Scrape {
+        survey: control.survey().await?,
+        listeners: status.listeners().iter().map(ListenerSurvey::from).collect(),
+        sessions: (status.sessions.count(), status.sessions.limit()),
+        watchers: status.monitor.watchers(),
+        process: Process::measure(status.started),
+    };
+    Ok(write(scrape))
+}
+
+fn write(scrape: Scrape) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(scrape));
+    let mut out = String::new();
+    // A string takes whatever is written to it.
+    let _ = text::encode(&mut out, &registry);
+    out
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for family in FAMILIES {
+            let mut metrics = encoder.encode_descriptor(
+                family.name,
+                family.help,
+                family.unit.as_ref(),
+                family.kind,
+            )?;
+            for (labels, value) in (family.samples)(self) {
+                if labels.is_empty() {
+                    encode(&mut metrics, family.kind, value)?;
+                } else {
+                    encode(&mut metrics.encode_family(&labels)?, family.kind, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode(metric: &mut MetricEncoder<'_>, kind: MetricType, value: Value) -> fmt::Result {
+    match (kind, value) {
+        (MetricType::Counter, Value::Count(count)) => {
+            metric.encode_counter::<Labels, _, u64>(&count, None)
+        }
+        (MetricType::Counter, Value::Real(value)) => {
+            metric.encode_counter::<Labels, _, u64>(&value, None)
+        }
+        (_, Value::Count(count)) => metric.encode_gauge(&count),
+        (_, Value::Real(value)) => metric.encode_gauge(&value),
+    }
+}
+
+/// OpenMetrics as Prometheus' text format 0.0.4: a counter has its `_total` in the
+/// descriptions as well, and units and the end are not told.
+fn to_plain(metrics: &str) -> String {
+    let mut plain = String::with_capacity(metrics.len());
+    // The type comes after the help, whose name depends on it.
+    let mut help = "";
+    for line in metrics.lines() {
+        match line.strip_prefix("# ").and_then(|line| line.split_once(' ')) {
+            Some(("HELP", rest)) => help = rest,
+            Some(("TYPE", rest)) => {
+                let (name, kind) = rest.split_once(' ').unwrap_or((rest, "untyped"));
+                let text = help.strip_prefix(name).unwrap_or_default();
+                let suffix = if kind == "counter" { "_total" } else { "" };
+                plain.push_str(&format!("# HELP {name}{suffix}{text}\n"));
+                plain.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
+            }
+            Some(_) => {}
+            None if line.starts_with('#') => {}
+            None => {
+                plain.push_str(line);
+                plain.push('\n');
+            }
+        }
+    }
+    plain
+}
