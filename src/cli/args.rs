@@ -63,6 +63,8 @@ pub(super) enum Command {
     Ctl(CtlArgs),
     /// Write an entry of an htpasswd file
     Passwd(PasswdArgs),
+    /// Look for what keeps a switch from working, and say what to do
+    Doctor(DoctorArgs),
     /// As etherws 0.3: join a TAP device and all WebSocket clients
     Server(ServerArgs),
     /// As etherws 0.3: join a TAP device and a WebSocket server
@@ -219,6 +221,47 @@ pub(crate) struct PasswdArgs {
     /// Delete the user instead
     #[arg(short = 'D', long)]
     pub(crate) delete: bool,
+}
+
+/// `etherws doctor`: what to look at, besides this machine and the running switch.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
+    /// Interface that is to be a netdev port
+    #[arg(long, value_name = "NAME")]
+    pub(crate) netdev: Vec<String>,
+    /// Server to open a tunnel to, for a moment: ws://HOST[:PORT]/PATH or wss://...
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Name for that server; its password is prompted for
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Password; other users of the machine can see it here: the prompt is safer
+    #[arg(long, value_name = "PASSWORD")]
+    pub(crate) passwd: Option<Secret>,
+    /// CA certificates for that server, PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacerts: Option<PathBuf>,
+    /// Do not verify that server's certificate
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Our own certificate chain, for a server that wants one, PEM
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Private key of --cert, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT [default: http_proxy,
+    /// https_proxy and no_proxy of the environment]
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<Secret>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Colour: on a terminal alone (auto), always or never
+    #[arg(long, value_name = "WHEN", default_value_t, hide_possible_values = true)]
+    pub(crate) color: ColorChoice,
 }
 
 /// What `ctl` asks of a switch.

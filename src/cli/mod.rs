@@ -19,7 +19,7 @@ use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
 use crate::server::sessions::Limits;
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 pub(crate) use args::{
-    ControlArgs, CtlArgs, CtlMethod, GuardArgs, PasswdArgs, PortKind, SetportArgs,
+    ControlArgs, CtlArgs, CtlMethod, DoctorArgs, GuardArgs, PasswdArgs, PortKind, SetportArgs,
 };
 
 /// What the command line asks for.
@@ -31,6 +31,8 @@ pub(crate) enum Invocation {
     Ctl(CtlArgs),
     /// `etherws passwd`
     Passwd(PasswdArgs),
+    /// `etherws doctor`
+    Doctor(DoctorArgs),
     /// `etherws server`, of 0.3
     Server(Server),
     /// `etherws client`, of 0.3
@@ -191,7 +193,10 @@ impl Cli {
             Command::Passwd(_) if before.device.is_some() => return refuse("--device", "passwd"),
             Command::Passwd(_) if before.foreground => return refuse("--foreground", "passwd"),
             Command::Passwd(_) if before.debug => return refuse("--debug", "passwd"),
-            Command::Ctl(_) | Command::Passwd(_) => {}
+            Command::Doctor(_) if before.device.is_some() => return refuse("--device", "doctor"),
+            Command::Doctor(_) if before.foreground => return refuse("--foreground", "doctor"),
+            Command::Doctor(_) if before.debug => return refuse("--debug", "doctor"),
+            Command::Ctl(_) | Command::Passwd(_) | Command::Doctor(_) => {}
             Command::Server(args) => args.common.merge(before),
             Command::Client(args) => args.common.merge(before),
         }
@@ -206,6 +211,7 @@ impl Command {
             Self::Sw(args) => Invocation::Sw(args.validate()?),
             Self::Ctl(args) => Invocation::Ctl(args),
             Self::Passwd(args) => Invocation::Passwd(args),
+            Self::Doctor(args) => Invocation::Doctor(args),
             Self::Server(args) => Invocation::Server(args.validate()?),
             Self::Client(args) => Invocation::Client(args.validate()?),
         })

@@ -25,6 +25,7 @@ use crate::{
     rpc::{Refusal, Request, client::Endpoint},
 };
 use output::{Output, say};
+pub(crate) use request::login;
 
 /// Of a program that Ctrl-C has ended, as shells have it: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
@@ -68,7 +69,7 @@ fn ask(
 
 /// The control service that `args` name. Asks for its password if there is a name alone.
 pub(crate) fn endpoint(args: ControlArgs) -> Result<Endpoint, Refusal> {
-    let credentials = request::login(args.ctluser, args.ctlpasswd, "Control Password: ")?;
+    let credentials = login(args.ctluser, args.ctlpasswd, "Control Password: ")?;
     let certificate = args.ctlcert.zip(args.ctlkey);
     let certificate = certificate.map(|(cert, key)| ClientCertificate { cert, key });
     let (cacerts, insecure) = (args.ctlsslcert, args.ctlinsecure);

@@ -128,7 +128,7 @@ pub(crate) fn client_options(
 }
 
 /// Name and password; asks for the password if there is a name alone.
-pub(super) fn login(
+pub(crate) fn login(
     user: Option<String>,
     password: Option<Secret>,
     prompt: &str,
