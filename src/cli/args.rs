@@ -14,7 +14,14 @@ use etherws_actors::guard::storm::StormLimit;
 /// Most threads: more than any machine's cores that one Switch could feed.
 const MAX_THREADS: i64 = 256;
 
+/// Least seconds between two looks of `ctl top`: nobody reads faster.
+const MIN_DELAY: f64 = 0.1;
+
+/// Most of them: an hour is no live rate, but may be what a script wants.
+const MAX_DELAY: f64 = 3600.0;
+
 use super::Secret;
+use crate::ctl::rates::Order;
 use crate::server::sessions::{DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH};
 
 /// An Ethernet switch in user space whose cables may be WebSockets
@@ -288,6 +295,8 @@ pub(crate) enum CtlMethod {
     },
     /// List the ports
     Listport,
+    /// Show what passes the ports now: live rates, until q is pressed
+    Top(TopArgs),
     /// Set up the network interface of a tap or netdev port
     Setif {
         /// Number of the port
@@ -363,6 +372,20 @@ pub(crate) struct SetportArgs {
     pub(crate) loopguard: Option<bool>,
     #[command(flatten)]
     pub(crate) guards: GuardArgs,
+}
+
+/// How `ctl top` shows rates.
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// Seconds between two looks
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 1.0, value_parser = delay)]
+    pub(crate) delay: f64,
+    /// Looks after which it ends [default: none]
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    pub(crate) count: Option<u64>,
+    /// What stands first
+    #[arg(short, long, value_name = "ORDER", default_value = "rate")]
+    pub(crate) sort: Order,
 }
 
 /// Limits of a port: of all ports for `sw`, of one for `setport`.
@@ -483,6 +506,12 @@ pub(super) struct ClientArgs {
     /// https_proxy and no_proxy of the environment]
     #[arg(long, value_name = "URL")]
     pub(super) proxy: Option<Secret>,
+}
+
+/// Seconds between two requests: a switch has other things to do as well.
+fn delay(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (MIN_DELAY..=MAX_DELAY).contains(seconds));
+    seconds.ok_or_else(|| format!("give {MIN_DELAY} to {MAX_DELAY} seconds"))
 }
 
 fn on_off() -> impl TypedValueParser<Value = bool> {

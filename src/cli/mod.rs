@@ -13,13 +13,17 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+use clap::{
+    CommandFactory as _, Parser as _,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
 
 use crate::server::sessions::Limits;
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 pub(crate) use args::{
     ControlArgs, CtlArgs, CtlMethod, DoctorArgs, GuardArgs, PasswdArgs, PortKind, SetportArgs,
+    TopArgs,
 };
 
 /// What the command line asks for.
@@ -169,7 +173,19 @@ impl fmt::Debug for Secret {
 ///
 /// A value that cannot be used: the text names option, value and way out.
 pub(crate) fn parse() -> Result<Invocation> {
-    Cli::parse().scoped().unwrap_or_else(|err| err.exit()).validate()
+    let cli = Cli::try_parse().unwrap_or_else(|err| nearest(err).exit());
+    cli.scoped().unwrap_or_else(|err| err.exit()).validate()
+}
+
+/// Leaves of several subcommands that a wrong one resembles the most similar alone:
+/// clap lists it last.
+fn nearest(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::Strings(names)) = error.get(ContextKind::SuggestedSubcommand)
+        && let Some(nearest) = names.last().cloned()
+    {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![nearest]));
+    }
+    error
 }
 
 impl Cli {

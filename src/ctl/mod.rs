@@ -5,9 +5,11 @@
 pub(crate) mod output;
 mod progress;
 pub(crate) mod prompt;
+pub(crate) mod rates;
 mod request;
 pub(crate) mod style;
 mod table;
+mod top;
 
 use std::{
     path::{self, PathBuf},
@@ -35,7 +37,13 @@ const INTERRUPTED: u8 = 130;
 pub(crate) fn run(args: CtlArgs) -> ExitCode {
     let CtlArgs { control, json, color, method } = args;
     let output = Output::new(json, color);
-    ask(control, method, &output).unwrap_or_else(|error| {
+    let done = match method {
+        CtlMethod::Top(args) => endpoint(control).map_err(internal).and_then(|endpoint| {
+            actix_rt::System::new().block_on(top::run(&endpoint, &args, &output))
+        }),
+        method => ask(control, method, &output),
+    };
+    done.unwrap_or_else(|error| {
         output.error(&error);
         ExitCode::FAILURE
     })

@@ -45,7 +45,8 @@ pub(super) fn request(method: CtlMethod) -> Result<Request, Refusal> {
         }
         CtlMethod::Showport { port } => Command::ShowPort { port: number(port)? },
         CtlMethod::Delport { port } => Command::DelPort { port: number(port)? },
-        CtlMethod::Listport => Command::ListPorts,
+        // `top` asks for them again and again.
+        CtlMethod::Listport | CtlMethod::Top(_) => Command::ListPorts,
         CtlMethod::Setif { port, address, netmask, mtu } => {
             let port = number(port)?;
             let settings = interface_settings(address.as_deref(), netmask.as_deref(), mtu)?;

@@ -17,7 +17,7 @@ use crate::{
     cli::{DoctorArgs, Secret, TlsFiles},
     ctl::{
         self,
-        output::{Output, to_json, write},
+        output::{Output, print, to_json},
         style::{self, Look},
     },
 };
@@ -99,7 +99,7 @@ pub(crate) fn run(args: DoctorArgs) -> ExitCode {
     });
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
     let text = if output.json { to_json(&findings) } else { report(&findings, output.stdout) };
-    let written = write(&text);
+    let written = print(&text);
     if failed { ExitCode::FAILURE } else { written }
 }
 

@@ -239,7 +239,11 @@ impl From<PortInfo> for Port {
             rx: counters.rx_frames(),
             octets_tx: Some(counters.tx_octets()),
             octets_rx: Some(counters.rx_octets()),
-            user: info.details.iter().find(|(name, _)| *name == "user").map(|(_, user)| user.clone()),
+            user: info
+                .details
+                .iter()
+                .find(|(name, _)| *name == "user")
+                .map(|(_, user)| user.clone()),
             shut: info.shut,
             state: Some(info.state.name().to_owned()),
             error: info.state.reason().map(str::to_owned),
