@@ -5,6 +5,7 @@
 mod cli;
 mod ctl;
 mod daemon;
+mod doctor;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -27,10 +28,11 @@ pub fn run() -> ExitCode {
         Invocation::Server(options) => sw::start(options.into()),
         Invocation::Client(options) => sw::start(options.into()),
         Invocation::Ctl(args) => Ok(ctl::run(args)),
+        Invocation::Doctor(args) => Ok(doctor::run(args)),
         Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
     });
     ended.unwrap_or_else(|error| {
-        eprintln!("etherws: {error:#}");
+        ctl::output::say(&format!("etherws: {error:#}\n"));
         ExitCode::FAILURE
     })
 }

@@ -21,5 +21,5 @@ pub mod port;
 pub mod relay;
 pub mod supervisor;
 pub mod switch;
-mod sys;
+pub mod sys;
 pub mod tunnel;

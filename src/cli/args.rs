@@ -14,7 +14,14 @@ use etherws_actors::guard::storm::StormLimit;
 /// Most threads: more than any machine's cores that one Switch could feed.
 const MAX_THREADS: i64 = 256;
 
+/// Least seconds between two looks of `ctl top`: nobody reads faster.
+const MIN_DELAY: f64 = 0.1;
+
+/// Most of them: an hour is no live rate, but may be what a script wants.
+const MAX_DELAY: f64 = 3600.0;
+
 use super::Secret;
+use crate::ctl::rates::Order;
 use crate::server::sessions::{DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH};
 
 /// An Ethernet switch in user space whose cables may be WebSockets
@@ -63,6 +70,8 @@ pub(super) enum Command {
     Ctl(CtlArgs),
     /// Write an entry of an htpasswd file
     Passwd(PasswdArgs),
+    /// Look for what keeps a switch from working, and say what to do
+    Doctor(DoctorArgs),
     /// As etherws 0.3: join a TAP device and all WebSocket clients
     Server(ServerArgs),
     /// As etherws 0.3: join a TAP device and a WebSocket server
@@ -221,6 +230,47 @@ pub(crate) struct PasswdArgs {
     pub(crate) delete: bool,
 }
 
+/// `etherws doctor`: what to look at, besides this machine and the running switch.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
+    /// Interface that is to be a netdev port
+    #[arg(long, value_name = "NAME")]
+    pub(crate) netdev: Vec<String>,
+    /// Server to open a tunnel to, for a moment: ws://HOST[:PORT]/PATH or wss://...
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Name for that server; its password is prompted for
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Password; other users of the machine can see it here: the prompt is safer
+    #[arg(long, value_name = "PASSWORD")]
+    pub(crate) passwd: Option<Secret>,
+    /// CA certificates for that server, PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacerts: Option<PathBuf>,
+    /// Do not verify that server's certificate
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Our own certificate chain, for a server that wants one, PEM
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Private key of --cert, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT [default: http_proxy,
+    /// https_proxy and no_proxy of the environment]
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<Secret>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Colour: on a terminal alone (auto), always or never
+    #[arg(long, value_name = "WHEN", default_value_t, hide_possible_values = true)]
+    pub(crate) color: ColorChoice,
+}
+
 /// What `ctl` asks of a switch.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CtlMethod {
@@ -245,6 +295,8 @@ pub(crate) enum CtlMethod {
     },
     /// List the ports
     Listport,
+    /// Show what passes the ports now: live rates, until q is pressed
+    Top(TopArgs),
     /// Set up the network interface of a tap or netdev port
     Setif {
         /// Number of the port
@@ -322,6 +374,20 @@ pub(crate) struct SetportArgs {
     pub(crate) loopguard: Option<bool>,
     #[command(flatten)]
     pub(crate) guards: GuardArgs,
+}
+
+/// How `ctl top` shows rates.
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// Seconds between two looks
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 1.0, value_parser = delay)]
+    pub(crate) delay: f64,
+    /// Looks after which it ends [default: none]
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    pub(crate) count: Option<u64>,
+    /// What stands first
+    #[arg(short, long, value_name = "ORDER", default_value = "rate")]
+    pub(crate) sort: Order,
 }
 
 /// Limits of a port: of all ports for `sw`, of one for `setport`.
@@ -442,6 +508,12 @@ pub(super) struct ClientArgs {
     /// https_proxy and no_proxy of the environment]
     #[arg(long, value_name = "URL")]
     pub(super) proxy: Option<Secret>,
+}
+
+/// Seconds between two requests: a switch has other things to do as well.
+fn delay(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (MIN_DELAY..=MAX_DELAY).contains(seconds));
+    seconds.ok_or_else(|| format!("give {MIN_DELAY} to {MAX_DELAY} seconds"))
 }
 
 fn on_off() -> impl TypedValueParser<Value = bool> {

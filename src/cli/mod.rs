@@ -13,13 +13,17 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+use clap::{
+    CommandFactory as _, Parser as _,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
 
 use crate::server::sessions::Limits;
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 pub(crate) use args::{
-    ControlArgs, CtlArgs, CtlMethod, GuardArgs, PasswdArgs, PortKind, SetportArgs,
+    ControlArgs, CtlArgs, CtlMethod, DoctorArgs, GuardArgs, PasswdArgs, PortKind, SetportArgs,
+    TopArgs,
 };
 
 /// What the command line asks for.
@@ -31,6 +35,8 @@ pub(crate) enum Invocation {
     Ctl(CtlArgs),
     /// `etherws passwd`
     Passwd(PasswdArgs),
+    /// `etherws doctor`
+    Doctor(DoctorArgs),
     /// `etherws server`, of 0.3
     Server(Server),
     /// `etherws client`, of 0.3
@@ -167,7 +173,19 @@ impl fmt::Debug for Secret {
 ///
 /// A value that cannot be used: the text names option, value and way out.
 pub(crate) fn parse() -> Result<Invocation> {
-    Cli::parse().scoped().unwrap_or_else(|err| err.exit()).validate()
+    let cli = Cli::try_parse().unwrap_or_else(|err| nearest(err).exit());
+    cli.scoped().unwrap_or_else(|err| err.exit()).validate()
+}
+
+/// Leaves of several subcommands that a wrong one resembles the most similar alone:
+/// clap lists it last.
+fn nearest(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::Strings(names)) = error.get(ContextKind::SuggestedSubcommand)
+        && let Some(nearest) = names.last().cloned()
+    {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![nearest]));
+    }
+    error
 }
 
 impl Cli {
@@ -191,7 +209,10 @@ impl Cli {
             Command::Passwd(_) if before.device.is_some() => return refuse("--device", "passwd"),
             Command::Passwd(_) if before.foreground => return refuse("--foreground", "passwd"),
             Command::Passwd(_) if before.debug => return refuse("--debug", "passwd"),
-            Command::Ctl(_) | Command::Passwd(_) => {}
+            Command::Doctor(_) if before.device.is_some() => return refuse("--device", "doctor"),
+            Command::Doctor(_) if before.foreground => return refuse("--foreground", "doctor"),
+            Command::Doctor(_) if before.debug => return refuse("--debug", "doctor"),
+            Command::Ctl(_) | Command::Passwd(_) | Command::Doctor(_) => {}
             Command::Server(args) => args.common.merge(before),
             Command::Client(args) => args.common.merge(before),
         }
@@ -206,6 +227,7 @@ impl Command {
             Self::Sw(args) => Invocation::Sw(args.validate()?),
             Self::Ctl(args) => Invocation::Ctl(args),
             Self::Passwd(args) => Invocation::Passwd(args),
+            Self::Doctor(args) => Invocation::Doctor(args),
             Self::Server(args) => Invocation::Server(args.validate()?),
             Self::Client(args) => Invocation::Client(args.validate()?),
         })

@@ -6,9 +6,11 @@ mod monitor;
 pub(crate) mod output;
 mod progress;
 pub(crate) mod prompt;
+pub(crate) mod rates;
 mod request;
 pub(crate) mod style;
 mod table;
+mod top;
 
 use std::{
     path::{self, PathBuf},
@@ -26,6 +28,7 @@ use crate::{
     rpc::{Refusal, Request, client::Endpoint, entry::Entries, query::Query},
 };
 use output::{Output, say};
+pub(crate) use request::login;
 
 /// Of a program that Ctrl-C has ended, as shells have it: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
@@ -35,7 +38,13 @@ const INTERRUPTED: u8 = 130;
 pub(crate) fn run(args: CtlArgs) -> ExitCode {
     let CtlArgs { control, json, color, method } = args;
     let output = Output::new(json, color);
-    ask(control, method, &output).unwrap_or_else(|error| {
+    let done = match method {
+        CtlMethod::Top(args) => endpoint(control).map_err(internal).and_then(|endpoint| {
+            actix_rt::System::new().block_on(top::run(&endpoint, &args, &output))
+        }),
+        method => ask(control, method, &output),
+    };
+    done.unwrap_or_else(|error| {
         output.error(&error);
         ExitCode::FAILURE
     })
@@ -76,7 +85,7 @@ fn ask(
 
 /// The control service that `args` name. Asks for its password if there is a name alone.
 pub(crate) fn endpoint(args: ControlArgs) -> Result<Endpoint, Refusal> {
-    let credentials = request::login(args.ctluser, args.ctlpasswd, "Control Password: ")?;
+    let credentials = login(args.ctluser, args.ctlpasswd, "Control Password: ")?;
     let certificate = args.ctlcert.zip(args.ctlkey);
     let certificate = certificate.map(|(cert, key)| ClientCertificate { cert, key });
     let (cacerts, insecure) = (args.ctlsslcert, args.ctlinsecure);

@@ -11,7 +11,7 @@ use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 use serde_json::{Map, Value};
 use tokio::signal::ctrl_c;
 
-use super::output::put;
+use super::output::{ended, write};
 use crate::rpc::{Refusal, client::Endpoint, entry::Stream};
 
 /// The switch says something each 15 s: after three times that it is gone, whatever TCP
@@ -46,8 +46,8 @@ pub(super) async fn follow(
         while let Some(end) = buffer.iter().position(|&octet| octet == b'\n') {
             let line = buffer.split_to(end + 1);
             let event = line.strip_prefix(b"data: ").map(String::from_utf8_lossy);
-            if let Some(status) = event.and_then(|event| put(&show(&event, json))) {
-                return Ok(status);
+            if let Some(Err(error)) = event.map(|event| write(&show(&event, json))) {
+                return Ok(ended(Err(error)));
             }
         }
         if buffer.len() > MAX_LINE {

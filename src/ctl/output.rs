@@ -35,9 +35,9 @@ impl Output {
     /// Prints an answer.
     pub(crate) fn entries(&self, entries: &Entries) -> ExitCode {
         if self.json {
-            return write(&to_json(entries));
+            return print(&to_json(entries));
         }
-        let status = write(&table::table(entries, self.stdout));
+        let status = print(&table::table(entries, self.stdout));
         self.explain(entries);
         status
     }
@@ -59,16 +59,16 @@ impl Output {
     }
 }
 
-/// Writes to standard output, all of it at once.
-pub(crate) fn write(text: &str) -> ExitCode {
-    put(text).unwrap_or(ExitCode::SUCCESS)
+/// Writes to standard output, all of it at once, and gives the exit status.
+pub(crate) fn print(text: &str) -> ExitCode {
+    ended(write(text))
 }
 
-/// The same, with more to come; gives how to end where that cannot go on.
-pub(super) fn put(text: &str) -> Option<ExitCode> {
+/// Writes to standard output, all of it at once.
+pub(crate) fn write(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    written.err().map(|err| ended(Err(err)))
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// The exit status of a program that has written to standard output.
@@ -91,6 +91,13 @@ pub(crate) fn say(text: &str) {
 
 pub(crate) fn to_json(value: &impl serde::Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// JSON in one line, for streams.
+pub(crate) fn to_json_line(value: &impl serde::Serialize) -> String {
+    let mut text = serde_json::to_string(value).unwrap_or_default();
     text.push('\n');
     text
 }

@@ -45,7 +45,8 @@ pub(super) fn request(method: CtlMethod) -> Result<Request, Refusal> {
         }
         CtlMethod::Showport { port } => Command::ShowPort { port: number(port)? },
         CtlMethod::Delport { port } => Command::DelPort { port: number(port)? },
-        CtlMethod::Listport => Command::ListPorts,
+        // `top` asks for them again and again.
+        CtlMethod::Listport | CtlMethod::Top(_) => Command::ListPorts,
         CtlMethod::Setif { port, address, netmask, mtu } => {
             let port = number(port)?;
             let settings = interface_settings(address.as_deref(), netmask.as_deref(), mtu)?;
@@ -129,7 +130,7 @@ pub(crate) fn client_options(
 }
 
 /// Name and password; asks for the password if there is a name alone.
-pub(super) fn login(
+pub(crate) fn login(
     user: Option<String>,
     password: Option<Secret>,
     prompt: &str,

@@ -77,8 +77,14 @@ fn width(cell: &str, look: Look) -> usize {
     if look.terminal { look.safe(cell).width() } else { cell.chars().count() }
 }
 
+/// Digits, with a fraction and a unit perhaps: `1.25k`; and a dash for one that is not
+/// known.
 fn is_number(cell: &str) -> bool {
-    !cell.is_empty() && cell.bytes().all(|octet| octet.is_ascii_digit())
+    let number = cell.strip_suffix(['k', 'M', 'G', 'T']).unwrap_or(cell);
+    cell == "-"
+        || number.starts_with(|first: char| first.is_ascii_digit())
+            && number.matches('.').count() < 2
+            && number.bytes().all(|octet| octet.is_ascii_digit() || octet == b'.')
 }
 
 fn port_rows(ports: &[Port]) -> Vec<Vec<String>> {
@@ -110,7 +116,8 @@ fn change_rows(changes: &[Change]) -> Vec<Vec<String>> {
     rows
 }
 
-fn state(port: &Port) -> &str {
+/// `shut`, or what the switch says; a 1.3 switch has none that are not up.
+pub(super) fn state(port: &Port) -> &str {
     if port.shut { "shut" } else { port.state.as_deref().unwrap_or("up") }
 }
 
@@ -213,7 +220,7 @@ fn server_rows(servers: &[Server]) -> Vec<Vec<String>> {
     rows
 }
 
-fn titles<const N: usize>(titles: [&str; N]) -> Vec<String> {
+pub(super) fn titles<const N: usize>(titles: [&str; N]) -> Vec<String> {
     titles.map(str::to_owned).into()
 }
 

@@ -230,6 +230,17 @@ pub(crate) const METHODS: &[Method] = &[
     },
 ];
 
+/// Least likeness of a name to one that was meant (Jaro's, as clap takes it).
+const LIKENESS: f64 = 0.7;
+
+/// The one of `names` that `name` is most like, if it is one at all.
+fn nearest<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
+    let likeness =
+        |known: &&'a str| (strsim::jaro(&name.to_lowercase(), &known.to_lowercase()), *known);
+    let best = names.iter().map(likeness).max_by(|one, other| one.0.total_cmp(&other.0));
+    best.filter(|(likeness, _)| *likeness > LIKENESS).map(|(_, known)| known)
+}
+
 impl Method {
     /// The method of a full name.
     pub(crate) fn find(full_name: &str) -> Result<&'static Self, Refusal> {
@@ -239,7 +250,9 @@ impl Method {
         })?;
         METHODS.iter().find(|method| method.name == name).ok_or_else(|| {
             let names: Vec<_> = METHODS.iter().map(|method| method.name).collect();
-            let text = format!("no method {name}; there are {}", names.join(", "));
+            let likely = nearest(name, &names)
+                .map_or_else(String::new, |likely| format!("did you mean {likely}? "));
+            let text = format!("no method {name}; {likely}there are {}", names.join(", "));
             Refusal::new("AttributeError", text)
         })
     }

@@ -13,6 +13,7 @@ use tokio::io::unix::AsyncFd;
 use crate::frame::MAX_FRAME_LEN;
 
 mod ifreq;
+pub mod inspect;
 pub(crate) mod link;
 #[cfg(test)]
 pub(crate) mod namespace;

@@ -127,7 +127,11 @@ impl Route {
         self.start_tls(tcp, server).await
     }
 
-    async fn start_tls(&self, tcp: TcpStream, server: &ServerUrl) -> Result<Stream, ConnectError> {
+    pub(super) async fn start_tls(
+        &self,
+        tcp: TcpStream,
+        server: &ServerUrl,
+    ) -> Result<Stream, ConnectError> {
         if self.tls.insecure {
             warn!(self.log, "the server's certificate is not checked"; "url" => %server);
         }
@@ -158,8 +162,26 @@ pub(super) async fn connect_unix(path: &Path) -> Result<Stream, ConnectError> {
 
 /// Tries all addresses of a name in the resolver's order.
 async fn connect_tcp(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, ConnectError> {
+    let addresses = resolve(host, port).await?;
+    connect_any(host, &addresses, deadline).await
+}
+
+/// The addresses of a name: at least one.
+pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
     let unresolved = |source| ConnectError::Resolve { host: host.to_owned(), source };
-    let addresses: Vec<SocketAddr> = lookup_host((host, port)).await.map_err(unresolved)?.collect();
+    let addresses: Vec<_> = lookup_host((host, port)).await.map_err(unresolved)?.collect();
+    if addresses.is_empty() {
+        return Err(unresolved(io::Error::other("the name has no address")));
+    }
+    Ok(addresses)
+}
+
+/// Connects to the first of `addresses` that accepts.
+pub(super) async fn connect_any(
+    host: &str,
+    addresses: &[SocketAddr],
+    deadline: Instant,
+) -> Result<TcpStream, ConnectError> {
     let mut last = None;
     for (i, address) in addresses.iter().enumerate() {
         // An address that does not answer leaves its share to those after it.
@@ -176,10 +198,11 @@ async fn connect_tcp(host: &str, port: u16, deadline: Instant) -> Result<TcpStre
             Err(source) => last = Some((address, source)),
         }
     }
-    match last {
-        Some((address, source)) => Err(ConnectError::Tcp { to: named(host, *address), source }),
-        None => Err(unresolved(io::Error::other("the name has no address"))),
-    }
+    let (to, source) = match last {
+        Some((address, source)) => (named(host, *address), source),
+        None => (host.to_owned(), io::ErrorKind::AddrNotAvailable.into()),
+    };
+    Err(ConnectError::Tcp { to, source })
 }
 
 fn named(host: &str, address: SocketAddr) -> String {

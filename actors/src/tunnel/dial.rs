@@ -103,9 +103,20 @@ pub async fn dial(
     instance: Instance,
     route: &Route,
 ) -> Result<WebSocket<BoxedSocket>, DialError> {
-    let url = || server.to_string();
     let deadline = Instant::now() + CONNECT_LIMIT;
     let stream = route.connect(server).await?;
+    upgrade(stream, server, credentials, instance, deadline).await
+}
+
+/// The WebSocket handshake on a connection to `server`.
+pub(super) async fn upgrade(
+    stream: Stream,
+    server: &ServerUrl,
+    credentials: Option<&Credentials>,
+    instance: Instance,
+    deadline: Instant,
+) -> Result<WebSocket<BoxedSocket>, DialError> {
+    let url = || server.to_string();
     let mut request = builder(stream)
         .disable_timeout() // `deadline` is the limit
         .wrap(RefusalsAreErrors)

@@ -15,6 +15,7 @@ mod instance;
 mod intake;
 pub mod link;
 mod pace;
+pub mod probe;
 pub mod proxy;
 pub(crate) mod segment;
 pub mod tcp;

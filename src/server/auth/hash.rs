@@ -123,6 +123,11 @@ impl Hash {
         }
     }
 
+    /// Whether it was made for speed: whoever has the file tries billions a second.
+    pub(super) const fn is_quick(&self) -> bool {
+        matches!(self, Self::Sha1(_) | Self::Apr1 { .. })
+    }
+
     /// The same for equal lines of a file alone.
     pub(super) fn text(&self) -> Box<str> {
         match self {

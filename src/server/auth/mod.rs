@@ -59,6 +59,24 @@ struct State {
     readable: bool,
 }
 
+/// What a file of passwords holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Survey {
+    pub(crate) users: usize,
+    /// Those with a hash that was made for speed.
+    pub(crate) quick: usize,
+}
+
+/// Looks into the file at `path`.
+///
+/// # Errors
+/// As of [`Htpasswd::open`].
+pub(crate) fn survey(path: &Path) -> Result<Survey> {
+    let users = parse(&read(path)?, path)?;
+    let quick = users.names().filter(|name| users.hash(users.find(name)).is_quick());
+    Ok(Survey { users: users.len(), quick: quick.count() })
+}
+
 /// Why somebody was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {

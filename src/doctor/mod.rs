@@ -1,0 +1,177 @@
+//! `etherws doctor`: looks at what a switch stands on, and says what to do. Each check
+//! is a function that gives a [`Finding`]; none changes anything but that it opens a
+//! tunnel, for a moment, to a server that it is told to try.
+
+mod devices;
+mod files;
+mod host;
+mod switch;
+mod tunnel;
+
+use std::{fmt::Write as _, net::IpAddr, path::PathBuf, process::ExitCode};
+
+use etherws_actors::tunnel::{ClientCertificate, ProxyChoice, TlsOptions};
+use serde::Serialize;
+
+use crate::{
+    cli::{DoctorArgs, Secret, TlsFiles},
+    ctl::{
+        self,
+        output::{Output, print, to_json},
+        style::{self, Look},
+    },
+};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    /// As it should be.
+    Ok,
+    /// It may be wanted so, or will become a fault.
+    Warn,
+    /// A fault.
+    Fail,
+}
+
+/// What a check has found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    /// Name of the check, for programs.
+    pub(crate) check: &'static str,
+    pub(crate) level: Level,
+    /// What was looked at and what it is like, in a line.
+    pub(crate) text: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) advice: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &'static str, text: impl Into<String>) -> Self {
+        Self { check, level: Level::Ok, text: text.into(), advice: None }
+    }
+
+    fn warn(check: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { check, level: Level::Warn, text: text.into(), advice: Some(advice.into()) }
+    }
+
+    fn fail(check: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { check, level: Level::Fail, text: text.into(), advice: Some(advice.into()) }
+    }
+}
+
+/// What there is to look at, as far as options and the configuration file say.
+#[derive(Debug, Default)]
+pub(crate) struct Subject {
+    /// Files of the listeners' TLS.
+    pub(crate) tls: Vec<TlsFiles>,
+    /// Passwords.
+    pub(crate) htpasswd: Vec<PathBuf>,
+    /// TCP ports to listen on.
+    pub(crate) listen: Vec<u16>,
+    /// Interfaces of netdev ports.
+    pub(crate) netdevs: Vec<String>,
+    /// Tunnels to servers.
+    pub(crate) tunnels: Vec<tunnel::Tunnel>,
+}
+
+/// Runs `etherws doctor`. The exit status is 1 if there is a fault.
+pub(crate) fn run(args: DoctorArgs) -> ExitCode {
+    let output = Output::new(args.json, args.color);
+    let (subject, mut findings) = subject(&args);
+    findings.extend(host::look(&subject));
+    findings.extend(files::look(&subject));
+    let endpoint = ctl::endpoint(args.control);
+    actix_rt::System::new().block_on(async {
+        let (devices, found) = match endpoint {
+            Ok(endpoint) => switch::look(&endpoint).await,
+            Err(refusal) => {
+                let advice = "see --ctlurl, --ctluser and the other options for control";
+                (Vec::new(), vec![Finding::fail("control", refusal.to_string(), advice)])
+            }
+        };
+        findings.extend(found);
+        findings.extend(devices::look(&subject, devices).await);
+        for tunnel in &subject.tunnels {
+            findings.extend(tunnel::look(tunnel).await);
+        }
+    });
+    let failed = findings.iter().any(|finding| finding.level == Level::Fail);
+    let text = if output.json { to_json(&findings) } else { report(&findings, output.stdout) };
+    let written = print(&text);
+    if failed { ExitCode::FAILURE } else { written }
+}
+
+/// What the options name; findings are what is wrong with them.
+fn subject(args: &DoctorArgs) -> (Subject, Vec<Finding>) {
+    let mut subject = Subject { netdevs: args.netdev.clone(), ..Subject::default() };
+    let mut findings = Vec::new();
+    if let Some(url) = &args.url {
+        let certificate = args.cert.clone().zip(args.key.clone());
+        let tls = TlsOptions {
+            cacerts: args.cacerts.clone(),
+            insecure: args.insecure,
+            certificate: certificate.map(|(cert, key)| ClientCertificate { cert, key }),
+        };
+        let proxy = match &args.proxy {
+            Some(Secret(proxy)) => ProxyChoice::Url(proxy.clone()),
+            None => ProxyChoice::Environment,
+        };
+        let login = ctl::login(args.user.clone(), args.passwd.clone(), "Client Password: ");
+        let made = login.map_err(|refusal| refusal.to_string()).and_then(|credentials| {
+            tunnel::Tunnel::new(url, credentials, tls, proxy).map_err(|error| error.to_string())
+        });
+        match made {
+            Ok(tunnel) => subject.tunnels.push(tunnel),
+            Err(error) => {
+                findings.push(Finding::fail("tunnel", error, "correct --url and its options"));
+            }
+        }
+    }
+    (subject, findings)
+}
+
+/// A line for each finding, and one for what to do.
+fn report(findings: &[Finding], look: Look) -> String {
+    let mut text = String::new();
+    for Finding { level, text: found, advice, .. } in findings {
+        let (name, style) = match level {
+            Level::Ok => ("ok  ", style::GOOD),
+            Level::Warn => ("warn", style::WARNING),
+            Level::Fail => ("fail", style::BAD),
+        };
+        // Nothing can go wrong in memory.
+        let _ = writeln!(text, "{}  {}", look.paint(style, name), look.safe(found));
+        if let Some(advice) = advice {
+            let _ = writeln!(text, "      {}", look.paint(style::DIM, look.safe(advice)));
+        }
+    }
+    text
+}
+
+/// Whether the address is this machine's alone.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_a_line_and_what_to_do_another() {
+        let findings = [
+            Finding::ok("one", "all is well"),
+            Finding::warn("two", "it is late\u{1b}[2J", "go home"),
+            Finding::fail("three", "it is broken", "mend it"),
+        ];
+        let wanted = "ok    all is well\nwarn  it is late\u{fffd}[2J\n      go home\n\
+                      fail  it is broken\n      mend it\n";
+        let look = Look { color: false, terminal: true };
+        assert_eq!(report(&findings, look), wanted);
+        let json = serde_json::to_value(&findings[1..2]).expect("JSON");
+        assert_eq!(json[0]["level"], "warn");
+        assert_eq!(json[0]["advice"], "go home");
+    }
+}

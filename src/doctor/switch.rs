@@ -1,0 +1,237 @@
+//! Checks of a running switch, by its control service alone: which ports are not up and
+//! why, which discard frames now, which limits are near, and whether MTUs fit together.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use actix_rt::time::sleep;
+use etherws_actors::{control::Command, fdb::PortNumber};
+
+use super::Finding;
+use crate::{
+    ctl::output::error_text,
+    rpc::{
+        client::Endpoint,
+        entry::{Entries, Interface, Limit, Port, PortReport},
+    },
+};
+
+/// Between two looks at the counters: whatever is wrong now moves them.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// Ports whose limits are looked at: each is a request.
+const MAX_REPORTS: usize = 64;
+
+/// Share of a limit, in percent, from which on it is near.
+const NEAR: u64 = 90;
+
+/// A network interface that is a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Device {
+    pub(super) name: String,
+    /// `tap` or `netdev`.
+    pub(super) kind: String,
+}
+
+/// Looks at the switch behind `endpoint`. Gives the devices of its ports, if they are
+/// this machine's.
+pub(super) async fn look(endpoint: &Endpoint) -> (Vec<Device>, Vec<Finding>) {
+    let ports = match endpoint.call(&Command::ListPorts.into()).await {
+        Ok(Entries::Ports(ports)) => ports,
+        Ok(_) => Vec::new(),
+        Err(error) => {
+            let advice = "start one, etherws sw; or name another one: --ctlurl";
+            let text = format!("no running switch was looked at: {}", error_text(&error));
+            return (Vec::new(), vec![Finding::warn("control", text, advice)]);
+        }
+    };
+    let text = format!("the switch at {endpoint} runs with {} ports", ports.len());
+    let mut findings = vec![Finding::ok("control", text)];
+    findings.extend(ports.iter().filter_map(state));
+    sleep(SAMPLE).await;
+    if let Ok(Entries::Ports(later)) = endpoint.call(&Command::ListPorts.into()).await {
+        findings.extend(discards(&ports, &later));
+    }
+    for port in ports.iter().take(MAX_REPORTS) {
+        let Some(port) = PortNumber::new(port.port) else { continue };
+        // A 1.3 switch has no such method, and a port may have gone.
+        if let Ok(Entries::Reports(reports)) =
+            endpoint.call(&Command::ShowPort { port }.into()).await
+        {
+            findings.extend(reports.iter().flat_map(limits));
+        }
+    }
+    if let Ok(Entries::Interfaces(interfaces)) =
+        endpoint.call(&Command::ListInterfaces.into()).await
+    {
+        findings.extend(mtus(&interfaces));
+    }
+    let is_device = |port: &&Port| matches!(port.kind.as_str(), "tap" | "netdev");
+    let devices = ports
+        .iter()
+        .filter(is_device)
+        .map(|port| Device { name: port.target.clone(), kind: port.kind.clone() });
+    (if endpoint.is_local() { devices.collect() } else { Vec::new() }, findings)
+}
+
+fn state(port: &Port) -> Option<Finding> {
+    let Port { port: number, kind, target, error, .. } = port;
+    let check = "port-state";
+    let reason = error.as_deref().unwrap_or("no reason is known");
+    let text = |state: &str| format!("port {number} ({kind} {target}) {state}: {reason}");
+    Some(match port.state.as_deref()? {
+        _ if port.shut => {
+            let text = format!("port {number} ({kind} {target}) is shut: it carries nothing");
+            Finding::warn(
+                check,
+                text,
+                format!("if that is not wanted: ctl setport --shut 0 {number}"),
+            )
+        }
+        "backoff" | "connecting" => {
+            let advice =
+                format!("it is tried again by itself; if it never works: delport {number}");
+            Finding::fail(check, text("is not connected"), advice)
+        }
+        "failed" => {
+            Finding::fail(check, text("has failed"), format!("delport {number}, and add it anew"))
+        }
+        "loop" => {
+            let advice = "two ports lead to the same network: take one of the ways out";
+            Finding::fail(check, text("is blocked because of a loop"), advice)
+        }
+        _ => return None,
+    })
+}
+
+/// What grows from one look to the next.
+fn discards(before: &[Port], after: &[Port]) -> Vec<Finding> {
+    let before: BTreeMap<_, _> = before.iter().map(|port| (port.port, &port.discards)).collect();
+    let grown = after.iter().flat_map(|port| {
+        let before = before.get(&port.port).copied();
+        port.discards.iter().filter_map(move |(reason, &count)| {
+            let earlier = before.and_then(|discards| discards.get(reason)).copied();
+            let more = count.saturating_sub(earlier.unwrap_or(count));
+            (more > 0).then_some((port, reason.as_str(), more))
+        })
+    });
+    grown.filter_map(|(port, reason, more)| discard(port, reason, more)).collect()
+}
+
+fn discard(port: &Port, reason: &str, more: u64) -> Option<Finding> {
+    let advice = match reason {
+        "lack-of-buffers" => "its link is slower than what is sent there: see its connection",
+        "loop" => "two ports lead to the same network: take one of the ways out",
+        "storm-broadcast" | "storm-multicast" | "storm-unicast" => {
+            "look who floods there; if it is wanted: setport with a higher --storm-… limit"
+        }
+        "on-error" => "its peer sends what is no Ethernet frame",
+        "port-down" => "it is shut, or not connected",
+        // A frame whose receiver is behind the port that it came from: as it should be.
+        _ => return None,
+    };
+    let Port { port: number, kind, target, .. } = port;
+    let text = format!("port {number} ({kind} {target}) discards {more} frames a second: {reason}");
+    Some(Finding::warn("discards", text, advice))
+}
+
+/// Those that are nearly used up. What is not a number has no end.
+fn limits(report: &PortReport) -> Vec<Finding> {
+    let near = report.limits.iter().filter_map(|(name, Limit { value, limit })| {
+        let most: u64 = limit.split('/').next()?.parse().ok()?;
+        (most > 0 && *value >= most.saturating_mul(NEAR) / 100).then(|| {
+            let Port { port, kind, target, .. } = &report.port;
+            let text = format!("port {port} ({kind} {target}): {name} is {value} of {limit}");
+            Finding::warn("limits", text, format!("see ctl showport {port}; setport raises it"))
+        })
+    });
+    near.collect()
+}
+
+/// A switch cuts nothing: what is too long for one of its devices is lost there.
+fn mtus(interfaces: &[Interface]) -> Option<Finding> {
+    let least = interfaces.iter().min_by_key(|interface| interface.mtu)?;
+    let most = interfaces.iter().max_by_key(|interface| interface.mtu)?;
+    Some(if least.mtu == most.mtu {
+        Finding::ok("mtu", format!("all interfaces of the switch have an MTU of {}", most.mtu))
+    } else {
+        let Interface { target, mtu, .. } = most;
+        let text = format!(
+            "MTUs of the switch's interfaces differ: {target} has {mtu}, {} has {}",
+            least.target, least.mtu
+        );
+        let advice = format!(
+            "long frames from one to the other are lost: ctl setif --mtu {} {}",
+            least.mtu, most.port
+        );
+        Finding::warn("mtu", text, advice)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::Level, *};
+
+    fn port(more: serde_json::Value) -> Port {
+        let mut port = json!({"port": 1, "type": "client", "target": "ws://h/", "tx": 0, "rx": 0,
+            "shut": false, "state": "up"});
+        port.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(port).unwrap()
+    }
+
+    #[test]
+    fn a_port_that_is_not_up_is_told_with_its_reason() {
+        assert_eq!(state(&port(json!({}))), None);
+        for name in ["backoff", "failed", "loop"] {
+            let finding = state(&port(json!({"state": name, "error": "why"}))).unwrap();
+            assert_eq!(finding.level, Level::Fail);
+            assert!(
+                finding.text.contains("port 1 (client ws://h/)") && finding.text.ends_with("why")
+            );
+        }
+        assert_eq!(state(&port(json!({"shut": true}))).unwrap().level, Level::Warn);
+    }
+
+    #[test]
+    fn discards_count_if_they_grow() {
+        let at = |lost: u64, same: u64| {
+            vec![port(json!({"discards": {"lack-of-buffers": lost, "same-port": same}}))]
+        };
+        assert!(discards(&at(5, 1), &at(5, 9)).is_empty());
+        let grown = discards(&at(5, 1), &at(12, 1));
+        assert!(grown[0].text.contains("7 frames a second: lack-of-buffers"), "{grown:?}");
+        assert!(discards(&[], &at(5, 1)).is_empty(), "a port that has just come");
+    }
+
+    #[test]
+    fn a_limit_is_near_at_nine_tenths() {
+        let report = |value: u64, limit: &str| PortReport {
+            port: port(json!({})),
+            loopguard: true,
+            details: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            limits: BTreeMap::from([("macs".to_owned(), Limit { value, limit: limit.to_owned() })]),
+        };
+        assert_eq!(limits(&report(7300, "8192")).len(), 0);
+        assert_eq!(limits(&report(7400, "8192")).len(), 1);
+        assert_eq!(limits(&report(950, "1000/4000")).len(), 1);
+        assert_eq!(limits(&report(950, "off")).len(), 0);
+    }
+
+    #[test]
+    fn interfaces_of_different_mtu_are_a_warning() {
+        let interface = |port: u32, mtu: u32| -> Interface {
+            serde_json::from_value(
+                json!({"port": port, "type": "tap", "target": format!("t{port}"),
+                "address": "", "netmask": "", "mtu": mtu}),
+            )
+            .unwrap()
+        };
+        assert_eq!(mtus(&[]), None);
+        assert_eq!(mtus(&[interface(1, 1500), interface(2, 1500)]).unwrap().level, Level::Ok);
+        let differ = mtus(&[interface(1, 1400), interface(2, 1500)]).unwrap();
+        assert_eq!(differ.level, Level::Warn);
+        assert!(differ.advice.unwrap().contains("setif --mtu 1400 2"));
+    }
+}

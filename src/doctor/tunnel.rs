@@ -1,0 +1,222 @@
+//! Checks of the way to a tunnel's server: name, proxy, TCP, TLS, WebSocket, clocks, and
+//! whether packets of full size get there.
+
+use etherws_actors::{
+    control::Credentials,
+    error::one_line,
+    tunnel::{
+        DialError, Instance, ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, UrlError,
+        probe::{LargeRequest, Probe, Tcp, large_request},
+    },
+};
+use jiff::{Timestamp, fmt::rfc2822};
+use slog::{Discard, Logger, o};
+
+use super::{Finding, files, is_loopback};
+
+/// Least MTU of Ethernet, which tunnels usually pass: less is worth a word.
+const USUAL_MTU: u32 = 1500;
+
+/// Most octets of the headers that stand around data in a TCP segment: IPv6's 40, TCP's
+/// 20, and its timestamps' 12.
+const HEADERS: u32 = 72;
+
+/// Least segment that a path of [`USUAL_MTU`] carries.
+const USUAL_SEGMENT: u32 = USUAL_MTU - HEADERS;
+
+/// Seconds that clocks may differ: certificates are often used from the minute on in
+/// which they were issued.
+const CLOCKS_DIFFER: i64 = 60;
+
+/// A server, and the way to it.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    server: ServerUrl,
+    credentials: Option<Credentials>,
+    route: Route,
+}
+
+impl Tunnel {
+    /// `url` is `ws://` or `wss://`.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) fn new(
+        url: &str,
+        credentials: Option<Credentials>,
+        tls: TlsOptions,
+        proxy: ProxyChoice,
+    ) -> Result<Self, UrlError> {
+        let server = ServerUrl::parse(url, Scheme::WebSocket)?;
+        let log = Logger::root(Discard, o!());
+        Ok(Self { server, credentials, route: Route { tls, proxy, log } })
+    }
+}
+
+/// Goes all the way, and tells how far it came.
+pub(super) async fn look(tunnel: &Tunnel) -> Vec<Finding> {
+    let Tunnel { server, credentials, route } = tunnel;
+    let instance = match Instance::random() {
+        Ok(instance) => instance,
+        Err(error) => {
+            let text = format!("{server}: the system gives no random numbers: {error}");
+            return vec![Finding::fail("tunnel", text, "see getrandom(2)")];
+        }
+    };
+    let (probe, done) = Probe::run(server, credentials.as_ref(), instance, route).await;
+    let mut findings = way(server, &probe);
+    if let Some(own) = probe.certificates.first() {
+        let name = format!("the certificate of {}", server.host());
+        findings.extend(files::dates(&name, &probe.certificates, files::now()));
+        findings.push(names(server, &files::names(own)));
+    }
+    let connected = !matches!(&done, Err(DialError::Connect(_)));
+    findings.push(match done {
+        Ok(()) => {
+            let took = probe.took.as_millis();
+            Finding::ok(
+                "tunnel",
+                format!("{server} takes us: the tunnel was there after {took} ms"),
+            )
+        }
+        Err(error) => {
+            let advice = match &error {
+                DialError::Refused { .. } => "the server is there, but refuses: what it says above",
+                DialError::NoWebSocket { .. } => {
+                    "check path and port; proxies must pass Upgrade on"
+                }
+                DialError::Connect(_) => "mend this first: nothing behind it could be looked at",
+            };
+            Finding::fail("tunnel", one_line(&error), advice)
+        }
+    });
+    if connected && let Ok(answer) = large_request(server, route).await {
+        findings.push(large(server, &answer));
+        findings.extend(clocks(server, answer.date.as_deref(), Timestamp::now()));
+    }
+    findings
+}
+
+/// Name, proxy and TCP.
+fn way(server: &ServerUrl, probe: &Probe) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(proxy) = &probe.proxy {
+        let through = if probe.through { ", which connects us" } else { "" };
+        let text = format!("the way to {server} is through the proxy {proxy}{through}");
+        findings.push(Finding::ok("proxy", text));
+    }
+    if !probe.addresses.is_empty() {
+        let addresses: Vec<_> = probe.addresses.iter().map(|one| one.ip().to_string()).collect();
+        let whose = probe.proxy.as_ref().map_or_else(|| server.host(), Clone::clone);
+        findings.push(Finding::ok("name", format!("{whose} is {}", addresses.join(", "))));
+    }
+    let Some(Tcp { peer, took, path_mtu, segment }) = &probe.tcp else { return findings };
+    let micros = took.as_micros();
+    let text = format!("{peer} accepts after {}.{} ms", micros / 1000, micros % 1000 / 100);
+    findings.push(Finding::ok("tcp", text));
+    if let Some(version) = &probe.tls_version {
+        findings.push(Finding::ok("tls", format!("{} speaks {version}", server.host())));
+    }
+    if let Some(segment) = *segment {
+        let mtu = path_mtu.map_or_else(String::new, |mtu| format!(", MTU {mtu}"));
+        let text = format!("the path to {peer} carries segments of {segment} octets{mtu}");
+        let advice = "that costs speed alone: frames of any size pass a tunnel, in pieces";
+        findings.push(if segment < USUAL_SEGMENT {
+            Finding::warn("path-mtu", text, advice)
+        } else {
+            Finding::ok("path-mtu", text)
+        });
+    }
+    findings
+}
+
+/// Whether the server's certificate is for the name that we use.
+fn names(server: &ServerUrl, names: &[String]) -> Finding {
+    let host = server.host();
+    let check = "certificate-name";
+    let shown = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
+    if names.iter().any(|name| is_for(name, &host)) {
+        return Finding::ok(check, format!("the certificate is for {shown}"));
+    }
+    let advice = "use one of its names in the URL, or have it issued for this one";
+    Finding::fail(check, format!("the certificate is for {shown}, not for {host}"), advice)
+}
+
+/// RFC 9525, 6.3: a `*` stands for the first label, whole.
+fn is_for(name: &str, host: &str) -> bool {
+    let same = name.eq_ignore_ascii_case(host);
+    let wild = name.strip_prefix("*.").zip(host.split_once('.'));
+    same || wild.is_some_and(|(rest, (_, domain))| rest.eq_ignore_ascii_case(domain))
+}
+
+/// A path that loses packets of full size lets handshakes pass, and nothing else.
+fn large(server: &ServerUrl, answer: &LargeRequest) -> Finding {
+    let check = "large-packets";
+    if answer.status.is_some() {
+        return Finding::ok(check, format!("packets of full size get to {}", server.host()));
+    }
+    Finding::fail(
+        check,
+        format!("packets of full size do not get to {}: small ones do", server.host()),
+        "some router drops them without telling (ICMP is filtered?): set \
+         sysctl net.ipv4.tcp_mtu_probing=1 on both ends, or a lower MTU on the way out",
+    )
+}
+
+/// Certificates and tokens are valid by the clock.
+fn clocks(server: &ServerUrl, date: Option<&str>, now: Timestamp) -> Option<Finding> {
+    let theirs = rfc2822::DateTimeParser::new().parse_timestamp(date?).ok()?;
+    let ahead = now.as_second() - theirs.as_second();
+    let host = server.host();
+    if ahead.abs() <= CLOCKS_DIFFER {
+        return (!is_loopback(&host))
+            .then(|| Finding::ok("clocks", format!("our clock and that of {host} agree")));
+    }
+    let way = if ahead > 0 { "ahead of" } else { "behind" };
+    let text = format!("our clock is {} s {way} that of {host}", ahead.abs());
+    let advice = "set the wrong one, and have it kept right: systemd-timesyncd, chrony or ntpd";
+    Some(Finding::warn("clocks", text, advice))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Level, *};
+
+    fn server() -> ServerUrl {
+        ServerUrl::parse("wss://h.example/", Scheme::WebSocket).unwrap()
+    }
+
+    #[test]
+    fn a_name_is_matched_as_tls_does() {
+        for (name, matches) in [
+            ("h.example", true),
+            ("H.EXAMPLE", true),
+            ("*.example", true),
+            ("example", false),
+            ("*.h.example", false),
+        ] {
+            assert_eq!(is_for(name, "h.example"), matches, "{name}");
+        }
+        assert!(!is_for("*.example", "a.b.example"));
+        let finding = names(&server(), &["other".to_owned()]);
+        assert_eq!(finding.level, Level::Fail);
+        assert!(finding.text.contains("other, not for h.example"), "{finding:?}");
+    }
+
+    #[test]
+    fn clocks_that_differ_are_told() {
+        let now = "2026-11-22T04:00:00Z".parse().unwrap();
+        let of = |date| clocks(&server(), date, now);
+        assert_eq!(of(Some("Sun, 22 Nov 2026 03:59:30 GMT")).unwrap().level, Level::Ok);
+        let ahead = of(Some("Sun, 22 Nov 2026 02:00:00 GMT")).unwrap();
+        assert!(ahead.level == Level::Warn && ahead.text.contains("7200 s ahead"), "{ahead:?}");
+        assert_eq!(of(None), None);
+        assert_eq!(of(Some("yesterday")), None);
+    }
+
+    #[test]
+    fn no_answer_to_a_large_request_is_a_fault() {
+        let level = |status| large(&server(), &LargeRequest { status, date: None }).level;
+        assert_eq!((level(Some(400)), level(None)), (Level::Ok, Level::Fail));
+    }
+}
