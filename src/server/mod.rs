@@ -12,6 +12,7 @@ pub(crate) mod guard;
 mod http;
 pub(crate) mod identity;
 pub(crate) mod listen;
+mod page;
 mod peer;
 pub(crate) mod pending;
 mod refusal;
