@@ -4,8 +4,9 @@
 import { $, text } from "./dom.js";
 import { clock, rate, si } from "./format.js";
 
-const WINDOW = 300;
-const HEIGHT = 170;
+/** Seconds shown: at first a minute, then as much as is known, up to five. */
+const WINDOW = [60, 300];
+const HEIGHT = 160;
 const UNITS = {
     bits: { unit: "bit/s", names: ["rxBits", "txBits"] },
     frames: { unit: "frames/s", names: ["rxFrames", "txFrames"] },
@@ -79,17 +80,17 @@ export class Chart {
             legend: { show: false },
             cursor: { y: false, drag: { x: false, y: false } },
             scales: {
-                x: { time: true, range: () => [Date.now() / 1000 - WINDOW, Date.now() / 1000] },
+                x: { time: true, range: (plot) => span(plot.data[0]) },
                 // Never so near that noise looks like traffic.
                 y: { range: (_, __, max) => [0, Math.max((max ?? 0) * 1.1, 10)] },
             },
             axes: [
                 {
                     ...axis,
-                    size: 24,
+                    size: 22,
                     space: 80,
-                    values: (_, ticks) => ticks.map((tick) => clock(new Date(tick * 1000)).slice(0, 5)),
-                    incrs: [60, 120, 300],
+                    values: (_, ticks) => ticks.map((tick) => clock(new Date(tick * 1000))),
+                    incrs: [10, 30, 60, 120],
                 },
                 { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => si(tick)) },
             ],
@@ -98,4 +99,11 @@ export class Chart {
         };
         this.#plot = new uPlot(options, data, $("chart"));
     }
+}
+
+/** First and last second to show. */
+function span(times) {
+    const end = times.at(-1) ?? Date.now() / 1000;
+    const known = end - (times[0] ?? end);
+    return [end - Math.min(Math.max(known, WINDOW[0]), WINDOW[1]), end];
 }

@@ -23,10 +23,11 @@ export class PortPane {
             return h("section", { "aria-label": title }, h("h3", null, title), this.#lists[name]);
         };
         this.element = h("div", { class: "detail" },
-            list("about", "Port"), list("frames", "Frames"), list("discards", "Discards"),
-            list("incidents", "Incidents"), list("limits", "Limits"),
+            // First, so that they stay where they are when the rest comes.
             h("div", { class: "actions" },
-                button("set", "Set up…"), button("capture", "Capture…")));
+                button("set", "Set up…"), button("capture", "Capture…")),
+            list("about", "Port"), list("frames", "Frames"), list("discards", "Discards"),
+            list("incidents", "Incidents"), list("limits", "Limits"));
     }
 
     /** Forgets the former port. */

@@ -301,7 +301,7 @@ fn picture() {
     talk(&mut sockets, || {
         moments += 1;
         let shown = browser.eval("document.getElementById('chart-rx').textContent");
-        (moments > 300 && shown != "–").then_some(())
+        (moments > 6000 && shown != "–").then_some(())
     });
     shoot(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/page.png"));
     browser.click(&format!("[data-port='{first}'] [data-action=open]"));
