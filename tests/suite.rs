@@ -12,3 +12,4 @@ mod original;
 mod rpc;
 mod support;
 mod tunnel;
+mod web;

@@ -90,6 +90,28 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::request(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
 }
 
+/// Whether a GET comes from our own page or from no page at all, as far as the browser says
+/// (Fetch Metadata, `Sec-Fetch-Site`): others could have it start what they may not see,
+/// with the password that it knows. A link may lead to `page`, the page itself.
+///
+/// # Errors
+/// Another page has sent it.
+pub(super) fn check_fetch(headers: &HeaderMap, page: bool) -> Result<(), Refusal> {
+    let says = |name, wanted: &[&str]| {
+        headers.get(name).is_some_and(|value| wanted.iter().any(|word| value == *word))
+    };
+    // Browsers are silent over plain HTTP between machines.
+    let silent = !headers.contains_key("sec-fetch-site");
+    let ours = says("sec-fetch-site", &["same-origin", "none"]);
+    let link =
+        page && says("sec-fetch-mode", &["navigate"]) && says("sec-fetch-dest", &["document"]);
+    if silent || ours || link {
+        return Ok(());
+    }
+    let text = "Control is not for pages from other origins";
+    Err(Refusal::new(StatusCode::FORBIDDEN, text, Refused::Origin))
+}
+
 #[cfg(test)]
 mod tests {
     use actix_http::header::HeaderValue;
@@ -157,6 +179,32 @@ mod tests {
             headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
             assert_eq!(status(&guard, &loopback, &headers), wanted, "{origin}");
         }
+    }
+
+    #[test]
+    fn another_page_may_link_to_ours_and_no_more() {
+        for (site, mode, dest, page, wanted) in [
+            ("same-origin", "cors", "empty", false, true),
+            ("none", "navigate", "document", false, true),
+            ("cross-site", "navigate", "document", true, true),
+            ("cross-site", "navigate", "document", false, false),
+            ("same-site", "navigate", "document", false, false),
+            ("cross-site", "navigate", "iframe", true, false),
+            ("cross-site", "no-cors", "image", true, false),
+            ("same-site", "no-cors", "script", false, false),
+            ("cross-site", "cors", "empty", false, false),
+            ("what-comes-next", "no-cors", "empty", false, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in
+                [("sec-fetch-site", site), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)]
+            {
+                let name = header::HeaderName::from_static(name);
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            assert_eq!(check_fetch(&headers, page).is_ok(), wanted, "{site} {mode} {dest} {page}");
+        }
+        assert!(check_fetch(&HeaderMap::new(), false).is_ok());
     }
 
     #[test]

@@ -12,7 +12,14 @@ use actix_web::{
     web::{self, Bytes, Data, Payload, ServiceConfig},
 };
 
-use super::{Site, admit, guard::check_content_type, peer::Peer, refusal::Refusal, resource};
+use super::{
+    Site, admit,
+    guard::{check_content_type, check_fetch},
+    page,
+    peer::Peer,
+    refusal::Refusal,
+    resource,
+};
 use crate::rpc;
 
 /// What a plain GET of the tunnel is told; the original's words.
@@ -77,11 +84,12 @@ async fn respond(
     }
     if let (Some(control), Some(resource)) = (&site.control, resource::find(path)) {
         control.guard.check(peer, headers)?;
+        check_fetch(headers, page::is_page(path))?;
         control.door.admit(request.head(), peer.certificate()?).await?;
         if request.method() != Method::GET {
             return Err(Refusal::method("GET"));
         }
-        return (resource.get)(control, request).await;
+        return resource.get(control, request).await;
     }
     Err(Refusal::request(StatusCode::NOT_FOUND, "Not Found"))
 }

@@ -13,6 +13,7 @@ mod http;
 pub(crate) mod identity;
 pub(crate) mod listen;
 mod metrics;
+mod page;
 mod peer;
 pub(crate) mod pending;
 mod refusal;

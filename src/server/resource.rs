@@ -3,9 +3,28 @@
 
 use std::{future::Future, pin::Pin};
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{HeaderName, HeaderValue},
+};
 
-use super::{ControlService, events, metrics, refusal::Refusal};
+use super::{ControlService, events, metrics, page, refusal::Refusal};
+
+/// What browsers are to do with whatever is served here, the page or not: take nothing from
+/// elsewhere, send nothing there, run no script that is not a file of ours, and show it in
+/// no frame.
+const SHIELD: [(&str, &str); 5] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'",
+    ),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("referrer-policy", "no-referrer"),
+    ("x-content-type-options", "nosniff"),
+];
 
 /// A resource's answer.
 pub(super) type Answer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, Refusal>> + 'a>>;
@@ -16,16 +35,37 @@ pub(super) struct Resource {
     /// tunnel's on a listener that both share, come first.
     path: &'static str,
     /// Answers a GET.
-    pub(super) get: for<'a> fn(&'a ControlService, &'a HttpRequest) -> Answer<'a>,
+    get: Get,
 }
 
-/// All of them.
-const RESOURCES: &[Resource] = &[
-    Resource { path: metrics::PATH, get: metrics::get },
-    Resource { path: events::PATH, get: events::get },
-];
+type Get = for<'a> fn(&'a ControlService, &'a HttpRequest) -> Answer<'a>;
+
+impl Resource {
+    pub(super) const fn new(path: &'static str, get: Get) -> Self {
+        Self { path, get }
+    }
+
+    /// The answer to a GET that was let in.
+    pub(super) async fn get(
+        &self,
+        control: &ControlService,
+        request: &HttpRequest,
+    ) -> Result<HttpResponse, Refusal> {
+        let mut response = (self.get)(control, request).await?;
+        for (name, value) in SHIELD {
+            let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
+            response.headers_mut().insert(name, value);
+        }
+        Ok(response)
+    }
+}
+
+/// All of them but the files of the page.
+const RESOURCES: &[Resource] =
+    &[Resource::new(metrics::PATH, metrics::get), Resource::new(events::PATH, events::get)];
 
 /// The resource at `path`.
 pub(super) fn find(path: &str) -> Option<&'static Resource> {
-    RESOURCES.iter().find(|resource| resource.path == path)
+    let found = RESOURCES.iter().find(|resource| resource.path == path);
+    found.or_else(|| page::serves(path).then_some(&page::RESOURCE))
 }

@@ -2,6 +2,7 @@
 //! foreign programs, and raw HTTP and WebSocket. Nothing here knows what a test is
 //! about; nothing outlives its test, and nothing uses a port number fixed beforehand.
 
+pub(crate) mod browser;
 pub(crate) mod certs;
 pub(crate) mod http;
 pub(crate) mod lab;

@@ -1,0 +1,157 @@
+// The dialogs that change something: add, set up and delete a port. A refusal stays in its
+// dialog, in the switch's own words, beside what was typed.
+
+import { $, say, text } from "./dom.js";
+import { nameOf } from "./ports.js";
+import { batch, call, RpcError } from "./rpc.js";
+
+/** Opens the dialog `id` for a form that `send` carries out; it closes when that is done. */
+export function openForm(id, send) {
+    const dialog = $(id);
+    const form = dialog.querySelector("form");
+    const error = form.querySelector(".error");
+    const submit = form.querySelector("[type=submit]");
+    text(error, "");
+    form.onsubmit = async (event) => {
+        event.preventDefault();
+        text(error, "");
+        submit.disabled = true;
+        try {
+            await send(new FormData(form));
+            dialog.close();
+        } catch (reason) {
+            text(error, reason.message);
+        }
+        submit.disabled = false;
+    };
+    form.querySelector("[data-close]").onclick = () => dialog.close();
+    dialog.showModal();
+    return form;
+}
+
+/** Asks; gives whether the answer is yes. */
+function confirm(title, words, yes) {
+    const dialog = $("confirm");
+    text($("confirm-title"), title);
+    text($("confirm-text"), words);
+    text($("confirm-yes"), yes);
+    dialog.returnValue = "";
+    dialog.showModal();
+    return new Promise((resolve) => {
+        dialog.onclose = () => resolve(dialog.returnValue === "yes");
+    });
+}
+
+/** What is given; a member that is empty is left out. */
+function given(data, names) {
+    const values = names.map((name) => [name, String(data.get(name) ?? "").trim()]);
+    return Object.fromEntries(values.filter(([, value]) => value !== ""));
+}
+
+/** Adds a port. */
+export function addPort(done) {
+    const dialog = $("add-dialog");
+    const form = openForm("add-dialog", async (data) => {
+        const type = data.get("type");
+        const params = { type, target: data.get("target").trim() };
+        if (type === "client") {
+            params.options = given(data, ["user", "cacerts", "cert", "key", "proxy"]);
+            const urls = String(data.get("urls")).split(/\s+/).filter(Boolean);
+            // As it is: blanks may be part of it.
+            Object.assign(params.options, data.get("passwd") && { passwd: data.get("passwd") },
+                urls.length && { urls }, data.get("insecure") && { insecure: true });
+        }
+        const [port] = await call("addPort", params);
+        form.reset();
+        say(`Added ${nameOf(port)}.`);
+        done();
+    });
+    const hints = { client: "wss://198.51.100.7/", tap: "ewp%d", netdev: "eth1" };
+    const show = () => {
+        dialog.dataset.type = form.type.value;
+        form.target.placeholder = hints[form.type.value];
+    };
+    form.type.forEach((radio) => { radio.onchange = show; });
+    // No password stays in a page that somebody leaves open.
+    dialog.onclose = () => { form.passwd.value = ""; };
+    show();
+    form.target.focus();
+}
+
+/** Shuts a port, or opens it again. */
+export async function shutPort(port, done) {
+    try {
+        await call("setPort", { port: port.port, shut: !port.shut });
+        say(`${port.shut ? "No shut" : "Shut"}: ${nameOf(port)}.`);
+        done();
+    } catch (reason) {
+        say(reason.message);
+    }
+}
+
+/** Deletes a port, if that is really wanted. */
+export async function deletePort(port, done) {
+    const words = port.type === "server"
+        ? `Its tunnel is closed. ${port.target} may connect again.`
+        : "What was learned behind it is forgotten. Its number is not used again.";
+    if (!await confirm(`Delete ${nameOf(port)}?`, words, "Delete")) {
+        return;
+    }
+    try {
+        await call("delPort", { port: port.port });
+        say(`Deleted ${nameOf(port)}.`);
+        $("ports").focus({ preventScroll: true });
+        done();
+    } catch (reason) {
+        say(reason.message);
+    }
+}
+
+const STORMS = ["broadcast", "multicast", "unicast"];
+
+/** Sets up a port: its guards, and the interface of a tap or netdev. */
+export async function setPort({ port: number }, done) {
+    let answers;
+    try {
+        answers = await batch([["showPort", { port: number }], ["listInterface"]]);
+    } catch (reason) {
+        return say(reason.message);
+    }
+    const [reports, interfaces] = answers;
+    if (reports instanceof RpcError) {
+        return say(reports.message);
+    }
+    const [report] = reports;
+    const own = interfaces instanceof RpcError ? null : interfaces.find((one) => one.port === number);
+    const before = {
+        maxmacs: report.limits.macs?.limit ?? "",
+        ...Object.fromEntries(STORMS.map((name) =>
+            [`storm${name}`, report.limits[`storm-${name}`]?.limit ?? ""])),
+        address: own?.addresses?.[0] ?? "",
+        mtu: String(own?.mtu ?? ""),
+    };
+    // What was not touched is not sent: somebody else may have set it since.
+    const changed = (data, names) => Object.fromEntries(names
+        .map((name) => [name, String(data.get(name) ?? "").trim()])
+        .filter(([name, value]) => value !== before[name]));
+    const form = openForm("set-dialog", async (data) => {
+        const guards = changed(data, ["maxmacs", ...STORMS.map((name) => `storm${name}`)]);
+        if (data.has("loopguard") !== report.loopguard) {
+            guards.loopguard = data.has("loopguard");
+        }
+        if (Object.keys(guards).length) {
+            await call("setPort", { port: number, ...guards });
+        }
+        const settings = own ? changed(data, ["address", "mtu"]) : {};
+        if (Object.keys(settings).length) {
+            await call("setInterface", { port: number, ...settings });
+        }
+        say(`Set up ${nameOf(report)}.`);
+        done();
+    });
+    text($("set-title"), `Set up ${nameOf(report)}`);
+    Object.entries(before).forEach(([name, value]) => { form[name].value = value; });
+    form.loopguard.checked = report.loopguard;
+    $("set-interface").hidden = !own;
+    $("set-interface").disabled = !own;
+}

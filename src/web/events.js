@@ -1,0 +1,122 @@
+// Events as they come, the newest first, from the stream of server-sent events that the
+// method `monitor` names. A stream that ends is opened again.
+
+import { $, h, matches, onFilter, text } from "./dom.js";
+import { clock } from "./format.js";
+import { batch, RpcError, stream } from "./rpc.js";
+
+/** Events kept: an hour of a calm switch; `ctl monitor` keeps them all. */
+const KEPT = 500;
+
+/** A page that nobody has looked at for so long, in ms, gives its stream back: a browser
+ *  has six connections to a switch for all its tabs. */
+const LOOKED_AWAY = 5 * 60 * 1000;
+
+/** ms before the stream is opened again where the browser does not do it by itself. */
+const AGAIN = 3000;
+
+/** What needs somebody, and what is worth a look. */
+const LEVELS = {
+    bad: ["loop", "storm", "flap", "table-full", "authentication-failure", "lost"],
+    warn: ["port-down", "refused", "port-deleted", "mac-moved"],
+    good: ["port-up", "loop-ended", "storm-ended"],
+};
+const levelOf = (event) => Object.keys(LEVELS).find((level) => LEVELS[level].includes(event)) ?? "";
+
+export class Events {
+    #words = [];
+    #source = null;
+    #timer;
+    #waiting = [];
+
+    constructor() {
+        onFilter($("events-filter"), (words) => {
+            this.#words = words;
+            for (const row of $("events-rows").children) {
+                row.hidden = !matches(row.search_, words);
+            }
+        });
+        document.addEventListener("visibilitychange", () => {
+            clearTimeout(this.#timer);
+            if (!document.hidden && !this.#source) {
+                this.#open();
+            } else if (document.hidden) {
+                this.#timer = setTimeout(() => this.#close(), LOOKED_AWAY);
+            }
+        });
+        this.#open();
+    }
+
+    async #open() {
+        let entries;
+        try {
+            [entries] = await batch([["monitor"]]);
+        } catch {
+            return this.#again("not connected");
+        }
+        if (entries instanceof RpcError) {
+            return entries.unknown ? text($("events-state"), "this switch has none") : this.#again(entries.message);
+        }
+        this.#source?.close();
+        const source = new EventSource(stream(entries[0].path));
+        this.#source = source;
+        source.onopen = () => text($("events-state"), "live");
+        source.onmessage = ({ data }) => this.#take(data);
+        source.onerror = () => {
+            text($("events-state"), "connecting …");
+            // A refusal ends it; a lost connection does not.
+            if (source.readyState === EventSource.CLOSED) {
+                this.#again("connecting …");
+            }
+        };
+    }
+
+    #again(state) {
+        this.#source = null;
+        text($("events-state"), state);
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => document.hidden || this.#open(), AGAIN);
+    }
+
+    #close() {
+        this.#source?.close();
+        this.#source = null;
+        text($("events-state"), "paused");
+        const time = new Date().toISOString();
+        this.#take(JSON.stringify({ time, event: "paused", reason: "nobody looked at the page" }));
+    }
+
+    #take(data) {
+        let event;
+        try {
+            event = JSON.parse(data);
+        } catch {
+            return;
+        }
+        // A burst is drawn once.
+        if (this.#waiting.push(event) === 1) {
+            setTimeout(() => this.#draw(), 50);
+        }
+        this.#waiting.splice(0, this.#waiting.length - KEPT);
+    }
+
+    #draw() {
+        const body = $("events-rows");
+        for (const { time, event, port, ...details } of this.#waiting) {
+            const date = new Date(time);
+            const said = Object.entries(details).map(([name, value]) => `${name} ${value}`).join(", ");
+            const row = h("tr", { "data-event": event },
+                h("td", { class: "number", title: time }, clock(date)),
+                h("td", { "data-level": levelOf(event) }, String(event)),
+                h("td", { class: "number" }, String(port ?? "")),
+                h("td", { class: "text" }, said));
+            row.search_ = `${event} port ${port ?? ""} ${said}`.toLowerCase();
+            row.hidden = !matches(row.search_, this.#words);
+            body.prepend(row);
+        }
+        this.#waiting = [];
+        while (body.children.length > KEPT) {
+            body.lastChild.remove();
+        }
+    }
+}

@@ -1,0 +1,171 @@
+// The table of ports: what listPort says of each, its rates, and what can be done with it.
+// One port can be open; its row is followed by all that showPort says (`port.js`).
+
+import { $, h, keyed, matches, onFilter, text } from "./dom.js";
+import { count, si } from "./format.js";
+
+/** Rows shown: more are found by the filter, and would cost a browser a second each. */
+const SHOWN = 250;
+
+const SVG = "http://www.w3.org/2000/svg";
+const SPARK = { width: 90, height: 18 };
+
+/** Cells of numbers that come each second, with the words for narrow screens. */
+const RATES = [
+    ["rxBits", "RX bit/s"], ["rxFrames", "RX frames/s"],
+    ["txBits", "TX bit/s"], ["txFrames", "TX frames/s"],
+];
+
+/** Frames discarded for any reason. */
+const discards = (port) => Object.values(port.discards ?? {}).reduce((sum, one) => sum + one, 0);
+
+/** The state as `ctl listport` has it. */
+export const stateOf = (port) => (port.shut ? "shut" : port.state ?? "up");
+
+/** A port in words, for titles. */
+export const nameOf = (port) => `port ${port.port} (${port.type} ${port.target})`;
+
+export class Ports {
+    #rates;
+    #actions;
+    #words = [];
+    #list = [];
+    #pane;
+    /** Number of the port that is open, or 0. */
+    open = 0;
+
+    /** `actions`: {open, shut, remove}, each called with a port. */
+    constructor(rates, pane, actions) {
+        this.#rates = rates;
+        this.#pane = pane;
+        this.#actions = actions;
+        onFilter($("ports-filter"), (words) => {
+            this.#words = words;
+            this.#draw();
+        });
+    }
+
+    /** Takes what listPort says. */
+    update(list) {
+        this.#list = list;
+        if (this.open && !this.find(this.open)) {
+            this.toggle(null);
+        }
+        this.#draw();
+    }
+
+    /** A port by its number. */
+    find(number) {
+        return this.#list.find((port) => port.port === number);
+    }
+
+    /** Opens a port, or closes it if it is open. */
+    toggle(port) {
+        this.open = port && port.port !== this.open ? port.port : 0;
+        this.#actions.open(this.find(this.open) ?? null);
+        this.#draw();
+    }
+
+    #draw() {
+        const line = (port) =>
+            `${port.port} ${port.type} ${port.target} ${port.user ?? ""} ${stateOf(port)}`.toLowerCase();
+        const found = this.#list.filter((port) => port.port === this.open || matches(line(port), this.#words));
+        const up = this.#list.filter((port) => stateOf(port) === "up").length;
+        text($("sum-ports"), `${count(up)} of ${count(this.#list.length)}`);
+        text($("ports-count"), found.length < this.#list.length
+            ? `${count(found.length)} of ${count(this.#list.length)}` : count(found.length));
+        const more = $("ports-more");
+        more.hidden = found.length > 0 && found.length <= SHOWN;
+        text(more, found.length > SHOWN
+            ? `${count(found.length - SHOWN)} more: use the filter.`
+            : this.#list.length ? "No port matches." : "No ports yet: “Add port…” makes one.");
+        const items = found.slice(0, SHOWN).flatMap((port) =>
+            port.port === this.open ? [{ port }, { port, pane: true }] : [{ port }]);
+        keyed($("ports-rows"), items, ({ port, pane }) => (pane ? "pane" : port.port),
+            ({ port, pane }) => (pane ? this.#paneRow() : this.#row(port)),
+            (row, { port, pane }) => pane || this.#fill(row, port));
+    }
+
+    #paneRow() {
+        return h("tr", { role: "row", class: "pane" }, h("td", { role: "cell", colspan: "14" }, this.#pane));
+    }
+
+    #row(port) {
+        const number = port.port;
+        const now = () => this.find(number);
+        const cell = (name, label, kind) =>
+            h("td", { role: "cell", "data-cell": name, "data-label": label, class: kind });
+        const button = (name, label, act) => h("button", {
+            type: "button", "data-action": name, "aria-label": `${label} port ${number}`,
+            click: () => now() && act(now()),
+        }, label);
+        const toggle = h("button", {
+            type: "button", class: "number", "data-action": "open",
+            "aria-label": `Port ${number}`, "aria-expanded": "false",
+            click: () => now() && this.toggle(now()),
+        }, String(number));
+        const spark = document.createElementNS(SVG, "svg");
+        spark.setAttribute("viewBox", `0 0 ${SPARK.width} ${SPARK.height}`);
+        spark.setAttribute("aria-hidden", "true");
+        spark.append(document.createElementNS(SVG, "path"));
+        const sparkCell = cell("spark", "", "spark");
+        sparkCell.append(spark);
+        return h("tr", { role: "row", "data-port": number },
+            h("th", { role: "rowheader", scope: "row", "data-cell": "port" }, toggle),
+            cell("type"), cell("target", "", "text"), cell("user", "", "text"), cell("state"),
+            ...RATES.slice(0, 2).map(([name, label]) => cell(name, label, "number")),
+            cell("rx", "RX frames", "number"),
+            ...RATES.slice(2).map(([name, label]) => cell(name, label, "number")),
+            cell("tx", "TX frames", "number"), cell("discards", "Discards", "number"), sparkCell,
+            h("td", { role: "cell", "data-cell": "actions", class: "actions" },
+                button("shut", "Shut", (port) => this.#actions.shut(port)),
+                button("delete", "Delete", (port) => this.#actions.remove(port))));
+    }
+
+    #fill(row, port) {
+        const cells = row.cells_ ??= Object.fromEntries(
+            [...row.children].map((cell) => [cell.dataset.cell, cell]));
+        const state = stateOf(port);
+        text(cells.type, port.type);
+        text(cells.target, port.target);
+        cells.target.title = port.target;
+        text(cells.user, port.user ?? "");
+        text(cells.state, state);
+        cells.state.dataset.state = state;
+        cells.state.title = port.error ?? "";
+        for (const [name] of RATES) {
+            text(cells[name], si(this.#rates.last(port.port, name)));
+        }
+        text(cells.rx, count(port.rx));
+        text(cells.tx, count(port.tx));
+        text(cells.discards, count(discards(port)));
+        cells.discards.classList.toggle("some", discards(port) > 0);
+        cells.spark.firstChild.firstChild.setAttribute("d", spark(this.#rates.minute(port.port)));
+        const open = port.port === this.open;
+        row.classList.toggle("open", open);
+        cells.port.firstChild.setAttribute("aria-expanded", String(open));
+        const shut = cells.actions.firstChild;
+        const word = port.shut ? "No shut" : "Shut";
+        text(shut, word);
+        shut.setAttribute("aria-label", `${word} port ${port.port}`);
+    }
+}
+
+/** The path of a sparkline, its own largest value at the top; the newest at the right. */
+function spark(values) {
+    const top = Math.max(...values, 1);
+    const step = SPARK.width / 59;
+    const x = (at) => SPARK.width - (values.length - 1 - at) * step;
+    let pen = "M";
+    let path = "";
+    values.forEach((value, at) => {
+        if (value === null) {
+            pen = "M";
+            return;
+        }
+        const y = SPARK.height - 1 - (value / top) * (SPARK.height - 2);
+        path += `${pen}${x(at).toFixed(1)} ${y.toFixed(1)}`;
+        pen = "L";
+    });
+    return path;
+}

@@ -1,0 +1,315 @@
+//! What the page shows and does, for somebody with a mouse, a keyboard or a telephone.
+
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::support::{
+    LIMIT, TempDir, browser::Browser, frame, http, need, switch::Switch, wait_until, ws::WebSocket,
+};
+
+/// A switch, and a browser that shows its page.
+struct Bench {
+    switch: Switch,
+    browser: Browser,
+}
+
+impl Bench {
+    fn start(args: &[&str]) -> Result<Self, String> {
+        let browser = Browser::start()?;
+        let switch = Switch::start(args);
+        let bench = Self { switch, browser };
+        bench.browser.open(&bench.url());
+        bench.browser.wait("document.getElementById('sum-ports').textContent !== '–'");
+        Ok(bench)
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.switch.control)
+    }
+
+    /// Text of a cell of a port's row.
+    fn cell(&self, port: u64, name: &str) -> Value {
+        self.browser.eval(&format!(
+            "document.querySelector('[data-port=\"{port}\"] [data-cell={name}]')?.textContent"
+        ))
+    }
+
+    /// Names and values of all that a list shows.
+    fn lines(&self, selector: &str) -> Vec<(String, String)> {
+        let lines = self.browser.eval(&format!(
+            "[...document.querySelectorAll({selector:?})].map((line) =>
+            [line.dataset.name, line.lastChild.textContent])"
+        ));
+        serde_json::from_value(lines).unwrap()
+    }
+}
+
+/// A number as the page writes it.
+fn number(text: &str) -> u64 {
+    text.replace(',', "").parse().unwrap_or_else(|_| panic!("no number: {text}"))
+}
+
+/// Two sessions that talk to each other as long as `look` gives nothing.
+fn talk<T>(sockets: &mut [WebSocket; 2], mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        for _ in 0..20 {
+            let payload = [0; 1000];
+            let [one, two] = &mut *sockets;
+            one.send_frame(&frame(2, 1, &payload));
+            two.expect_frame(&frame(2, 1, &payload));
+            two.send_frame(&frame(1, 2, &payload[..100]));
+            one.expect_frame(&frame(1, 2, &payload[..100]));
+        }
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < LIMIT, "talked in vain");
+    }
+}
+
+/// Two sessions that know where the other is.
+fn sessions(switch: &Switch) -> ([WebSocket; 2], [u64; 2]) {
+    let (mut one, first) = switch.open();
+    let (mut two, second) = switch.open();
+    one.send_frame(&frame(255, 1, b"I"));
+    two.expect_frame(&frame(255, 1, b"I"));
+    two.send_frame(&frame(1, 2, b"you"));
+    one.expect_frame(&frame(1, 2, b"you"));
+    ([one, two], [first, second])
+}
+
+#[test]
+fn every_number_equals_what_ctl_says() {
+    let bench = need!(Bench::start(&[]));
+    let Bench { switch, browser } = &bench;
+    let (mut sockets, [first, second]) = sessions(switch);
+    // Rates come and go with traffic.
+    let rate = talk(&mut sockets, || {
+        let rate = bench.cell(first, "rxBits");
+        rate.as_str().filter(|rate| rate.ends_with(['k', 'M'])).map(str::to_owned)
+    });
+    assert!(number(&rate.chars().filter(char::is_ascii_digit).collect::<String>()) > 0);
+    assert_ne!(browser.eval("document.getElementById('sum-rx').textContent"), "0 bit/s");
+    browser.click(&format!("[data-port='{first}'] [data-action=open]"));
+    wait_until("an idle port to show no rate", || bench.cell(first, "rxBits") == "0");
+
+    // Nothing passes now: all counts stand still.
+    for port in switch.ports() {
+        let of = port["port"].as_u64().unwrap();
+        for name in ["rx", "tx"] {
+            let shown = number(bench.cell(of, name).as_str().unwrap());
+            assert_eq!(shown, port[name].as_u64().unwrap(), "{name} of {of}");
+        }
+        let discards = port["discards"].as_object().unwrap().values();
+        let discards: u64 = discards.map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!(number(bench.cell(of, "discards").as_str().unwrap()), discards);
+        for name in ["target", "type", "state"] {
+            assert_eq!(bench.cell(of, name), port[name], "{name} of {of}");
+        }
+    }
+    let shown = switch.port(first);
+    assert!(shown["rx"].as_u64().unwrap() > 20 && shown["octets-rx"].as_u64().unwrap() > 20_000);
+    let report = &switch.json(&["showport", &first.to_string()])[0];
+    let frames = bench.lines(".detail [data-list=frames] div");
+    assert_eq!(frames.len(), 4);
+    for (name, value) in &frames {
+        assert_eq!(report["counters"][name], number(value), "{name}");
+    }
+    for (list, prefix) in [("discards", "discard-"), ("incidents", "")] {
+        for (name, value) in bench.lines(&format!(".detail [data-list={list}] div")) {
+            assert_eq!(report["counters"][format!("{prefix}{name}")], number(&value), "{name}");
+        }
+    }
+    let limits = bench.lines(".detail [data-list=limits] div");
+    assert_eq!(limits.len(), report["limits"].as_object().unwrap().len());
+    let macs = limits.iter().find(|(name, _)| name == "macs").unwrap();
+    assert_eq!(macs.1, "1 of 8,192");
+
+    // Addresses are asked for less often.
+    browser.wait("document.querySelectorAll('#addresses-rows tr').length === 2");
+    for line in switch.json(&["listfdb"]) {
+        let mac = line["mac"].as_str().unwrap();
+        let port = browser.eval(&format!(
+            "document.querySelector('#addresses-rows [data-mac=\"{mac}\"] td').textContent"
+        ));
+        assert_eq!(port, line["port"].to_string(), "{mac}");
+    }
+    browser.click("#addresses-filter");
+    browser.type_text(&format!("port {second}"));
+    let found =
+        "[...document.querySelectorAll('#addresses-rows tr')].map((row) => row.dataset.mac)";
+    assert_eq!(browser.eval(found), serde_json::json!(["02:00:00:00:00:02"]));
+
+    browser.wait("document.getElementById('sum-sessions').textContent === '2'");
+    let tunnel = switch.json(&["showserver"]);
+    let tunnel = tunnel.iter().find(|one| one["service"] == "tunnel").unwrap();
+    for (name, value) in bench.lines("#server-rows [data-service=tunnel] dl div") {
+        assert_eq!(tunnel["counters"][&name], number(&value), "{name}");
+    }
+    browser.assert_clean(&bench.url(), None);
+}
+
+#[test]
+fn ports_are_added_shut_set_up_and_deleted() {
+    let bench = need!(Bench::start(&[]));
+    let Bench { switch, browser } = &bench;
+    let other = Switch::start(&[]);
+    browser.click("#add");
+    browser.type_text("ws://127.0.0.1:1/");
+    browser.press("Enter");
+    let refused = browser.wait("document.querySelector('#add-dialog .error').textContent");
+    assert!(refused.as_str().unwrap().contains("cannot connect to 127.0.0.1:1"), "{refused}");
+    browser.eval("document.querySelector('#add-dialog [name=target]').select()");
+    browser.type_text(&other.url());
+    browser.press("Enter");
+    browser.wait("!document.getElementById('add-dialog').open");
+    browser.wait("document.querySelector('[data-port=\"1\"] [data-state=up]')");
+    assert_eq!(switch.port(1)["target"], other.url());
+
+    browser.click("[data-port='1'] [data-action=shut]");
+    browser.wait("document.querySelector('[data-port=\"1\"] [data-state=shut]')");
+    assert_eq!(switch.port(1)["shut"], true);
+    browser.click("[data-port='1'] [data-action=shut]");
+    browser.wait("document.querySelector('[data-port=\"1\"] [data-state=up]')");
+
+    browser.click("[data-port='1'] [data-action=open]");
+    browser.click(".detail [data-action=set]");
+    browser.wait("document.getElementById('set-dialog').open");
+    browser.eval("document.querySelector('#set-dialog [name=stormbroadcast]').select()");
+    browser.type_text("10/40");
+    browser.press("Enter");
+    browser.wait("!document.getElementById('set-dialog').open");
+    let report = &switch.json(&["showport", "1"])[0];
+    assert_eq!(report["limits"]["storm-broadcast"]["limit"], "10/40");
+    assert_eq!(report["limits"]["macs"]["limit"], "8192");
+
+    browser.click("[data-port='1'] [data-action=delete]");
+    browser.wait("document.getElementById('confirm').open");
+    // Enter is what a hand does by itself: it must not delete.
+    browser.press("Enter");
+    browser.wait("!document.getElementById('confirm').open");
+    assert_eq!(switch.ports().len(), 1);
+    browser.click("[data-port='1'] [data-action=delete]");
+    browser.click("#confirm-yes");
+    browser.wait("document.querySelectorAll('[data-port]').length === 0");
+    assert!(switch.ports().is_empty());
+    browser.assert_clean(&bench.url(), None);
+}
+
+#[test]
+fn a_keyboard_alone_deletes_a_port() {
+    let bench = need!(Bench::start(&[]));
+    let Bench { switch, browser } = &bench;
+    let (_socket, port) = switch.open();
+    browser.wait(&format!("document.querySelector('[data-port=\"{port}\"]')"));
+    let focused =
+        |wanted: &str| browser.eval(&format!("document.activeElement.matches({wanted:?})")) == true;
+    let tab_to = |wanted: &str| {
+        for _ in 0..30 {
+            if focused(wanted) {
+                return;
+            }
+            browser.press("Tab");
+        }
+        panic!("no way to {wanted}");
+    };
+    tab_to("[data-action=delete]");
+    let outline = browser.eval("getComputedStyle(document.activeElement).outlineStyle");
+    assert_eq!(outline, "solid", "the focus must be seen");
+    browser.press("Enter");
+    browser.wait("document.getElementById('confirm').open");
+    browser.press("Escape");
+    browser.wait("!document.getElementById('confirm').open");
+    assert!(focused("[data-action=delete]"), "the focus goes back to where it was");
+    browser.press("Enter");
+    tab_to("#confirm-yes");
+    browser.press("Enter");
+    browser.wait("document.querySelectorAll('[data-port]').length === 0");
+    assert!(switch.ports().is_empty());
+    assert!(focused("#ports"), "the focus stays near");
+}
+
+#[test]
+fn a_telephone_shows_all_without_scrolling_sideways() {
+    let bench = need!(Bench::start(&[]));
+    let Bench { switch, browser } = &bench;
+    browser.set_size(360, 740);
+    let (_sockets, [port, _]) = sessions(switch);
+    browser.click(&format!("[data-port='{port}'] [data-action=open]"));
+    browser.wait("document.querySelector('.detail [data-name=frame-rx]')");
+    browser.wait("document.querySelectorAll('#addresses-rows tr').length === 2");
+    let fits =
+        "document.documentElement.scrollWidth <= 360 || document.documentElement.scrollWidth";
+    assert_eq!(browser.eval(fits), true);
+    for dialog in ["add-dialog", "set-dialog", "capture-dialog"] {
+        browser.eval(&format!("document.getElementById('{dialog}').showModal()"));
+        let inside = format!(
+            "(({{left, right}}) => left >= 0 && right <= 360)(
+            document.getElementById('{dialog}').getBoundingClientRect())"
+        );
+        assert_eq!(browser.eval(&inside), true, "{dialog}");
+        browser.eval(&format!("document.getElementById('{dialog}').close()"));
+    }
+}
+
+#[test]
+fn strangers_names_are_text() {
+    let dir = TempDir::new();
+    let name = "<img src=x onerror=document.title=1>";
+    let users = dir.file("users", format!("{name}:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=\n"));
+    let bench = need!(Bench::start(&["--htpasswd", &users]));
+    let Bench { switch, browser } = &bench;
+    let login = http::basic(name, "secret");
+    let socket = WebSocket::open_with(switch.tunnel, "/", &[("Authorization", &login)]).unwrap();
+    let port = switch.number_of(&socket);
+    wait_until("the user to be shown", || bench.cell(port, "user") == name);
+    browser.click(&format!("[data-port='{port}'] [data-action=open]"));
+    browser.wait("document.querySelector('.detail [data-name=user]')");
+    assert_eq!(browser.eval("document.querySelectorAll('main img').length"), 0);
+    browser.assert_clean(&bench.url(), None);
+}
+
+#[test]
+fn the_page_says_that_the_switch_is_gone_and_finds_it_again() {
+    let mut bench = need!(Bench::start(&[]));
+    let control = bench.switch.control.port().to_string();
+    bench.switch.process.kill();
+    let said = bench.browser.wait(
+        "!document.getElementById('banner').hidden && document.getElementById('banner').textContent",
+    );
+    assert!(said.as_str().unwrap().contains("does not answer"), "{said}");
+    bench.switch = Switch::start(&["--ctlport", &control]);
+    let (_socket, _) = bench.switch.open();
+    bench.browser.wait("document.getElementById('banner').hidden");
+    bench.browser.wait("document.querySelector('[data-port=\"1\"]')");
+    bench.browser.assert_clean(&bench.url(), Some("ERR_"));
+}
+
+/// Writes the picture in the README, and its siblings into `target/tmp`.
+#[test]
+#[ignore = "it writes docs/page.png: make page"]
+fn picture() {
+    let bench = need!(Bench::start(&[]));
+    let Bench { switch, browser } = &bench;
+    let (mut sockets, [first, _]) = sessions(switch);
+    browser.set_size(1280, 1000);
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    let shoot = |path: &str| std::fs::write(path, browser.screenshot()).unwrap();
+    let mut moments = 0;
+    talk(&mut sockets, || {
+        moments += 1;
+        let shown = browser.eval("document.getElementById('chart-rx').textContent");
+        (moments > 6000 && shown != "–").then_some(())
+    });
+    shoot(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/page.png"));
+    browser.click(&format!("[data-port='{first}'] [data-action=open]"));
+    talk(&mut sockets, || bench.lines(".detail [data-list=frames] div").pop());
+    browser.set_dark(true);
+    shoot(&format!("{folder}/page-dark.png"));
+    browser.set_size(360, 1400);
+    shoot(&format!("{folder}/page-phone.png"));
+    browser.click("#add");
+    shoot(&format!("{folder}/page-dialog.png"));
+}
