@@ -6,6 +6,8 @@
 mod args;
 
 use std::{
+    env,
+    ffi::OsString,
     fmt,
     fs::File,
     path::{self, Path, PathBuf},
@@ -19,8 +21,12 @@ use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
 use crate::server::sessions::Limits;
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 pub(crate) use args::{
-    ControlArgs, CtlArgs, CtlMethod, GuardArgs, PasswdArgs, PortKind, SetportArgs,
+    CaptureArgs, ControlArgs, CtlArgs, CtlMethod, ExtcapArgs, FilterArgs, GuardArgs, PasswdArgs,
+    PortKind, SetportArgs,
 };
+
+/// What the program is called by, in Wireshark's folder.
+const EXTCAP_NAME: &str = "etherws-extcap";
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -31,6 +37,8 @@ pub(crate) enum Invocation {
     Ctl(CtlArgs),
     /// `etherws passwd`
     Passwd(PasswdArgs),
+    /// `etherws extcap`
+    Extcap(Box<ExtcapArgs>),
     /// `etherws server`, of 0.3
     Server(Server),
     /// `etherws client`, of 0.3
@@ -167,7 +175,18 @@ impl fmt::Debug for Secret {
 ///
 /// A value that cannot be used: the text names option, value and way out.
 pub(crate) fn parse() -> Result<Invocation> {
-    Cli::parse().scoped().unwrap_or_else(|err| err.exit()).validate()
+    let args = with_name(env::args_os().collect());
+    Cli::parse_from(args).scoped().unwrap_or_else(|err| err.exit()).validate()
+}
+
+/// Wireshark runs whatever stands in its folder, without a word of ours: there the
+/// program's name says which subcommand is meant.
+fn with_name(mut args: Vec<OsString>) -> Vec<OsString> {
+    let name = args.first().and_then(|name| Path::new(name).file_stem()).unwrap_or_default();
+    if name.to_string_lossy().ends_with(EXTCAP_NAME) {
+        args.insert(1, "extcap".into());
+    }
+    args
 }
 
 impl Cli {
@@ -191,7 +210,7 @@ impl Cli {
             Command::Passwd(_) if before.device.is_some() => return refuse("--device", "passwd"),
             Command::Passwd(_) if before.foreground => return refuse("--foreground", "passwd"),
             Command::Passwd(_) if before.debug => return refuse("--debug", "passwd"),
-            Command::Ctl(_) | Command::Passwd(_) => {}
+            Command::Ctl(_) | Command::Passwd(_) | Command::Extcap(_) => {}
             Command::Server(args) => args.common.merge(before),
             Command::Client(args) => args.common.merge(before),
         }
@@ -206,6 +225,7 @@ impl Command {
             Self::Sw(args) => Invocation::Sw(args.validate()?),
             Self::Ctl(args) => Invocation::Ctl(args),
             Self::Passwd(args) => Invocation::Passwd(args),
+            Self::Extcap(args) => Invocation::Extcap(Box::new(args)),
             Self::Server(args) => Invocation::Server(args.validate()?),
             Self::Client(args) => Invocation::Client(args.validate()?),
         })

@@ -2,6 +2,7 @@
 //! the switch by its control API alone, so that it may be an etherws 1.3, and never
 //! prints a password.
 
+pub(crate) mod capture;
 mod monitor;
 pub(crate) mod output;
 mod progress;
@@ -35,7 +36,11 @@ const INTERRUPTED: u8 = 130;
 pub(crate) fn run(args: CtlArgs) -> ExitCode {
     let CtlArgs { control, json, color, method } = args;
     let output = Output::new(json, color);
-    ask(control, method, &output).unwrap_or_else(|error| {
+    let done = match method {
+        CtlMethod::Capture(args) => capture::run(control, args, &output),
+        method => ask(control, method, &output),
+    };
+    done.unwrap_or_else(|error| {
         output.error(&error);
         ExitCode::FAILURE
     })

@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::{ControlService, events, metrics, refusal::Refusal};
+use super::{ControlService, capture, events, metrics, refusal::Refusal};
 
 /// A resource's answer.
 pub(super) type Answer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, Refusal>> + 'a>>;
@@ -23,6 +23,7 @@ pub(super) struct Resource {
 const RESOURCES: &[Resource] = &[
     Resource { path: metrics::PATH, get: metrics::get },
     Resource { path: events::PATH, get: events::get },
+    Resource { path: capture::PATH, get: capture::get },
 ];
 
 /// The resource at `path`.
