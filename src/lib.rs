@@ -2,10 +2,12 @@
 //! only so that the fuzzer can reach its parsers; who embeds the switch wants
 //! `etherws-actors`.
 
+mod capture;
 mod cli;
 mod ctl;
 mod daemon;
 mod doctor;
+mod extcap;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -29,6 +31,7 @@ pub fn run() -> ExitCode {
         Invocation::Client(options) => sw::start(options.into()),
         Invocation::Ctl(args) => Ok(ctl::run(args)),
         Invocation::Doctor(args) => Ok(doctor::run(args)),
+        Invocation::Extcap(args) => extcap::run(*args),
         Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
     });
     ended.unwrap_or_else(|error| {

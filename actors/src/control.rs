@@ -21,10 +21,11 @@ use crate::{
     fdb::{FdbError, PortNumber},
     frame::{MacAddr, Vid},
     message::{
-        AddFdb, AddPortError, DelFdb, DelPort, FdbInfo, FlushFdb, Interface, KeepInterface,
-        ListFdb, ListPorts, PortInfo, PortReport, PortSettings, SetPort, ShowPort, Stop, Survey,
-        TakeSurvey,
+        AddFdb, AddMirror, AddPortError, DelFdb, DelPort, FdbInfo, FlushFdb, Interface,
+        KeepInterface, ListFdb, ListPorts, PortInfo, PortReport, PortSettings, SetPort, ShowPort,
+        Stop, Survey, TakeSurvey,
     },
+    mirror::{Filter, MIRROR_OCTETS, MirrorReader, TooManyMirrors},
     port::{Client, Netdev, Tap},
     supervisor::{self, AddError},
     switch::Switch,
@@ -229,6 +230,9 @@ pub enum ControlError {
     /// The interface refuses.
     #[error(transparent)]
     Interface(#[from] LinkError),
+    /// Too many look on.
+    #[error(transparent)]
+    Mirror(#[from] TooManyMirrors),
     /// There is no switch any more.
     #[error("the switch has ended")]
     SwitchGone(#[from] MailboxError),
@@ -369,6 +373,19 @@ impl Control {
             Ok(Err(Err(text))) => Err(AddError::Open(text.into()).into()),
             Err(_) => Err(ControlError::SwitchGone(MailboxError::Closed)),
         }
+    }
+
+    /// Has the frames that `filter` wants copied for whoever reads them, of each its first
+    /// `snaplen` octets.
+    ///
+    /// # Errors
+    /// [`MAX_MIRRORS`](crate::mirror::MAX_MIRRORS) look on already.
+    pub async fn mirror(
+        &self,
+        filter: Filter,
+        snaplen: usize,
+    ) -> Result<MirrorReader, ControlError> {
+        Ok(self.switch.send(AddMirror { filter, snaplen, octets: MIRROR_OCTETS }).await??)
     }
 
     /// The Switch refuses an interface that it has, but only once it was opened: a

@@ -135,6 +135,14 @@ pub struct Batch {
     pub lost: BTreeMap<PortNumber, u64>,
 }
 
+impl Batch {
+    /// Octets that were copied.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.frames.iter().map(|copy| copy.frame.len()).sum()
+    }
+}
+
 /// The reader's end of a mirror. Who drops it ends the mirror.
 #[derive(Debug)]
 pub struct MirrorReader {

@@ -57,6 +57,16 @@ impl Common {
         self.debug |= before.debug;
     }
 
+    /// One of the options that are there, if there is any.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let options = [
+            ("--device", self.device.is_some()),
+            ("--foreground", self.foreground),
+            ("--debug", self.debug),
+        ];
+        options.iter().find_map(|&(option, given)| given.then_some(option))
+    }
+
     pub(super) fn device(&self) -> String {
         self.device.clone().unwrap_or_else(|| "ethws%d".to_owned())
     }
@@ -72,6 +82,8 @@ pub(super) enum Command {
     Passwd(PasswdArgs),
     /// Look for what keeps a switch from working, and say what to do
     Doctor(DoctorArgs),
+    /// List and capture a switch's ports for Wireshark, which runs this itself
+    Extcap(ExtcapArgs),
     /// As etherws 0.3: join a TAP device and all WebSocket clients
     Server(ServerArgs),
     /// As etherws 0.3: join a TAP device and a WebSocket server
@@ -218,6 +230,21 @@ pub(crate) struct ControlArgs {
     pub(crate) ctlkey: Option<PathBuf>,
 }
 
+impl ControlArgs {
+    /// The service at `url`, without further ado.
+    pub(crate) fn of(url: &str) -> Self {
+        Self {
+            ctlurl: url.to_owned(),
+            ctluser: None,
+            ctlpasswd: None,
+            ctlsslcert: None,
+            ctlinsecure: false,
+            ctlcert: None,
+            ctlkey: None,
+        }
+    }
+}
+
 /// `etherws passwd`: whose password to set, and where.
 #[derive(Debug, Args)]
 pub(crate) struct PasswdArgs {
@@ -348,6 +375,8 @@ pub(crate) enum CtlMethod {
     Showserver,
     /// Print what happens, as it happens: ports, addresses, loops, storms, logins
     Monitor,
+    /// Capture frames: to look at them, or for Wireshark
+    Capture(CaptureArgs),
     /// Make a token that opens one tunnel: ?token=TOKEN in its URL
     Createtoken {
         /// Whom it lets in
@@ -357,6 +386,92 @@ pub(crate) enum CtlMethod {
         #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
         ttl: Option<i64>,
     },
+}
+
+/// What to capture, and where it goes.
+#[derive(Debug, Args)]
+pub(crate) struct CaptureArgs {
+    /// Numbers of the ports [default: all ports]
+    #[arg(value_name = "PORT", allow_negative_numbers = true)]
+    pub(crate) ports: Vec<String>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// End after so many frames
+    #[arg(short, long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(crate) count: Option<String>,
+    /// End after so many seconds
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub(crate) duration: Option<String>,
+    /// Write pcapng to a file, or to standard output: - [default: a line for each frame]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) write: Option<PathBuf>,
+}
+
+/// Which frames to capture, and how much of them.
+#[derive(Debug, Default, Args)]
+pub(crate) struct FilterArgs {
+    /// Frames that come in, or that go out [default: both]
+    #[arg(long, value_name = "rx|tx")]
+    pub(crate) direction: Option<String>,
+    /// Frames of this VLAN; 0: without tag
+    #[arg(long, value_name = "VID", allow_negative_numbers = true)]
+    pub(crate) vlan: Option<String>,
+    /// Frames from or to this address, as 02:00:00:00:00:01
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) mac: Option<String>,
+    /// Frames of this EtherType: arp, ip, ipv6 ..., or a number as 0x0806
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) ethertype: Option<String>,
+    /// Octets of each frame at most
+    #[arg(short, long, value_name = "OCTETS", allow_negative_numbers = true)]
+    pub(crate) snaplen: Option<String>,
+}
+
+/// `etherws extcap`: the options that Wireshark gives.
+#[derive(Debug, Args)]
+pub(crate) struct ExtcapArgs {
+    /// List the interfaces: the ports of this machine's switch, and of those whose URLs
+    /// stand in ETHERWS_EXTCAP_URLS
+    #[arg(long)]
+    pub(crate) extcap_interfaces: bool,
+    /// Print the link type of an interface
+    #[arg(long)]
+    pub(crate) extcap_dlts: bool,
+    /// Print the options of an interface
+    #[arg(long)]
+    pub(crate) extcap_config: bool,
+    /// Version of Wireshark
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) extcap_version: Option<String>,
+    /// The interface, as listed
+    #[arg(long, value_name = "NAME")]
+    pub(crate) extcap_interface: Option<String>,
+    /// Capture filter: refused, the options below are for that
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) extcap_capture_filter: Option<String>,
+    /// Capture
+    #[arg(long)]
+    pub(crate) capture: bool,
+    /// Where to write what is captured
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fifo: Option<PathBuf>,
+    /// URL of the switch's control service [default: the interface's]
+    #[arg(long, value_name = "URL")]
+    pub(crate) ctlurl: Option<String>,
+    /// Name for the control service
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ctluser: Option<String>,
+    /// Its password
+    #[arg(long, value_name = "PASSWORD")]
+    pub(crate) ctlpasswd: Option<Secret>,
+    /// CA certificates for the control service, PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ctlsslcert: Option<PathBuf>,
+    /// Do not verify the control service's certificate
+    #[arg(long)]
+    pub(crate) ctlinsecure: bool,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
 }
 
 /// What may be set on a port.

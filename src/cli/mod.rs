@@ -6,6 +6,8 @@
 mod args;
 
 use std::{
+    env,
+    ffi::OsString,
     fmt,
     fs::File,
     path::{self, Path, PathBuf},
@@ -20,11 +22,14 @@ use clap::{
 use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
 
 use crate::server::sessions::Limits;
-use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 pub(crate) use args::{
-    ControlArgs, CtlArgs, CtlMethod, DoctorArgs, GuardArgs, PasswdArgs, PortKind, SetportArgs,
-    TopArgs,
+    CaptureArgs, ControlArgs, CtlArgs, CtlMethod, DoctorArgs, ExtcapArgs, FilterArgs, GuardArgs,
+    PasswdArgs, PortKind, SetportArgs, TopArgs,
 };
+use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
+
+/// What the program is called by, in Wireshark's folder.
+const EXTCAP_NAME: &str = "etherws-extcap";
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub(crate) enum Invocation {
     Passwd(PasswdArgs),
     /// `etherws doctor`
     Doctor(DoctorArgs),
+    /// `etherws extcap`
+    Extcap(Box<ExtcapArgs>),
     /// `etherws server`, of 0.3
     Server(Server),
     /// `etherws client`, of 0.3
@@ -173,7 +180,8 @@ impl fmt::Debug for Secret {
 ///
 /// A value that cannot be used: the text names option, value and way out.
 pub(crate) fn parse() -> Result<Invocation> {
-    let cli = Cli::try_parse().unwrap_or_else(|err| nearest(err).exit());
+    let cli = Cli::try_parse_from(with_name(env::args_os().collect()))
+        .unwrap_or_else(|err| nearest(err).exit());
     cli.scoped().unwrap_or_else(|err| err.exit()).validate()
 }
 
@@ -186,6 +194,16 @@ fn nearest(mut error: clap::Error) -> clap::Error {
         error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![nearest]));
     }
     error
+}
+
+/// Wireshark runs whatever stands in its folder, without a word of ours: there the
+/// program's name says which subcommand is meant.
+fn with_name(mut args: Vec<OsString>) -> Vec<OsString> {
+    let name = args.first().and_then(|name| Path::new(name).file_stem()).unwrap_or_default();
+    if name.to_string_lossy().ends_with(EXTCAP_NAME) {
+        args.insert(1, "extcap".into());
+    }
+    args
 }
 
 impl Cli {
@@ -203,24 +221,31 @@ impl Cli {
                 args.foreground |= before.foreground;
                 args.debug |= before.debug;
             }
-            Command::Ctl(_) if before.device.is_some() => return refuse("--device", "ctl"),
-            Command::Ctl(_) if before.foreground => return refuse("--foreground", "ctl"),
-            Command::Ctl(_) if before.debug => return refuse("--debug", "ctl"),
-            Command::Passwd(_) if before.device.is_some() => return refuse("--device", "passwd"),
-            Command::Passwd(_) if before.foreground => return refuse("--foreground", "passwd"),
-            Command::Passwd(_) if before.debug => return refuse("--debug", "passwd"),
-            Command::Doctor(_) if before.device.is_some() => return refuse("--device", "doctor"),
-            Command::Doctor(_) if before.foreground => return refuse("--foreground", "doctor"),
-            Command::Doctor(_) if before.debug => return refuse("--debug", "doctor"),
-            Command::Ctl(_) | Command::Passwd(_) | Command::Doctor(_) => {}
             Command::Server(args) => args.common.merge(before),
             Command::Client(args) => args.common.merge(before),
+            command => {
+                if let Some(option) = before.given() {
+                    return refuse(option, command.name());
+                }
+            }
         }
         Ok(self.command)
     }
 }
 
 impl Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Sw(_) => "sw",
+            Self::Ctl(_) => "ctl",
+            Self::Passwd(_) => "passwd",
+            Self::Doctor(_) => "doctor",
+            Self::Extcap(_) => "extcap",
+            Self::Server(_) => "server",
+            Self::Client(_) => "client",
+        }
+    }
+
     /// Checks what clap cannot: values against each other and against the machine.
     fn validate(self) -> Result<Invocation> {
         Ok(match self {
@@ -228,6 +253,7 @@ impl Command {
             Self::Ctl(args) => Invocation::Ctl(args),
             Self::Passwd(args) => Invocation::Passwd(args),
             Self::Doctor(args) => Invocation::Doctor(args),
+            Self::Extcap(args) => Invocation::Extcap(Box::new(args)),
             Self::Server(args) => Invocation::Server(args.validate()?),
             Self::Client(args) => Invocation::Client(args.validate()?),
         })

@@ -2,6 +2,7 @@
 //! the switch by its control API alone, so that it may be an etherws 1.3, and never
 //! prints a password.
 
+pub(crate) mod capture;
 mod monitor;
 pub(crate) mod output;
 mod progress;
@@ -42,6 +43,7 @@ pub(crate) fn run(args: CtlArgs) -> ExitCode {
         CtlMethod::Top(args) => endpoint(control).map_err(internal).and_then(|endpoint| {
             actix_rt::System::new().block_on(top::run(&endpoint, &args, &output))
         }),
+        CtlMethod::Capture(args) => capture::run(control, args, &output),
         method => ask(control, method, &output),
     };
     done.unwrap_or_else(|error| {

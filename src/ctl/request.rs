@@ -72,6 +72,7 @@ pub(super) fn request(method: CtlMethod) -> Result<Request, Refusal> {
         }
         CtlMethod::Monitor => return Ok(Request::Program(Query::Monitor)),
         CtlMethod::Showserver => return Ok(Request::Program(Query::ShowServer)),
+        CtlMethod::Capture(args) => return super::capture::request(&args).map(Request::Program),
         CtlMethod::Createtoken { user, ttl } => {
             return create_token(&user, ttl).map(Request::Program);
         }

@@ -14,6 +14,7 @@ use super::{
     query::Query,
     wire::{self, encode},
 };
+use crate::capture::Capture;
 
 /// What every method's name begins with.
 pub(crate) const NAMESPACE: &str = "etherws.control.";
@@ -228,6 +229,17 @@ pub(crate) const METHODS: &[Method] = &[
             _ => None,
         },
     },
+    Method {
+        name: "capture",
+        doc: "Frames as they pass the switch: a stream of pcapng. Entries: where to GET it.",
+        params: Some(wire::Capture::json_schema),
+        entries: Entry::of::<Stream>(),
+        parse: |Params(params)| Ok(Program(Query::Capture(Capture::from_params(params)?))),
+        encode: |request| match request {
+            Program(Query::Capture(capture)) => Some(encode(wire::Capture::from(capture))),
+            _ => None,
+        },
+    },
 ];
 
 /// Least likeness of a name to one that was meant (Jaro's, as clap takes it).
@@ -321,6 +333,8 @@ mod tests {
         let queries = [
             Query::ShowServer,
             Query::Monitor,
+            Query::Capture(Capture::default()),
+            Query::Capture(Capture::from_query("ports=1,7&mac=02:00:00:00:00:09&count=3").unwrap()),
             Query::CreateToken { user: "jörg".into(), ttl: Duration::from_secs(7) },
         ];
         let commands = [

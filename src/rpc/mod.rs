@@ -49,20 +49,28 @@ pub(crate) trait Execute {
 
 impl Execute for Control {
     async fn execute(&self, command: Command) -> Result<Reply, Refusal> {
-        Self::execute(self, command).await.map_err(|error| match error {
-            ControlError::NoSuchPort(port) => Refusal::no_such_port(port),
-            ControlError::Fdb(FdbError::NoSuchPort(port)) => Refusal::no_such_port(port),
+        Ok(Self::execute(self, command).await?)
+    }
+}
+
+impl From<ControlError> for Refusal {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::NoSuchPort(port) => Self::no_such_port(port),
+            ControlError::Fdb(FdbError::NoSuchPort(port)) => Self::no_such_port(port),
             ControlError::Fdb(FdbError::NoSuchEntry { .. }) => {
-                Refusal::new("KeyError", one_line(&error))
+                Self::new("KeyError", one_line(&error))
             }
             ControlError::NoInterface { .. } | ControlError::Fdb(_) => {
-                Refusal::new("ValueError", one_line(&error))
+                Self::new("ValueError", one_line(&error))
             }
             ControlError::Add(_) | ControlError::Interface(_) => {
-                Refusal::new("OSError", one_line(&error))
+                Self::new("OSError", one_line(&error))
             }
-            ControlError::SwitchGone(_) => Refusal::new("RuntimeError", one_line(&error)),
-        })
+            ControlError::Mirror(_) | ControlError::SwitchGone(_) => {
+                Self::new("RuntimeError", one_line(&error))
+            }
+        }
     }
 }
 

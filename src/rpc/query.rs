@@ -4,7 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Refusal, entry::Entries};
-use crate::server::tokens::{DEFAULT_TTL, MAX_TTL};
+use crate::{
+    capture::Capture,
+    server::tokens::{DEFAULT_TTL, MAX_TTL},
+};
 
 /// Longest name of a user, in octets, as in certificates.
 const MAX_USER: usize = 256;
@@ -23,6 +26,8 @@ pub(crate) enum Query {
     },
     /// Where what happens can be read.
     Monitor,
+    /// Where these frames can be read.
+    Capture(Capture),
 }
 
 /// A token for `user` that lives for `ttl` seconds.

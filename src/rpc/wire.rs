@@ -7,6 +7,7 @@ use std::{borrow::Cow, net::IpAddr, path::Path};
 use etherws_actors::{
     control::{AddressSetting, ClientOptions, InterfaceSettings, NewPort},
     fdb::PortNumber,
+    frame::Vid,
     guard::storm::StormLimit,
     message::PortSettings,
 };
@@ -15,6 +16,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::entry::netmask;
+use crate::capture;
 
 /// Of `addPort`.
 #[derive(Serialize, JsonSchema)]
@@ -218,6 +220,50 @@ pub(super) struct CreateToken<'a> {
     pub(super) user: &'a str,
     /// Seconds that it lives, 1 to 3600; 60 without it.
     pub(super) ttl: Option<u64>,
+}
+
+/// Of `capture`; each may be missing or null.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Capture {
+    /// Numbers of the ports; missing or empty: all of them, and those that come.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    ports: Vec<u32>,
+    /// `"rx"` or `"tx"`: frames that come in or go out alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<&'static str>,
+    /// VLAN, 1 to 4094; 0: without tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vlan: Option<u16>,
+    /// From or to this address, `"02:00:00:00:00:01"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mac: Option<String>,
+    /// EtherType by name, `"arp"`, `"ip"`, `"ipv6"` and others, or as `"0x0806"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ethertype: Option<String>,
+    /// Octets of each frame, 20 to 262144; all without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snaplen: Option<u32>,
+    /// Ends after so many frames.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    /// Ends after so many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<u64>,
+}
+
+impl From<&capture::Capture> for Capture {
+    fn from(capture: &capture::Capture) -> Self {
+        Self {
+            ports: capture.ports.iter().map(|port| port.get()).collect(),
+            direction: capture.direction.map(capture::name_of),
+            vlan: capture.vlan.map(Vid::get),
+            mac: capture.mac.map(|mac| mac.to_string()),
+            ethertype: capture.ethertype.map(|ethertype| format!("0x{ethertype:04x}")),
+            snaplen: (capture.snaplen != capture::DEFAULT_SNAPLEN).then_some(capture.snaplen),
+            count: capture.count,
+            duration: capture.duration.map(|duration| duration.as_secs()),
+        }
+    }
 }
 
 /// Params as JSON: there is nothing in them that it cannot say.

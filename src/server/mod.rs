@@ -5,6 +5,7 @@
 
 pub(crate) mod admit;
 pub(crate) mod auth;
+pub(crate) mod capture;
 mod certificate;
 pub(crate) mod counters;
 mod events;

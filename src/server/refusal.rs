@@ -2,7 +2,7 @@
 //! that the status wants. The same for requests of either kind; says nothing of users,
 //! files or what else there is.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use actix_codec::Encoder as _;
 use actix_http::{
@@ -24,19 +24,19 @@ const CHALLENGE: &str = "Basic realm=\"etherws\", charset=\"UTF-8\"";
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
-    text: &'static str,
+    text: Cow<'static, str>,
     header: Option<(HeaderName, HeaderValue)>,
     reason: Refused,
 }
 
 impl Refusal {
     pub(crate) const fn new(status: StatusCode, text: &'static str, reason: Refused) -> Self {
-        Self { status, text, header: None, reason }
+        Self { status, text: Cow::Borrowed(text), header: None, reason }
     }
 
     /// A request for something that is not served.
-    pub(crate) const fn request(status: StatusCode, text: &'static str) -> Self {
-        Self::new(status, text, Refused::Request)
+    pub(crate) fn request(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, text: text.into(), header: None, reason: Refused::Request }
     }
 
     /// Not this method but `allow` (RFC 9110, 15.5.6).
@@ -75,8 +75,8 @@ impl Refusal {
     }
 
     /// For the client, and for the log.
-    pub(crate) const fn text(&self) -> &'static str {
-        self.text
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// What it is counted as.
@@ -106,7 +106,7 @@ impl From<Refusal> for HttpResponse {
         if let Some(header) = refusal.header {
             response.insert_header(header);
         }
-        response.body(refusal.text)
+        response.body(refusal.text.into_owned())
     }
 }
 

@@ -8,7 +8,7 @@ use actix_web::{
     http::header::{HeaderName, HeaderValue},
 };
 
-use super::{ControlService, events, metrics, page, refusal::Refusal};
+use super::{ControlService, capture, events, metrics, page, refusal::Refusal};
 
 /// What browsers are to do with whatever is served here, the page or not: take nothing from
 /// elsewhere, send nothing there, run no script that is not a file of ours, and show it in
@@ -61,8 +61,11 @@ impl Resource {
 }
 
 /// All of them but the files of the page.
-const RESOURCES: &[Resource] =
-    &[Resource::new(metrics::PATH, metrics::get), Resource::new(events::PATH, events::get)];
+const RESOURCES: &[Resource] = &[
+    Resource::new(metrics::PATH, metrics::get),
+    Resource::new(events::PATH, events::get),
+    Resource::new(capture::PATH, capture::get),
+];
 
 /// The resource at `path`.
 pub(super) fn find(path: &str) -> Option<&'static Resource> {

@@ -6,11 +6,11 @@ use std::{
     time::Instant,
 };
 
-use etherws_actors::monitor::Monitor;
+use etherws_actors::{control::Control, monitor::Monitor};
 use jiff::Timestamp;
 
 use super::{
-    counters::ServerCounters, events, pending::Pending, sessions::Sessions, tokens::Tokens,
+    capture, counters::ServerCounters, events, pending::Pending, sessions::Sessions, tokens::Tokens,
 };
 use crate::rpc::{
     Refusal,
@@ -27,6 +27,7 @@ pub(crate) struct Status {
     pub(crate) monitor: Monitor,
     /// When the program began to serve.
     pub(crate) started: Timestamp,
+    pub(crate) control: Control,
 }
 
 /// One of them.
@@ -45,6 +46,11 @@ impl Answer for Status {
                 Ok(Entries::Servers(self.listeners().iter().map(|one| self.show(one)).collect()))
             }
             Query::Monitor => Ok(Entries::Streams(vec![Stream { path: events::PATH.to_owned() }])),
+            Query::Capture(what) => {
+                capture::check(&self.control, &what).await?;
+                let path = format!("{}?{}", capture::PATH, what.to_query());
+                Ok(Entries::Streams(vec![Stream { path }]))
+            }
             Query::CreateToken { user, ttl } => {
                 let token = self
                     .tokens

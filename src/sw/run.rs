@@ -74,6 +74,7 @@ pub(super) async fn run(
             sessions: Sessions::new(limits),
             tokens: Arc::default(),
             monitor: monitor.clone(),
+            control: control.clone(),
             started: Timestamp::now(),
         }),
         arbiters: handles,

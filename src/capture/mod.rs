@@ -1,0 +1,273 @@
+//! A capture: what is asked for, by whichever way it comes (`ctl`, JSON-RPC, the query of
+//! a URL), and the file that it becomes. The switch's mirrors copy the frames; here
+//! nothing is on their path.
+
+pub(crate) mod ethertype;
+pub(crate) mod lines;
+pub(crate) mod reader;
+pub(crate) mod recorder;
+
+use std::{fmt::Display, time::Duration};
+
+use etherws_actors::{
+    fdb::PortNumber,
+    frame::{MacAddr, ParseMacAddrError, Vid},
+    mirror::{Direction, Filter},
+};
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+
+use crate::rpc::Refusal;
+
+/// Octets of a frame that are captured unless less is asked for: more than any has, and
+/// what tcpdump and Wireshark take.
+pub(crate) const DEFAULT_SNAPLEN: u32 = 262_144;
+
+/// Least octets of a frame: an Ethernet header with its tag, rounded up.
+const MIN_SNAPLEN: u32 = 20;
+
+/// Longest capture that may be asked for; without an end it lasts as long as its reader.
+const MAX_DURATION: u64 = 7 * 24 * 3600;
+
+/// What is captured, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Capture {
+    /// Of these ports; empty: of all.
+    pub(crate) ports: Vec<PortNumber>,
+    /// What passes them this way.
+    pub(crate) direction: Option<Direction>,
+    /// Of this VLAN.
+    pub(crate) vlan: Option<Vid>,
+    /// From or to this address.
+    pub(crate) mac: Option<MacAddr>,
+    /// Of this EtherType.
+    pub(crate) ethertype: Option<u16>,
+    /// Octets of each frame at most.
+    pub(crate) snaplen: u32,
+    /// Ends after so many frames.
+    pub(crate) count: Option<u64>,
+    /// Ends after so long.
+    pub(crate) duration: Option<Duration>,
+}
+
+impl Default for Capture {
+    /// Everything, until the reader goes.
+    fn default() -> Self {
+        Self {
+            ports: Vec::new(),
+            direction: None,
+            vlan: None,
+            mac: None,
+            ethertype: None,
+            snaplen: DEFAULT_SNAPLEN,
+            count: None,
+            duration: None,
+        }
+    }
+}
+
+impl Capture {
+    /// Of the query of a URL.
+    pub(crate) fn from_query(query: &str) -> Result<Self, Refusal> {
+        let mut capture = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            capture.set(&name, &value)?;
+        }
+        Ok(capture)
+    }
+
+    /// Of the params of a method.
+    pub(crate) fn from_params(params: &Value) -> Result<Self, Refusal> {
+        let mut capture = Self::default();
+        let none = Map::new();
+        let members = match params {
+            Value::Null => &none,
+            Value::Object(members) => members,
+            _ => {
+                return Err(Refusal::new("TypeError", "params must be an object: {\"ports\": [1]}"));
+            }
+        };
+        for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+            match value {
+                Value::String(text) => capture.set(name, text)?,
+                Value::Array(list) => {
+                    let texts: Vec<_> = list.iter().map(plain).collect();
+                    capture.set(name, &texts.join(","))?;
+                }
+                other => capture.set(name, &other.to_string())?,
+            }
+        }
+        Ok(capture)
+    }
+
+    /// Sets one option by its name, from its text. The one place that checks; an empty
+    /// text, as forms send it, leaves the option.
+    pub(crate) fn set(&mut self, name: &str, text: &str) -> Result<(), Refusal> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(());
+        }
+        match name {
+            "ports" => {
+                self.ports = text.split(',').map(port).collect::<Result<_, _>>()?;
+                self.ports.sort_unstable();
+                self.ports.dedup();
+            }
+            "direction" => {
+                self.direction = match text {
+                    "rx" => Some(Direction::Rx),
+                    "tx" => Some(Direction::Tx),
+                    _ => return Err(invalid(name, text, "give rx or tx")),
+                };
+            }
+            "vlan" => {
+                let vid = text.parse().ok().and_then(Vid::new);
+                let wrong = || invalid(name, text, "give 0 to 4094; 0 is untagged");
+                self.vlan = Some(vid.ok_or_else(wrong)?);
+            }
+            "mac" => {
+                let wrong =
+                    |error: ParseMacAddrError| Refusal::new("ValueError", error.to_string());
+                self.mac = Some(text.parse().map_err(wrong)?);
+            }
+            "ethertype" => {
+                let names = ethertype::names();
+                let wrong = || invalid(name, text, format!("give a number as 0x0806, or {names}"));
+                self.ethertype = Some(ethertype::parse(text).ok_or_else(wrong)?);
+            }
+            "snaplen" => {
+                let snaplen = number(name, text, MIN_SNAPLEN.into(), DEFAULT_SNAPLEN.into())?;
+                self.snaplen = u32::try_from(snaplen).unwrap_or(DEFAULT_SNAPLEN);
+            }
+            "count" => self.count = Some(number(name, text, 1, u64::MAX)?),
+            "duration" => {
+                let seconds = number(name, text, 1, MAX_DURATION)?;
+                self.duration = Some(Duration::from_secs(seconds));
+            }
+            _ => {
+                let names = NAMES.join(", ");
+                let text = format!("a capture has no option {name:?}; there are {names}");
+                return Err(Refusal::new("KeyError", text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each option that is set, by name, as [`set`](Self::set) takes it.
+    fn options(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let ports: Vec<_> = self.ports.iter().map(ToString::to_string).collect();
+        let snaplen = (self.snaplen != DEFAULT_SNAPLEN).then(|| self.snaplen.to_string());
+        let direction = self.direction.map(|direction| name_of(direction).to_owned());
+        let values = [
+            (!ports.is_empty()).then(|| ports.join(",")),
+            direction,
+            self.vlan.map(|vid| vid.get().to_string()),
+            self.mac.map(|mac| mac.to_string()),
+            self.ethertype.map(|ethertype| format!("0x{ethertype:04x}")),
+            snaplen,
+            self.count.map(|count| count.to_string()),
+            self.duration.map(|duration| duration.as_secs().to_string()),
+        ];
+        NAMES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    /// As the query of a URL.
+    pub(crate) fn to_query(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(self.options()).finish()
+    }
+
+    /// What the mirror is to take.
+    pub(crate) fn filter(&self) -> Filter {
+        Filter {
+            ports: self.ports.clone(),
+            direction: self.direction,
+            vid: self.vlan,
+            mac: self.mac,
+            ethertype: self.ethertype,
+            matches: None,
+        }
+    }
+}
+
+/// Of all options, in the order of [`Capture::options`].
+const NAMES: [&str; 8] =
+    ["ports", "direction", "vlan", "mac", "ethertype", "snaplen", "count", "duration"];
+
+/// The word for a direction.
+pub(crate) const fn name_of(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Rx => "rx",
+        Direction::Tx => "tx",
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn port(text: &str) -> Result<PortNumber, Refusal> {
+    let port = text.trim().parse().ok().and_then(PortNumber::new);
+    port.ok_or_else(|| invalid("port", text, "listport shows the ports' numbers"))
+}
+
+fn number(name: &str, text: &str, least: u64, most: u64) -> Result<u64, Refusal> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| match most {
+        u64::MAX => invalid(name, text, format!("give {least} or more")),
+        _ => invalid(name, text, format!("give {least} to {most}")),
+    })
+}
+
+fn invalid(name: &str, text: &str, way_out: impl Display) -> Refusal {
+    Refusal::new("ValueError", format!("Invalid {name}: {text}; {way_out}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_capture_survives_the_query_of_a_url() {
+        let mut capture = Capture::default();
+        assert_eq!(capture.to_query(), "");
+        for (name, text) in [
+            ("ports", "3, 1,3"),
+            ("direction", "rx"),
+            ("vlan", "10"),
+            ("mac", "02:00:00:00:00:01"),
+            ("ethertype", "arp"),
+            ("snaplen", "96"),
+            ("count", "5"),
+            ("duration", "7"),
+        ] {
+            capture.set(name, text).unwrap();
+            assert_eq!(Capture::from_query(&capture.to_query()).as_ref(), Ok(&capture));
+        }
+        let params = json!({"ports": [3, "1"], "direction": "rx", "vlan": 10, "count": "5",
+            "mac": "02:00:00:00:00:01", "ethertype": 0x0806, "snaplen": 96, "duration": 7});
+        assert_eq!(Capture::from_params(&params), Ok(capture));
+        assert_eq!(Capture::from_query("vlan=&mac="), Ok(Capture::default()), "an empty form");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name_and_value() {
+        for (query, expected) in [
+            ("ports=0", "Invalid port: 0; listport"),
+            ("ports=1,x", "Invalid port: x"),
+            ("vlan=4095", "Invalid vlan: 4095; give 0 to 4094"),
+            ("mac=2:3", "\"2:3\" is no MAC address"),
+            ("ethertype=foo", "Invalid ethertype: foo; give a number as 0x0806, or arp"),
+            ("snaplen=1", "Invalid snaplen: 1; give 20 to 262144"),
+            ("count=0", "Invalid count: 0; give 1 or more"),
+            ("duration=-1", "Invalid duration: -1; give 1 to"),
+            ("direction=up", "Invalid direction: up; give rx or tx"),
+            ("port=1", "no option \"port\"; there are ports, direction"),
+        ] {
+            let error = Capture::from_query(query).expect_err(query).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(Capture::from_params(&json!([1])).is_err());
+    }
+}
