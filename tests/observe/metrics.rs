@@ -1,5 +1,7 @@
 //! Metrics: the same numbers as control shows, in a form that Prometheus takes.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::scrape;
@@ -155,6 +157,28 @@ fn who_asks_for_open_metrics_gets_it() {
     assert!(open.body.ends_with("\n# EOF\n"), "{}", open.body);
     assert!(open.body.contains("# TYPE etherws_port_receive_bytes counter\n# UNIT "));
     assert_eq!(http::ask(switch.control, "DELETE", "/metrics", &[], "").status, 405);
+}
+
+#[test]
+fn the_document_names_every_metric_with_its_labels_and_no_other() {
+    let (switch, _peer, _sockets) = busy();
+    let labels = |sample: &str| {
+        let inside = sample.split_once('{').map_or("", |(_, rest)| rest.trim_end_matches('}'));
+        let names = inside.split(',').filter_map(|label| label.split_once('='));
+        names.map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    };
+    let samples: BTreeSet<_> = scrape(&switch)
+        .keys()
+        .map(|key| (key.split('{').next().unwrap().to_owned(), labels(key)))
+        .collect();
+    let row = |line: &str| {
+        let (name, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        let labels = rest.split(" | ").nth(1)?;
+        Some((name.to_owned(), if labels == "none" { "" } else { labels }.to_owned()))
+    };
+    let document = include_str!("../../docs/metrics.md");
+    let rows: BTreeSet<_> = document.lines().filter_map(row).collect();
+    assert_eq!(samples, rows);
 }
 
 /// The names of metrics in expressions.
