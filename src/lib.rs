@@ -10,6 +10,7 @@ mod doctor;
 #[doc(hidden)]
 pub mod fuzz;
 mod logging;
+mod manual;
 mod passwd;
 mod privileges;
 mod rpc;
@@ -29,6 +30,7 @@ pub fn run() -> ExitCode {
         Invocation::Client(options) => sw::start(options.into()),
         Invocation::Ctl(args) => Ok(ctl::run(args)),
         Invocation::Doctor(args) => Ok(doctor::run(args)),
+        Invocation::Manual(args) => manual::run(&args).map(|()| ExitCode::SUCCESS),
         Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
     });
     ended.unwrap_or_else(|error| {

@@ -22,8 +22,8 @@ use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
 use crate::server::sessions::Limits;
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 pub(crate) use args::{
-    ControlArgs, CtlArgs, CtlMethod, DoctorArgs, GuardArgs, PasswdArgs, PortKind, SetportArgs,
-    TopArgs,
+    ControlArgs, CtlArgs, CtlMethod, DoctorArgs, GuardArgs, ManualArgs, PasswdArgs, PortKind,
+    SetportArgs, TopArgs,
 };
 
 /// What the command line asks for.
@@ -37,6 +37,8 @@ pub(crate) enum Invocation {
     Passwd(PasswdArgs),
     /// `etherws doctor`
     Doctor(DoctorArgs),
+    /// `etherws manual`
+    Manual(ManualArgs),
     /// `etherws server`, of 0.3
     Server(Server),
     /// `etherws client`, of 0.3
@@ -188,6 +190,11 @@ fn nearest(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// The definition, for what is made from it.
+pub(crate) fn definition() -> clap::Command {
+    Cli::command()
+}
+
 impl Cli {
     /// Hands the options that stand before the subcommand to it, or refuses them
     /// where they mean nothing.
@@ -212,7 +219,7 @@ impl Cli {
             Command::Doctor(_) if before.device.is_some() => return refuse("--device", "doctor"),
             Command::Doctor(_) if before.foreground => return refuse("--foreground", "doctor"),
             Command::Doctor(_) if before.debug => return refuse("--debug", "doctor"),
-            Command::Ctl(_) | Command::Passwd(_) | Command::Doctor(_) => {}
+            Command::Ctl(_) | Command::Passwd(_) | Command::Doctor(_) | Command::Manual(_) => {}
             Command::Server(args) => args.common.merge(before),
             Command::Client(args) => args.common.merge(before),
         }
@@ -228,6 +235,7 @@ impl Command {
             Self::Ctl(args) => Invocation::Ctl(args),
             Self::Passwd(args) => Invocation::Passwd(args),
             Self::Doctor(args) => Invocation::Doctor(args),
+            Self::Manual(args) => Invocation::Manual(args),
             Self::Server(args) => Invocation::Server(args.validate()?),
             Self::Client(args) => Invocation::Client(args.validate()?),
         })
