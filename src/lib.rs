@@ -15,6 +15,7 @@ mod passwd;
 mod privileges;
 mod rpc;
 mod server;
+mod service;
 mod sw;
 
 use std::process::ExitCode;

@@ -4,13 +4,12 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 use clap::Command;
-use clap_complete::{Generator, Shell, generate_to};
+use clap_complete::{Shell, generate_to};
 use clap_mangen::{
     Man,
     roff::{Roff, bold, roman},

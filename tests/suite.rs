@@ -9,6 +9,7 @@ mod embedding;
 mod faults;
 mod netns;
 mod original;
+mod packaging;
 mod rpc;
 mod support;
 mod tunnel;
