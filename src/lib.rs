@@ -12,10 +12,12 @@ mod extcap;
 #[doc(hidden)]
 pub mod fuzz;
 mod logging;
+mod manual;
 mod passwd;
 mod privileges;
 mod rpc;
 mod server;
+mod service;
 mod sw;
 
 use std::process::ExitCode;
@@ -32,6 +34,7 @@ pub fn run() -> ExitCode {
         Invocation::Ctl(args) => Ok(ctl::run(args)),
         Invocation::Doctor(args) => Ok(doctor::run(args)),
         Invocation::Extcap(args) => extcap::run(*args),
+        Invocation::Manual(args) => manual::run(&args).map(|()| ExitCode::SUCCESS),
         Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
     });
     ended.unwrap_or_else(|error| {

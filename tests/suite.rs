@@ -11,6 +11,7 @@ mod faults;
 mod netns;
 mod observe;
 mod original;
+mod packaging;
 mod rpc;
 mod support;
 mod tunnel;

@@ -24,7 +24,7 @@ use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
 use crate::server::sessions::Limits;
 pub(crate) use args::{
     CaptureArgs, ControlArgs, CtlArgs, CtlMethod, DoctorArgs, ExtcapArgs, FilterArgs, GuardArgs,
-    PasswdArgs, PortKind, SetportArgs, TopArgs,
+    ManualArgs, PasswdArgs, PortKind, SetportArgs, TopArgs,
 };
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 
@@ -44,6 +44,8 @@ pub(crate) enum Invocation {
     Doctor(DoctorArgs),
     /// `etherws extcap`
     Extcap(Box<ExtcapArgs>),
+    /// `etherws manual`
+    Manual(ManualArgs),
     /// `etherws server`, of 0.3
     Server(Server),
     /// `etherws client`, of 0.3
@@ -206,6 +208,11 @@ fn with_name(mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
+/// The definition, for what is made from it.
+pub(crate) fn definition() -> clap::Command {
+    Cli::command()
+}
+
 impl Cli {
     /// Hands the options that stand before the subcommand to it, or refuses them
     /// where they mean nothing.
@@ -241,6 +248,7 @@ impl Command {
             Self::Passwd(_) => "passwd",
             Self::Doctor(_) => "doctor",
             Self::Extcap(_) => "extcap",
+            Self::Manual(_) => "manual",
             Self::Server(_) => "server",
             Self::Client(_) => "client",
         }
@@ -254,6 +262,7 @@ impl Command {
             Self::Passwd(args) => Invocation::Passwd(args),
             Self::Doctor(args) => Invocation::Doctor(args),
             Self::Extcap(args) => Invocation::Extcap(Box::new(args)),
+            Self::Manual(args) => Invocation::Manual(args),
             Self::Server(args) => Invocation::Server(args.validate()?),
             Self::Client(args) => Invocation::Client(args.validate()?),
         })

@@ -125,9 +125,8 @@ mod tests {
         assert!(rows.eq(Kind::ALL.map(Kind::name)));
     }
 
-    #[actix_rt::test]
+    #[tokio::test(start_paused = true)]
     async fn a_stream_begins_at_once_and_is_never_silent_for_long() {
-        tokio::time::pause();
         let monitor = Monitor::new();
         let mut reader = Reader::new(&monitor);
         assert_eq!(reader.next().await.as_deref(), Some(&b": events\n\n"[..]));

@@ -2,6 +2,7 @@
 //! ends them when it is told to.
 
 use std::{
+    os::unix::net::UnixListener,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -30,6 +31,7 @@ use crate::{
     daemon::Ready,
     logging,
     server::{reserve::Reserve, sessions::Sessions, status::Status, watch::Reload},
+    service,
 };
 
 /// Time that ports have for their farewell when the program ends.
@@ -46,6 +48,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) async fn run(
     options: Options,
     bound: Vec<Bound>,
+    control_socket: Option<UnixListener>,
     descriptors: usize,
     ready: Option<Ready>,
     log: Logger,
@@ -89,15 +92,16 @@ pub(super) async fn run(
             .await
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
-    listeners.start(bound, options.control_socket).await?;
+    listeners.start(bound, options.control_socket, control_socket).await?;
     actix_rt::spawn(reload_on(hangup, reload, log.clone()));
-    started(ready)?;
+    started(ready, &log)?;
+    actix_rt::spawn(service::watch(switch.clone().recipient(), log.clone()));
     tokio::select! {
         _ = interrupt.recv() => info!(log, "ending"; "signal" => "SIGINT"),
         _ = terminate.recv() => info!(log, "ending"; "signal" => "SIGTERM"),
         () = ended(&switch) => return Err(anyhow!("the switch has ended; the log tells why")),
     }
-    ending();
+    service::stopping(&log);
     drop(listeners);
     tokio::select! {
         drained = tokio::time::timeout(SHUTDOWN_LIMIT, switch.send(Shutdown)) => {
@@ -134,28 +138,20 @@ fn start_switch(options: &Options, monitor: &Monitor, log: &Logger) -> Addr<Swit
 }
 
 /// It serves: whoever started it hears of it here.
-fn started(ready: Option<Ready>) -> Result<()> {
+fn started(ready: Option<Ready>, log: &Logger) -> Result<()> {
+    service::ready(log);
     ready.map_or(Ok(()), |ready| Ok(ready.announce()?))
 }
-
-/// It begins to read its files again.
-fn reloading() {}
-
-/// It has done so.
-fn reloaded() {}
-
-/// It begins to end.
-fn ending() {}
 
 /// Has all files that may be read again be read again, and log files opened anew, for
 /// whoever has renamed them (logrotate).
 async fn reload_on(mut hangup: Signal, reload: Reload, log: Logger) {
     while hangup.recv().await.is_some() {
-        reloading();
+        service::reloading(&log);
         logging::reopen();
         info!(log, "reloading"; "signal" => "SIGHUP");
         reload.request();
-        reloaded();
+        service::ready(&log);
     }
 }
 
