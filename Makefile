@@ -4,6 +4,7 @@
 # make bench    compares speed with the kernel and other tunnels, in under 20 minutes
 # make fuzz     runs each fuzz target for FUZZ_SECONDS=60
 # make soak     runs two switches under all kinds of load for SECONDS=600
+# make docs     writes docs/openrpc.json, the reference in docs/rpc.md and its examples
 # make install  copies the program to $(PREFIX)/bin
 
 CARGO ?= cargo
@@ -13,7 +14,7 @@ PREFIX ?= /usr/local
 PEERS := target/peers
 SKIPPED := target/tmp/skipped
 
-.PHONY: all demo bench fuzz soak test check suite tools peers install
+.PHONY: all demo bench docs fuzz soak test check suite tools peers install
 
 all:
 	$(CARGO) build --release --locked
@@ -46,6 +47,12 @@ SECONDS ?= 600
 
 soak: all
 	bench/soak --seconds $(SECONDS)
+
+# The tests that compare them write them instead: first the examples, which are asked of a
+# running switch and become part of the program.
+docs:
+	ETHERWS_DOCS=write $(CARGO) test --locked --test suite -- api::examples
+	ETHERWS_DOCS=write $(CARGO) test --locked --test suite -- api::the_
 
 install: all
 	install -D -m 755 target/release/etherws $(DESTDIR)$(PREFIX)/bin/etherws
