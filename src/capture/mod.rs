@@ -84,7 +84,10 @@ impl Capture {
             Value::Null => &none,
             Value::Object(members) => members,
             _ => {
-                return Err(Refusal::new("TypeError", "params must be an object: {\"ports\": [1]}"));
+                return Err(Refusal::new(
+                    "TypeError",
+                    "params must be an object: {\"ports\": [1]}",
+                ));
             }
         };
         for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {

@@ -71,6 +71,8 @@ pub(super) fn request(method: CtlMethod) -> Result<Request, Refusal> {
             Command::FlushFdb { port: port.map(number).transpose()?, all }
         }
         CtlMethod::Monitor => return Ok(Request::Program(Query::Monitor)),
+        CtlMethod::Reload => return Ok(Request::Program(Query::Reload)),
+        CtlMethod::Save => return Ok(Request::Program(Query::Save)),
         CtlMethod::Showserver => return Ok(Request::Program(Query::ShowServer)),
         CtlMethod::Capture(args) => return super::capture::request(&args).map(Request::Program),
         CtlMethod::Createtoken { user, ttl } => {
