@@ -4,6 +4,7 @@
 
 mod capture;
 mod cli;
+mod config;
 mod ctl;
 mod daemon;
 mod doctor;
@@ -35,6 +36,7 @@ pub fn run() -> ExitCode {
         Invocation::Doctor(args) => Ok(doctor::run(args)),
         Invocation::Extcap(args) => extcap::run(*args),
         Invocation::Manual(args) => manual::run(&args).map(|()| ExitCode::SUCCESS),
+        Invocation::Check(args) => config::check::run(&args),
         Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
     });
     ended.unwrap_or_else(|error| {

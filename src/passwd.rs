@@ -117,7 +117,7 @@ fn is_entry_of(line: &[u8], user: &str) -> bool {
 }
 
 /// Puts `content` in the file's place: who reads meanwhile sees the old or the new.
-fn replace(path: &Path, old: Option<&Metadata>, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, old: Option<&Metadata>, content: &[u8]) -> io::Result<()> {
     // A name without a folder is in this one.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     // For its owner alone, from the beginning.

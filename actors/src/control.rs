@@ -2,11 +2,12 @@
 //! that embed the switch all come through here.
 
 use std::{
+    collections::BTreeMap,
     iter,
     net::IpAddr,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -22,11 +23,11 @@ use crate::{
     frame::{MacAddr, Vid},
     message::{
         AddFdb, AddMirror, AddPortError, DelFdb, DelPort, FdbInfo, FlushFdb, Interface,
-        KeepInterface, ListFdb, ListPorts, PortInfo, PortReport, PortSettings, SetPort, ShowPort,
-        Stop, Survey, TakeSurvey,
+        KeepInterface, ListFdb, ListPorts, PortInfo, PortReport, PortSettings, SetDefaults,
+        SetPort, ShowPort, Stop, Survey, TakeSurvey,
     },
     mirror::{Filter, MIRROR_OCTETS, MirrorReader, TooManyMirrors},
-    port::{Client, Netdev, Tap},
+    port::{Client, Medium, Netdev, Tap},
     supervisor::{self, AddError},
     switch::Switch,
     sys::link::{self, LinkError},
@@ -94,7 +95,7 @@ pub enum Command {
 }
 
 /// A port to add.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewPort {
     /// A new TAP device.
     Tap {
@@ -111,7 +112,7 @@ pub enum NewPort {
 }
 
 /// How to reach a WebSocket server.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ClientOptions {
     /// `ws://` or `wss://`.
     pub url: String,
@@ -146,7 +147,7 @@ impl std::fmt::Debug for ClientOptions {
 }
 
 /// A name and a password; the latter stays out of `Debug`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// Name; must not hold a colon (RFC 7617, 2).
     pub user: String,
@@ -238,10 +239,40 @@ pub enum ControlError {
     SwitchGone(#[from] MailboxError),
 }
 
+/// What control has made of a port: what it was added as, and what was set since on its
+/// interface.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// As it was added; holds its password.
+    pub new: NewPort,
+    /// Addresses that were set, each with its prefix length.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// The MTU that was set, in octets.
+    pub mtu: Option<u32>,
+}
+
+impl Known {
+    /// Notes what was set of an interface that is now `interface`.
+    fn set(&mut self, settings: &InterfaceSettings, interface: &Interface) {
+        self.mtu = settings.mtu.or(self.mtu);
+        let v4 = match settings.address {
+            Some(AddressSetting::Set(address)) => address.is_ipv4(),
+            Some(AddressSetting::Clear) => true,
+            None if settings.prefix_len.is_some() => true,
+            None => return,
+        };
+        self.addresses.retain(|(address, _)| address.is_ipv4() != v4);
+        let mut now = interface.addresses.iter();
+        self.addresses.extend(now.find(|(address, _)| address.is_ipv4() == v4));
+        self.addresses.sort_by_key(|(address, _)| address.is_ipv6());
+    }
+}
+
 /// Carries out commands on a switch.
 #[derive(Debug, Clone)]
 pub struct Control {
     switch: Addr<Switch>,
+    known: Arc<Mutex<BTreeMap<PortNumber, Known>>>,
     placement: Arc<Placement>,
     log: Logger,
 }
@@ -277,7 +308,7 @@ impl Control {
     ) -> Self {
         let arbiters = iter::once(None).chain(arbiters.into_iter().map(Some)).collect();
         let placement = Arc::new(Placement { arbiters, next: AtomicUsize::new(0) });
-        Self { switch, placement, log }
+        Self { switch, known: Arc::default(), placement, log }
     }
 
     /// Carries out one command.
@@ -288,7 +319,7 @@ impl Control {
         match command {
             Command::ListPorts => Ok(Reply::Ports(self.switch.send(ListPorts).await?)),
             Command::AddPort(port) => {
-                let number = self.add(port).await?;
+                let number = self.add(port, None).await?;
                 Ok(Reply::Ports(vec![self.port(number).await?]))
             }
             Command::SetPort { port, settings } => {
@@ -302,6 +333,7 @@ impl Control {
             }
             Command::DelPort { port } => {
                 let info = self.switch.send(DelPort { port, stop: Stop::Deleted }).await?;
+                self.known_ports().remove(&port);
                 Ok(Reply::Ports(vec![info.ok_or(ControlError::NoSuchPort(port))?]))
             }
             Command::ListInterfaces => {
@@ -321,6 +353,9 @@ impl Control {
                 link::apply(name, &settings).await?;
                 info!(self.log, "interface is set"; "port" => %port, "settings" => ?settings);
                 let interface = interface_info(&info, name).await?;
+                if let Some(known) = self.known_ports().get_mut(&port) {
+                    known.set(&settings, &interface.settings);
+                }
                 let settings = interface.settings.clone();
                 self.switch.send(KeepInterface { port, settings }).await?;
                 Ok(Reply::Interfaces(vec![interface]))
@@ -346,23 +381,80 @@ impl Control {
         Ok(self.switch.send(TakeSurvey).await?)
     }
 
-    async fn add(&self, port: NewPort) -> Result<PortNumber, ControlError> {
+    /// Adds a port that is opened now or later, and gives its interface `settings` then.
+    /// A device has been tried when this is done.
+    ///
+    /// # Errors
+    /// The port cannot be: its options are wrong, or its interface is another port's.
+    pub async fn keep(
+        &self,
+        port: NewPort,
+        settings: Vec<InterfaceSettings>,
+    ) -> Result<PortNumber, ControlError> {
+        self.add(port, Some(settings)).await
+    }
+
+    /// Sets what holds for all ports that nothing else was set for.
+    ///
+    /// # Errors
+    /// The switch has ended.
+    pub async fn set_defaults(&self, defaults: SetDefaults) -> Result<(), ControlError> {
+        Ok(self.switch.send(defaults).await?)
+    }
+
+    /// The ports that control has added, as they are to be.
+    #[must_use]
+    pub fn known(&self) -> Vec<(PortNumber, Known)> {
+        let known = self.known_ports();
+        known.iter().map(|(number, known)| (*number, known.clone())).collect()
+    }
+
+    fn known_ports(&self) -> MutexGuard<'_, BTreeMap<PortNumber, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// With settings, the port need not open at once.
+    async fn add(
+        &self,
+        port: NewPort,
+        settings: Option<Vec<InterfaceSettings>>,
+    ) -> Result<PortNumber, ControlError> {
+        let mut known = Known { new: port.clone(), addresses: Vec::new(), mtu: None };
+        for settings in settings.iter().flatten() {
+            known.mtu = settings.mtu.or(known.mtu);
+            if let (Some(AddressSetting::Set(address)), Some(length)) =
+                (settings.address, settings.prefix_len)
+            {
+                known.addresses.push((address, length));
+            }
+        }
+        let number = self.place(port, settings).await?;
+        self.known_ports().insert(number, known);
+        Ok(number)
+    }
+
+    async fn place(
+        &self,
+        port: NewPort,
+        settings: Option<Vec<InterfaceSettings>>,
+    ) -> Result<PortNumber, ControlError> {
         if let NewPort::Tap { name } | NewPort::Netdev { name } = &port {
             self.check_unused(name).await?;
         }
         let Some(arbiter) = self.placement.next() else {
-            return Ok(add_here(&self.switch, port, &self.log).await?);
+            return Ok(add_here(&self.switch, port, settings, &self.log).await?);
         };
         let (switch, log) = (self.switch.clone(), self.log.clone());
         let (answer, answered) = oneshot::channel();
         arbiter.spawn_fn(move || {
             actix_rt::spawn(async move {
-                let added = add_here(&switch, port, &log).await.map_err(|error| match error {
-                    // What a medium's error holds may not cross threads; its text may.
-                    AddError::Open(error) => Err(one_line(&*error)),
-                    AddError::Refused(error) => Ok(error),
-                    AddError::SwitchGone(_) => Err("the switch has ended".to_owned()),
-                });
+                let added =
+                    add_here(&switch, port, settings, &log).await.map_err(|error| match error {
+                        // What a medium's error holds may not cross threads; its text may.
+                        AddError::Open(error) => Err(one_line(&*error)),
+                        AddError::Refused(error) => Ok(error),
+                        AddError::SwitchGone(_) => Err("the switch has ended".to_owned()),
+                    });
                 // Whoever asked is gone: the port stays, as if the answer were lost.
                 let _ = answer.send(added);
             });
@@ -412,16 +504,36 @@ impl Control {
 async fn add_here(
     switch: &Addr<Switch>,
     port: NewPort,
+    settings: Option<Vec<InterfaceSettings>>,
     log: &Logger,
 ) -> Result<PortNumber, AddError> {
     match port {
-        NewPort::Tap { name } => supervisor::add(switch, Tap::new(name), log).await,
-        NewPort::Netdev { name } => supervisor::add(switch, Netdev::new(name), log).await,
+        NewPort::Tap { name } => add_medium(switch, Tap::new(name), settings, true, log).await,
+        NewPort::Netdev { name } => {
+            add_medium(switch, Netdev::new(name), settings, true, log).await
+        }
         NewPort::Client(options) => {
             let client = Client::new(options, log.clone()).map_err(|e| AddError::Open(e.into()))?;
-            supervisor::add(switch, client, log).await
+            add_medium(switch, client, settings, false, log).await
         }
     }
+}
+
+/// With settings, it need not open at once; `is_quick` is to be waited for all the same.
+async fn add_medium<M: Medium>(
+    switch: &Addr<Switch>,
+    medium: M,
+    settings: Option<Vec<InterfaceSettings>>,
+    is_quick: bool,
+    log: &Logger,
+) -> Result<PortNumber, AddError> {
+    let Some(settings) = settings else { return supervisor::add(switch, medium, log).await };
+    let (number, tried) = supervisor::keep(switch, medium, settings, log).await?;
+    if is_quick {
+        // Dropped without a word, it has been tried as well.
+        let _ = tried.await;
+    }
+    Ok(number)
 }
 
 async fn interface_info(port: &PortInfo, name: &str) -> Result<InterfaceInfo, LinkError> {

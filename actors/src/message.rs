@@ -4,7 +4,7 @@
 //! Switch to port. A batch is the message, never a frame: a mailbox costs some
 //! 100 to 350 ns a message.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use tokio::{
@@ -16,7 +16,7 @@ use crate::{
     counters::Counters,
     fdb::{FdbEntry, FdbError, PortNumber},
     frame::{Frame, MacAddr, Vid},
-    guard::storm::StormLimit,
+    guard::storm::{StormLimit, StormLimits},
     mirror::{Filter, MirrorReader, TooManyMirrors},
     port::queue::Gauge,
     tunnel::Holder,
@@ -267,6 +267,20 @@ pub struct SetPort {
     pub port: PortNumber,
     /// What to set.
     pub settings: PortSettings,
+}
+
+/// Sets what holds for all ports. One that nothing else was set for takes it as well.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct SetDefaults {
+    /// Time after which a learned address is forgotten.
+    pub aging_time: Duration,
+    /// Most addresses that are learned behind a port.
+    pub max_macs: usize,
+    /// Whether the loop guard watches ports.
+    pub loop_guard: bool,
+    /// What ports may have flooded.
+    pub storm: StormLimits,
 }
 
 /// Notes what control has set on the interface of a port, for when it is made anew.

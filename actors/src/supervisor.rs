@@ -16,15 +16,20 @@ use tokio::{
 };
 
 use crate::{
+    control::InterfaceSettings,
     counters::{Counters, Incident},
     error::one_line,
     fdb::PortNumber,
-    message::{AddPort, AddPortError, Interface, PortDown, PortGone, PortState, PortUp, Stop},
+    message::{
+        AddPort, AddPortError, Interface, KeepInterface, PortDown, PortGone, PortState, PortUp,
+        Stop,
+    },
     port::{
         End, IngressSender, Link, Medium, Port, PortError, PortIo, StopSignal, Terminate,
         queue::{self, Gauge, QUEUE_OCTETS},
     },
     switch::Switch,
+    sys::link::{self, LinkError},
 };
 
 /// Bound of the first wait before a lost medium is opened again: long enough for a
@@ -76,25 +81,30 @@ pub async fn add<M: Medium>(
         End::Lost(error) => AddError::Open(error),
         other => AddError::Open(other.text().into()),
     })?;
-    let counters = Arc::new(Counters::default());
-    let (stop, stopped) = mpsc::channel(1);
-    let number = switch
-        .send(AddPort {
-            kind: medium.kind(),
-            target: medium.target(),
-            interface: medium.interface(),
-            details: medium.details(),
-            announces: medium.announces(),
-            holder: medium.holder(),
-            counters: Arc::clone(&counters),
-            stop,
-        })
-        .await??;
-    let log = log.new(o!("port" => number.get()));
-    let supervisor = Supervisor { medium, switch: switch.clone(), number, counters, stopped, log };
+    let supervisor = Supervisor::register(switch, medium, log).await?;
+    let number = supervisor.number;
     let (running, _) = supervisor.start(link).await?;
     actix_rt::spawn(supervisor.supervise(running));
     Ok(number)
+}
+
+/// Adds `medium` to the switch as a supervised port, whether it opens now or later. Its
+/// interface, if it is one, is given `settings` when it does. What is given besides the
+/// number resolves once the first attempt has been made.
+///
+/// # Errors
+/// The switch refuses the port.
+pub async fn keep<M: Medium>(
+    switch: &Addr<Switch>,
+    medium: M,
+    settings: Vec<InterfaceSettings>,
+    log: &Logger,
+) -> Result<(PortNumber, oneshot::Receiver<()>), AddError> {
+    let supervisor = Supervisor::register(switch, medium, log).await?;
+    let number = supervisor.number;
+    let (tried, first) = oneshot::channel();
+    actix_rt::spawn(supervisor.open_and_supervise(settings, tried));
+    Ok((number, first))
 }
 
 /// A link at work.
@@ -116,6 +126,68 @@ struct Supervisor<M> {
 }
 
 impl<M: Medium> Supervisor<M> {
+    /// Has the Switch give the port its number.
+    async fn register(switch: &Addr<Switch>, medium: M, log: &Logger) -> Result<Self, AddError> {
+        let counters = Arc::new(Counters::default());
+        let (stop, stopped) = mpsc::channel(1);
+        let number = switch
+            .send(AddPort {
+                kind: medium.kind(),
+                target: medium.target(),
+                interface: medium.interface(),
+                details: medium.details(),
+                announces: medium.announces(),
+                holder: medium.holder(),
+                counters: Arc::clone(&counters),
+                stop,
+            })
+            .await??;
+        let log = log.new(o!("port" => number.get()));
+        Ok(Self { medium, switch: switch.clone(), number, counters, stopped, log })
+    }
+
+    /// Opens the medium for the first time, however long it takes.
+    async fn open_and_supervise(
+        mut self,
+        settings: Vec<InterfaceSettings>,
+        tried: oneshot::Sender<()>,
+    ) {
+        let opened = tokio::select! {
+            opened = open(&mut self.medium) => opened,
+            _ = self.stopped.recv() => return,
+        };
+        let mut tried = Some(tried);
+        let link = match opened {
+            Ok(link) => link,
+            Err(end) => {
+                // Dropped, it resolves as well.
+                tried = None;
+                let Some(link) = self.reopen(end, &mut backoff(), &mut 0).await else { return };
+                link
+            }
+        };
+        let Ok((running, _)) = self.start(link).await else { return };
+        if let Err(error) = self.set_up(&settings).await {
+            warn!(self.log, "interface lacks its settings"; "reason" => one_line(&error));
+        }
+        drop(tried);
+        self.supervise(running).await;
+    }
+
+    /// Sets on the port's interface what it is to have from the beginning.
+    async fn set_up(&self, settings: &[InterfaceSettings]) -> Result<(), LinkError> {
+        let Some(name) = self.medium.interface().filter(|_| !settings.is_empty()) else {
+            return Ok(());
+        };
+        for settings in settings {
+            link::apply(&name, settings).await?;
+        }
+        if let Some(settings) = link::interface(&name).await? {
+            self.switch.do_send(KeepInterface { port: self.number, settings });
+        }
+        Ok(())
+    }
+
     /// Starts the port actor on `link` and tells the Switch, which gives what is to
     /// be set on the port's interface.
     async fn start(&self, link: M::Link) -> Result<(Running, Option<Interface>), MailboxError> {

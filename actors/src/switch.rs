@@ -32,8 +32,8 @@ use crate::{
     message::{
         AddFdb, AddMirror, AddPort, AddPortError, Credit, DelFdb, DelPort, Details, Egress,
         FdbInfo, FlushFdb, Ingress, Interface, KeepInterface, ListFdb, ListPorts, PortDown,
-        PortGone, PortInfo, PortReport, PortState, PortSurvey, PortUp, SetPort, ShowPort, Shutdown,
-        Stop, Survey, TakeSurvey, Usage,
+        PortGone, PortInfo, PortReport, PortState, PortSurvey, PortUp, SetDefaults, SetPort,
+        ShowPort, Shutdown, Stop, Survey, TakeSurvey, Usage,
     },
     mirror::{MirrorReader, Mirrors, TooManyMirrors},
     monitor::{Event, Kind, Monitor},
@@ -540,6 +540,23 @@ impl Handler<SetPort> for Switch {
             self.deliver(&Credit::NONE);
         }
         Some(self.ports[at].info())
+    }
+}
+
+impl Handler<SetDefaults> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, set: SetDefaults, _: &mut Context<Self>) {
+        let SetDefaults { aging_time, max_macs, loop_guard, storm } = set;
+        let now = Instant::now().into_std();
+        for port in &mut self.ports {
+            let (old, new) = ((self.loop_guard, &self.storm), (loop_guard, &storm));
+            port.guards.set_defaults(old, new, now);
+        }
+        (self.loop_guard, self.storm) = (loop_guard, storm);
+        let fdb = self.relay.fdb_mut();
+        fdb.set_aging_time(aging_time);
+        fdb.set_default_max_macs(max_macs);
     }
 }
 

@@ -13,7 +13,7 @@ use etherws_actors::guard::storm::StormLimit;
 use nix::unistd::{AccessFlags, access};
 
 /// Most threads: more than any machine's cores that one Switch could feed.
-const MAX_THREADS: i64 = 256;
+pub(crate) const MAX_THREADS: i64 = 256;
 
 /// Least seconds between two looks of `ctl top`: nobody reads faster.
 const MIN_DELAY: f64 = 0.1;
@@ -23,7 +23,6 @@ const MAX_DELAY: f64 = 3600.0;
 
 use super::Secret;
 use crate::ctl::rates::Order;
-use crate::server::sessions::{DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH};
 
 /// An Ethernet switch in user space whose cables may be WebSockets
 #[derive(Debug, Parser)]
@@ -77,6 +76,8 @@ impl Common {
 pub(super) enum Command {
     /// Start a switch
     Sw(SwArgs),
+    /// Check a configuration file, and say what a switch would do with it
+    Check(CheckArgs),
     /// Control a running switch
     Ctl(CtlArgs),
     /// Write an entry of an htpasswd file
@@ -94,8 +95,11 @@ pub(super) enum Command {
     Client(ClientArgs),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct SwArgs {
+    /// Configuration file; all other options win over it
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     /// Log each frame
     #[arg(long)]
     pub(super) debug: bool,
@@ -108,10 +112,10 @@ pub(super) struct SwArgs {
     /// Run as this user, once listening; keeps CAP_NET_ADMIN and CAP_NET_RAW
     #[arg(long, value_name = "NAME")]
     pub(super) user: Option<String>,
-    /// Seconds after which an address that was not seen again is forgotten
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    /// Seconds after which an address that was not seen again is forgotten [default: 300]
+    #[arg(long, value_name = "SECONDS")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
-    pub(super) ageout: u32,
+    pub(super) ageout: Option<u32>,
 
     /// Do not look for loops: two ports that lead to one network
     #[arg(long)]
@@ -119,17 +123,17 @@ pub(super) struct SwArgs {
     #[command(flatten)]
     pub(super) guards: GuardArgs,
 
-    /// Threads that ports are spread over
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    /// Threads that ports are spread over [default: 1]
+    #[arg(long, value_name = "NUMBER")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
-    pub(super) threads: u16,
+    pub(super) threads: Option<u16>,
 
-    /// HTTP path of the WebSocket service
-    #[arg(long, default_value = "/")]
-    pub(super) path: String,
+    /// HTTP path of the WebSocket service [default: /]
+    #[arg(long)]
+    pub(super) path: Option<String>,
     /// Address to serve WebSockets on [default: all addresses]
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub(super) host: String,
+    #[arg(long)]
+    pub(super) host: Option<String>,
     /// TCP port to serve WebSockets on [default: 80, or 443 with TLS]
     #[arg(long)]
     pub(super) port: Option<u16>,
@@ -150,19 +154,19 @@ pub(super) struct SwArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) sslclientca: Option<PathBuf>,
 
-    /// Most sessions in all
-    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_MAX_SESSIONS)]
-    pub(super) maxsessions: usize,
-    /// Most sessions of one user
-    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_MAX_SESSIONS_EACH)]
-    pub(super) maxsessionsperuser: usize,
-    /// Most sessions from one IPv4 address, or IPv6 network of 64 bits
-    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_MAX_SESSIONS_EACH)]
-    pub(super) maxsessionsperaddress: usize,
+    /// Most sessions in all [default: 4096]
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) maxsessions: Option<usize>,
+    /// Most sessions of one user [default: 2048]
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) maxsessionsperuser: Option<usize>,
+    /// Most sessions from one IPv4 address, or IPv6 network of 64 bits [default: 2048]
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) maxsessionsperaddress: Option<usize>,
 
-    /// HTTP path of the control service
-    #[arg(long, value_name = "PATH", default_value = "/ctl")]
-    pub(super) ctlpath: String,
+    /// HTTP path of the control service [default: /ctl]
+    #[arg(long, value_name = "PATH")]
+    pub(super) ctlpath: Option<String>,
     /// Address to serve control on; empty: all addresses [default: 127.0.0.1]
     #[arg(long, value_name = "HOST")]
     pub(super) ctlhost: Option<String>,
@@ -191,6 +195,17 @@ pub(super) struct SwArgs {
     /// Let in only control clients with a certificate of these CAs, PEM
     #[arg(long, value_name = "FILE")]
     pub(super) ctlsslclientca: Option<PathBuf>,
+}
+
+/// `etherws check`: which file.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Configuration file
+    #[arg(required_unless_present = "schema")]
+    pub(crate) file: Option<PathBuf>,
+    /// Print the file's JSON schema, for editors
+    #[arg(long)]
+    pub(crate) schema: bool,
 }
 
 /// `etherws ctl`: which switch to ask, and what.
@@ -385,6 +400,10 @@ pub(crate) enum CtlMethod {
         #[arg(long)]
         all: bool,
     },
+    /// Read the configuration file again, and apply what has changed
+    Reload,
+    /// Write the ports as they are into the configuration file
+    Save,
     /// Show what the listeners have counted: sessions, and whom they turned away
     Showserver,
     /// Print what happens, as it happens: ports, addresses, loops, storms, logins
@@ -522,7 +541,7 @@ pub(crate) struct TopArgs {
 }
 
 /// Limits of a port: of all ports for `sw`, of one for `setport`.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct GuardArgs {
     /// Most MAC addresses that are learned behind a port [default: 8192]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]

@@ -14,17 +14,17 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{
     CommandFactory as _, Parser as _,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
 
-use crate::server::sessions::Limits;
+use crate::{config, server::sessions::Limits};
 pub(crate) use args::{
-    CaptureArgs, ControlArgs, CtlArgs, CtlMethod, DoctorArgs, ExtcapArgs, FilterArgs, GuardArgs,
-    ManualArgs, PasswdArgs, PortKind, SetportArgs, TopArgs,
+    CaptureArgs, CheckArgs, ControlArgs, CtlArgs, CtlMethod, DoctorArgs, ExtcapArgs, FilterArgs,
+    GuardArgs, MAX_THREADS, ManualArgs, PasswdArgs, PortKind, SetportArgs, TopArgs,
 };
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 
@@ -46,6 +46,8 @@ pub(crate) enum Invocation {
     Extcap(Box<ExtcapArgs>),
     /// `etherws manual`
     Manual(ManualArgs),
+    /// `etherws check`
+    Check(CheckArgs),
     /// `etherws server`, of 0.3
     Server(Server),
     /// `etherws client`, of 0.3
@@ -53,7 +55,7 @@ pub(crate) enum Invocation {
 }
 
 /// A switch to start.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Sw {
     /// Log each frame.
     pub(crate) debug: bool,
@@ -85,6 +87,10 @@ pub(crate) struct Sw {
     pub(crate) control_names: Vec<String>,
     /// Whether control is for anybody on any machine.
     pub(crate) control_open: bool,
+    /// Ports of the configuration file.
+    pub(crate) ports: Vec<config::Port>,
+    /// The file, if there is one.
+    pub(crate) source: Option<config::Source>,
 }
 
 /// The server of 0.3: one TAP, and whoever connects.
@@ -245,6 +251,7 @@ impl Command {
         match self {
             Self::Sw(_) => "sw",
             Self::Ctl(_) => "ctl",
+            Self::Check(_) => "check",
             Self::Passwd(_) => "passwd",
             Self::Doctor(_) => "doctor",
             Self::Extcap(_) => "extcap",
@@ -263,6 +270,7 @@ impl Command {
             Self::Doctor(args) => Invocation::Doctor(args),
             Self::Extcap(args) => Invocation::Extcap(Box::new(args)),
             Self::Manual(args) => Invocation::Manual(args),
+            Self::Check(args) => Invocation::Check(args),
             Self::Server(args) => Invocation::Server(args.validate()?),
             Self::Client(args) => Invocation::Client(args.validate()?),
         })
@@ -270,65 +278,60 @@ impl Command {
 }
 
 impl SwArgs {
-    fn validate(self) -> Result<Sw> {
-        let tls = tls_files(
-            ("--sslkey", self.sslkey),
-            ("--sslcert", self.sslcert),
-            ("--sslclientca", self.sslclientca),
-        )?;
-        let ctltls = tls_files(
-            ("--ctlsslkey", self.ctlsslkey),
-            ("--ctlsslcert", self.ctlsslcert),
-            ("--ctlsslclientca", self.ctlsslclientca),
-        )?;
-        let control = Service {
-            host: self.ctlhost.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
-            port: self.ctlport.unwrap_or(7867),
-            path: absolute_path("--ctlpath", self.ctlpath)?,
-            htpasswd: readable("--ctlhtpasswd", self.ctlhtpasswd)?,
-            tls: ctltls,
+    /// Reads the configuration file, if there is one, and checks both together.
+    fn validate(mut self) -> Result<Sw> {
+        let (foreground, path) = (self.foreground, self.config.take());
+        let args = self.into_config();
+        let Some(path) = path else {
+            return Ok(Sw { foreground, ..config::resolve(&args, None, Vec::new())? });
         };
-        let by_tcp = self.ctlsock.is_none() || self.ctlhost.is_some() || self.ctlport.is_some();
-        let sw = Sw {
-            debug: self.debug,
-            logconf: readable("--logconf", self.logconf)?,
-            foreground: self.foreground,
-            user: self.user,
-            aging_time: Duration::from_secs(self.ageout.into()),
-            loop_guard: !self.no_loopguard,
-            guards: self.guards,
-            threads: self.threads.into(),
-            tunnel: Service {
+        let (file, faults) = config::File::read(&path)?;
+        let sw = config::resolve(&args.clone().over(file.config.clone()), Some(&file), faults)
+            .map_err(|faults| anyhow!("{}", faults.report))?;
+        let here = env::current_dir().context("cannot tell the working directory")?;
+        let source = Some(config::Source::new(file, args, &here));
+        Ok(Sw { foreground, source, ..sw })
+    }
+
+    fn into_config(self) -> config::Config {
+        let tls = |key, cert, client_ca| config::Tls { key, cert, client_ca };
+        let some = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
+        let GuardArgs { maxmacs, storm_broadcast, storm_multicast, storm_unicast } = self.guards;
+        config::Config {
+            switch: config::Switch {
+                ageout: self.ageout,
+                threads: self.threads,
+                user: self.user,
+                loopguard: self.no_loopguard.then_some(false),
+                maxmacs,
+                storm_broadcast: storm_broadcast.map(config::Storm),
+                storm_multicast: storm_multicast.map(config::Storm),
+                storm_unicast: storm_unicast.map(config::Storm),
+            },
+            tunnel: config::Tunnel {
                 host: self.host,
-                port: self.port.unwrap_or_else(|| default_port(tls.as_ref())),
-                path: absolute_path("--path", self.path)?,
-                htpasswd: readable("--htpasswd", self.htpasswd)?,
-                tls,
+                port: self.port,
+                path: self.path,
+                htpasswd: self.htpasswd,
+                allow_origin: some(self.allow_origin),
+                maxsessions: self.maxsessions,
+                maxsessionsperuser: self.maxsessionsperuser,
+                maxsessionsperaddress: self.maxsessionsperaddress,
+                tls: Some(tls(self.sslkey, self.sslcert, self.sslclientca)),
             },
-            allowed_origins: self.allow_origin,
-            limits: Limits {
-                all: self.maxsessions,
-                user: self.maxsessionsperuser,
-                address: self.maxsessionsperaddress,
+            control: config::Control {
+                host: self.ctlhost,
+                port: self.ctlport,
+                path: self.ctlpath,
+                socket: self.ctlsock,
+                name: some(self.ctlname),
+                open: self.ctlopen.then_some(true),
+                htpasswd: self.ctlhtpasswd,
+                tls: Some(tls(self.ctlsslkey, self.ctlsslcert, self.ctlsslclientca)),
             },
-            control: by_tcp.then_some(control),
-            control_socket: self.ctlsock.map(absolute_socket).transpose()?,
-            control_names: self.ctlname,
-            control_open: self.ctlopen,
-        };
-        if let Some(control) = &sw.control
-            && sw.tunnel.shares_listener(control)
-        {
-            let tunnel = &sw.tunnel;
-            let place = format!("--port and --ctlport are both {} on one host", tunnel.port);
-            if tunnel.path == control.path {
-                bail!("{place}: --path and --ctlpath must not both be {}", tunnel.path);
-            }
-            if tunnel.tls != control.tls {
-                bail!("{place}: give both the same key and certificate (and client CA), or none");
-            }
+            log: config::Log { debug: self.debug.then_some(true), conf: self.logconf },
+            port: Vec::new(),
         }
-        Ok(sw)
     }
 }
 
@@ -418,11 +421,6 @@ fn readable(option: &str, file: Option<PathBuf>) -> Result<Option<PathBuf>> {
     checked
         .map(Some)
         .with_context(|| format!("{option} {}: give a file that can be read", file.display()))
-}
-
-/// The file need not be there, but a daemon's directory is `/`.
-fn absolute_socket(path: PathBuf) -> Result<PathBuf> {
-    path::absolute(&path).with_context(|| format!("--ctlsock {path:?}: give the name of a file"))
 }
 
 fn absolute_path(option: &str, path: String) -> Result<String> {

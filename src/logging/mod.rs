@@ -103,6 +103,14 @@ pub(crate) fn init(options: &Options) -> anyhow::Result<(Logger, Guard)> {
     Ok((log, Guard(Some(guard))))
 }
 
+/// Checks the configuration at `path`, without opening what it writes to.
+///
+/// # Errors
+/// As [`init`].
+pub(crate) fn check(path: &std::path::Path) -> anyhow::Result<()> {
+    conf::load(path).map(drop)
+}
+
 /// Writes what `conf` says, and nothing below `least`.
 fn configured(conf: Conf, least: Level) -> (Logger, AsyncGuard) {
     let loggers = Arc::new(conf.loggers);

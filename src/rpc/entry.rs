@@ -11,7 +11,7 @@ use std::{
 use etherws_actors::{
     control::{InterfaceInfo, Reply},
     counters::{Discard, Incident},
-    fdb::Status,
+    fdb::{PortNumber, Status},
     message::{self, FdbInfo, PortInfo},
 };
 use schemars::JsonSchema;
@@ -246,6 +246,20 @@ pub(crate) struct Change {
     pub(crate) note: Option<String>,
 }
 
+impl Change {
+    pub(crate) fn new(action: Action, item: impl Into<String>) -> Self {
+        Self { action, item: item.into(), port: None, note: None }
+    }
+
+    pub(crate) fn port(self, port: PortNumber) -> Self {
+        Self { port: Some(port.get()), ..self }
+    }
+
+    pub(crate) fn note(self, note: impl Into<String>) -> Self {
+        Self { note: Some(note.into()), ..self }
+    }
+}
+
 /// What was done to a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -397,7 +411,7 @@ pub(crate) fn netmask(prefix_len: u8) -> Ipv4Addr {
 mod tests {
     use std::net::Ipv6Addr;
 
-    use etherws_actors::{counters::Counters, fdb::PortNumber, message::PortState};
+    use etherws_actors::{counters::Counters, message::PortState};
     use serde_json::json;
 
     use super::*;

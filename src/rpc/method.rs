@@ -10,7 +10,7 @@ use super::{
     Refusal, Request,
     Request::{Discover, Program, Switch},
     discover,
-    entry::{Entries, FdbLine, Interface, Port, PortReport, Server, Stream, Token},
+    entry::{Change, Entries, FdbLine, Interface, Port, PortReport, Server, Stream, Token},
     params::{self, Params},
     query::Query,
     wire::{self, encode},
@@ -234,6 +234,30 @@ pub(crate) const METHODS: &[Method] = &[
         },
     },
     Method {
+        name: "reload",
+        doc: "Reads all files again, as SIGHUP does, and applies what has changed in the \
+              configuration. Entries: what was changed.",
+        params: None,
+        entries: Entry::of::<Change>(),
+        parse: |_| Ok(Program(Query::Reload)),
+        encode: |request| match request {
+            Program(Query::Reload) => Some(Value::Null),
+            _ => None,
+        },
+    },
+    Method {
+        name: "save",
+        doc: "Writes the ports as they are into the configuration file. Entries: what was \
+              written, and which ports were left out.",
+        params: None,
+        entries: Entry::of::<Change>(),
+        parse: |_| Ok(Program(Query::Save)),
+        encode: |request| match request {
+            Program(Query::Save) => Some(Value::Null),
+            _ => None,
+        },
+    },
+    Method {
         name: "monitor",
         doc: "What happens, as it happens: a stream of events. Entries: where to GET it.",
         params: None,
@@ -371,6 +395,8 @@ mod tests {
             Query::Monitor,
             Query::Capture(Capture::default()),
             Query::Capture(Capture::from_query("ports=1,7&mac=02:00:00:00:00:09&count=3").unwrap()),
+            Query::Reload,
+            Query::Save,
             Query::CreateToken { user: "jörg".into(), ttl: Duration::from_secs(7) },
         ];
         let commands = [

@@ -91,6 +91,11 @@ impl Refusal {
         Self { exception, text: text.into() }
     }
 
+    /// What it says, without the name of the exception.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The switch has no such port.
     pub(crate) fn no_such_port(port: impl fmt::Display) -> Self {
         Self::new("KeyError", format!("{port}: no such port; listPort shows those there are"))

@@ -24,6 +24,10 @@ pub(crate) enum Query {
         /// How long.
         ttl: Duration,
     },
+    /// Reads all files again, and applies what has changed.
+    Reload,
+    /// Writes the ports as they are into the configuration file.
+    Save,
     /// Where what happens can be read.
     Monitor,
     /// Where these frames can be read.

@@ -14,6 +14,7 @@ mod http;
 pub(crate) mod identity;
 pub(crate) mod listen;
 mod metrics;
+pub(crate) mod order;
 mod page;
 mod peer;
 pub(crate) mod pending;

@@ -65,12 +65,12 @@ impl Limits {
 /// All sessions of the program.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    limits: Limits,
     table: Mutex<Table>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
+    limits: Limits,
     next: u64,
     seats: BTreeMap<u64, Taken>,
     users: HashMap<Identity, usize>,
@@ -100,7 +100,12 @@ impl Table {
 
 impl Sessions {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, table: Mutex::default() })
+        Arc::new(Self { table: Mutex::new(Table { limits, ..Table::default() }) })
+    }
+
+    /// Sets how many there may be. Who is in stays.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        self.table().limits = limits;
     }
 
     /// A seat for somebody who was admitted. A client port that comes again while its
@@ -123,18 +128,18 @@ impl Sessions {
         let former = seats.find(|(_, taken)| is_former(taken));
         let former = former.map(|(number, taken)| (*number, taken.source == source));
         let (leaves, leaves_source) = (former.is_some(), former.is_some_and(|(_, same)| same));
-        if table.seats.len() - usize::from(leaves) >= self.limits.all {
+        if table.seats.len() - usize::from(leaves) >= table.limits.all {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(full(status, "Too many sessions", Refused::Sessions));
         }
         let status = StatusCode::TOO_MANY_REQUESTS;
         let count = |known: Option<&usize>| known.copied().unwrap_or_default();
         let of_user = count(table.users.get(identity)) - usize::from(leaves);
-        if identity.name.is_some() && of_user >= self.limits.user {
+        if identity.name.is_some() && of_user >= table.limits.user {
             return Err(full(status, "Too many sessions of this user", Refused::SessionsOfUser));
         }
         let of_source = count(table.sources.get(&source)) - usize::from(leaves_source);
-        if of_source >= self.limits.address {
+        if of_source >= table.limits.address {
             let text = "Too many sessions from this address";
             return Err(full(status, text, Refused::SessionsOfAddress));
         }
@@ -158,7 +163,7 @@ impl Sessions {
 
     /// How many there may be.
     pub(crate) fn limit(&self) -> usize {
-        self.limits.all
+        self.table().limits.all
     }
 
     /// The ports of these users, which are to be closed.

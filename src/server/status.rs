@@ -10,7 +10,13 @@ use etherws_actors::{control::Control, monitor::Monitor};
 use jiff::Timestamp;
 
 use super::{
-    capture, counters::ServerCounters, events, pending::Pending, sessions::Sessions, tokens::Tokens,
+    capture,
+    counters::ServerCounters,
+    events,
+    order::{Order, Orders},
+    pending::Pending,
+    sessions::Sessions,
+    tokens::Tokens,
 };
 use crate::rpc::{
     Refusal,
@@ -24,6 +30,7 @@ pub(crate) struct Status {
     pub(crate) listeners: Mutex<Vec<Listener>>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) tokens: Arc<Tokens>,
+    pub(crate) orders: Orders,
     pub(crate) monitor: Monitor,
     /// When the program began to serve.
     pub(crate) started: Timestamp,
@@ -51,6 +58,8 @@ impl Answer for Status {
                 let path = format!("{}?{}", capture::PATH, what.to_query());
                 Ok(Entries::Streams(vec![Stream { path }]))
             }
+            Query::Reload => self.orders.give(Order::Reload).await.map(Entries::Changes),
+            Query::Save => self.orders.give(Order::Save).await.map(Entries::Changes),
             Query::CreateToken { user, ttl } => {
                 let token = self
                     .tokens

@@ -3,6 +3,7 @@
 //! same with one TAP and no control.
 
 mod listeners;
+mod operate;
 mod options;
 mod run;
 

@@ -7,12 +7,12 @@ use etherws_actors::{control::NewPort, fdb::DEFAULT_AGING_TIME};
 
 use crate::{
     cli::{self, GuardArgs, Service},
-    logging,
+    config, logging,
     server::sessions::Limits,
 };
 
 /// A switch to run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(super) logging: logging::Options,
     pub(super) aging_time: Duration,
@@ -30,7 +30,11 @@ pub(crate) struct Options {
     pub(super) control_names: Vec<String>,
     /// Whether control is for anybody on any machine.
     pub(super) control_open: bool,
-    /// Ports that it begins with.
+    /// Ports of the configuration file.
+    pub(super) configured: Vec<config::Port>,
+    /// The file, if there is one.
+    pub(super) source: Option<config::Source>,
+    /// Ports that it begins with; without one of them it does not begin.
     pub(super) ports: Vec<NewPort>,
     /// Whose password is to be asked for, for the client port among them.
     pub(super) user: Option<String>,
@@ -55,6 +59,8 @@ impl From<cli::Sw> for Options {
             control_names: sw.control_names,
             control_open: sw.control_open,
             ports: Vec::new(),
+            configured: sw.ports,
+            source: sw.source,
             user: None,
             account: sw.user,
         }
@@ -77,6 +83,8 @@ impl From<cli::Server> for Options {
             control_socket: None,
             control_names: Vec::new(),
             control_open: false,
+            configured: Vec::new(),
+            source: None,
             ports: vec![NewPort::Tap { name: server.device }],
             user: None,
             account: None,
@@ -100,6 +108,8 @@ impl From<cli::Client> for Options {
             control_socket: None,
             control_names: Vec::new(),
             control_open: false,
+            configured: Vec::new(),
+            source: None,
             ports: vec![NewPort::Tap { name: client.device }, NewPort::Client(client.options)],
             user: client.user,
             account: None,

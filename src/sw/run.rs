@@ -13,9 +13,7 @@ use anyhow::{Context as _, Result, anyhow};
 use etherws_actors::{
     control::{Command, Control},
     error::one_line,
-    fdb::DEFAULT_MAX_MACS,
-    guard::storm::StormLimits,
-    message::Shutdown,
+    message::{SetDefaults, Shutdown},
     monitor::Monitor,
     switch::{Switch, SwitchOptions},
 };
@@ -25,12 +23,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     listeners::{Bound, House, Listeners},
+    operate::{self, InForce},
     options::Options,
 };
 use crate::{
     daemon::Ready,
-    logging,
-    server::{reserve::Reserve, sessions::Sessions, status::Status, watch::Reload},
+    server::{
+        order::{Order, Orders},
+        reserve::Reserve,
+        sessions::Sessions,
+        status::Status,
+        watch::Reload,
+    },
     service,
 };
 
@@ -46,7 +50,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// # Errors
 /// A file, a listener or a first port does not open; the switch has panicked.
 pub(super) async fn run(
-    options: Options,
+    mut options: Options,
     bound: Vec<Bound>,
     control_socket: Option<UnixListener>,
     descriptors: usize,
@@ -56,7 +60,6 @@ pub(super) async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let hangup = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
-    let reload = Reload::new();
     let limits = options.limits.within(descriptors);
     if limits.all < options.limits.all {
         info!(log, "fewer sessions than asked for: the system gives too few file descriptors";
@@ -69,13 +72,15 @@ pub(super) async fn run(
     let arbiters: Vec<_> = (1..options.threads).map(|_| Arbiter::new()).collect();
     let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
     let control = Control::with_arbiters(switch.clone(), log.clone(), handles.clone());
-    let mut listeners = Listeners::new(House {
+    let (orders, taken) = Orders::new();
+    let house = House {
         switch: switch.clone(),
         control: control.clone(),
         status: Arc::new(Status {
             listeners: Mutex::default(),
             sessions: Sessions::new(limits),
             tokens: Arc::default(),
+            orders: orders.clone(),
             monitor: monitor.clone(),
             control: control.clone(),
             started: Timestamp::now(),
@@ -83,17 +88,21 @@ pub(super) async fn run(
         arbiters: handles,
         descriptors,
         reserve: Arc::new(Reserve::default()),
-        reload: reload.clone(),
+        reload: Reload::new(),
         log: log.clone(),
-    });
-    for port in options.ports {
+    };
+    let mut listeners = Listeners::new(house.clone());
+    for port in options.ports.drain(..) {
         control
             .execute(Command::AddPort(port))
             .await
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
-    listeners.start(bound, options.control_socket, control_socket).await?;
-    actix_rt::spawn(reload_on(hangup, reload, log.clone()));
+    listeners.start(bound, options.control_socket.clone(), control_socket).await?;
+    let mut in_force = InForce::new(house, listeners, options);
+    in_force.add_ports().await;
+    let operating = actix_rt::spawn(in_force.obey(taken));
+    actix_rt::spawn(reload_on(hangup, orders, log.clone()));
     started(ready, &log)?;
     actix_rt::spawn(service::watch(switch.clone().recipient(), log.clone()));
     tokio::select! {
@@ -102,7 +111,9 @@ pub(super) async fn run(
         () = ended(&switch) => return Err(anyhow!("the switch has ended; the log tells why")),
     }
     service::stopping(&log);
-    drop(listeners);
+    operating.abort();
+    // Aborted or not, its listeners are gone.
+    let _ = operating.await;
     tokio::select! {
         drained = tokio::time::timeout(SHUTDOWN_LIMIT, switch.send(Shutdown)) => {
             if drained.is_err() {
@@ -119,16 +130,12 @@ pub(super) async fn run(
 }
 
 fn start_switch(options: &Options, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
-    let storm = StormLimits::default();
+    let SetDefaults { aging_time, max_macs, loop_guard, storm } = operate::defaults(options);
     Switch::new(SwitchOptions {
-        aging_time: options.aging_time,
-        max_macs: options.guards.maxmacs.unwrap_or(DEFAULT_MAX_MACS),
-        loop_guard: options.loop_guard,
-        storm: StormLimits {
-            broadcast: options.guards.storm_broadcast.unwrap_or(storm.broadcast),
-            multicast: options.guards.storm_multicast.unwrap_or(storm.multicast),
-            unicast: options.guards.storm_unicast.unwrap_or(storm.unicast),
-        },
+        aging_time,
+        max_macs,
+        loop_guard,
+        storm,
         debug_frames: options.logging.debug,
         log: log.clone(),
         monitor: monitor.clone(),
@@ -145,13 +152,11 @@ fn started(ready: Option<Ready>, log: &Logger) -> Result<()> {
 
 /// Has all files that may be read again be read again, and log files opened anew, for
 /// whoever has renamed them (logrotate).
-async fn reload_on(mut hangup: Signal, reload: Reload, log: Logger) {
+async fn reload_on(mut hangup: Signal, orders: Orders, log: Logger) {
     while hangup.recv().await.is_some() {
-        service::reloading(&log);
-        logging::reopen();
         info!(log, "reloading"; "signal" => "SIGHUP");
-        reload.request();
-        service::ready(&log);
+        // What is wrong is in the log.
+        let _ = orders.give(Order::Reload).await;
     }
 }
 

@@ -76,7 +76,7 @@ impl Browser {
         for domain in ["Page", "Runtime", "Network", "Log"] {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
-        let downloads = 
+        let downloads =
             json!({"behavior": "allow", "downloadPath": browser.dir.at(""), "eventsEnabled": true});
         browser.call("Browser.setDownloadBehavior", downloads);
         browser.set_size(1280, 900);
@@ -244,7 +244,8 @@ impl Drop for Browser {
         // It ends with its pipe, and so do its own processes; then nobody writes to its folder.
         drop(self.child.stdin.take());
         let start = Instant::now();
-        while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && start.elapsed() < PATIENCE {
+        while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && start.elapsed() < PATIENCE
+        {
             thread::yield_now();
         }
         let _ = self.child.kill();

@@ -276,7 +276,8 @@ fn events_come_once_and_can_be_searched() {
     assert!(shown[0][2].contains("02:00:00:00:00:01"), "the newest is first: {shown:?}");
     browser.click("#events-filter");
     browser.type_text("02:00:00:00:00:01");
-    let visible = "[...document.querySelectorAll('#events-rows tr')].filter((row) => !row.hidden).length";
+    let visible =
+        "[...document.querySelectorAll('#events-rows tr')].filter((row) => !row.hidden).length";
     assert_eq!(browser.eval(visible), 1);
     browser.assert_clean(&bench.url(), None);
 }

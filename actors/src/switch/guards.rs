@@ -84,6 +84,28 @@ impl PortGuards {
         }
     }
 
+    /// Takes new defaults where it has those of before.
+    pub(super) fn set_defaults(
+        &mut self,
+        (old_guard, old): (bool, &StormLimits),
+        (new_guard, new): (bool, &StormLimits),
+        now: Instant,
+    ) {
+        let limits = [
+            (old.broadcast, new.broadcast),
+            (old.multicast, new.multicast),
+            (old.unicast, new.unicast),
+        ];
+        for (class, (old, new)) in Class::ALL.into_iter().zip(limits) {
+            if old != new && self.storm.level(class, now).1 == old {
+                self.storm.set(class, new);
+            }
+        }
+        if old_guard != new_guard && self.loop_guard == old_guard {
+            self.set(&PortSettings { loop_guard: Some(new_guard), ..PortSettings::default() });
+        }
+    }
+
     /// The port's limits; `queue` and `macs` are what is used and what there may be.
     pub(super) fn limits(
         &self,

@@ -1,0 +1,156 @@
+//! `etherws check`: what is wrong with a configuration file, or else what a switch would
+//! do with it. Looks into the files that it names. Opens no socket.
+
+use std::{net::IpAddr, path::Path, process::ExitCode};
+
+use anyhow::{Result, bail};
+use etherws_actors::{control::NewPort, error::one_line, port::Client};
+use slog::{Discard, Logger, o};
+
+use super::{
+    File, kind_and_target,
+    read::{Fault, Faults},
+    resolve, schema,
+};
+use crate::{
+    cli::{CheckArgs, Service, Sw},
+    logging,
+    server::{auth::Htpasswd, tls::Tls},
+};
+
+/// Runs `etherws check`.
+///
+/// # Errors
+/// The file cannot be read, or something in it is wrong.
+pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
+    let Some(path) = args.file.as_deref().filter(|_| !args.schema) else {
+        print!("{}", schema());
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (file, faults) = File::read(path)?;
+    let sw = resolve(&file.config, Some(&file), faults);
+    match sw.and_then(|sw| verify(&sw, &file).map(|()| sw)) {
+        Ok(sw) => {
+            print!("{}", explain(&sw, path));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(faults) => {
+            eprintln!("{}", faults.report);
+            let s = if faults.count == 1 { "" } else { "s" };
+            eprintln!("{}: {} error{s}", path.display(), faults.count);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Looks into the files that `sw` needs, as whoever this process is.
+///
+/// # Errors
+/// One of them cannot be used for what it is for.
+pub(crate) fn verify(sw: &Sw, file: &File) -> Result<(), Faults> {
+    let log = Logger::root(Discard, o!());
+    let mut faults = Vec::new();
+    let mut note = |key: &str, result: Result<()>| {
+        if let Err(error) = result {
+            faults.push(Fault::new(key, format!("{error:#}")));
+        }
+    };
+    let tunnel = ("tunnel", Some(&sw.tunnel));
+    for (table, service) in [tunnel, ("control", sw.control.as_ref())] {
+        let Some(service) = service else { continue };
+        if let Some(path) = &service.htpasswd {
+            note(&format!("{table}.htpasswd"), Htpasswd::open(path, &log).map(drop));
+        }
+        if let Some(files) = &service.tls {
+            note(&format!("{table}.tls"), Tls::open(files.clone(), &log).map(drop));
+        }
+    }
+    if let Some(control) = &sw.control {
+        note("control.host", check_open(control, sw.control_open));
+    }
+    if let Some(path) = &sw.logconf {
+        note("log.conf", logging::check(path));
+    }
+    for port in &sw.ports {
+        if let NewPort::Client(options) = &port.new {
+            let checked = Client::new(options.clone(), log.clone()).map(drop);
+            let checked = checked.map_err(|error| anyhow::anyhow!(one_line(&error)));
+            let at = file
+                .config
+                .port
+                .iter()
+                .position(|table| table.target.as_deref() == Some(&options.url));
+            note(&format!("port.{}", at.unwrap_or_default()), checked);
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(file.faults(&faults)) }
+}
+
+/// As the switch does it with the addresses that it got.
+fn check_open(control: &Service, open: bool) -> Result<()> {
+    let asks = control.htpasswd.is_some()
+        || control.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let host = control.host.trim_matches(['[', ']']);
+    let elsewhere =
+        host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback() && !ip.is_unspecified());
+    if elsewhere && !asks && !open {
+        bail!(
+            "whoever reaches {host} would own the switch: give control htpasswd or tls.client-ca, \
+             or open = true"
+        );
+    }
+    Ok(())
+}
+
+/// What the switch would do, a line each.
+fn explain(sw: &Sw, path: &Path) -> String {
+    let mut lines = vec![format!("{}: good", path.display())];
+    let guard = if sw.loop_guard { "loop guard" } else { "no loop guard" };
+    let threads =
+        if sw.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", sw.threads) };
+    lines.push(format!("switch: ageout {} s, {guard}, {threads}", sw.aging_time.as_secs()));
+    let asks = if sw.tunnel.htpasswd.is_none()
+        && sw.tunnel.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none())
+    {
+        "; whoever reaches it is let in"
+    } else {
+        ""
+    };
+    let service = |service: &Service, scheme: &str| {
+        let Service { host, port, path, htpasswd, tls } = service;
+        let host = if host.is_empty() { "*" } else { host };
+        let s = if tls.is_some() { "s" } else { "" };
+        let passwords = htpasswd.as_ref().map(|path| format!(", passwords of {}", path.display()));
+        let ca = tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
+        let ca = ca.map(|path| format!(", certificates of {}", path.display()));
+        let (passwords, ca) = (passwords.unwrap_or_default(), ca.unwrap_or_default());
+        format!("{scheme}{s}://{host}:{port}{path}{passwords}{ca}")
+    };
+    lines.push(format!("tunnel: {}{asks}", service(&sw.tunnel, "ws")));
+    if let Some(control) = &sw.control {
+        lines.push(format!("control: {}", service(control, "http")));
+    }
+    if let Some(socket) = &sw.control_socket {
+        lines.push(format!("control: unix:{}", socket.display()));
+    }
+    for port in &sw.ports {
+        let (kind, target) = kind_and_target(&port.new);
+        let mut line = format!("port: {kind} {target}");
+        if let NewPort::Client(options) = &port.new
+            && let Some(credentials) = &options.credentials
+        {
+            line += &format!(", user {}", credentials.user);
+        }
+        for (address, length) in port.addresses.iter().flatten() {
+            line += &format!(", {address}/{length}");
+        }
+        if let Some(mtu) = port.mtu {
+            line += &format!(", MTU {mtu}");
+        }
+        if port.settings.shut == Some(true) {
+            line += ", shut";
+        }
+        lines.push(line);
+    }
+    lines.join("\n") + "\n"
+}

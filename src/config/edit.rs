@@ -1,0 +1,279 @@
+//! Writes ports into the text of a configuration file: changes the values that differ,
+//! and leaves every other octet, comments among them. Never writes a password.
+
+use std::net::IpAddr;
+
+use etherws_actors::{
+    control::NewPort,
+    fdb::PortNumber,
+    frame::{MacAddr, Vid},
+    guard::storm::StormLimit,
+    message::PortSettings,
+};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
+
+use super::{Port, kind_and_target};
+use crate::rpc::entry::{Action, Change};
+
+/// A port as it is now.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
+    pub(crate) number: PortNumber,
+    /// As the file has it, if it does.
+    pub(crate) of_file: Option<Port>,
+    pub(crate) new: NewPort,
+    /// All of them.
+    pub(crate) settings: PortSettings,
+    /// That control has set.
+    pub(crate) addresses: Vec<(IpAddr, u8)>,
+    pub(crate) mtu: Option<u32>,
+    /// Static entries.
+    pub(crate) fdb: Vec<(Vid, MacAddr)>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Edited {
+    pub(crate) text: String,
+    pub(crate) changes: Vec<Change>,
+}
+
+/// `text` with the ports as they run. `tables` are those that it has, in its order.
+///
+/// # Errors
+/// It is no TOML.
+pub(crate) fn edit(
+    text: &str,
+    tables: &[(&Port, PortNumber)],
+    running: &[Running],
+    defaults: &PortSettings,
+) -> Result<Edited, String> {
+    let mut document: DocumentMut =
+        text.parse().map_err(|error: toml_edit::TomlError| error.message().to_owned())?;
+    let mut changes = Vec::new();
+    let item = document.entry("port").or_insert_with(|| ArrayOfTables::new().into());
+    if let Some(array) = item.as_array().filter(|array| !array.is_empty()) {
+        let count = array.len();
+        return Err(format!("its {count} ports stand in one line; write each as [[port]]"));
+    }
+    if !item.is_array_of_tables() {
+        *item = ArrayOfTables::new().into();
+    }
+    let Some(ports) = item.as_array_of_tables_mut() else { return Ok(unchanged(text)) };
+    // From the last, so that places stay right.
+    for at in (0..ports.len()).rev() {
+        let Some((port, number)) = table_of(ports, at, tables) else { continue };
+        match running.iter().find(|running| running.number == number) {
+            Some(running) => {
+                let Some(table) = ports.get_mut(at) else { continue };
+                let names = update(table, port, running, defaults);
+                if !names.is_empty() {
+                    let change = Change::new(Action::Changed, shown(&port.new));
+                    changes.push(change.port(number).note(names.join(", ")));
+                }
+            }
+            None => {
+                ports.remove(at);
+                changes.push(Change::new(Action::Deleted, shown(&port.new)).port(number));
+            }
+        }
+    }
+    changes.reverse();
+    for running in running.iter().filter(|running| running.of_file.is_none()) {
+        let change = |action| Change::new(action, shown(&running.new)).port(running.number);
+        match new_table(running, defaults) {
+            Ok(table) => {
+                ports.push(table);
+                changes.push(change(Action::Added));
+            }
+            Err(reason) => changes.push(change(Action::Kept).note(reason)),
+        }
+    }
+    if changes.iter().all(|change| change.action == Action::Kept) {
+        return Ok(Edited { changes, ..unchanged(text) });
+    }
+    Ok(Edited { text: document.to_string(), changes })
+}
+
+fn unchanged(text: &str) -> Edited {
+    Edited { text: text.to_owned(), changes: Vec::new() }
+}
+
+/// Which port the table at `at` is.
+fn table_of<'a>(
+    ports: &ArrayOfTables,
+    at: usize,
+    tables: &[(&'a Port, PortNumber)],
+) -> Option<(&'a Port, PortNumber)> {
+    let table = ports.get(at)?;
+    let text = |key| table.get(key).and_then(Item::as_str);
+    let own = (text("type")?, text("target")?);
+    tables.iter().find(|(port, _)| kind_and_target(&port.new) == own).copied()
+}
+
+/// Brings a table to what its port is now; gives the keys that had to change.
+fn update(
+    table: &mut Table,
+    port: &Port,
+    running: &Running,
+    defaults: &PortSettings,
+) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for (key, now, file, default) in settings(running, Some(port), defaults) {
+        if text_of(now.as_ref()) != text_of(file.or(default).as_ref()) {
+            put(table, key, now);
+            names.push(key);
+        }
+    }
+    let addresses = port.addresses.clone().unwrap_or_default();
+    let same = |own: &(IpAddr, u8)| addresses.contains(own);
+    if addresses.len() != running.addresses.len() || !running.addresses.iter().all(same) {
+        put(table, "addresses", Some(addresses_value(&running.addresses)));
+        names.push("addresses");
+    }
+    if running.mtu.is_some() && running.mtu != port.mtu {
+        put(table, "mtu", running.mtu.map(|mtu| i64::from(mtu).into()));
+        names.push("mtu");
+    }
+    if port.fdb.len() != running.fdb.len() || !port.fdb.iter().all(|one| running.fdb.contains(one))
+    {
+        update_fdb(table, port, running);
+        names.push("fdb");
+    }
+    names
+}
+
+fn text_of(value: Option<&Value>) -> Option<String> {
+    value.map(ToString::to_string)
+}
+
+/// Changes a value, and leaves the comment behind it.
+fn put(table: &mut Table, key: &str, new: Option<Value>) {
+    let Some(mut new) = new else { return };
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(old) => {
+            *new.decor_mut() = old.decor().clone();
+            *old = new;
+        }
+        None => {
+            table.insert(key, value(new));
+        }
+    }
+}
+
+/// A key of a port; its value now, in the file, and by default.
+type Setting = (&'static str, Option<Value>, Option<Value>, Option<Value>);
+
+fn settings(running: &Running, port: Option<&Port>, default: &PortSettings) -> Vec<Setting> {
+    let none = PortSettings::default();
+    let (now, file) = (&running.settings, port.map_or(&none, |port| &port.settings));
+    let number = |count: Option<usize>| count.and_then(|n| i64::try_from(n).ok()).map(Value::from);
+    let storm = |limit: Option<StormLimit>| limit.map(|limit| Value::from(limit.to_string()));
+    let truth = |truth: Option<bool>| truth.map(Value::from);
+    macro_rules! row {
+        ($key:literal, $field:ident, $as:ident) => {
+            ($key, $as(now.$field), $as(file.$field), $as(default.$field))
+        };
+    }
+    vec![
+        row!("shut", shut, truth),
+        row!("loopguard", loop_guard, truth),
+        row!("maxmacs", max_macs, number),
+        row!("storm-broadcast", storm_broadcast, storm),
+        row!("storm-multicast", storm_multicast, storm),
+        row!("storm-unicast", storm_unicast, storm),
+    ]
+}
+
+fn new_table(running: &Running, defaults: &PortSettings) -> Result<Table, &'static str> {
+    let mut table = Table::new();
+    let (kind, target) = kind_and_target(&running.new);
+    table.insert("type", value(kind));
+    table.insert("target", value(target));
+    if let NewPort::Client(options) = &running.new {
+        if options.credentials.is_some() {
+            return Err("it has a password, which is not written: add it to the file by hand, \
+                        with user and password-file");
+        }
+        if options.proxy.as_ref().is_some_and(|proxy| proxy.contains('@')) {
+            return Err("its proxy has a password, which is not written: set https_proxy instead");
+        }
+        if !options.more_urls.is_empty() {
+            table.insert("urls", value(options.more_urls.iter().collect::<Array>()));
+        }
+        if options.insecure {
+            table.insert("insecure", value(true));
+        }
+        let certificate = options.certificate.as_ref();
+        let files = [
+            ("cacerts", options.cacerts.as_ref()),
+            ("cert", certificate.map(|files| &files.cert)),
+            ("key", certificate.map(|files| &files.key)),
+        ];
+        for (key, file) in files {
+            if let Some(file) = file {
+                let name = file.to_str().ok_or("the name of one of its files is no UTF-8")?;
+                table.insert(key, value(name));
+            }
+        }
+        if let Some(proxy) = &options.proxy {
+            table.insert("proxy", value(proxy));
+        }
+    }
+    if !running.addresses.is_empty() {
+        table.insert("addresses", value(addresses_value(&running.addresses)));
+    }
+    if let Some(mtu) = running.mtu {
+        table.insert("mtu", value(i64::from(mtu)));
+    }
+    for (key, now, _, default) in settings(running, None, defaults) {
+        if text_of(now.as_ref()) != text_of(default.as_ref()) {
+            put(&mut table, key, now);
+        }
+    }
+    if !running.fdb.is_empty() {
+        let entries: ArrayOfTables = running.fdb.iter().map(fdb_table).collect();
+        table.insert("fdb", entries.into());
+    }
+    Ok(table)
+}
+
+fn addresses_value(addresses: &[(IpAddr, u8)]) -> Value {
+    addresses
+        .iter()
+        .map(|(address, length)| format!("{address}/{length}"))
+        .collect::<Array>()
+        .into()
+}
+
+fn update_fdb(table: &mut Table, port: &Port, running: &Running) {
+    let item = table.entry("fdb").or_insert_with(|| ArrayOfTables::new().into());
+    if !item.is_array_of_tables() {
+        *item = running.fdb.iter().map(fdb_table).collect::<ArrayOfTables>().into();
+        return;
+    }
+    let Some(entries) = item.as_array_of_tables_mut() else { return };
+    // In the file's order, as the port has them.
+    for (at, entry) in port.fdb.iter().enumerate().rev() {
+        if !running.fdb.contains(entry) && at < entries.len() {
+            entries.remove(at);
+        }
+    }
+    for entry in running.fdb.iter().filter(|entry| !port.fdb.contains(entry)) {
+        entries.push(fdb_table(entry));
+    }
+}
+
+fn fdb_table((vid, mac): &(Vid, MacAddr)) -> Table {
+    let mut table = Table::new();
+    table.insert("mac", value(mac.to_string()));
+    if *vid != Vid::UNTAGGED {
+        table.insert("vlan", value(i64::from(vid.get())));
+    }
+    table
+}
+
+fn shown(new: &NewPort) -> String {
+    let (kind, target) = kind_and_target(new);
+    format!("{kind} {target}")
+}

@@ -1,0 +1,285 @@
+//! The configuration file: its keys as types, which give the parser, the JSON schema and,
+//! through [`resolve`], what the program runs. The command line is read into the same
+//! types and laid over the file. Opens no socket and runs nothing.
+
+pub(crate) mod check;
+mod edit;
+mod name;
+mod read;
+mod resolve;
+
+use std::path::PathBuf;
+
+use etherws_actors::guard::storm::StormLimit;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(crate) use self::{
+    edit::{Running, edit},
+    read::{File, Source},
+    resolve::{Port, kind_and_target, resolve},
+};
+
+/// The whole file. What is missing in it has its default.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[schemars(title = "Configuration of etherws sw")]
+pub(crate) struct Config {
+    /// The switch itself.
+    pub(crate) switch: Switch,
+    /// Where WebSocket clients come in.
+    pub(crate) tunnel: Tunnel,
+    /// Where control requests come in.
+    pub(crate) control: Control,
+    /// What is logged, and where to.
+    pub(crate) log: Log,
+    /// The ports, in the order of their numbers.
+    pub(crate) port: Vec<PortTable>,
+}
+
+/// `[switch]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct Switch {
+    /// Seconds after which an address that was not seen again is forgotten. Default: 300
+    #[schemars(range(min = 1))]
+    pub(crate) ageout: Option<u32>,
+    /// Threads that ports are spread over. Default: 1
+    #[schemars(range(min = 1, max = 256))]
+    pub(crate) threads: Option<u16>,
+    /// Account to run as once it listens; by default the one that starts it
+    pub(crate) user: Option<String>,
+    /// Whether to look for loops: two ports that lead to one network. Default: true
+    pub(crate) loopguard: Option<bool>,
+    /// Most MAC addresses that are learned behind a port. Default: 8192
+    pub(crate) maxmacs: Option<usize>,
+    /// Broadcast frames a second from a port, and at once, or "off". Default: "1000/4000"
+    #[schemars(with = "Option<StormText>")]
+    pub(crate) storm_broadcast: Option<Storm>,
+    /// The same for multicast. Default: "5000/20000"
+    #[schemars(with = "Option<StormText>")]
+    pub(crate) storm_multicast: Option<Storm>,
+    /// The same for frames to unknown addresses. Default: "5000/20000"
+    #[schemars(with = "Option<StormText>")]
+    pub(crate) storm_unicast: Option<Storm>,
+}
+
+/// `[tunnel]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct Tunnel {
+    /// Address to serve WebSockets on; "" is all addresses. Default: ""
+    pub(crate) host: Option<String>,
+    /// TCP port. Default: 80, or 443 with TLS
+    pub(crate) port: Option<u16>,
+    /// HTTP path. Default: "/"
+    pub(crate) path: Option<String>,
+    /// Passwords of clients, as written by etherws passwd or htpasswd; by default nobody
+    /// is asked for one
+    pub(crate) htpasswd: Option<PathBuf>,
+    /// Origins from which a browser may come besides the switch's own; "*" is any.
+    /// Default: []
+    pub(crate) allow_origin: Option<Vec<String>>,
+    /// Most sessions in all. Default: 4096
+    pub(crate) maxsessions: Option<usize>,
+    /// Most sessions of one user. Default: 2048
+    pub(crate) maxsessionsperuser: Option<usize>,
+    /// Most sessions from one IPv4 address, or IPv6 network of 64 bits. Default: 2048
+    pub(crate) maxsessionsperaddress: Option<usize>,
+    /// With it the tunnel speaks TLS.
+    pub(crate) tls: Option<Tls>,
+}
+
+/// `[control]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct Control {
+    /// Address to serve control on; "" is all addresses. Default: "127.0.0.1"
+    pub(crate) host: Option<String>,
+    /// TCP port. Default: 7867
+    pub(crate) port: Option<u16>,
+    /// HTTP path. Default: "/ctl"
+    pub(crate) path: Option<String>,
+    /// Unix socket, for the switch's user alone; instead of TCP, unless host or port is
+    /// given
+    pub(crate) socket: Option<PathBuf>,
+    /// Names by which control may be asked for, besides localhost and its address.
+    /// Default: []
+    pub(crate) name: Option<Vec<String>>,
+    /// Whether it is for other machines without password or certificate. Default: false
+    pub(crate) open: Option<bool>,
+    /// Passwords, as written by etherws passwd or htpasswd; by default nobody is asked for
+    /// one
+    pub(crate) htpasswd: Option<PathBuf>,
+    /// With it control speaks TLS.
+    pub(crate) tls: Option<Tls>,
+}
+
+/// `[tunnel.tls]`, `[control.tls]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct Tls {
+    /// Private key, PEM
+    pub(crate) key: Option<PathBuf>,
+    /// Certificate chain, PEM
+    pub(crate) cert: Option<PathBuf>,
+    /// Lets in only clients with a certificate of these CAs, PEM
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct Log {
+    /// Whether to log each frame. Default: false
+    pub(crate) debug: Option<bool>,
+    /// Configuration of logging, in the form of Python's logging.config.fileConfig
+    pub(crate) conf: Option<PathBuf>,
+}
+
+/// `[[port]]`
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct PortTable {
+    /// Kind of the port
+    #[serde(rename = "type")]
+    #[schemars(required)]
+    pub(crate) kind: Option<Kind>,
+    /// Name of the TAP (%d becomes a number) or of the interface; URL of the server
+    #[schemars(required)]
+    pub(crate) target: Option<String>,
+    /// client: further URLs of the same segment, tried in turn when one cannot be reached
+    #[serde(default)]
+    pub(crate) urls: Vec<String>,
+    /// client: name for the server
+    pub(crate) user: Option<String>,
+    /// client: file with the password of user, in its first line
+    pub(crate) password_file: Option<PathBuf>,
+    /// client: CA certificates that the server's must verify against, PEM; by default the
+    /// system's
+    pub(crate) cacerts: Option<PathBuf>,
+    /// client: do not verify the server's certificate. Default: false
+    pub(crate) insecure: Option<bool>,
+    /// client: our own certificate chain, for a server that wants one, PEM
+    pub(crate) cert: Option<PathBuf>,
+    /// client: private key of cert, PEM
+    pub(crate) key: Option<PathBuf>,
+    /// client: HTTP proxy, http://HOST:PORT; by default that of the environment
+    pub(crate) proxy: Option<String>,
+    /// tap, netdev: one IPv4 and one IPv6 address at most, as "192.0.2.1/24"
+    pub(crate) addresses: Option<Vec<String>>,
+    /// tap, netdev: largest packet in octets
+    #[schemars(range(min = 576))]
+    pub(crate) mtu: Option<u32>,
+    /// Whether to drop all frames from and to the port. Default: false
+    pub(crate) shut: Option<bool>,
+    /// Whether to look for loops through it. Default: that of the switch, as below
+    pub(crate) loopguard: Option<bool>,
+    /// Most MAC addresses that are learned behind it
+    pub(crate) maxmacs: Option<usize>,
+    /// Broadcast frames a second from it, and at once, or "off"
+    #[schemars(with = "Option<StormText>")]
+    pub(crate) storm_broadcast: Option<Storm>,
+    /// The same for multicast
+    #[schemars(with = "Option<StormText>")]
+    pub(crate) storm_multicast: Option<Storm>,
+    /// The same for frames to unknown addresses
+    #[schemars(with = "Option<StormText>")]
+    pub(crate) storm_unicast: Option<Storm>,
+    /// Addresses that are behind it for good
+    #[serde(default)]
+    pub(crate) fdb: Vec<FdbTable>,
+}
+
+/// Kind of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// A new TAP device
+    Tap,
+    /// An existing network interface
+    Netdev,
+    /// A WebSocket that the switch opens
+    Client,
+}
+
+/// `[[port.fdb]]`
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct FdbTable {
+    /// Address, as "02:00:00:00:00:01"
+    #[schemars(required)]
+    pub(crate) mac: Option<String>,
+    /// VLAN of the address; 0: none. Default: 0
+    #[schemars(range(max = 4094))]
+    pub(crate) vlan: Option<u16>,
+}
+
+/// A storm limit, as the options write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "StormText")]
+pub(crate) struct Storm(pub(crate) StormLimit);
+
+/// Frames a second, with a burst as "1000/4000", or "off".
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum StormText {
+    Rate(u32),
+    Text(#[schemars(regex(pattern = r"^(off|[0-9]+(/[0-9]+)?)$"))] String),
+}
+
+impl TryFrom<StormText> for Storm {
+    type Error = etherws_actors::guard::storm::ParseStormLimitError;
+
+    fn try_from(text: StormText) -> Result<Self, Self::Error> {
+        match text {
+            StormText::Rate(rate) => Ok(Self(StormLimit::with_rate(rate))),
+            StormText::Text(text) => text.parse().map(Self),
+        }
+    }
+}
+
+/// Lays the first over the second, field by field.
+macro_rules! lay {
+    ($own:expr, $below:expr; $($field:ident),*) => {
+        $($own.$field = $own.$field.take().or($below.$field);)*
+    };
+}
+
+impl Config {
+    /// This one, and `below` where it says nothing. The ports are those of both.
+    pub(crate) fn over(mut self, below: Self) -> Self {
+        let own = &mut self.switch;
+        lay!(own, below.switch; ageout, threads, user, loopguard, maxmacs,
+            storm_broadcast, storm_multicast, storm_unicast);
+        let own = &mut self.tunnel;
+        own.tls = Tls::over(own.tls.take(), below.tunnel.tls);
+        lay!(own, below.tunnel; host, port, path, htpasswd, allow_origin, maxsessions,
+            maxsessionsperuser, maxsessionsperaddress);
+        let own = &mut self.control;
+        own.tls = Tls::over(own.tls.take(), below.control.tls);
+        lay!(own, below.control; host, port, path, socket, name, open, htpasswd);
+        lay!(self.log, below.log; debug, conf);
+        self.port.extend(below.port);
+        self
+    }
+}
+
+impl Tls {
+    fn over(own: Option<Self>, below: Option<Self>) -> Option<Self> {
+        match (own, below) {
+            (Some(mut own), Some(below)) => {
+                lay!(own, below; key, cert, client_ca);
+                Some(own)
+            }
+            (own, below) => own.or(below),
+        }
+    }
+}
+
+/// The JSON schema of the file, for editors.
+pub(crate) fn schema() -> String {
+    let mut text = serde_json::to_string_pretty(&schemars::schema_for!(Config)).unwrap_or_default();
+    text.push('\n');
+    text
+}

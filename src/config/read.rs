@@ -1,0 +1,322 @@
+//! Reads a configuration file, and says what is wrong with it: all of it, each with its
+//! line and column. What serde refuses is taken out of the document, which is then read
+//! again, so that one mistake does not hide the next.
+
+use std::{
+    env, error,
+    fmt::{self, Write as _},
+    ops::Range,
+    path::{self, Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize as _;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue, Deserializer},
+};
+
+use super::{Config, name, resolve};
+use crate::{cli::Sw, server::watch};
+
+/// Most mistakes that are told of one file: more are no help.
+const MAX_FAULTS: usize = 32;
+
+/// How alike two words are that may be one (Jaro-Winkler): `adress` and `address` are 0.96.
+const ALIKE: f64 = 0.8;
+
+/// A configuration file.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    /// Absolute.
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    /// What it says; its relative paths are absolute.
+    pub(crate) config: Config,
+}
+
+/// Where a running switch has its configuration from, for when it is read again.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// As it is in force.
+    pub(crate) file: File,
+    /// The command line, which wins over it; its paths are absolute.
+    pub(crate) args: Config,
+}
+
+impl Source {
+    pub(crate) fn new(file: File, mut args: Config, here: &Path) -> Self {
+        args.make_absolute(here, None);
+        Self { file, args }
+    }
+
+    /// The file as it is now, and what it asks for together with the command line.
+    ///
+    /// # Errors
+    /// It cannot be read, or something in it is wrong.
+    pub(crate) fn read_again(&self) -> Result<(Self, Sw)> {
+        let (file, faults) = File::read(&self.file.path)?;
+        let config = self.args.clone().over(file.config.clone());
+        let sw = resolve(&config, Some(&file), faults)?;
+        Ok((Self { file, args: self.args.clone() }, sw))
+    }
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// Key that it is about, with indices: `port.0.mtu`.
+    pub(super) key: String,
+    /// Where in the file, if not where the key is.
+    span: Option<Range<usize>>,
+    /// In one line: the thing, the value and the way out.
+    pub(super) text: String,
+}
+
+impl Fault {
+    pub(super) fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { key: key.into(), span: None, text: text.into() }
+    }
+}
+
+/// All that is wrong with a file, or with a command line.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    lines: Vec<String>,
+    pub(crate) count: usize,
+    /// In full, with the lines that are meant.
+    pub(crate) report: String,
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines.join("; "))
+    }
+}
+
+impl error::Error for Faults {}
+
+impl Faults {
+    /// Faults of a command line without a file.
+    pub(super) fn of_options(faults: &[Fault]) -> Self {
+        let lines: Vec<_> = faults.iter().map(|fault| fault.text.clone()).collect();
+        Self { report: lines.join("\n"), count: lines.len(), lines }
+    }
+}
+
+impl File {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// It cannot be read. What is wrong in it is in the second part of what is given.
+    pub(crate) fn read(path: &Path) -> Result<(Self, Vec<Fault>)> {
+        let shown = path.display();
+        let octets =
+            watch::read(path).with_context(|| format!("{shown}: give a file that can be read"))?;
+        let text = String::from_utf8(octets).with_context(|| format!("{shown}: is no UTF-8"))?;
+        let path = path::absolute(path).with_context(|| format!("{shown}: has no whole name"))?;
+        let (mut config, faults) = parse(&text);
+        let credentials = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        config.make_absolute(path.parent().unwrap_or(Path::new("/")), credentials.as_deref());
+        Ok((Self { path, text, config }, faults))
+    }
+
+    /// Whether it has a key, by the key's whole name.
+    pub(super) fn has(&self, key: &str) -> bool {
+        let (root, _) = DeTable::parse_recoverable(&self.text);
+        find(root.get_ref(), key).is_some()
+    }
+
+    /// `faults` with their places in this file.
+    pub(super) fn faults(&self, faults: &[Fault]) -> Faults {
+        let (root, _) = DeTable::parse_recoverable(&self.text);
+        let mut placed: Vec<_> = faults
+            .iter()
+            .map(|fault| {
+                let found = || find(root.get_ref(), &fault.key);
+                (fault.span.clone().or_else(found), fault.text.as_str())
+            })
+            .collect();
+        placed.sort_by_key(|(span, _)| span.as_ref().map_or(0, |span| span.start));
+        placed.dedup();
+        let mut lines = Vec::new();
+        let mut report = String::new();
+        for (span, text) in &placed {
+            let at = span.as_ref().map(|span| Place::of(&self.text, span));
+            let place =
+                at.as_ref().map_or_else(String::new, |at| format!("{}:{}:", at.line, at.column));
+            let line = format!("{}:{place} {text}", self.path.display());
+            let _ = writeln!(report, "{line}");
+            if let Some(at) = at {
+                let _ = write!(report, "{}", at.snippet());
+            }
+            lines.push(line);
+        }
+        Faults { count: lines.len(), lines, report: report.trim_end().to_owned() }
+    }
+}
+
+/// A place in the file.
+struct Place<'a> {
+    /// From 1.
+    line: usize,
+    /// In characters, from 1.
+    column: usize,
+    content: &'a str,
+    /// Characters that are meant; at least one.
+    width: usize,
+}
+
+impl<'a> Place<'a> {
+    fn of(text: &'a str, span: &Range<usize>) -> Self {
+        let start = text.floor_char_boundary(span.start.min(text.len()));
+        let from = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let to = text[start..].find('\n').map_or(text.len(), |at| start + at);
+        let end = text.floor_char_boundary(span.end.clamp(start, to));
+        Self {
+            line: text[..start].matches('\n').count() + 1,
+            column: text[from..start].chars().count() + 1,
+            content: text[from..to].trim_end_matches('\r'),
+            width: text[start..end].chars().count().max(1),
+        }
+    }
+
+    /// The line, and what is meant in it.
+    fn snippet(&self) -> String {
+        let Self { line, column, content, width } = self;
+        let margin = " ".repeat(line.to_string().len());
+        // As wide as it is shown.
+        let before: String =
+            content.chars().take(column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
+        format!("{margin} |\n{line} | {content}\n{margin} | {before}{}\n", "^".repeat(*width))
+    }
+}
+
+/// What `text` says, and what is wrong with it.
+fn parse(text: &str) -> (Config, Vec<Fault>) {
+    let fault = |error: &toml::de::Error, key| Fault {
+        key,
+        span: error.span(),
+        text: with_hint(error.message()),
+    };
+    let (mut root, errors) = DeTable::parse_recoverable(text);
+    let mut faults: Vec<_> = errors.iter().map(|error| fault(error, String::new())).collect();
+    if !faults.is_empty() {
+        // What is left of it would be misunderstood.
+        return (Config::default(), faults);
+    }
+    while faults.len() < MAX_FAULTS {
+        match Config::deserialize(Deserializer::from(root.clone())) {
+            Ok(config) => return (config, faults),
+            Err(error) => {
+                let removed = error.span().and_then(|span| remove(root.get_mut(), &span));
+                let stays = removed.is_none();
+                faults.push(fault(&error, removed.unwrap_or_default()));
+                if stays {
+                    break;
+                }
+            }
+        }
+    }
+    (Config::default(), faults)
+}
+
+/// A message of serde's in our words; if a name is unknown, with the one that may be meant.
+fn with_hint(message: &str) -> String {
+    let mut names = message.split('`').skip(1).step_by(2);
+    let kind = if message.starts_with("unknown field") {
+        "key"
+    } else if message.starts_with("unknown variant") {
+        "value"
+    } else {
+        return message.replace('\n', ", ");
+    };
+    let Some(unknown) = names.next() else { return message.to_owned() };
+    let known: Vec<_> = names.collect();
+    let alike = known.iter().map(|name| (strsim::jaro_winkler(unknown, name), name));
+    match alike.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((_, meant)) => format!("unknown {kind} {unknown}; did you mean {meant}?"),
+        None => format!("unknown {kind} {unknown}; there are {}", known.join(", ")),
+    }
+}
+
+/// Takes the innermost entry out that `span` is about, and gives its key.
+fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
+    let covers = |own: Range<usize>| own.start <= span.start && span.end <= own.end;
+    for (key, value) in table.iter_mut() {
+        if let Some(inner) = remove_within(value, span) {
+            return Some(format!("{}.{inner}", key.get_ref()));
+        }
+    }
+    let entry = table.iter().find(|(key, value)| covers(key.span()) || covers(value.span()));
+    let key = entry.map(|(key, _)| key.clone())?;
+    table.remove(&key);
+    Some(key.into_inner().into_owned())
+}
+
+fn remove_within(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<String> {
+    match value.get_mut() {
+        DeValue::Table(inner) => remove(inner, span),
+        DeValue::Array(inner) => inner.iter_mut().enumerate().find_map(|(at, element)| {
+            remove_within(element, span).map(|inner| format!("{at}.{inner}"))
+        }),
+        _ => None,
+    }
+}
+
+/// Where a key's value stands; for a key that is missing, the table that it would be in.
+fn find(root: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
+    let mut table = Some(root);
+    let mut array: Option<&toml::de::DeArray<'_>> = None;
+    let mut found = None;
+    for step in key.split('.') {
+        let value = match (table, array) {
+            (_, Some(elements)) => elements.get(step.parse::<usize>().ok()?),
+            (Some(table), None) => {
+                table.iter().find(|(name, _)| name.get_ref() == step).map(|(_, value)| value)
+            }
+            (None, None) => None,
+        };
+        let Some(value) = value else { return found };
+        (table, array) = (value.get_ref().as_table(), value.get_ref().as_array());
+        found = Some(value.span());
+    }
+    found
+}
+
+impl Config {
+    /// Makes relative paths absolute. A bare name is that of a credential, if the service
+    /// manager has given one of that name (systemd's `LoadCredential=`).
+    fn make_absolute(&mut self, folder: &Path, credentials: Option<&Path>) {
+        let absolute = |path: &mut Option<PathBuf>| {
+            let Some(path) = path else { return };
+            let bare = path.components().count() == 1 && path.is_relative();
+            let credential = credentials.filter(|_| bare).map(|folder| folder.join(&*path));
+            *path = match credential {
+                Some(credential) if credential.exists() => credential,
+                _ => folder.join(&*path),
+            };
+        };
+        let Self { tunnel, control, log, port, .. } = self;
+        for tls in [&mut tunnel.tls, &mut control.tls].into_iter().flatten() {
+            [&mut tls.key, &mut tls.cert, &mut tls.client_ca].into_iter().for_each(&absolute);
+        }
+        [&mut tunnel.htpasswd, &mut control.htpasswd, &mut control.socket, &mut log.conf]
+            .into_iter()
+            .for_each(&absolute);
+        for port in port {
+            [&mut port.password_file, &mut port.cacerts, &mut port.cert, &mut port.key]
+                .into_iter()
+                .for_each(&absolute);
+        }
+    }
+}
+
+/// What settings are called in what is told of them.
+pub(super) fn shown<'a>(file: Option<&File>, key: &'a str) -> std::borrow::Cow<'a, str> {
+    match file {
+        Some(_) if name::option(key) == key => name::plain(key).into(),
+        Some(file) if file.has(key) => key.into(),
+        _ => name::option(key).into(),
+    }
+}

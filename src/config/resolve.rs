@@ -1,0 +1,484 @@
+//! From what is written to what is run: fills in the defaults and checks settings against
+//! each other, all of them before it gives up. Reads the files with passwords of client
+//! ports, and opens other files only to see that they can be read.
+
+use std::{
+    fs, io,
+    net::IpAddr,
+    path::{self, Path, PathBuf},
+    time::Duration,
+};
+
+use etherws_actors::{
+    control::{AddressSetting, ClientOptions, NewPort},
+    fdb::DEFAULT_AGING_TIME,
+    frame::{MacAddr, Vid},
+    message::PortSettings,
+    tunnel::ClientCertificate,
+};
+
+use super::{
+    Config, FdbTable, Kind, PortTable, Storm, Tls,
+    read::{Fault, Faults, File, shown},
+};
+use crate::{
+    cli::{GuardArgs, MAX_THREADS, Service, Sw, TlsFiles},
+    rpc::{
+        Refusal,
+        params::{check_client, client_certificate, credentials, interface_settings, mac, vid},
+    },
+    server::{
+        sessions::{DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, Limits},
+        watch,
+    },
+};
+
+/// Least MTU with IPv4: what every host must take (RFC 791, 3.1).
+const MIN_MTU: u32 = 576;
+
+/// Least MTU with IPv6 (RFC 8200, 5).
+const MIN_MTU_IPV6: u32 = 1280;
+
+/// A port of the file.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Port {
+    /// What it is: by its type and target it is told from others.
+    pub(crate) new: NewPort,
+    /// What is set of these is to be so.
+    pub(crate) settings: PortSettings,
+    /// What its interface is to have, each with its prefix length.
+    pub(crate) addresses: Option<Vec<(IpAddr, u8)>>,
+    /// In octets.
+    pub(crate) mtu: Option<u32>,
+    /// Static entries of the forwarding database.
+    pub(crate) fdb: Vec<(Vid, MacAddr)>,
+}
+
+/// What `config` asks for; `file` is the one that it is from, at least in part.
+///
+/// # Errors
+/// Everything that cannot be so.
+pub(crate) fn resolve(
+    config: &Config,
+    file: Option<&File>,
+    known: Vec<Fault>,
+) -> Result<Sw, Faults> {
+    let mut checker = Checker { file, faults: known };
+    let sw = checker.sw(config);
+    if checker.faults.is_empty() {
+        return Ok(sw);
+    }
+    Err(match file {
+        Some(file) => file.faults(&checker.faults),
+        None => Faults::of_options(&checker.faults),
+    })
+}
+
+/// Notes what is wrong and goes on with something else.
+struct Checker<'a> {
+    file: Option<&'a File>,
+    faults: Vec<Fault>,
+}
+
+impl Checker<'_> {
+    fn name<'k>(&self, key: &'k str) -> std::borrow::Cow<'k, str> {
+        shown(self.file, key)
+    }
+
+    fn fault(&mut self, key: &str, text: impl Into<String>) {
+        self.faults.push(Fault::new(key, text));
+    }
+
+    fn sw(&mut self, config: &Config) -> Sw {
+        let Config { switch, tunnel, control, log, port } = config;
+        let tls = self.tls("tunnel.tls", tunnel.tls.as_ref());
+        let control_tls = self.tls("control.tls", control.tls.as_ref());
+        if switch.ageout == Some(0) {
+            let text = format!("{} 0: give 1 or more seconds", self.name("switch.ageout"));
+            self.fault("switch.ageout", text);
+        }
+        let threads = switch.threads.unwrap_or(1);
+        if !(1..=MAX_THREADS).contains(&i64::from(threads)) {
+            let name = self.name("switch.threads");
+            let text = format!("{name} {threads}: give 1 to {MAX_THREADS}");
+            self.fault("switch.threads", text);
+        }
+        let by_tcp = control.socket.is_none() || control.host.is_some() || control.port.is_some();
+        let service = Service {
+            host: control.host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
+            port: control.port.unwrap_or(7867),
+            path: self.path("control.path", control.path.as_deref().unwrap_or("/ctl")),
+            htpasswd: self.readable("control.htpasswd", control.htpasswd.as_deref()),
+            tls: control_tls,
+        };
+        let tunnel_service = Service {
+            host: tunnel.host.clone().unwrap_or_default(),
+            port: tunnel.port.unwrap_or_else(|| default_port(tls.as_ref())),
+            path: self.path("tunnel.path", tunnel.path.as_deref().unwrap_or("/")),
+            htpasswd: self.readable("tunnel.htpasswd", tunnel.htpasswd.as_deref()),
+            tls,
+        };
+        if by_tcp {
+            self.check_shared(&tunnel_service, &service);
+        }
+        let storm = |limit: Option<Storm>| limit.map(|Storm(limit)| limit);
+        let limits = Limits {
+            all: tunnel.maxsessions.unwrap_or(DEFAULT_MAX_SESSIONS),
+            user: tunnel.maxsessionsperuser.unwrap_or(DEFAULT_MAX_SESSIONS_EACH),
+            address: tunnel.maxsessionsperaddress.unwrap_or(DEFAULT_MAX_SESSIONS_EACH),
+        };
+        let aging_time = switch.ageout.map(|seconds| Duration::from_secs(seconds.into()));
+        Sw {
+            foreground: false,
+            source: None,
+            debug: log.debug.unwrap_or(false),
+            logconf: self.readable("log.conf", log.conf.as_deref()),
+            user: switch.user.clone(),
+            aging_time: aging_time.unwrap_or(DEFAULT_AGING_TIME),
+            loop_guard: switch.loopguard.unwrap_or(true),
+            guards: GuardArgs {
+                maxmacs: switch.maxmacs,
+                storm_broadcast: storm(switch.storm_broadcast),
+                storm_multicast: storm(switch.storm_multicast),
+                storm_unicast: storm(switch.storm_unicast),
+            },
+            threads: threads.into(),
+            tunnel: tunnel_service,
+            allowed_origins: tunnel.allow_origin.clone().unwrap_or_default(),
+            limits,
+            control: by_tcp.then_some(service),
+            control_socket: self.socket(control.socket.as_deref()),
+            control_names: control.name.clone().unwrap_or_default(),
+            control_open: control.open.unwrap_or(false),
+            ports: self.ports(port),
+        }
+    }
+
+    /// Key and certificate, both or neither; a client CA only with them.
+    fn tls(&mut self, table: &str, tls: Option<&Tls>) -> Option<TlsFiles> {
+        let tls = tls?;
+        let [key, cert, ca] = ["key", "cert", "client-ca"].map(|name| format!("{table}.{name}"));
+        let client_ca = self.readable(&ca, tls.client_ca.as_deref());
+        let files = [(&key, &tls.key), (&cert, &tls.cert)]
+            .map(|(name, file)| self.readable(name, file.as_deref()));
+        let [name, other] = [&key, &cert].map(|key| self.name(key).into_owned());
+        match (&tls.key, &tls.cert) {
+            (Some(_), Some(_)) => {
+                let [Some(key), Some(cert)] = files else { return None };
+                return Some(TlsFiles { key, cert, client_ca });
+            }
+            (Some(file), None) => self.fault(&key, lacking(&name, file, &other)),
+            (None, Some(file)) => self.fault(&cert, lacking(&other, file, &name)),
+            (None, None) => {
+                if let Some(file) = &tls.client_ca {
+                    let text = format!(
+                        "{} {} is given without {name} and {other}: certificates are shown over \
+                         TLS alone",
+                        self.name(&ca),
+                        file.display()
+                    );
+                    self.fault(&ca, text);
+                }
+            }
+        }
+        None
+    }
+
+    fn check_shared(&mut self, tunnel: &Service, control: &Service) {
+        if !tunnel.shares_listener(control) {
+            return;
+        }
+        let name = |key| self.name(key).into_owned();
+        let [port, control_port] = ["tunnel.port", "control.port"].map(name);
+        let place = format!("{port} and {control_port} are both {} on one host", tunnel.port);
+        if tunnel.path == control.path {
+            let [path, control_path] = ["tunnel.path", "control.path"].map(name);
+            let text =
+                format!("{place}: {path} and {control_path} must not both be {}", tunnel.path);
+            self.fault("control.path", text);
+        }
+        if tunnel.tls != control.tls {
+            let text =
+                format!("{place}: give both the same key and certificate (and client CA), or none");
+            self.fault("control.tls", text);
+        }
+    }
+
+    fn path(&mut self, key: &str, path: &str) -> String {
+        if !path.starts_with('/') {
+            let text = format!("{} {path:?}: must begin with /", self.name(key));
+            self.fault(key, text);
+        }
+        path.to_owned()
+    }
+
+    /// A file that can be read. Symbolic links stay: a renewed certificate may be behind
+    /// the same link.
+    fn readable(&mut self, key: &str, file: Option<&Path>) -> Option<PathBuf> {
+        let file = file?;
+        let checked = fs::File::open(file).and_then(|open| {
+            // A directory opens as well.
+            if open.metadata()?.is_dir() {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            // By a name that still holds in a daemon, whose directory is `/`.
+            path::absolute(file)
+        });
+        checked
+            .map_err(|error| {
+                let name = self.name(key);
+                let text =
+                    format!("{name} {}: give a file that can be read: {error}", file.display());
+                self.fault(key, text);
+            })
+            .ok()
+    }
+
+    /// The file need not be there, but a daemon's directory is `/`.
+    fn socket(&mut self, path: Option<&Path>) -> Option<PathBuf> {
+        let path = path?;
+        path::absolute(path)
+            .map_err(|error| {
+                let name = self.name("control.socket");
+                let text = format!("{name} {path:?}: give the name of a file: {error}");
+                self.fault("control.socket", text);
+            })
+            .ok()
+    }
+
+    fn ports(&mut self, tables: &[PortTable]) -> Vec<Port> {
+        let mut ports: Vec<Port> = Vec::new();
+        for (at, table) in tables.iter().enumerate() {
+            let key = format!("port.{at}");
+            let Some(port) = self.port(&key, table) else { continue };
+            if ports.iter().any(|other| is_same(&other.new, &port.new)) {
+                let (kind, target) = kind_and_target(&port.new);
+                let text = format!("{kind} {target} is there twice; delete one of them");
+                self.fault(&format!("{key}.target"), text);
+            }
+            ports.push(port);
+        }
+        let mut seen = Vec::new();
+        for (at, port) in ports.iter().enumerate() {
+            for (line, entry) in port.fdb.iter().enumerate() {
+                if seen.contains(entry) {
+                    let text = format!("address {} is there twice; delete one of them", entry.1);
+                    self.fault(&format!("port.{at}.fdb.{line}.mac"), text);
+                }
+                seen.push(*entry);
+            }
+        }
+        ports
+    }
+
+    fn port(&mut self, key: &str, table: &PortTable) -> Option<Port> {
+        let before = self.faults.len();
+        let kind = self.required(key, "type", "tap, netdev or client", table.kind);
+        let target = table.target.clone();
+        let target = self.required(key, "target", "an interface's name or a URL", target);
+        let (kind, target) = (kind?, target?);
+        if target.is_empty() {
+            self.fault(&format!("{key}.target"), "target is empty; give a name or a URL");
+        }
+        let of_clients = [
+            ("urls", !table.urls.is_empty()),
+            ("user", table.user.is_some()),
+            ("password-file", table.password_file.is_some()),
+            ("cacerts", table.cacerts.is_some()),
+            ("insecure", table.insecure.is_some()),
+            ("cert", table.cert.is_some()),
+            ("key", table.key.is_some()),
+            ("proxy", table.proxy.is_some()),
+        ];
+        let of_interfaces =
+            [("addresses", table.addresses.is_some()), ("mtu", table.mtu.is_some())];
+        let (foreign, kinds) = match kind {
+            Kind::Client => (&of_interfaces[..], "tap and netdev ports"),
+            Kind::Tap | Kind::Netdev => (&of_clients[..], "client ports"),
+        };
+        for (name, _) in foreign.iter().filter(|(_, given)| *given) {
+            self.fault(&format!("{key}.{name}"), format!("{name} is for {kinds} alone; delete it"));
+        }
+        let new = match kind {
+            Kind::Tap => Some(NewPort::Tap { name: target }),
+            Kind::Netdev => Some(NewPort::Netdev { name: target }),
+            Kind::Client => self.client(key, target, table).map(NewPort::Client),
+        };
+        let storm = |limit: Option<Storm>| limit.map(|Storm(limit)| limit);
+        let port = Port {
+            new: new?,
+            settings: PortSettings {
+                shut: table.shut,
+                loop_guard: table.loopguard,
+                max_macs: table.maxmacs,
+                storm_broadcast: storm(table.storm_broadcast),
+                storm_multicast: storm(table.storm_multicast),
+                storm_unicast: storm(table.storm_unicast),
+            },
+            addresses: table.addresses.as_ref().map(|texts| self.addresses(key, texts)),
+            mtu: table.mtu,
+            fdb: table
+                .fdb
+                .iter()
+                .enumerate()
+                .filter_map(|(at, entry)| self.fdb(&format!("{key}.fdb.{at}"), entry))
+                .collect(),
+        };
+        let v6 = port.addresses.iter().flatten().any(|(address, _)| address.is_ipv6());
+        let least = if v6 { MIN_MTU_IPV6 } else { MIN_MTU };
+        if let Some(mtu) = table.mtu.filter(|&mtu| mtu < least) {
+            self.fault(&format!("{key}.mtu"), format!("mtu {mtu}: give {least} or more"));
+        }
+        (self.faults.len() == before).then_some(port)
+    }
+
+    /// What a table must have; that it is missing is not told of one that is wrong.
+    fn required<T>(
+        &mut self,
+        table: &str,
+        name: &str,
+        values: &str,
+        value: Option<T>,
+    ) -> Option<T> {
+        let key = format!("{table}.{name}");
+        if value.is_none() && !self.faults.iter().any(|fault| fault.key == key) {
+            self.fault(&key, format!("{name} is missing; give {values}"));
+        }
+        value
+    }
+
+    fn client(&mut self, key: &str, url: String, table: &PortTable) -> Option<ClientOptions> {
+        let before = self.faults.len();
+        let at = |name: &str| format!("{key}.{name}");
+        let proxy = table.proxy.as_deref();
+        if let Err(refusal) = check_client(&url, &table.urls, proxy) {
+            // Which of them it is about, its text says.
+            let is_target = check_client(&url, &[], None).is_err();
+            let name = if is_target {
+                "target"
+            } else if check_client(&url, &table.urls, None).is_err() {
+                "urls"
+            } else {
+                "proxy"
+            };
+            self.fault(&at(name), refusal.text());
+        }
+        if proxy.is_some_and(|proxy| proxy.contains('@')) {
+            let text = "a proxy's password has no place in this file; leave proxy out and set \
+                        https_proxy in the environment";
+            self.fault(&at("proxy"), text);
+        }
+        let user = table.user.as_deref();
+        let password = match (&table.password_file, user) {
+            (Some(path), _) => self.password(&at("password-file"), path),
+            (None, Some(user)) => {
+                let text = format!("user {user:?} without password-file; give it");
+                self.fault(&at("user"), text);
+                None
+            }
+            (None, None) => None,
+        };
+        let credentials = match credentials(user, password.as_deref()) {
+            Ok(credentials) => credentials,
+            Err(refusal) => {
+                let name = if user.is_some() { "user" } else { "password-file" };
+                self.fault(&at(name), refusal.text());
+                None
+            }
+        };
+        let cacerts = self.readable(&at("cacerts"), table.cacerts.as_deref());
+        let [cert, own_key] = [("cert", &table.cert), ("key", &table.key)]
+            .map(|(name, file)| self.readable(&at(name), file.as_deref()));
+        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let (cert_text, key_text) = (text(&table.cert), text(&table.key));
+        if let Err(refusal) = client_certificate(cert_text.as_deref(), key_text.as_deref()) {
+            let name = if table.cert.is_some() { "cert" } else { "key" };
+            self.fault(&at(name), refusal.text());
+        }
+        (self.faults.len() == before).then(|| ClientOptions {
+            url,
+            more_urls: table.urls.clone(),
+            credentials,
+            cacerts,
+            insecure: table.insecure.unwrap_or(false),
+            certificate: cert.zip(own_key).map(|(cert, key)| ClientCertificate { cert, key }),
+            proxy: table.proxy.clone(),
+        })
+    }
+
+    /// The first line of a file.
+    fn password(&mut self, key: &str, path: &Path) -> Option<String> {
+        let read = watch::read(path).and_then(|octets| {
+            let text = String::from_utf8(octets).map_err(|_| io::ErrorKind::InvalidData)?;
+            let line = text.lines().next().unwrap_or_default().to_owned();
+            if line.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(line) }
+        });
+        read.map_err(|error: io::Error| {
+            let shown = path.display();
+            let text = format!(
+                "password-file {shown}: give a file with a password in its first line: {error}"
+            );
+            self.fault(key, text);
+        })
+        .ok()
+    }
+
+    /// At most one of each family, since an interface has one that is set.
+    fn addresses(&mut self, key: &str, texts: &[String]) -> Vec<(IpAddr, u8)> {
+        let mut addresses: Vec<(IpAddr, u8)> = Vec::new();
+        for (at, text) in texts.iter().enumerate() {
+            let key = format!("{key}.addresses.{at}");
+            match interface_settings(Some(text), None, None)
+                .map(|set| (set.address, set.prefix_len))
+            {
+                Ok((Some(AddressSetting::Set(address)), Some(length))) => {
+                    if addresses.iter().any(|(other, _)| other.is_ipv4() == address.is_ipv4()) {
+                        let text = format!(
+                            "address {text}: one IPv4 and one IPv6 address at most; delete one"
+                        );
+                        self.fault(&key, text);
+                    }
+                    addresses.push((address, length));
+                }
+                Ok(_) => {
+                    let text = format!("address {text:?} has no prefix; write 192.0.2.1/24");
+                    self.fault(&key, text);
+                }
+                Err(refusal) => self.fault(&key, refusal.text()),
+            }
+        }
+        addresses
+    }
+
+    fn fdb(&mut self, key: &str, entry: &FdbTable) -> Option<(Vid, MacAddr)> {
+        let mut keep = |name: &str, refusal: Refusal| {
+            self.fault(&format!("{key}.{name}"), refusal.text());
+        };
+        let vid = vid(entry.vlan.unwrap_or(0).into()).map_err(|refusal| keep("vlan", refusal));
+        let mac = entry.mac.as_ref().map(|text| mac(text).map_err(|refusal| keep("mac", refusal)));
+        let mac = self.required(key, "mac", "an address as 02:00:00:00:00:01", mac);
+        Some((vid.ok()?, mac?.ok()?))
+    }
+}
+
+/// Whether both are the same port, whatever else is set of it.
+pub(super) fn is_same(one: &NewPort, other: &NewPort) -> bool {
+    kind_and_target(one) == kind_and_target(other)
+}
+
+/// What a port is told by.
+pub(crate) fn kind_and_target(new: &NewPort) -> (&'static str, &str) {
+    match new {
+        NewPort::Tap { name } => ("tap", name),
+        NewPort::Netdev { name } => ("netdev", name),
+        NewPort::Client(options) => ("client", &options.url),
+    }
+}
+
+fn lacking(given: &str, file: &Path, missing: &str) -> String {
+    format!("{given} {} is given without {missing}: TLS needs both", file.display())
+}
+
+const fn default_port(tls: Option<&TlsFiles>) -> u16 {
+    if tls.is_some() { 443 } else { 80 }
+}

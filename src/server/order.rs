@@ -1,0 +1,44 @@
+//! What control asks of the program itself, which alone owns listeners and configuration:
+//! a queue from the one to the other. Carries nothing out.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::rpc::{Refusal, entry::Change};
+
+/// Orders that may wait: one is being carried out, and operators are few.
+const WAITING: usize = 4;
+
+/// What the program is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Read all files again, and apply what has changed.
+    Reload,
+    /// Write the ports as they are into the configuration file.
+    Save,
+}
+
+/// An order, and where its outcome goes.
+pub(crate) type Given = (Order, oneshot::Sender<Result<Vec<Change>, Refusal>>);
+
+/// Where orders are given.
+#[derive(Debug, Clone)]
+pub(crate) struct Orders(mpsc::Sender<Given>);
+
+impl Orders {
+    /// And where they are taken.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Given>) {
+        let (sender, taken) = mpsc::channel(WAITING);
+        (Self(sender), taken)
+    }
+
+    /// Has an order carried out, after those that were given before.
+    ///
+    /// # Errors
+    /// It is refused, and changed nothing; the program is about to end.
+    pub(crate) async fn give(&self, order: Order) -> Result<Vec<Change>, Refusal> {
+        let ending = || Refusal::new("RuntimeError", "the program is about to end");
+        let (answer, answered) = oneshot::channel();
+        self.0.send((order, answer)).await.map_err(|_| ending())?;
+        answered.await.map_err(|_| ending())?
+    }
+}

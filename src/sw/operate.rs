@@ -1,0 +1,512 @@
+//! The configuration in force: brings switch and listeners to what the file says, at the
+//! start and each time that it is read again, by changing what differs and nothing else;
+//! and writes the ports that there are back into the file.
+//!
+//! A file in which anything is wrong changes nothing. Ports that control has added stay
+//! until they are deleted, whatever the file says.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use etherws_actors::{
+    control::{AddressSetting, Command, Control, InterfaceSettings, NewPort, Reply},
+    error::one_line,
+    fdb::{DEFAULT_MAX_MACS, PortNumber, Status},
+    guard::storm::StormLimits,
+    message::{PortReport, PortSettings, SetDefaults},
+    monitor::{Event, Kind},
+};
+use slog::{error, info};
+use tokio::sync::mpsc;
+
+use super::{
+    listeners::{House, Listeners, wanted},
+    options::Options,
+};
+use crate::{
+    config::{self, Port, kind_and_target},
+    logging, passwd,
+    rpc::{
+        Refusal,
+        entry::{Action, Change},
+    },
+    server::{
+        order::{Given, Order},
+        watch,
+    },
+    service,
+};
+
+/// The program's configuration, and what it was applied to.
+#[derive(Debug)]
+pub(super) struct InForce {
+    house: House,
+    listeners: Listeners,
+    options: Options,
+    /// The ports of the file, in its order, and the numbers that they have.
+    ports: Vec<(Port, PortNumber)>,
+}
+
+impl InForce {
+    /// With listeners that were started from `options`, and no port of the file yet.
+    pub(super) fn new(house: House, listeners: Listeners, options: Options) -> Self {
+        Self { house, listeners, options, ports: Vec::new() }
+    }
+
+    /// Adds the ports of the file.
+    pub(super) async fn add_ports(&mut self) {
+        for change in self.change_ports(self.options.configured.clone()).await {
+            if change.action == Action::Kept {
+                error!(self.house.log, "configuration is not met"; "item" => change.item,
+                    "port" => change.port, "reason" => change.note);
+            }
+        }
+    }
+
+    /// Carries out orders, one after the other, for as long as this runs.
+    pub(super) async fn obey(mut self, mut orders: mpsc::Receiver<Given>) {
+        while let Some((order, answer)) = orders.recv().await {
+            let outcome = match order {
+                Order::Reload => {
+                    service::reloading(&self.house.log);
+                    let outcome = self.reload().await;
+                    service::ready(&self.house.log);
+                    outcome
+                }
+                Order::Save => self.save().await,
+            };
+            // Whoever asked may have gone.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    /// Reads all files again. Gives what has changed, and what should have and could not.
+    async fn reload(&mut self) -> Result<Vec<Change>, Refusal> {
+        logging::reopen();
+        let outcome = self.apply().await;
+        // Passwords and certificates, whatever the configuration is worth.
+        self.house.reload.request();
+        let event = Event::new(Kind::Reload);
+        match &outcome {
+            Ok(changes) => {
+                for change in changes {
+                    info!(self.house.log, "configuration"; "action" => change.action.name(),
+                        "item" => &change.item, "port" => change.port, "note" => &change.note);
+                }
+                info!(self.house.log, "configuration read again"; "changes" => changes.len());
+                let items = changes.iter().map(|change| change.to_string());
+                let items = items.collect::<Vec<_>>().join(", ");
+                self.house.status.monitor.tell(|| event.text("changed", &items));
+            }
+            Err(refusal) => {
+                error!(self.house.log, "configuration stays as it was"; "reason" => refusal.text());
+                self.house.status.monitor.tell(|| event.text("refused", refusal.text()));
+            }
+        }
+        outcome
+    }
+
+    async fn apply(&mut self) -> Result<Vec<Change>, Refusal> {
+        let Some(source) = &self.options.source else { return Ok(Vec::new()) };
+        let wrong = |error: anyhow::Error| Refusal::new("ValueError", format!("{error:#}"));
+        let (source, sw) = source.read_again().map_err(wrong)?;
+        config::check::verify(&sw, &source.file).map_err(|faults| wrong(faults.into()))?;
+        let new = Options { source: Some(source), ..sw.into() };
+        let changed = self.listeners.change(wanted(&new), new.control_socket.clone()).await;
+        let changed = changed.map_err(|error| Refusal::new("OSError", format!("{error:#}")))?;
+        let mut changes: Vec<_> =
+            changed.into_iter().map(|(action, item)| Change::new(action, item)).collect();
+        changes.extend(self.change_switch(&new).await);
+        changes.extend(self.change_ports(new.configured.clone()).await);
+        self.options = new;
+        Ok(changes)
+    }
+
+    async fn change_switch(&self, new: &Options) -> Vec<Change> {
+        let old = &self.options;
+        let mut changes = Vec::new();
+        let mut changed = |key: &str| changes.push(Change::new(Action::Changed, key));
+        if old.limits != new.limits {
+            self.house.status.sessions.set_limits(new.limits.within(self.house.descriptors));
+            changed("tunnel: limits of sessions");
+        }
+        if defaults(old) != defaults(new) {
+            // The switch has ended otherwise, and the program ends with it.
+            let _ = self.house.control.set_defaults(defaults(new)).await;
+            changed("switch: ageout, loopguard, maxmacs or storm limits");
+        }
+        let fixed = [
+            ("switch.threads", old.threads != new.threads),
+            ("switch.user", old.account != new.account),
+            ("log.debug", old.logging.debug != new.logging.debug),
+            ("log.conf", old.logging.conf != new.logging.conf),
+        ];
+        for (key, differs) in fixed {
+            if differs {
+                let note = "a running switch keeps it; restart it";
+                changes.push(Change::new(Action::Kept, key).note(note));
+            }
+        }
+        changes
+    }
+
+    /// Makes these the ports of the file.
+    async fn change_ports(&mut self, new: Vec<Port>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let mut old = std::mem::take(&mut self.ports);
+        let is_new = |port: &Port| {
+            new.iter().any(|new| kind_and_target(&new.new) == kind_and_target(&port.new))
+        };
+        // First what goes: a new one may want its interface.
+        for (port, number) in old.extract_if(.., |(port, _)| !is_new(port)) {
+            if self.execute(Command::DelPort { port: number }).await.is_ok() {
+                changes.push(Change::new(Action::Deleted, item(&port.new)).port(number));
+            }
+        }
+        for port in new {
+            let is_it = |new: &NewPort| kind_and_target(new) == kind_and_target(&port.new);
+            let known = self.house.control.known();
+            let before = old.iter().find(|(old, _)| is_it(&old.new));
+            let at = known.iter().find(|(number, known)| match before {
+                Some((_, own)) => number == own,
+                None => is_it(&known.new),
+            });
+            let (number, change) = match at {
+                Some((number, known)) if known.new == port.new => {
+                    let before = before.map(|(old, _)| old);
+                    (Some(*number), self.change_port(*number, &port, before).await)
+                }
+                Some((number, _)) => {
+                    // Two tunnels to one server would be a loop: the old one goes first.
+                    let _ = self.execute(Command::DelPort { port: *number }).await;
+                    let note = format!("opened anew; it was port {number}");
+                    self.add_port(&port, Action::Changed, Some(note)).await
+                }
+                None => self.add_port(&port, Action::Added, None).await,
+            };
+            changes.extend(change);
+            if let Some(number) = number {
+                self.ports.push((port, number));
+            }
+        }
+        changes
+    }
+
+    async fn add_port(
+        &self,
+        port: &Port,
+        action: Action,
+        note: Option<String>,
+    ) -> (Option<PortNumber>, Option<Change>) {
+        let interface = interface_settings(port.addresses.iter().flatten(), port.mtu);
+        let number = match self.house.control.keep(port.new.clone(), interface).await {
+            Ok(number) => number,
+            Err(error) => {
+                let change = Change::new(Action::Kept, item(&port.new)).note(one_line(&error));
+                return (None, Some(change));
+            }
+        };
+        let mut failed = Vec::new();
+        if port.settings != PortSettings::default() {
+            let settings = port.settings.clone();
+            failed.extend(self.execute(Command::SetPort { port: number, settings }).await.err());
+        }
+        for &(vid, mac) in &port.fdb {
+            let add = Command::AddFdb { vid, mac, port: number };
+            failed.extend(self.execute(add).await.err());
+        }
+        let change = Change::new(action, item(&port.new)).port(number);
+        let failed = (!failed.is_empty()).then(|| failed.join("; "));
+        let note = [note, failed].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        (Some(number), Some(if note.is_empty() { change } else { change.note(note) }))
+    }
+
+    /// Sets what differs on a port; nothing is said of one that is as it is to be.
+    async fn change_port(
+        &self,
+        number: PortNumber,
+        port: &Port,
+        before: Option<&Port>,
+    ) -> Option<Change> {
+        let Ok(Reply::Report(report)) = self.execute(Command::ShowPort { port: number }).await
+        else {
+            return None;
+        };
+        let mut set = Vec::new();
+        let mut failed = Vec::new();
+        let (settings, names) = self.differing(&report, port, before);
+        if !names.is_empty() {
+            match self.execute(Command::SetPort { port: number, settings }).await {
+                Ok(_) => set.extend(names),
+                Err(error) => failed.push(error),
+            }
+        }
+        for (settings, name) in self.differing_interface(number, port, before).await {
+            match self.execute(Command::SetInterface { port: number, settings }).await {
+                Ok(_) => set.push(name),
+                Err(error) => failed.push(error),
+            }
+        }
+        let fdb = self.change_fdb(number, port, before).await;
+        match fdb {
+            Ok(true) => set.push("fdb"),
+            Ok(false) => {}
+            Err(error) => failed.push(error),
+        }
+        let (action, note) = match (set.is_empty(), failed.is_empty()) {
+            (true, true) => return None,
+            (false, true) => (Action::Changed, set.join(", ")),
+            (true, false) => (Action::Kept, failed.join("; ")),
+            (false, false) => {
+                (Action::Changed, format!("{}; {}", set.join(", "), failed.join("; ")))
+            }
+        };
+        Some(Change::new(action, item(&port.new)).port(number).note(note))
+    }
+
+    /// What is set otherwise than the file says. What it says no longer has its default.
+    fn differing(
+        &self,
+        report: &PortReport,
+        port: &Port,
+        before: Option<&Port>,
+    ) -> (PortSettings, Vec<&'static str>) {
+        let now = settings_of(report);
+        let default = default_settings(&self.options);
+        let before = before.map(|before| &before.settings);
+        let mut settings = PortSettings::default();
+        let mut names = Vec::new();
+        macro_rules! compare {
+            ($($field:ident: $name:literal),*) => {$(
+                let dropped = before.and_then(|b| b.$field.as_ref()).and(default.$field);
+                let wanted = port.settings.$field.or(dropped);
+                if wanted.is_some() && wanted != now.$field {
+                    settings.$field = wanted;
+                    names.push($name);
+                }
+            )*};
+        }
+        compare!(shut: "shut", loop_guard: "loopguard", max_macs: "maxmacs",
+            storm_broadcast: "storm-broadcast", storm_multicast: "storm-multicast",
+            storm_unicast: "storm-unicast");
+        (settings, names)
+    }
+
+    async fn differing_interface(
+        &self,
+        number: PortNumber,
+        port: &Port,
+        before: Option<&Port>,
+    ) -> Vec<(InterfaceSettings, &'static str)> {
+        if port.addresses.is_none() && port.mtu.is_none() && before.is_none() {
+            return Vec::new();
+        }
+        let Ok(Reply::Interfaces(interfaces)) = self.execute(Command::ListInterfaces).await else {
+            return Vec::new();
+        };
+        let Some(now) = interfaces.into_iter().find(|one| one.port == number) else {
+            return Vec::new();
+        };
+        let now = now.settings;
+        let missing = port.addresses.iter().flatten().filter(|own| !now.addresses.contains(own));
+        let mtu = port.mtu.filter(|&mtu| mtu != now.mtu);
+        let mut all: Vec<_> = interface_settings(missing, mtu)
+            .into_iter()
+            .map(|settings| {
+                let name = if settings.address.is_some() { "addresses" } else { "mtu" };
+                (settings, name)
+            })
+            .collect();
+        let has_v4 = |port: &Port| port.addresses.iter().flatten().any(|(ip, _)| ip.is_ipv4());
+        if before.is_some_and(has_v4) && !has_v4(port) {
+            let address = Some(AddressSetting::Clear);
+            all.push((InterfaceSettings { address, ..Default::default() }, "addresses"));
+        }
+        all
+    }
+
+    /// Whether anything was changed.
+    async fn change_fdb(
+        &self,
+        number: PortNumber,
+        port: &Port,
+        before: Option<&Port>,
+    ) -> Result<bool, String> {
+        let own = self.static_entries(number).await;
+        let gone = before.map(|before| before.fdb.iter()).into_iter().flatten();
+        let gone = gone.filter(|entry| own.contains(entry) && !port.fdb.contains(entry));
+        let mut changed = false;
+        for &(vid, mac) in gone {
+            self.execute(Command::DelFdb { vid, mac }).await?;
+            changed = true;
+        }
+        for &(vid, mac) in port.fdb.iter().filter(|entry| !own.contains(entry)) {
+            self.execute(Command::AddFdb { vid, mac, port: number }).await?;
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    async fn static_entries(
+        &self,
+        number: PortNumber,
+    ) -> Vec<(etherws_actors::frame::Vid, etherws_actors::frame::MacAddr)> {
+        let Ok(Reply::Fdb(lines)) = self.execute(Command::ListFdb).await else { return Vec::new() };
+        let is_own = |line: &etherws_actors::message::FdbInfo| {
+            line.entry.port == number && line.entry.status == Status::Static
+        };
+        lines.into_iter().filter(is_own).map(|line| (line.vid, line.mac)).collect()
+    }
+
+    /// Writes the ports that there are into the file. Gives what was written, and which
+    /// ports could not be.
+    async fn save(&mut self) -> Result<Vec<Change>, Refusal> {
+        let Some(source) = self.options.source.clone() else {
+            let text = "there is no file to write: the switch runs without --config FILE";
+            return Err(Refusal::new("ValueError", text));
+        };
+        let path = &source.file.path;
+        let failed = |what: &str, error: String| {
+            Refusal::new("OSError", format!("{}: cannot be {what}: {error}", path.display()))
+        };
+        let now = watch::read(path).map_err(|error| failed("read", error.to_string()))?;
+        if now != source.file.text.as_bytes() {
+            let text = format!("{} was changed since it was read: reload first", path.display());
+            return Err(Refusal::new("ValueError", text));
+        }
+        let ports = self.running().await;
+        let known = self.ports.iter().map(|(port, number)| (port, *number)).collect::<Vec<_>>();
+        let defaults = default_settings(&self.options);
+        let edited = config::edit(&source.file.text, &known, &ports, &defaults)
+            .map_err(|error| failed("written", error))?;
+        if edited.text != source.file.text {
+            let metadata = std::fs::metadata(path).map_err(|e| failed("written", e.to_string()))?;
+            passwd::replace(path, Some(&metadata), edited.text.as_bytes())
+                .map_err(|error| failed("written", error.to_string()))?;
+            info!(self.house.log, "configuration written"; "file" => %path.display());
+        }
+        let (source, sw) = source
+            .read_again()
+            .map_err(|error| Refusal::new("RuntimeError", format!("{error:#}")))?;
+        // In the file's order: those that were there, and then the new ones.
+        self.ports = sw
+            .ports
+            .iter()
+            .filter_map(|port| {
+                let is_it = |running: &&config::Running| {
+                    running.of_file.as_ref().map_or_else(
+                        || kind_and_target(&running.new) == kind_and_target(&port.new),
+                        |own| kind_and_target(&own.new) == kind_and_target(&port.new),
+                    )
+                };
+                let running = ports.iter().find(is_it)?;
+                Some((port.clone(), running.number))
+            })
+            .collect();
+        self.options.configured = sw.ports;
+        self.options.source = Some(source);
+        Ok(edited.changes)
+    }
+
+    /// The ports that control has added, as they are now.
+    async fn running(&self) -> Vec<config::Running> {
+        let mut all = Vec::new();
+        for (number, known) in self.house.control.known() {
+            let Ok(Reply::Report(report)) = self.execute(Command::ShowPort { port: number }).await
+            else {
+                continue;
+            };
+            let of_file = self.ports.iter().find(|(_, own)| *own == number);
+            let new = match known.new {
+                // The number that the kernel has put in.
+                NewPort::Tap { .. } => NewPort::Tap { name: report.info.target.clone() },
+                other => other,
+            };
+            all.push(config::Running {
+                number,
+                of_file: of_file.map(|(port, _)| port.clone()),
+                new,
+                settings: settings_of(&report),
+                addresses: known.addresses,
+                mtu: known.mtu,
+                fdb: self.static_entries(number).await,
+            });
+        }
+        all
+    }
+
+    async fn execute(&self, command: Command) -> Result<Reply, String> {
+        Control::execute(&self.house.control, command).await.map_err(|error| one_line(&error))
+    }
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.item, self.action.name())
+    }
+}
+
+/// What a port is called where changes are told.
+fn item(new: &NewPort) -> String {
+    let (kind, target) = kind_and_target(new);
+    format!("{kind} {target}")
+}
+
+/// What holds for ports that say nothing else.
+pub(super) fn defaults(options: &Options) -> SetDefaults {
+    let storm = StormLimits::default();
+    SetDefaults {
+        aging_time: options.aging_time,
+        max_macs: options.guards.maxmacs.unwrap_or(DEFAULT_MAX_MACS),
+        loop_guard: options.loop_guard,
+        storm: StormLimits {
+            broadcast: options.guards.storm_broadcast.unwrap_or(storm.broadcast),
+            multicast: options.guards.storm_multicast.unwrap_or(storm.multicast),
+            unicast: options.guards.storm_unicast.unwrap_or(storm.unicast),
+        },
+    }
+}
+
+/// The same, as the settings of a port.
+fn default_settings(options: &Options) -> PortSettings {
+    let SetDefaults { max_macs, loop_guard, storm, .. } = defaults(options);
+    PortSettings {
+        shut: Some(false),
+        loop_guard: Some(loop_guard),
+        max_macs: Some(max_macs),
+        storm_broadcast: Some(storm.broadcast),
+        storm_multicast: Some(storm.multicast),
+        storm_unicast: Some(storm.unicast),
+    }
+}
+
+/// The settings that a port has: all of them.
+fn settings_of(report: &PortReport) -> PortSettings {
+    let limit = |name: &str| {
+        report.limits.iter().find(|limit| limit.name == name).map(|limit| limit.limit.as_str())
+    };
+    let storm = |name: &str| limit(name).and_then(|text| text.parse().ok());
+    PortSettings {
+        shut: Some(report.info.shut),
+        loop_guard: Some(report.loop_guard),
+        max_macs: limit("macs").and_then(|text| text.parse().ok()),
+        storm_broadcast: storm("storm-broadcast"),
+        storm_multicast: storm("storm-multicast"),
+        storm_unicast: storm("storm-unicast"),
+    }
+}
+
+/// One command for each address, and one for the MTU: before an IPv6 address, which wants
+/// one that is large enough.
+fn interface_settings<'a>(
+    addresses: impl Iterator<Item = &'a (IpAddr, u8)>,
+    mtu: Option<u32>,
+) -> Vec<InterfaceSettings> {
+    let mtu = mtu.map(|mtu| InterfaceSettings { mtu: Some(mtu), ..Default::default() });
+    let addresses = addresses.map(|&(address, length)| InterfaceSettings {
+        address: Some(AddressSetting::Set(address)),
+        prefix_len: Some(length),
+        mtu: None,
+    });
+    mtu.into_iter().chain(addresses).collect()
+}
