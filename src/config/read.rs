@@ -90,7 +90,11 @@ pub(crate) struct Faults {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.lines.join("; "))
+        f.write_str(self.lines.first().map_or("nothing", String::as_str))?;
+        match self.count {
+            0 | 1 => Ok(()),
+            count => write!(f, " (and {} more: etherws check shows them)", count - 1),
+        }
     }
 }
 
