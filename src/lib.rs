@@ -29,7 +29,7 @@ use cli::Invocation;
 #[must_use]
 pub fn run() -> ExitCode {
     let ended = cli::parse().and_then(|invocation| match invocation {
-        Invocation::Sw(options) => sw::start(options.into()),
+        Invocation::Sw(options) => sw::start((*options).into()),
         Invocation::Server(options) => sw::start(options.into()),
         Invocation::Client(options) => sw::start(options.into()),
         Invocation::Ctl(args) => Ok(ctl::run(args)),

@@ -35,7 +35,7 @@ const EXTCAP_NAME: &str = "etherws-extcap";
 #[derive(Debug)]
 pub(crate) enum Invocation {
     /// `etherws sw`
-    Sw(Sw),
+    Sw(Box<Sw>),
     /// `etherws ctl`
     Ctl(CtlArgs),
     /// `etherws passwd`
@@ -264,7 +264,7 @@ impl Command {
     /// Checks what clap cannot: values against each other and against the machine.
     fn validate(self) -> Result<Invocation> {
         Ok(match self {
-            Self::Sw(args) => Invocation::Sw(args.validate()?),
+            Self::Sw(args) => Invocation::Sw(Box::new(args.validate()?)),
             Self::Ctl(args) => Invocation::Ctl(args),
             Self::Passwd(args) => Invocation::Passwd(args),
             Self::Doctor(args) => Invocation::Doctor(args),
@@ -449,7 +449,7 @@ mod tests {
 
     fn sw(line: &str) -> Sw {
         match invoke(line) {
-            Ok(Invocation::Sw(sw)) => sw,
+            Ok(Invocation::Sw(sw)) => *sw,
             other => panic!("{line}: {other:?}"),
         }
     }

@@ -121,7 +121,8 @@ impl File {
         let path = path::absolute(path).with_context(|| format!("{shown}: has no whole name"))?;
         let (mut config, faults) = parse(&text);
         let credentials = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        config.make_absolute(path.parent().unwrap_or(Path::new("/")), credentials.as_deref());
+        let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        config.make_absolute(&folder, credentials.as_deref());
         Ok((Self { path, text, config }, faults))
     }
 

@@ -93,8 +93,8 @@ impl InForce {
         match &outcome {
             Ok(changes) => {
                 for change in changes {
-                    info!(self.house.log, "configuration"; "action" => change.action.name(),
-                        "item" => &change.item, "port" => change.port, "note" => &change.note);
+                    let note = change.note.as_deref().unwrap_or_default();
+                    info!(self.house.log, "configuration: {change}"; "note" => note);
                 }
                 info!(self.house.log, "configuration read again"; "changes" => changes.len());
                 let items = changes.iter().map(|change| change.to_string());
