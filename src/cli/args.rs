@@ -284,6 +284,9 @@ pub(crate) struct PasswdArgs {
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) control: ControlArgs,
+    /// Configuration file of a switch: its files, interfaces and tunnels are looked at
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Interface that is to be a netdev port
     #[arg(long, value_name = "NAME")]
     pub(crate) netdev: Vec<String>,
