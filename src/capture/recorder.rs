@@ -27,6 +27,7 @@ use pcap_file::{
             enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption},
             interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
             interface_statistics::{InterfaceStatisticsBlock, InterfaceStatisticsOption},
+            name_resolution::NameResolutionBlock,
             section_header::{SectionHeaderBlock, SectionHeaderOption},
         },
     },
@@ -211,6 +212,11 @@ impl Recorder {
         }
         for block in blocks {
             self.write(block.into_block());
+        }
+        if all && self.interfaces.is_empty() {
+            // No statistics without ports: a block that says nothing.
+            let nothing = NameResolutionBlock { records: Vec::new(), options: Vec::new() };
+            self.write(nothing.into_block());
         }
     }
 
