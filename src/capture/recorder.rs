@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     env::consts::ARCH,
     fs,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use etherws_actors::{
     message::PortInfo,
     mirror::{Batch, Direction, Mirrored},
 };
+use jiff::Timestamp;
 use pcap_file::{
     DataLink, Endianness,
     pcapng::{
@@ -94,8 +95,8 @@ impl Recorder {
             ],
             ..SectionHeaderBlock::default()
         };
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let clock = Clock { wall, at: Instant::now() };
+        let wall = u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or_default();
+        let clock = Clock { wall: Duration::from_nanos(wall), at: Instant::now() };
         Self {
             writer: PcapNgWriter::with_section_header(Vec::new(), section)
                 .unwrap_or_else(|_| unreachable!("a Vec takes everything")),
