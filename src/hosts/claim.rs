@@ -291,3 +291,18 @@ fn dhcpv6(src: MacAddr, message: &[u8]) -> Option<Claim> {
     }
     None
 }
+
+/// Panics unless what `frame` claims, if anything, can be shown and kept.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check(frame: &[u8]) -> Option<Claim> {
+    let claim = Claim::read(frame)?;
+    assert!(claim.address.is_some() || claim.name.is_some());
+    assert!(!claim.mac.is_multicast());
+    assert!(claim.address.is_none_or(is_of_one_station));
+    let fits = |octet: u8| octet.is_ascii_graphic();
+    assert!(claim.name.as_ref().is_none_or(|name| name.len() <= 64 && name.bytes().all(fits)));
+    Some(claim)
+}
+
+#[cfg(test)]
+mod tests;

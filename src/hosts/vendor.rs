@@ -94,7 +94,7 @@ mod tests {
     fn the_tables_are_sorted_and_every_name_is_there() {
         fn check<const P: usize, const R: usize>(table: &'static [u8]) {
             let (records, rest) = table.as_chunks::<R>();
-            assert_eq!(rest, []);
+            assert!(rest.is_empty());
             assert!(records.len() > 1000 && records.is_sorted_by(|a, b| a[..P] < b[..P]));
             for record in records {
                 let prefix = std::array::from_fn(|at| record[at]);
