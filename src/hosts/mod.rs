@@ -204,6 +204,25 @@ fn place(fdb: &[FdbInfo], vid: Vid, mac: MacAddr) -> Option<&FdbInfo> {
 
 /// Whose session a port is. A client port's user is who it logs in as elsewhere.
 fn user(port: &PortInfo) -> Option<String> {
-    let (_, user) = port.details.iter().find(|(name, _)| port.kind == "server" && *name == "user")?;
+    let (_, user) =
+        port.details.iter().find(|(name, _)| port.kind == "server" && *name == "user")?;
     Some(user.clone())
+}
+
+/// Frames, each behind its length in two octets.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(mut data: &[u8]) {
+    let (mut table, now) = (Table::default(), Instant::now());
+    while let Some((length, rest)) = data.split_first_chunk() {
+        let length = usize::from(u16::from_be_bytes(*length)).min(rest.len());
+        let (frame, rest) = rest.split_at(length);
+        data = rest;
+        if let Some(claim) = claim::check(frame) {
+            let _ = vendor(claim.mac);
+            table.note(claim, PortNumber::FIRST, now);
+        }
+    }
+    assert!(table.len() <= table::MAX_HOSTS_OF_PORT);
+    let most = |host: &table::Host| host.addresses(now).count() <= table::MAX_ADDRESSES;
+    assert!(table.list(now).iter().all(|(_, host)| most(host)));
 }

@@ -154,8 +154,7 @@ impl Table {
 
     /// All hosts that are not to be forgotten, by VLAN and then MAC address.
     pub(crate) fn list(&self, now: Instant) -> Vec<((Vid, MacAddr), &Host)> {
-        let fresh =
-            |host: &Host| now.saturating_duration_since(host.last_seen) <= FORGET_AFTER;
+        let fresh = |host: &Host| now.saturating_duration_since(host.last_seen) <= FORGET_AFTER;
         let hosts = self.hosts.iter().filter(|(_, host)| fresh(host));
         let mut hosts: Vec<_> = hosts.map(|(&key, host)| (key, host)).collect();
         hosts.sort_unstable_by_key(|(key, _)| *key);
