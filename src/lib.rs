@@ -12,6 +12,7 @@ mod extcap;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod hosts;
 mod logging;
 mod manual;
 mod passwd;

@@ -122,6 +122,9 @@ pub(super) struct SwArgs {
     pub(super) no_loopguard: bool,
     #[command(flatten)]
     pub(super) guards: GuardArgs,
+    /// Keep no list of hosts, with their addresses and names
+    #[arg(long)]
+    pub(super) no_hosts: bool,
 
     /// Threads that ports are spread over [default: 1]
     #[arg(long, value_name = "NUMBER")]
@@ -375,6 +378,8 @@ pub(crate) enum CtlMethod {
     Listif,
     /// List the forwarding database
     Listfdb,
+    /// List the hosts that are known: their addresses, names and ports
+    Listhosts,
     /// Put a MAC address behind a port until it is deleted, or the port is
     Addfdb {
         /// Address, as 02:00:00:00:00:01

@@ -69,6 +69,8 @@ pub(crate) struct Sw {
     pub(crate) aging_time: Duration,
     /// Whether to look for loops.
     pub(crate) loop_guard: bool,
+    /// Whether to keep a list of hosts.
+    pub(crate) hosts: bool,
     /// Limits of each port.
     pub(crate) guards: GuardArgs,
     /// Threads that ports are spread over; at least 1.
@@ -303,6 +305,7 @@ impl SwArgs {
                 threads: self.threads,
                 user: self.user,
                 loopguard: self.no_loopguard.then_some(false),
+                hosts: self.no_hosts.then_some(false),
                 maxmacs,
                 storm_broadcast: storm_broadcast.map(config::Storm),
                 storm_multicast: storm_multicast.map(config::Storm),

@@ -51,6 +51,8 @@ pub(crate) struct Switch {
     pub(crate) user: Option<String>,
     /// Whether to look for loops: two ports that lead to one network. Default: true
     pub(crate) loopguard: Option<bool>,
+    /// Whether to keep a list of hosts, with their addresses and names. Default: true
+    pub(crate) hosts: Option<bool>,
     /// Most MAC addresses that are learned behind a port. Default: 8192
     pub(crate) maxmacs: Option<usize>,
     /// Broadcast frames a second from a port, and at once, or "off". Default: "1000/4000"
@@ -253,7 +255,7 @@ impl Config {
     /// This one, and `below` where it says nothing. The ports are those of both.
     pub(crate) fn over(mut self, below: Self) -> Self {
         let own = &mut self.switch;
-        lay!(own, below.switch; ageout, threads, user, loopguard, maxmacs,
+        lay!(own, below.switch; ageout, threads, user, loopguard, hosts, maxmacs,
             storm_broadcast, storm_multicast, storm_unicast);
         let own = &mut self.tunnel;
         own.tls = Tls::over(own.tls.take(), below.tunnel.tls);

@@ -136,6 +136,7 @@ impl Checker<'_> {
             user: switch.user.clone(),
             aging_time: aging_time.unwrap_or(DEFAULT_AGING_TIME),
             loop_guard: switch.loopguard.unwrap_or(true),
+            hosts: switch.hosts.unwrap_or(true),
             guards: GuardArgs {
                 maxmacs: switch.maxmacs,
                 storm_broadcast: storm(switch.storm_broadcast),

@@ -142,6 +142,7 @@ impl InForce {
         }
         let fixed = [
             ("switch.threads", old.threads != new.threads),
+            ("switch.hosts", old.hosts != new.hosts),
             ("switch.user", old.account != new.account),
             ("log.debug", old.logging.debug != new.logging.debug),
             ("log.conf", old.logging.conf != new.logging.conf),
