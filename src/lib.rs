@@ -13,6 +13,7 @@ mod extcap;
 #[doc(hidden)]
 pub mod fuzz;
 mod logging;
+mod manual;
 mod passwd;
 mod privileges;
 mod rpc;
@@ -34,6 +35,7 @@ pub fn run() -> ExitCode {
         Invocation::Doctor(args) => Ok(doctor::run(args)),
         Invocation::Extcap(args) => extcap::run(*args),
         Invocation::Check(args) => config::check::run(&args),
+        Invocation::Manual(args) => manual::run(&args).map(|()| ExitCode::SUCCESS),
         Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
     });
     ended.unwrap_or_else(|error| {

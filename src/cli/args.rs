@@ -10,6 +10,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use etherws_actors::guard::storm::StormLimit;
+use nix::unistd::{AccessFlags, access};
 
 /// Most threads: more than any machine's cores that one Switch could feed.
 pub(crate) const MAX_THREADS: i64 = 256;
@@ -85,6 +86,9 @@ pub(super) enum Command {
     Doctor(DoctorArgs),
     /// List and capture a switch's ports for Wireshark, which runs this itself
     Extcap(ExtcapArgs),
+    /// Write man pages and completions, for the package
+    #[command(hide = true)]
+    Manual(ManualArgs),
     /// As etherws 0.3: join a TAP device and all WebSocket clients
     Server(ServerArgs),
     /// As etherws 0.3: join a TAP device and a WebSocket server
@@ -223,7 +227,10 @@ pub(crate) struct CtlArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ControlArgs {
     /// URL of the switch's control service; unix:PATH for a Unix socket
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7867/ctl")]
+    /// [default: that of the service, unix:/run/etherws/control.sock, where it is there
+    /// for us; else http://127.0.0.1:7867/ctl]
+    #[arg(long, value_name = "URL", env = "ETHERWS_CTLURL")]
+    #[arg(default_value_t = default_ctlurl(), hide_default_value = true, hide_env_values = true)]
     pub(crate) ctlurl: String,
     /// Name for the control service; its password is prompted for
     #[arg(long, value_name = "NAME")]
@@ -311,6 +318,13 @@ pub(crate) struct DoctorArgs {
     /// Colour: on a terminal alone (auto), always or never
     #[arg(long, value_name = "WHEN", default_value_t, hide_possible_values = true)]
     pub(crate) color: ColorChoice,
+}
+
+/// `etherws manual`: where to write what is made from this definition.
+#[derive(Debug, Args)]
+pub(crate) struct ManualArgs {
+    /// Folder; made if it is not there
+    pub(crate) folder: PathBuf,
 }
 
 /// What `ctl` asks of a switch.
@@ -648,6 +662,16 @@ pub(super) struct ClientArgs {
 fn delay(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| (MIN_DELAY..=MAX_DELAY).contains(seconds));
     seconds.ok_or_else(|| format!("give {MIN_DELAY} to {MAX_DELAY} seconds"))
+}
+
+/// Where the packaged service has control, if it runs and we may ask it; otherwise where
+/// `etherws sw` has it.
+fn default_ctlurl() -> String {
+    const OF_SERVICE: &str = "/run/etherws/control.sock";
+    match access(OF_SERVICE, AccessFlags::W_OK) {
+        Ok(()) => format!("unix:{OF_SERVICE}"),
+        Err(_) => "http://127.0.0.1:7867/ctl".to_owned(),
+    }
 }
 
 fn on_off() -> impl TypedValueParser<Value = bool> {

@@ -24,7 +24,7 @@ use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
 use crate::{config, server::sessions::Limits};
 pub(crate) use args::{
     CaptureArgs, CheckArgs, ControlArgs, CtlArgs, CtlMethod, DoctorArgs, ExtcapArgs, FilterArgs,
-    GuardArgs, MAX_THREADS, PasswdArgs, PortKind, SetportArgs, TopArgs,
+    GuardArgs, MAX_THREADS, ManualArgs, PasswdArgs, PortKind, SetportArgs, TopArgs,
 };
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 
@@ -46,6 +46,8 @@ pub(crate) enum Invocation {
     Extcap(Box<ExtcapArgs>),
     /// `etherws check`
     Check(CheckArgs),
+    /// `etherws manual`
+    Manual(ManualArgs),
     /// `etherws server`, of 0.3
     Server(Server),
     /// `etherws client`, of 0.3
@@ -212,6 +214,11 @@ fn with_name(mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
+/// The definition, for what is made from it.
+pub(crate) fn definition() -> clap::Command {
+    Cli::command()
+}
+
 impl Cli {
     /// Hands the options that stand before the subcommand to it, or refuses them
     /// where they mean nothing.
@@ -248,6 +255,7 @@ impl Command {
             Self::Passwd(_) => "passwd",
             Self::Doctor(_) => "doctor",
             Self::Extcap(_) => "extcap",
+            Self::Manual(_) => "manual",
             Self::Server(_) => "server",
             Self::Client(_) => "client",
         }
@@ -262,6 +270,7 @@ impl Command {
             Self::Doctor(args) => Invocation::Doctor(args),
             Self::Extcap(args) => Invocation::Extcap(Box::new(args)),
             Self::Check(args) => Invocation::Check(args),
+            Self::Manual(args) => Invocation::Manual(args),
             Self::Server(args) => Invocation::Server(args.validate()?),
             Self::Client(args) => Invocation::Client(args.validate()?),
         })
