@@ -4,7 +4,8 @@
 # make bench    compares speed with the kernel and other tunnels, in under 20 minutes
 # make fuzz     runs each fuzz target for FUZZ_SECONDS=60
 # make soak     runs two switches under all kinds of load for SECONDS=600
-# make install  copies the program to $(PREFIX)/bin
+# make install  copies program, man pages and completions to $(PREFIX)
+# make deb      builds a Debian package with the service in target/debian
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -13,7 +14,7 @@ PREFIX ?= /usr/local
 PEERS := target/peers
 SKIPPED := target/tmp/skipped
 
-.PHONY: all demo bench fuzz soak test check suite tools peers install
+.PHONY: all demo bench fuzz soak test check suite tools peers manual install deb
 
 all:
 	$(CARGO) build --release --locked
@@ -47,8 +48,26 @@ SECONDS ?= 600
 soak: all
 	bench/soak --seconds $(SECONDS)
 
-install: all
+# Man pages and completions, from the program itself.
+MANUAL := target/release/manual
+
+manual: all
+	rm -rf $(MANUAL)
+	target/release/etherws manual $(MANUAL)
+
+SHARE := $(DESTDIR)$(PREFIX)/share
+
+install: manual
 	install -D -m 755 target/release/etherws $(DESTDIR)$(PREFIX)/bin/etherws
+	install -d $(SHARE)/man/man1
+	install -m 644 $(MANUAL)/man1/*.1 $(SHARE)/man/man1
+	install -D -m 644 $(MANUAL)/bash/etherws.bash $(SHARE)/bash-completion/completions/etherws
+	install -D -m 644 $(MANUAL)/zsh/_etherws $(SHARE)/zsh/site-functions/_etherws
+	install -D -m 644 $(MANUAL)/fish/etherws.fish $(SHARE)/fish/vendor_completions.d/etherws.fish
+
+deb: manual
+	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
+	$(CARGO) deb --no-build --locked
 
 test: tools peers check suite
 

@@ -18,6 +18,7 @@ mod passwd;
 mod privileges;
 mod rpc;
 mod server;
+mod service;
 mod sw;
 
 use std::process::ExitCode;

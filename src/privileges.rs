@@ -32,13 +32,15 @@ pub(crate) fn find_user(name: &str) -> Result<User> {
 }
 
 /// Becomes `user`, if there is one, and gives up every capability but [`KEPT`], for
-/// good: whatever this process may execute gains none again.
+/// good: whatever this process may execute gains none again. `listens_later` keeps what
+/// another listener on a port below 1024 needs as well.
 ///
 /// # Errors
 /// The process may not become that user, or the kernel refuses.
-pub(crate) fn limit(user: Option<&User>) -> Result<()> {
+pub(crate) fn limit(user: Option<&User>, listens_later: bool) -> Result<()> {
     let held = caps::read(None, CapSet::Permitted).context("cannot read capabilities")?;
-    let kept: HashSet<_> = held.intersection(&HashSet::from(KEPT)).copied().collect();
+    let wanted = KEPT.into_iter().chain(listens_later.then_some(Capability::CAP_NET_BIND_SERVICE));
+    let kept: HashSet<_> = wanted.filter(|capability| held.contains(capability)).collect();
     prctl::set_no_new_privs().context("cannot set no_new_privs")?;
     if held.contains(&Capability::CAP_SETPCAP) {
         for capability in caps::runtime::thread_all_supported() {
@@ -52,17 +54,19 @@ pub(crate) fn limit(user: Option<&User>) -> Result<()> {
             format!("--user {name}: cannot become that user; it needs root to start with")
         })?;
     }
-    // In this order: what is effective must be permitted, and what is ambient both.
     let none = HashSet::new();
-    let steps = [
-        (CapSet::Ambient, &none),
-        (CapSet::Inheritable, &none),
-        (CapSet::Effective, &kept),
-        (CapSet::Permitted, &kept),
-    ];
+    let cannot = |set| move || format!("cannot drop capabilities from the set {set:?}");
+    caps::set(None, CapSet::Ambient, &none).with_context(cannot(CapSet::Ambient))?;
+    // A service manager that gave no more than this may have forbidden capset. What is
+    // inheritable, and not ambient, gives nothing to a program: no_new_privs is set.
+    if held == kept {
+        return Ok(());
+    }
+    // In this order: what is effective must be permitted.
+    let steps =
+        [(CapSet::Inheritable, &none), (CapSet::Effective, &kept), (CapSet::Permitted, &kept)];
     for (set, capabilities) in steps {
-        caps::set(None, set, capabilities)
-            .with_context(|| format!("cannot drop capabilities from the set {set:?}"))?;
+        caps::set(None, set, capabilities).with_context(cannot(set))?;
     }
     Ok(())
 }

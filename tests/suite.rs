@@ -10,6 +10,7 @@ mod embedding;
 mod faults;
 mod netns;
 mod original;
+mod packaging;
 mod rpc;
 mod support;
 mod tunnel;

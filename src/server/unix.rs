@@ -30,11 +30,12 @@ pub(crate) const CONTROL_PATH: &str = "/ctl";
 /// Connections that wait to be accepted: more than one user's scripts open at once.
 const BACKLOG: i32 = 128;
 
-/// A listening Unix socket; its file goes with it.
+/// A listening Unix socket; its file goes with it, unless it was inherited.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: StdListener,
-    file: SocketFile,
+    path: PathBuf,
+    file: Option<SocketFile>,
 }
 
 /// The file of a socket, by what tells it from another of the same name.
@@ -71,7 +72,18 @@ pub(crate) fn bind(path: &Path) -> Result<Listener> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(failed)?;
     socket.listen(BACKLOG).with_context(failed)?;
     socket.set_nonblocking(true).with_context(failed)?;
-    Ok(Listener { socket: socket.into(), file })
+    Ok(Listener { socket: socket.into(), path: path.to_owned(), file: Some(file) })
+}
+
+/// Takes a socket that the service manager opened: who may connect is its to say, and
+/// its file stays.
+///
+/// # Errors
+/// The socket has no address.
+pub(crate) fn adopt(socket: StdListener) -> Result<Listener> {
+    let address = socket.local_addr().context("an inherited Unix socket has no address")?;
+    let path = address.as_pathname().unwrap_or(Path::new("(abstract)")).to_owned();
+    Ok(Listener { socket, path, file: None })
 }
 
 fn remove_stale(path: &Path) -> Result<()> {
@@ -96,7 +108,12 @@ fn remove_stale(path: &Path) -> Result<()> {
 impl Listener {
     /// Where it listens.
     pub(crate) fn path(&self) -> &Path {
-        &self.file.path
+        &self.path
+    }
+
+    /// Whether the service manager opened it.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.file.is_none()
     }
 
     /// Serves `site` for as long as what it gives runs; the file goes with that.
@@ -109,7 +126,7 @@ impl Listener {
     }
 }
 
-async fn serve(listener: UnixListener, _file: SocketFile, site: Arc<Site>) -> Result<()> {
+async fn serve(listener: UnixListener, _file: Option<SocketFile>, site: Arc<Site>) -> Result<()> {
     let (log, counters) = (site.log.clone(), Arc::clone(&site.counters));
     let service = http_service::<UnixStream>(Arc::clone(&site)).new_service(()).await;
     let service = Rc::new(service.map_err(|()| anyhow!("the HTTP service does not start"))?);

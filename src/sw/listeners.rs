@@ -8,6 +8,7 @@
 use std::{
     mem,
     net::TcpListener as StdListener,
+    os::unix::net::UnixListener,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -41,6 +42,7 @@ use crate::{
         unix,
         watch::{Reload, Watch},
     },
+    service::Inherited,
 };
 
 /// A TCP listener, as it is wanted.
@@ -155,6 +157,35 @@ pub(super) struct Bound {
     sockets: Sockets,
 }
 
+/// The sockets of all listeners that `options` ask for: of those that were inherited what
+/// serves the same, all others are opened. Control's Unix socket, if it was inherited.
+///
+/// # Errors
+/// An address cannot be listened on, or an inherited socket is for what is not served.
+pub(super) fn open(
+    options: &Options,
+    mut inherited: Inherited,
+) -> Result<(Vec<Bound>, Option<UnixListener>)> {
+    let mut all = Vec::new();
+    for wanted in wanted(options) {
+        let of_tunnel = wanted.tunnel.is_some();
+        let sockets = if of_tunnel { &mut inherited.tunnel } else { &mut inherited.control };
+        all.push(if sockets.is_empty() {
+            bind(&wanted)?
+        } else {
+            Bound { wanted, sockets: sockets.drain(..).map(Arc::new).collect() }
+        });
+    }
+    for (name, left) in [("tunnel", inherited.tunnel), ("control", inherited.control)] {
+        if !left.is_empty() {
+            bail!(
+                "a socket called {name:?} was inherited, but {name} has no TCP listener of its own"
+            );
+        }
+    }
+    Ok((all, inherited.control_socket))
+}
+
 /// Opens a listener's sockets. The one place where TCP listeners get theirs.
 ///
 /// # Errors
@@ -254,6 +285,7 @@ impl Tcp {
 #[derive(Debug)]
 struct Unix {
     path: PathBuf,
+    inherited: bool,
     site: Arc<Site>,
     _accepting: Task,
 }
@@ -275,10 +307,18 @@ impl Listeners {
     ///
     /// # Errors
     /// A file cannot be used, or the Unix socket cannot be made; nothing was started.
-    pub(super) async fn start(&mut self, bound: Vec<Bound>, path: Option<PathBuf>) -> Result<()> {
+    pub(super) async fn start(
+        &mut self,
+        bound: Vec<Bound>,
+        path: Option<PathBuf>,
+        inherited: Option<UnixListener>,
+    ) -> Result<()> {
         let prepared = bound.into_iter().map(|bound| self.prepare(bound));
         let prepared = prepared.collect::<Result<Vec<_>>>()?;
-        let socket = path.as_deref().map(unix::bind).transpose()?;
+        let socket = match inherited {
+            Some(socket) => Some(unix::adopt(socket)?),
+            None => path.as_deref().map(unix::bind).transpose()?,
+        };
         for prepared in prepared {
             let started = self.start_tcp(prepared, None).await?;
             self.tcp.push(started);
@@ -298,7 +338,11 @@ impl Listeners {
         wanted: Vec<Wanted>,
         path: Option<PathBuf>,
     ) -> Result<Vec<(Action, String)>> {
-        let has_path = self.unix.as_ref().map(|unix| &unix.path) == path.as_ref();
+        let has_path = match &self.unix {
+            // Its place is the service manager's to say.
+            Some(unix) if unix.inherited => true,
+            unix => unix.as_ref().map(|unix| &unix.path) == path.as_ref(),
+        };
         let new_path = path.as_deref().filter(|_| !has_path);
         let socket = new_path.map(unix::bind).transpose()?;
         let mut rivals = Vec::new();
@@ -530,7 +574,7 @@ impl Listeners {
             log: house.log.clone(),
             retired: false.into(),
         });
-        let path = socket.path().to_owned();
+        let (path, inherited) = (socket.path().to_owned(), socket.is_inherited());
         info!(house.log, "listening"; "service" => "control", "socket" => %path.display());
         let (serve, log) = (socket.serve(Arc::clone(&site))?, house.log.clone());
         let _accepting = Task::spawn(async move {
@@ -538,7 +582,7 @@ impl Listeners {
                 warn!(log, "control's socket is not served: {error:#}");
             }
         });
-        Ok(Unix { path, site, _accepting })
+        Ok(Unix { path, inherited, site, _accepting })
     }
 
     /// Has control show what listens now.

@@ -20,6 +20,7 @@ use crate::{
     ctl::prompt,
     daemon::{self, Role},
     logging, privileges,
+    service::Inherited,
 };
 
 /// Runs the switch, in the background unless it is to stay in the foreground.
@@ -45,11 +46,12 @@ pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
     }
     let account = options.account.as_deref().map(privileges::find_user).transpose()?;
     // All that needs a privilege which is not kept.
-    let bound = listeners::wanted(&options).iter().map(listeners::bind).collect::<Result<_>>()?;
-    privileges::limit(account.as_ref())?;
+    let (bound, control_socket) = listeners::open(&options, Inherited::take()?)?;
+    // What a file says may be another port below 1024 when it is read again.
+    privileges::limit(account.as_ref(), options.source.is_some())?;
     let (log, _guard) = logging::init(&options.logging)?;
     let descriptors = allow_many_sessions(&log);
-    System::new().block_on(run::run(options, bound, descriptors, ready, log))?;
+    System::new().block_on(run::run(options, bound, control_socket, descriptors, ready, log))?;
     Ok(ExitCode::SUCCESS)
 }
 

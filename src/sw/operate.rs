@@ -22,7 +22,6 @@ use tokio::sync::mpsc;
 use super::{
     listeners::{House, Listeners, wanted},
     options::Options,
-    run,
 };
 use crate::{
     config::{self, Port, kind_and_target},
@@ -35,6 +34,7 @@ use crate::{
         order::{Given, Order},
         watch,
     },
+    service,
 };
 
 /// The program's configuration, and what it was applied to.
@@ -68,9 +68,9 @@ impl InForce {
         while let Some((order, answer)) = orders.recv().await {
             let outcome = match order {
                 Order::Reload => {
-                    run::reloading();
+                    service::reloading(&self.house.log);
                     let outcome = self.reload().await;
-                    run::reloaded();
+                    service::ready(&self.house.log);
                     outcome
                 }
                 Order::Save => self.save().await,

@@ -2,6 +2,7 @@
 //! ends them when it is told to.
 
 use std::{
+    os::unix::net::UnixListener,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -34,6 +35,7 @@ use crate::{
         status::Status,
         watch::Reload,
     },
+    service,
 };
 
 /// Time that ports have for their farewell when the program ends.
@@ -50,6 +52,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) async fn run(
     mut options: Options,
     bound: Vec<Bound>,
+    control_socket: Option<UnixListener>,
     descriptors: usize,
     ready: Option<Ready>,
     log: Logger,
@@ -95,18 +98,19 @@ pub(super) async fn run(
             .await
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
-    listeners.start(bound, options.control_socket.clone()).await?;
+    listeners.start(bound, options.control_socket.clone(), control_socket).await?;
     let mut in_force = InForce::new(house, listeners, options);
     in_force.add_ports().await;
     let operating = actix_rt::spawn(in_force.obey(taken));
     actix_rt::spawn(reload_on(hangup, orders, log.clone()));
-    started(ready)?;
+    started(ready, &log)?;
+    actix_rt::spawn(service::watch(switch.clone().recipient(), log.clone()));
     tokio::select! {
         _ = interrupt.recv() => info!(log, "ending"; "signal" => "SIGINT"),
         _ = terminate.recv() => info!(log, "ending"; "signal" => "SIGTERM"),
         () = ended(&switch) => return Err(anyhow!("the switch has ended; the log tells why")),
     }
-    ending();
+    service::stopping(&log);
     operating.abort();
     // Aborted or not, its listeners are gone.
     let _ = operating.await;
@@ -141,18 +145,10 @@ fn start_switch(options: &Options, monitor: &Monitor, log: &Logger) -> Addr<Swit
 }
 
 /// It serves: whoever started it hears of it here.
-fn started(ready: Option<Ready>) -> Result<()> {
+fn started(ready: Option<Ready>, log: &Logger) -> Result<()> {
+    service::ready(log);
     ready.map_or(Ok(()), |ready| Ok(ready.announce()?))
 }
-
-/// It begins to read its files again.
-pub(super) fn reloading() {}
-
-/// It has done so.
-pub(super) fn reloaded() {}
-
-/// It begins to end.
-fn ending() {}
 
 /// Has all files that may be read again be read again, and log files opened anew, for
 /// whoever has renamed them (logrotate).

@@ -17,7 +17,7 @@ use nix::{
 use super::{wait_for, wait_within};
 
 /// Variables of the environment that would lead a test astray.
-const FOREIGN_VARIABLES: [&str; 9] = [
+const FOREIGN_VARIABLES: [&str; 11] = [
     "http_proxy",
     "https_proxy",
     "no_proxy",
@@ -27,6 +27,8 @@ const FOREIGN_VARIABLES: [&str; 9] = [
     "NO_PROXY",
     "ALL_PROXY",
     "SSL_CERT_FILE",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
 ];
 
 /// Where a process runs: here, or in a network namespace.

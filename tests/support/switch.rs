@@ -22,7 +22,8 @@ pub(crate) fn etherws<T: AsRef<OsStr>>(args: &[T]) -> Output {
 /// `etherws` with arguments, at a place.
 pub(crate) fn command<T: AsRef<OsStr>>(site: &Site, args: &[T]) -> Command {
     let mut command = site.command(ETHERWS);
-    command.args(args);
+    // Not the service, if one runs on this machine.
+    command.args(args).env("ETHERWS_CTLURL", "http://127.0.0.1:7867/ctl");
     command
 }
 

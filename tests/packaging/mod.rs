@@ -1,0 +1,3 @@
+//! What makes it a service: what it tells systemd, its units, and its Debian package.
+
+mod service;
