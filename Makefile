@@ -49,7 +49,7 @@ soak: all
 	bench/soak --seconds $(SECONDS)
 
 # Man pages and completions, from the program itself.
-MANUAL := target/release/manual
+MANUAL := target/manual
 
 manual: all
 	rm -rf $(MANUAL)

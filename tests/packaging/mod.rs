@@ -1,3 +1,5 @@
 //! What makes it a service: what it tells systemd, its units, and its Debian package.
 
+mod machine;
+mod package;
 mod service;

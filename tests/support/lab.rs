@@ -101,6 +101,11 @@ impl Namespace {
         other.ip(&format!("link set {there} up"));
     }
 
+    /// What makes `nsenter` enter this network alone.
+    pub(crate) fn net_argument(&self) -> String {
+        format!("--net=/proc/{}/ns/net", self.holder.pid)
+    }
+
     /// Runs `ip` with the words of `words`, which must succeed.
     pub(crate) fn ip(&self, words: &str) -> String {
         let words: Vec<_> = words.split_whitespace().collect();

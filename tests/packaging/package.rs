@@ -1,0 +1,154 @@
+//! The Debian package, and the service that it installs: the steps of the README's
+//! "Install", on machines with a systemd of their own.
+
+use std::{fs, path::Path, sync::Mutex};
+
+use serde_json::Value;
+
+use super::machine::{Disks, Machine};
+use crate::support::{
+    LIMIT, TempDir,
+    lab::Namespace,
+    need,
+    peers::tool,
+    process::{Site, run_within},
+    switch::ETHERWS,
+    wait_until,
+};
+
+/// Builds a package of this version with the binary that is tested, and gives its octets.
+/// As `make deb` does it, but for what takes its time there: a release build, and xz.
+fn build(dir: &TempDir, version: &str) -> Vec<u8> {
+    // The folder of man pages is one for all.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let command = |program: &str, args: &[&str]| {
+        let mut command = Site::here().command(program);
+        command.current_dir(root).args(args).env("CARGO_TARGET_DIR", dir.path());
+        run_within(6 * LIMIT, command, b"").ok()
+    };
+    let binary = dir.at("release/etherws");
+    fs::create_dir_all(dir.at("release")).unwrap();
+    if !fs::exists(&binary).unwrap() {
+        command("strip", &["-o", &binary, ETHERWS]);
+        command(ETHERWS, &["manual", "target/manual"]);
+    }
+    let package = dir.at("etherws.deb");
+    let options = ["--no-build", "--no-strip", "--fast", "--offline", "--locked"];
+    command("cargo-deb", &[&options[..], &["--deb-version", version, "-o", &package]].concat());
+    fs::read(package).unwrap()
+}
+
+fn can_build() -> Result<(), String> {
+    ["cargo-deb", "dpkg-deb", "strip"].into_iter().try_for_each(tool)
+}
+
+#[test]
+fn the_package_keeps_to_debians_rules() {
+    need!(can_build());
+    need!(tool("lintian"));
+    let dir = TempDir::new();
+    build(&dir, "2.0.0~dev-1");
+    let mut lintian = Site::here().command("lintian");
+    lintian.args(["--fail-on=error,warning", "--allow-root"]).arg(dir.at("etherws.deb"));
+    run_within(6 * LIMIT, lintian, b"").ok();
+}
+
+/// Two machines on one cable, 192.0.2.1 and 192.0.2.2, that run.
+fn machines() -> Result<(Machine, Machine), String> {
+    let disks = Disks::new()?;
+    let (left, right) = Namespace::pair()?;
+    let mut left = Machine::new("left", &disks, &left)?;
+    let mut right = Machine::new("right", &disks, &right)?;
+    left.boot()?;
+    right.boot()?;
+    Ok((left, right))
+}
+
+/// Step 2 of the README: the package is installed.
+fn install(machine: &Machine, package: &[u8]) {
+    machine.write("/root/package.deb", package);
+    machine.run(&["apt-get", "install", "-y", "/root/package.deb"]).ok();
+}
+
+fn configure(machine: &Machine, ports: &str) {
+    let file = "/etc/etherws/etherws.toml";
+    let text = machine.run(&["cat", file]).ok().stdout;
+    machine.write(file, format!("{text}\n{ports}").as_bytes());
+    machine.run(&["etherws", "check", file]).ok();
+}
+
+fn ports(machine: &Machine) -> Value {
+    machine.run(&["etherws", "ctl", "--json", "listport"]).ok().json()
+}
+
+fn pings(machine: &Machine, address: &str) -> bool {
+    machine.run(&["ping", "-n", "-c", "1", "-W", "1", address]).code == Some(0)
+}
+
+/// A property of the service, as systemd has it.
+fn property(machine: &Machine, name: &str) -> String {
+    let output = machine.run(&["systemctl", "show", "--value", "-p", name, "etherws"]);
+    output.ok().stdout.trim().to_owned()
+}
+
+#[test]
+fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
+    need!(can_build());
+    let (mut left, mut right) = need!(machines());
+    let dir = TempDir::new();
+    let package = build(&dir, "2.0.0~dev-1");
+    for machine in [&left, &right] {
+        install(machine, &package);
+        assert_eq!(property(machine, "ActiveState"), "inactive", "nobody has asked for it");
+    }
+    let tap = "[[port]]\ntype = \"tap\"\ntarget = \"ethws0\"\naddresses = ";
+    configure(&left, &format!("{tap}[\"198.51.100.1/24\"]\n"));
+    let client = "[[port]]\ntype = \"client\"\ntarget = \"ws://192.0.2.1/\"\n";
+    configure(&right, &format!("{tap}[\"198.51.100.2/24\"]\n{client}"));
+    for machine in [&left, &right] {
+        // It returns when the service is ready: at once and at the first attempt.
+        machine.run(&["systemctl", "enable", "--now", "etherws"]).ok();
+        assert_eq!(ports(machine)[0]["target"], "ethws0");
+    }
+    let joined = |left: &Machine, right: &Machine| {
+        wait_until("the tunnel", || pings(right, "198.51.100.1"));
+        wait_until("the tunnel", || pings(left, "198.51.100.2"));
+    };
+    joined(&left, &right);
+    assert_eq!(property(&right, "StatusText"), "2 ports, 2 of them up; 0 are sessions");
+
+    // It may do no more than it needs, and that is enough.
+    let pid = property(&right, "MainPID");
+    let status = right.run(&["cat", &format!("/proc/{pid}/status")]).ok().stdout;
+    for line in ["Seccomp:\t2", "NoNewPrivs:\t1", "CapBnd:\t0000000000003400"] {
+        assert!(status.contains(line), "{line}: {status}");
+    }
+    right.run(&["ip", "link", "add", "veth0", "type", "veth", "peer", "name", "veth1"]).ok();
+    right.run(&["etherws", "ctl", "addport", "netdev", "veth0"]).ok();
+    right.run(&["etherws", "ctl", "setif", "--mtu", "1400", "1"]).ok();
+    right.run(&["systemctl", "reload", "etherws"]).ok();
+    assert_eq!(property(&right, "MainPID"), pid);
+
+    // One after the other, by power cut and in good order.
+    right.cut();
+    need!(right.boot());
+    joined(&left, &right);
+    left.shut_down();
+    need!(left.boot());
+    joined(&left, &right);
+
+    // A newer version replaces it and leaves the configuration alone.
+    let newer = build(&dir, "2.0.0-1");
+    let pid = property(&right, "MainPID");
+    install(&right, &newer);
+    assert_ne!(property(&right, "MainPID"), pid);
+    joined(&left, &right);
+
+    right.run(&["apt-get", "purge", "-y", "etherws"]).ok();
+    assert_eq!(right.written("*etherws*"), "");
+    for database in ["passwd", "group"] {
+        assert_eq!(right.run(&["getent", database, "etherws"]).stdout, "");
+    }
+}
