@@ -96,6 +96,8 @@ suite:
 # Programs that the tests start. Installed where that is allowed, named where not.
 tools:
 	@tests/tools.sh
+	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked || \
+	    echo 'Tests of the Debian package will be skipped.' >&2
 
 # Foreign programs in Python, among them the original.
 peers:
