@@ -65,9 +65,12 @@ install: manual
 	install -D -m 644 $(MANUAL)/zsh/_etherws $(SHARE)/zsh/site-functions/_etherws
 	install -D -m 644 $(MANUAL)/fish/etherws.fish $(SHARE)/fish/vendor_completions.d/etherws.fish
 
+# 2.0.0-dev comes before 2.0.0: for Debian that is a tilde.
+DEB_VERSION = $(subst -,~,$(lastword $(shell target/release/etherws --version)))-1
+
 deb: manual
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
-	$(CARGO) deb --no-build --locked
+	$(CARGO) deb --no-build --locked --deb-version '$(DEB_VERSION)'
 
 test: tools peers check suite
 

@@ -9,6 +9,7 @@ mod cli;
 mod embedding;
 mod faults;
 mod netns;
+mod observe;
 mod original;
 mod packaging;
 mod rpc;

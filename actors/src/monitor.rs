@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Events that a slow watcher may be behind: the ports of a large switch that all come
-/// up at once, and 100 KB.
+/// up at once, and some 300 KB.
 const BACKLOG: usize = 1024;
 
 /// Octets of a text in an event: names and reasons are shorter, and what a stranger
@@ -172,7 +172,7 @@ impl Event {
         self
     }
 
-    /// The same with a text, of which the first [`MAX_TEXT`] octets count.
+    /// The same with a text, of which the first 256 octets count.
     #[must_use]
     pub fn text(mut self, name: &'static str, text: impl fmt::Display) -> Self {
         let mut text = text.to_string();

@@ -62,10 +62,10 @@ fn ask(
     let mut request = request::request(method).map_err(internal)?;
     let endpoint = endpoint(control).map_err(internal)?;
     let mut what = format!("waiting for {endpoint}");
-    let mut after = "it may be carried out all the same";
+    let mut after = "the switch may carry it out all the same";
     if let Request::Switch(Command::AddPort(NewPort::Client(options))) = &mut request {
         what = format!("connecting to {}", options.url);
-        after = "the switch gives up connecting; listport shows whether the port is there already";
+        after = "the switch goes on connecting, for 10 s at most; listport shows what became of it";
         if endpoint.is_local() {
             resolve_files(options);
         }

@@ -62,19 +62,19 @@ fn gone(text: &str) -> ErrorObjectOwned {
 
 /// A line for people: time, event, port, and each detail after its name. Or as it came.
 fn show(event: &str, json: bool) -> String {
-    let Ok(mut members) = serde_json::from_str::<Map<String, Value>>(event) else {
-        return event.to_owned();
-    };
     if json {
         return event.to_owned();
     }
-    let mut take = |name| members.remove(name).map(|value| plain(&value)).unwrap_or_default();
-    let mut line = format!("{}  {:<12}", take("time"), take("event"));
-    for (name, value) in members.iter().filter(|(name, _)| *name == "port") {
-        let _ = write!(line, "  {name} {}", plain(value));
-    }
-    for (name, value) in members.iter().filter(|(name, _)| *name != "port") {
-        let _ = write!(line, "  {name} {}", plain(value));
+    let Ok(mut members) = serde_json::from_str::<Map<String, Value>>(event) else {
+        return format!("{}\n", event.trim_end().escape_debug());
+    };
+    let mut take = |name| members.remove(name).map(|value| plain(&value));
+    let (time, kind, port) = (take("time"), take("event"), take("port"));
+    let mut line = format!("{}  {:<12}", time.unwrap_or_default(), kind.unwrap_or_default());
+    let port = port.iter().map(|port| ("port", port.clone()));
+    for (name, value) in port.chain(members.iter().map(|(name, value)| (&**name, plain(value)))) {
+        // A string takes whatever is written to it.
+        let _ = write!(line, "  {} {value}", name.escape_debug());
     }
     line.push('\n');
     line

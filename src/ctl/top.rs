@@ -179,7 +179,8 @@ impl Top<'_> {
 
     fn draw(&self, look: Look) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
-        let (_, rows) = size().unwrap_or((0, USUAL_ROWS));
+        let rows = size().ok().map(|(_, rows)| rows).filter(|rows| *rows > 0);
+        let rows = rows.unwrap_or(USUAL_ROWS);
         let order = self.order.name();
         let head = format!("{}: {} ports by {order}", self.endpoint, self.rates.len());
         queue!(stdout, MoveTo(0, 0), Print(look.safe(&head)))?;

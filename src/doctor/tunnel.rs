@@ -1,6 +1,8 @@
 //! Checks of the way to a tunnel's server: name, proxy, TCP, TLS, WebSocket, clocks, and
 //! whether packets of full size get there.
 
+use std::net::IpAddr;
+
 use etherws_actors::{
     control::Credentials,
     error::one_line,
@@ -105,9 +107,10 @@ fn way(server: &ServerUrl, probe: &Probe) -> Vec<Finding> {
         let text = format!("the way to {server} is through the proxy {proxy}{through}");
         findings.push(Finding::ok("proxy", text));
     }
-    if !probe.addresses.is_empty() {
+    let whose = probe.proxy.as_ref().map_or_else(|| server.host(), Clone::clone);
+    // An address is its own.
+    if !probe.addresses.is_empty() && whose.parse::<IpAddr>().is_err() {
         let addresses: Vec<_> = probe.addresses.iter().map(|one| one.ip().to_string()).collect();
-        let whose = probe.proxy.as_ref().map_or_else(|| server.host(), Clone::clone);
         findings.push(Finding::ok("name", format!("{whose} is {}", addresses.join(", "))));
     }
     let Some(Tcp { peer, took, path_mtu, segment }) = &probe.tcp else { return findings };

@@ -43,10 +43,7 @@ fn stream_events(monitor: &Monitor) -> Result<HttpResponse, Refusal> {
             KEEP_ALIVE,
         ));
     }
-    let mut silence = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
-    silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let reader = Reader { watcher: monitor.watch(), silence, seen: 0, begun: false };
-    let body = stream::unfold(reader, |mut reader| async {
+    let body = stream::unfold(Reader::new(monitor), |mut reader| async {
         let octets = reader.next().await?;
         Some((Ok::<_, Infallible>(octets), reader))
     });
@@ -66,6 +63,12 @@ struct Reader {
 }
 
 impl Reader {
+    fn new(monitor: &Monitor) -> Self {
+        let mut silence = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+        silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { watcher: monitor.watch(), silence, seen: 0, begun: false }
+    }
+
     /// The next octets of the stream.
     async fn next(&mut self) -> Option<Bytes> {
         // At once, or a reader would not hear of its being let in until there is news.
@@ -106,5 +109,34 @@ impl Serialize for Written<'_> {
             }
         }
         members.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etherws_actors::monitor::Kind;
+
+    use super::*;
+
+    #[test]
+    fn the_document_names_every_event_and_no_other() {
+        let document = include_str!("../../docs/events.md");
+        let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        assert!(rows.eq(Kind::ALL.map(Kind::name)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_begins_at_once_and_is_never_silent_for_long() {
+        let monitor = Monitor::new();
+        let mut reader = Reader::new(&monitor);
+        assert_eq!(reader.next().await.as_deref(), Some(&b": events\n\n"[..]));
+        let begun = Instant::now();
+        assert_eq!(reader.next().await.as_deref(), Some(&b":\n\n"[..]));
+        assert_eq!(begun.elapsed(), KEEP_ALIVE);
+        monitor.tell(|| Event::new(Kind::Reload).text("file", "a \"b\"\n"));
+        let event = reader.next().await.unwrap();
+        let event = std::str::from_utf8(&event).unwrap();
+        let data = event.strip_prefix("id: 1\ndata: {\"time\":\"").unwrap();
+        assert!(data.ends_with("Z\",\"event\":\"reload\",\"file\":\"a \\\"b\\\"\\n\"}\n\n"));
     }
 }

@@ -15,6 +15,9 @@ const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 const ENHANCED_PACKET = 6;
 const SHORTEST_BLOCK = 12;
 
+/** Params that are numbers; what is no number is sent as it is, and refused in words. */
+const NUMBERS = ["vlan", "snaplen", "duration"];
+
 /** Counts the packets in a pcapng stream, and where its last whole block ends. */
 export class Blocks {
     packets = 0;
@@ -74,10 +77,10 @@ export function askCapture(ports) {
         if (chosen.length) {
             params.ports = chosen.map((one) => (/^\d+$/.test(one) ? Number(one) : one));
         }
-        for (const name of ["vlan", "mac", "ethertype", "snaplen"]) {
+        for (const name of ["direction", "vlan", "mac", "ethertype", "snaplen", "duration"]) {
             const value = String(data.get(name)).trim();
             if (value) {
-                params[name] = /^\d+$/.test(value) ? Number(value) : value;
+                params[name] = NUMBERS.includes(name) && /^\d+$/.test(value) ? Number(value) : value;
             }
         }
         const [{ path }] = await call("capture", params);
@@ -112,7 +115,7 @@ async function run(reader, abort, what) {
         while (size < MOST) {
             const { done, value } = await reader.read();
             if (done) {
-                why = ": the switch has ended it";
+                // It lasted as long as it was to, or the switch goes.
                 break;
             }
             chunks.push(value);

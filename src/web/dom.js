@@ -34,13 +34,19 @@ const kept = new WeakMap();
  */
 export function keyed(parent, items, key, make, update) {
     const before = kept.get(parent) ?? new Map();
-    const now = new Map();
+    const now = new Map(items.map((item) => [key(item), item]));
+    // Those that go, first: fewer others are moved then.
+    for (const [id, element] of before) {
+        if (!now.has(id)) {
+            element.remove();
+            before.delete(id);
+        }
+    }
+    const focused = document.activeElement;
     let next = parent.firstElementChild;
-    for (const item of items) {
-        const id = key(item);
+    for (const [id, item] of now) {
         const element = before.get(id) ?? make(item);
-        before.delete(id);
-        now.set(id, element);
+        before.set(id, element);
         update(element, item);
         if (element === next) {
             next = element.nextElementSibling;
@@ -48,10 +54,11 @@ export function keyed(parent, items, key, make, update) {
             parent.insertBefore(element, next);
         }
     }
-    for (const element of before.values()) {
-        element.remove();
+    kept.set(parent, before);
+    // What is moved loses the focus.
+    if (focused !== document.activeElement && parent.contains(focused)) {
+        focused.focus({ preventScroll: true });
     }
-    kept.set(parent, now);
 }
 
 /** Calls back with the words of a search field, in lower case, whenever they change. */

@@ -31,6 +31,7 @@ export class Ports {
     #words = [];
     #list = [];
     #pane;
+    #sort = "port";
     /** Number of the port that is open, or 0. */
     open = 0;
 
@@ -43,6 +44,29 @@ export class Ports {
             this.#words = words;
             this.#draw();
         });
+        for (const button of document.querySelectorAll("[data-sort]")) {
+            button.addEventListener("click", () => this.#sortBy(button.dataset.sort));
+        }
+    }
+
+    /** The largest first, or by number; a second click goes back to that. */
+    #sortBy(name) {
+        this.#sort = name === this.#sort ? "port" : name;
+        for (const { dataset, parentElement } of document.querySelectorAll("[data-sort]")) {
+            const order = dataset.sort === "port" ? "ascending" : "descending";
+            parentElement.setAttribute("aria-sort", dataset.sort === this.#sort ? order : "none");
+        }
+        this.#draw();
+    }
+
+    #sorted(list) {
+        if (this.#sort === "port") {
+            return list;
+        }
+        const value = RATES.some(([name]) => name === this.#sort)
+            ? (port) => this.#rates.last(port.port, this.#sort) ?? -1
+            : this.#sort === "discards" ? discards : (port) => port[this.#sort];
+        return [...list].sort((a, b) => value(b) - value(a) || a.port - b.port);
     }
 
     /** Takes what listPort says. */
@@ -79,7 +103,7 @@ export class Ports {
         text(more, found.length > SHOWN
             ? `${count(found.length - SHOWN)} more: use the filter.`
             : this.#list.length ? "No port matches." : "No ports yet: “Add port…” makes one.");
-        const items = found.slice(0, SHOWN).flatMap((port) =>
+        const items = this.#sorted(found).slice(0, SHOWN).flatMap((port) =>
             port.port === this.open ? [{ port }, { port, pane: true }] : [{ port }]);
         keyed($("ports-rows"), items, ({ port, pane }) => (pane ? "pane" : port.port),
             ({ port, pane }) => (pane ? this.#paneRow() : this.#row(port)),

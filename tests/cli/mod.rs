@@ -2,6 +2,7 @@
 
 mod ctl;
 mod daemon;
+mod doctor;
 mod htpasswd;
 mod legacy;
 mod logging;
@@ -10,3 +11,4 @@ mod privileges;
 mod signals;
 mod socket;
 mod sw;
+mod terminal;

@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -17,6 +17,9 @@ use super::{TempDir, peers, wait_for, wait_within};
 
 /// Longer than a browser takes on a machine that is building something else.
 const LIMIT: Duration = Duration::from_secs(40);
+
+/// How long it may take to end; it is killed then.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The browser reads from descriptor 3 and writes to 4.
 const ON_PIPES: &str = "exec \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null 2>/dev/null";
@@ -73,7 +76,8 @@ impl Browser {
         for domain in ["Page", "Runtime", "Network", "Log"] {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
-        let downloads = json!({"behavior": "allow", "downloadPath": browser.dir.at("")});
+        let downloads =
+            json!({"behavior": "allow", "downloadPath": browser.dir.at(""), "eventsEnabled": true});
         browser.call("Browser.setDownloadBehavior", downloads);
         browser.set_size(1280, 900);
         Ok(browser)
@@ -192,7 +196,7 @@ impl Browser {
         });
         wait_for("the download's end", || {
             let ended = |one: &Value| {
-                one["method"] == "Page.downloadProgress" && one["params"]["state"] == "completed"
+                one["method"] == "Browser.downloadProgress" && one["params"]["state"] == "completed"
             };
             self.take(ended)
         });
@@ -239,10 +243,9 @@ impl Drop for Browser {
         }
         // It ends with its pipe, and so do its own processes; then nobody writes to its folder.
         drop(self.child.stdin.take());
-        let ended = || self.child.try_wait().ok().flatten();
-        let start = std::time::Instant::now();
-        let mut ended = ended;
-        while ended().is_none() && start.elapsed() < Duration::from_secs(5) {
+        let start = Instant::now();
+        while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && start.elapsed() < PATIENCE
+        {
             thread::yield_now();
         }
         let _ = self.child.kill();

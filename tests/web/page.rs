@@ -255,6 +255,91 @@ fn a_telephone_shows_all_without_scrolling_sideways() {
 }
 
 #[test]
+fn events_come_once_and_can_be_searched() {
+    let bench = need!(Bench::start(&[]));
+    let Bench { switch, browser } = &bench;
+    browser.wait("document.getElementById('events-state').textContent === 'live'");
+    let (mut socket, port) = switch.open();
+    socket.send_frame(&frame(255, 1, b"who"));
+    let row = "#events-rows tr[data-event=mac-learned]";
+    browser.wait(&format!("document.querySelector({row:?})"));
+    let shown = browser.eval(
+        "[...document.querySelectorAll('#events-rows tr')].map((row) =>
+        [row.dataset.event, row.children[2].textContent, row.children[3].textContent])",
+    );
+    let shown: Vec<[String; 3]> = serde_json::from_value(shown).unwrap();
+    for event in ["port-up", "mac-learned"] {
+        let found: Vec<_> = shown.iter().filter(|[name, ..]| name == event).collect();
+        assert_eq!(found.len(), 1, "{event}: {shown:?}");
+        assert_eq!(found[0][1], port.to_string());
+    }
+    assert!(shown[0][2].contains("02:00:00:00:00:01"), "the newest is first: {shown:?}");
+    browser.click("#events-filter");
+    browser.type_text("02:00:00:00:00:01");
+    let visible =
+        "[...document.querySelectorAll('#events-rows tr')].filter((row) => !row.hidden).length";
+    assert_eq!(browser.eval(visible), 1);
+    browser.assert_clean(&bench.url(), None);
+}
+
+#[test]
+fn a_capture_is_stopped_and_saved_with_its_packets() {
+    let bench = need!(Bench::start(&[]));
+    let Bench { switch, browser } = &bench;
+    let (mut sockets, [first, _]) = sessions(switch);
+    browser.click("#capture");
+    browser.wait("document.getElementById('capture-dialog').open");
+    browser.type_text("77");
+    browser.press("Enter");
+    let refused = browser.wait("document.querySelector('#capture-dialog .error').textContent");
+    assert!(refused.as_str().unwrap().contains("77"), "{refused}");
+    browser.eval("document.querySelector('#capture-dialog [name=ports]').select()");
+    browser.type_text(&first.to_string());
+    browser.press("Enter");
+    browser.wait("!document.getElementById('capture-dialog').open");
+    let progress = "document.querySelector('.capture .number').textContent";
+    talk(&mut sockets, || (!browser.eval(progress).as_str()?.starts_with("0 ")).then_some(()));
+    browser.click(".capture button");
+    let file = browser.download("pcapng");
+    let packets = browser.eval(progress);
+    let packets = number(packets.as_str().unwrap().split(' ').next().unwrap());
+    assert_eq!(pcapng_packets(&file), packets);
+    assert!(packets >= 20, "{packets}");
+    let needle = frame(2, 1, &[0; 1000]);
+    assert!(file.windows(needle.len()).any(|window| window == needle), "the frames are in it");
+    browser.assert_clean(&bench.url(), None);
+}
+
+/// Packets in a pcapng file of whole blocks, each of which ends with its length.
+fn pcapng_packets(file: &[u8]) -> u64 {
+    let word = |at: usize| -> u32 {
+        let octets: [u8; 4] = file[at..at + 4].try_into().unwrap();
+        if file[8] == 0x4d { u32::from_le_bytes(octets) } else { u32::from_be_bytes(octets) }
+    };
+    let (mut at, mut packets) = (0, 0);
+    while at < file.len() {
+        let length = word(at + 4);
+        let end = at + usize::try_from(length).unwrap();
+        assert_eq!(word(end - 4), length, "a whole block");
+        packets += u64::from(word(at) == 6);
+        at = end;
+    }
+    packets
+}
+
+#[test]
+fn a_browser_that_is_logged_in_sees_the_page() {
+    let dir = TempDir::new();
+    let users = dir.file("users", "alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n");
+    let browser = need!(Browser::start());
+    let switch = Switch::start(&["--ctlhtpasswd", &users]);
+    browser.open(&format!("http://alice:secret@{}/", switch.control));
+    browser.wait("document.getElementById('sum-ports').textContent === '0 of 0'");
+    browser.wait("document.getElementById('events-state').textContent === 'live'");
+    browser.assert_clean(&format!("http://{}/", switch.control), None);
+}
+
+#[test]
 fn strangers_names_are_text() {
     let dir = TempDir::new();
     let name = "<img src=x onerror=document.title=1>";
