@@ -4,6 +4,7 @@
 # make bench    compares speed with the kernel and other tunnels, in under 20 minutes
 # make fuzz     runs each fuzz target for FUZZ_SECONDS=60
 # make soak     runs two switches under all kinds of load for SECONDS=600
+# make docs     writes docs/openrpc.json, the reference in docs/rpc.md and its examples
 # make install  copies program, man pages and completions to $(PREFIX)
 # make deb      builds a Debian package with the service in target/debian
 
@@ -14,7 +15,7 @@ PREFIX ?= /usr/local
 PEERS := target/peers
 SKIPPED := target/tmp/skipped
 
-.PHONY: all demo bench fuzz soak test check suite tools peers manual install deb
+.PHONY: all demo bench docs fuzz soak test check suite tools peers manual install deb
 
 all:
 	$(CARGO) build --release --locked
@@ -47,6 +48,12 @@ SECONDS ?= 600
 
 soak: all
 	bench/soak --seconds $(SECONDS)
+
+# The tests that compare them write them instead: first the examples, which are asked of a
+# running switch and become part of the program.
+docs:
+	ETHERWS_DOCS=write $(CARGO) test --locked --test suite -- api::examples
+	ETHERWS_DOCS=write $(CARGO) test --locked --test suite -- api::the_
 
 # Man pages and completions, from the program itself.
 MANUAL := target/manual

@@ -35,8 +35,8 @@ pub fn run() -> ExitCode {
         Invocation::Ctl(args) => Ok(ctl::run(args)),
         Invocation::Doctor(args) => Ok(doctor::run(args)),
         Invocation::Extcap(args) => extcap::run(*args),
-        Invocation::Check(args) => config::check::run(&args),
         Invocation::Manual(args) => manual::run(&args).map(|()| ExitCode::SUCCESS),
+        Invocation::Check(args) => config::check::run(&args),
         Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
     });
     ended.unwrap_or_else(|error| {

@@ -4,6 +4,7 @@
 //! One program, so that it is linked once.
 
 mod abuse;
+mod api;
 mod capture;
 mod cli;
 mod embedding;

@@ -419,6 +419,8 @@ pub(crate) enum CtlMethod {
         #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
         ttl: Option<i64>,
     },
+    /// Print the document of the control API, OpenRPC: all methods, params and results
+    Discover,
 }
 
 /// What to capture, and where it goes.

@@ -44,10 +44,10 @@ pub(crate) enum Invocation {
     Doctor(DoctorArgs),
     /// `etherws extcap`
     Extcap(Box<ExtcapArgs>),
-    /// `etherws check`
-    Check(CheckArgs),
     /// `etherws manual`
     Manual(ManualArgs),
+    /// `etherws check`
+    Check(CheckArgs),
     /// `etherws server`, of 0.3
     Server(Server),
     /// `etherws client`, of 0.3
@@ -269,8 +269,8 @@ impl Command {
             Self::Passwd(args) => Invocation::Passwd(args),
             Self::Doctor(args) => Invocation::Doctor(args),
             Self::Extcap(args) => Invocation::Extcap(Box::new(args)),
-            Self::Check(args) => Invocation::Check(args),
             Self::Manual(args) => Invocation::Manual(args),
+            Self::Check(args) => Invocation::Check(args),
             Self::Server(args) => Invocation::Server(args.validate()?),
             Self::Client(args) => Invocation::Client(args.validate()?),
         })

@@ -71,6 +71,7 @@ pub(super) fn request(method: CtlMethod) -> Result<Request, Refusal> {
             Command::FlushFdb { port: port.map(number).transpose()?, all }
         }
         CtlMethod::Monitor => return Ok(Request::Program(Query::Monitor)),
+        CtlMethod::Discover => return Ok(Request::Discover),
         CtlMethod::Reload => return Ok(Request::Program(Query::Reload)),
         CtlMethod::Save => return Ok(Request::Program(Query::Save)),
         CtlMethod::Showserver => return Ok(Request::Program(Query::ShowServer)),

@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::style::{self, Look};
+use super::{
+    output,
+    style::{self, Look},
+};
 use crate::rpc::entry::{
     Change, Entries, FdbLine, Interface, Limit, Port, PortReport, Server, Stream, Token,
 };
@@ -22,6 +25,7 @@ pub(crate) fn table(entries: &Entries, look: Look) -> String {
         Entries::Tokens(tokens) => token_rows(tokens),
         Entries::Streams(streams) => stream_rows(streams),
         Entries::Changes(changes) => change_rows(changes),
+        Entries::Document(document) => return output::to_json(document),
     };
     render(&rows, look)
 }

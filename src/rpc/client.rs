@@ -22,15 +22,10 @@ use etherws_actors::{
 };
 use futures_util::Stream;
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, Id, Response, ResponsePayload};
-use serde::Deserialize;
 use serde_json::{Value, value::to_raw_value};
 use slog::{Discard, Logger, o};
 
-use super::{
-    Refusal, Request,
-    entry::Entries,
-    method::{Method, NAMESPACE},
-};
+use super::{Refusal, Request, entry::Entries, method::Method};
 
 /// For a whole request. `addPort` answers once the switch has reached the client
 /// port's server or given up, and a 1.3 switch gives up when TCP does, after some
@@ -118,7 +113,7 @@ impl Endpoint {
     async fn ask(&self, request: &Request) -> Result<Entries, ErrorObjectOwned> {
         let (method, params) = Method::of(request)
             .ok_or_else(|| internal("NotImplementedError", "no method carries this".to_owned()))?;
-        let name = format!("{NAMESPACE}{}", method.name);
+        let name = method.full_name();
         let params = params.map(|params| to_raw_value(&params)).transpose();
         let params = params.map_err(|err| internal("ValueError", err.to_string()))?;
         // 1.3's ctl numbers every request 0: there is one to a connection.
@@ -138,10 +133,10 @@ impl Endpoint {
             let text = format!("{} is no control service of etherws: {err}", self.address);
             internal("ValueError", text)
         };
-        let answer: Response<'_, Listing> = serde_json::from_slice(&body).map_err(foreign)?;
+        let answer: Response<'_, Value> = serde_json::from_slice(&body).map_err(foreign)?;
         match answer.payload {
-            ResponsePayload::Success(listing) => {
-                method.entries(listing.into_owned().entries).map_err(foreign)
+            ResponsePayload::Success(result) => {
+                method.entries(result.into_owned()).map_err(foreign)
             }
             ResponsePayload::Error(error) => Err(error.into_owned()),
         }
@@ -236,12 +231,6 @@ fn proxy(url: &ServerUrl) -> ProxyChoice {
 fn is_loopback(url: &ServerUrl) -> bool {
     let host = url.host();
     host.parse().map_or(host == "localhost", |address: IpAddr| address.is_loopback())
-}
-
-/// `result` of every method.
-#[derive(Clone, Deserialize)]
-struct Listing {
-    entries: Value,
 }
 
 /// An error from before or beside the switch, as 1.3's ctl shows those.

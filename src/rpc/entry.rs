@@ -16,6 +16,7 @@ use etherws_actors::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// `result.entries` of one method.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,17 +38,20 @@ pub(crate) enum Entries {
     Streams(Vec<Stream>),
     /// Of `reload` and `save`.
     Changes(Vec<Change>),
+    /// Of `rpc.discover`: the API document in their place.
+    Document(Value),
 }
 
 /// A port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Port {
-    /// Number, from 1.
+    /// Number, from 1. It is not used again after the port has gone.
     pub(crate) port: u32,
-    /// `tap`, `netdev`, `client` or `server`.
+    /// `tap`, `netdev`, `client`, or `server`: a WebSocket that somebody opened.
     #[serde(rename = "type")]
     pub(crate) kind: String,
-    /// Interface, URL, or the peer's address and port.
+    /// The device's real name, the interface's name, the URL, or the peer's address and
+    /// port.
     pub(crate) target: String,
     /// Frames that the medium has taken.
     pub(crate) tx: u64,
@@ -64,13 +68,15 @@ pub(crate) struct Port {
     pub(crate) user: Option<String>,
     /// Whether frames from and to it are dropped.
     pub(crate) shut: bool,
-    /// `up`, `loop`, `connecting`, `backoff` or `failed`.
+    /// `up`, `loop`: blocked by the loop guard, `connecting`, `backoff`: the next attempt to
+    /// open it waits, or `failed`: given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<String>,
-    /// Why the state is not `up`.
+    /// Why the state is not `up`; missing where there is no reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
-    /// Frames discarded, by reason.
+    /// Frames discarded, by reason: `on-error`, `port-down`, `same-port`,
+    /// `lack-of-buffers`, `loop`, `storm-broadcast`, `storm-multicast`, `storm-unicast`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) discards: BTreeMap<String, u64>,
     /// WebSocket text messages ignored.
@@ -86,11 +92,12 @@ pub(crate) struct PortReport {
     pub(crate) port: Port,
     /// Whether the loop guard watches it.
     pub(crate) loopguard: bool,
-    /// What its kind says of it.
+    /// What its kind says of it, texts by name.
     pub(crate) details: BTreeMap<String, String>,
     /// Counters by name.
     pub(crate) counters: BTreeMap<String, u64>,
-    /// Limits by name.
+    /// Limits by name: `queue-octets` (while it is open), `macs`, and for each class of storm
+    /// control the frames of the burst that are used up.
     pub(crate) limits: BTreeMap<String, Limit>,
 }
 
@@ -107,7 +114,8 @@ pub(crate) struct Limit {
 /// show it.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Token {
-    /// For the query of a tunnel's URL, `?token=`.
+    /// For the query of a tunnel's URL, `?token=...`. It opens one tunnel, whatever
+    /// passwords there are; 1,024 may wait to be used.
     pub(crate) token: String,
     /// Whom it lets in.
     pub(crate) user: String,
@@ -138,9 +146,9 @@ pub(crate) struct Interface {
     pub(crate) kind: String,
     /// Name.
     pub(crate) target: String,
-    /// The primary IPv4 address, or nothing.
+    /// The primary IPv4 address, `""` where there is none.
     pub(crate) address: String,
-    /// Its netmask, or nothing.
+    /// Its netmask, `255.255.255.0`, or `""`.
     pub(crate) netmask: String,
     /// Octets.
     pub(crate) mtu: u32,
@@ -169,7 +177,7 @@ pub(crate) struct FdbLine {
 /// A listener, and what it has counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Server {
-    /// `tunnel`, `control` or `tunnel+control`.
+    /// `tunnel`, `control`, `tunnel+control` where both share one, or `control-socket`.
     pub(crate) service: String,
     /// By name.
     pub(crate) counters: BTreeMap<String, u64>,

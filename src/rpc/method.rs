@@ -3,12 +3,13 @@
 
 use etherws_actors::{control::Command, fdb::PortNumber};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
     Refusal, Request,
-    Request::{Program, Switch},
+    Request::{Discover, Program, Switch},
+    discover,
     entry::{Change, Entries, FdbLine, Interface, Port, PortReport, Server, Stream, Token},
     params::{self, Params},
     query::Query,
@@ -21,7 +22,7 @@ pub(crate) const NAMESPACE: &str = "etherws.control.";
 
 /// A method of the control API: all there is to say about it, in one place.
 pub(crate) struct Method {
-    /// Name behind [`NAMESPACE`].
+    /// Name behind [`NAMESPACE`], or one that begins with `rpc.`.
     pub(crate) name: &'static str,
     /// What it does, in a line.
     pub(crate) doc: &'static str,
@@ -39,20 +40,34 @@ pub(crate) struct Method {
 /// A type's schema.
 pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
-/// What `result.entries` of a method is a list of.
+// `result` of every method but one; as a doc comment it would stand in each of them.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
+struct Listing<T> {
+    entries: Vec<T>,
+}
+
+/// What `result` of a method is.
 pub(super) struct Entry {
     pub(super) schema: SchemaOf,
     read: fn(Value) -> serde_json::Result<Entries>,
 }
 
 impl Entry {
+    /// The API document, and no list.
+    const DOCUMENT: Self =
+        Self { schema: discover::schema, read: |result| Ok(Entries::Document(result)) };
+
+    /// A list of entries.
     const fn of<T: JsonSchema + DeserializeOwned>() -> Self
     where
         Entries: From<Vec<T>>,
     {
         Self {
-            schema: SchemaGenerator::subschema_for::<T>,
-            read: |entries| serde_json::from_value(entries).map(<Entries as From<Vec<T>>>::from),
+            schema: SchemaGenerator::subschema_for::<Listing<T>>,
+            read: |result| {
+                serde_json::from_value(result).map(|list: Listing<T>| list.entries.into())
+            },
         }
     }
 }
@@ -264,6 +279,14 @@ pub(crate) const METHODS: &[Method] = &[
             _ => None,
         },
     },
+    Method {
+        name: "rpc.discover",
+        doc: "This document, as OpenRPC: all methods, their params, results and errors.",
+        params: None,
+        entries: Entry::DOCUMENT,
+        parse: |_| Ok(Discover),
+        encode: |request| matches!(request, Discover).then_some(Value::Null),
+    },
 ];
 
 /// Least likeness of a name to one that was meant (Jaro's, as clap takes it).
@@ -278,13 +301,25 @@ fn nearest<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
 }
 
 impl Method {
+    /// Name on the wire.
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}{}", self.namespace(), self.name)
+    }
+
+    /// Names that begin with `rpc.` are the protocol's own (JSON-RPC 2.0, 4.3).
+    fn namespace(&self) -> &'static str {
+        if self.name.starts_with("rpc.") { "" } else { NAMESPACE }
+    }
+
     /// The method of a full name.
     pub(crate) fn find(full_name: &str) -> Result<&'static Self, Refusal> {
-        let name = full_name.strip_prefix(NAMESPACE).ok_or_else(|| {
-            let text = format!("Invalid method namespace: {full_name}; it is {NAMESPACE}");
-            Refusal::new("ValueError", text)
-        })?;
-        METHODS.iter().find(|method| method.name == name).ok_or_else(|| {
+        let is_it =
+            |method: &&Self| full_name.strip_prefix(method.namespace()) == Some(method.name);
+        METHODS.iter().find(is_it).ok_or_else(|| {
+            let Some(name) = full_name.strip_prefix(NAMESPACE) else {
+                let text = format!("Invalid method namespace: {full_name}; it is {NAMESPACE}");
+                return Refusal::new("ValueError", text);
+            };
             let names: Vec<_> = METHODS.iter().map(|method| method.name).collect();
             let likely = nearest(name, &names)
                 .map_or_else(String::new, |likely| format!("did you mean {likely}? "));
@@ -306,15 +341,15 @@ impl Method {
         (self.parse)(Params(params.unwrap_or(&Value::Null)))
     }
 
-    /// Reads `result.entries`.
-    pub(crate) fn entries(&self, entries: Value) -> serde_json::Result<Entries> {
-        (self.entries.read)(entries)
+    /// Reads `result`.
+    pub(crate) fn entries(&self, result: Value) -> serde_json::Result<Entries> {
+        (self.entries.read)(result)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::BTreeSet, time::Duration};
 
     use etherws_actors::{
         control::{AddressSetting, ClientOptions, Credentials, InterfaceSettings, NewPort},
@@ -324,6 +359,7 @@ mod tests {
         tunnel::ClientCertificate,
     };
 
+    use schemars::generate::SchemaSettings;
     use serde_json::json;
 
     use super::*;
@@ -332,8 +368,8 @@ mod tests {
         Some(AddressSetting::Set(address.parse().expect("address")))
     }
 
-    #[test]
-    fn every_request_survives_the_wire() {
+    /// Some of each kind, with all that they may hold.
+    fn requests() -> impl Iterator<Item = Request> {
         let client = ClientOptions {
             url: "wss://h/p?q=1".to_owned(),
             more_urls: vec!["ws://i/".to_owned(), "ws://[::1]:81/".to_owned()],
@@ -392,11 +428,17 @@ mod tests {
                 storm_unicast: Some(StormLimit::with_rate(5)),
             }),
             Command::AddFdb { vid, mac, port },
+            Command::DelFdb { vid, mac },
             Command::DelFdb { vid: Vid::UNTAGGED, mac },
             Command::FlushFdb { port: None, all: true },
             Command::FlushFdb { port: Some(port), all: false },
         ];
-        for request in commands.map(Switch).into_iter().chain(queries.map(Program)) {
+        commands.map(Switch).into_iter().chain(queries.map(Program)).chain([Discover])
+    }
+
+    #[test]
+    fn every_request_survives_the_wire() {
+        for request in requests() {
             let (method, params) = Method::of(&request).expect("a method carries it");
             let back = method.request(params.as_ref()).expect("own params");
             assert_eq!(format!("{back:?}"), format!("{request:?}"));
@@ -410,6 +452,69 @@ mod tests {
                     (password, options.proxy.clone())
                 };
                 assert_eq!(secrets(back), secrets(there));
+            }
+        }
+    }
+
+    /// The schema of a method's params.
+    fn schema(method: &Method) -> Option<Value> {
+        let mut generator = SchemaSettings::draft07().into_generator();
+        let mut schema = method.params?(&mut generator);
+        let definitions = generator.take_definitions(true);
+        schema.insert("definitions".to_owned(), definitions.into());
+        schema.insert("additionalProperties".to_owned(), false.into());
+        Some(schema.into())
+    }
+
+    /// What is sent of [`requests`] by `method`.
+    fn sent(method: &Method) -> Vec<(Request, Option<Value>)> {
+        let own = requests().filter_map(|request| {
+            let (carrier, params) = Method::of(&request)?;
+            (carrier.name == method.name).then_some((request, params))
+        });
+        own.collect()
+    }
+
+    #[test]
+    fn what_is_sent_is_what_the_schema_says_and_all_of_it_is_read() {
+        for method in METHODS {
+            let sent = sent(method);
+            assert!(!sent.is_empty(), "{}", method.name);
+            let Some(schema) = schema(method) else {
+                assert!(sent.iter().all(|(_, params)| params.is_none()), "{}", method.name);
+                continue;
+            };
+            let validator = jsonschema::draft7::new(&schema).expect("a schema");
+            let documented = schema["properties"].as_object().expect("members").keys();
+            let mut unread: BTreeSet<_> = documented.cloned().collect();
+            for (request, params) in sent {
+                let params = params.expect("params");
+                let wrong: Vec<_> =
+                    validator.iter_errors(&params).map(|error| error.to_string()).collect();
+                assert!(wrong.is_empty(), "{}: {params}: {wrong:?}", method.name);
+                unread.retain(|member| {
+                    let mut without = params.clone();
+                    without.as_object_mut().expect("an object").remove(member);
+                    let without = method.request(Some(&without));
+                    without.is_ok_and(|other| format!("{other:?}") == format!("{request:?}"))
+                });
+            }
+            assert!(unread.is_empty(), "{}: {unread:?}", method.name);
+        }
+    }
+
+    #[test]
+    fn params_without_a_member_that_must_be_there_are_refused_by_its_name() {
+        for method in METHODS {
+            let Some(schema) = schema(method) else { continue };
+            for member in schema["required"].as_array().into_iter().flatten() {
+                let member = member.as_str().expect("a name");
+                let (_, params) = sent(method).swap_remove(0);
+                let mut params = params.expect("params");
+                params.as_object_mut().expect("an object").remove(member);
+                let refusal = method.request(Some(&params)).expect_err(member).to_string();
+                let expected = format!("KeyError: '{member}' is missing in params");
+                assert_eq!(refusal, expected, "{}", method.name);
             }
         }
     }
@@ -432,14 +537,5 @@ mod tests {
         );
         let settings = PortSettings::default();
         assert_eq!(encoded(Command::SetPort { port, settings }), json!({"port": 1}));
-    }
-
-    #[test]
-    fn the_document_names_every_method_as_the_table_does() {
-        let document = include_str!("../../docs/rpc.md");
-        for Method { name, doc, .. } in METHODS {
-            assert!(document.contains(&format!("`{name}`")), "{name}");
-            assert!(document.contains(doc), "{name}: {doc}");
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! `method` does. Nothing that a peer sends may end in a panic.
 
 pub(crate) mod client;
+mod discover;
 pub(crate) mod entry;
 pub(crate) mod method;
 pub(crate) mod params;
@@ -33,6 +34,8 @@ const BATCH_REQUESTS: usize = 32;
 pub(crate) enum Request {
     Switch(Command),
     Program(Query),
+    /// The API document.
+    Discover,
 }
 
 impl From<Command> for Request {
@@ -189,6 +192,7 @@ async fn call(
     match method.request(params)? {
         Request::Switch(command) => control.execute(command).await.map(Entries::from),
         Request::Program(query) => control.answer(query).await,
+        Request::Discover => Ok(Entries::Document(discover::document())),
     }
 }
 
@@ -209,14 +213,22 @@ struct Response {
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Outcome {
-    Result { entries: Entries },
+    Result(Output),
     Error(ErrorObjectOwned),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Output {
+    Listing { entries: Entries },
+    Document(Value),
 }
 
 impl Response {
     fn new(id: Value, outcome: Result<Entries, ErrorObjectOwned>) -> Self {
         let outcome = match outcome {
-            Ok(entries) => Outcome::Result { entries },
+            Ok(Entries::Document(document)) => Outcome::Result(Output::Document(document)),
+            Ok(entries) => Outcome::Result(Output::Listing { entries }),
             Err(error) => Outcome::Error(error),
         };
         Self { jsonrpc: TwoPointZero, id, outcome }
@@ -416,14 +428,15 @@ mod tests {
     proptest! {
         #[test]
         fn any_params_get_a_result_or_an_invalid_params(
-            method in prop::sample::select(method::METHODS.iter().map(|method| method.name).collect::<Vec<_>>()),
+            method in prop::sample::select(method::METHODS.iter().map(Method::full_name).collect::<Vec<_>>()),
             params in any_json(),
         ) {
-            let request = json!({"jsonrpc": "2.0", "id": 1, "params": params,
-                "method": format!("{}{method}", method::NAMESPACE)});
+            let request = json!({"jsonrpc": "2.0", "id": 1, "params": params, "method": method});
             let answer = answer(&request.to_string());
             prop_assert!(
-                answer["result"]["entries"].is_array() || answer["error"]["code"] == -32602,
+                answer["result"]["entries"].is_array()
+                    || answer["result"]["openrpc"].is_string()
+                    || answer["error"]["code"] == -32602,
                 "{}", answer
             );
         }

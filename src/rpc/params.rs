@@ -342,7 +342,7 @@ mod tests {
         let method = Method::find(&format!("{NAMESPACE}{name}")).expect("method");
         match method.request(Some(&params)) {
             Ok(Request::Switch(command)) => Ok(command),
-            Ok(Request::Program(query)) => panic!("{query:?}"),
+            Ok(other) => panic!("{other:?}"),
             Err(refusal) => Err(refusal.to_string()),
         }
     }
