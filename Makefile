@@ -72,9 +72,12 @@ install: manual
 	install -D -m 644 $(MANUAL)/zsh/_etherws $(SHARE)/zsh/site-functions/_etherws
 	install -D -m 644 $(MANUAL)/fish/etherws.fish $(SHARE)/fish/vendor_completions.d/etherws.fish
 
+# 2.0.0-dev comes before 2.0.0: for Debian that is a tilde.
+DEB_VERSION = $(subst -,~,$(lastword $(shell target/release/etherws --version)))-1
+
 deb: manual
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
-	$(CARGO) deb --no-build --locked
+	$(CARGO) deb --no-build --locked --deb-version '$(DEB_VERSION)'
 
 test: tools peers check suite
 
@@ -103,6 +106,8 @@ suite:
 # Programs that the tests start. Installed where that is allowed, named where not.
 tools:
 	@tests/tools.sh
+	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked || \
+	    echo 'Tests of the Debian package will be skipped.' >&2
 
 # Foreign programs in Python, among them the original.
 peers:

@@ -47,7 +47,8 @@ pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
     let account = options.account.as_deref().map(privileges::find_user).transpose()?;
     // All that needs a privilege which is not kept.
     let (bound, control_socket) = listeners::open(&options, Inherited::take()?)?;
-    privileges::limit(account.as_ref(), false)?;
+    // What a file says may be another port below 1024 when it is read again.
+    privileges::limit(account.as_ref(), options.source.is_some())?;
     let (log, _guard) = logging::init(&options.logging)?;
     let descriptors = allow_many_sessions(&log);
     System::new().block_on(run::run(options, bound, control_socket, descriptors, ready, log))?;

@@ -36,10 +36,12 @@ mount -t cgroup2 cgroup2 sys/fs/cgroup
 
 mount -t tmpfs -o mode=755 tmpfs dev
 mkdir dev/net dev/pts dev/shm
-for device in null zero full random urandom tty net/tun; do
+for device in null zero full random urandom tty; do
     : >"dev/$device"
     mount --bind "/dev/$device" "dev/$device"
 done
+# As udev makes it: for everybody.
+mknod -m 666 dev/net/tun c 10 200
 mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
 mount -t tmpfs -o mode=755 tmpfs run

@@ -103,7 +103,7 @@ mod tests {
         assert!(tells(&[TPID_SVLAN, TPID_CVLAN], ARP, &[]));
         assert!(!tells(&[TPID_CVLAN; 3], ARP, &[]));
         assert!(!tells(&[], 0x88cc, &[]));
-        let v4 = |ihl, at: usize, source, destination| {
+        let v4 = |ihl: u8, at: usize, source, destination| {
             let ports = [(at + 1, source), (at + 3, destination)];
             tells(&[], IPV4, &[[(0, 0x40 | ihl), (9, UDP)], ports].concat())
         };
