@@ -72,7 +72,8 @@ fn show(event: &str, json: bool) -> String {
     let (time, kind, port) = (take("time"), take("event"), take("port"));
     let mut line = format!("{}  {:<12}", time.unwrap_or_default(), kind.unwrap_or_default());
     let port = port.iter().map(|port| ("port", port.clone()));
-    for (name, value) in port.chain(members.iter().map(|(name, value)| (&**name, plain(value)))) {
+    let others = members.iter().map(|(name, value)| (name.as_str(), plain(value)));
+    for (name, value) in port.chain(others) {
         // A string takes whatever is written to it.
         let _ = write!(line, "  {} {value}", name.escape_debug());
     }

@@ -46,7 +46,6 @@ fn each_number_is_that_of_control() {
     let metrics = scrape(&switch);
     let metric =
         |name: &str| *metrics.get(name).unwrap_or_else(|| panic!("no {name} among {metrics:#?}"));
-    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let number = |value: &Value| value.as_u64().expect("a number") as f64;
     for port in switch.ports() {
         let report = &switch.json(&["showport", &port["port"].to_string()])[0];

@@ -38,7 +38,7 @@ impl Process {
 }
 
 fn duration(time: TimeVal) -> Duration {
-    let [seconds, micros] = [time.tv_sec(), time.tv_usec()].map(|part| u64::try_from(part));
+    let [seconds, micros] = [time.tv_sec(), time.tv_usec()].map(u64::try_from);
     Duration::from_secs(seconds.unwrap_or(0)) + Duration::from_micros(micros.unwrap_or(0))
 }
 
