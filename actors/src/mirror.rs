@@ -1,6 +1,6 @@
 //! Mirrors: copies of the frames that pass the Switch, for those who look on.
 //!
-//! Beside the frame's path: the Switch shows each frame to its [`Mirrors`] once it has
+//! Beside the frame's path: the Switch shows each frame to its `Mirrors` once it has
 //! decided on it, when it comes in and for each port that it goes out of. A mirror takes
 //! a copy of what its [`Filter`] wants while its queue has room, and counts what it lost.
 //! Nothing here may wait, or keep a frame or the block that it was read into.
