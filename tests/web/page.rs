@@ -419,7 +419,8 @@ fn picture() {
 fn announcement(last: u8) -> Vec<u8> {
     let mut frame = frame(255, last, &[0, 1, 8, 0, 6, 4, 0, 1]);
     frame[12..14].copy_from_slice(&[8, 6]);
-    for part in [[2, 0, 0, 0, 0, last].as_slice(), &[192, 0, 2, last], &[0; 6], &[192, 0, 2, last]] {
+    for part in [[2, 0, 0, 0, 0, last].as_slice(), &[192, 0, 2, last], &[0; 6], &[192, 0, 2, last]]
+    {
         frame.extend(part);
     }
     frame
