@@ -1,7 +1,10 @@
 // The control API: JSON-RPC 2.0 over POST, with the browser's own login. See docs/rpc.md.
 
 const NAMESPACE = "etherws.control.";
-const url = document.querySelector("meta[name=rpc]").content;
+
+/** Where the page is, without name and password: a browser would not fetch what has them. */
+const BASE = location.origin + location.pathname;
+const url = new URL(document.querySelector("meta[name=rpc]").content, BASE).href;
 let last = 0;
 
 /** The switch has answered that it will not. */
@@ -74,4 +77,4 @@ export async function batch(calls) {
 }
 
 /** Where a stream is that a method has named: a path of the same listener. */
-export const stream = (path) => `.${path}`;
+export const stream = (path) => new URL(`.${path}`, BASE).href;

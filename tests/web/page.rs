@@ -374,27 +374,54 @@ fn the_page_says_that_the_switch_is_gone_and_finds_it_again() {
 
 /// Writes the picture in the README, and its siblings into `target/tmp`.
 #[test]
-#[ignore = "it writes docs/page.png: make page"]
+#[ignore = "it takes a minute and writes docs/page.png"]
 fn picture() {
-    let bench = need!(Bench::start(&[]));
+    let dir = TempDir::new();
+    let hash = "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=";
+    let users = dir.file("users", format!("alice:{hash}\nbob:{hash}\n"));
+    let bench = need!(Bench::start(&["--htpasswd", &users]));
     let Bench { switch, browser } = &bench;
-    let (mut sockets, [first, _]) = sessions(switch);
     browser.set_size(1280, 1000);
-    let folder = env!("CARGO_TARGET_TMPDIR");
-    let shoot = |path: &str| std::fs::write(path, browser.screenshot()).unwrap();
-    let mut moments = 0;
-    talk(&mut sockets, || {
-        moments += 1;
-        let shown = browser.eval("document.getElementById('chart-rx').textContent");
-        (moments > 6000 && shown != "–").then_some(())
+    let mut sockets = ["alice", "bob"].map(|user| {
+        let login = http::basic(user, "secret");
+        WebSocket::open_with(switch.tunnel, "/", &[("Authorization", &login)]).unwrap()
     });
+    let port = switch.number_of(&sockets[0]);
+    let other = Switch::start(&[]);
+    switch.add(&["client", &other.url()]);
+    for (at, last) in [(0, 1), (1, 2)] {
+        sockets[at].send_frame(&announcement(last));
+        sockets[1 - at].expect_frame(&announcement(last));
+    }
+    drop(other);
+    let shoot = |path: &str| std::fs::write(path, browser.screenshot()).unwrap();
+    let begun = Instant::now();
+    for second in 1..=70 {
+        talk(&mut sockets, || {
+            // Traffic that is not the same all the time.
+            (0..second * second % 17).for_each(|_| drop(browser.eval("0")));
+            (begun.elapsed().as_secs() >= second).then_some(())
+        });
+    }
     shoot(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/page.png"));
-    browser.click(&format!("[data-port='{first}'] [data-action=open]"));
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    browser.click(&format!("[data-port='{port}'] [data-action=open]"));
     talk(&mut sockets, || bench.lines(".detail [data-list=frames] div").pop());
     browser.set_dark(true);
     shoot(&format!("{folder}/page-dark.png"));
     browser.set_size(360, 1400);
     shoot(&format!("{folder}/page-phone.png"));
-    browser.click("#add");
+    browser.click("#capture");
     shoot(&format!("{folder}/page-dialog.png"));
+}
+
+/// An ARP announcement (RFC 5227, 3) of 192.0.2.`last`.
+fn announcement(last: u8) -> Vec<u8> {
+    let mut frame = frame(255, last, &[0, 1, 8, 0, 6, 4, 0, 1]);
+    frame[12..14].copy_from_slice(&[8, 6]);
+    for part in [[2, 0, 0, 0, 0, last].as_slice(), &[192, 0, 2, last], &[0; 6], &[192, 0, 2, last]]
+    {
+        frame.extend(part);
+    }
+    frame
 }
