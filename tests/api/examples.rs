@@ -6,7 +6,9 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use super::{settle, validator};
-use crate::support::{TempDir, lab::Namespace, need, peers::tool, process::run_with, switch::Switch};
+use crate::support::{
+    TempDir, lab::Namespace, need, peers::tool, process::run_with, switch::Switch,
+};
 
 /// The examples, in the order in which they are asked.
 const FILE: &str = "src/rpc/examples.json";
