@@ -401,12 +401,14 @@ mod tests {
         };
         let set_port = |settings| Command::SetPort { port, settings };
         let (vid, mac) = (Vid::new(4094).expect("a VLAN"), MacAddr([2, 0, 0, 0, 0, 9]));
+        let capture = "ports=1,7&direction=rx&vlan=5&mac=02:00:00:00:00:09&ethertype=arp\
+                       &snaplen=96&count=3&duration=9";
         let queries = [
             Query::ListHosts,
             Query::ShowServer,
             Query::Monitor,
             Query::Capture(Capture::default()),
-            Query::Capture(Capture::from_query("ports=1,7&mac=02:00:00:00:00:09&count=3").unwrap()),
+            Query::Capture(Capture::from_query(capture).expect("a capture")),
             Query::Reload,
             Query::Save,
             Query::CreateToken { user: "jörg".into(), ttl: Duration::from_secs(7) },

@@ -6,7 +6,9 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use super::{settle, validator};
-use crate::support::{lab::Namespace, need, peers::tool, process::run_with, switch::Switch};
+use crate::support::{
+    TempDir, lab::Namespace, need, peers::tool, process::run_with, switch::Switch,
+};
 
 /// The examples, in the order in which they are asked.
 const FILE: &str = "src/rpc/examples.json";
@@ -54,7 +56,10 @@ fn every_example_is_what_a_switch_answers() {
     let quiet = namespace.run("sysctl", &["-w", "net.ipv6.conf.default.disable_ipv6=1"]);
     need!(if quiet.code == Some(0) { Ok(()) } else { Err(quiet.stderr) });
     let _server = Switch::start_at(&namespace.site, &SERVER);
-    let switch = Switch::start_at(&namespace.site, &SWITCH);
+    let dir = TempDir::new();
+    let config = dir.file("etherws.toml", "");
+    let args = [&SWITCH[..], &["--config", &config]].concat();
+    let switch = Switch::start_at(&namespace.site, &args);
     let ask = |method: &str, params: &Value| {
         let mut curl = switch.site.command("curl");
         curl.args(["-sS", "--fail", "-H", "Content-Type: application/json", "--data", "@-"]);
