@@ -8,7 +8,7 @@ use std::str;
 use etherws_actors::control::{Command, Reply};
 
 use crate::{
-    logging,
+    hosts, logging,
     rpc::{
         self, Execute, Refusal, Request,
         entry::Entries,
@@ -74,6 +74,12 @@ pub fn logconf(data: &[u8]) {
     }
 }
 
+/// Frames from strangers, each behind its length in two octets: what they claim can be
+/// shown, and the table of hosts keeps its bounds.
+pub fn hosts(data: &[u8]) {
+    hosts::fuzz(data);
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -111,5 +117,10 @@ mod tests {
     #[test]
     fn logconf_keeps_its_promises_for_all_seeds() {
         replay("logconf", logconf);
+    }
+
+    #[test]
+    fn hosts_keeps_its_promises_for_all_seeds() {
+        replay("hosts", hosts);
     }
 }

@@ -12,6 +12,7 @@ mod extcap;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod hosts;
 mod logging;
 mod manual;
 mod passwd;
@@ -29,7 +30,7 @@ use cli::Invocation;
 #[must_use]
 pub fn run() -> ExitCode {
     let ended = cli::parse().and_then(|invocation| match invocation {
-        Invocation::Sw(options) => sw::start(options.into()),
+        Invocation::Sw(options) => sw::start((*options).into()),
         Invocation::Server(options) => sw::start(options.into()),
         Invocation::Client(options) => sw::start(options.into()),
         Invocation::Ctl(args) => Ok(ctl::run(args)),

@@ -7,6 +7,7 @@ mod abuse;
 mod api;
 mod capture;
 mod cli;
+mod config;
 mod embedding;
 mod faults;
 mod netns;

@@ -9,7 +9,7 @@ PATH=$PATH:/usr/sbin:/sbin
 wanted="cc:gcc cmake:cmake python3:python3 unshare:util-linux nsenter:util-linux
 setpriv:util-linux ip:iproute2 ss:iproute2 bridge:iproute2 ping:iputils-ping
 lintian:lintian man:man-db systemd-analyze:systemd strip:binutils
-tcpdump:tcpdump tshark:tshark tinyproxy:tinyproxy-bin htpasswd:apache2-utils curl:curl
+tcpdump:tcpdump tshark:tshark busybox:busybox tinyproxy:tinyproxy-bin htpasswd:apache2-utils curl:curl
 openssl:openssl promtool:prometheus chromium:chromium"
 
 look() {

@@ -7,10 +7,11 @@ use std::{hint::black_box, time::Instant};
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use etherws_actors::{
-    bench::{coalesce, segment},
+    bench::{Onlooker, coalesce, segment},
     fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, PortNumber},
     frame::{Frame, Gso, Offload},
     message::BATCH_FRAMES,
+    mirror::Filter,
     relay::Relay,
     tunnel::codec::{Decoder, Header, MAX_MESSAGE_LEN, Opcode, Role, mask_copy},
 };
@@ -62,6 +63,30 @@ fn relay(c: &mut Criterion) {
                 }
             });
         });
+    }
+    group.finish();
+}
+
+/// What it costs that somebody looks for hosts in all that comes in.
+fn looking_on(c: &mut Criterion) {
+    let mut group = c.benchmark_group("looking for hosts");
+    group.throughput(Throughput::Elements(BATCH_FRAMES as u64));
+    let of = |ethertype: [u8; 2], protocol_at: usize, protocol| {
+        let mut data = [mac(1), mac(2)].concat();
+        data.extend(ethertype);
+        data.resize(FRAME, 0);
+        data[14] = 0x45;
+        data[protocol_at] = protocol;
+        vec![Frame::new(data.into()); BATCH_FRAMES]
+    };
+    for (name, frames) in [
+        ("TCP over IPv4", of([0x08, 0x00], 23, 6)),
+        ("UDP over IPv4", of([0x08, 0x00], 23, 17)),
+        ("TCP over IPv6", of([0x86, 0xdd], 20, 6)),
+    ] {
+        let now = Instant::now();
+        let Some((mut onlooker, _reader)) = Onlooker::new(Filter::hosts()) else { return };
+        group.bench_function(name, |b| b.iter(|| onlooker.received(black_box(&frames), now)));
     }
     group.finish();
 }
@@ -159,5 +184,5 @@ fn codec(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, relay, segmentation, coalescing, codec);
+criterion_group!(benches, relay, looking_on, segmentation, coalescing, codec);
 criterion_main!(benches);

@@ -1,10 +1,12 @@
 //! What `benches/` measures of the parts of a frame's path that are private. Nothing
 //! here is for embedding programs, and nothing in the crate uses it.
 
-use std::ops::Range;
+use std::{ops::Range, time::Instant};
 
 use crate::{
+    fdb::PortNumber,
     frame::Frame,
+    mirror::{Filter, MIRROR_OCTETS, MirrorReader, Mirrors},
     tunnel::{coalesce::Coalescer, segment},
 };
 
@@ -21,4 +23,26 @@ pub fn coalesce(block: &mut [u8], messages: impl Iterator<Item = Range<usize>>) 
     let mut coalescer = Coalescer::default();
     let done = messages.filter_map(|message| coalescer.push(block, message)).count();
     done + usize::from(coalescer.finish(block).is_some())
+}
+
+/// What the Switch shows frames to.
+#[derive(Debug)]
+pub struct Onlooker(Mirrors);
+
+impl Onlooker {
+    /// One mirror of what `filter` wants.
+    #[must_use]
+    pub fn new(filter: Filter) -> Option<(Self, MirrorReader)> {
+        let mut mirrors = Mirrors::default();
+        let reader = mirrors.add(filter, 1024, MIRROR_OCTETS).ok()?;
+        Some((Self(mirrors), reader))
+    }
+
+    /// Shows it a batch that has come in.
+    pub fn received(&mut self, frames: &[Frame], now: Instant) {
+        for frame in frames {
+            self.0.received(PortNumber::FIRST, frame, None, now);
+        }
+        self.0.flush();
+    }
 }

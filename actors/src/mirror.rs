@@ -5,6 +5,8 @@
 //! a copy of what its [`Filter`] wants while its queue has room, and counts what it lost.
 //! Nothing here may wait, or keep a frame or the block that it was read into.
 
+mod hosts;
+
 use std::{
     collections::BTreeMap,
     mem,

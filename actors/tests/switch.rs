@@ -4,6 +4,8 @@
 mod events;
 #[path = "switch/guards.rs"]
 mod guards;
+#[path = "switch/mirrors.rs"]
+mod mirrors;
 
 use std::{
     cell::RefCell,

@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     env::consts::ARCH,
     fs,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use etherws_actors::{
     message::PortInfo,
     mirror::{Batch, Direction, Mirrored},
 };
+use jiff::Timestamp;
 use pcap_file::{
     DataLink, Endianness,
     pcapng::{
@@ -27,6 +28,7 @@ use pcap_file::{
             enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption},
             interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
             interface_statistics::{InterfaceStatisticsBlock, InterfaceStatisticsOption},
+            name_resolution::NameResolutionBlock,
             section_header::{SectionHeaderBlock, SectionHeaderOption},
         },
     },
@@ -93,8 +95,8 @@ impl Recorder {
             ],
             ..SectionHeaderBlock::default()
         };
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let clock = Clock { wall, at: Instant::now() };
+        let wall = u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or_default();
+        let clock = Clock { wall: Duration::from_nanos(wall), at: Instant::now() };
         Self {
             writer: PcapNgWriter::with_section_header(Vec::new(), section)
                 .unwrap_or_else(|_| unreachable!("a Vec takes everything")),
@@ -211,6 +213,11 @@ impl Recorder {
         }
         for block in blocks {
             self.write(block.into_block());
+        }
+        if all && self.interfaces.is_empty() {
+            // No statistics without ports: a block that says nothing.
+            let nothing = NameResolutionBlock { records: Vec::new(), options: Vec::new() };
+            self.write(nothing.into_block());
         }
     }
 

@@ -122,6 +122,9 @@ pub(super) struct SwArgs {
     pub(super) no_loopguard: bool,
     #[command(flatten)]
     pub(super) guards: GuardArgs,
+    /// Keep no list of hosts, with their addresses and names
+    #[arg(long)]
+    pub(super) no_hosts: bool,
 
     /// Threads that ports are spread over [default: 1]
     #[arg(long, value_name = "NUMBER")]
@@ -284,6 +287,9 @@ pub(crate) struct PasswdArgs {
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) control: ControlArgs,
+    /// Configuration file of a switch: its files, interfaces and tunnels are looked at
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Interface that is to be a netdev port
     #[arg(long, value_name = "NAME")]
     pub(crate) netdev: Vec<String>,
@@ -372,6 +378,8 @@ pub(crate) enum CtlMethod {
     Listif,
     /// List the forwarding database
     Listfdb,
+    /// List the hosts that are known: their addresses, names and ports
+    Listhosts,
     /// Put a MAC address behind a port until it is deleted, or the port is
     Addfdb {
         /// Address, as 02:00:00:00:00:01

@@ -35,7 +35,7 @@ const EXTCAP_NAME: &str = "etherws-extcap";
 #[derive(Debug)]
 pub(crate) enum Invocation {
     /// `etherws sw`
-    Sw(Sw),
+    Sw(Box<Sw>),
     /// `etherws ctl`
     Ctl(CtlArgs),
     /// `etherws passwd`
@@ -69,6 +69,8 @@ pub(crate) struct Sw {
     pub(crate) aging_time: Duration,
     /// Whether to look for loops.
     pub(crate) loop_guard: bool,
+    /// Whether to keep a list of hosts.
+    pub(crate) hosts: bool,
     /// Limits of each port.
     pub(crate) guards: GuardArgs,
     /// Threads that ports are spread over; at least 1.
@@ -264,7 +266,7 @@ impl Command {
     /// Checks what clap cannot: values against each other and against the machine.
     fn validate(self) -> Result<Invocation> {
         Ok(match self {
-            Self::Sw(args) => Invocation::Sw(args.validate()?),
+            Self::Sw(args) => Invocation::Sw(Box::new(args.validate()?)),
             Self::Ctl(args) => Invocation::Ctl(args),
             Self::Passwd(args) => Invocation::Passwd(args),
             Self::Doctor(args) => Invocation::Doctor(args),
@@ -303,6 +305,7 @@ impl SwArgs {
                 threads: self.threads,
                 user: self.user,
                 loopguard: self.no_loopguard.then_some(false),
+                hosts: self.no_hosts.then_some(false),
                 maxmacs,
                 storm_broadcast: storm_broadcast.map(config::Storm),
                 storm_multicast: storm_multicast.map(config::Storm),
@@ -449,7 +452,7 @@ mod tests {
 
     fn sw(line: &str) -> Sw {
         match invoke(line) {
-            Ok(Invocation::Sw(sw)) => sw,
+            Ok(Invocation::Sw(sw)) => *sw,
             other => panic!("{line}: {other:?}"),
         }
     }

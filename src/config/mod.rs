@@ -51,6 +51,8 @@ pub(crate) struct Switch {
     pub(crate) user: Option<String>,
     /// Whether to look for loops: two ports that lead to one network. Default: true
     pub(crate) loopguard: Option<bool>,
+    /// Whether to keep a list of hosts, with their addresses and names. Default: true
+    pub(crate) hosts: Option<bool>,
     /// Most MAC addresses that are learned behind a port. Default: 8192
     pub(crate) maxmacs: Option<usize>,
     /// Broadcast frames a second from a port, and at once, or "off". Default: "1000/4000"
@@ -222,7 +224,10 @@ pub(crate) struct Storm(pub(crate) StormLimit);
 
 /// Frames a second, with a burst as "1000/4000", or "off".
 #[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "no storm limit; write frames a second as 1000, with a burst as \"1000/4000\", or \"off\""
+)]
 enum StormText {
     Rate(u32),
     Text(#[schemars(regex(pattern = r"^(off|[0-9]+(/[0-9]+)?)$"))] String),
@@ -250,7 +255,7 @@ impl Config {
     /// This one, and `below` where it says nothing. The ports are those of both.
     pub(crate) fn over(mut self, below: Self) -> Self {
         let own = &mut self.switch;
-        lay!(own, below.switch; ageout, threads, user, loopguard, maxmacs,
+        lay!(own, below.switch; ageout, threads, user, loopguard, hosts, maxmacs,
             storm_broadcast, storm_multicast, storm_unicast);
         let own = &mut self.tunnel;
         own.tls = Tls::over(own.tls.take(), below.tunnel.tls);
@@ -282,4 +287,114 @@ pub(crate) fn schema() -> String {
     let mut text = serde_json::to_string_pretty(&schemars::schema_for!(Config)).unwrap_or_default();
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../packaging/etherws.toml");
+
+    /// The example with what stands behind up to `marks` marks.
+    fn example(marks: usize) -> String {
+        let lines = EXAMPLE.lines().map(|line| {
+            let bare = line.trim_start_matches('#');
+            let is_setting = bare.starts_with('[') || bare.split(" = ").count() == 2;
+            let is_setting = is_setting && !bare.starts_with(' ');
+            if is_setting && line.len() - bare.len() <= marks { bare } else { line }
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn read(text: &str) -> (File, Vec<read::Fault>) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        fs::write(&path, text).unwrap();
+        File::read(&path).unwrap()
+    }
+
+    #[test]
+    fn the_example_is_good_and_its_defaults_are_the_programs() {
+        let run = |text: &str| {
+            let (file, faults) = read(text);
+            format!("{:?}", resolve(&file.config, Some(&file), faults).unwrap())
+        };
+        let defaults = run("");
+        // The one setting that the package has of its own.
+        let own = "socket = \"/run/etherws/control.sock\"";
+        assert!(run(EXAMPLE).contains("/run/etherws/control.sock"));
+        assert_eq!(run(&EXAMPLE.replace(own, "")), defaults);
+        let spelled_out = example(1).replace(own, "");
+        assert!(spelled_out.contains("\nageout = 300"), "{spelled_out}");
+        // Unset, they are these.
+        let guards = "GuardArgs { maxmacs: Some(8192), storm_broadcast: Some(Rate { rate: 1000, \
+                      burst: 4000 }), storm_multicast: Some(Rate { rate: 5000, burst: 20000 }), \
+                      storm_unicast: Some(Rate { rate: 5000, burst: 20000 }) }";
+        let storm = etherws_actors::guard::storm::StormLimits::default();
+        assert_eq!(storm.broadcast.to_string(), "1000/4000");
+        assert_eq!(storm.multicast.to_string(), "5000/20000");
+        assert_eq!(storm.unicast, storm.multicast);
+        assert_eq!(etherws_actors::fdb::DEFAULT_MAX_MACS, 8192);
+        let none = "GuardArgs { maxmacs: None, storm_broadcast: None, storm_multicast: None, \
+                    storm_unicast: None }";
+        assert_eq!(run(&spelled_out).replace(guards, none), defaults);
+    }
+
+    #[test]
+    fn the_example_names_every_key() {
+        let (file, faults) = read(&example(2));
+        assert_eq!(faults, []);
+        let text = example(2);
+        let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+        for (table, definition) in schema["$defs"].as_object().unwrap() {
+            let Some(keys) = definition["properties"].as_object() else { continue };
+            for key in keys.keys().filter(|key| *key != "user" || table != "Switch") {
+                let named = [format!("\n{key} = "), format!("{key}]")];
+                assert!(named.iter().any(|form| text.contains(form)), "{table}: {key}");
+            }
+        }
+        assert_eq!(file.config.port.len(), 3);
+    }
+
+    #[test]
+    fn the_schema_that_is_checked_in_is_that_of_the_types() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.schema.json");
+        let found = fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(found, schema(), "etherws check --schema >docs/config.schema.json");
+    }
+
+    #[test]
+    fn every_option_has_a_key_and_every_key_an_option() {
+        let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+        let table = |name: &str| schema["$defs"][name]["properties"].as_object().unwrap().clone();
+        let mut keys = Vec::new();
+        for (section, name) in
+            [("switch", "Switch"), ("tunnel", "Tunnel"), ("control", "Control"), ("log", "Log")]
+        {
+            for key in table(name).keys() {
+                match key.as_str() {
+                    "tls" => keys.extend(table("Tls").keys().map(|k| format!("{section}.tls.{k}"))),
+                    key => keys.push(format!("{section}.{key}")),
+                }
+            }
+        }
+        keys.sort();
+        let mut named: Vec<_> = name::OPTIONS.iter().map(|(key, _)| (*key).to_owned()).collect();
+        named.sort();
+        assert_eq!(named, keys);
+    }
+
+    #[test]
+    fn the_command_line_lies_over_the_file() {
+        let config = |text: &str| read(text).0.config;
+        let above = config("[switch]\nageout = 1\n[tunnel.tls]\nkey = \"/k\"");
+        let below =
+            config("[switch]\nageout = 2\nthreads = 3\n[tunnel.tls]\nkey = \"/o\"\ncert = \"/c\"");
+        let both = above.over(below);
+        assert_eq!((both.switch.ageout, both.switch.threads), (Some(1), Some(3)));
+        let tls = both.tunnel.tls.unwrap();
+        assert_eq!((tls.key, tls.cert), (Some("/k".into()), Some("/c".into())));
+    }
 }

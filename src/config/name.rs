@@ -7,6 +7,7 @@ pub(super) const OPTIONS: &[(&str, &str)] = &[
     ("switch.threads", "--threads"),
     ("switch.user", "--user"),
     ("switch.loopguard", "--no-loopguard"),
+    ("switch.hosts", "--no-hosts"),
     ("switch.maxmacs", "--maxmacs"),
     ("switch.storm-broadcast", "--storm-broadcast"),
     ("switch.storm-multicast", "--storm-multicast"),

@@ -90,7 +90,11 @@ pub(crate) struct Faults {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.lines.join("; "))
+        f.write_str(self.lines.first().map_or("nothing", String::as_str))?;
+        match self.count {
+            0 | 1 => Ok(()),
+            count => write!(f, " (and {} more: etherws check shows them)", count - 1),
+        }
     }
 }
 
@@ -117,7 +121,8 @@ impl File {
         let path = path::absolute(path).with_context(|| format!("{shown}: has no whole name"))?;
         let (mut config, faults) = parse(&text);
         let credentials = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        config.make_absolute(path.parent().unwrap_or(Path::new("/")), credentials.as_deref());
+        let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        config.make_absolute(&folder, credentials.as_deref());
         Ok((Self { path, text, config }, faults))
     }
 

@@ -136,6 +136,7 @@ impl Checker<'_> {
             user: switch.user.clone(),
             aging_time: aging_time.unwrap_or(DEFAULT_AGING_TIME),
             loop_guard: switch.loopguard.unwrap_or(true),
+            hosts: switch.hosts.unwrap_or(true),
             guards: GuardArgs {
                 maxmacs: switch.maxmacs,
                 storm_broadcast: storm(switch.storm_broadcast),
@@ -305,30 +306,24 @@ impl Checker<'_> {
             Kind::Client => self.client(key, target, table).map(NewPort::Client),
         };
         let storm = |limit: Option<Storm>| limit.map(|Storm(limit)| limit);
-        let port = Port {
-            new: new?,
-            settings: PortSettings {
-                shut: table.shut,
-                loop_guard: table.loopguard,
-                max_macs: table.maxmacs,
-                storm_broadcast: storm(table.storm_broadcast),
-                storm_multicast: storm(table.storm_multicast),
-                storm_unicast: storm(table.storm_unicast),
-            },
-            addresses: table.addresses.as_ref().map(|texts| self.addresses(key, texts)),
-            mtu: table.mtu,
-            fdb: table
-                .fdb
-                .iter()
-                .enumerate()
-                .filter_map(|(at, entry)| self.fdb(&format!("{key}.fdb.{at}"), entry))
-                .collect(),
+        let settings = PortSettings {
+            shut: table.shut,
+            loop_guard: table.loopguard,
+            max_macs: table.maxmacs,
+            storm_broadcast: storm(table.storm_broadcast),
+            storm_multicast: storm(table.storm_multicast),
+            storm_unicast: storm(table.storm_unicast),
         };
-        let v6 = port.addresses.iter().flatten().any(|(address, _)| address.is_ipv6());
+        let addresses = table.addresses.as_ref().map(|texts| self.addresses(key, texts));
+        let entries = table.fdb.iter().enumerate();
+        let fdb =
+            entries.filter_map(|(at, entry)| self.fdb(&format!("{key}.fdb.{at}"), entry)).collect();
+        let v6 = addresses.iter().flatten().any(|(address, _)| address.is_ipv6());
         let least = if v6 { MIN_MTU_IPV6 } else { MIN_MTU };
         if let Some(mtu) = table.mtu.filter(|&mtu| mtu < least) {
             self.fault(&format!("{key}.mtu"), format!("mtu {mtu}: give {least} or more"));
         }
+        let port = Port { new: new?, settings, addresses, mtu: table.mtu, fdb };
         (self.faults.len() == before).then_some(port)
     }
 

@@ -74,6 +74,7 @@ pub(super) fn request(method: CtlMethod) -> Result<Request, Refusal> {
         CtlMethod::Discover => return Ok(Request::Discover),
         CtlMethod::Reload => return Ok(Request::Program(Query::Reload)),
         CtlMethod::Save => return Ok(Request::Program(Query::Save)),
+        CtlMethod::Listhosts => return Ok(Request::Program(Query::ListHosts)),
         CtlMethod::Showserver => return Ok(Request::Program(Query::ShowServer)),
         CtlMethod::Capture(args) => return super::capture::request(&args).map(Request::Program),
         CtlMethod::Createtoken { user, ttl } => {

@@ -11,7 +11,7 @@ use super::{
     style::{self, Look},
 };
 use crate::rpc::entry::{
-    Change, Entries, FdbLine, Interface, Limit, Port, PortReport, Server, Stream, Token,
+    Change, Entries, FdbLine, Host, Interface, Limit, Port, PortReport, Server, Stream, Token,
 };
 
 /// What `ctl` prints of `entries`.
@@ -21,6 +21,7 @@ pub(crate) fn table(entries: &Entries, look: Look) -> String {
         Entries::Reports(reports) => report_rows(reports),
         Entries::Interfaces(interfaces) => interface_rows(interfaces),
         Entries::Fdb(lines) => fdb_rows(lines),
+        Entries::Hosts(hosts) => host_rows(hosts),
         Entries::Servers(servers) => server_rows(servers),
         Entries::Tokens(tokens) => token_rows(tokens),
         Entries::Streams(streams) => stream_rows(streams),
@@ -213,6 +214,29 @@ fn fdb_rows(lines: &[FdbLine]) -> Vec<Vec<String>> {
     rows
 }
 
+/// A row for each host with all of its addresses, so that a search for one of them shows
+/// whose it is; a dash where nothing is known, so that each row has all its columns.
+fn host_rows(hosts: &[Host]) -> Vec<Vec<String>> {
+    let or_dash = |cell: String| if cell.is_empty() { "-".to_owned() } else { cell };
+    let known = |cell: &Option<String>| or_dash(cell.clone().unwrap_or_default());
+    let row = ["Port", "VLAN", "MAC", "IPv4", "IPv6", "Name", "Vendor", "User", "Age"];
+    let mut rows = vec![titles(row)];
+    rows.extend(hosts.iter().map(|host| {
+        vec![
+            known(&host.port.map(|port| port.to_string())),
+            host.vid.to_string(),
+            host.mac.clone(),
+            or_dash(host.ipv4.join(",")),
+            or_dash(host.ipv6.join(",")),
+            known(&host.name),
+            known(&host.vendor),
+            known(&host.user),
+            host.age.to_string(),
+        ]
+    }));
+    rows
+}
+
 fn server_rows(servers: &[Server]) -> Vec<Vec<String>> {
     let mut rows = vec![titles(["Service", "Counter", "Value"])];
     rows.extend(servers.iter().flat_map(|server| {
@@ -327,6 +351,25 @@ mod tests {
              \x20 user       alice       \n\
              \x20 macs       3      8192 \n\
              \x20 frame-rx   12          \n"
+        );
+    }
+
+    #[test]
+    fn a_host_is_one_row_with_all_of_its_addresses() {
+        let hosts = entries(
+            "listHosts",
+            json!([
+                {"port": 2, "vid": 0, "mac": "m1", "ipv4": ["192.0.2.7", "192.0.2.8"],
+                    "ipv6": ["fe80::1"], "name": "pc", "vendor": "(local)", "user": "alice",
+                    "age": 3, "known": 60},
+                {"vid": 10, "mac": "m2", "ipv4": [], "ipv6": [], "age": 400, "known": 500}
+            ]),
+        );
+        assert_eq!(
+            table(&hosts),
+            "  Port  VLAN  MAC  IPv4                 IPv6     Name  Vendor   User   Age\n\
+             \x20 2     0     m1   192.0.2.7,192.0.2.8  fe80::1  pc    (local)  alice  3  \n\
+             \x20 -     10    m2   -                    -        -     -        -      400\n"
         );
     }
 

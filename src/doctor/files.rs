@@ -1,8 +1,9 @@
 //! Checks of files that listeners use: certificates with their keys, passwords.
 
-use std::{path::Path, time::SystemTime};
+use std::path::Path;
 
 use etherws_actors::tunnel::tls::read_certificates;
+use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use slog::{Discard, Logger, o};
 use x509_parser::{
@@ -49,8 +50,7 @@ fn tls_files(files: &TlsFiles) -> Vec<Finding> {
 
 /// Now, in seconds of Unix.
 pub(super) fn now() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.ok().and_then(|now| i64::try_from(now.as_secs()).ok()).unwrap_or_default()
+    Timestamp::now().as_second()
 }
 
 /// From when until when a chain is valid: the certificate that ends first counts.

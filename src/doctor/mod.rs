@@ -8,13 +8,22 @@ mod host;
 mod switch;
 mod tunnel;
 
-use std::{fmt::Write as _, net::IpAddr, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use etherws_actors::tunnel::{ClientCertificate, ProxyChoice, TlsOptions};
+use etherws_actors::{
+    control::{ClientOptions, NewPort},
+    tunnel::{ClientCertificate, ProxyChoice, TlsOptions},
+};
 use serde::Serialize;
 
 use crate::{
-    cli::{DoctorArgs, Secret, TlsFiles},
+    cli::{DoctorArgs, Secret, Sw, TlsFiles},
+    config::{File, resolve},
     ctl::{
         self,
         output::{Output, print, to_json},
@@ -103,10 +112,72 @@ pub(crate) fn run(args: DoctorArgs) -> ExitCode {
     if failed { ExitCode::FAILURE } else { written }
 }
 
+impl Subject {
+    /// Adds what a switch that is configured so stands on.
+    fn add(&mut self, sw: &Sw) -> Vec<Finding> {
+        for service in [Some(&sw.tunnel), sw.control.as_ref()].into_iter().flatten() {
+            self.listen.push(service.port);
+            self.tls.extend(service.tls.clone());
+            self.htpasswd.extend(service.htpasswd.clone());
+        }
+        // A certificate or a file that both services have is looked at once.
+        self.tls.dedup();
+        self.htpasswd.dedup();
+        let mut findings = Vec::new();
+        for port in &sw.ports {
+            match &port.new {
+                NewPort::Tap { .. } => {}
+                NewPort::Netdev { name } => self.netdevs.push(name.clone()),
+                NewPort::Client(options) => findings.extend(self.add_client(options)),
+            }
+        }
+        findings
+    }
+
+    fn add_client(&mut self, options: &ClientOptions) -> Vec<Finding> {
+        let tls = TlsOptions {
+            cacerts: options.cacerts.clone(),
+            insecure: options.insecure,
+            certificate: options.certificate.clone(),
+        };
+        let proxy = options.proxy.clone().map_or(ProxyChoice::Environment, ProxyChoice::Url);
+        let mut findings = Vec::new();
+        for url in [&options.url].into_iter().chain(&options.more_urls) {
+            let credentials = options.credentials.clone();
+            match tunnel::Tunnel::new(url, credentials, tls.clone(), proxy.clone()) {
+                Ok(tunnel) => self.tunnels.push(tunnel),
+                Err(error) => {
+                    findings.push(Finding::fail("tunnel", error.to_string(), "correct its URL"));
+                }
+            }
+        }
+        findings
+    }
+}
+
+/// What a configuration file asks for.
+fn read_config(path: &Path) -> anyhow::Result<Sw> {
+    let (file, faults) = File::read(path)?;
+    Ok(resolve(&file.config, Some(&file), faults)?)
+}
+
 /// What the options name; findings are what is wrong with them.
 fn subject(args: &DoctorArgs) -> (Subject, Vec<Finding>) {
     let mut subject = Subject { netdevs: args.netdev.clone(), ..Subject::default() };
     let mut findings = Vec::new();
+    if let Some(path) = &args.config {
+        let name = path.display();
+        match read_config(path) {
+            Ok(sw) => {
+                findings.push(Finding::ok("config", format!("{name} is understood")));
+                findings.extend(subject.add(&sw));
+            }
+            Err(error) => {
+                let advice = format!("etherws check {name} shows each place");
+                findings.push(Finding::fail("config", format!("{error:#}"), advice));
+            }
+        }
+    }
     if let Some(url) = &args.url {
         let certificate = args.cert.clone().zip(args.key.clone());
         let tls = TlsOptions {

@@ -18,6 +18,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::hosts::HostInfo;
+
 /// `result.entries` of one method.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -30,6 +32,8 @@ pub(crate) enum Entries {
     Interfaces(Vec<Interface>),
     /// Of the FDB's methods.
     Fdb(Vec<FdbLine>),
+    /// Of `listHosts`.
+    Hosts(Vec<Host>),
     /// Of `showServer`.
     Servers(Vec<Server>),
     /// Of `createToken`.
@@ -174,6 +178,35 @@ pub(crate) struct FdbLine {
     pub(crate) is_static: bool,
 }
 
+/// A host that has told of itself. All of it is what hosts say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Host {
+    /// Number of the port that it is behind, or was last; missing if that port is no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) port: Option<u32>,
+    /// VLAN, 0 for none.
+    pub(crate) vid: u16,
+    /// MAC address, as `02:00:00:00:00:01`.
+    pub(crate) mac: String,
+    /// IPv4 addresses.
+    pub(crate) ipv4: Vec<String>,
+    /// IPv6 addresses.
+    pub(crate) ipv6: Vec<String>,
+    /// Its name, as it told a DHCP server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// Whose its MAC address is; `(local)`: it was made up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) vendor: Option<String>,
+    /// Whose session the port is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+    /// Seconds since a frame has last come from it.
+    pub(crate) age: u64,
+    /// Seconds since it was first heard of.
+    pub(crate) known: u64,
+}
+
 /// A listener, and what it has counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Server {
@@ -216,6 +249,12 @@ impl From<Vec<Interface>> for Entries {
 impl From<Vec<FdbLine>> for Entries {
     fn from(entries: Vec<FdbLine>) -> Self {
         Self::Fdb(entries)
+    }
+}
+
+impl From<Vec<Host>> for Entries {
+    fn from(entries: Vec<Host>) -> Self {
+        Self::Hosts(entries)
     }
 }
 
@@ -295,6 +334,25 @@ impl From<Reply> for Entries {
                 Self::Interfaces(list.into_iter().map(Interface::from).collect())
             }
             Reply::Fdb(lines) => Self::Fdb(lines.into_iter().map(FdbLine::from).collect()),
+        }
+    }
+}
+
+impl From<HostInfo> for Host {
+    fn from(info: HostInfo) -> Self {
+        let (v4, v6): (Vec<_>, Vec<_>) = info.addresses.iter().partition(|ip| ip.is_ipv4());
+        let shown = |list: Vec<IpAddr>| list.iter().map(IpAddr::to_string).collect();
+        Self {
+            port: info.port.map(PortNumber::get),
+            vid: info.vid.get(),
+            mac: info.mac.to_string(),
+            ipv4: shown(v4),
+            ipv6: shown(v6),
+            name: info.name.map(String::from),
+            vendor: info.vendor.map(str::to_owned),
+            user: info.user,
+            age: info.age.as_secs(),
+            known: info.known.as_secs(),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     Refusal, Request,
     Request::{Discover, Program, Switch},
     discover,
-    entry::{Change, Entries, FdbLine, Interface, Port, PortReport, Server, Stream, Token},
+    entry::{Change, Entries, FdbLine, Host, Interface, Port, PortReport, Server, Stream, Token},
     params::{self, Params},
     query::Query,
     wire::{self, encode},
@@ -209,6 +209,17 @@ pub(crate) const METHODS: &[Method] = &[
         },
     },
     Method {
+        name: "listHosts",
+        doc: "The hosts that have told an address or a name, by VLAN and then MAC address.",
+        params: None,
+        entries: Entry::of::<Host>(),
+        parse: |_| Ok(Program(Query::ListHosts)),
+        encode: |request| match request {
+            Program(Query::ListHosts) => Some(Value::Null),
+            _ => None,
+        },
+    },
+    Method {
         name: "showServer",
         doc: "What each listener has counted: connections, sessions, and whom it turned away.",
         params: None,
@@ -391,6 +402,7 @@ mod tests {
         let set_port = |settings| Command::SetPort { port, settings };
         let (vid, mac) = (Vid::new(4094).expect("a VLAN"), MacAddr([2, 0, 0, 0, 0, 9]));
         let queries = [
+            Query::ListHosts,
             Query::ShowServer,
             Query::Monitor,
             Query::Capture(Capture::default()),

@@ -15,6 +15,8 @@ const MAX_USER: usize = 256;
 /// What can be asked of the program around the switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Query {
+    /// Who is on the LAN.
+    ListHosts,
     /// What its listeners have counted.
     ShowServer,
     /// Makes a token.

@@ -18,10 +18,13 @@ use super::{
     sessions::Sessions,
     tokens::Tokens,
 };
-use crate::rpc::{
-    Refusal,
-    entry::{Entries, Server, Stream, Token},
-    query::{Answer, Query},
+use crate::{
+    hosts::Hosts,
+    rpc::{
+        Refusal,
+        entry::{Entries, Host, Server, Stream, Token},
+        query::{Answer, Query},
+    },
 };
 
 /// All listeners of the program.
@@ -35,6 +38,8 @@ pub(crate) struct Status {
     /// When the program began to serve.
     pub(crate) started: Timestamp,
     pub(crate) control: Control,
+    /// `None`: nobody looks for hosts.
+    pub(crate) hosts: Option<Hosts>,
 }
 
 /// One of them.
@@ -49,8 +54,23 @@ pub(crate) struct Listener {
 impl Answer for Status {
     async fn answer(&self, query: Query) -> Result<Entries, Refusal> {
         match query {
+            Query::ListHosts => {
+                let hosts = self.hosts.as_ref().ok_or_else(|| {
+                    let text = "no list of hosts is kept: start the switch without --no-hosts";
+                    Refusal::new("RuntimeError", text.to_owned())
+                })?;
+                let ended = |error| Refusal::new("RuntimeError", format!("the switch: {error}"));
+                let list = hosts.list().await.map_err(ended)?;
+                Ok(Entries::Hosts(list.into_iter().map(Host::from).collect()))
+            }
             Query::ShowServer => {
-                Ok(Entries::Servers(self.listeners().iter().map(|one| self.show(one)).collect()))
+                let listeners = self.listeners();
+                let listeners = listeners.iter().map(|one| self.show(one));
+                let hosts = self.hosts.as_ref().map(|hosts| Server {
+                    service: "hosts".to_owned(),
+                    counters: hosts.counters().map(|(name, n)| (name.to_owned(), n)).into(),
+                });
+                Ok(Entries::Servers(listeners.chain(hosts).collect()))
             }
             Query::Monitor => Ok(Entries::Streams(vec![Stream { path: events::PATH.to_owned() }])),
             Query::Capture(what) => {

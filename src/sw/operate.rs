@@ -16,7 +16,7 @@ use etherws_actors::{
     message::{PortReport, PortSettings, SetDefaults},
     monitor::{Event, Kind},
 };
-use slog::{error, info};
+use slog::{error, info, warn};
 use tokio::sync::mpsc;
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
     options::Options,
 };
 use crate::{
-    config::{self, Port, kind_and_target},
+    config::{self, Port, Source, kind_and_target},
     logging, passwd,
     rpc::{
         Refusal,
@@ -53,8 +53,11 @@ impl InForce {
         Self { house, listeners, options, ports: Vec::new() }
     }
 
-    /// Adds the ports of the file.
+    /// Adds the ports of the file. Says what would keep it from being read again.
     pub(super) async fn add_ports(&mut self) {
+        if let Some(Err(error)) = self.options.source.as_ref().map(Source::read_again) {
+            warn!(self.house.log, "this user cannot read the configuration again: {error:#}");
+        }
         for change in self.change_ports(self.options.configured.clone()).await {
             if change.action == Action::Kept {
                 error!(self.house.log, "configuration is not met"; "item" => change.item,
@@ -90,8 +93,8 @@ impl InForce {
         match &outcome {
             Ok(changes) => {
                 for change in changes {
-                    info!(self.house.log, "configuration"; "action" => change.action.name(),
-                        "item" => &change.item, "port" => change.port, "note" => &change.note);
+                    let note = change.note.as_deref().unwrap_or_default();
+                    info!(self.house.log, "configuration: {change}"; "note" => note);
                 }
                 info!(self.house.log, "configuration read again"; "changes" => changes.len());
                 let items = changes.iter().map(|change| change.to_string());
@@ -118,7 +121,9 @@ impl InForce {
             changed.into_iter().map(|(action, item)| Change::new(action, item)).collect();
         changes.extend(self.change_switch(&new).await);
         changes.extend(self.change_ports(new.configured.clone()).await);
-        self.options = new;
+        // As it is, and not as it should be.
+        let Options { threads, account, logging, .. } = self.options.clone();
+        self.options = Options { threads, account, logging, ..new };
         Ok(changes)
     }
 
@@ -137,6 +142,7 @@ impl InForce {
         }
         let fixed = [
             ("switch.threads", old.threads != new.threads),
+            ("switch.hosts", old.hosts != new.hosts),
             ("switch.user", old.account != new.account),
             ("log.debug", old.logging.debug != new.logging.debug),
             ("log.conf", old.logging.conf != new.logging.conf),
@@ -167,12 +173,11 @@ impl InForce {
             let is_it = |new: &NewPort| kind_and_target(new) == kind_and_target(&port.new);
             let known = self.house.control.known();
             let before = old.iter().find(|(old, _)| is_it(&old.new));
-            let at = known.iter().find(|(number, known)| match before {
-                Some((_, own)) => number == own,
-                None => is_it(&known.new),
-            });
+            let own = before.map(|(_, number)| *number);
+            let at = known.iter().find(|(number, _)| Some(*number) == own);
+            let at = at.or_else(|| known.iter().find(|(_, known)| is_it(&known.new)));
             let (number, change) = match at {
-                Some((number, known)) if known.new == port.new => {
+                Some((number, known)) if !is_elsewhere(&known.new, &port.new) => {
                     let before = before.map(|(old, _)| old);
                     (Some(*number), self.change_port(*number, &port, before).await)
                 }
@@ -443,6 +448,15 @@ impl InForce {
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.item, self.action.name())
+    }
+}
+
+/// Whether a port has to be opened anew to be the other.
+fn is_elsewhere(one: &NewPort, other: &NewPort) -> bool {
+    match (one, other) {
+        (NewPort::Client(one), NewPort::Client(other)) => one != other,
+        // A device is its name, in which the kernel may have put a number.
+        _ => false,
     }
 }
 

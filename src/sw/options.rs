@@ -17,6 +17,8 @@ pub(crate) struct Options {
     pub(super) logging: logging::Options,
     pub(super) aging_time: Duration,
     pub(super) loop_guard: bool,
+    /// Whether to keep a list of hosts.
+    pub(super) hosts: bool,
     pub(super) guards: GuardArgs,
     /// Arbiters, each a thread, that ports are spread over.
     pub(super) threads: usize,
@@ -49,6 +51,7 @@ impl From<cli::Sw> for Options {
             logging: logging::Options { debug, foreground, conf },
             aging_time: sw.aging_time,
             loop_guard: sw.loop_guard,
+            hosts: sw.hosts,
             guards: sw.guards,
             threads: sw.threads,
             tunnel: Some(sw.tunnel),
@@ -74,6 +77,8 @@ impl From<cli::Server> for Options {
             logging: logging::Options { debug, foreground, conf: None },
             aging_time: DEFAULT_AGING_TIME,
             loop_guard: true,
+            // Nobody could ask for them.
+            hosts: false,
             guards: GuardArgs::default(),
             threads: 1,
             tunnel: Some(server.tunnel),
@@ -99,6 +104,8 @@ impl From<cli::Client> for Options {
             logging: logging::Options { debug, foreground, conf: None },
             aging_time: DEFAULT_AGING_TIME,
             loop_guard: true,
+            // Nobody could ask for them.
+            hosts: false,
             guards: GuardArgs::default(),
             threads: 1,
             tunnel: None,

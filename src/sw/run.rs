@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     daemon::Ready,
+    hosts::Hosts,
     server::{
         order::{Order, Orders},
         reserve::Reserve,
@@ -73,6 +74,8 @@ pub(super) async fn run(
     let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
     let control = Control::with_arbiters(switch.clone(), log.clone(), handles.clone());
     let (orders, taken) = Orders::new();
+    let hosts =
+        if options.hosts { Some(Hosts::watch(switch.clone(), log.clone()).await?) } else { None };
     let house = House {
         switch: switch.clone(),
         control: control.clone(),
@@ -83,6 +86,7 @@ pub(super) async fn run(
             orders: orders.clone(),
             monitor: monitor.clone(),
             control: control.clone(),
+            hosts,
             started: Timestamp::now(),
         }),
         arbiters: handles,

@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use crate::support::{
-    certs::Certificates,
+    TempDir,
+    certs::{Authority, Certificates},
     lab::Namespace,
     need,
     process::{Site, run},
@@ -147,4 +148,29 @@ fn a_path_that_loses_large_packets_is_told_from_a_good_one() {
     assert_eq!(found(&findings, "tunnel").0, "ok");
     let (level, text) = found(&findings, "large-packets");
     assert!(!content && level == "fail" && text.contains("tcp_mtu_probing"), "{text}");
+}
+
+#[test]
+fn what_a_configuration_names_is_looked_at() {
+    let dir = TempDir::new();
+    let authority = Authority::new();
+    let [one, other] = ["one", "other"].map(|name| authority.server(name));
+    let users = dir.file("users", "alice:{SHA}6K8OGP9IBfTv2E9YsPpp43gPNaQ=\n");
+    let config = |key: &str| {
+        let text = format!(
+            "[tunnel]\nport = 8443\nhtpasswd = {users:?}\n[tunnel.tls]\nkey = {key:?}\n\
+             cert = {:?}\n[[port]]\ntype = \"netdev\"\ntarget = \"none0\"\n",
+            one.cert
+        );
+        dir.file("etherws.toml", text)
+    };
+    let (content, findings) = doctor(&Site::here(), &["--config", &config(&one.key)]);
+    assert!(!content && found(&findings, "interface").1.contains("none0"), "{findings:?}");
+    assert_eq!(found(&findings, "htpasswd").0, "warn");
+    assert_eq!(found(&findings, "tls-files").0, "ok");
+    let (_, findings) = doctor(&Site::here(), &["--config", &config(&other.key)]);
+    assert_eq!(found(&findings, "tls-files").0, "fail");
+    let broken = dir.file("broken.toml", "[tunnel]\nprot = 80\n");
+    let (content, findings) = doctor(&Site::here(), &["--config", &broken]);
+    assert!(!content && found(&findings, "config").1.contains("prot"), "{findings:?}");
 }

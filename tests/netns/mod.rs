@@ -3,6 +3,7 @@
 
 mod devices;
 mod frames;
+mod hosts;
 mod interface;
 mod loops;
 mod netdev;

@@ -66,7 +66,8 @@ impl Switch {
         let mut command = command(site, &["sw", "--foreground"]);
         command.envs(environment.iter().copied());
         for (option, value) in LISTEN {
-            if !args.contains(&option) {
+            // A file says where; an option would win over it.
+            if !args.contains(&option) && !args.contains(&"--config") {
                 command.args([option, value]);
             }
         }

@@ -1,0 +1,125 @@
+//! Which frames may tell who is on the LAN: ARP, neighbor discovery, and DHCP for both
+//! versions of IP. Asked of each frame that comes in: for nearly all of them the answer
+//! is no after two comparisons. Looks at no more than tags, addresses' headers and ports;
+//! whether there is anything to be learned is for whoever reads the copies.
+
+use super::{Direction, Filter};
+use crate::frame::{Frame, Gso, TPID_CVLAN};
+
+/// EtherTypes (RFC 826, RFC 894, RFC 2464).
+const ARP: u16 = 0x0806;
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+/// EtherType of a service VLAN tag (IEEE 802.1Q, 9.5).
+const TPID_SVLAN: u16 = 0x88a8;
+
+/// Tags that are looked behind: a service tag and a customer tag.
+const MAX_TAGS: usize = 2;
+
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
+/// Octets of an IPv6 header, and of an IPv4 header without options.
+const IPV6_LEN: usize = 40;
+const IPV4_LEN: usize = 20;
+
+/// Of solicitations and advertisements of routers and neighbors (RFC 4861, 4).
+const ND_TYPES: std::ops::RangeInclusive<u8> = 133..=136;
+
+/// Source and destination of DHCP, from a client and from a server (RFC 2131, 4.1), and
+/// of DHCPv6 from a client (RFC 8415, 7.2).
+const DHCP: [[u16; 2]; 2] = [[68, 67], [67, 68]];
+const DHCPV6: [u16; 2] = [546, 547];
+
+impl Filter {
+    /// What comes in and may tell of a host: ARP, neighbor discovery and DHCP.
+    #[must_use]
+    pub fn hosts() -> Self {
+        Self { direction: Some(Direction::Rx), matches: Some(may_tell), ..Self::default() }
+    }
+}
+
+fn may_tell(frame: &Frame) -> bool {
+    // Nothing of this comes in several segments.
+    frame.offload().gso == Gso::None && octets_may_tell(frame.data()).unwrap_or(false)
+}
+
+fn octets_may_tell(data: &[u8]) -> Option<bool> {
+    let (mut ethertype, mut at) = (word(data, 12)?, 14);
+    let mut tags = 0;
+    while matches!(ethertype, TPID_CVLAN | TPID_SVLAN) && tags < MAX_TAGS {
+        (ethertype, at, tags) = (word(data, at + 2)?, at + 4, tags + 1);
+    }
+    let packet = data.get(at..)?;
+    Some(match ethertype {
+        ARP => true,
+        IPV4 => {
+            // Without options, as all DHCP clients send it: or of any length.
+            *packet.get(9)? == UDP && {
+                let header = usize::from(packet[0] & 0x0f) * 4;
+                DHCP.contains(&ports(packet.get(header.max(IPV4_LEN)..)?)?)
+            }
+        }
+        IPV6 => match *packet.get(6)? {
+            ICMPV6 => ND_TYPES.contains(packet.get(IPV6_LEN)?),
+            UDP => ports(packet.get(IPV6_LEN..)?)? == DHCPV6,
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
+fn ports(transport: &[u8]) -> Option<[u16; 2]> {
+    Some([word(transport, 0)?, word(transport, 2)?])
+}
+
+fn word(data: &[u8], at: usize) -> Option<u16> {
+    data.get(at..)?.first_chunk().map(|octets| u16::from_be_bytes(*octets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame: `tags` and EtherType, then a packet with octets at places.
+    fn tells(tags: &[u16], ethertype: u16, octets: &[(usize, u8)]) -> bool {
+        let mut data = vec![2; 12];
+        for tpid in tags {
+            data.extend([tpid.to_be_bytes(), [0, 7]].concat());
+        }
+        data.extend(ethertype.to_be_bytes());
+        let at = data.len();
+        data.resize(at + 64, 0);
+        for (place, octet) in octets {
+            data[at + place] = *octet;
+        }
+        may_tell(&Frame::new(data.into()))
+    }
+
+    #[test]
+    fn what_tells_of_hosts_is_taken_and_nothing_else() {
+        assert!(tells(&[], ARP, &[]));
+        assert!(tells(&[TPID_CVLAN], ARP, &[]));
+        assert!(tells(&[TPID_SVLAN, TPID_CVLAN], ARP, &[]));
+        assert!(!tells(&[TPID_CVLAN; 3], ARP, &[]));
+        assert!(!tells(&[], 0x88cc, &[]));
+        let v4 = |ihl, at: usize, source, destination| {
+            let ports = [(at + 1, source), (at + 3, destination)];
+            tells(&[], IPV4, &[[(0, 0x40 | ihl), (9, UDP)], ports].concat())
+        };
+        assert!(v4(5, 20, 68, 67) && v4(5, 20, 67, 68) && v4(6, 24, 68, 67));
+        assert!(!v4(5, 20, 68, 53) && !v4(5, 20, 67, 67) && !v4(0, 0, 68, 67));
+        assert!(!tells(&[], IPV4, &[(0, 0x45), (9, 6), (21, 68), (23, 67)]), "TCP");
+        for (kind, yes) in [(132, false), (133, true), (136, true), (137, false)] {
+            assert_eq!(tells(&[], IPV6, &[(6, ICMPV6), (40, kind)]), yes, "type {kind}");
+        }
+        let v6 = [(6, UDP), (40, 2), (41, 34), (42, 2), (43, 35)];
+        assert!(tells(&[TPID_CVLAN], IPV6, &v6), "546 to 547");
+        assert!(!tells(&[], IPV6, &[(6, UDP)]));
+        for len in 0..40 {
+            let mut data = vec![0; len];
+            data.splice(12.min(len)..14.min(len), [0x86, 0xdd]);
+            assert!(!may_tell(&Frame::new(data.into())), "{len} octets");
+        }
+    }
+}

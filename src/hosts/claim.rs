@@ -1,0 +1,308 @@
+//! What a frame says of a host: ARP, neighbor discovery and DHCP, read off the frame's
+//! path from copies. Pure. All octets are a stranger's: nothing here trusts a length,
+//! and a frame that says nothing, or says it of somebody else, is `None`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use etherws_actors::frame::{Header, MacAddr, TPID_CVLAN, Vid};
+use pnet_packet::{
+    Packet,
+    arp::{ArpOperations, ArpPacket},
+    dhcp::{DhcpOperations, DhcpPacket},
+    icmpv6::{
+        Icmpv6Packet, Icmpv6Types,
+        ndp::{NdpOptionType, NdpOptionTypes, NeighborAdvertPacket, NeighborSolicitPacket},
+    },
+    ip::IpNextHeaderProtocols,
+    ipv4::Ipv4Packet,
+    ipv6::Ipv6Packet,
+    udp::UdpPacket,
+};
+
+use super::name;
+
+/// EtherTypes (IEEE 802, RFC 826, RFC 894, RFC 2464).
+const IPV4: u16 = 0x0800;
+const ARP: u16 = 0x0806;
+const IPV6: u16 = 0x86dd;
+/// EtherType of a service VLAN tag (IEEE 802.1Q, 9.5).
+const TPID_SVLAN: u16 = 0x88a8;
+
+/// Tags that are looked behind: a service tag and a customer tag.
+const MAX_TAGS: usize = 2;
+
+/// Ports of DHCP (RFC 2131, 4.1) and DHCPv6 (RFC 8415, 7.2).
+const DHCP_SERVER: u16 = 67;
+const DHCP_CLIENT: u16 = 68;
+const DHCPV6_CLIENT: u16 = 546;
+const DHCPV6_SERVER: u16 = 547;
+
+/// What neighbor discovery must come with: no router has passed it on (RFC 4861, 6.1).
+const ND_HOP_LIMIT: u8 = 255;
+
+/// Octets before the options of router solicitation and advertisement, and of neighbor
+/// solicitation and advertisement (RFC 4861, 4.1 to 4.4).
+const RS_LEN: usize = 8;
+const RA_LEN: usize = 16;
+const NEIGHBOR_LEN: usize = 24;
+
+/// What DHCP options begin with (RFC 2131, 3).
+const DHCP_COOKIE: [u8; 4] = [99, 130, 83, 99];
+
+/// Options of DHCP (RFC 2132; 81: RFC 4702).
+const OPTION_PAD: u8 = 0;
+const OPTION_HOST_NAME: u8 = 12;
+const OPTION_MESSAGE_TYPE: u8 = 53;
+const OPTION_FQDN: u8 = 81;
+const OPTION_END: u8 = 255;
+
+/// DHCP messages (RFC 2132, 9.6).
+const DHCP_REQUEST: u8 = 3;
+const DHCP_ACK: u8 = 5;
+
+/// Option of DHCPv6 with the client's name (RFC 4704, 4).
+const OPTION_CLIENT_FQDN: u16 = 39;
+
+/// Messages of DHCPv6 that a client sends itself, 1 to 11 without those of servers
+/// (RFC 8415, 7.3): solicit, request, confirm, renew, rebind, release, decline,
+/// information-request.
+const DHCPV6_OF_CLIENTS: [u8; 8] = [1, 3, 4, 5, 6, 8, 9, 11];
+
+/// What a frame says of one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// VLAN of the host, as the forwarding database has it.
+    pub(crate) vid: Vid,
+    /// The host.
+    pub(crate) mac: MacAddr,
+    /// An address that it has.
+    pub(crate) address: Option<IpAddr>,
+    /// Its name.
+    pub(crate) name: Option<Box<str>>,
+    /// Whether the host says so itself, and is behind the frame's port therefore. A
+    /// server's word adds to a host that is known.
+    pub(crate) own: bool,
+}
+
+impl Claim {
+    /// What `frame` says of a host, if anything.
+    ///
+    /// A station speaks for itself alone: an ARP or ND message for another MAC address
+    /// than the frame's source is ignored, and so is a client of DHCP. The one that may
+    /// speak for others is a DHCP server.
+    pub(crate) fn read(frame: &[u8]) -> Option<Self> {
+        let header = Header::new_checked(frame)?;
+        if header.src().is_multicast() {
+            return None;
+        }
+        let (ethertype, payload) = behind_tags(frame)?;
+        let claim = match ethertype {
+            ARP => arp(header.src(), payload)?,
+            IPV4 => ipv4(header.src(), payload)?,
+            IPV6 => ipv6(header.src(), payload)?,
+            _ => return None,
+        };
+        let said = claim.address.is_some() || claim.name.is_some();
+        said.then_some(Self { vid: header.vid(), ..claim })
+    }
+
+    /// That `mac` says of itself that it has `address`; nothing if no station can.
+    fn own_address(mac: MacAddr, address: impl Into<IpAddr>) -> Self {
+        let address = Some(address.into()).filter(|address| is_of_one_station(*address));
+        Self { vid: Vid::UNTAGGED, mac, address, name: None, own: true }
+    }
+}
+
+/// EtherType and payload behind the tags.
+fn behind_tags(frame: &[u8]) -> Option<(u16, &[u8])> {
+    let mut rest = frame.get(12..)?;
+    for _ in 0..=MAX_TAGS {
+        let (ethertype, payload) = rest.split_first_chunk()?;
+        match u16::from_be_bytes(*ethertype) {
+            TPID_CVLAN | TPID_SVLAN => rest = payload.get(2..)?,
+            ethertype => return Some((ethertype, payload)),
+        }
+    }
+    None
+}
+
+fn is_of_one_station(address: IpAddr) -> bool {
+    let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || broadcast)
+}
+
+/// The sender of a request, reply or announcement. A probe has no sender's address
+/// (RFC 5227, 2.1.1) and claims nothing.
+fn arp(src: MacAddr, payload: &[u8]) -> Option<Claim> {
+    let arp = ArpPacket::new(payload)?;
+    // Ethernet and IPv4 (RFC 826): the packet's form depends on it.
+    if arp.get_hardware_type().0 != 1
+        || arp.get_protocol_type().0 != IPV4
+        || (arp.get_hw_addr_len(), arp.get_proto_addr_len()) != (6, 4)
+    {
+        return None;
+    }
+    let spoken = [ArpOperations::Request, ArpOperations::Reply].contains(&arp.get_operation());
+    let own = arp.get_sender_hw_addr().octets() == src.0;
+    (spoken && own).then(|| Claim::own_address(src, arp.get_sender_proto_addr()))
+}
+
+fn ipv6(src: MacAddr, payload: &[u8]) -> Option<Claim> {
+    let ip = Ipv6Packet::new(payload)?;
+    match ip.get_next_header() {
+        IpNextHeaderProtocols::Icmpv6 if ip.get_hop_limit() == ND_HOP_LIMIT => {
+            neighbor_discovery(src, ip.get_source(), ip.payload())
+        }
+        IpNextHeaderProtocols::Udp => {
+            let udp = UdpPacket::new(ip.payload())?;
+            let ports = (udp.get_source(), udp.get_destination());
+            (ports == (DHCPV6_CLIENT, DHCPV6_SERVER)).then(|| dhcpv6(src, udp.payload()))?
+        }
+        _ => None,
+    }
+}
+
+/// Solicitations and router advertisements come from their sender's address, or from
+/// none while that is being looked for (DAD, RFC 4862, 5.4): no claim. A neighbor
+/// advertisement is for its target, also where it defends it against another's DAD.
+fn neighbor_discovery(src: MacAddr, source: Ipv6Addr, message: &[u8]) -> Option<Claim> {
+    let (address, options, link_layer) = match Icmpv6Packet::new(message)?.get_icmpv6_type() {
+        Icmpv6Types::RouterSolicit => (source, RS_LEN, NdpOptionTypes::SourceLLAddr),
+        Icmpv6Types::RouterAdvert => (source, RA_LEN, NdpOptionTypes::SourceLLAddr),
+        Icmpv6Types::NeighborSolicit => {
+            NeighborSolicitPacket::new(message)?;
+            (source, NEIGHBOR_LEN, NdpOptionTypes::SourceLLAddr)
+        }
+        Icmpv6Types::NeighborAdvert => {
+            let target = NeighborAdvertPacket::new(message)?.get_target_addr();
+            (target, NEIGHBOR_LEN, NdpOptionTypes::TargetLLAddr)
+        }
+        _ => return None,
+    };
+    let own = is_own(src, link_layer, message.get(options..)?);
+    own.then(|| Claim::own_address(src, address))
+}
+
+/// Whether no option names another link-layer address than `src`; it may be left out.
+///
+/// Walked by hand: pnet_packet's own overflows at options of 256 octets and over.
+fn is_own(src: MacAddr, link_layer: NdpOptionType, mut options: &[u8]) -> bool {
+    while let [kind, units, ..] = *options {
+        let length = usize::from(units) * 8;
+        let Some((option, rest)) = options.split_at_checked(length) else { return false };
+        match option.get(2..8) {
+            // A length of 0: the whole message is to be discarded (RFC 4861, 4.6).
+            None => return false,
+            Some(address) if kind == link_layer.0 && address != src.0 => return false,
+            Some(_) => options = rest,
+        }
+    }
+    true
+}
+
+fn ipv4(src: MacAddr, payload: &[u8]) -> Option<Claim> {
+    let ip = Ipv4Packet::new(payload)?;
+    // Neither the first nor a later fragment: no DHCP message is that long.
+    let more_fragments = ip.get_flags() & 1 == 1;
+    if ip.get_next_level_protocol() != IpNextHeaderProtocols::Udp
+        || ip.get_fragment_offset() != 0
+        || more_fragments
+    {
+        return None;
+    }
+    let udp = UdpPacket::new(ip.payload())?;
+    match (udp.get_source(), udp.get_destination()) {
+        (DHCP_CLIENT, DHCP_SERVER) => dhcp(src, udp.payload(), DhcpOperations::Request.0),
+        (DHCP_SERVER, DHCP_CLIENT) => dhcp(src, udp.payload(), DhcpOperations::Reply.0),
+        _ => None,
+    }
+}
+
+/// A client's message tells its name, and its address once it has one; what it asks for
+/// is no claim. A server's acknowledgement tells the address that it gives.
+fn dhcp(src: MacAddr, message: &[u8], operation: u8) -> Option<Claim> {
+    let dhcp = DhcpPacket::new(message)?;
+    if dhcp.get_op().0 != operation || dhcp.get_htype().0 != 1 || dhcp.get_hlen() != 6 {
+        return None;
+    }
+    let options = dhcp.payload().strip_prefix(&DHCP_COOKIE)?;
+    let (mut kind, mut host, mut fqdn) = (0, None, None);
+    for (option, value) in dhcp_options(options) {
+        match option {
+            OPTION_MESSAGE_TYPE => kind = *value.first()?,
+            OPTION_HOST_NAME => host = name::from_text(value),
+            OPTION_FQDN => fqdn = dhcp_fqdn(value),
+            _ => {}
+        }
+    }
+    let mac = MacAddr(dhcp.get_chaddr().octets());
+    let own = operation == DhcpOperations::Request.0;
+    if own && mac != src || mac.is_multicast() {
+        return None;
+    }
+    let address = match kind {
+        DHCP_REQUEST if own => dhcp.get_ciaddr(),
+        DHCP_ACK if !own => dhcp.get_yiaddr(),
+        // Another's word on a name counts with a lease alone.
+        _ if !own => return None,
+        _ => Ipv4Addr::UNSPECIFIED,
+    };
+    // Who sends both is called by the whole one (RFC 4702, 3.1).
+    Some(Claim { name: fqdn.or(host), own, ..Claim::own_address(mac, address) })
+}
+
+/// Code and value of each option that is there whole.
+fn dhcp_options(mut options: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        while let [OPTION_PAD, rest @ ..] = options {
+            options = rest;
+        }
+        let [code, length, rest @ ..] = options else { return None };
+        if *code == OPTION_END {
+            return None;
+        }
+        let (value, rest) = rest.split_at_checked(usize::from(*length))?;
+        options = rest;
+        Some((*code, value))
+    })
+}
+
+/// The name behind flags and two result codes, in DNS's form if the flag E says so
+/// (RFC 4702, 2.1).
+fn dhcp_fqdn(value: &[u8]) -> Option<Box<str>> {
+    const FLAG_E: u8 = 4;
+    let [flags, _, _, name @ ..] = value else { return None };
+    if flags & FLAG_E != 0 { name::from_labels(name) } else { name::from_text(name) }
+}
+
+fn dhcpv6(src: MacAddr, message: &[u8]) -> Option<Claim> {
+    let (head, mut options) = message.split_first_chunk::<4>()?;
+    if !DHCPV6_OF_CLIENTS.contains(&head[0]) {
+        return None;
+    }
+    while let Some(([c, d, l, m], rest)) = options.split_first_chunk() {
+        let length = usize::from(u16::from_be_bytes([*l, *m]));
+        let (value, rest) = rest.split_at_checked(length)?;
+        if u16::from_be_bytes([*c, *d]) == OPTION_CLIENT_FQDN {
+            let name = name::from_labels(value.get(1..)?);
+            return Some(Claim { name, ..Claim::own_address(src, Ipv6Addr::UNSPECIFIED) });
+        }
+        options = rest;
+    }
+    None
+}
+
+/// Panics unless what `frame` claims, if anything, can be shown and kept.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check(frame: &[u8]) -> Option<Claim> {
+    let claim = Claim::read(frame)?;
+    assert!(claim.address.is_some() || claim.name.is_some());
+    assert!(!claim.mac.is_multicast());
+    assert!(claim.address.is_none_or(is_of_one_station));
+    let fits = |octet: u8| octet.is_ascii_graphic();
+    assert!(claim.name.as_ref().is_none_or(|name| name.len() <= 64 && name.bytes().all(fits)));
+    Some(claim)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,331 @@
+//! The configuration file: checked, applied, applied again, and written back.
+
+use std::{fs, thread};
+
+use serde_json::Value;
+
+use crate::support::{
+    LIMIT, TempDir, frame,
+    lab::Namespace,
+    need,
+    process::Output,
+    switch::{Switch, etherws, field},
+    wait_for, wait_until, wait_within,
+    ws::WebSocket,
+};
+
+/// Listeners of a test.
+const LISTEN: &str = r#"# Kept.
+[tunnel]
+host = "127.0.0.1"
+port = 0
+
+[control]
+host = "127.0.0.2"
+port = 0
+"#;
+
+/// A file, and a switch that runs by it.
+struct Site {
+    dir: TempDir,
+    path: String,
+    switch: Switch,
+}
+
+impl Site {
+    fn start(more: &str) -> Self {
+        let dir = TempDir::new();
+        let path = dir.file("etherws.toml", format!("{LISTEN}{more}"));
+        let switch = Switch::start(&["--config", &path]);
+        Self { dir, path, switch }
+    }
+
+    fn write(&self, text: impl AsRef<[u8]>) {
+        fs::write(&self.path, text).unwrap();
+    }
+
+    /// What a reload has changed.
+    fn reload(&self) -> Vec<Value> {
+        self.switch.json(&["reload"])
+    }
+
+    fn check(&self) -> Output {
+        etherws(&["check", &self.path])
+    }
+}
+
+fn client(url: &str, more: &str) -> String {
+    format!("\n[[port]]\ntype = \"client\"\ntarget = \"{url}\"\n{more}\n")
+}
+
+#[test]
+fn check_tells_of_every_mistake_with_its_place() {
+    let dir = TempDir::new();
+    let path = dir.file(
+        "bad.toml",
+        "[switch]\nagout = 5\nthreads = 0\n\n[tunnel]\nport = \"http\"\n\n[[port]]\ntype = \
+         \"tab\"\ntarget = \"ewp0\"\n\n[[port]]\ntype = \"client\"\ntarget = \"http://x/\"\nmtu = \
+         1500\n[[port.fdb]]\nvlan = 1\n",
+    );
+    let output = etherws(&["check", &path]).failed();
+    for wanted in [
+        ":2:1: unknown key agout; did you mean ageout?",
+        ":3:11: switch.threads 0: give 1 to 256",
+        ":6:8: ",
+        ":9:8: unknown value tab; did you mean tap?",
+        ":14:10: \"http://x/\" begins with neither",
+        ":15:7: mtu is for tap and netdev ports alone",
+        ":16:1: mac is missing",
+        "bad.toml: 7 errors",
+    ] {
+        assert!(output.stderr.contains(wanted), "{wanted}: {}", output.stderr);
+    }
+    assert_eq!(output.stdout, "");
+    // What check refuses does not start either, and says the same.
+    let started = etherws(&["sw", "--foreground", "--config", &path]).failed();
+    assert!(started.stderr.contains(":2:1: unknown key agout"), "{}", started.stderr);
+    let good = dir.file("good.toml", LISTEN);
+    assert!(etherws(&["check", &good]).ok().stdout.contains("control: http://127.0.0.2:0/ctl"));
+}
+
+#[test]
+fn check_looks_into_the_files_that_are_named() {
+    let dir = TempDir::new();
+    dir.file("users", "not an entry\n");
+    dir.file("empty", "");
+    let text = "[tunnel]\nhtpasswd = \"users\"\n[tunnel.tls]\nkey = \"empty\"\ncert = \"empty\"\n\n\
+                [[port]]\ntype = \"client\"\ntarget = \"wss://h/\"\nuser = \"u\"\npassword-file = \
+                \"nowhere\"\n";
+    let path = dir.file("c.toml", text);
+    let output = etherws(&["check", &path]).failed();
+    assert!(output.stderr.contains(":11:17: password-file"), "{}", output.stderr);
+    dir.file("nowhere", "secret\n");
+    let output = etherws(&["check", &path]).failed();
+    for wanted in [":2:12: htpasswd file", "c.toml: 2 errors"] {
+        assert!(output.stderr.contains(wanted), "{wanted}: {}", output.stderr);
+    }
+    assert!(!output.stderr.contains("secret"), "{}", output.stderr);
+}
+
+#[test]
+fn options_win_over_the_file() {
+    let dir = TempDir::new();
+    let path = dir.file("c.toml", format!("{LISTEN}path = \"/c\"\n[switch]\nmaxmacs = 7\n"));
+    let text = fs::read_to_string(&path).unwrap().replace("[control]", "path = \"/t\"\n[control]");
+    fs::write(&path, text).unwrap();
+    let switch = Switch::start(&["--config", &path, "--ctlpath", "/ctl", "--path", "/own"]);
+    WebSocket::open(switch.tunnel, "/own");
+    assert_eq!(WebSocket::open_with(switch.tunnel, "/t", &[]).unwrap_err().status, 404);
+    let (_socket, number) = {
+        let socket = WebSocket::open(switch.tunnel, "/own");
+        let number = switch.number_of(&socket);
+        (socket, number)
+    };
+    let report = switch.json(&["showport", &number.to_string()]);
+    assert_eq!(report[0]["limits"]["macs"]["limit"], "7");
+    // Those of the command line still win when the file is read again.
+    assert_eq!(switch.json(&["reload"]), Vec::<Value>::new());
+}
+
+#[test]
+fn a_reload_changes_what_differs_and_an_unchanged_tunnel_loses_no_frame() {
+    let far = Switch::start(&[]);
+    let other = Switch::start(&[]);
+    let unchanged = client(&far.url(), "");
+    let site = Site::start(&unchanged);
+    site.switch.wait_state(1, "up");
+    let (mut sender, _) = site.switch.open();
+    let (mut receiver, _) = far.open();
+    const FRAMES: u16 = 3000;
+    let receiving = thread::spawn(move || {
+        for number in 0..FRAMES {
+            receiver.expect_frame(&frame(255, 1, &number.to_be_bytes()));
+        }
+    });
+    let sending = thread::spawn(move || {
+        for number in 0..FRAMES {
+            sender.send_frame(&frame(255, 1, &number.to_be_bytes()));
+        }
+        sender
+    });
+    let storm = "storm-broadcast = \"off\"";
+    let limits = LISTEN.replace("port = 0\n\n[control]", "port = 0\nmaxsessions = 9\n\n[control]");
+    site.write(format!("{limits}{unchanged}{}", client(&other.url(), storm)));
+    let changes = site.reload();
+    let actions: Vec<_> =
+        changes.iter().map(|change| (&change["action"], &change["port"])).collect();
+    assert_eq!(actions.len(), 2, "{changes:?}");
+    let added = changes.iter().find(|change| change["action"] == "added").unwrap();
+    assert_eq!(added["item"], format!("client {}", other.url()));
+    let number = added["port"].as_u64().unwrap();
+    let report = site.switch.json(&["showport", &number.to_string()]);
+    assert_eq!(report[0]["limits"]["storm-broadcast"]["limit"], "off");
+    site.write(format!("{LISTEN}{unchanged}{}", client(&other.url(), "shut = true")));
+    let changes = site.reload();
+    let changed = changes.iter().find(|change| change["port"] == number).unwrap();
+    assert_eq!(changed["note"], "shut, storm-broadcast", "{changes:?}");
+    site.write(format!("{LISTEN}{unchanged}"));
+    let changes = site.reload();
+    assert_eq!((&changes[0]["action"], &changes[0]["port"]), (&"deleted".into(), &number.into()));
+    receiving.join().unwrap();
+    let _sender = sending.join().unwrap();
+    assert_eq!(site.switch.port(1)["state"], "up");
+    assert_eq!(far.ports().len(), 2, "one session and the receiver");
+    assert_eq!(site.reload(), Vec::<Value>::new());
+}
+
+#[test]
+fn a_port_of_the_file_that_cannot_be_opened_yet_is_there_all_the_same() {
+    let late = TempDir::new();
+    let site = Site::start(&client("ws://127.0.0.1:1/", "shut = true"));
+    site.switch.wait_state(1, "backoff");
+    assert_eq!(site.switch.port(1)["shut"], true);
+    // A port of control's stays, whatever the file says.
+    let far = Switch::start(&[]);
+    let own = site.switch.add(&["client", &far.url()]);
+    site.write(LISTEN);
+    assert_eq!(site.reload()[0]["action"], "deleted");
+    assert_eq!(site.switch.port(own)["state"], "up");
+    drop(late);
+}
+
+#[test]
+fn a_broken_file_changes_nothing_and_says_where() {
+    let far = Switch::start(&[]);
+    let site = Site::start(&client(&far.url(), ""));
+    site.switch.wait_state(1, "up");
+    site.write(format!("{LISTEN}path = 7\n"));
+    let output = site.switch.ctl(&["reload"]).failed();
+    assert!(output.stderr.contains("etherws.toml:9:8: invalid type"), "{}", output.stderr);
+    site.write(format!("{LISTEN}htpasswd = \"nowhere\"\n"));
+    site.switch.ctl(&["reload"]).failed();
+    assert!(site.switch.process.stderr.contains("configuration stays as it was"));
+    assert_eq!(site.switch.port(1)["state"], "up");
+}
+
+#[test]
+fn sighup_reads_the_file_again() {
+    let site = Site::start("");
+    site.write(format!("{LISTEN}{}", client("ws://127.0.0.1:1/", "")));
+    site.switch.process.signal(nix::sys::signal::Signal::SIGHUP);
+    wait_until("the port", || site.switch.ports().len() == 1);
+}
+
+#[test]
+fn listeners_change_one_by_one_and_sessions_go_on() {
+    let mut site = Site::start("");
+    let (mut one, number) = site.switch.open();
+    let (mut two, _) = site.switch.open();
+    // The password is "password".
+    let users = "a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
+    site.dir.file("users", users);
+    let with_users = LISTEN.replacen("port = 0\n", "port = 0\nhtpasswd = \"users\"\n", 1);
+    site.write(&with_users);
+    let changes = site.reload();
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!(changes[0]["item"], "tunnel on 127.0.0.1:0");
+    // The same socket, other rules; who is in stays.
+    assert_eq!(WebSocket::open_with(site.switch.tunnel, "/", &[]).unwrap_err().status, 401);
+    one.send_frame(&frame(255, 1, b"still here"));
+    two.expect_frame(&frame(255, 1, b"still here"));
+    // Control moves while it answers.
+    site.write(with_users.replace("127.0.0.2", "127.0.0.3"));
+    let changes = site.reload();
+    let actions: Vec<_> = changes.iter().map(|change| change["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["added", "deleted"], "{changes:?}");
+    let moved = wait_for("control's new place", || {
+        site.switch.process.stderr.find(|line| {
+            let address = field(line, "address")?;
+            address.starts_with("127.0.0.3:").then(|| address.to_owned())
+        })
+    });
+    site.switch.ctl(&["listport"]).failed();
+    let url = format!("http://{moved}/ctl");
+    let ports = etherws(&["ctl", "--ctlurl", &url, "--json", "listport"]).ok().json();
+    assert_eq!(ports[0]["port"], number);
+    assert!(site.switch.process.exited().is_none());
+}
+
+#[test]
+fn what_was_saved_is_good_and_changes_nothing() {
+    let far = Switch::start(&[]);
+    let file = client(&far.url(), "shut = false # by night\nmaxmacs = 5");
+    let gone = client("ws://127.0.0.1:1/", "");
+    let site = Site::start(&format!("{file}{gone}# The end.\n"));
+    site.switch.wait_state(1, "up");
+    let other = Switch::start(&[]);
+    let ctl = |args: &[&str]| site.switch.ctl(args).ok();
+    ctl(&["delport", "2"]);
+    ctl(&["setport", "--shut", "1", "1"]);
+    ctl(&["addfdb", "--vlan", "7", "02:00:00:00:00:09", "1"]);
+    let own = site.switch.add(&["client", &other.url(), "--insecure"]);
+    ctl(&["setport", "--storm-unicast", "5/7", "--loopguard", "on", &own.to_string()]);
+    let third = Switch::start(&[]);
+    let secret = ["client", &third.url(), "--user", "u", "--passwd", "secret"];
+    let secret = site.switch.add(&secret);
+    let changes = site.switch.json(&["save"]);
+    let of = |port: u64| changes.iter().find(|change| change["port"] == port).unwrap();
+    assert_eq!(of(1)["note"], "shut, fdb");
+    assert_eq!((&of(2)["action"], &of(own)["action"]), (&"deleted".into(), &"added".into()));
+    assert_eq!(of(secret)["action"], "kept");
+    let text = fs::read_to_string(&site.path).unwrap();
+    for kept in ["# Kept.", "shut = true # by night", "maxmacs = 5", "storm-unicast = \"5/7\""] {
+        assert!(text.contains(kept), "{kept}: {text}");
+    }
+    assert!(!text.contains("secret") && !text.contains("127.0.0.1:1/"), "{text}");
+    site.check().ok();
+    assert_eq!(site.reload(), Vec::<Value>::new());
+    let again = site.switch.json(&["save"]);
+    assert_eq!(again.len(), 1, "the port with the password: {again:?}");
+    assert_eq!(fs::read_to_string(&site.path).unwrap(), text);
+    // What somebody has edited meanwhile is not overwritten.
+    site.write(format!("{text}# Edited.\n"));
+    let output = site.switch.ctl(&["save"]).failed();
+    assert!(output.stderr.contains("reload first"), "{}", output.stderr);
+    // A switch that starts by it has the same ports.
+    let again = Switch::start(&["--config", &site.path]);
+    let report = again.json(&["showport", "2"]);
+    assert_eq!(report[0]["limits"]["storm-unicast"]["limit"], "5/7");
+    assert_eq!(again.port(1)["shut"], true);
+    assert_eq!(again.json(&["listfdb"])[0]["mac"], "02:00:00:00:00:09");
+}
+
+#[test]
+fn save_without_a_file_says_so() {
+    let switch = Switch::start(&[]);
+    let output = switch.ctl(&["save"]).failed();
+    assert!(output.stderr.contains("without --config"), "{}", output.stderr);
+    assert_eq!(switch.json(&["reload"]), Vec::<Value>::new());
+}
+
+#[test]
+fn addresses_and_mtu_are_applied_live() {
+    let namespace = need!(Namespace::new());
+    need!(namespace.can_make_taps());
+    let dir = TempDir::new();
+    let tap =
+        |more: &str| format!("{LISTEN}\n[[port]]\ntype = \"tap\"\ntarget = \"ewp%d\"\n{more}");
+    let text = tap("addresses = [\"192.0.2.1/24\"]\nmtu = 1400\n");
+    // Loopback of a namespace has all of 127.0.0.0/8.
+    let path = dir.file("c.toml", text);
+    let switch = Switch::start_at(&namespace.site, &["--config", &path]);
+    let shown = || namespace.ip("-o addr show dev ewp0") + &namespace.ip("-o link show dev ewp0");
+    assert!(shown().contains("192.0.2.1/24") && shown().contains("mtu 1400"), "{}", shown());
+    let new = tap("addresses = [\"192.0.2.2/24\", \"2001:db8::2/64\"]\nmtu = 1300\nmaxmacs = 3\n");
+    fs::write(&path, new).unwrap();
+    let changes = switch.json(&["reload"]);
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!((&changes[0]["action"], &changes[0]["port"]), (&"changed".into(), &1.into()));
+    let now = shown();
+    for wanted in ["192.0.2.2/24", "2001:db8::2/64", "mtu 1300"] {
+        assert!(now.contains(wanted), "{wanted}: {now}");
+    }
+    assert!(!now.contains("192.0.2.1/"), "{now}");
+    switch.ctl(&["setif", "--mtu", "1350", "1"]).ok();
+    switch.ctl(&["save"]).ok();
+    assert!(fs::read_to_string(&path).unwrap().contains("mtu = 1350"));
+    assert_eq!(switch.json(&["reload"]), Vec::<Value>::new());
+    fs::write(&path, tap("mtu = 1350\nmaxmacs = 3\n")).unwrap();
+    switch.ctl(&["reload"]).ok();
+    wait_within(LIMIT, "the address's end", || (!shown().contains("192.0.2.2")).then_some(()));
+}
