@@ -81,7 +81,8 @@ impl Table {
     /// Notes what a frame that came in by `port` says of a host.
     pub(crate) fn note(&mut self, claim: Claim, port: PortNumber, now: Instant) {
         let key = (claim.vid, claim.mac);
-        if !self.hosts.contains_key(&key) && !(claim.own && self.add(key, port, now)) {
+        let is_known = self.hosts.contains_key(&key) || (claim.own && self.add(key, port, now));
+        if !is_known {
             return;
         }
         let Some(host) = self.hosts.get_mut(&key) else { return };

@@ -82,7 +82,7 @@ pub(crate) fn bind(path: &Path) -> Result<Listener> {
 /// The socket has no address.
 pub(crate) fn adopt(socket: StdListener) -> Result<Listener> {
     let address = socket.local_addr().context("an inherited Unix socket has no address")?;
-    let path = address.as_pathname().unwrap_or(Path::new("(abstract)")).to_owned();
+    let path = address.as_pathname().unwrap_or_else(|| Path::new("(abstract)")).to_owned();
     Ok(Listener { socket, path, file: None })
 }
 

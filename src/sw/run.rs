@@ -151,7 +151,7 @@ fn start_switch(options: &Options, monitor: &Monitor, log: &Logger) -> Addr<Swit
 /// It serves: whoever started it hears of it here.
 fn started(ready: Option<Ready>, log: &Logger) -> Result<()> {
     service::ready(log);
-    ready.map_or(Ok(()), |ready| Ok(ready.announce()?))
+    ready.map_or(Ok(()), Ready::announce)
 }
 
 /// Has all files that may be read again be read again, and log files opened anew, for

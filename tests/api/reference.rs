@@ -96,7 +96,7 @@ fn kind(schema: &Value) -> String {
         return values.join(", ");
     }
     let types = list(&schema["type"]).iter().find(|one| **one != "null");
-    match types.unwrap_or(&schema["type"]) {
+    match types.unwrap_or_else(|| &schema["type"]) {
         kind if kind == "array" => format!("list of {}", self::kind(&schema["items"])),
         kind if kind == "object" && schema["additionalProperties"].is_object() => {
             format!("{} by name", self::kind(&schema["additionalProperties"]))

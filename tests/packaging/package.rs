@@ -13,7 +13,7 @@ use crate::support::{
     peers::tool,
     process::{Site, run_within},
     switch::ETHERWS,
-    wait_until,
+    wait_within,
 };
 
 /// Builds a package of this version with the binary that is tested, and gives its octets.
@@ -113,8 +113,10 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
         assert_eq!(ports(machine)[0]["target"], "ethws0");
     }
     let joined = |left: &Machine, right: &Machine| {
-        wait_until("the tunnel", || pings(right, "198.51.100.1"));
-        wait_until("the tunnel", || pings(left, "198.51.100.2"));
+        // Both ask each time: who has a new TAP tells the other one its address so. And a
+        // client port may wait half a minute for its next attempt.
+        let pinged = || (pings(left, "198.51.100.2") & pings(right, "198.51.100.1")).then_some(());
+        wait_within(3 * LIMIT, "the tunnel", pinged);
     };
     joined(&left, &right);
     assert_eq!(property(&right, "StatusText"), "2 ports, 2 of them up; 0 are sessions");
