@@ -141,6 +141,7 @@ fn a_reload_changes_what_differs_and_an_unchanged_tunnel_loses_no_frame() {
         for number in 0..FRAMES {
             receiver.expect_frame(&frame(255, 1, &number.to_be_bytes()));
         }
+        receiver
     });
     let sending = thread::spawn(move || {
         for number in 0..FRAMES {
@@ -167,7 +168,7 @@ fn a_reload_changes_what_differs_and_an_unchanged_tunnel_loses_no_frame() {
     site.write(format!("{LISTEN}{unchanged}"));
     let changes = site.reload();
     assert_eq!((&changes[0]["action"], &changes[0]["port"]), (&"deleted".into(), &number.into()));
-    receiving.join().unwrap();
+    let _receiver = receiving.join().unwrap();
     let _sender = sending.join().unwrap();
     assert_eq!(site.switch.port(1)["state"], "up");
     assert_eq!(far.ports().len(), 2, "one session and the receiver");
