@@ -189,8 +189,9 @@ fn other_methods_and_paths_are_405_and_404() {
         ("PUT", "/ctl", 405),
         ("DELETE", "/ctl", 405),
         ("POST", "/ctl/", 404),
-        ("POST", "/", 404),
-        ("GET", "/", 404),
+        ("POST", "/", 405),
+        ("GET", "/", 200),
+        ("GET", "/none", 404),
         ("POST", "/CTL", 404),
         ("POST", "/ctl?query=ignored", 200),
     ] {

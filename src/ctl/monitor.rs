@@ -65,17 +65,17 @@ fn show(event: &str, json: bool) -> String {
     if json {
         return event.to_owned();
     }
-    let Ok(mut members) = serde_json::from_str::<Map<String, Value>>(event) else {
+    let Ok(members) = serde_json::from_str::<Map<String, Value>>(event) else {
         return format!("{}\n", event.trim_end().escape_debug());
     };
-    let mut take = |name| members.remove(name).map(|value| plain(&value));
-    let (time, kind, port) = (take("time"), take("event"), take("port"));
-    let mut line = format!("{}  {:<12}", time.unwrap_or_default(), kind.unwrap_or_default());
-    let port = port.iter().map(|port| ("port", port.clone()));
-    let others = members.iter().map(|(name, value)| (name.as_str(), plain(value)));
-    for (name, value) in port.chain(others) {
+    let first = |name| members.get(name).map(plain).unwrap_or_default();
+    let mut line = format!("{}  {:<12}", first("time"), first("event"));
+    let port = members.get_key_value("port");
+    let others =
+        members.iter().filter(|(name, _)| !["time", "event", "port"].contains(&name.as_str()));
+    for (name, value) in port.into_iter().chain(others) {
         // A string takes whatever is written to it.
-        let _ = write!(line, "  {} {value}", name.escape_debug());
+        let _ = write!(line, "  {} {}", name.escape_debug(), plain(value));
     }
     line.push('\n');
     line
@@ -102,8 +102,8 @@ mod tests {
                      \"mac\":\"02:00:00:00:00:01\",\"vlan\":0,\"port\":2,\"from\":1}\n";
         assert_eq!(
             show(event, false),
-            "2026-11-22T04:00:00.123456Z  mac-moved     port 2  from 1  \
-             mac 02:00:00:00:00:01  vlan 0\n"
+            "2026-11-22T04:00:00.123456Z  mac-moved     port 2  \
+             mac 02:00:00:00:00:01  vlan 0  from 1\n"
         );
         assert_eq!(show(event, true), event);
     }

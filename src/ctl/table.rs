@@ -265,7 +265,7 @@ mod tests {
 
     fn entries(method: &str, entries: serde_json::Value) -> Entries {
         let method = METHODS.iter().find(|m| m.name == method).expect("method");
-        method.entries(entries).expect("entries")
+        method.entries(json!({"entries": entries})).expect("entries")
     }
 
     #[test]

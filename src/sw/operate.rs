@@ -91,6 +91,7 @@ impl InForce {
         self.house.reload.request();
         let event = Event::new(Kind::Reload);
         match &outcome {
+            Ok(changes) if changes.is_empty() => {}
             Ok(changes) => {
                 for change in changes {
                     let note = change.note.as_deref().unwrap_or_default();
