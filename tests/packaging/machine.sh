@@ -18,6 +18,8 @@ cd "$folder/root"
 if [ "$fresh" ]; then
     # Nothing of what this system runs, and nothing that sets up hardware and kernel.
     rm -rf etc/systemd/system/*.wants etc/rc?.d
+    # Images for containers forbid packages to start services; a machine lets them.
+    rm -f usr/sbin/policy-rc.d
     for unit in systemd-udevd.service systemd-udev-trigger.service systemd-sysctl.service \
         systemd-modules-load.service systemd-remount-fs.service systemd-logind.service \
         dev-hugepages.mount dev-mqueue.mount getty.target sys-kernel-debug.mount \

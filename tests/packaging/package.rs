@@ -72,11 +72,13 @@ fn install(machine: &Machine, package: &[u8]) {
     machine.run(&["apt-get", "install", "-y", "/root/package.deb"]).ok();
 }
 
+/// The configuration that the package brings.
+const FILE: &str = "/etc/etherws/etherws.toml";
+
 fn configure(machine: &Machine, ports: &str) {
-    let file = "/etc/etherws/etherws.toml";
-    let text = machine.run(&["cat", file]).ok().stdout;
-    machine.write(file, format!("{text}\n{ports}").as_bytes());
-    machine.run(&["etherws", "check", file]).ok();
+    let text = machine.run(&["cat", FILE]).ok().stdout;
+    machine.write(FILE, format!("{text}\n{ports}").as_bytes());
+    machine.run(&["etherws", "check", FILE]).ok();
 }
 
 fn ports(machine: &Machine) -> Value {
@@ -146,8 +148,11 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
     // A newer version replaces it and leaves the configuration alone.
     let newer = build(&dir, "2.0.0-1");
     let pid = property(&right, "MainPID");
+    let configuration = |machine: &Machine| machine.run(&["cat", FILE]).ok().stdout;
+    let before = configuration(&right);
     install(&right, &newer);
     assert_ne!(property(&right, "MainPID"), pid);
+    assert!(before.contains("ws://192.0.2.1/") && configuration(&right) == before);
     joined(&left, &right);
 
     right.run(&["apt-get", "purge", "-y", "etherws"]).ok();
