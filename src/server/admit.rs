@@ -80,6 +80,14 @@ impl Door {
             }
         }
     }
+
+    /// Whether somebody who was let in is still a user.
+    pub(super) fn knows(&self, identity: &Identity) -> bool {
+        match (&self.htpasswd, &identity.name) {
+            (Some(htpasswd), Some(name)) => htpasswd.knows(name),
+            _ => true,
+        }
+    }
 }
 
 impl From<auth::Refused> for Refusal {

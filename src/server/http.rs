@@ -2,12 +2,15 @@
 //! to the tunnel without asking for a WebSocket.
 
 use std::{
+    pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    body::{BodySize, BoxBody, MessageBody},
     http::{ConnectionType, Method, StatusCode, header},
     web::{self, Bytes, Data, Payload, ServiceConfig},
 };
@@ -15,6 +18,7 @@ use actix_web::{
 use super::{
     Site, admit,
     guard::{check_content_type, check_fetch},
+    identity::Identity,
     page,
     peer::Peer,
     refusal::Refusal,
@@ -51,7 +55,7 @@ async fn answer(request: HttpRequest, site: Data<Arc<Site>>, body: Payload) -> H
 }
 
 async fn respond(
-    site: &Site,
+    site: &Arc<Site>,
     request: &HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, Refusal> {
@@ -85,13 +89,49 @@ async fn respond(
     if let (Some(control), Some(resource)) = (&site.control, resource::find(path)) {
         control.guard.check(peer, headers)?;
         check_fetch(headers, page::is_page(path))?;
-        control.door.admit(request.head(), peer.certificate()?).await?;
+        let identity = control.door.admit(request.head(), peer.certificate()?).await?;
         if request.method() != Method::GET {
             return Err(Refusal::method("GET"));
         }
-        return resource.get(control, request).await;
+        let response = resource.get(control, request).await?;
+        return Ok(response.map_body(|_, body| Permitted::new(body, site, identity).boxed()));
     }
     Err(Refusal::request(StatusCode::NOT_FOUND, "Not Found"))
+}
+
+/// The body of an answer that may go on for long, for as long as its reader may read it:
+/// while the user is known, and the listener serves as it did. Looked at before anything
+/// is given, so that nothing goes to a user who was removed.
+struct Permitted {
+    body: BoxBody,
+    site: Arc<Site>,
+    identity: Identity,
+}
+
+impl Permitted {
+    fn new(body: BoxBody, site: &Arc<Site>, identity: Identity) -> Self {
+        Self { body, site: Arc::clone(site), identity }
+    }
+
+    fn may_go_on(&self) -> bool {
+        let door = self.site.control.as_ref().map(|control| &control.door);
+        !self.site.retired.load(Relaxed) && door.is_some_and(|door| door.knows(&self.identity))
+    }
+}
+
+impl MessageBody for Permitted {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        if self.may_go_on() { self.body.as_pin_mut().poll_next(cx) } else { Poll::Ready(None) }
+    }
 }
 
 /// The body of a request whose sender was let in: nobody else's is kept.

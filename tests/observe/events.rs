@@ -104,6 +104,31 @@ fn who_is_turned_away_is_told_without_the_password() {
 }
 
 #[test]
+fn a_stream_ends_with_its_user_and_gives_nothing_any_more() {
+    // The password of both is "top-secret".
+    const ALICE: &str = "alice:{SHA}6K8OGP9IBfTv2E9YsPpp43gPNaQ=\n";
+    let dir = TempDir::new();
+    let users = dir.file("users", ALICE.replace("alice", "bob") + ALICE);
+    let switch = Switch::start(&["--ctlhtpasswd", &users]);
+    let open = |user: &str| {
+        let host = switch.control.to_string();
+        let headers = [("Host", &*host), ("Authorization", &http::basic(user, "top-secret"))];
+        let mut stream = http::connect(switch.control);
+        stream.write_all(&http::request("GET", "/events", &headers, "")).unwrap();
+        let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+        assert_eq!(lines.next().unwrap(), "HTTP/1.1 200 OK");
+        assert!(lines.any(|line| line == ": events"));
+        lines
+    };
+    let [mut alice, bob] = ["alice", "bob"].map(open);
+    dir.file("users", ALICE);
+    switch.process.signal(Signal::SIGHUP);
+    assert!(alice.any(|line| line.contains("\"event\":\"reload\"")));
+    let rest: Vec<_> = bob.collect();
+    assert!(!rest.iter().any(|line| line.contains("data:")), "{rest:?}");
+}
+
+#[test]
 fn a_loop_is_told_and_a_lost_tunnel_comes_and_goes() {
     let namespace = need!(Namespace::new());
     let switch = Switch::start_at(&namespace.site, &["--host", "127.0.0.1", "--port", "8080"]);

@@ -126,6 +126,11 @@ impl Htpasswd {
         &self.path
     }
 
+    /// Whether the file has a user of this name, as it was last understood.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        lock(&self.file).users.contains(name)
+    }
+
     /// The users of this file whom `other` does not know.
     pub(crate) fn missing_in(&self, other: &Self) -> Vec<Box<str>> {
         let [own, theirs] = [self, other].map(|one| Arc::clone(&lock(&one.file).users));
