@@ -77,7 +77,7 @@ DEB_VERSION = $(subst -,~,$(lastword $(shell target/release/etherws --version)))
 
 deb: manual
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
-	$(CARGO) deb --no-build --locked --deb-version '$(DEB_VERSION)'
+	$(CARGO) deb --no-build --strip --locked --deb-version '$(DEB_VERSION)'
 
 test: tools peers check suite
 
