@@ -86,6 +86,8 @@ impl InForce {
     /// Reads all files again. Gives what has changed, and what should have and could not.
     async fn reload(&mut self) -> Result<Vec<Change>, Refusal> {
         logging::reopen();
+        // To the new files alone: who has renamed the old ones reads them already.
+        info!(self.house.log, "reloading");
         let outcome = self.apply().await;
         // Passwords and certificates, whatever the configuration is worth.
         self.house.reload.request();

@@ -106,7 +106,7 @@ pub(super) async fn run(
     let mut in_force = InForce::new(house, listeners, options);
     in_force.add_ports().await;
     let operating = actix_rt::spawn(in_force.obey(taken));
-    actix_rt::spawn(reload_on(hangup, orders, log.clone()));
+    actix_rt::spawn(reload_on(hangup, orders));
     started(ready, &log)?;
     actix_rt::spawn(service::watch(switch.clone().recipient(), log.clone()));
     tokio::select! {
@@ -156,9 +156,8 @@ fn started(ready: Option<Ready>, log: &Logger) -> Result<()> {
 
 /// Has all files that may be read again be read again, and log files opened anew, for
 /// whoever has renamed them (logrotate).
-async fn reload_on(mut hangup: Signal, orders: Orders, log: Logger) {
+async fn reload_on(mut hangup: Signal, orders: Orders) {
     while hangup.recv().await.is_some() {
-        info!(log, "reloading"; "signal" => "SIGHUP");
         // What is wrong is in the log.
         let _ = orders.give(Order::Reload).await;
     }

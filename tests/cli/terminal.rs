@@ -23,7 +23,11 @@ fn on_terminal_with(
     let mut command = switch.site.command(python()?);
     command.arg(script("terminal.py")).args(keys).args(["--", ETHERWS, "ctl"]);
     command.args(["--ctlurl", switch.control_url()]).args(args);
-    command.env("TERM", "xterm").env_remove("NO_COLOR").envs(environment.iter().copied());
+    // What else speaks for or against colour: a CI's terminal takes it whatever TERM says.
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+        command.env_remove(name);
+    }
+    command.env("TERM", "xterm").envs(environment.iter().copied());
     Ok(run(command))
 }
 

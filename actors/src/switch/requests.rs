@@ -1,0 +1,191 @@
+//! What control asks of the Switch: ports and their settings, the forwarding database,
+//! mirrors. Beside the frame's path; each answer is given at once.
+
+use actix::prelude::*;
+use slog::{debug, info};
+use tokio::time::Instant;
+
+use super::{PortEntry, Switch};
+use crate::{
+    fdb::{FdbError, Status},
+    message::{
+        AddFdb, AddMirror, Credit, DelFdb, DelPort, FdbInfo, FlushFdb, KeepInterface, ListFdb,
+        ListPorts, PortInfo, PortReport, PortSurvey, SetDefaults, SetPort, ShowPort, Survey,
+        TakeSurvey, Usage,
+    },
+    mirror::{MirrorReader, TooManyMirrors},
+};
+
+impl Switch {
+    fn list_fdb(&self) -> Vec<FdbInfo> {
+        let lines = self.relay.fdb().list(Instant::now().into_std());
+        lines.into_iter().map(|(vid, mac, entry)| FdbInfo::new(vid, mac, entry)).collect()
+    }
+}
+
+impl Handler<ListPorts> for Switch {
+    type Result = MessageResult<ListPorts>;
+
+    fn handle(&mut self, _: ListPorts, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.ports.iter().map(PortEntry::info).collect())
+    }
+}
+
+impl Handler<SetPort> for Switch {
+    type Result = Option<PortInfo>;
+
+    fn handle(&mut self, set: SetPort, _: &mut Context<Self>) -> Self::Result {
+        let at = self.find(set.port)?;
+        let port = &mut self.ports[at];
+        info!(self.log, "port is set"; "port" => %set.port, "settings" => ?set.settings);
+        if let Some(shut) = set.settings.shut {
+            port.shut = shut;
+        }
+        port.guards.set(&set.settings);
+        if !port.guards.loop_guard {
+            self.unblock(at);
+        }
+        if let Some(max_macs) = set.settings.max_macs {
+            self.relay.fdb_mut().set_max_macs(set.port, max_macs);
+        }
+        if set.settings.shut == Some(false) || set.settings.loop_guard == Some(true) {
+            self.probe_port(at);
+            self.deliver(&Credit::NONE);
+        }
+        Some(self.ports[at].info())
+    }
+}
+
+impl Handler<SetDefaults> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, set: SetDefaults, _: &mut Context<Self>) {
+        let SetDefaults { aging_time, max_macs, loop_guard, storm } = set;
+        let now = Instant::now().into_std();
+        for port in &mut self.ports {
+            let (old, new) = ((self.loop_guard, &self.storm), (loop_guard, &storm));
+            port.guards.set_defaults(old, new, now);
+        }
+        (self.loop_guard, self.storm) = (loop_guard, storm);
+        let fdb = self.relay.fdb_mut();
+        fdb.set_aging_time(aging_time);
+        fdb.set_default_max_macs(max_macs);
+    }
+}
+
+impl Handler<ShowPort> for Switch {
+    type Result = Option<PortReport>;
+
+    fn handle(&mut self, show: ShowPort, _: &mut Context<Self>) -> Self::Result {
+        let port = &self.ports[self.find(show.port)?];
+        let macs = self.relay.fdb().macs(show.port);
+        Some(PortReport {
+            info: port.info(),
+            loop_guard: port.guards.loop_guard,
+            limits: port.guards.limits(port.queue(), macs, Instant::now().into_std()),
+        })
+    }
+}
+
+impl Handler<TakeSurvey> for Switch {
+    type Result = MessageResult<TakeSurvey>;
+
+    fn handle(&mut self, _: TakeSurvey, _: &mut Context<Self>) -> Self::Result {
+        let fdb = self.relay.fdb();
+        let of = |port: &PortEntry| PortSurvey {
+            info: port.info(),
+            queue: port.queue().map(Usage::from),
+            macs: fdb.macs(port.number).into(),
+        };
+        MessageResult(Survey {
+            ports: self.ports.iter().map(of).collect(),
+            learned: fdb.learned().into(),
+            statics: fdb.statics().into(),
+        })
+    }
+}
+
+impl Handler<KeepInterface> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, keep: KeepInterface, _: &mut Context<Self>) {
+        if let Some(at) = self.find(keep.port) {
+            self.ports[at].kept = Some(keep.settings);
+        }
+    }
+}
+
+impl Handler<DelPort> for Switch {
+    type Result = Option<PortInfo>;
+
+    fn handle(&mut self, del: DelPort, _: &mut Context<Self>) -> Self::Result {
+        let at = self.find(del.port)?;
+        let port = self.ports.remove(at);
+        self.relay.remove_port(del.port);
+        port.stop(del.stop);
+        self.tell_deleted(&port, del.stop.reason());
+        info!(self.log, "port is deleted"; "port" => %del.port, "type" => port.kind, "target" => &port.target);
+        Some(port.info())
+    }
+}
+
+impl Handler<ListFdb> for Switch {
+    type Result = MessageResult<ListFdb>;
+
+    fn handle(&mut self, _: ListFdb, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.list_fdb())
+    }
+}
+
+impl Handler<AddFdb> for Switch {
+    type Result = Result<FdbInfo, FdbError>;
+
+    fn handle(&mut self, add: AddFdb, _: &mut Context<Self>) -> Self::Result {
+        let AddFdb { vid, mac, port } = add;
+        self.find(port).ok_or(FdbError::NoSuchPort(port))?;
+        let entry = self.relay.fdb_mut().add_static(vid, mac, port, Instant::now().into_std())?;
+        info!(self.log, "address is set"; "mac" => %mac, "vlan" => vid.get(), "port" => %port);
+        Ok(FdbInfo::new(vid, mac, entry))
+    }
+}
+
+impl Handler<DelFdb> for Switch {
+    type Result = Result<FdbInfo, FdbError>;
+
+    fn handle(&mut self, del: DelFdb, _: &mut Context<Self>) -> Self::Result {
+        let DelFdb { vid, mac } = del;
+        let entry = self.relay.fdb_mut().remove(vid, mac);
+        let entry = entry.ok_or(FdbError::NoSuchEntry { vid, mac })?;
+        info!(self.log, "address is deleted"; "mac" => %mac, "vlan" => vid.get());
+        Ok(FdbInfo::new(vid, mac, entry))
+    }
+}
+
+impl Handler<FlushFdb> for Switch {
+    type Result = Result<Vec<FdbInfo>, FdbError>;
+
+    fn handle(&mut self, flush: FlushFdb, _: &mut Context<Self>) -> Self::Result {
+        if let Some(port) = flush.port {
+            self.find(port).ok_or(FdbError::NoSuchPort(port))?;
+        }
+        let mut flushed = self.list_fdb();
+        flushed.retain(|line| {
+            flush.port.is_none_or(|port| line.entry.port == port)
+                && (flush.all || line.entry.status == Status::Learned)
+        });
+        for line in &flushed {
+            self.relay.fdb_mut().remove(line.vid, line.mac);
+        }
+        info!(self.log, "forwarding database is flushed"; "addresses" => flushed.len());
+        Ok(flushed)
+    }
+}
+
+impl Handler<AddMirror> for Switch {
+    type Result = Result<MirrorReader, TooManyMirrors>;
+
+    fn handle(&mut self, add: AddMirror, _: &mut Context<Self>) -> Self::Result {
+        debug!(self.log, "frames are mirrored"; "filter" => ?add.filter, "snaplen" => add.snaplen);
+        self.mirrors.add(add.filter, add.snaplen, add.octets)
+    }
+}

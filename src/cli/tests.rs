@@ -1,0 +1,193 @@
+//! Command lines of 1.3, of 0.3 and ours, and what becomes of them.
+
+use etherws_actors::guard::storm::StormLimit;
+
+use super::*;
+
+fn invoke(line: &str) -> Result<Invocation, String> {
+    let args = line.split(' ').map(|arg| if arg == "''" { "" } else { arg });
+    let cli = Cli::try_parse_from(args).map_err(|err| err.to_string())?;
+    let command = cli.scoped().map_err(|err| err.to_string())?;
+    command.validate().map_err(|err| format!("{err:#}"))
+}
+
+fn sw(line: &str) -> Sw {
+    match invoke(line) {
+        Ok(Invocation::Sw(sw)) => *sw,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn ctl(line: &str) -> CtlArgs {
+    match invoke(line) {
+        Ok(Invocation::Ctl(args)) => args,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn shares(sw: &Sw) -> bool {
+    sw.control.as_ref().is_some_and(|control| sw.tunnel.shares_listener(control))
+}
+
+#[test]
+fn definition_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn sw_has_the_defaults_of_1_3() {
+    let sw = sw("etherws sw");
+    assert_eq!(sw.aging_time, Duration::from_secs(300));
+    assert!(!sw.foreground && !sw.debug && !shares(&sw));
+    let control = sw.control.expect("by TCP");
+    assert_eq!((sw.tunnel.host.as_str(), sw.tunnel.port), ("", 80));
+    assert_eq!((control.host.as_str(), control.port), ("127.0.0.1", 7867));
+    assert_eq!((sw.tunnel.path.as_str(), control.path.as_str()), ("/", "/ctl"));
+    assert!(sw.control_socket.is_none() && !sw.control_open);
+}
+
+#[test]
+fn a_control_socket_is_instead_of_tcp_unless_that_is_asked_for() {
+    let alone = sw("etherws sw --ctlsock s");
+    assert!(alone.control.is_none());
+    assert!(alone.control_socket.is_some_and(|path| path.is_absolute()));
+    assert!(sw("etherws sw --ctlsock s --ctlport 7867").control.is_some());
+    assert!(sw("etherws sw --ctlsock s --ctlhost 127.0.0.1").control.is_some());
+}
+
+#[test]
+fn tls_moves_the_tunnel_to_443_and_leaves_control() {
+    let file = file!();
+    let sw = sw(&format!(
+        "etherws sw --sslkey {file} --sslcert {file} --ctlsslkey {file} --ctlsslcert {file}"
+    ));
+    assert_eq!((sw.tunnel.port, sw.control.map(|control| control.port)), (443, Some(7867)));
+    assert!(sw.tunnel.tls.is_some_and(|tls| tls.key.is_absolute()));
+}
+
+#[test]
+fn prefixes_and_repeated_options_work_as_in_argparse() {
+    let sw = sw("etherws sw --fore --age 5 --age 7 --ctlpo 1 --htp Cargo.toml");
+    assert!(sw.foreground && sw.tunnel.htpasswd.is_some());
+    assert_eq!(
+        (sw.aging_time, sw.control.map(|control| control.port)),
+        (Duration::from_secs(7), Some(1))
+    );
+    let args = ctl("etherws ctl --ctlur http://[::1]/ addport client ws://h/ --us u --p secret");
+    let CtlMethod::Addport { kind: PortKind::Client { passwd, .. } } = &args.method else {
+        panic!("{args:?}");
+    };
+    assert_eq!(passwd, &Some(Secret("secret".to_owned())));
+    assert!(!format!("{args:?}").contains("\"secret\""));
+}
+
+#[test]
+fn prefixes_of_1_3_are_none_of_newer_options() {
+    let file = file!();
+    let sw = sw(&format!("etherws sw --sslk {file} --sslc {file}"));
+    assert!(sw.tunnel.tls.is_some_and(|tls| tls.client_ca.is_none()));
+    let args = ctl("etherws ctl addport client --c ca.pem wss://h/");
+    let CtlMethod::Addport { kind: PortKind::Client { cacerts, cert, .. } } = args.method else {
+        panic!("no client port");
+    };
+    assert_eq!((cacerts.as_deref(), cert), (Some("ca.pem"), None));
+}
+
+#[test]
+fn json_stands_before_or_after_the_method() {
+    for line in [
+        "etherws ctl --json listport",
+        "etherws ctl listport --json",
+        "etherws ctl addport tap ewp%d --json",
+        "etherws ctl addport --json tap ewp%d",
+    ] {
+        assert!(ctl(line).json, "{line}");
+    }
+    assert!(!ctl("etherws ctl listport").json);
+}
+
+#[test]
+fn numbers_of_ports_may_be_negative_for_a_better_error() {
+    let args = ctl("etherws ctl setport --shut 1 -3");
+    let CtlMethod::Setport(set) = args.method else { panic!("setport") };
+    assert_eq!((set.port, set.shut), (-3, Some(true)));
+}
+
+#[test]
+fn limits_are_those_of_all_ports_or_of_one() {
+    let limits = "--maxmacs 9 --storm-broadcast 10 --storm-multicast off --storm-unicast 5/7";
+    let all = sw(&format!("etherws sw --no-loopguard {limits}"));
+    assert!(!all.loop_guard);
+    let one = ctl(&format!("etherws ctl setport 1 --loopguard off {limits}"));
+    let CtlMethod::Setport(one) = one.method else { panic!("setport") };
+    assert_eq!(one.loopguard, Some(false));
+    for guards in [all.guards, one.guards] {
+        let shown = |limit: Option<StormLimit>| limit.map(|limit| limit.to_string());
+        assert_eq!(guards.maxmacs, Some(9));
+        assert_eq!(shown(guards.storm_broadcast).as_deref(), Some("10/40"));
+        assert_eq!(shown(guards.storm_multicast).as_deref(), Some("off"));
+        assert_eq!(shown(guards.storm_unicast).as_deref(), Some("5/7"));
+    }
+    assert!(sw("etherws sw").loop_guard);
+}
+
+#[test]
+fn options_of_0_3_stand_before_or_after_the_subcommand() {
+    for line in [
+        "etherws --device t0 --foreground --debug server --address ::1 --port 81",
+        "etherws server --device t0 --foreground --debug --address ::1 --port 81",
+        "etherws --device t1 --foreground --debug server --device t0 --address ::1 --port 81",
+    ] {
+        let Ok(Invocation::Server(server)) = invoke(line) else { panic!("{line}") };
+        assert_eq!((server.device.as_str(), server.tunnel.host.as_str()), ("t0", "::1"));
+        assert!(server.foreground && server.debug && server.tunnel.port == 81, "{line}");
+    }
+    let Ok(Invocation::Client(client)) = invoke("etherws client --uri ws://h/ --user u") else {
+        panic!("client");
+    };
+    assert_eq!((client.device.as_str(), client.options.url.as_str()), ("ethws%d", "ws://h/"));
+}
+
+#[test]
+fn bad_command_lines_are_refused_by_name() {
+    for (line, expected) in [
+        ("etherws", "Usage"),
+        ("etherws --device x sw", "--device"),
+        ("etherws --debug ctl listport", "--debug"),
+        ("etherws sw --device x", "--device"),
+        ("etherws sw --ageout 0", "--ageout"),
+        ("etherws sw --ageout -1", "--ageout"),
+        ("etherws sw --port 65536", "65536"),
+        ("etherws sw --path x", r#"--path "x": must begin with /"#),
+        ("etherws sw --ctlpath ''", r#"--ctlpath """#),
+        ("etherws sw --sslkey Cargo.toml", "without --sslcert"),
+        ("etherws sw --ctlsslcert Cargo.toml", "without --ctlsslkey"),
+        ("etherws sw --sslclientca Cargo.toml", "without --sslkey and --sslcert"),
+        ("etherws client --uri wss://h/ --cert Cargo.toml", "--cert and --key belong"),
+        ("etherws ctl --ctlcert Cargo.toml listport", "--ctlkey"),
+        ("etherws sw --logconf nowhere.ini", "--logconf nowhere.ini: give a file"),
+        ("etherws sw --htpasswd src", "--htpasswd src"),
+        ("etherws sw --ctlhost '' --ctlport 80 --ctlpath /", "must not both be /"),
+        (
+            "etherws sw --port 7867 --host 127.0.0.1 --sslkey Cargo.toml --sslcert Cargo.toml",
+            "the same key",
+        ),
+        ("etherws server --keyfile Cargo.toml", "without --certfile"),
+        ("etherws client", "--uri"),
+        ("etherws ctl", "Usage"),
+        ("etherws ctl addport", "Usage"),
+        ("etherws ctl setport --shut 2 1", "possible values: 0, 1"),
+        ("etherws ctl delport x", "'x'"),
+        ("etherws ctl setport 1 --storm-broadcast x", r#""x" is no storm limit"#),
+        ("etherws ctl setport 1 --loopguard yes", "possible values: on, off"),
+        ("etherws sw --maxmacs -1", "--maxmacs"),
+    ] {
+        let error = invoke(line).expect_err(line);
+        assert!(error.contains(expected), "{line}: {error}");
+    }
+}
+
+#[test]
+fn one_listener_serves_both_under_different_paths() {
+    assert!(shares(&sw("etherws sw --ctlhost '' --ctlport 80")));
+}
