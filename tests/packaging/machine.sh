@@ -54,5 +54,8 @@ mount --rbind . .
 cd .
 pivot_root . mnt
 umount -l mnt
+# As systemd makes it itself where it boots a real machine: a unit's credentials are
+# mounted by a helper, and seen by its service through this alone.
+mount --make-rshared /
 exec setpriv --bounding-set -sys_module,-sys_time,-syslog,-sys_rawio \
     env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd

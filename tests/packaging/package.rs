@@ -81,6 +81,12 @@ fn configure(machine: &Machine, ports: &str) {
     machine.run(&["etherws", "check", FILE]).ok();
 }
 
+fn edit(machine: &Machine, old: &str, new: &str) {
+    let text = machine.run(&["cat", FILE]).ok().stdout;
+    assert!(text.contains(old), "{old:?} in {text}");
+    machine.write(FILE, text.replacen(old, new, 1).as_bytes());
+}
+
 fn ports(machine: &Machine) -> Value {
     machine.run(&["etherws", "ctl", "--json", "listport"]).ok().json()
 }
@@ -137,6 +143,23 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
     right.run(&["systemctl", "reload", "etherws"]).ok();
     assert_eq!(property(&right, "MainPID"), pid);
 
+    // With a password, which nobody but root and the running service may read.
+    let passwd = "echo top-secret | runuser -u etherws -- etherws passwd /etc/etherws/users alice";
+    left.run(&["sh", "-c", passwd]).ok();
+    edit(&left, "##htpasswd = \"users\"", "htpasswd = \"users\"");
+    left.run(&["systemctl", "reload", "etherws"]).ok();
+    let url = "target = \"ws://192.0.2.1/\"\n";
+    edit(&right, url, &format!("{url}user = \"alice\"\npassword-file = \"tunnel\"\n"));
+    right.write("/root/tunnel.password", b"top-secret\n");
+    right.run(&["mkdir", "/etc/systemd/system/etherws.service.d"]).ok();
+    let credential = b"[Service]\nLoadCredential=tunnel:/root/tunnel.password\n";
+    right.write("/etc/systemd/system/etherws.service.d/override.conf", credential);
+    right.run(&["systemctl", "daemon-reload"]).ok();
+    right.run(&["systemctl", "restart", "etherws"]).ok();
+    joined(&left, &right);
+    let sessions = left.run(&["etherws", "ctl", "--json", "listport"]).ok().json();
+    assert_eq!(sessions[1]["user"], "alice", "{sessions}");
+
     // One after the other, by power cut and in good order.
     right.cut();
     need!(right.boot());
@@ -155,6 +178,8 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
     assert!(before.contains("ws://192.0.2.1/") && configuration(&right) == before);
     joined(&left, &right);
 
+    // What its owner has put elsewhere is not the package's.
+    right.run(&["rm", "-r", "/etc/systemd/system/etherws.service.d"]).ok();
     right.run(&["apt-get", "purge", "-y", "etherws"]).ok();
     assert_eq!(right.written("*etherws*"), "");
     for database in ["passwd", "group"] {
