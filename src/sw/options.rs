@@ -70,41 +70,13 @@ impl From<cli::Sw> for Options {
     }
 }
 
-impl From<cli::Server> for Options {
-    fn from(server: cli::Server) -> Self {
-        let cli::Server { debug, foreground, .. } = server;
+impl Options {
+    /// What 0.3 has no options for: no control, and so nothing that could only be seen there.
+    fn legacy(debug: bool, foreground: bool, ports: Vec<NewPort>) -> Self {
         Self {
             logging: logging::Options { debug, foreground, conf: None },
             aging_time: DEFAULT_AGING_TIME,
             loop_guard: true,
-            // Nobody could ask for them.
-            hosts: false,
-            guards: GuardArgs::default(),
-            threads: 1,
-            tunnel: Some(server.tunnel),
-            allowed_origins: server.allowed_origins,
-            limits: Limits::default(),
-            control: None,
-            control_socket: None,
-            control_names: Vec::new(),
-            control_open: false,
-            configured: Vec::new(),
-            source: None,
-            ports: vec![NewPort::Tap { name: server.device }],
-            user: None,
-            account: None,
-        }
-    }
-}
-
-impl From<cli::Client> for Options {
-    fn from(client: cli::Client) -> Self {
-        let cli::Client { debug, foreground, .. } = client;
-        Self {
-            logging: logging::Options { debug, foreground, conf: None },
-            aging_time: DEFAULT_AGING_TIME,
-            loop_guard: true,
-            // Nobody could ask for them.
             hosts: false,
             guards: GuardArgs::default(),
             threads: 1,
@@ -117,9 +89,27 @@ impl From<cli::Client> for Options {
             control_open: false,
             configured: Vec::new(),
             source: None,
-            ports: vec![NewPort::Tap { name: client.device }, NewPort::Client(client.options)],
-            user: client.user,
+            ports,
+            user: None,
             account: None,
         }
+    }
+}
+
+impl From<cli::Server> for Options {
+    fn from(server: cli::Server) -> Self {
+        let ports = vec![NewPort::Tap { name: server.device }];
+        Self {
+            tunnel: Some(server.tunnel),
+            allowed_origins: server.allowed_origins,
+            ..Self::legacy(server.debug, server.foreground, ports)
+        }
+    }
+}
+
+impl From<cli::Client> for Options {
+    fn from(client: cli::Client) -> Self {
+        let ports = vec![NewPort::Tap { name: client.device }, NewPort::Client(client.options)];
+        Self { user: client.user, ..Self::legacy(client.debug, client.foreground, ports) }
     }
 }
