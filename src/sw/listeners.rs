@@ -24,9 +24,12 @@ use etherws_actors::{
 use slog::{Logger, error, info, o, warn};
 use tokio::task::JoinHandle;
 
-use super::options::Options;
+use super::{
+    options::Options,
+    wanted::{Wanted, wanted},
+};
 use crate::{
-    cli::{Service, TlsFiles},
+    cli::TlsFiles,
     rpc::entry::Action,
     server::{
         self, ControlService, Site, TunnelService,
@@ -44,108 +47,6 @@ use crate::{
     },
     service::Inherited,
 };
-
-/// A TCP listener, as it is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
-    host: String,
-    port: u16,
-    tls: Option<TlsFiles>,
-    tunnel: Option<WantedTunnel>,
-    control: Option<WantedControl>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct WantedTunnel {
-    path: String,
-    htpasswd: Option<PathBuf>,
-    allowed_origins: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct WantedControl {
-    path: String,
-    htpasswd: Option<PathBuf>,
-    names: Vec<String>,
-    open: bool,
-}
-
-/// The TCP listeners that `options` ask for: tunnel's, and control's unless that is the
-/// same one.
-pub(super) fn wanted(options: &Options) -> Vec<Wanted> {
-    let at = |service: &Service| Wanted {
-        host: service.host.clone(),
-        port: service.port,
-        tls: service.tls.clone(),
-        tunnel: None,
-        control: None,
-    };
-    let mut all = Vec::new();
-    if let Some(service) = &options.tunnel {
-        let (path, htpasswd) = (service.path.clone(), service.htpasswd.clone());
-        let allowed_origins = options.allowed_origins.clone();
-        let tunnel = Some(WantedTunnel { path, htpasswd, allowed_origins });
-        all.push(Wanted { tunnel, ..at(service) });
-    }
-    if let Some(service) = &options.control {
-        let (path, htpasswd) = (service.path.clone(), service.htpasswd.clone());
-        let host = Some(&service.host).filter(|host| !host.is_empty());
-        let names = options.control_names.iter().chain(host).cloned().collect();
-        let control = Some(WantedControl { path, htpasswd, names, open: options.control_open });
-        match all.first_mut() {
-            Some(tunnel) if options.tunnel.as_ref().is_some_and(|t| t.shares_listener(service)) => {
-                tunnel.control = control;
-            }
-            _ => all.push(Wanted { control, ..at(service) }),
-        }
-    }
-    all
-}
-
-impl Wanted {
-    /// What it serves, as in the log.
-    pub(super) fn service(&self) -> &'static str {
-        match (&self.tunnel, &self.control) {
-            (Some(_), Some(_)) => "tunnel+control",
-            (None, _) => "control",
-            (_, None) => "tunnel",
-        }
-    }
-
-    /// What it is called where changes are told.
-    fn item(&self) -> String {
-        let host = if self.host.is_empty() { "*" } else { &self.host };
-        format!("{} on {host}:{}", self.service(), self.port)
-    }
-
-    /// Whether both are one listener, whatever they serve.
-    fn is_at(&self, other: &Self) -> bool {
-        (self.port, &self.host) == (other.port, &other.host)
-    }
-
-    /// Whether control on these sockets is for this machine alone: on all addresses, as
-    /// 1.3 takes it, without anything that its peers must show.
-    ///
-    /// # Errors
-    /// So it would be on an address that nobody on this machine asks it by.
-    fn is_local_only(&self, sockets: &Sockets, log: &Logger) -> Result<bool> {
-        let Some(control) = &self.control else { return Ok(false) };
-        let asks = control.htpasswd.is_some()
-            || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        let addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok());
-        let addresses: Vec<_> = addresses.map(|address| address.ip()).collect();
-        if control.open || asks || addresses.iter().all(|address| address.is_loopback()) {
-            return Ok(false);
-        }
-        const WAYS_OUT: &str = "give it passwords with --ctlhtpasswd, ask for certificates with \
-                                --ctlsslclientca, or open it to anybody with --ctlopen";
-        if addresses.iter().any(|address| address.is_unspecified()) {
-            warn!(log, "control is refused to other machines: {WAYS_OUT}");
-            return Ok(true);
-        }
-        bail!("whoever reaches {}:{} would own the switch: {WAYS_OUT}", self.host, self.port)
-    }
-}
 
 /// Sockets of a listener: one for each of its addresses.
 pub(super) type Sockets = Vec<Arc<StdListener>>;

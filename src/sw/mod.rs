@@ -6,6 +6,7 @@ mod listeners;
 mod operate;
 mod options;
 mod run;
+mod wanted;
 
 use std::process::ExitCode;
 

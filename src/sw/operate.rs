@@ -20,8 +20,9 @@ use slog::{error, info, warn};
 use tokio::sync::mpsc;
 
 use super::{
-    listeners::{House, Listeners, wanted},
+    listeners::{House, Listeners},
     options::Options,
+    wanted::wanted,
 };
 use crate::{
     config::{self, Port, Source, kind_and_target},
