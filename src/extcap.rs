@@ -17,16 +17,17 @@ use etherws_actors::{control::Command, fdb::PortNumber};
 use futures_util::future::join_all;
 
 use crate::{
+    api::{
+        Request,
+        entry::{Entries, Port},
+    },
     cli::{ControlArgs, ExtcapArgs},
     ctl::{
         capture::{Sink, filter, stream},
         endpoint,
         output::error_text,
     },
-    rpc::{
-        Request,
-        entry::{Entries, Port},
-    },
+    refusal::Refusal,
 };
 
 /// The switch of this machine.
@@ -187,7 +188,7 @@ fn capture(interface: Interface, args: ExtcapArgs) -> Result<ExitCode> {
     let open = || {
         let file = File::options().write(true).open(&fifo);
         file.map(|file| Sink::File(Box::new(file))).map_err(|error| {
-            crate::rpc::Refusal::new("OSError", format!("cannot open {}: {error}", fifo.display()))
+            Refusal::new("OSError", format!("cannot open {}: {error}", fifo.display()))
         })
     };
     let streamed = actix_rt::System::new().block_on(stream(&endpoint, &capture, open));

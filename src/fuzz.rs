@@ -8,13 +8,14 @@ use std::str;
 use etherws_actors::control::{Command, Reply};
 
 use crate::{
-    hosts, logging,
-    rpc::{
-        self, Execute, Refusal, Request,
+    api::{
+        self, Execute, Request,
         entry::Entries,
         method::Method,
         query::{Answer, Query},
     },
+    hosts, logging,
+    refusal::Refusal,
     server,
 };
 
@@ -49,7 +50,7 @@ fn runtime() -> tokio::runtime::Runtime {
 /// The body of a request to control: there is an answer in JSON, or none is due, and
 /// commands mean the same after another trip.
 pub fn rpc(data: &[u8]) {
-    if let Some(answer) = runtime().block_on(rpc::handle(&Mirror, data)) {
+    if let Some(answer) = runtime().block_on(api::handle(&Mirror, data)) {
         serde_json::from_slice::<serde_json::Value>(&answer).expect("an answer in JSON");
     }
 }

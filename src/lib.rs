@@ -2,25 +2,31 @@
 //! only so that the fuzzer can reach its parsers; who embeds the switch wants
 //! `etherws-actors`.
 
+mod api;
 mod capture;
+mod check;
 mod cli;
 mod config;
 mod ctl;
 mod daemon;
 mod doctor;
 mod extcap;
+mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod hosts;
 mod logging;
 mod manual;
+mod options;
+mod parse;
 mod passwd;
 mod privileges;
-mod rpc;
+mod prompt;
+mod refusal;
+mod run;
 mod server;
 mod service;
-mod sw;
 
 use std::process::ExitCode;
 
@@ -30,14 +36,14 @@ use cli::Invocation;
 #[must_use]
 pub fn run() -> ExitCode {
     let ended = cli::parse().and_then(|invocation| match invocation {
-        Invocation::Sw(options) => sw::start((*options).into()),
-        Invocation::Server(options) => sw::start(options.into()),
-        Invocation::Client(options) => sw::start(options.into()),
+        Invocation::Sw(options) => run::start((*options).into()),
+        Invocation::Server(options) => run::start(options.into()),
+        Invocation::Client(options) => run::start(options.into()),
         Invocation::Ctl(args) => Ok(ctl::run(args)),
         Invocation::Doctor(args) => Ok(doctor::run(args)),
         Invocation::Extcap(args) => extcap::run(*args),
         Invocation::Manual(args) => manual::run(&args).map(|()| ExitCode::SUCCESS),
-        Invocation::Check(args) => config::check::run(&args),
+        Invocation::Check(args) => check::run(&args),
         Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
     });
     ended.unwrap_or_else(|error| {

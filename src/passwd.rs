@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bcrypt::Version;
 use tempfile::NamedTempFile;
 
-use crate::{cli::PasswdArgs, ctl::prompt, server::watch};
+use crate::{cli::PasswdArgs, files, prompt};
 
 /// Of bcrypt: a quarter of a second for whoever logs in, and for each guess.
 const COST: u32 = 12;
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &PasswdArgs) -> Result<()> {
     let (path, old) = match fs::canonicalize(file) {
         Ok(path) => {
             let content =
-                watch::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                files::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             (path, Some(content))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound && !delete => (file.clone(), None),

@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod embedding;
 mod faults;
+mod imports;
 mod netns;
 mod observe;
 mod original;

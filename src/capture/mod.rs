@@ -17,7 +17,7 @@ use etherws_actors::{
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use crate::rpc::Refusal;
+use crate::refusal::Refusal;
 
 /// Octets of a frame that are captured unless less is asked for: more than any has, and
 /// what tcpdump and Wireshark take.

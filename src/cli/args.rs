@@ -6,13 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use super::{
-    Secret,
-    ctl::{ControlArgs, CtlArgs, FilterArgs, GuardArgs},
-};
-
-/// Most threads: more than any machine's cores that one Switch could feed.
-pub(crate) const MAX_THREADS: i64 = 256;
+use super::ctl::{ControlArgs, CtlArgs, FilterArgs};
+use crate::options::{GuardArgs, MAX_THREADS, Secret};
 
 /// An Ethernet switch in user space whose cables may be WebSockets
 #[derive(Debug, Parser)]

@@ -6,14 +6,12 @@
 use std::path::PathBuf;
 
 use clap::{
-    Args, ColorChoice, Subcommand,
+    Args, ColorChoice, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use etherws_actors::guard::storm::StormLimit;
 use nix::unistd::{AccessFlags, access};
 
-use super::Secret;
-use crate::ctl::rates::Order;
+use crate::options::{GuardArgs, Secret};
 
 /// Least seconds between two looks of `ctl top`: nobody reads faster.
 const MIN_DELAY: f64 = 0.1;
@@ -248,21 +246,17 @@ pub(crate) struct TopArgs {
     pub(crate) sort: Order,
 }
 
-/// Limits of a port: of all ports for `sw`, of one for `setport`.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct GuardArgs {
-    /// Most MAC addresses that are learned behind a port [default: 8192]
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    pub(crate) maxmacs: Option<usize>,
-    /// Broadcast frames a second from a port, and at once; or off [default: 1000/4000]
-    #[arg(long, value_name = "RATE[/BURST]")]
-    pub(crate) storm_broadcast: Option<StormLimit>,
-    /// The same for multicast [default: 5000/20000]
-    #[arg(long, value_name = "RATE[/BURST]")]
-    pub(crate) storm_multicast: Option<StormLimit>,
-    /// The same for frames to unknown addresses [default: 5000/20000]
-    #[arg(long, value_name = "RATE[/BURST]")]
-    pub(crate) storm_unicast: Option<StormLimit>,
+/// Which port stands first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    /// The busiest, in both directions
+    Rate,
+    /// That which receives most
+    Rx,
+    /// That to which most is sent
+    Tx,
+    /// The lowest number
+    Port,
 }
 
 /// The port to add.

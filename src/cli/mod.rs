@@ -9,10 +9,8 @@ mod ctl;
 use std::{
     env,
     ffi::OsString,
-    fmt,
     fs::File,
     path::{self, Path, PathBuf},
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -22,12 +20,14 @@ use clap::{
 };
 use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
 
-use crate::{config, server::sessions::Limits};
-pub(crate) use args::{CheckArgs, DoctorArgs, ExtcapArgs, MAX_THREADS, ManualArgs, PasswdArgs};
+use crate::{
+    config::{self, Sw},
+    options::{GuardArgs, Secret, Service, TlsFiles},
+};
+pub(crate) use args::{CheckArgs, DoctorArgs, ExtcapArgs, ManualArgs, PasswdArgs};
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 pub(crate) use ctl::{
-    CaptureArgs, ControlArgs, CtlArgs, CtlMethod, FilterArgs, GuardArgs, PortKind, SetportArgs,
-    TopArgs,
+    CaptureArgs, ControlArgs, CtlArgs, CtlMethod, FilterArgs, Order, PortKind, SetportArgs, TopArgs,
 };
 
 /// What the program is called by, in Wireshark's folder.
@@ -54,47 +54,6 @@ pub(crate) enum Invocation {
     Server(Server),
     /// `etherws client`, of 0.3
     Client(Client),
-}
-
-/// A switch to start.
-#[derive(Debug, Clone)]
-pub(crate) struct Sw {
-    /// Log each frame.
-    pub(crate) debug: bool,
-    /// Configuration of logging; absolute.
-    pub(crate) logconf: Option<PathBuf>,
-    /// Do not become a daemon.
-    pub(crate) foreground: bool,
-    /// Whom to run as, once listening.
-    pub(crate) user: Option<String>,
-    /// After which an address that was not seen again is forgotten.
-    pub(crate) aging_time: Duration,
-    /// Whether to look for loops.
-    pub(crate) loop_guard: bool,
-    /// Whether to keep a list of hosts.
-    pub(crate) hosts: bool,
-    /// Limits of each port.
-    pub(crate) guards: GuardArgs,
-    /// Threads that ports are spread over; at least 1.
-    pub(crate) threads: usize,
-    /// Where WebSocket clients come in.
-    pub(crate) tunnel: Service,
-    /// Whose pages may open one from a browser, besides the switch's own; `*`: all.
-    pub(crate) allowed_origins: Vec<String>,
-    /// How many sessions there may be.
-    pub(crate) limits: Limits,
-    /// Where control requests come in by TCP.
-    pub(crate) control: Option<Service>,
-    /// The Unix socket that they come in by; absolute.
-    pub(crate) control_socket: Option<PathBuf>,
-    /// Names by which control may be asked for.
-    pub(crate) control_names: Vec<String>,
-    /// Whether control is for anybody on any machine.
-    pub(crate) control_open: bool,
-    /// Ports of the configuration file.
-    pub(crate) ports: Vec<config::Port>,
-    /// The file, if there is one.
-    pub(crate) source: Option<config::Source>,
 }
 
 /// The server of 0.3: one TAP, and whoever connects.
@@ -125,64 +84,6 @@ pub(crate) struct Client {
     pub(crate) options: ClientOptions,
     /// For HTTP Basic authentication; the password is prompted for.
     pub(crate) user: Option<String>,
-}
-
-/// Something that listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Service {
-    /// Name or address; empty: all addresses of the machine.
-    pub(crate) host: String,
-    /// TCP port; 0: any free one.
-    pub(crate) port: u16,
-    /// Path of the HTTP resource; begins with `/`.
-    pub(crate) path: String,
-    /// Who may come in; everybody without it. Absolute.
-    pub(crate) htpasswd: Option<PathBuf>,
-    /// TLS is spoken if it is there.
-    pub(crate) tls: Option<TlsFiles>,
-}
-
-impl TlsFiles {
-    /// All of them.
-    pub(crate) fn paths(&self) -> Vec<PathBuf> {
-        let Self { key, cert, client_ca } = self;
-        [key, cert].into_iter().chain(client_ca).cloned().collect()
-    }
-}
-
-impl Service {
-    /// Whether both stand behind one listener: then their paths differ and their TLS
-    /// files do not.
-    pub(crate) fn shares_listener(&self, other: &Self) -> bool {
-        self.port == other.port && self.host == other.host
-    }
-}
-
-/// PEM files of a TLS server; absolute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TlsFiles {
-    /// Private key.
-    pub(crate) key: PathBuf,
-    /// Certificate chain, the server's own first.
-    pub(crate) cert: PathBuf,
-    /// CAs of which a client must have a certificate; no client needs one without it.
-    pub(crate) client_ca: Option<PathBuf>,
-}
-
-/// A text that `Debug` does not show.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(pub(crate) String);
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
 }
 
 /// Reads the program's arguments. Ends the program for `--help`, `--version` and

@@ -1,5 +1,7 @@
 //! Command lines of 1.3, of 0.3 and ours, and what becomes of them.
 
+use std::time::Duration;
+
 use etherws_actors::guard::storm::StormLimit;
 
 use super::*;

@@ -12,8 +12,7 @@ use etherws_actors::{
 };
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
-use super::{Port, kind_and_target};
-use crate::rpc::entry::{Action, Change};
+use super::{Action, Change, Port, kind_and_target};
 
 /// A port as it is now.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 //! through [`resolve`], what the program runs. The command line is read into the same
 //! types and laid over the file. Opens no socket and runs nothing.
 
-pub(crate) mod check;
+mod change;
 mod edit;
 mod name;
 mod read;
@@ -15,9 +15,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use self::{
+    change::{Action, Change},
     edit::{Running, edit},
-    read::{File, Source},
-    resolve::{Port, kind_and_target, resolve},
+    read::{Fault, Faults, File, Source},
+    resolve::{Port, Sw, kind_and_target, resolve},
 };
 
 /// The whole file. What is missing in it has its default.
@@ -308,7 +309,7 @@ mod tests {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    fn read(text: &str) -> (File, Vec<read::Fault>) {
+    fn read(text: &str) -> (File, Vec<Fault>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
         fs::write(&path, text).unwrap();

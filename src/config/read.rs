@@ -16,8 +16,8 @@ use toml::{
     de::{DeTable, DeValue, Deserializer},
 };
 
-use super::{Config, name, resolve};
-use crate::{cli::Sw, server::watch};
+use super::{Config, Sw, name, resolve};
+use crate::files;
 
 /// Most mistakes that are told of one file: more are no help.
 const MAX_FAULTS: usize = 32;
@@ -66,15 +66,15 @@ impl Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     /// Key that it is about, with indices: `port.0.mtu`.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Where in the file, if not where the key is.
     span: Option<Range<usize>>,
     /// In one line: the thing, the value and the way out.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Fault {
-    pub(super) fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
+    pub(crate) fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
         Self { key: key.into(), span: None, text: text.into() }
     }
 }
@@ -116,7 +116,7 @@ impl File {
     pub(crate) fn read(path: &Path) -> Result<(Self, Vec<Fault>)> {
         let shown = path.display();
         let octets =
-            watch::read(path).with_context(|| format!("{shown}: give a file that can be read"))?;
+            files::read(path).with_context(|| format!("{shown}: give a file that can be read"))?;
         let text = String::from_utf8(octets).with_context(|| format!("{shown}: is no UTF-8"))?;
         let path = path::absolute(path).with_context(|| format!("{shown}: has no whole name"))?;
         let (mut config, faults) = parse(&text);
@@ -133,7 +133,7 @@ impl File {
     }
 
     /// `faults` with their places in this file.
-    pub(super) fn faults(&self, faults: &[Fault]) -> Faults {
+    pub(crate) fn faults(&self, faults: &[Fault]) -> Faults {
         let (root, _) = DeTable::parse_recoverable(&self.text);
         let mut placed: Vec<_> = faults
             .iter()

@@ -19,18 +19,16 @@ use etherws_actors::{
 
 use super::{
     Config, FdbTable, Kind, PortTable, Storm, Tls,
-    read::{Fault, Faults, File, shown},
+    read::{Fault, Faults, File, Source, shown},
 };
 use crate::{
-    cli::{GuardArgs, MAX_THREADS, Service, Sw, TlsFiles},
-    rpc::{
-        Refusal,
-        params::{check_client, client_certificate, credentials, interface_settings, mac, vid},
+    files,
+    options::{
+        DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, GuardArgs, Limits, MAX_THREADS, Service,
+        TlsFiles,
     },
-    server::{
-        sessions::{DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, Limits},
-        watch,
-    },
+    parse::{check_client, client_certificate, credentials, interface_settings, mac, vid},
+    refusal::Refusal,
 };
 
 /// Least MTU with IPv4: what every host must take (RFC 791, 3.1).
@@ -38,6 +36,47 @@ const MIN_MTU: u32 = 576;
 
 /// Least MTU with IPv6 (RFC 8200, 5).
 const MIN_MTU_IPV6: u32 = 1280;
+
+/// A switch to start.
+#[derive(Debug, Clone)]
+pub(crate) struct Sw {
+    /// Log each frame.
+    pub(crate) debug: bool,
+    /// Configuration of logging; absolute.
+    pub(crate) logconf: Option<PathBuf>,
+    /// Do not become a daemon.
+    pub(crate) foreground: bool,
+    /// Whom to run as, once listening.
+    pub(crate) user: Option<String>,
+    /// After which an address that was not seen again is forgotten.
+    pub(crate) aging_time: Duration,
+    /// Whether to look for loops.
+    pub(crate) loop_guard: bool,
+    /// Whether to keep a list of hosts.
+    pub(crate) hosts: bool,
+    /// Limits of each port.
+    pub(crate) guards: GuardArgs,
+    /// Threads that ports are spread over; at least 1.
+    pub(crate) threads: usize,
+    /// Where WebSocket clients come in.
+    pub(crate) tunnel: Service,
+    /// Whose pages may open one from a browser, besides the switch's own; `*`: all.
+    pub(crate) allowed_origins: Vec<String>,
+    /// How many sessions there may be.
+    pub(crate) limits: Limits,
+    /// Where control requests come in by TCP.
+    pub(crate) control: Option<Service>,
+    /// The Unix socket that they come in by; absolute.
+    pub(crate) control_socket: Option<PathBuf>,
+    /// Names by which control may be asked for.
+    pub(crate) control_names: Vec<String>,
+    /// Whether control is for anybody on any machine.
+    pub(crate) control_open: bool,
+    /// Ports of the configuration file.
+    pub(crate) ports: Vec<Port>,
+    /// The file, if there is one.
+    pub(crate) source: Option<Source>,
+}
 
 /// A port of the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -403,7 +442,7 @@ impl Checker<'_> {
 
     /// The first line of a file.
     fn password(&mut self, key: &str, path: &Path) -> Option<String> {
-        let read = watch::read(path).and_then(|octets| {
+        let read = files::read(path).and_then(|octets| {
             let text = String::from_utf8(octets).map_err(|_| io::ErrorKind::InvalidData)?;
             let line = text.lines().next().unwrap_or_default().to_owned();
             if line.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(line) }

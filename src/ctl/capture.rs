@@ -19,9 +19,10 @@ use super::{
     style::Look,
 };
 use crate::{
+    api::{Request, client::Endpoint, entry::Entries, query::Query},
     capture::{Capture, lines, reader::Reader},
     cli::{CaptureArgs, ControlArgs, FilterArgs},
-    rpc::{Refusal, Request, client::Endpoint, entry::Entries, query::Query},
+    refusal::Refusal,
 };
 
 /// Captures until there is enough, or Ctrl-C.

@@ -6,7 +6,6 @@ pub(crate) mod capture;
 mod monitor;
 pub(crate) mod output;
 mod progress;
-pub(crate) mod prompt;
 pub(crate) mod rates;
 mod request;
 pub(crate) mod style;
@@ -25,8 +24,9 @@ use etherws_actors::{
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 
 use crate::{
+    api::{Request, client::Endpoint, entry::Entries, query::Query},
     cli::{ControlArgs, CtlArgs, CtlMethod},
-    rpc::{Refusal, Request, client::Endpoint, entry::Entries, query::Query},
+    refusal::Refusal,
 };
 use output::{Output, say};
 pub(crate) use request::login;

@@ -12,7 +12,10 @@ use serde_json::{Map, Value};
 use tokio::signal::ctrl_c;
 
 use super::output::{ended, write};
-use crate::rpc::{Refusal, client::Endpoint, entry::Stream};
+use crate::{
+    api::{client::Endpoint, entry::Stream},
+    refusal::Refusal,
+};
 
 /// The switch says something each 15 s: after three times that it is gone, whatever TCP
 /// thinks.

@@ -14,7 +14,7 @@ use super::{
     style::{self, Look},
     table,
 };
-use crate::rpc::entry::Entries;
+use crate::api::entry::Entries;
 
 /// Both streams, and how to write to them.
 #[derive(Debug, Clone, Copy)]

@@ -2,30 +2,16 @@
 
 use std::{cmp::Ordering, collections::VecDeque, time::Duration};
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 use super::table::{self, titles};
-use crate::rpc::entry::Port;
+use crate::{api::entry::Port, cli::Order};
 
 /// Looks that a sparkline shows: it takes as many columns.
 const HISTORY: usize = 16;
 
 /// A sparkline's steps.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-
-/// Which port stands first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Order {
-    /// The busiest, in both directions
-    Rate,
-    /// That which receives most
-    Rx,
-    /// That to which most is sent
-    Tx,
-    /// The lowest number
-    Port,
-}
 
 impl Order {
     pub(super) const fn next(self) -> Self {

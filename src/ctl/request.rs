@@ -9,14 +9,16 @@ use etherws_actors::{
     message::PortSettings,
 };
 
-use super::prompt;
 use crate::{
-    cli::{CtlMethod, PortKind, Secret, SetportArgs},
-    rpc::{
-        Refusal, Request,
-        params::{check_client, client_certificate, credentials, interface_settings, mac, vid},
+    api::{
+        Request,
         query::{Query, create_token},
     },
+    cli::{CtlMethod, PortKind, SetportArgs},
+    options::Secret,
+    parse::{check_client, client_certificate, credentials, interface_settings, mac, vid},
+    prompt,
+    refusal::Refusal,
 };
 
 /// Least MTU with IPv4: what every host must take (RFC 791, 3.1).

@@ -10,8 +10,11 @@ use super::{
     output,
     style::{self, Look},
 };
-use crate::rpc::entry::{
-    Change, Entries, FdbLine, Host, Interface, Limit, Port, PortReport, Server, Stream, Token,
+use crate::{
+    api::entry::{
+        Entries, FdbLine, Host, Interface, Limit, Port, PortReport, Server, Stream, Token,
+    },
+    config::Change,
 };
 
 /// What `ctl` prints of `entries`.
@@ -178,7 +181,7 @@ fn addresses(interface: &Interface) -> Vec<(String, String)> {
         let (address, length) = cidr.split_once('/')?;
         let v4 = address.contains('.') && !address.contains(':');
         let netmask = match length.parse() {
-            Ok(length) if v4 => crate::rpc::entry::netmask(length).to_string(),
+            Ok(length) if v4 => crate::api::entry::netmask(length).to_string(),
             _ => length.to_owned(),
         };
         Some((address.to_owned(), netmask))
@@ -257,7 +260,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::rpc::method::METHODS;
+    use crate::api::method::METHODS;
 
     fn table(entries: &Entries) -> String {
         super::table(entries, Look::PLAIN)

@@ -30,13 +30,13 @@ use tokio::time::MissedTickBehavior;
 
 use super::{
     output::{Output, ended, error_text, say, to_json_line, write},
-    rates::{self, Order, Rate},
+    rates::{self, Rate},
     style::{BAD, DIM, Look},
     table::render,
 };
 use crate::{
-    cli::TopArgs,
-    rpc::{client::Endpoint, entry::Entries},
+    api::{client::Endpoint, entry::Entries},
+    cli::{Order, TopArgs},
 };
 
 /// Time for an answer: a switch that needs longer is not live.

@@ -12,7 +12,7 @@ use x509_parser::{
 
 use super::{Finding, Subject};
 use crate::{
-    cli::TlsFiles,
+    options::TlsFiles,
     server::{auth, tls::Tls},
 };
 

@@ -16,7 +16,7 @@ use nix::{
 };
 
 use super::{Finding, Subject};
-use crate::server::sessions::DEFAULT_MAX_SESSIONS;
+use crate::options::DEFAULT_MAX_SESSIONS;
 
 /// Where TAP devices come from.
 const TUN: &str = "/dev/net/tun";

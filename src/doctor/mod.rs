@@ -22,13 +22,14 @@ use etherws_actors::{
 use serde::Serialize;
 
 use crate::{
-    cli::{DoctorArgs, Secret, Sw, TlsFiles},
-    config::{File, resolve},
+    cli::DoctorArgs,
+    config::{File, Sw, resolve},
     ctl::{
         self,
         output::{Output, print, to_json},
         style::{self, Look},
     },
+    options::{Secret, TlsFiles},
 };
 
 /// How bad it is.

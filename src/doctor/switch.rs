@@ -8,11 +8,11 @@ use etherws_actors::{control::Command, fdb::PortNumber};
 
 use super::Finding;
 use crate::{
-    ctl::output::error_text,
-    rpc::{
+    api::{
         client::Endpoint,
         entry::{Entries, Interface, Limit, Port, PortReport},
     },
+    ctl::output::error_text,
 };
 
 /// Between two looks at the counters: whatever is wrong now moves them.

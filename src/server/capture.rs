@@ -19,10 +19,7 @@ use futures_util::stream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{ControlService, counters::Refused, refusal::Refusal, resource::Answer};
-use crate::{
-    capture::{Capture, recorder::Recorder},
-    rpc,
-};
+use crate::capture::{Capture, recorder::Recorder};
 
 /// Where captures are.
 pub(crate) const PATH: &str = "/capture";
@@ -45,10 +42,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Whether the ports of a capture are there; the first that is not.
-pub(super) async fn check(control: &Control, capture: &Capture) -> Result<(), rpc::Refusal> {
-    let there = ports(control).await.map_err(rpc::Refusal::from)?;
+pub(super) async fn check(
+    control: &Control,
+    capture: &Capture,
+) -> Result<(), crate::refusal::Refusal> {
+    let there = ports(control).await.map_err(crate::refusal::Refusal::from)?;
     let missing = capture.ports.iter().find(|port| there.iter().all(|info| info.port != **port));
-    missing.map_or(Ok(()), |port| Err(rpc::Refusal::no_such_port(port)))
+    missing.map_or(Ok(()), |port| Err(crate::refusal::Refusal::no_such_port(port)))
 }
 
 /// Answers with frames from now on.
@@ -57,8 +57,9 @@ pub(super) fn get<'a>(control: &'a ControlService, request: &'a HttpRequest) -> 
 }
 
 async fn open(control: &Control, query: &str) -> Result<HttpResponse, Refusal> {
-    let refused =
-        |refusal: rpc::Refusal| Refusal::request(StatusCode::BAD_REQUEST, refusal.to_string());
+    let refused = |refusal: crate::refusal::Refusal| {
+        Refusal::request(StatusCode::BAD_REQUEST, refusal.to_string())
+    };
     let capture = Capture::from_query(query).map_err(refused)?;
     check(control, &capture).await.map_err(refused)?;
     let snaplen = usize::try_from(capture.snaplen).unwrap_or(usize::MAX);

@@ -24,7 +24,7 @@ use super::{
     refusal::Refusal,
     resource,
 };
-use crate::rpc;
+use crate::api;
 
 /// What a plain GET of the tunnel is told; the original's words.
 pub(super) const NOT_A_WEBSOCKET: &str = "Can \"Upgrade\" only to \"WebSocket\".";
@@ -70,7 +70,7 @@ async fn respond(
         }
         check_content_type(headers)?;
         let body = read(body).await?;
-        return Ok(match rpc::handle(control, &body).await {
+        return Ok(match api::handle(control, &body).await {
             Some(reply) => {
                 HttpResponse::Ok().content_type("application/json; charset=UTF-8").body(reply)
             }

@@ -27,7 +27,6 @@ pub(crate) mod tls;
 pub(crate) mod tokens;
 pub(crate) mod tunnel;
 pub(crate) mod unix;
-pub(crate) mod watch;
 
 use std::{
     fmt::{self, Debug, Display},
@@ -74,8 +73,8 @@ use self::{
     tls::Tls,
     tokens::Tokens,
 };
-use crate::rpc::{
-    self, Execute,
+use crate::api::{
+    Execute,
     entry::Entries,
     query::{Answer, Query},
 };
@@ -125,13 +124,13 @@ pub(crate) struct ControlService {
 }
 
 impl Execute for ControlService {
-    async fn execute(&self, command: Command) -> Result<Reply, rpc::Refusal> {
+    async fn execute(&self, command: Command) -> Result<Reply, crate::refusal::Refusal> {
         Execute::execute(&self.control, command).await
     }
 }
 
 impl Answer for ControlService {
-    async fn answer(&self, query: Query) -> Result<Entries, rpc::Refusal> {
+    async fn answer(&self, query: Query) -> Result<Entries, crate::refusal::Refusal> {
         self.status.answer(query).await
     }
 }

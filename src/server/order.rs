@@ -3,7 +3,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::rpc::{Refusal, entry::Change};
+use crate::{config::Change, refusal::Refusal};
 
 /// Orders that may wait: one is being carried out, and operators are few.
 const WAITING: usize = 4;

@@ -15,39 +15,10 @@ use etherws_actors::{fdb::PortNumber, tunnel::Instance};
 use super::{
     auth::Source, counters::Refused, identity::Identity, pending::Pending, refusal::Refusal,
 };
-
-/// Sessions in all, unless told otherwise: a large site, and 6 GiB if each of them
-/// stopped reading at once.
-pub(crate) const DEFAULT_MAX_SESSIONS: usize = 4096;
-
-/// Sessions of one user or from one address, unless told otherwise: half of all, so
-/// that no one of them keeps all others out. A user may be a whole company, an address
-/// a proxy before this server.
-pub(crate) const DEFAULT_MAX_SESSIONS_EACH: usize = DEFAULT_MAX_SESSIONS / 2;
+use crate::options::Limits;
 
 /// When to come again: seats become free when sessions end, whenever that is.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
-
-/// How many sessions there may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
-    /// In all.
-    pub(crate) all: usize,
-    /// Of one user; those who have no name are not limited by it.
-    pub(crate) user: usize,
-    /// From one IPv4 address or IPv6 network of 64 bits.
-    pub(crate) address: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            all: DEFAULT_MAX_SESSIONS,
-            user: DEFAULT_MAX_SESSIONS_EACH,
-            address: DEFAULT_MAX_SESSIONS_EACH,
-        }
-    }
-}
 
 /// File descriptors for all that is neither a session nor a connection that may become
 /// one: sockets that listen, devices, logs, the files that are read again.
@@ -229,6 +200,7 @@ fn release<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: &K) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::DEFAULT_MAX_SESSIONS;
 
     fn user(name: &str) -> Identity {
         Identity::password(name.into())

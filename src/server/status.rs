@@ -19,12 +19,12 @@ use super::{
     tokens::Tokens,
 };
 use crate::{
-    hosts::Hosts,
-    rpc::{
-        Refusal,
+    api::{
         entry::{Entries, Host, Server, Stream, Token},
         query::{Answer, Query},
     },
+    hosts::Hosts,
+    refusal::Refusal,
 };
 
 /// All listeners of the program.

@@ -26,8 +26,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::watch;
-use crate::cli::TlsFiles;
+use crate::{files, options::TlsFiles};
 
 /// Time for a handshake, as actix's default: three round trips to the other side of
 /// the Earth take one second.
@@ -121,7 +120,7 @@ async fn say_why(mut stream: TcpStream) {
 impl Pem {
     fn read(files: &TlsFiles) -> Result<Self> {
         let read = |path: &Path| {
-            watch::read(path).with_context(|| format!("{}: cannot be read", path.display()))
+            files::read(path).with_context(|| format!("{}: cannot be read", path.display()))
         };
         let TlsFiles { key, cert, client_ca } = files;
         let client_ca = client_ca.as_deref().map(read).transpose()?;

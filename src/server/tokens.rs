@@ -16,12 +16,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-/// How long a token lives unless told otherwise: for a page to load and connect.
-pub(crate) const DEFAULT_TTL: Duration = Duration::from_secs(60);
-
-/// The longest that a token may live: one in a browser's history must be dead by the
-/// time that somebody finds it there.
-pub(crate) const MAX_TTL: Duration = Duration::from_secs(3600);
+use crate::api::query::MAX_TTL;
 
 /// Tokens that may wait to be used: a thousand pages that load at once, 100 KiB.
 const MAX_TOKENS: usize = 1024;
@@ -108,6 +103,7 @@ pub(super) fn in_query(query: Option<&str>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::query::DEFAULT_TTL;
 
     fn create(tokens: &Tokens, now: Instant) -> String {
         tokens.create("alice".into(), DEFAULT_TTL, now).unwrap()

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// The examples, in the order in which they are asked.
-const FILE: &str = "src/rpc/examples.json";
+const FILE: &str = "src/api/examples.json";
 
 /// Members whose values another time changes: their kind alone is compared.
 const VOLATILE: &[&str] = &[

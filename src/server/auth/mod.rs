@@ -30,7 +30,7 @@ use self::{
     cache::Cache,
     users::{Found, Users},
 };
-use super::watch::{self, Watch};
+use crate::files::{self, Watch};
 
 /// Logins that may wait for a thread to verify their password; a costly hash takes a
 /// quarter of a second, and clients do not wait for longer than these take.
@@ -258,7 +258,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    watch::read(path).with_context(|| format!("cannot read htpasswd file {}", path.display()))
+    files::read(path).with_context(|| format!("cannot read htpasswd file {}", path.display()))
 }
 
 fn parse(content: &[u8], path: &Path) -> Result<Users> {

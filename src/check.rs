@@ -7,14 +7,11 @@ use anyhow::{Result, bail};
 use etherws_actors::{control::NewPort, error::one_line, port::Client};
 use slog::{Discard, Logger, o};
 
-use super::{
-    File, kind_and_target,
-    read::{Fault, Faults},
-    resolve, schema,
-};
 use crate::{
-    cli::{CheckArgs, Service, Sw},
+    cli::CheckArgs,
+    config::{Fault, Faults, File, Sw, kind_and_target, resolve, schema},
     logging,
+    options::Service,
     server::{auth::Htpasswd, tls::Tls},
 };
 

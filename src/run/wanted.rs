@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use slog::{Logger, warn};
 
 use super::{listeners::Sockets, options::Options};
-use crate::cli::{Service, TlsFiles};
+use crate::options::{Service, TlsFiles};
 
 /// A TCP listener, as it is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]

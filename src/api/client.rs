@@ -247,7 +247,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-    use crate::rpc::entry::Port;
+    use crate::api::entry::Port;
 
     const ERROR: &str = r#"{"jsonrpc": "2.0", "id": 0, "error": {"code": -32602,
         "message": "Invalid params", "data": "KeyError: 2"}}"#;

@@ -6,9 +6,10 @@ use std::{path::PathBuf, time::Duration};
 use etherws_actors::{control::NewPort, fdb::DEFAULT_AGING_TIME};
 
 use crate::{
-    cli::{self, GuardArgs, Service},
-    config, logging,
-    server::sessions::Limits,
+    cli,
+    config::{self, Sw},
+    logging,
+    options::{GuardArgs, Limits, Service},
 };
 
 /// A switch to run.
@@ -44,9 +45,9 @@ pub(crate) struct Options {
     pub(super) account: Option<String>,
 }
 
-impl From<cli::Sw> for Options {
-    fn from(sw: cli::Sw) -> Self {
-        let cli::Sw { debug, logconf: conf, foreground, .. } = sw;
+impl From<Sw> for Options {
+    fn from(sw: Sw) -> Self {
+        let Sw { debug, logconf: conf, foreground, .. } = sw;
         Self {
             logging: logging::Options { debug, foreground, conf },
             aging_time: sw.aging_time,

@@ -25,16 +25,11 @@ use super::{
     wanted::wanted,
 };
 use crate::{
-    config::{self, Port, Source, kind_and_target},
-    logging, passwd,
-    rpc::{
-        Refusal,
-        entry::{Action, Change},
-    },
-    server::{
-        order::{Given, Order},
-        watch,
-    },
+    check,
+    config::{self, Action, Change, Port, Source, kind_and_target},
+    files, logging, passwd,
+    refusal::Refusal,
+    server::order::{Given, Order},
     service,
 };
 
@@ -117,7 +112,7 @@ impl InForce {
         let Some(source) = &self.options.source else { return Ok(Vec::new()) };
         let wrong = |error: anyhow::Error| Refusal::new("ValueError", format!("{error:#}"));
         let (source, sw) = source.read_again().map_err(wrong)?;
-        config::check::verify(&sw, &source.file).map_err(|faults| wrong(faults.into()))?;
+        check::verify(&sw, &source.file).map_err(|faults| wrong(faults.into()))?;
         let new = Options { source: Some(source), ..sw.into() };
         let changed = self.listeners.change(wanted(&new), new.control_socket.clone()).await;
         let changed = changed.map_err(|error| Refusal::new("OSError", format!("{error:#}")))?;
@@ -378,7 +373,7 @@ impl InForce {
         let failed = |what: &str, error: String| {
             Refusal::new("OSError", format!("{}: cannot be {what}: {error}", path.display()))
         };
-        let now = watch::read(path).map_err(|error| failed("read", error.to_string()))?;
+        let now = files::read(path).map_err(|error| failed("read", error.to_string()))?;
         if now != source.file.text.as_bytes() {
             let text = format!("{} was changed since it was read: reload first", path.display());
             return Err(Refusal::new("ValueError", text));

@@ -4,10 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Refusal, entry::Entries};
-use crate::{
-    capture::Capture,
-    server::tokens::{DEFAULT_TTL, MAX_TTL},
-};
+use crate::capture::Capture;
+
+/// How long a token lives unless told otherwise: for a page to load and connect.
+pub(crate) const DEFAULT_TTL: Duration = Duration::from_secs(60);
+
+/// The longest that a token may live: one in a browser's history must be dead by the
+/// time that somebody finds it there.
+pub(crate) const MAX_TTL: Duration = Duration::from_secs(3600);
 
 /// Longest name of a user, in octets, as in certificates.
 const MAX_USER: usize = 256;

@@ -10,12 +10,12 @@ use super::{
     Refusal, Request,
     Request::{Discover, Program, Switch},
     discover,
-    entry::{Change, Entries, FdbLine, Host, Interface, Port, PortReport, Server, Stream, Token},
+    entry::{Entries, FdbLine, Host, Interface, Port, PortReport, Server, Stream, Token},
     params::{self, Params},
     query::Query,
     wire::{self, encode},
 };
-use crate::capture::Capture;
+use crate::{capture::Capture, config::Change};
 
 /// What every method's name begins with.
 pub(crate) const NAMESPACE: &str = "etherws.control.";

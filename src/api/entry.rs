@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::hosts::HostInfo;
+use crate::{config::Change, hosts::HostInfo};
 
 /// `result.entries` of one method.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -267,61 +267,6 @@ impl From<Vec<Server>> for Entries {
 impl From<Vec<Token>> for Entries {
     fn from(entries: Vec<Token>) -> Self {
         Self::Tokens(entries)
-    }
-}
-
-/// What became of one thing when the configuration was read again or written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Change {
-    /// What was done.
-    pub(crate) action: Action,
-    /// A port by type and target, a listener by its address, or a key of the file.
-    pub(crate) item: String,
-    /// Number of the port, where it is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) port: Option<u32>,
-    /// Why, where that does not go without saying.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) note: Option<String>,
-}
-
-impl Change {
-    pub(crate) fn new(action: Action, item: impl Into<String>) -> Self {
-        Self { action, item: item.into(), port: None, note: None }
-    }
-
-    pub(crate) fn port(self, port: PortNumber) -> Self {
-        Self { port: Some(port.get()), ..self }
-    }
-
-    pub(crate) fn note(self, note: impl Into<String>) -> Self {
-        Self { note: Some(note.into()), ..self }
-    }
-}
-
-/// What was done to a thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Action {
-    /// It is new.
-    Added,
-    /// It goes on as something else.
-    Changed,
-    /// It is gone.
-    Deleted,
-    /// It should change and could not; the note says why.
-    Kept,
-}
-
-impl Action {
-    /// The word for it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Changed => "changed",
-            Self::Deleted => "deleted",
-            Self::Kept => "kept",
-        }
     }
 }
 

@@ -5,7 +5,7 @@
 mod listeners;
 mod operate;
 mod options;
-mod run;
+mod start;
 mod wanted;
 
 use std::process::ExitCode;
@@ -18,9 +18,8 @@ use slog::{Logger, debug};
 
 pub(crate) use self::options::Options;
 use crate::{
-    ctl::prompt,
     daemon::{self, Role},
-    logging, privileges,
+    logging, privileges, prompt,
     service::Inherited,
 };
 
@@ -52,7 +51,7 @@ pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
     privileges::limit(account.as_ref(), options.source.is_some())?;
     let (log, _guard) = logging::init(&options.logging)?;
     let descriptors = allow_many_sessions(&log);
-    System::new().block_on(run::run(options, bound, control_socket, descriptors, ready, log))?;
+    System::new().block_on(start::run(options, bound, control_socket, descriptors, ready, log))?;
     Ok(ExitCode::SUCCESS)
 }
 

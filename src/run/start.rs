@@ -28,13 +28,13 @@ use super::{
 };
 use crate::{
     daemon::Ready,
+    files::Reload,
     hosts::Hosts,
     server::{
         order::{Order, Orders},
         reserve::Reserve,
         sessions::Sessions,
         status::Status,
-        watch::Reload,
     },
     service,
 };

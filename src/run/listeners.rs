@@ -29,8 +29,9 @@ use super::{
     wanted::{Wanted, wanted},
 };
 use crate::{
-    cli::TlsFiles,
-    rpc::entry::Action,
+    config::Action,
+    files::{Reload, Watch},
+    options::TlsFiles,
     server::{
         self, ControlService, Site, TunnelService,
         admit::Door,
@@ -43,7 +44,6 @@ use crate::{
         status::{Listener, Status},
         tls::Tls,
         unix,
-        watch::{Reload, Watch},
     },
     service::Inherited,
 };

@@ -1,0 +1,115 @@
+//! Options that several parts of the program share: who listens where, its TLS files, how
+//! many sessions and what limits there are. Plain values; whoever makes them has checked them.
+
+use std::{fmt, path::PathBuf};
+
+use clap::Args;
+use etherws_actors::guard::storm::StormLimit;
+
+/// Most threads: more than any machine's cores that one Switch could feed.
+pub(crate) const MAX_THREADS: i64 = 256;
+
+/// Something that listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// Name or address; empty: all addresses of the machine.
+    pub(crate) host: String,
+    /// TCP port; 0: any free one.
+    pub(crate) port: u16,
+    /// Path of the HTTP resource; begins with `/`.
+    pub(crate) path: String,
+    /// Who may come in; everybody without it. Absolute.
+    pub(crate) htpasswd: Option<PathBuf>,
+    /// TLS is spoken if it is there.
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+impl Service {
+    /// Whether both stand behind one listener: then their paths differ and their TLS
+    /// files do not.
+    pub(crate) fn shares_listener(&self, other: &Self) -> bool {
+        self.port == other.port && self.host == other.host
+    }
+}
+
+/// PEM files of a TLS server; absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// Private key.
+    pub(crate) key: PathBuf,
+    /// Certificate chain, the server's own first.
+    pub(crate) cert: PathBuf,
+    /// CAs of which a client must have a certificate; no client needs one without it.
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    /// All of them.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let Self { key, cert, client_ca } = self;
+        [key, cert].into_iter().chain(client_ca).cloned().collect()
+    }
+}
+
+/// A text that `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Sessions in all, unless told otherwise: a large site, and 6 GiB if each of them
+/// stopped reading at once.
+pub(crate) const DEFAULT_MAX_SESSIONS: usize = 4096;
+
+/// Sessions of one user or from one address, unless told otherwise: half of all, so
+/// that no one of them keeps all others out. A user may be a whole company, an address
+/// a proxy before this server.
+pub(crate) const DEFAULT_MAX_SESSIONS_EACH: usize = DEFAULT_MAX_SESSIONS / 2;
+
+/// How many sessions there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// In all.
+    pub(crate) all: usize,
+    /// Of one user; those who have no name are not limited by it.
+    pub(crate) user: usize,
+    /// From one IPv4 address or IPv6 network of 64 bits.
+    pub(crate) address: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            all: DEFAULT_MAX_SESSIONS,
+            user: DEFAULT_MAX_SESSIONS_EACH,
+            address: DEFAULT_MAX_SESSIONS_EACH,
+        }
+    }
+}
+
+/// Limits of a port: of all ports for `sw`, of one for `setport`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct GuardArgs {
+    /// Most MAC addresses that are learned behind a port [default: 8192]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(crate) maxmacs: Option<usize>,
+    /// Broadcast frames a second from a port, and at once; or off [default: 1000/4000]
+    #[arg(long, value_name = "RATE[/BURST]")]
+    pub(crate) storm_broadcast: Option<StormLimit>,
+    /// The same for multicast [default: 5000/20000]
+    #[arg(long, value_name = "RATE[/BURST]")]
+    pub(crate) storm_multicast: Option<StormLimit>,
+    /// The same for frames to unknown addresses [default: 5000/20000]
+    #[arg(long, value_name = "RATE[/BURST]")]
+    pub(crate) storm_unicast: Option<StormLimit>,
+}
