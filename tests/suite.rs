@@ -10,11 +10,8 @@ mod cli;
 mod config;
 mod embedding;
 mod faults;
-<<<<<<< HEAD
 mod imports;
-=======
 mod links;
->>>>>>> 7320c11 (Give each task a page of its own, in plain English)
 mod netns;
 mod observe;
 mod original;
