@@ -1,7 +1,10 @@
 # make          builds target/release/etherws
-# make demo     shows the main job: two hosts, two switches, a tunnel
-# make test     runs everything that a change must pass
+# make demo     shows the main job: two hosts, two switches, a tunnel, the page
+# make check    the quick part of the tests: format, lints, packages, documents, unit tests
+# make test     what a change must pass, in under 20 minutes
+# make lab      tests that want a browser, or machines with a systemd of their own
 # make bench    compares speed with the kernel and other tunnels, in under 20 minutes
+# make bench-compare BASE=commit   compares speed with an older commit
 # make fuzz     runs each fuzz target for FUZZ_SECONDS=60
 # make soak     runs two switches under all kinds of load for SECONDS=600
 # make docs     writes docs/openrpc.json, the reference in docs/rpc.md and its examples
@@ -11,21 +14,35 @@
 CARGO ?= cargo
 PREFIX ?= /usr/local
 
-# What the foreign programs are unpacked to, and where skipped tests are noted.
-PEERS := target/peers
-SKIPPED := target/tmp/skipped
+# Cargo's folder, wherever it is.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+ETHERWS := $(TARGET)/release/etherws
 
-.PHONY: all demo bench docs fuzz soak test check suite tools peers manual install deb
+# What the foreign programs are unpacked to, and where skipped tests are noted.
+PEERS := $(TARGET)/peers
+SKIPPED := $(TARGET)/tmp/skipped
+
+.PHONY: all demo bench bench-compare fuzz soak docs manual install deb \
+    test check lab format lints doc deny imports documents unit suite tools peers cargo-deb
 
 all:
 	$(CARGO) build --release --locked
 
-demo: all
-	demo/run.sh target/release/etherws
+demo:
+	@tests/tools.sh demo
+	$(CARGO) build --release --locked
+	demo/run.sh $(ETHERWS)
 
 # BENCH='--quick' for less; bench/run --help.
 bench: all
 	bench/run $(BENCH)
+
+# BENCH='--rounds 30' for narrower intervals; bench/compare --help.
+BASE ?= $(error name the commit to compare with: make bench-compare BASE=main)
+
+bench-compare:
+	@tests/tools.sh bench
+	bench/compare $(BENCH) $(BASE)
 
 # Each target of fuzz/ from its seeds; the stable toolchain does. What is found stands in
 # fuzz/artifacts: copy it to fuzz/seeds/<target> when it is mended, and it stays a test.
@@ -55,17 +72,17 @@ docs:
 	ETHERWS_DOCS=write $(CARGO) test --locked --test suite -- api::examples
 	ETHERWS_DOCS=write $(CARGO) test --locked --test suite -- api::the_
 
-# Man pages and completions, from the program itself.
-MANUAL := target/manual
+# Man pages and completions, from the program itself. cargo-deb looks for them here.
+MANUAL := $(TARGET)/release/manual
 
 manual: all
 	rm -rf $(MANUAL)
-	target/release/etherws manual $(MANUAL)
+	$(ETHERWS) manual $(MANUAL)
 
 SHARE := $(DESTDIR)$(PREFIX)/share
 
 install: manual
-	install -D -m 755 target/release/etherws $(DESTDIR)$(PREFIX)/bin/etherws
+	install -D -m 755 $(ETHERWS) $(DESTDIR)$(PREFIX)/bin/etherws
 	install -d $(SHARE)/man/man1
 	install -m 644 $(MANUAL)/man1/*.1 $(SHARE)/man/man1
 	install -D -m 644 $(MANUAL)/bash/etherws.bash $(SHARE)/bash-completion/completions/etherws
@@ -73,41 +90,83 @@ install: manual
 	install -D -m 644 $(MANUAL)/fish/etherws.fish $(SHARE)/fish/vendor_completions.d/etherws.fish
 
 # 2.0.0-dev comes before 2.0.0: for Debian that is a tilde.
-DEB_VERSION = $(subst -,~,$(lastword $(shell target/release/etherws --version)))-1
+DEB_VERSION = $(subst -,~,$(lastword $(shell $(ETHERWS) --version)))-1
 
-deb: manual
-	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
+deb: manual cargo-deb
 	$(CARGO) deb --no-build --strip --locked --deb-version '$(DEB_VERSION)'
 
+cargo-deb:
+	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
+
+# Each part can be made by itself; `make -k test` goes on after one that failed.
 test: tools peers check suite
 
-# What needs no run: format, lints, documentation.
-check:
+check: format lints doc deny imports documents unit
+
+format:
 	$(CARGO) fmt --all --check
+
+# Warnings are errors, among them what Rust has only since a version later than ours.
+lints:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+doc:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
 
-# All tests and examples. cargo-nextest runs each test as a process; without it cargo's
-# own runner does.
+# What may be in the tree of packages: deny.toml. A build that is not optimized does, and
+# takes half the time. Advisories are a repository elsewhere, which is not always reached.
+deny:
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked --debug || \
+	    echo 'SKIPPED: deny: cargo-deny is not installed and could not be built'
+	@! $(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) deny check bans licenses sources
+	@! $(CARGO) deny --version >/dev/null 2>&1 || \
+	    if timeout 60 $(CARGO) deny fetch db >/dev/null 2>&1; \
+	    then $(CARGO) deny check advisories; \
+	    else echo 'SKIPPED: deny: the advisories could not be fetched'; fi
+
+# Tests by name, in nextest's language: `suite` runs all that no other part has.
+IMPORTS := test(/\bimports\b/)
+DOCUMENTS := binary_id(etherws::suite) & test(/^api::(examples::|the_)/)
+UNIT := not binary_id(etherws::suite)
+LAB := binary_id(etherws::suite) & test(/^(web::page|packaging::package)::/)
+
+# cargo-nextest runs each test as a process. Without it `suite` runs all, by cargo's own
+# runner.
+NEXTEST = $(shell $(CARGO) nextest --version 2>/dev/null)
+
+# Runs some tests; what was skipped stands at the end.
+define run
+@mkdir -p $(TARGET)/tmp && rm -f $(SKIPPED)
+@status=0; set -x; $(1) || status=$$?; \
+{ set +x; } 2>/dev/null; \
+[ ! -s $(SKIPPED) ] || sort -u $(SKIPPED); \
+exit $$status
+endef
+tests = $(if $(NEXTEST),$(call run,$(CARGO) nextest run --workspace --locked --no-tests=pass \
+    -E '$(1)'),@echo 'cargo-nextest is not installed: these tests are run by `make suite`')
+
+imports:
+	$(call tests,$(IMPORTS))
+
+documents:
+	$(call tests,$(DOCUMENTS))
+
+unit:
+	$(call tests,($(UNIT)) - ($(IMPORTS)))
+	$(CARGO) test --workspace --doc --locked
+
 suite:
-	@mkdir -p target/tmp && rm -f $(SKIPPED)
-	@status=0; \
-	if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    $(CARGO) nextest run --workspace --locked || status=$$?; \
-	else \
-	    $(CARGO) test --workspace --all-targets --locked || status=$$?; \
-	fi; \
-	$(CARGO) test --workspace --doc --locked || status=$$?; \
-	if [ -s $(SKIPPED) ]; then \
-	    echo; sort -u $(SKIPPED); echo "$$(sort -u $(SKIPPED) | wc -l) tests were skipped"; \
-	fi; \
-	exit $$status
+	$(if $(NEXTEST),$(call tests,all() - ($(IMPORTS)) - ($(DOCUMENTS)) - ($(UNIT)) - ($(LAB))),\
+	    $(call run,$(CARGO) test --workspace --all-targets --locked))
+
+# Their tools are large: a browser, and what builds packages.
+lab: tools peers cargo-deb
+	@tests/tools.sh lab
+	$(call tests,$(LAB))
 
 # Programs that the tests start. Installed where that is allowed, named where not.
 tools:
-	@tests/tools.sh
-	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked || \
-	    echo 'Tests of the Debian package will be skipped.' >&2
+	@tests/tools.sh test
 
 # Foreign programs in Python, among them the original.
 peers:

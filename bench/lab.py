@@ -14,6 +14,11 @@ import time
 
 INSIDE = "ETHERWS_BENCH_INSIDE"
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Cargo's folder, wherever it is.
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve()
+
 # The cable's addresses, and those of what is laid over it.
 OUTER = {"A": "10.0.0.1", "B": "10.0.0.2"}
 INNER = {"A": "192.0.2.1", "B": "192.0.2.2"}

@@ -7,9 +7,7 @@ after. All run with their defaults unless a comment says why not.
 import pathlib
 import shutil
 
-from lab import INNER, MTU, OUTER
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from lab import INNER, MTU, OUTER, TARGET
 
 
 class Contender:
@@ -232,7 +230,7 @@ def certify(lab, host):
 
 def contenders(binary):
     """All, in the order in which they take turns and are shown."""
-    peers = ROOT / "target/peers"
+    peers = TARGET / "peers"
     return [
         Veth("veth", "the bare cable"),
         Vxlan("vxlan", "the kernel's VXLAN"),

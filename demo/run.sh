@@ -20,14 +20,9 @@ give_up() { printf 'demo: %s\n' "$@" >&2; exit 1; }
 # --- What it needs, and a place of its own ------------------------------------------
 
 if [[ ${ETHERWS_DEMO_INSIDE-} != yes ]]; then
-    missing=()
-    for tool in unshare nsenter mount ip ping python3; do
-        command -v "$tool" >/dev/null || missing+=("$tool")
-    done
-    ((${#missing[@]} == 0)) || give_up "not installed: ${missing[*]}" \
-        "on Debian: apt-get install util-linux mount iproute2 iputils-ping python3"
+    "$here/../tests/tools.sh" demo || exit
     [[ -r /dev/net/tun && -w /dev/net/tun ]] || give_up \
-        "/dev/net/tun cannot be opened; load the module tun, or run this as root"
+        "/dev/net/tun cannot be opened; load its module (modprobe tun), or run this as root"
     private=(--mount --net --pid --fork --kill-child)
     if unshare --user --map-root-user true 2>/dev/null; then
         private+=(--user --map-root-user)
@@ -38,7 +33,7 @@ if [[ ${ETHERWS_DEMO_INSIDE-} != yes ]]; then
     fi
     # With the PID namespace all that was started in it ends, whatever happens.
     status=0
-    ETHERWS_DEMO_INSIDE=yes unshare "${private[@]}" bash "$0" "$etherws" "$megabytes" || status=$?
+    ETHERWS_DEMO_INSIDE=yes python3 "$here/page.py" lend unshare "${private[@]}" bash "$0" "$etherws" "$megabytes" || status=$?
     ((status == 0)) || give_up "FAILED, status $status; see above"
     exit
 fi
@@ -102,10 +97,22 @@ wait $!
 echo "$digest  on A"
 rate=$(python3 -c "print(f'{$octets * 8 / $seconds / 1e9:.2f} Gbit/s')")
 echo "$bold$rate$plain ($octets octets in $seconds s)"
+on A ping -n -q -i 0.002 -c 500 192.0.2.5
 
 say "What the switches know now"
 for host in A B; do
     for list in listport listif listfdb; do on "$host" etherws ctl "$list"; done
 done
+
+say "The page of A's switch: $ETHERWS_DEMO_PAGE"
+echo "(of a switch of your own: http://127.0.0.1:7867/)"
+quietly A python3 "$here/page.py" carry 127.0.0.1 7867 &
+if [[ -t 0 && -t 1 ]]; then
+    read -rp "Open it in a browser; Enter ends the demo. "
+else
+    # Nobody is there to look at it.
+    quietly A python3 -c 'import sys, urllib.request as web
+print(web.urlopen(sys.argv[1]).status, sys.argv[1])' http://127.0.0.1:7867/
+fi
 
 say "Done. The namespaces, the switches and all devices go with this script."

@@ -1,16 +1,26 @@
 #!/bin/sh
-# Looks for the programs that the tests start. Installs those that are missing where it
-# may (root, apt-get), and names them otherwise: their tests are then skipped.
+# Looks for the programs that something needs: `tools.sh test`, `lab`, `demo` or `bench`.
+# Installs those that are missing where it may (root, apt-get), and says what to type
+# otherwise. Tests without their tools are skipped; a demo or a benchmark is not begun.
 set -eu
 
 PATH=$PATH:/usr/sbin:/sbin
+for=${1:-test}
 
-# program:Debian's package
-wanted="cc:gcc cmake:cmake python3:python3 unshare:util-linux nsenter:util-linux
-setpriv:util-linux ip:iproute2 ss:iproute2 bridge:iproute2 ping:iputils-ping
-lintian:lintian man:man-db systemd-analyze:systemd strip:binutils busybox:busybox
-tcpdump:tcpdump tshark:tshark tinyproxy:tinyproxy-bin htpasswd:apache2-utils curl:curl
-openssl:openssl promtool:prometheus chromium:chromium"
+# program:Debian's package. Rust itself links by cc.
+networks="cc:gcc unshare:util-linux nsenter:util-linux mount:mount ip:iproute2 ping:iputils-ping
+python3:python3"
+case $for in
+    test) wanted="$networks setpriv:util-linux ss:iproute2 bridge:iproute2
+        man:man-db systemd-analyze:systemd busybox:busybox tcpdump:tcpdump tshark:tshark
+        tinyproxy:tinyproxy-bin htpasswd:apache2-utils curl:curl openssl:openssl
+        promtool:prometheus" ;;
+    lab) wanted="chromium:chromium lintian:lintian strip:binutils" ;;
+    demo) wanted="$networks" ;;
+    bench) wanted="$networks git:git tc:iproute2 iperf3:iperf3 openssl:openssl
+        valgrind:valgrind" ;;
+    *) echo "tools.sh: there is no list for $for" >&2; exit 2 ;;
+esac
 
 look() {
     missing=
@@ -18,7 +28,7 @@ look() {
         command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
     done
     # To build an environment of its own, and a module in C in it.
-    if command -v python3 >/dev/null; then
+    if [ "$for" = test ] && command -v python3 >/dev/null; then
         python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
         python3 -c 'import os, sys, sysconfig
 path = os.path.join(sysconfig.get_path("include"), "Python.h")
@@ -28,16 +38,22 @@ sys.exit(not os.path.exists(path))' || missing="$missing python3-dev"
 }
 
 look
-if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "Installing what the tests need: $missing"
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing what the $for needs: $missing"
     DEBIAN_FRONTEND=noninteractive
     export DEBIAN_FRONTEND
     # A failure is named below, by what is then still missing.
     { apt-get -q update && apt-get -qy install --no-install-recommends $missing; } || true
     look
+    [ -n "$missing" ] || exit 0
 fi
-if [ -n "$missing" ]; then
-    echo "The tests need what is not installed: $missing" >&2
-    echo "On Debian: apt-get install $missing" >&2
-    echo "Tests that need it are skipped." >&2
-fi
+case $for in
+    demo | bench) so="Install it first" ;;
+    *) so="Tests that need it are skipped" ;;
+esac
+sudo=
+[ "$(id -u)" = 0 ] || sudo="sudo "
+echo "Not installed: $missing. $so; on Debian:" >&2
+echo "    ${sudo}apt-get install $missing" >&2
+[ "$so" = "Tests that need it are skipped" ]

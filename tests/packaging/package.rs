@@ -1,7 +1,7 @@
 //! The Debian package, and the service that it installs: the steps of the README's
 //! "Install", on machines with a systemd of their own.
 
-use std::{fs, path::Path, sync::Mutex};
+use std::{fs, path::Path};
 
 use serde_json::Value;
 
@@ -19,9 +19,6 @@ use crate::support::{
 /// Builds a package of this version with the binary that is tested, and gives its octets.
 /// As `make deb` does it, but for what takes its time there: a release build, and xz.
 fn build(dir: &TempDir, version: &str) -> Vec<u8> {
-    // The folder of man pages is one for all.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _alone = ONE_AT_A_TIME.lock().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let command = |program: &str, args: &[&str]| {
         let mut command = Site::here().command(program);
@@ -32,7 +29,7 @@ fn build(dir: &TempDir, version: &str) -> Vec<u8> {
     fs::create_dir_all(dir.at("release")).unwrap();
     if !fs::exists(&binary).unwrap() {
         command("strip", &["-o", &binary, ETHERWS]);
-        command(ETHERWS, &["manual", "target/manual"]);
+        command(ETHERWS, &["manual", &dir.at("release/manual")]);
     }
     let package = dir.at("etherws.deb");
     let options = ["--no-build", "--no-strip", "--fast", "--offline", "--locked"];

@@ -30,7 +30,7 @@ pub(crate) fn script(name: &str) -> String {
 
 /// The Python that has the peers' packages.
 pub(crate) fn python() -> Result<String, String> {
-    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/bin/python");
+    let python = concat!(env!("CARGO_TARGET_TMPDIR"), "/../peers/bin/python");
     if Path::new(python).exists() {
         Ok(python.to_owned())
     } else {
