@@ -11,10 +11,11 @@ use std::{error::Error, net::SocketAddr};
 use actix::Actor;
 use bytes::{Bytes, BytesMut};
 use etherws_actors::{
+    batch::BATCH_FRAMES,
     counters::Discard,
     frame::{Frame, MAX_FRAME_LEN},
-    message::BATCH_FRAMES,
-    port::{Link, Medium, Memory, PortError, PortIo},
+    kinds::Memory,
+    port::{Link, Medium, PortError, PortIo},
     supervisor,
     switch::{Switch, SwitchOptions},
 };

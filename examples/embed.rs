@@ -11,9 +11,9 @@ use std::{error::Error, time::Duration};
 use actix::Actor;
 use bytes::Bytes;
 use etherws_actors::{
-    control::{ClientOptions, Command, Control, NewPort, Reply},
+    control::{Command, Control, NewPort, Reply},
     frame::Frame,
-    port::Memory,
+    kinds::{ClientOptions, Memory},
     supervisor,
     switch::{Switch, SwitchOptions},
 };

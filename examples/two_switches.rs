@@ -12,7 +12,7 @@ use bytes::Bytes;
 use etherws_actors::{
     control::{Command, Control, Reply},
     frame::{Frame, MacAddr},
-    port::{Memory, memory::MemoryHandle},
+    kinds::{Memory, memory::MemoryHandle},
     supervisor,
     switch::{Switch, SwitchOptions},
 };

@@ -4,7 +4,7 @@
 use std::{net::IpAddr, path::Path, process::ExitCode};
 
 use anyhow::{Result, bail};
-use etherws_actors::{control::NewPort, error::one_line, port::Client};
+use etherws_actors::{control::NewPort, error::one_line, kinds::Client};
 use slog::{Discard, Logger, o};
 
 use crate::{

@@ -4,11 +4,11 @@
 use std::{error::Error, net::IpAddr};
 
 use etherws_actors::{
-    control::{AddressSetting, Credentials, InterfaceSettings},
+    connect::{ClientCertificate, Credentials, Scheme, ServerUrl, proxy},
     error::one_line,
     frame::{MacAddr, Vid},
-    port::client::{ClientError, MAX_SERVERS},
-    tunnel::{ClientCertificate, Scheme, ServerUrl, proxy},
+    interface::{AddressSetting, InterfaceSettings},
+    kinds::client::{ClientError, MAX_SERVERS},
 };
 
 use crate::refusal::Refusal;

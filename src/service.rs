@@ -13,7 +13,10 @@ use std::{
 
 use actix::Recipient;
 use anyhow::{Context as _, Result, bail};
-use etherws_actors::message::{ListPorts, PortInfo, PortState};
+use etherws_actors::{
+    message::{ListPorts, PortInfo},
+    state::PortState,
+};
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use slog::{Logger, warn};

@@ -7,10 +7,10 @@ use std::{hint::black_box, time::Instant};
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use etherws_actors::{
+    batch::BATCH_FRAMES,
     bench::{Onlooker, coalesce, segment},
     fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, PortNumber},
     frame::{Frame, Gso, Offload},
-    message::BATCH_FRAMES,
     mirror::Filter,
     relay::Relay,
     tunnel::codec::{Decoder, Header, MAX_MESSAGE_LEN, Opcode, Role, mask_copy},

@@ -4,10 +4,12 @@
 use std::{ops::Range, time::Instant};
 
 use crate::{
-    fdb::PortNumber,
-    frame::Frame,
+    core::{
+        fdb::PortNumber,
+        frame::Frame,
+        offload::{coalesce::Coalescer, segment},
+    },
     mirror::{Filter, MIRROR_OCTETS, MirrorReader, Mirrors},
-    tunnel::{coalesce::Coalescer, segment},
 };
 
 /// Cuts a super-frame into finished frames, as a port's queue does for a plain medium;

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, mem};
 
 use bytes::BytesMut;
 
-use crate::message::{BATCH_OCTETS, INGRESS_CREDITS};
+use crate::core::batch::{BATCH_OCTETS, INGRESS_CREDITS};
 
 /// Full blocks that are kept to be used again: those of all batches that a port may
 /// have on their way. What a long queue holds beyond is freed with its frames.

@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     iter,
     net::IpAddr,
-    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -18,20 +17,24 @@ use slog::{Logger, info};
 use tokio::sync::oneshot;
 
 use crate::{
-    error::one_line,
-    fdb::{FdbError, PortNumber},
-    frame::{MacAddr, Vid},
+    core::{
+        error::one_line,
+        fdb::{FdbError, PortNumber},
+        frame::{MacAddr, Vid},
+        interface::{AddressSetting, Interface, InterfaceSettings},
+        state::Stop,
+    },
+    kinds::{Client, ClientOptions, Netdev, Tap},
     message::{
-        AddFdb, AddMirror, AddPortError, DelFdb, DelPort, FdbInfo, FlushFdb, Interface,
-        KeepInterface, ListFdb, ListPorts, PortInfo, PortReport, PortSettings, SetDefaults,
-        SetPort, ShowPort, Stop, Survey, TakeSurvey,
+        AddFdb, AddMirror, AddPortError, DelFdb, DelPort, FdbInfo, FlushFdb, KeepInterface,
+        ListFdb, ListPorts, PortInfo, PortReport, PortSettings, SetDefaults, SetPort, ShowPort,
+        Survey, TakeSurvey,
     },
     mirror::{Filter, MIRROR_OCTETS, MirrorReader, TooManyMirrors},
-    port::{Client, Medium, Netdev, Tap},
+    netlink::{self, LinkError},
+    port::Medium,
     supervisor::{self, AddError},
     switch::Switch,
-    sys::link::{self, LinkError},
-    tunnel::ClientCertificate,
 };
 
 /// What can be asked of a switch.
@@ -109,77 +112,6 @@ pub enum NewPort {
     },
     /// A WebSocket that we open.
     Client(ClientOptions),
-}
-
-/// How to reach a WebSocket server.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct ClientOptions {
-    /// `ws://` or `wss://`.
-    pub url: String,
-    /// Other URLs of the same segment, tried in turn when one cannot be reached.
-    pub more_urls: Vec<String>,
-    /// Name and password for HTTP Basic authentication.
-    pub credentials: Option<Credentials>,
-    /// PEM file of the CA certificates that the server's must verify against;
-    /// the system's without it.
-    pub cacerts: Option<PathBuf>,
-    /// Take any certificate.
-    pub insecure: bool,
-    /// Our own, for a server that asks for one.
-    pub certificate: Option<ClientCertificate>,
-    /// HTTP proxy to go through, `http://[user:password@]host:port`. Without it
-    /// the environment's `http_proxy`, `https_proxy` and `no_proxy` count.
-    pub proxy: Option<String>,
-}
-
-impl std::fmt::Debug for ClientOptions {
-    /// Leaves the proxy out: its URL may hold a password.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientOptions")
-            .field("url", &self.url)
-            .field("more_urls", &self.more_urls)
-            .field("credentials", &self.credentials)
-            .field("cacerts", &self.cacerts)
-            .field("insecure", &self.insecure)
-            .field("certificate", &self.certificate)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A name and a password; the latter stays out of `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// Name; must not hold a colon (RFC 7617, 2).
-    pub user: String,
-    /// Password.
-    pub password: String,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
-    }
-}
-
-/// What to set on an interface; `None` leaves it as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct InterfaceSettings {
-    /// The address.
-    pub address: Option<AddressSetting>,
-    /// Prefix length of the address: with `address`, of that one; alone, of the
-    /// IPv4 address that the interface has.
-    pub prefix_len: Option<u8>,
-    /// MTU in octets.
-    pub mtu: Option<u32>,
-}
-
-/// An address to set on an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AddressSetting {
-    /// Replaces all IPv4 addresses of the interface, or all global IPv6 ones.
-    Set(IpAddr),
-    /// Removes all IPv4 addresses.
-    Clear,
 }
 
 /// An interface as control shows it.
@@ -350,7 +282,7 @@ impl Control {
                 let Some(name) = &info.interface else {
                     return Err(ControlError::NoInterface { port, kind: info.kind });
                 };
-                link::apply(name, &settings).await?;
+                netlink::apply(name, &settings).await?;
                 info!(self.log, "interface is set"; "port" => %port, "settings" => ?settings);
                 let interface = interface_info(&info, name).await?;
                 if let Some(known) = self.known_ports().get_mut(&port) {
@@ -537,6 +469,6 @@ async fn add_medium<M: Medium>(
 }
 
 async fn interface_info(port: &PortInfo, name: &str) -> Result<InterfaceInfo, LinkError> {
-    let settings = link::interface(name).await?.unwrap_or_default();
+    let settings = netlink::interface(name).await?.unwrap_or_default();
     Ok(InterfaceInfo { port: port.port, kind: port.kind, target: name.to_owned(), settings })
 }

@@ -4,7 +4,7 @@
 //! Switch to port. A batch is the message, never a frame: a mailbox costs some
 //! 100 to 350 ns a message.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use tokio::{
@@ -13,27 +13,20 @@ use tokio::{
 };
 
 use crate::{
-    counters::Counters,
-    fdb::{FdbEntry, FdbError, PortNumber},
-    frame::{Frame, MacAddr, Vid},
-    guard::storm::{StormLimit, StormLimits},
+    core::{
+        counters::Counters,
+        fdb::{FdbEntry, FdbError, PortNumber},
+        frame::{Frame, MacAddr, Vid},
+        gauge::Gauge,
+        guard::storm::{StormLimit, StormLimits},
+        holder::Holder,
+        interface::Interface,
+        state::{Details, PortState, Stop},
+    },
     mirror::{Filter, MirrorReader, TooManyMirrors},
-    port::queue::Gauge,
-    tunnel::Holder,
 };
 
-/// Most frames in one batch: beyond it a mailbox's cost a frame is lost in noise.
-pub const BATCH_FRAMES: usize = 64;
-
-/// Most octets in one batch: what a port reads at once. Larger reads overran the
-/// egress queues and cost a third of the throughput.
-pub const BATCH_OCTETS: usize = 256 * 1024;
-
-/// Batches that a port may have on their way at once. It waits for a credit before
-/// the next: the backpressure that keeps the Switch's mailbox short.
-pub const INGRESS_CREDITS: usize = 4;
-
-/// One of a port's [`INGRESS_CREDITS`]. It goes with the batch and returns when the
+/// One of a port's [`INGRESS_CREDITS`](crate::batch::INGRESS_CREDITS). It goes with the batch and returns when the
 /// last egress port has queued or dropped the batch's frames; later, when they went to
 /// one port alone and its queue is long.
 #[derive(Debug, Clone)]
@@ -56,7 +49,8 @@ impl Credit {
 pub struct Ingress {
     /// The port that the frames came in by.
     pub port: PortNumber,
-    /// At most [`BATCH_FRAMES`] or about [`BATCH_OCTETS`].
+    /// At most [`BATCH_FRAMES`](crate::batch::BATCH_FRAMES) or about
+    /// [`BATCH_OCTETS`](crate::batch::BATCH_OCTETS).
     pub frames: Vec<Frame>,
     /// Returned on drop.
     pub credit: Credit,
@@ -74,83 +68,6 @@ pub struct Egress {
     /// Whether nothing of that batch went to another port.
     pub alone: bool,
 }
-
-/// What a port is doing. `shut` is no state: it is what the operator wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PortState {
-    /// The medium carries frames.
-    Up,
-    /// It would, but the loop guard has blocked the port.
-    Loop {
-        /// With which port.
-        reason: String,
-    },
-    /// The medium is being opened again.
-    Connecting,
-    /// The medium is lost or could not be opened; the next attempt waits.
-    Backoff {
-        /// Why.
-        reason: String,
-    },
-    /// Given up.
-    Failed {
-        /// Why.
-        reason: String,
-    },
-}
-
-impl PortState {
-    /// The word in `listport`.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Loop { .. } => "loop",
-            Self::Connecting => "connecting",
-            Self::Backoff { .. } => "backoff",
-            Self::Failed { .. } => "failed",
-        }
-    }
-
-    /// All these words.
-    pub const NAMES: [&str; 5] = ["up", "loop", "connecting", "backoff", "failed"];
-
-    /// Why the port is not up, where there is a reason.
-    #[must_use]
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Loop { reason } | Self::Backoff { reason } | Self::Failed { reason } => {
-                Some(reason)
-            }
-            Self::Up | Self::Connecting => None,
-        }
-    }
-}
-
-/// Why a port is to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// It was deleted. A WebSocket says 1000 (RFC 6455, 7.4.1).
-    Deleted,
-    /// The program ends. A WebSocket says 1001.
-    Shutdown,
-    /// Its user may stay no longer. A WebSocket says 1008, and nothing before it.
-    Unauthorized,
-}
-
-impl Stop {
-    /// The same in words, for those who watch.
-    pub(crate) const fn reason(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Shutdown => "the program ends",
-            Self::Unauthorized => "its user was removed",
-        }
-    }
-}
-
-/// Named values that a kind of port shows of itself. Never a password.
-pub type Details = Vec<(&'static str, String)>;
 
 /// What the Switch knows of a new port. Supervisor to Switch, once a port.
 #[derive(Debug, Message)]
@@ -185,16 +102,6 @@ pub enum AddPortError {
         /// The port that has it.
         port: PortNumber,
     },
-}
-
-/// Settings of a network interface.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Interface {
-    /// Each address with its prefix length: IPv4 first, the primary one first;
-    /// link-local IPv6 addresses are left out.
-    pub addresses: Vec<(IpAddr, u8)>,
-    /// MTU in octets.
-    pub mtu: u32,
 }
 
 /// The port's medium is open: frames may go to `egress`. The reply is what control

@@ -20,11 +20,11 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
-use crate::{
+use crate::core::{
     counters::Discard,
     fdb::PortNumber,
     frame::{Frame, MacAddr, Vid},
-    tunnel::segment::segment,
+    offload::segment::segment,
 };
 
 /// Most mirrors at once: each costs a look at every frame, and a queue.
@@ -108,7 +108,7 @@ pub struct Mirrored {
 
 impl Mirrored {
     /// Gives `emit` each frame as it is on a wire: super-frames cut, checksums
-    /// finished, as [`Counters`](crate::counters::Counters) count them. Of each its first
+    /// finished, as [`Counters`](crate::core::counters::Counters) count them. Of each its first
     /// octets, as many as the mirror takes, and its length. This is work: not for the
     /// frame's path.
     pub fn on_wire(self, mut emit: impl FnMut(&[u8], usize)) {
@@ -353,7 +353,7 @@ impl Mirrors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Gso, Offload};
+    use crate::core::frame::{Gso, Offload};
 
     const PORTS: [PortNumber; 2] = [PortNumber::FIRST, PortNumber::FIRST.next()];
 

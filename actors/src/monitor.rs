@@ -14,9 +14,12 @@ use tokio::{
 };
 
 use crate::{
-    fdb::PortNumber,
-    frame::{MacAddr, Vid},
-    message::PortState,
+    core::{
+        fdb::PortNumber,
+        frame::{MacAddr, Vid},
+        state::PortState,
+    },
+    names,
 };
 
 /// Events that a slow watcher may be behind: the ports of a large switch that all come
@@ -27,97 +30,49 @@ const BACKLOG: usize = 1024;
 /// writes stays small.
 const MAX_TEXT: usize = 256;
 
-/// What can happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A port has joined the switch: `type`, `target`.
-    PortAdded,
-    /// Its medium is open: `type`, `target`.
-    PortUp,
-    /// Its medium is lost, or given up: `state`, `reason`.
-    PortDown,
-    /// It has left the switch: `type`, `target`, `reason`.
-    PortDeleted,
-    /// An address was learned: `mac`, `vlan` (0 for none).
-    MacLearned,
-    /// It is behind this port now: `mac`, `vlan`, and `from`, the port where it was.
-    MacMoved,
-    /// It was not seen for the aging time, and is forgotten: `mac`, `vlan`. What is
-    /// forgotten with its port, or by the operator, is told of once, as that.
-    MacAged,
-    /// The loop guard has blocked the port: `with`, the port at the loop's other end,
-    /// `reason`.
-    Loop,
-    /// It is blocked no more.
-    LoopEnded,
-    /// Storm control discards what comes in: `class`, `limit`.
-    Storm,
-    /// It has discarded nothing for a while: `class`, and `discarded`, frames in all.
-    StormEnded,
-    /// An address moves to and fro: `mac`, `vlan`, and `pinned`, the port where it stays.
-    Flap,
-    /// An address is not learned, since there are too many: `limit`, `port` or `switch`.
-    TableFull,
-    /// A tunnel's client was let in: `user`, `peer`.
-    Session,
-    /// Somebody has shown a wrong name, password, certificate or token: `user` where
-    /// there was a name, `address`.
-    AuthenticationFailure,
-    /// A connection or request was turned away: `reason`, `address`.
-    Refused,
-    /// What the program has read before was read again: `file`. Whether it could be used,
-    /// the log says.
-    Reload,
-    /// This watcher was too slow: `count` events are missing here.
-    Lost,
-}
-
-impl Kind {
-    /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
-        Self::PortAdded,
-        Self::PortUp,
-        Self::PortDown,
-        Self::PortDeleted,
-        Self::MacLearned,
-        Self::MacMoved,
-        Self::MacAged,
-        Self::Loop,
-        Self::LoopEnded,
-        Self::Storm,
-        Self::StormEnded,
-        Self::Flap,
-        Self::TableFull,
-        Self::Session,
-        Self::AuthenticationFailure,
-        Self::Refused,
-        Self::Reload,
-        Self::Lost,
-    ];
-
-    /// Its name, wherever an event is written.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PortAdded => "port-added",
-            Self::PortUp => "port-up",
-            Self::PortDown => "port-down",
-            Self::PortDeleted => "port-deleted",
-            Self::MacLearned => "mac-learned",
-            Self::MacMoved => "mac-moved",
-            Self::MacAged => "mac-aged",
-            Self::Loop => "loop",
-            Self::LoopEnded => "loop-ended",
-            Self::Storm => "storm",
-            Self::StormEnded => "storm-ended",
-            Self::Flap => "flap",
-            Self::TableFull => "table-full",
-            Self::Session => "session",
-            Self::AuthenticationFailure => "authentication-failure",
-            Self::Refused => "refused",
-            Self::Reload => "reload",
-            Self::Lost => "lost",
-        }
+names! {
+    /// What can happen.
+    pub enum Kind {
+        /// A port has joined the switch: `type`, `target`.
+        PortAdded = "port-added",
+        /// Its medium is open: `type`, `target`.
+        PortUp = "port-up",
+        /// Its medium is lost, or given up: `state`, `reason`.
+        PortDown = "port-down",
+        /// It has left the switch: `type`, `target`, `reason`.
+        PortDeleted = "port-deleted",
+        /// An address was learned: `mac`, `vlan` (0 for none).
+        MacLearned = "mac-learned",
+        /// It is behind this port now: `mac`, `vlan`, and `from`, the port where it was.
+        MacMoved = "mac-moved",
+        /// It was not seen for the aging time, and is forgotten: `mac`, `vlan`. What is
+        /// forgotten with its port, or by the operator, is told of once, as that.
+        MacAged = "mac-aged",
+        /// The loop guard has blocked the port: `with`, the port at the loop's other end,
+        /// `reason`.
+        Loop = "loop",
+        /// It is blocked no more.
+        LoopEnded = "loop-ended",
+        /// Storm control discards what comes in: `class`, `limit`.
+        Storm = "storm",
+        /// It has discarded nothing for a while: `class`, and `discarded`, frames in all.
+        StormEnded = "storm-ended",
+        /// An address moves to and fro: `mac`, `vlan`, and `pinned`, the port where it stays.
+        Flap = "flap",
+        /// An address is not learned, since there are too many: `limit`, `port` or `switch`.
+        TableFull = "table-full",
+        /// A tunnel's client was let in: `user`, `peer`.
+        Session = "session",
+        /// Somebody has shown a wrong name, password, certificate or token: `user` where
+        /// there was a name, `address`.
+        AuthenticationFailure = "authentication-failure",
+        /// A connection or request was turned away: `reason`, `address`.
+        Refused = "refused",
+        /// What the program has read before was read again: `file`. Whether it could be used,
+        /// the log says.
+        Reload = "reload",
+        /// This watcher was too slow: `count` events are missing here.
+        Lost = "lost",
     }
 }
 

@@ -16,20 +16,21 @@ use tokio::{
 };
 
 use crate::{
-    control::InterfaceSettings,
-    counters::{Counters, Incident},
-    error::one_line,
-    fdb::PortNumber,
-    message::{
-        AddPort, AddPortError, Interface, KeepInterface, PortDown, PortGone, PortState, PortUp,
-        Stop,
+    core::{
+        counters::{Counters, Incident},
+        error::one_line,
+        fdb::PortNumber,
+        gauge::Gauge,
+        interface::{Interface, InterfaceSettings},
+        state::{PortState, Stop},
     },
+    message::{AddPort, AddPortError, KeepInterface, PortDown, PortGone, PortUp},
+    netlink::{self, LinkError},
     port::{
         End, IngressSender, Link, Medium, Port, PortError, PortIo, StopSignal, Terminate,
-        queue::{self, Gauge, QUEUE_OCTETS},
+        queue::{self, QUEUE_OCTETS},
     },
     switch::Switch,
-    sys::link::{self, LinkError},
 };
 
 /// Bound of the first wait before a lost medium is opened again: long enough for a
@@ -180,9 +181,9 @@ impl<M: Medium> Supervisor<M> {
             return Ok(());
         };
         for settings in settings {
-            link::apply(&name, settings).await?;
+            netlink::apply(&name, settings).await?;
         }
-        if let Some(settings) = link::interface(&name).await? {
+        if let Some(settings) = netlink::interface(&name).await? {
             self.switch.do_send(KeepInterface { port: self.number, settings });
         }
         Ok(())

@@ -12,8 +12,10 @@ use std::{
 
 use actix::{Actor, Addr};
 use etherws_actors::{
-    message::{ListPorts, PortInfo, PortState},
-    port::{Medium, netdev::Netdev, tap::Tap},
+    kinds::{netdev::Netdev, tap::Tap},
+    message::{ListPorts, PortInfo},
+    port::Medium,
+    state::PortState,
     supervisor,
     switch::{Switch, SwitchOptions},
 };

@@ -22,11 +22,13 @@ use etherws_actors::{
     counters::Discard,
     fdb::PortNumber,
     frame::Frame,
+    holder::{Holder, Instance},
+    interface,
+    kinds::{Memory, memory::MemoryHandle},
     message::{self, FdbInfo, PortInfo, PortSettings, Shutdown},
-    port::{Link, Medium, Memory, PortError, PortIo, memory::MemoryHandle, queue::QUEUE_OCTETS},
+    port::{Link, Medium, PortError, PortIo, queue::QUEUE_OCTETS},
     supervisor,
     switch::{Switch, SwitchOptions},
-    tunnel::{Holder, Instance},
 };
 use slog::Logger;
 
@@ -478,7 +480,7 @@ fn two_ports_on_one_interface_are_refused() {
 fn what_was_set_on_an_interface_is_set_again_when_it_is_made_anew() {
     struct Interface {
         script: Scripted,
-        configured: Rc<RefCell<Vec<message::Interface>>>,
+        configured: Rc<RefCell<Vec<interface::Interface>>>,
     }
     impl Medium for Interface {
         type Link = Scripted;
@@ -491,7 +493,7 @@ fn what_was_set_on_an_interface_is_set_again_when_it_is_made_anew() {
             "ewp0".to_owned()
         }
 
-        async fn configure(&mut self, settings: &message::Interface) -> Result<(), PortError> {
+        async fn configure(&mut self, settings: &interface::Interface) -> Result<(), PortError> {
             self.configured.borrow_mut().push(settings.clone());
             Ok(())
         }
@@ -506,7 +508,7 @@ fn what_was_set_on_an_interface_is_set_again_when_it_is_made_anew() {
         let script = Scripted::new([Act::Hold(Duration::from_secs(1)), Act::Lose]);
         let port = lab.add(Interface { script, configured: Rc::clone(&configured) }).await;
         let settings =
-            message::Interface { addresses: vec![([192, 0, 2, 1].into(), 24)], mtu: 1400 };
+            interface::Interface { addresses: vec![([192, 0, 2, 1].into(), 24)], mtu: 1400 };
         let keep = message::KeepInterface { port, settings: settings.clone() };
         lab.switch.send(keep).await.expect("the switch lives");
         assert!(configured.borrow().is_empty());

@@ -13,12 +13,11 @@ use awc::{
 };
 use bytes::Bytes;
 use etherws_actors::{
-    control::Credentials,
-    error::one_line,
-    tunnel::{
-        ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, certificate_advice, http_client,
-        unix_http_client,
+    connect::{
+        Credentials, ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, certificate_advice,
+        http_client, unix_http_client,
     },
+    error::one_line,
 };
 use futures_util::Stream;
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, Id, Response, ResponsePayload};

@@ -414,7 +414,7 @@ pub(crate) fn netmask(prefix_len: u8) -> Ipv4Addr {
 mod tests {
     use std::net::Ipv6Addr;
 
-    use etherws_actors::{counters::Counters, message::PortState};
+    use etherws_actors::{counters::Counters, state::PortState};
     use serde_json::json;
 
     use super::*;
@@ -467,7 +467,7 @@ mod tests {
             port: PortNumber::FIRST,
             kind: "tap",
             target: "ewp0".to_owned(),
-            settings: message::Interface { addresses, mtu: 1500 },
+            settings: etherws_actors::interface::Interface { addresses, mtu: 1500 },
         };
         let both = Interface::from(info(vec![(v6, 64), (v4, 20)]));
         assert_eq!((both.address.as_str(), both.netmask.as_str()), ("192.0.2.1", "255.255.240.0"));

@@ -363,11 +363,13 @@ mod tests {
     use std::{collections::BTreeSet, time::Duration};
 
     use etherws_actors::{
-        control::{AddressSetting, ClientOptions, Credentials, InterfaceSettings, NewPort},
+        connect::{ClientCertificate, Credentials},
+        control::NewPort,
         frame::{MacAddr, Vid},
         guard::storm::StormLimit,
+        interface::{AddressSetting, InterfaceSettings},
+        kinds::ClientOptions,
         message::PortSettings,
-        tunnel::ClientCertificate,
     };
 
     use schemars::generate::SchemaSettings;

@@ -3,11 +3,12 @@
 //! out, and no password.
 
 use etherws_actors::{
-    control::{ClientOptions, Command, NewPort},
+    control::{Command, NewPort},
     error::one_line,
     fdb::PortNumber,
     frame::{MacAddr, Vid},
     guard::storm::StormLimit,
+    kinds::ClientOptions,
     message::PortSettings,
 };
 use serde_json::{Map, Value};
@@ -199,7 +200,7 @@ pub(super) fn set_interface(params: Params<'_>) -> Result<Request, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use etherws_actors::control::{AddressSetting, InterfaceSettings};
+    use etherws_actors::interface::{AddressSetting, InterfaceSettings};
     use serde_json::json;
 
     use super::*;

@@ -5,10 +5,12 @@
 use std::{borrow::Cow, net::IpAddr, path::Path};
 
 use etherws_actors::{
-    control::{AddressSetting, ClientOptions, InterfaceSettings, NewPort},
+    control::NewPort,
     fdb::PortNumber,
     frame::Vid,
     guard::storm::StormLimit,
+    interface::{AddressSetting, InterfaceSettings},
+    kinds::ClientOptions,
     message::PortSettings,
 };
 use schemars::JsonSchema;

@@ -18,7 +18,7 @@ use clap::{
     CommandFactory as _, Parser as _,
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use etherws_actors::{control::ClientOptions, tunnel::ClientCertificate};
+use etherws_actors::{connect::ClientCertificate, kinds::ClientOptions};
 
 use crate::{
     config::{self, Sw},

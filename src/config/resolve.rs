@@ -10,11 +10,13 @@ use std::{
 };
 
 use etherws_actors::{
-    control::{AddressSetting, ClientOptions, NewPort},
+    connect::ClientCertificate,
+    control::NewPort,
     fdb::DEFAULT_AGING_TIME,
     frame::{MacAddr, Vid},
+    interface::AddressSetting,
+    kinds::ClientOptions,
     message::PortSettings,
-    tunnel::ClientCertificate,
 };
 
 use super::{

@@ -18,8 +18,9 @@ use std::{
 };
 
 use etherws_actors::{
-    control::{ClientOptions, Command, NewPort},
-    tunnel::{ClientCertificate, TlsOptions},
+    connect::{ClientCertificate, TlsOptions},
+    control::{Command, NewPort},
+    kinds::ClientOptions,
 };
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 

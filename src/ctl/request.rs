@@ -4,8 +4,11 @@
 use std::net::IpAddr;
 
 use etherws_actors::{
-    control::{AddressSetting, ClientOptions, Command, Credentials, NewPort},
+    connect::Credentials,
+    control::{Command, NewPort},
     fdb::PortNumber,
+    interface::AddressSetting,
+    kinds::ClientOptions,
     message::PortSettings,
 };
 

@@ -16,8 +16,9 @@ use std::{
 };
 
 use etherws_actors::{
-    control::{ClientOptions, NewPort},
-    tunnel::{ClientCertificate, ProxyChoice, TlsOptions},
+    connect::{ClientCertificate, ProxyChoice, TlsOptions},
+    control::NewPort,
+    kinds::ClientOptions,
 };
 use serde::Serialize;
 

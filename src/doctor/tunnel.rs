@@ -4,12 +4,12 @@
 use std::net::IpAddr;
 
 use etherws_actors::{
-    control::Credentials,
-    error::one_line,
-    tunnel::{
-        DialError, Instance, ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, UrlError,
+    connect::{
+        Credentials, DialError, ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, UrlError,
         probe::{LargeRequest, Probe, Tcp, large_request},
     },
+    error::one_line,
+    holder::Instance,
 };
 use jiff::{Timestamp, fmt::rfc2822};
 use slog::{Discard, Logger, o};

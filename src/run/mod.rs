@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use actix_rt::System;
 use anyhow::Result;
-use etherws_actors::control::{Credentials, NewPort};
+use etherws_actors::{connect::Credentials, control::NewPort};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use slog::{Logger, debug};
 

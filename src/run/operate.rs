@@ -9,10 +9,11 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use etherws_actors::{
-    control::{AddressSetting, Command, Control, InterfaceSettings, NewPort, Reply},
+    control::{Command, Control, NewPort, Reply},
     error::one_line,
     fdb::{DEFAULT_MAX_MACS, PortNumber, Status},
     guard::storm::StormLimits,
+    interface::{AddressSetting, InterfaceSettings},
     message::{PortReport, PortSettings, SetDefaults},
     monitor::{Event, Kind},
 };

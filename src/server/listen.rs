@@ -19,7 +19,7 @@ use std::{
 
 use actix_rt::net::TcpStream;
 use anyhow::{Context as _, Result, bail};
-use etherws_actors::tunnel::tcp;
+use etherws_actors::connect::tcp;
 use slog::{Logger, debug, warn};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;

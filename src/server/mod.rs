@@ -52,8 +52,9 @@ use actix_web::{App, dev::AppConfig};
 use anyhow::{Result, anyhow};
 use etherws_actors::{
     control::{Command, Control, Reply},
-    message::{DelPort, Stop},
+    message::DelPort,
     monitor::{Event, Kind, Monitor},
+    state::Stop,
     switch::Switch,
 };
 use slog::{Logger, debug, error, info, warn};

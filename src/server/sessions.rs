@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix_http::StatusCode;
-use etherws_actors::{fdb::PortNumber, tunnel::Instance};
+use etherws_actors::{fdb::PortNumber, holder::Instance};
 
 use super::{
     auth::Source, counters::Refused, identity::Identity, pending::Pending, refusal::Refusal,

@@ -15,11 +15,12 @@ use actix_web::http::{StatusCode, Uri};
 use anyhow::Result;
 use etherws_actors::{
     error::one_line,
-    message::{DelPort, Stop},
+    holder::{Holder, INSTANCE_HEADER, Instance},
+    kinds::{Session, SessionInfo},
+    message::DelPort,
     monitor::{Event, Kind},
-    port::{Session, SessionInfo},
+    state::Stop,
     supervisor,
-    tunnel::{Holder, INSTANCE_HEADER, Instance},
 };
 use slog::{info, warn};
 use tokio::io::AsyncWriteExt;

@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 
 use super::Input;
-use crate::{
+use crate::core::{
     frame::Frame,
-    tunnel::{
+    offload::{
         checksum::{fold, sum},
         coalesce::{Coalescer, Joined},
         segment,

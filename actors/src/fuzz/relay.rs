@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::Input;
-use crate::{
+use crate::core::{
     frame::{Frame, Header},
     relay::model::{self, Step},
 };

@@ -5,9 +5,9 @@
 use bytes::Bytes;
 
 use super::{Input, coalesce};
-use crate::{
+use crate::core::{
     frame::{Frame, Gso, MAX_FRAME_LEN, Offload},
-    tunnel::segment::{self, Segments},
+    offload::segment::{self, Segments},
 };
 
 /// Most octets that a super-frame may become: 8,192 segments, each with 256 of headers.

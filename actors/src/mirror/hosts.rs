@@ -4,7 +4,7 @@
 //! whether there is anything to be learned is for whoever reads the copies.
 
 use super::{Direction, Filter};
-use crate::frame::{Frame, Gso, TPID_CVLAN};
+use crate::core::frame::{Frame, Gso, TPID_CVLAN};
 
 /// EtherTypes (RFC 826, RFC 894, RFC 2464).
 const ARP: u16 = 0x0806;

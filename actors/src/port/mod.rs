@@ -5,16 +5,7 @@
 //! opens, the `Port` actor stands between the Switch and the link, and restarts
 //! are none of a kind's business.
 
-pub mod client;
-mod device;
-mod lanes;
-pub mod memory;
-pub mod netdev;
 pub mod queue;
-pub mod session;
-#[cfg(test)]
-mod super_frames;
-pub mod tap;
 
 use std::{any::Any, future::Future, io, mem, pin::Pin, sync::Arc, time::Duration};
 
@@ -25,19 +16,19 @@ use tokio::{
     task::{AbortHandle, JoinError},
 };
 
-pub use client::Client;
-pub use memory::Memory;
-pub use netdev::Netdev;
 pub use queue::EgressQueue;
-pub use session::{Session, SessionInfo};
-pub use tap::Tap;
 
 use crate::{
-    counters::Counters,
-    fdb::PortNumber,
-    frame::Frame,
-    message::{BATCH_OCTETS, Credit, Details, Egress, INGRESS_CREDITS, Ingress, Interface, Stop},
-    tunnel::Holder,
+    core::{
+        batch::{BATCH_OCTETS, INGRESS_CREDITS},
+        counters::Counters,
+        fdb::PortNumber,
+        frame::Frame,
+        holder::Holder,
+        interface::Interface,
+        state::{Details, Stop},
+    },
+    message::{Credit, Egress, Ingress},
 };
 
 /// Why a port's medium did not open, or why its link ended: an error that names
@@ -147,7 +138,7 @@ impl IngressSender {
 
     /// Waits for a credit, hands over a batch, and yields to the runtime, so that a
     /// busy port does not keep its receivers from running. `frames` should hold at
-    /// most [`BATCH_FRAMES`](crate::message::BATCH_FRAMES) and
+    /// most [`BATCH_FRAMES`](crate::core::batch::BATCH_FRAMES) and
     /// [`BATCH_OCTETS`].
     ///
     /// # Errors

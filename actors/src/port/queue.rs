@@ -13,21 +13,22 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
 };
 
 use bytes::BytesMut;
 use tokio::sync::Notify;
 
-use super::lanes::{Lanes, URGENT_OCTETS};
 use crate::{
-    counters::{Counters, Discard},
-    frame::Frame,
-    message::{BATCH_FRAMES, BATCH_OCTETS, Credit, INGRESS_CREDITS},
-    tunnel::{codec::MAX_HEADER_LEN, segment::segment},
+    core::{
+        batch::{BATCH_FRAMES, BATCH_OCTETS, INGRESS_CREDITS},
+        counters::{Counters, Discard},
+        frame::Frame,
+        gauge::{Gauge, cost},
+        lanes::Lanes,
+        offload::segment::segment,
+    },
+    message::Credit,
 };
 
 /// Octets that a queue holds at most: all that one sender has credits for, and a
@@ -38,10 +39,6 @@ pub const QUEUE_OCTETS: usize = (INGRESS_CREDITS + 1) * BATCH_OCTETS;
 /// the speed of memory, so that a link that is read in time never idles.
 const HOLD_OCTETS: usize = 128 * 1024;
 
-/// Charged for each frame beside its octets, so that a queue of tiny frames is
-/// bounded in memory too.
-const FRAME_OVERHEAD: usize = 64;
-
 /// A queue longer than this is not keeping up: small frames in it are copied out
 /// of the buffers that they were read into, see [`Sender::push`].
 const BACKLOG_OCTETS: usize = 64 * 1024;
@@ -50,58 +47,12 @@ const BACKLOG_OCTETS: usize = 64 * 1024;
 /// size.
 const SMALL_FRAME: usize = 16 * 1024;
 
+/// Octets between two frames that were read one after the other, at most: the longest
+/// header of a WebSocket message (RFC 6455, 5.2).
+const MAX_GAP: usize = 14;
+
 /// Octets of the buffer that small frames of a backlog are gathered in.
 const ARENA_OCTETS: usize = 64 * 1024;
-
-/// How full a queue is, shared between the Switch and the port.
-#[derive(Debug, Clone)]
-pub struct Gauge {
-    used: Arc<AtomicUsize>,
-    limit: usize,
-}
-
-fn cost(frame: &Frame) -> usize {
-    frame.len() + FRAME_OVERHEAD
-}
-
-impl Gauge {
-    /// An empty queue of at most `limit` octets.
-    #[must_use]
-    pub fn new(limit: usize) -> Self {
-        Self { used: Arc::default(), limit }
-    }
-
-    /// Takes room for the frame; `false` when there is none. An empty queue takes
-    /// a frame of any length, and frames so small that they may be urgent have an
-    /// eighth more room, which bulk cannot take from them. The Switch alone adds: the
-    /// check needs no exchange.
-    #[must_use]
-    pub fn admit(&self, frame: &Frame) -> bool {
-        let used = self.used.load(Relaxed);
-        let spare = if frame.len() <= URGENT_OCTETS { self.limit / 8 } else { 0 };
-        if used > 0 && used + cost(frame) > self.limit.saturating_add(spare) {
-            return false;
-        }
-        self.used.fetch_add(cost(frame), Relaxed);
-        true
-    }
-
-    fn release(&self, octets: usize) {
-        self.used.fetch_sub(octets, Relaxed);
-    }
-
-    /// Octets that the queue holds at most.
-    #[must_use]
-    pub const fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// Octets in the queue now, with each frame's overhead.
-    #[must_use]
-    pub fn used(&self) -> usize {
-        self.used.load(Relaxed)
-    }
-}
 
 #[derive(Debug)]
 struct Queue {
@@ -210,7 +161,7 @@ fn run(frames: &[Frame]) -> Run {
     let follows = |pair: &[Frame]| {
         let end = pair[0].data().as_ptr_range().end.addr();
         let gap = pair[1].data().as_ptr().addr().checked_sub(end);
-        gap.is_some_and(|gap| gap <= MAX_HEADER_LEN)
+        gap.is_some_and(|gap| gap <= MAX_GAP)
     };
     let more = frames.windows(2).take_while(|pair| follows(pair)).count();
     let run = &frames[..frames.len().min(more + 1)];
@@ -297,29 +248,10 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::frame::Offload;
+    use crate::core::frame::Offload;
 
     fn frame(len: usize) -> Frame {
         Frame::new(Bytes::from(vec![7; len]))
-    }
-
-    #[test]
-    fn the_gauge_bounds_octets_and_counts_tiny_frames() {
-        let gauge = Gauge::new(1000);
-        assert!(gauge.admit(&frame(800)));
-        assert!(!gauge.admit(&frame(300)));
-        assert!(gauge.admit(&frame(14)));
-        assert!(gauge.admit(&frame(100)), "small frames have room of their own");
-        assert!(!gauge.admit(&frame(100)));
-        let tiny = Gauge::new(1000);
-        assert_eq!((0..1000).filter(|_| tiny.admit(&frame(1))).count(), 1125 / 65);
-    }
-
-    #[test]
-    fn an_empty_queue_takes_a_frame_larger_than_the_limit() {
-        let gauge = Gauge::new(10);
-        assert!(gauge.admit(&frame(100)));
-        assert!(!gauge.admit(&frame(1)));
     }
 
     #[test]

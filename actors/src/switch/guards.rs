@@ -8,17 +8,19 @@ use tokio::time::Instant as TokioInstant;
 
 use super::Switch;
 use crate::{
-    counters::{Discard, Incident},
-    fdb::{Learned, PortNumber},
-    frame::Frame,
-    guard::{
-        Episode,
-        loops::{Probe, is_probe, to_block},
-        storm::{Class, StormControl, StormLimits},
+    core::{
+        counters::{Discard, Incident},
+        fdb::{Learned, PortNumber},
+        frame::Frame,
+        guard::{
+            Episode,
+            loops::{Probe, is_probe, to_block},
+            storm::{Class, StormControl, StormLimits},
+        },
+        relay::Lesson,
     },
     message::{Credit, Limit, PortSettings},
     monitor::{Event, Kind},
-    relay::Lesson,
 };
 
 /// Why a port is blocked.

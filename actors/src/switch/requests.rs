@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{PortEntry, Switch};
 use crate::{
-    fdb::{FdbError, Status},
+    core::fdb::{FdbError, Status},
     message::{
         AddFdb, AddMirror, Credit, DelFdb, DelPort, FdbInfo, FlushFdb, KeepInterface, ListFdb,
         ListPorts, PortInfo, PortReport, PortSurvey, SetDefaults, SetPort, ShowPort, Survey,

@@ -10,11 +10,10 @@ use std::{
 
 use tokio::io::unix::AsyncFd;
 
-use crate::frame::MAX_FRAME_LEN;
+use crate::core::frame::MAX_FRAME_LEN;
 
 mod ifreq;
 pub mod inspect;
-pub(crate) mod link;
 #[cfg(test)]
 pub(crate) mod namespace;
 pub(crate) mod packet;

@@ -27,7 +27,7 @@ use super::{
     ifreq::{ioctl, request},
     vnet,
 };
-use crate::frame::{Frame, Offload, TPID_CVLAN};
+use crate::core::frame::{Frame, Offload, TPID_CVLAN};
 
 /// Octets of a VLAN tag (IEEE 802.1Q, 9.3).
 const TAG_LEN: usize = 4;

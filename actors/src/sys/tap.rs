@@ -27,7 +27,7 @@ use super::{
     ifreq::{ioctl, name_of, request},
     vnet,
 };
-use crate::frame::{Frame, MacAddr, Offload};
+use crate::core::frame::{Frame, MacAddr, Offload};
 
 /// Where the kernel makes TUN and TAP devices.
 const CLONE_DEVICE: &str = "/dev/net/tun";

@@ -13,7 +13,7 @@ use std::{
 use bytes::{Buf, BytesMut};
 use nix::sys::uio::writev;
 
-use crate::frame::{Frame, Gso, Offload};
+use crate::core::frame::{Frame, Gso, Offload};
 
 /// Octets of the header, without the count of merged buffers that devices with
 /// receive queues of their own add.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::frame::MAX_FRAME_LEN;
+use crate::core::frame::MAX_FRAME_LEN;
 
 /// Longest message that is taken unless told otherwise, in octets: the longest
 /// frame that the switch carries.

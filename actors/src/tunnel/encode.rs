@@ -19,14 +19,12 @@ use std::{
 
 use tokio::io::AsyncWrite;
 
-use super::{
-    codec::{Header, Opcode, Role, mask_copy},
-    segment::Segments,
-};
-use crate::{
+use super::codec::{Header, Opcode, Role, mask_copy};
+use crate::core::{
+    batch::BATCH_OCTETS,
     counters::{Counters, Discard},
     frame::Frame,
-    message::BATCH_OCTETS,
+    offload::segment::Segments,
 };
 
 /// Octets of randomness that are drawn at once: a system's generator costs

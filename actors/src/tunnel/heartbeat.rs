@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::counters::Counters;
+use crate::core::counters::Counters;
 
 /// Silence after which the peer is pinged, and pinged again. Shorter than any proxy's
 /// idle time, of which 15 s is the shortest in use; three fit into ten seconds.

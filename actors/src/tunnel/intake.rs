@@ -15,7 +15,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::{blocks::Blocks, message::BATCH_OCTETS};
+use crate::{blocks::Blocks, core::batch::BATCH_OCTETS};
 
 /// Room that a read finds at least, in octets. A new block for each read would cost
 /// more than reading the last quarter of one in smaller pieces.

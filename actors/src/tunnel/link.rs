@@ -27,7 +27,6 @@ use tokio::{
 };
 
 use super::{
-    coalesce::Coalescer,
     codec::{CloseCode, Decoder, Event, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role},
     encode::{Encoder, Gather},
     heartbeat::Heartbeat,
@@ -35,9 +34,10 @@ use super::{
     pace::Pace,
 };
 use crate::{
-    counters::Counters,
-    frame::Frame,
-    message::{BATCH_FRAMES, Stop},
+    core::{
+        batch::BATCH_FRAMES, counters::Counters, frame::Frame, offload::coalesce::Coalescer,
+        state::Stop,
+    },
     port::{EgressQueue, IngressSender, Link, PortError, PortIo, SwitchGone},
 };
 
@@ -75,7 +75,7 @@ pub enum TunnelError {
 pub struct WebSocket<S> {
     stream: S,
     role: Role,
-    pub(super) read: BytesMut,
+    pub(crate) read: BytesMut,
     single: bool,
     pinged: bool,
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::message::BATCH_OCTETS;
+use crate::core::batch::BATCH_OCTETS;
 
 /// Time that writing a batch may take before batches get shorter: far below what a
 /// bottleneck's own queue adds, and 256 KiB at 2 Gbit/s.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use etherws_actors::{
     counters::{Counters, Discard, Incident},
-    message::{PortState, PortSurvey, Usage},
+    message::{PortSurvey, Usage},
+    state::PortState,
 };
 use prometheus_client::{
     metrics::MetricType::{self, Counter, Gauge},

@@ -5,10 +5,12 @@ use std::{future::Future, pin::pin};
 use bytes::{Bytes, BytesMut};
 use proptest::{collection::vec, prelude::*};
 
-use super::*;
-use crate::tunnel::{
-    codec::{Decoder, Event, MAX_MESSAGE_LEN},
-    segment::{segment, tests::shapes},
+use crate::{
+    core::offload::segment::{segment, tests::shapes},
+    tunnel::{
+        codec::{Decoder, Event, MAX_MESSAGE_LEN},
+        encode::*,
+    },
 };
 
 /// Takes so many octets at each turn; none: it would block.
@@ -101,9 +103,9 @@ const WAYS: [(Role, Gather); 4] = [
 fn frames() -> impl Strategy<Value = Vec<Frame>> {
     let plain = vec(any::<u8>(), 0..600).prop_map(|data| Frame::new(data.into()));
     let lacks_checksum = (vec(any::<u8>(), 0..600), any::<(u8, u8)>()).prop_map(|(data, at)| {
-        let offload = crate::frame::Offload {
+        let offload = crate::core::frame::Offload {
             csum: Some((at.0.into(), at.1.into())),
-            ..crate::frame::Offload::NONE
+            ..crate::core::frame::Offload::NONE
         };
         Frame::with_offload(data.into(), offload)
     });
@@ -154,7 +156,7 @@ proptest! {
 #[test]
 fn no_frame_makes_a_write_longer_than_its_limits() {
     // 32 segments of each of 64 super-frames, and messages of the greatest length.
-    let shape = crate::tunnel::segment::tests::Shape::tcp4(32 * 1000, 1000);
+    let shape = crate::core::offload::segment::tests::Shape::tcp4(32 * 1000, 1000);
     let many = vec![shape.frame(); 64];
     let long = vec![Frame::new(vec![0; MAX_MESSAGE_LEN].into()); 8];
     for (role, gather) in WAYS {
@@ -178,7 +180,7 @@ fn no_frame_makes_a_write_longer_than_its_limits() {
 
 #[test]
 fn a_servers_bulk_is_not_copied() {
-    let shape = crate::tunnel::segment::tests::Shape::tcp4(40 * 1448, 1448);
+    let shape = crate::core::offload::segment::tests::Shape::tcp4(40 * 1448, 1448);
     let mut encoder = Encoder::new(Role::Server, Gather::Headers, Arc::default());
     let batch = [shape.frame()];
     encoder.fill(&batch).expect("no random numbers are needed");

@@ -15,17 +15,19 @@ use tokio::{
     time::Instant,
 };
 
-use super::*;
 use crate::{
-    counters::Discard,
-    fdb::PortNumber,
-    frame::{Gso, Offload},
-    message::Ingress,
-    port::{
-        StopSignal,
-        queue::{self, Gauge},
+    core::{
+        counters::Discard,
+        fdb::PortNumber,
+        frame::{Gso, Offload},
+        gauge::Gauge,
     },
-    tunnel::codec::{Header, mask_copy, tests::binary},
+    message::Ingress,
+    port::{StopSignal, queue},
+    tunnel::{
+        codec::{Header, mask_copy, tests::binary},
+        link::*,
+    },
 };
 
 /// Stands for the Switch: frames go on, credits return.

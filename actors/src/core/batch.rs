@@ -1,0 +1,13 @@
+//! How much crosses between actors at once, and how much may be under way. All buffers
+//! and queues on the frame's path are sized by these.
+
+/// Most frames in one batch: beyond it a mailbox's cost a frame is lost in noise.
+pub const BATCH_FRAMES: usize = 64;
+
+/// Most octets in one batch: what a port reads at once. Larger reads overran the
+/// egress queues and cost a third of the throughput.
+pub const BATCH_OCTETS: usize = 256 * 1024;
+
+/// Batches that a port may have on their way at once. It waits for a credit before
+/// the next: the backpressure that keeps the Switch's mailbox short.
+pub const INGRESS_CREDITS: usize = 4;

@@ -1,0 +1,152 @@
+//! Counters of a port and the reasons for which a frame is discarded, by the names
+//! of IEEE 802.1Q (12.6.1.1.3).
+//!
+//! Written by the Switch and by the port's own task, read by control: relaxed
+//! atomics, since no counter orders anything.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use crate::names;
+
+names! {
+    /// Why a frame went nowhere, or not to a port that should have had it.
+    pub enum Discard {
+        /// Too short for its header or its VLAN tag, or refused by the medium.
+        OnError = "on-error",
+        /// The ingress or the egress port is shut or not up.
+        PortDown = "port-down",
+        /// The destination is behind the port that the frame came from.
+        SamePort = "same-port",
+        /// The egress queue is full.
+        LackOfBuffers = "lack-of-buffers",
+        /// The port is blocked by the loop guard.
+        Loop = "loop",
+        /// More broadcast than storm control lets pass.
+        StormBroadcast = "storm-broadcast",
+        /// More multicast than that.
+        StormMulticast = "storm-multicast",
+        /// More for unknown addresses than that.
+        StormUnicast = "storm-unicast",
+    }
+}
+
+names! {
+    /// What happened on a port beside frames that passed or were discarded.
+    pub enum Incident {
+        /// A WebSocket text message was ignored.
+        TextMessage = "text-messages",
+        /// A source address was not learned: a table is full, or a static entry or a pin
+        /// says otherwise (RFC 4188, dot1dTpLearnedEntryDiscards).
+        LearnedEntryDiscard = "learned-entry-discards",
+        /// A source address was not learned because its frame was a reflection.
+        Reflection = "reflections",
+        /// An address that moved too often was pinned to where it was.
+        Flap = "flaps",
+        /// The port was blocked by the loop guard.
+        Loop = "loops",
+        /// A loop-detect frame with our id was not one that we have sent of late.
+        ForgedProbe = "forged-probes",
+        /// The port's medium was lost, and opened again.
+        Reconnect = "reconnects",
+    }
+}
+
+/// Counters of one port. They live as long as its number: a restart keeps them.
+#[derive(Debug, Default)]
+pub struct Counters {
+    rx_frames: AtomicU64,
+    rx_octets: AtomicU64,
+    tx_frames: AtomicU64,
+    tx_octets: AtomicU64,
+    incidents: [AtomicU64; Incident::ALL.len()],
+    /// In microseconds; 0: not measured.
+    round_trip: AtomicU64,
+    discards: [AtomicU64; Discard::ALL.len()],
+}
+
+impl Counters {
+    /// Counts frames that the port has received from its medium.
+    pub fn received(&self, frames: u64, octets: u64) {
+        self.rx_frames.fetch_add(frames, Relaxed);
+        self.rx_octets.fetch_add(octets, Relaxed);
+    }
+
+    /// Counts frames that the medium has taken.
+    pub fn sent(&self, frames: u64, octets: u64) {
+        self.tx_frames.fetch_add(frames, Relaxed);
+        self.tx_octets.fetch_add(octets, Relaxed);
+    }
+
+    /// Counts a WebSocket text message, which is ignored.
+    pub fn text_message(&self) {
+        self.happened(Incident::TextMessage);
+    }
+
+    /// Counts what happened.
+    pub fn happened(&self, incident: Incident) {
+        self.incidents[incident as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Notes how long the peer's answer to a ping took.
+    pub fn measured(&self, round_trip: Duration) {
+        let micros = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
+        self.round_trip.store(micros.max(1), Relaxed);
+    }
+
+    /// Counts frames that this port has discarded, or that were to go out of it.
+    pub fn discarded(&self, reason: Discard, frames: u64) {
+        self.discards[reason as usize].fetch_add(frames, Relaxed);
+    }
+
+    /// Frames received.
+    #[must_use]
+    pub fn rx_frames(&self) -> u64 {
+        self.rx_frames.load(Relaxed)
+    }
+
+    /// Octets received, without FCS.
+    #[must_use]
+    pub fn rx_octets(&self) -> u64 {
+        self.rx_octets.load(Relaxed)
+    }
+
+    /// Frames sent.
+    #[must_use]
+    pub fn tx_frames(&self) -> u64 {
+        self.tx_frames.load(Relaxed)
+    }
+
+    /// Octets sent, without FCS.
+    #[must_use]
+    pub fn tx_octets(&self) -> u64 {
+        self.tx_octets.load(Relaxed)
+    }
+
+    /// WebSocket text messages ignored.
+    #[must_use]
+    pub fn text_messages(&self) -> u64 {
+        self.incidents(Incident::TextMessage)
+    }
+
+    /// How often it happened.
+    #[must_use]
+    pub fn incidents(&self, incident: Incident) -> u64 {
+        self.incidents[incident as usize].load(Relaxed)
+    }
+
+    /// Latest round trip to a peer that is pinged.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        let micros = self.round_trip.load(Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros))
+    }
+
+    /// Frames discarded for `reason`.
+    #[must_use]
+    pub fn discards(&self, reason: Discard) -> u64 {
+        self.discards[reason as usize].load(Relaxed)
+    }
+}

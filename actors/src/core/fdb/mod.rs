@@ -1,0 +1,533 @@
+//! The forwarding database: behind which port an address was last seen
+//! (IEEE 802.1Q, 8.8). Owned by the relay alone.
+//!
+//! Pure: time is an argument. Entries age lazily, when they are looked up, and are
+//! collected by [`Fdb::collect`], so that a quiet table does not keep memory.
+
+mod moves;
+
+use std::{
+    collections::HashMap,
+    fmt, mem,
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+use foldhash::fast::RandomState;
+
+use self::moves::{Move, Moves};
+use crate::core::frame::{MacAddr, Vid};
+
+/// Time after which an address that was not seen again is forgotten
+/// (IEEE 802.1Q, table 8-6).
+pub const DEFAULT_AGING_TIME: Duration = Duration::from_secs(300);
+
+/// Addresses that a database learns unless told otherwise: some 7 MB. Beyond it
+/// nothing is learned and frames to unknown addresses are flooded: what is alive is
+/// never evicted.
+pub const DEFAULT_CAPACITY: usize = 65_536;
+
+/// Addresses that are learned behind one port unless told otherwise: more stations than
+/// one segment bears, and seven ports full of invented ones leave room for an eighth.
+pub const DEFAULT_MAX_MACS: usize = 8192;
+
+/// Static entries at most, beside the learned ones: more than anybody writes by hand.
+/// They have room of their own, or a stranger could keep the operator's out.
+pub const MAX_STATIC: usize = 4096;
+
+/// Least time between two searches of a full table for what has aged: one takes a
+/// millisecond, and strangers can ask for one with each frame.
+const MIN_COLLECT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Number of a port: counts up from 1 and is never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortNumber(NonZeroU32);
+
+impl PortNumber {
+    /// The first port of a switch.
+    pub const FIRST: Self = Self(NonZeroU32::MIN);
+
+    /// `None` for 0, which is no port.
+    #[must_use]
+    pub const fn new(number: u32) -> Option<Self> {
+        match NonZeroU32::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The number, from 1.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The number after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for PortNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// How an address came into the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Seen as the source of a frame; ages.
+    Learned,
+    /// Set by the operator; neither ages nor moves.
+    Static,
+}
+
+/// Where an address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FdbEntry {
+    /// The port that it is behind.
+    pub port: PortNumber,
+    /// How that is known.
+    pub status: Status,
+    /// When it was last seen as a source.
+    pub last_seen: Instant,
+}
+
+/// What [`Fdb::learn`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learned {
+    /// The address was not known.
+    New,
+    /// It was known behind this port.
+    Refreshed,
+    /// It was behind the port given here before.
+    Moved(PortNumber),
+    /// It stays behind the port given here: a static entry says so.
+    Static(PortNumber),
+    /// It has moved too often and is pinned to the port given here from now on.
+    Flaps(PortNumber),
+    /// It is pinned to the port given here.
+    Pinned(PortNumber),
+    /// The table is full.
+    Full,
+    /// As many addresses are behind this port as there may be.
+    PortFull,
+}
+
+/// Why an entry was neither added nor deleted. The database is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FdbError {
+    /// There is no such port.
+    #[error("no port {0}; listport shows those there are")]
+    NoSuchPort(PortNumber),
+    /// A frame may come from one station only.
+    #[error("{0} is a group address; only an address of one station has a place")]
+    GroupAddress(MacAddr),
+    /// The bound of static entries.
+    #[error("there are {MAX_STATIC} static entries; delete one first (delfdb)")]
+    TooManyStatic,
+    /// The address is unknown.
+    #[error("{mac} is not in the forwarding database for VLAN {}; listfdb shows what is", vid.get())]
+    NoSuchEntry {
+        /// VLAN that was asked for.
+        vid: Vid,
+        /// The address.
+        mac: MacAddr,
+    },
+}
+
+/// An address that was not seen for the aging time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aged {
+    /// VLAN of the address.
+    pub vid: Vid,
+    /// The address.
+    pub mac: MacAddr,
+    /// The port that it was behind.
+    pub port: PortNumber,
+}
+
+type Key = (Vid, MacAddr);
+
+#[derive(Debug)]
+struct Record {
+    entry: FdbEntry,
+    moves: Moves,
+}
+
+/// What is learned behind one port.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    learned: usize,
+    max: usize,
+}
+
+/// The forwarding database. Keyed by VLAN and address (independent VLAN learning);
+/// its hash is seeded, so that a stranger cannot choose colliding addresses.
+#[derive(Debug)]
+pub struct Fdb {
+    records: HashMap<Key, Record, RandomState>,
+    /// By port; one that never learned anything may be missing.
+    shares: HashMap<PortNumber, Share, RandomState>,
+    learned: usize,
+    aging_time: Duration,
+    capacity: usize,
+    max_macs: usize,
+    collected: Option<Instant>,
+    /// What has aged and was not taken yet: as much as can be learned at most.
+    aged: Vec<Aged>,
+}
+
+impl Fdb {
+    /// An empty database that learns at most `capacity` addresses, and at most
+    /// [`DEFAULT_MAX_MACS`] of them behind one port.
+    #[must_use]
+    pub fn new(aging_time: Duration, capacity: usize) -> Self {
+        Self {
+            records: HashMap::default(),
+            shares: HashMap::default(),
+            learned: 0,
+            aging_time,
+            capacity,
+            max_macs: DEFAULT_MAX_MACS,
+            collected: None,
+            aged: Vec::new(),
+        }
+    }
+
+    /// The same with another bound for ports that have none of their own.
+    #[must_use]
+    pub fn with_max_macs(self, max_macs: usize) -> Self {
+        Self { max_macs, ..self }
+    }
+
+    /// Sets the time after which a learned address is forgotten.
+    pub fn set_aging_time(&mut self, aging_time: Duration) {
+        self.aging_time = aging_time;
+    }
+
+    /// Sets how many addresses are learned behind a port that has no other bound. What is
+    /// known stays.
+    pub fn set_default_max_macs(&mut self, max_macs: usize) {
+        let former = mem::replace(&mut self.max_macs, max_macs);
+        for share in self.shares.values_mut().filter(|share| share.max == former) {
+            share.max = max_macs;
+        }
+    }
+
+    fn share(&mut self, port: PortNumber) -> &mut Share {
+        self.shares.entry(port).or_insert(Share { learned: 0, max: self.max_macs })
+    }
+
+    /// Sets how many addresses are learned behind `port`. What is known stays.
+    pub fn set_max_macs(&mut self, port: PortNumber, max_macs: usize) {
+        self.share(port).max = max_macs;
+    }
+
+    /// How many addresses were learned behind `port`, and how many may be.
+    #[must_use]
+    pub fn macs(&self, port: PortNumber) -> (usize, usize) {
+        self.shares.get(&port).map_or((0, self.max_macs), |share| (share.learned, share.max))
+    }
+
+    /// How many addresses were learned in all, aged ones that were not collected yet
+    /// among them, and how many may be.
+    #[must_use]
+    pub const fn learned(&self) -> (usize, usize) {
+        (self.learned, self.capacity)
+    }
+
+    /// How many static entries there are, and may be.
+    #[must_use]
+    pub fn statics(&self) -> (usize, usize) {
+        (self.records.len() - self.learned, MAX_STATIC)
+    }
+
+    fn is_fresh(&self, entry: &FdbEntry, now: Instant) -> bool {
+        is_fresh(entry, self.aging_time, now)
+    }
+
+    /// Notes that `mac` was seen behind `port`; the newest port wins, within bounds.
+    pub fn learn(&mut self, vid: Vid, mac: MacAddr, port: PortNumber, now: Instant) -> Learned {
+        let aging_time = self.aging_time;
+        let Some(Record { entry, moves }) = self.records.get_mut(&(vid, mac)) else {
+            return self.learn_new(vid, mac, port, now);
+        };
+        let (was, fresh) = (entry.port, is_fresh(entry, aging_time, now));
+        if was == port {
+            entry.last_seen = now;
+            if fresh {
+                return Learned::Refreshed;
+            }
+            self.note_aged(vid, mac, port);
+            return Learned::New;
+        }
+        if entry.status == Status::Static {
+            return Learned::Static(was);
+        }
+        if fresh {
+            match moves.note(now) {
+                Move::Believed => {}
+                Move::Flaps => return Learned::Flaps(was),
+                Move::Pinned => return Learned::Pinned(was),
+            }
+        }
+        let share = self.shares.entry(port).or_insert(Share { learned: 0, max: self.max_macs });
+        if share.learned >= share.max {
+            return Learned::PortFull;
+        }
+        share.learned += 1;
+        (entry.port, entry.last_seen) = (port, now);
+        self.share(was).learned -= 1;
+        if fresh {
+            return Learned::Moved(was);
+        }
+        self.note_aged(vid, mac, was);
+        Learned::New
+    }
+
+    fn note_aged(&mut self, vid: Vid, mac: MacAddr, port: PortNumber) {
+        if self.aged.len() < self.capacity {
+            self.aged.push(Aged { vid, mac, port });
+        }
+    }
+
+    /// What has aged since this was last asked for: each address once, when it was
+    /// collected or seen again.
+    pub fn take_aged(&mut self) -> Vec<Aged> {
+        mem::take(&mut self.aged)
+    }
+
+    /// Which bound keeps another address behind `port` from being learned.
+    fn is_full(&self, port: PortNumber) -> Option<Learned> {
+        let (learned, max) = self.macs(port);
+        if learned >= max {
+            return Some(Learned::PortFull);
+        }
+        (self.learned >= self.capacity).then_some(Learned::Full)
+    }
+
+    fn learn_new(&mut self, vid: Vid, mac: MacAddr, port: PortNumber, now: Instant) -> Learned {
+        if self.is_full(port).is_some() {
+            let searched = self.collected.map(|at| now.saturating_duration_since(at));
+            if searched.is_none_or(|ago| ago >= MIN_COLLECT_INTERVAL) {
+                self.collect(now);
+            }
+        }
+        if let Some(full) = self.is_full(port) {
+            return full;
+        }
+        self.share(port).learned += 1;
+        self.learned += 1;
+        let entry = FdbEntry { port, status: Status::Learned, last_seen: now };
+        self.records.insert((vid, mac), Record { entry, moves: Moves::default() });
+        Learned::New
+    }
+
+    /// The port that `mac` is behind, unless it is unknown or has aged.
+    #[must_use]
+    pub fn lookup(&self, vid: Vid, mac: MacAddr, now: Instant) -> Option<PortNumber> {
+        let Record { entry, .. } = self.records.get(&(vid, mac))?;
+        self.is_fresh(entry, now).then_some(entry.port)
+    }
+
+    /// Puts `mac` behind `port` until it is deleted, or the port is. A static entry
+    /// neither ages nor moves, and is there while its port is down.
+    ///
+    /// # Errors
+    /// It is a group address, or there are too many static entries.
+    pub fn add_static(
+        &mut self,
+        vid: Vid,
+        mac: MacAddr,
+        port: PortNumber,
+        now: Instant,
+    ) -> Result<FdbEntry, FdbError> {
+        if mac.is_multicast() {
+            return Err(FdbError::GroupAddress(mac));
+        }
+        let known = self.records.get(&(vid, mac)).map(|record| record.entry.status);
+        if known != Some(Status::Static) && self.statics().0 >= MAX_STATIC {
+            return Err(FdbError::TooManyStatic);
+        }
+        self.remove(vid, mac);
+        let entry = FdbEntry { port, status: Status::Static, last_seen: now };
+        self.records.insert((vid, mac), Record { entry, moves: Moves::default() });
+        Ok(entry)
+    }
+
+    /// Deletes an entry, static or learned, and gives it.
+    pub fn remove(&mut self, vid: Vid, mac: MacAddr) -> Option<FdbEntry> {
+        let Record { entry, .. } = self.records.remove(&(vid, mac))?;
+        if entry.status == Status::Learned {
+            self.learned -= 1;
+            self.share(entry.port).learned -= 1;
+        }
+        Some(entry)
+    }
+
+    /// Forgets what was learned behind `port`.
+    pub fn flush_port(&mut self, port: PortNumber) {
+        self.retain(|_, entry| entry.port != port || entry.status == Status::Static);
+    }
+
+    /// Forgets all of a port that is no more, its static entries as well.
+    pub fn remove_port(&mut self, port: PortNumber) {
+        self.retain(|_, entry| entry.port != port);
+        self.shares.remove(&port);
+    }
+
+    /// Forgets what has aged.
+    pub fn collect(&mut self, now: Instant) {
+        self.collected = Some(now);
+        let aging_time = self.aging_time;
+        let (mut aged, capacity) = (self.take_aged(), self.capacity);
+        self.retain(|&(vid, mac), entry| {
+            let fresh = is_fresh(entry, aging_time, now);
+            if !fresh && aged.len() < capacity {
+                aged.push(Aged { vid, mac, port: entry.port });
+            }
+            fresh
+        });
+        self.aged = aged;
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&Key, &FdbEntry) -> bool) {
+        let Self { records, shares, learned, .. } = self;
+        records.retain(|key, Record { entry, .. }| {
+            let keep = keep(key, entry);
+            if !keep && entry.status == Status::Learned {
+                *learned -= 1;
+                if let Some(share) = shares.get_mut(&entry.port) {
+                    share.learned -= 1;
+                }
+            }
+            keep
+        });
+    }
+
+    /// All entries that have not aged, by VLAN and then address.
+    #[must_use]
+    pub fn list(&self, now: Instant) -> Vec<(Vid, MacAddr, FdbEntry)> {
+        let mut entries: Vec<_> = self
+            .records
+            .iter()
+            .filter(|(_, record)| self.is_fresh(&record.entry, now))
+            .map(|(&(vid, mac), record)| (vid, mac, record.entry))
+            .collect();
+        entries.sort_unstable_by_key(|&(vid, mac, _)| (vid, mac));
+        entries
+    }
+}
+
+fn is_fresh(entry: &FdbEntry, aging_time: Duration, now: Instant) -> bool {
+    entry.status == Status::Static || now.saturating_duration_since(entry.last_seen) <= aging_time
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AGING: Duration = Duration::from_secs(10);
+
+    fn port(number: u32) -> PortNumber {
+        PortNumber::new(number).expect("ports count from 1")
+    }
+
+    fn mac(station: u32) -> MacAddr {
+        let [a, b, c, d] = station.to_be_bytes();
+        MacAddr([2, 0, a, b, c, d])
+    }
+
+    fn seen(fdb: &mut Fdb, station: u32, number: u32, now: Instant) -> Learned {
+        fdb.learn(Vid::UNTAGGED, mac(station), port(number), now)
+    }
+
+    #[test]
+    fn one_port_cannot_fill_the_table_and_what_ages_makes_room() {
+        let (mut fdb, now) = (Fdb::new(AGING, 5).with_max_macs(3), Instant::now());
+        assert!((0..3).all(|station| seen(&mut fdb, station, 1, now) == Learned::New));
+        assert_eq!(seen(&mut fdb, 3, 1, now), Learned::PortFull);
+        assert!((4..6).all(|station| seen(&mut fdb, station, 2, now) == Learned::New));
+        assert_eq!(seen(&mut fdb, 6, 2, now), Learned::Full);
+        assert_eq!(seen(&mut fdb, 0, 1, now), Learned::Refreshed, "what is known stays");
+        assert_eq!(seen(&mut fdb, 4, 1, now), Learned::PortFull, "nor may one move there");
+        assert_eq!(fdb.macs(port(1)), (3, 3));
+        fdb.set_max_macs(port(1), 4);
+        assert_eq!(seen(&mut fdb, 4, 1, now), Learned::Moved(port(2)));
+        assert_eq!((fdb.macs(port(1)), fdb.macs(port(2))), ((4, 4), (1, 3)));
+        let later = now + AGING + Duration::from_secs(1);
+        assert_eq!(seen(&mut fdb, 7, 2, later), Learned::New, "all others have aged");
+        assert_eq!((fdb.macs(port(1)).0, fdb.macs(port(2)).0), (0, 1));
+    }
+
+    #[test]
+    fn what_ages_is_told_of_once_wherever_it_is_found() {
+        let (mut fdb, start) = (Fdb::new(AGING, 2), Instant::now());
+        let late = start + AGING + Duration::from_secs(1);
+        let aged =
+            |station, number| Aged { vid: Vid::UNTAGGED, mac: mac(station), port: port(number) };
+        seen(&mut fdb, 1, 1, start);
+        seen(&mut fdb, 2, 1, start);
+        fdb.add_static(Vid::UNTAGGED, mac(9), port(1), start).expect("there is room");
+        assert_eq!(fdb.take_aged(), []);
+        assert_eq!(seen(&mut fdb, 1, 2, late), Learned::New);
+        assert_eq!(fdb.take_aged(), [aged(1, 1)], "it was behind another port");
+        fdb.collect(late);
+        fdb.collect(late);
+        assert_eq!((fdb.take_aged(), fdb.take_aged()), (vec![aged(2, 1)], vec![]));
+        let later = late + AGING + Duration::from_secs(1);
+        seen(&mut fdb, 3, 1, late);
+        assert_eq!(seen(&mut fdb, 4, 1, later), Learned::New, "a full table is collected");
+        assert_eq!(fdb.take_aged().len(), 2);
+        fdb.remove_port(port(1));
+        assert_eq!(fdb.take_aged(), [], "what goes with its port has not aged");
+    }
+
+    #[test]
+    fn a_static_entry_neither_moves_nor_ages_and_goes_with_its_port() {
+        let (mut fdb, now) = (Fdb::new(AGING, 1), Instant::now());
+        seen(&mut fdb, 1, 1, now);
+        fdb.add_static(Vid::UNTAGGED, mac(1), port(2), now).expect("there is room");
+        assert_eq!(fdb.macs(port(1)).0, 0, "it is learned no more");
+        assert_eq!(seen(&mut fdb, 1, 1, now), Learned::Static(port(2)));
+        assert_eq!(seen(&mut fdb, 1, 2, now), Learned::Refreshed);
+        assert_eq!(seen(&mut fdb, 2, 1, now), Learned::New, "it takes no room from the learned");
+        let later = now + 2 * AGING;
+        fdb.collect(later);
+        fdb.flush_port(port(2));
+        assert_eq!(fdb.lookup(Vid::UNTAGGED, mac(1), later), Some(port(2)));
+        fdb.remove_port(port(2));
+        assert_eq!(fdb.list(later), []);
+    }
+
+    #[test]
+    fn static_entries_are_bounded_and_never_groups() {
+        let (mut fdb, now) = (Fdb::new(AGING, 1), Instant::now());
+        let mut add = |mac| fdb.add_static(Vid::UNTAGGED, mac, port(1), now);
+        for station in 0..4096 {
+            add(mac(station)).expect("there is room");
+        }
+        assert_eq!(add(mac(5000)), Err(FdbError::TooManyStatic));
+        add(mac(7)).expect("it is one already");
+        assert_eq!(add(MacAddr::BROADCAST), Err(FdbError::GroupAddress(MacAddr::BROADCAST)));
+        assert!(fdb.remove(Vid::UNTAGGED, mac(7)).is_some());
+        assert!(fdb.remove(Vid::UNTAGGED, mac(7)).is_none());
+    }
+
+    #[test]
+    fn an_address_that_flaps_stays_where_it_was() {
+        let (mut fdb, now) = (Fdb::new(AGING, 5), Instant::now());
+        seen(&mut fdb, 1, 2, now);
+        let moves: Vec<_> = (0..8).map(|n| seen(&mut fdb, 1, 1 + n % 2, now)).collect();
+        assert!(moves[..5].iter().all(|learned| matches!(learned, Learned::Moved(_))), "{moves:?}");
+        assert_eq!(
+            moves[5..],
+            [Learned::Flaps(port(1)), Learned::Refreshed, Learned::Pinned(port(1))]
+        );
+        let later = now + Duration::from_secs(10);
+        assert_eq!(seen(&mut fdb, 1, 2, later), Learned::Moved(port(1)));
+    }
+}

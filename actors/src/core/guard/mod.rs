@@ -1,0 +1,33 @@
+//! What keeps a mistake on one port from taking the LANs behind all of them: the loop
+//! guard, the MAC-flap guard and storm control.
+//!
+//! Pure, like the relay that they stand beside: time is an argument, and nothing is
+//! allocated for a frame. A frame for a known address meets none of them.
+
+pub mod loops;
+pub(crate) mod reflections;
+pub mod storm;
+
+use std::time::{Duration, Instant};
+
+/// After this long without it, trouble that comes again is news: longer than any pause
+/// in a scan or a loop, short enough that the log follows what an operator does.
+const EPISODE_END: Duration = Duration::from_secs(10);
+
+/// Trouble that may be noticed a million times a second, and is to be told of once.
+#[derive(Debug, Default)]
+pub(crate) struct Episode(Option<Instant>);
+
+impl Episode {
+    /// Notes the trouble; whether it is news.
+    pub(crate) fn begins(&mut self, now: Instant) -> bool {
+        let last = self.0.replace(now);
+        last.is_none_or(|last| now.saturating_duration_since(last) >= EPISODE_END)
+    }
+
+    /// Whether it has been over for a while. True once.
+    pub(crate) fn ended(&mut self, now: Instant) -> bool {
+        let is_over = |last| now.saturating_duration_since(last) >= EPISODE_END;
+        self.0.take_if(|last| is_over(*last)).is_some()
+    }
+}

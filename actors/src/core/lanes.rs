@@ -1,0 +1,285 @@
+//! The frames of an egress queue, in two lanes: urgent ones leave first.
+//!
+//! Inside `queue`. Urgent is what is small and awaited: ARP, ICMP with neighbor
+//! discovery, TCP without payload. It never changes the order within a flow, and an
+//! urgent lane of bounded length cannot starve the other.
+
+use std::{collections::VecDeque, hash::BuildHasher};
+
+use foldhash::fast::RandomState;
+
+use crate::core::{
+    batch::BATCH_FRAMES,
+    frame::{Frame, HEADER_LEN},
+};
+
+/// Longest urgent frame: room for all headers of a TCP segment, and for what asks
+/// and answers in ICMP.
+pub(crate) const URGENT_OCTETS: usize = 256;
+
+/// Most frames in the urgent lane; further ones queue with the others. A batch has
+/// room for as many again.
+const URGENT_FRAMES: usize = BATCH_FRAMES / 2;
+
+/// Flows are told apart by a hash of 8 bits: two that share one cost an urgent frame
+/// its lane, and nothing else.
+const FLOWS: usize = 256;
+
+const ETHERTYPE_ARP: u16 = 0x0806;
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+const PROTOCOL_ICMP: u8 = 1;
+const PROTOCOL_TCP: u8 = 6;
+const PROTOCOL_ICMPV6: u8 = 58;
+
+/// Frames in the order in which they leave.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    urgent: VecDeque<Frame>,
+    bulk: VecDeque<(Flow, Frame)>,
+    /// How many frames of each flow the bulk lane holds.
+    queued: [u32; FLOWS],
+    hasher: RandomState,
+}
+
+/// Hash of a flow that has urgent frames at times; `None` for all other frames.
+type Flow = Option<u8>;
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self {
+            urgent: VecDeque::new(),
+            bulk: VecDeque::new(),
+            queued: [0; FLOWS],
+            hasher: RandomState::default(),
+        }
+    }
+}
+
+impl Lanes {
+    /// Queues a frame: in the urgent lane if it is urgent and nothing of its flow is in
+    /// the other.
+    pub(crate) fn push(&mut self, frame: Frame) {
+        let (flow, is_urgent) = match self.classify(&frame) {
+            Some((flow, is_urgent)) => (Some(flow), is_urgent),
+            None => (None, false),
+        };
+        let queued = flow.map(|flow| &mut self.queued[usize::from(flow)]);
+        match queued {
+            Some(0) if is_urgent && self.urgent.len() < URGENT_FRAMES => {
+                self.urgent.push_back(frame);
+                return;
+            }
+            Some(queued) => *queued += 1,
+            None => {}
+        }
+        self.bulk.push_back((flow, frame));
+    }
+
+    /// The next frame.
+    pub(crate) fn front(&self) -> Option<&Frame> {
+        self.urgent.front().or_else(|| self.bulk.front().map(|(_, frame)| frame))
+    }
+
+    /// Takes the next frame.
+    pub(crate) fn pop(&mut self) -> Option<Frame> {
+        self.urgent.pop_front().or_else(|| {
+            let (flow, frame) = self.bulk.pop_front()?;
+            if let Some(flow) = flow {
+                self.queued[usize::from(flow)] -= 1;
+            }
+            Some(frame)
+        })
+    }
+
+    /// Gives back, when there is no frame, the memory that a burst took.
+    pub(crate) fn shrink(&mut self) {
+        if self.urgent.is_empty() && self.bulk.is_empty() {
+            self.bulk.shrink_to(BATCH_FRAMES);
+        }
+    }
+
+    /// The frame's flow, and whether it is urgent. Fragments have no ports, and what
+    /// hides behind IPv6 extension headers is not looked for: all of these wait.
+    fn classify(&self, frame: &Frame) -> Option<(u8, bool)> {
+        let (data, ethernet) = (frame.data(), frame.header()?);
+        let ip = HEADER_LEN + if ethernet.is_tagged() { 4 } else { 0 };
+        let (protocol, addresses, transport, end) = match ethernet.ethertype() {
+            ETHERTYPE_ARP => return Some((self.hash(&data[..12]), is_small(frame))),
+            ETHERTYPE_IPV4 => {
+                let header = data.get(ip..ip + 20)?;
+                if get(header, 6) & 0x3fff != 0 {
+                    return None;
+                }
+                let transport = ip + usize::from(header[0] & 0x0f) * 4;
+                (header[9], ip + 12..ip + 20, transport, ip + usize::from(get(header, 2)))
+            }
+            ETHERTYPE_IPV6 => {
+                let header = data.get(ip..ip + 40)?;
+                (header[6], ip + 8..ip + 40, ip + 40, ip + 40 + usize::from(get(header, 4)))
+            }
+            _ => return None,
+        };
+        match protocol {
+            PROTOCOL_ICMP | PROTOCOL_ICMPV6 => Some((self.hash(&data[addresses]), is_small(frame))),
+            PROTOCOL_TCP => {
+                let header = data.get(transport..transport + 20)?;
+                let flow = self.hasher.hash_one((&data[addresses], &header[..4]));
+                let payload = transport + usize::from(header[12] >> 4) * 4;
+                Some((top_octet(flow), payload == end && is_small(frame)))
+            }
+            _ => None,
+        }
+    }
+
+    fn hash(&self, octets: &[u8]) -> u8 {
+        top_octet(self.hasher.hash_one(octets))
+    }
+}
+
+fn is_small(frame: &Frame) -> bool {
+    frame.len() <= URGENT_OCTETS
+}
+
+const fn top_octet(hash: u64) -> u8 {
+    hash.to_be_bytes()[0]
+}
+
+fn get(data: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([data[at], data[at + 1]])
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn ethernet(ethertype: u16, rest: &[u8]) -> Frame {
+        Frame::new(Bytes::from([&[2; 12], &ethertype.to_be_bytes()[..], rest].concat()))
+    }
+
+    /// A packet over IPv4 that ends in `mark`.
+    fn ipv4(protocol: u8, transport: &[u8], payload: usize, mark: u8) -> Frame {
+        let mut ip =
+            vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        ip.extend(transport);
+        ip.resize(ip.len() + payload, mark);
+        let len = u16::try_from(ip.len()).expect("a packet").to_be_bytes();
+        ip[2..4].copy_from_slice(&len);
+        // Padding of Ethernet is no payload.
+        ip.resize(ip.len().max(46), 0);
+        ethernet(ETHERTYPE_IPV4, &ip)
+    }
+
+    fn tcp(port: u8, payload: usize, mark: u8) -> Frame {
+        let mut header = [0; 20];
+        (header[1], header[8], header[12]) = (port, mark, 0x50);
+        ipv4(PROTOCOL_TCP, &header, payload, mark)
+    }
+
+    fn ping(payload: usize) -> Frame {
+        ipv4(PROTOCOL_ICMP, &[8, 0, 0, 0], payload, 1)
+    }
+
+    fn icmpv6() -> Frame {
+        let mut ip = vec![0x60, 0, 0, 0, 0, 24, PROTOCOL_ICMPV6, 255];
+        ip.resize(64, 1);
+        ethernet(ETHERTYPE_IPV6, &ip)
+    }
+
+    fn drain(lanes: &mut Lanes) -> Vec<Frame> {
+        std::iter::from_fn(|| {
+            let next = lanes.front().cloned();
+            assert_eq!(next, lanes.pop());
+            next
+        })
+        .collect()
+    }
+
+    /// How `frame` leaves behind bulk data of one TCP flow and of UDP.
+    fn overtakes(frame: &Frame) -> bool {
+        let mut lanes = Lanes::default();
+        let bulk = [tcp(1, 1400, 0), ipv4(17, &[0; 8], 1400, 0)];
+        for frame in bulk.iter().chain([frame]) {
+            lanes.push(frame.clone());
+        }
+        let out = drain(&mut lanes);
+        assert!(out.iter().filter(|out| bulk.contains(out)).eq(&bulk), "bulk keeps its order");
+        out[0] == *frame
+    }
+
+    #[test]
+    fn what_is_small_and_awaited_overtakes_bulk_of_other_flows() {
+        // One flow of 256 may share the bulk's hash, and waits then; not always the same.
+        let often = |frame: &Frame| (0..8).filter(|_| overtakes(frame)).count() > 4;
+        assert!(often(&ethernet(ETHERTYPE_ARP, &[0; 46])));
+        assert!(often(&ping(56)));
+        assert!(often(&icmpv6()));
+        assert!(often(&tcp(2, 0, 0)));
+        let mut tagged = tcp(2, 0, 0).into_data().to_vec();
+        tagged.splice(12..12, [0x81, 0, 0, 7]);
+        assert!(often(&Frame::new(Bytes::from(tagged))));
+    }
+
+    #[test]
+    fn all_else_waits() {
+        assert!(!overtakes(&tcp(1, 0, 9)), "an acknowledgment of the bulk's own flow");
+        assert!(!overtakes(&tcp(2, 1, 0)), "TCP with payload");
+        assert!(!overtakes(&ping(1400)), "a large ICMP message");
+        assert!(!overtakes(&ipv4(17, &[0; 8], 20, 0)), "a datagram");
+        assert!(!overtakes(&ethernet(0x88b5, &[0; 46])), "neither ARP nor IP");
+        let mut fragment = ping(56).into_data().to_vec();
+        fragment[20] = 0x20;
+        assert!(!overtakes(&Frame::new(Bytes::from(fragment))), "a fragment");
+    }
+
+    #[test]
+    fn a_flood_of_urgent_frames_leaves_room_for_bulk_in_each_batch() {
+        let mut lanes = Lanes::default();
+        lanes.push(tcp(1, 1400, 0));
+        (0..1000).for_each(|_| lanes.push(ping(56)));
+        let out = drain(&mut lanes);
+        assert_eq!(out.len(), 1001);
+        assert!(out[..=URGENT_FRAMES].contains(&tcp(1, 1400, 0)));
+    }
+
+    proptest! {
+        #[test]
+        fn each_flow_keeps_its_order(
+            steps in vec(prop::option::weighted(0.7, (0..6_u8, any::<bool>())), 0..200),
+        ) {
+            let mut lanes = Lanes::default();
+            let (mut sent, mut out) = (0_u8, Vec::new());
+            for step in steps {
+                let Some((port, has_payload)) = step else {
+                    out.extend(lanes.pop());
+                    continue;
+                };
+                lanes.push(tcp(port, if has_payload { 300 } else { 0 }, sent));
+                sent += 1;
+            }
+            out.extend(drain(&mut lanes));
+            prop_assert_eq!(out.len(), usize::from(sent));
+            prop_assert_eq!(lanes.queued, [0; FLOWS]);
+            for port in 0..6 {
+                let marks = out.iter().filter(|frame| frame.data()[35] == port);
+                prop_assert!(marks.map(|frame| frame.data()[42]).is_sorted());
+            }
+        }
+
+        #[test]
+        fn any_octets_are_queued(data in vec(any::<u8>(), 0..80), kind in 0..4_usize) {
+            let mut data = data;
+            if data.len() >= 14 {
+                let kinds = [[0x08, 0x00], [0x86, 0xdd], [0x08, 0x06], [0x81, 0x00]];
+                data[12..14].copy_from_slice(&kinds[kind]);
+            }
+            let mut lanes = Lanes::default();
+            let frame = Frame::new(Bytes::from(data));
+            lanes.push(frame.clone());
+            prop_assert_eq!(drain(&mut lanes), [frame]);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The pure core: what a switch decides, without actors, runtime, clock or log.
+//!
+//! Time is an argument, and nothing here waits, opens or writes anything. So all of it
+//! can be tested against naive models, and none of it can hold up a frame.
+
+pub(crate) mod announce;
+pub mod batch;
+pub mod counters;
+pub mod error;
+pub mod fdb;
+pub mod frame;
+pub mod gauge;
+pub mod guard;
+pub mod holder;
+pub mod interface;
+pub(crate) mod lanes;
+mod names;
+pub(crate) mod offload;
+pub mod relay;
+pub mod state;

@@ -1,0 +1,103 @@
+//! The port kind `server`: a tunnel that somebody opened to us.
+//!
+//! Made by the HTTP server from an accepted upgrade. Opens once: when the tunnel
+//! is lost, its client comes again and gets another port.
+
+use std::{any::Any, net::SocketAddr};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    core::{holder::Holder, state::Details},
+    port::{Medium, PortError},
+    tunnel::{WebSocket, codec::Role},
+};
+
+/// What the upgrade tells of a new session.
+#[derive(Debug, Clone)]
+pub struct SessionInfo {
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// Whether the stream is TLS.
+    pub tls: bool,
+    /// Whether the peer may be the original's client, which sends no `User-Agent`.
+    /// It is never pinged.
+    pub original: bool,
+    /// Whose session it is, if the peer says so: its former one ends.
+    pub holder: Option<Holder>,
+    /// Name of the user, where users have names; shown with the port.
+    pub user: Option<String>,
+}
+
+/// An accepted WebSocket, which becomes a port.
+#[derive(Debug)]
+pub struct Session<S> {
+    peer: SocketAddr,
+    holder: Option<Holder>,
+    user: Option<String>,
+    socket: Option<WebSocket<S>>,
+    held: Option<Box<dyn Any>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Session<S> {
+    /// A session on `stream`, after our answer of 101 to its upgrade; `read` is
+    /// what was read of it beyond the request.
+    #[must_use]
+    pub fn new(stream: S, read: BytesMut, info: SessionInfo) -> Self {
+        let mut socket = WebSocket::new(stream, Role::Server, read);
+        if !info.original {
+            socket = socket.with_pings();
+        } else if info.tls {
+            socket = socket.single_messages();
+        }
+        let SessionInfo { peer, holder, user, .. } = info;
+        Self { peer, holder, user, socket: Some(socket), held: None }
+    }
+
+    /// Drops `held` when the session has ended: how its server counts it.
+    #[must_use]
+    pub fn holding(mut self, held: impl Any) -> Self {
+        self.held = Some(Box::new(held));
+        self
+    }
+}
+
+/// A session was opened a second time.
+#[derive(Debug, thiserror::Error)]
+#[error("the session of {0} is over; its client has to come again")]
+struct Over(SocketAddr);
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Medium for Session<S> {
+    type Link = WebSocket<S>;
+
+    fn kind(&self) -> &'static str {
+        "server"
+    }
+
+    /// Address and port of the peer; an IPv6 address in brackets.
+    fn target(&self) -> String {
+        self.peer.to_string()
+    }
+
+    /// Super-frames are cut as they are written.
+    fn takes_offload(&self) -> bool {
+        true
+    }
+
+    fn restarts(&self) -> bool {
+        false
+    }
+
+    fn holder(&self) -> Option<Holder> {
+        self.holder.clone()
+    }
+
+    fn details(&self) -> Details {
+        self.user.clone().map(|user| ("user", user)).into_iter().collect()
+    }
+
+    async fn open(&mut self) -> Result<WebSocket<S>, PortError> {
+        self.socket.take().ok_or_else(|| Over(self.peer).into())
+    }
+}

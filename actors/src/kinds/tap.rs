@@ -1,0 +1,305 @@
+//! The port kind `tap`: a new network interface of this host.
+//!
+//! The host's network stack is the peer. The interface lives as long as the link:
+//! a restarted port makes it anew, with the name, the MAC address and the settings
+//! that it had, so that the host's neighbours need not notice.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use bytes::BytesMut;
+use nix::libc;
+use slog::debug;
+
+use super::device::{Device, Fault, carry};
+use crate::{
+    core::{
+        counters::Discard,
+        frame::{Frame, MacAddr},
+        interface::Interface,
+    },
+    netlink,
+    port::{Link, Medium, PortError, PortIo, io_error},
+    sys,
+};
+
+/// Frames that the kernel queues for us; beyond it drops. 4 ms of 128,000 small
+/// frames a second, as a scheduler's slice takes 3 ms: a queue of 128 brought half as
+/// many of them, one of 32 a third, and lost TCP's segments too.
+const QUEUE_FRAMES: u32 = 512;
+
+/// A TAP device to be made.
+#[derive(Debug)]
+pub struct Tap {
+    name: String,
+    /// Once the kernel has chosen it.
+    mac: Option<MacAddr>,
+}
+
+impl Tap {
+    /// A device called `name`: 1 to 15 ASCII characters. One `%d` in it becomes
+    /// the lowest free number when it is opened, and stays that number.
+    ///
+    /// [`open`](Medium::open) says what is wrong with a name.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), mac: None }
+    }
+}
+
+impl Medium for Tap {
+    type Link = TapLink;
+
+    fn kind(&self) -> &'static str {
+        "tap"
+    }
+
+    fn target(&self) -> String {
+        self.name.clone()
+    }
+
+    fn interface(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
+    fn takes_offload(&self) -> bool {
+        true
+    }
+
+    async fn open(&mut self) -> Result<TapLink, PortError> {
+        let tap = sys::tap::Tap::open(&self.name, self.mac)?;
+        if tap.is_new() {
+            netlink::set_queue(tap.name(), QUEUE_FRAMES).await?;
+        }
+        tap.name().clone_into(&mut self.name);
+        self.mac = tap.mac().ok();
+        Ok(TapLink(tap))
+    }
+
+    async fn configure(&mut self, settings: &Interface) -> Result<(), PortError> {
+        Ok(netlink::restore(&self.name, settings).await?)
+    }
+}
+
+/// A TAP device that is up.
+#[derive(Debug)]
+pub struct TapLink(sys::tap::Tap);
+
+impl Link for TapLink {
+    async fn run(self, io: PortIo) -> Result<(), PortError> {
+        let (tcp, udp) = self.0.takes_super_frames();
+        debug!(io.log, "super-frames come whole where the kernel can"; "tcp" => tcp, "udp" => udp);
+        carry(self, io).await
+    }
+}
+
+impl AsFd for TapLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Device for TapLink {
+    fn recv(&self, block: &mut BytesMut) -> Result<Frame, Fault> {
+        let (data, offload) = self.0.recv(block).map_err(|error| self.fault(error))?;
+        Ok(Frame::with_offload(data.freeze(), offload))
+    }
+
+    fn takes_datagrams(&self) -> bool {
+        // What the kernel gives it also takes.
+        self.0.takes_super_frames().1
+    }
+
+    fn send(&self, frames: &[Frame]) -> Result<usize, Fault> {
+        let sent = frames.first().map_or(Ok(()), |frame| self.0.send(frame));
+        sent.map(|()| 1).map_err(|error| self.fault(error))
+    }
+}
+
+impl TapLink {
+    fn fault(&self, error: io::Error) -> Fault {
+        if error.kind() == io::ErrorKind::InvalidData {
+            return Fault::Frame(Discard::OnError);
+        }
+        match error.raw_os_error() {
+            Some(libc::EAGAIN) => Fault::WouldBlock,
+            Some(libc::ENOBUFS | libc::ENOMEM) => Fault::Frame(Discard::LackOfBuffers),
+            // Too short, too long, offload fields that do not fit the frame, or the
+            // interface is down (EIO).
+            Some(libc::EINVAL | libc::EMSGSIZE | libc::EIO | libc::EINTR) => {
+                Fault::Frame(Discard::OnError)
+            }
+            // EBADFD above all: the interface was deleted.
+            _ => Fault::Lost(io_error(format!("lost TAP device {}", self.0.name()), error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::UdpSocket,
+        process::{Command, Stdio},
+    };
+
+    use pnet_packet::{Packet, icmp, ipv4};
+
+    use super::*;
+    use crate::{
+        kinds::device::harness::{Rig, probe, until},
+        sys::namespace::{in_namespace, ip},
+    };
+
+    const GATEWAY: [u8; 6] = [2, 0, 0, 0, 0, 7];
+
+    fn run(test: impl Future<Output = ()>) {
+        actix_rt::System::new().block_on(test);
+    }
+
+    #[test]
+    fn a_wrong_name_is_refused() {
+        run(async {
+            let error = Tap::new("a/b").open().await.expect_err("no name");
+            assert!(error.to_string().starts_with("\"a/b\" cannot name"), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_new_device_gets_a_queue_and_one_that_was_there_keeps_its_own() {
+        in_namespace(|| {
+            let queue = |name: &str| {
+                let output = Command::new("ip").args(["link", "show", name]).output().expect("ip");
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                text.split_whitespace().skip_while(|&word| word != "qlen").nth(1).map(str::to_owned)
+            };
+            run(async {
+                let _new = Tap::new("ewp0").open().await.expect("a TAP");
+                assert_eq!(queue("ewp0"), Some(QUEUE_FRAMES.to_string()));
+                ip("tuntap add dev ewp1 mode tap");
+                ip("link set ewp1 txqueuelen 77");
+                let _old = Tap::new("ewp1").open().await.expect("a persistent TAP");
+                assert_eq!(queue("ewp1").as_deref(), Some("77"));
+            });
+        });
+    }
+
+    #[test]
+    fn the_host_is_answered_by_arp_and_ping() {
+        in_namespace(|| {
+            run(async {
+                let mut tap = Tap::new("ewp%d");
+                let mut rig = Rig::open(&mut tap).await;
+                assert_eq!(tap.target(), "ewp0");
+                assert_eq!(tap.interface().as_deref(), Some("ewp0"));
+                ip("addr add 192.0.2.1/24 dev ewp0");
+                let mut ping = Command::new("ping")
+                    .args(["-c", "1", "-s", "1472", "-w", "15", "192.0.2.2"])
+                    .stdout(Stdio::null())
+                    .spawn()
+                    .expect("ping");
+                let request = rig.expect("ARP", |f| f.data()[12..14] == [0x08, 0x06]).await;
+                let mut reply = request.data().to_vec();
+                reply.copy_within(6..12, 0);
+                reply[6..12].copy_from_slice(&GATEWAY);
+                reply[21] = 2;
+                reply.copy_within(22..32, 32);
+                reply[22..28].copy_from_slice(&GATEWAY);
+                reply[28..32].copy_from_slice(&[192, 0, 2, 2]);
+                rig.send_octets(&reply);
+                let is_echo = |f: &Frame| f.data()[12..14] == [0x08, 0x00] && f.data()[23] == 1;
+                let request = rig.expect("ICMP", is_echo).await;
+                assert_eq!(request.len(), 1514);
+                assert_eq!(request.header().map(|h| h.dst().0), Some(GATEWAY));
+                let packet = ipv4::Ipv4Packet::new(&request.data()[14..]).expect("IPv4");
+                let echo = icmp::IcmpPacket::new(packet.payload()).expect("ICMP");
+                assert_eq!(packet.get_checksum(), ipv4::checksum(&packet));
+                assert_eq!(echo.get_checksum(), icmp::checksum(&echo));
+                let mut reply = request.data().to_vec();
+                reply.copy_within(6..12, 0);
+                reply[6..12].copy_from_slice(&GATEWAY);
+                reply.copy_within(26..30, 30);
+                reply[26..30].copy_from_slice(&[192, 0, 2, 2]);
+                reply[34] = 0;
+                let checksum = {
+                    let echo = icmp::IcmpPacket::new(&reply[34..]).expect("ICMP");
+                    icmp::checksum(&echo).to_be_bytes()
+                };
+                reply[36..38].copy_from_slice(&checksum);
+                rig.send_octets(&reply);
+                until("ping ends", || ping.try_wait().is_ok_and(|s| s.is_some())).await;
+                assert!(ping.wait().is_ok_and(|status| status.success()));
+                assert_eq!(rig.counters.tx_frames(), 2);
+                assert_eq!(rig.counters.tx_octets(), 42 + 1514);
+                rig.stop().await.expect("a wanted end");
+                assert!(nix::net::if_::if_nametoindex("ewp0").is_err(), "it has gone");
+            });
+        });
+    }
+
+    #[test]
+    fn a_burst_arrives_whole_and_in_order() {
+        in_namespace(|| {
+            run(async {
+                let rig = Rig::open(&mut Tap::new("ewp0")).await;
+                ip("addr add 192.0.2.1/24 dev ewp0");
+                ip("neigh add 192.0.2.2 lladdr 02:00:00:00:00:07 dev ewp0");
+                let socket = UdpSocket::bind("192.0.2.1:0").expect("a socket");
+                // Fewer than the interface's queue holds.
+                for number in 0..200_u32 {
+                    let mut datagram = [0; 900];
+                    datagram[..4].copy_from_slice(&number.to_be_bytes());
+                    socket.send_to(&datagram, "192.0.2.2:9").expect("sent");
+                }
+                let mut numbers = Vec::new();
+                until("200 datagrams", || {
+                    let frames = rig.take();
+                    let ours = frames.iter().filter(|f| f.len() == 942);
+                    numbers.extend(
+                        ours.map(|f| [f.data()[42], f.data()[43], f.data()[44], f.data()[45]]),
+                    );
+                    numbers.len() >= 200
+                })
+                .await;
+                assert!(numbers.into_iter().map(u32::from_be_bytes).eq(0..200));
+            });
+        });
+    }
+
+    #[test]
+    fn refused_frames_are_counted_and_end_nothing() {
+        in_namespace(|| {
+            run(async {
+                let mut rig = Rig::open(&mut Tap::new("ewp0")).await;
+                rig.send_octets(&[1; 5]);
+                until("a short frame", || rig.counters.discards(Discard::OnError) == 1).await;
+                ip("link set ewp0 down");
+                rig.send_octets(&probe(b"while it is down"));
+                until("a down interface", || rig.counters.discards(Discard::OnError) == 2).await;
+                ip("link set ewp0 up");
+                rig.send_octets(&probe(b"up again"));
+                until("an up interface", || rig.counters.tx_frames() == 1).await;
+                assert!(rig.is_running());
+            });
+        });
+    }
+
+    #[test]
+    fn a_deleted_device_ends_the_link_and_comes_back_under_its_name() {
+        in_namespace(|| {
+            run(async {
+                let first = sys::tap::Tap::open("ewp%d", None).expect("ewp0");
+                let mut tap = Tap::new("ewp%d");
+                let rig = Rig::open(&mut tap).await;
+                drop(first);
+                ip("link del ewp1");
+                let error = rig.end().await.expect_err("the device is lost");
+                assert_eq!(error.to_string(), "lost TAP device ewp1");
+                let rig = Rig::open(&mut tap).await;
+                assert_eq!(tap.target(), "ewp1", "not the free ewp0");
+                rig.stop().await.expect("a wanted end");
+            });
+        });
+    }
+}

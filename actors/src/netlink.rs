@@ -1,0 +1,579 @@
+//! Addresses and MTU of a network interface, read and set over rtnetlink.
+//!
+//! Used by control alone, never on the frame's path. What is set is set as a
+//! whole: a step that fails undoes those before it.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    pin::pin,
+};
+
+use futures_util::TryStreamExt;
+use nix::libc;
+use rtnetlink::{
+    AddressMessageBuilder, Handle, LinkMessageBuilder, LinkUnspec,
+    packet_route::{
+        address::{AddressAttribute, AddressMessage},
+        link::{LinkAttribute, LinkMessage},
+    },
+};
+use tokio::task::AbortHandle;
+
+use crate::{
+    core::interface::{AddressSetting, Interface, InterfaceSettings},
+    sys::MAX_NAME_LEN,
+};
+
+/// Least MTU of a link that carries IPv4 (RFC 791, 3.2).
+const MIN_MTU: u32 = 68;
+
+/// Least MTU of a link that carries IPv6 (RFC 8200, 5).
+const MIN_MTU_IPV6: u32 = 1280;
+
+/// Prefix length of an IPv6 address that comes without: that of every ordinary
+/// network (RFC 4291, 2.5.1).
+const DEFAULT_PREFIX_IPV6: u8 = 64;
+
+const UNSPECIFIED: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// An interface could not be read or set.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// No interface of that name.
+    #[error("no network interface {name:?}; `ip link` lists those that there are")]
+    NoInterface { name: String },
+    /// Too long or too short a prefix.
+    #[error("prefix length {prefix_len} is too long for {address} on {name}; give at most {max}")]
+    PrefixLen { name: String, address: IpAddr, prefix_len: u8, max: u8 },
+    /// A netmask without an address that it could be of.
+    #[error(
+        "{name} has no IPv4 address whose prefix length could become {prefix_len}; give an \
+         address with it"
+    )]
+    NoAddress { name: String, prefix_len: u8 },
+    /// No interface can have that address.
+    #[error("{address} cannot be an address of {name}: {reason}; give a unicast address")]
+    Address { name: String, address: IpAddr, reason: &'static str },
+    /// Out of the device's range.
+    #[error("MTU {mtu} is out of range for {name}; give {min} to {max}")]
+    Mtu { name: String, mtu: u32, min: u32, max: u32 },
+    /// Would silently remove the IPv6 addresses.
+    #[error(
+        "MTU {mtu} of {name} is too small for its IPv6 address; give {MIN_MTU_IPV6} or more, or \
+         remove that address"
+    )]
+    MtuIpv6 { name: String, mtu: u32 },
+    /// Neither root nor CAP_NET_ADMIN.
+    #[error(
+        "no permission to set {what} of {name}; it needs CAP_NET_ADMIN: run the switch as root, \
+         or in a user namespace (unshare -Urn)"
+    )]
+    Permission { name: String, what: String, source: io::Error },
+    /// IPv6 is switched off there.
+    #[error(
+        "cannot set {what} of {name}: IPv6 is disabled there; enable it with \
+         sysctl net.ipv6.conf.{name}.disable_ipv6=0"
+    )]
+    Ipv6Disabled { name: String, what: String, source: io::Error },
+    /// The kernel refused.
+    #[error("cannot set {what} of {name}; all was left as it was")]
+    Refused { name: String, what: String, source: io::Error },
+    /// The kernel refused, and so it did with what was before.
+    #[error("cannot set {what} of {name}, nor back what was before ({undo}); look at `ip addr`")]
+    NotUndone { name: String, what: String, undo: io::Error, source: io::Error },
+    /// No answer from the kernel.
+    #[error("cannot read the settings of {name}")]
+    Read { name: String, source: io::Error },
+}
+
+/// Settings of interface `name`; `None`: there is no such interface.
+pub(crate) async fn interface(name: &str) -> Result<Option<Interface>, LinkError> {
+    let state = Netlink::connect(name)?.read().await?;
+    Ok(state.map(|state| Interface {
+        mtu: state.mtu,
+        addresses: state.ipv4.iter().chain(&state.ipv6).filter_map(address_of).collect(),
+    }))
+}
+
+/// Sets what `settings` has on interface `name`: all of it, or nothing.
+///
+/// The prefix length of an IPv4 address that comes without one is that of the
+/// address before, else that of its class, as with ifconfig; of an IPv6 address
+/// it is 64.
+pub(crate) async fn apply(name: &str, settings: &InterfaceSettings) -> Result<(), LinkError> {
+    let netlink = Netlink::connect(name)?;
+    let no_interface = || LinkError::NoInterface { name: name.to_owned() };
+    let before = netlink.read().await?.ok_or_else(no_interface)?;
+    let after = before.plan(name, settings)?;
+    let Err((what, error)) = netlink.change(&before, &after).await else {
+        return Ok(());
+    };
+    // Whatever part of the change there is now, back to what was before.
+    let undone = match netlink.read().await? {
+        Some(now) => netlink.change(&now, &before).await,
+        None => return Err(no_interface()),
+    };
+    let (name, source) = (name.to_owned(), to_io(error));
+    if let Err((_, undo)) = undone {
+        return Err(LinkError::NotUndone { name, what, undo: to_io(undo), source });
+    }
+    Err(match (source.raw_os_error(), settings.address) {
+        (Some(libc::EPERM), _) => LinkError::Permission { name, what, source },
+        (Some(libc::EACCES), Some(AddressSetting::Set(IpAddr::V6(_)))) => {
+            LinkError::Ipv6Disabled { name, what, source }
+        }
+        _ => LinkError::Refused { name, what, source },
+    })
+}
+
+/// Sets on interface `name`, which was made anew, what it had before.
+pub(crate) async fn restore(name: &str, settings: &Interface) -> Result<(), LinkError> {
+    let netlink = Netlink::connect(name)?;
+    let no_interface = || LinkError::NoInterface { name: name.to_owned() };
+    let now = netlink.read().await?.ok_or_else(no_interface)?;
+    let of = |v4| settings.addresses.iter().filter(move |(address, _)| address.is_ipv4() == v4);
+    let messages = |v4| of(v4).map(|&(address, len)| now.address(address, len)).collect();
+    let then =
+        State { mtu: settings.mtu, ipv4: messages(true), ipv6: messages(false), ..now.clone() };
+    netlink.change(&now, &then).await.map_err(|(what, error)| LinkError::Refused {
+        name: name.to_owned(),
+        what,
+        source: to_io(error),
+    })
+}
+
+/// Sets how many frames the kernel queues for interface `name`; beyond it drops.
+pub(crate) async fn set_queue(name: &str, frames: u32) -> Result<(), LinkError> {
+    let message = LinkMessageBuilder::<LinkUnspec>::new().name(name).txqueuelen(frames).build();
+    let set = Netlink::connect(name)?.handle.link().change(message).execute().await;
+    set.map_err(|error| LinkError::Refused {
+        name: name.to_owned(),
+        what: format!("a queue of {frames} frames"),
+        source: to_io(error),
+    })
+}
+
+/// All that can be set, as the kernel tells it.
+#[derive(Debug, Clone)]
+struct State {
+    index: u32,
+    mtu: u32,
+    mtu_range: (u32, u32),
+    /// In the kernel's order, so the primary one first.
+    ipv4: Vec<AddressMessage>,
+    /// Without link-local addresses.
+    ipv6: Vec<AddressMessage>,
+}
+
+impl State {
+    /// The state that `settings` ask for, once they are found to be possible.
+    fn plan(&self, name: &str, settings: &InterfaceSettings) -> Result<Self, LinkError> {
+        let mut after = self.clone();
+        match (settings.address, settings.prefix_len) {
+            // The latter is what SIOCSIFADDR takes for "no address".
+            (Some(AddressSetting::Clear | AddressSetting::Set(UNSPECIFIED)), prefix_len) => {
+                if let Some(prefix_len) = prefix_len {
+                    return Err(LinkError::NoAddress { name: name.to_owned(), prefix_len });
+                }
+                after.ipv4.clear();
+            }
+            (Some(AddressSetting::Set(address)), prefix_len) => {
+                check_address(name, address)?;
+                let prefix_len = prefix_len.unwrap_or_else(|| self.default_prefix_len(address));
+                check_prefix_len(name, address, prefix_len)?;
+                let list = if address.is_ipv4() { &mut after.ipv4 } else { &mut after.ipv6 };
+                *list = vec![self.address(address, prefix_len)];
+            }
+            (None, Some(prefix_len)) => {
+                let no_address = || LinkError::NoAddress { name: name.to_owned(), prefix_len };
+                let primary = after.ipv4.first_mut().ok_or_else(no_address)?;
+                let (address, _) = address_of(primary).ok_or_else(no_address)?;
+                check_prefix_len(name, address, prefix_len)?;
+                *primary = self.address(address, prefix_len);
+            }
+            (None, None) => {}
+        }
+        if let Some(mtu) = settings.mtu {
+            let (min, max) = self.mtu_range;
+            if !(min..=max).contains(&mtu) {
+                return Err(LinkError::Mtu { name: name.to_owned(), mtu, min, max });
+            }
+            after.mtu = mtu;
+        }
+        if after.mtu < MIN_MTU_IPV6 && !after.ipv6.is_empty() {
+            return Err(LinkError::MtuIpv6 { name: name.to_owned(), mtu: after.mtu });
+        }
+        Ok(after)
+    }
+
+    fn default_prefix_len(&self, address: IpAddr) -> u8 {
+        match (address, self.ipv4.first()) {
+            (IpAddr::V6(_), _) => DEFAULT_PREFIX_IPV6,
+            (IpAddr::V4(_), Some(primary)) => primary.header.prefix_len,
+            (IpAddr::V4(address), None) => class_prefix_len(address),
+        }
+    }
+
+    fn address(&self, address: IpAddr, prefix_len: u8) -> AddressMessage {
+        match address {
+            IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
+                .index(self.index)
+                .address(address, prefix_len)
+                .build(),
+            IpAddr::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
+                .index(self.index)
+                .address(address, prefix_len)
+                .build(),
+        }
+    }
+}
+
+fn check_address(name: &str, address: IpAddr) -> Result<(), LinkError> {
+    let reason = match address {
+        _ if address.is_multicast() => "it is a multicast address",
+        IpAddr::V4(Ipv4Addr::BROADCAST) => "it is the broadcast address",
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => "it is the unspecified address",
+        IpAddr::V6(address) if address.is_unicast_link_local() => {
+            "it is link-local, which the system sets by itself"
+        }
+        IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => {
+            "it stands for an IPv4 address"
+        }
+        _ => return Ok(()),
+    };
+    Err(LinkError::Address { name: name.to_owned(), address, reason })
+}
+
+fn check_prefix_len(name: &str, address: IpAddr, prefix_len: u8) -> Result<(), LinkError> {
+    let max = if address.is_ipv4() { 32 } else { 128 };
+    if prefix_len > max {
+        return Err(LinkError::PrefixLen { name: name.to_owned(), address, prefix_len, max });
+    }
+    Ok(())
+}
+
+/// Prefix length of the address's class (RFC 791, 3.2), as SIOCSIFADDR has it.
+fn class_prefix_len(address: Ipv4Addr) -> u8 {
+    match address.octets()[0] {
+        0..128 => 8,
+        128..192 => 16,
+        192..224 => 24,
+        224.. => 32,
+    }
+}
+
+/// Address and prefix length in a message. On a point-to-point link `Address` is
+/// that of the other end.
+fn address_of(message: &AddressMessage) -> Option<(IpAddr, u8)> {
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    let address = local.or_else(|| {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        })
+    });
+    Some((address?, message.header.prefix_len))
+}
+
+/// A connection to the kernel, for one interface. It ends with the value.
+struct Netlink<'a> {
+    name: &'a str,
+    handle: Handle,
+    task: AbortHandle,
+}
+
+/// A step that failed: what was to be set, and why it was not.
+type Step = (String, rtnetlink::Error);
+
+impl<'a> Netlink<'a> {
+    fn connect(name: &'a str) -> Result<Self, LinkError> {
+        let (connection, handle, _) = rtnetlink::new_connection()
+            .map_err(|source| LinkError::Read { name: name.to_owned(), source })?;
+        Ok(Self { name, handle, task: tokio::spawn(connection).abort_handle() })
+    }
+
+    async fn read(&self) -> Result<Option<State>, LinkError> {
+        if self.name.is_empty() || self.name.len() > MAX_NAME_LEN {
+            return Ok(None);
+        }
+        let failed = |error| LinkError::Read { name: self.name.to_owned(), source: to_io(error) };
+        let link = self.handle.link().get().match_name(self.name).execute().try_next().await;
+        let link = match link {
+            Ok(Some(link)) => link,
+            Ok(None) => return Ok(None),
+            Err(error) if errno(&error) == Some(libc::ENODEV) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let (mtu, mtu_range) = mtu_of(&link);
+        let index = link.header.index;
+        let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
+        let all = self.handle.address().get().set_link_index_filter(index).execute();
+        let mut all = pin!(all);
+        while let Some(message) = all.try_next().await.map_err(failed)? {
+            match address_of(&message) {
+                Some((IpAddr::V4(_), _)) => ipv4.push(message),
+                Some((IpAddr::V6(a), _)) if !a.is_unicast_link_local() => ipv6.push(message),
+                _ => {}
+            }
+        }
+        Ok(Some(State { index, mtu, mtu_range, ipv4, ipv6 }))
+    }
+
+    /// From one state to another, step by step; stops at the first that fails.
+    async fn change(&self, from: &State, to: &State) -> Result<(), Step> {
+        if from.mtu != to.mtu {
+            let message =
+                LinkMessageBuilder::<LinkUnspec>::new().index(to.index).mtu(to.mtu).build();
+            let done = self.handle.link().change(message).execute().await;
+            done.map_err(|error| (format!("MTU {}", to.mtu), error))?;
+        }
+        self.replace(&from.ipv4, &to.ipv4).await?;
+        self.replace(&from.ipv6, &to.ipv6).await
+    }
+
+    async fn replace(&self, from: &[AddressMessage], to: &[AddressMessage]) -> Result<(), Step> {
+        // The same addresses stay: removing them would take routes with them.
+        if from.iter().map(address_of).eq(to.iter().map(address_of)) {
+            return Ok(());
+        }
+        for message in from {
+            match self.handle.address().del(message.clone()).execute().await {
+                // A secondary address goes with its primary one.
+                Err(error) if errno(&error) == Some(libc::EADDRNOTAVAIL) => {}
+                done => done.map_err(|error| (format!("no address {}", text(message)), error))?,
+            }
+        }
+        for message in to {
+            let Some((address, prefix_len)) = address_of(message) else { continue };
+            let mut request = self.handle.address().add(message.header.index, address, prefix_len);
+            request.message_mut().clone_from(message);
+            let done = request.execute().await;
+            done.map_err(|error| (format!("address {}", text(message)), error))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Netlink<'_> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// MTU of a link, and the least and greatest that it takes.
+fn mtu_of(link: &LinkMessage) -> (u32, (u32, u32)) {
+    // 0 stands for "no limit".
+    let (mut mtu, mut min, mut max) = (0, 0, 0);
+    for attribute in &link.attributes {
+        match *attribute {
+            LinkAttribute::Mtu(value) => mtu = value,
+            LinkAttribute::MinMtu(value) => min = value,
+            LinkAttribute::MaxMtu(value) => max = value,
+            _ => {}
+        }
+    }
+    // The kernel keeps an MTU in an int.
+    (mtu, (min.max(MIN_MTU), if max == 0 { i32::MAX.unsigned_abs() } else { max }))
+}
+
+fn text(message: &AddressMessage) -> String {
+    address_of(message).map_or_else(String::new, |(address, len)| format!("{address}/{len}"))
+}
+
+fn errno(error: &rtnetlink::Error) -> Option<i32> {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => Some(message.raw_code().abs()),
+        _ => None,
+    }
+}
+
+fn to_io(error: rtnetlink::Error) -> io::Error {
+    match errno(&error) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::other(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::sys::namespace::{drop_capabilities, in_namespace, ip};
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        actix_rt::System::new().block_on(future)
+    }
+
+    fn set(address: &str) -> Option<AddressSetting> {
+        Some(AddressSetting::Set(address.parse().expect("an address")))
+    }
+
+    fn settings(address: Option<AddressSetting>) -> InterfaceSettings {
+        InterfaceSettings { address, ..InterfaceSettings::default() }
+    }
+
+    /// Addresses as `ip` shows them, without link-local ones.
+    fn shown(name: &str) -> Vec<String> {
+        let output = Command::new("ip").args(["-o", "addr", "show", name]).output().expect("ip");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let words = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        words
+            .filter(|words| !words[3].starts_with("fe80"))
+            .map(|words| {
+                let brd = words.iter().position(|&word| word == "brd");
+                brd.map_or_else(
+                    || words[3].to_owned(),
+                    |at| format!("{} brd {}", words[3], words[at + 1]),
+                )
+            })
+            .collect()
+    }
+
+    async fn read(name: &str) -> Interface {
+        interface(name).await.expect("netlink works").expect("it is there")
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_is_none_and_cannot_be_set() {
+        run(async {
+            for name in ["no_such_one", "", "sixteen_octets__"] {
+                assert_eq!(interface(name).await.expect("netlink works"), None);
+                let error = apply(name, &settings(None)).await.expect_err(name);
+                assert!(matches!(error, LinkError::NoInterface { .. }), "{error}");
+            }
+        });
+    }
+
+    #[test]
+    fn the_prefix_length_is_given_or_kept_or_that_of_the_class() {
+        in_namespace(|| {
+            ip("link add v0 type veth peer name v1");
+            run(async {
+                let steps = [
+                    (set("10.1.2.3"), None, "10.1.2.3/8 brd 10.255.255.255"),
+                    (set("10.1.2.4"), Some(24), "10.1.2.4/24 brd 10.1.2.255"),
+                    (set("10.1.3.5"), None, "10.1.3.5/24 brd 10.1.3.255"),
+                    (None, Some(30), "10.1.3.5/30 brd 10.1.3.7"),
+                    (None, Some(31), "10.1.3.5/31"),
+                    (set("0.0.0.0"), None, ""),
+                    (set("172.16.0.1"), None, "172.16.0.1/16 brd 172.16.255.255"),
+                    (Some(AddressSetting::Clear), None, ""),
+                    (set("192.0.2.1"), None, "192.0.2.1/24 brd 192.0.2.255"),
+                ];
+                for (address, prefix_len, expected) in steps {
+                    let settings = InterfaceSettings { address, prefix_len, mtu: None };
+                    apply("v0", &settings).await.expect(expected);
+                    assert_eq!(shown("v0").join(","), expected);
+                }
+            });
+        });
+    }
+
+    #[test]
+    fn ipv4_and_ipv6_are_replaced_apart_and_listed_together() {
+        in_namespace(|| {
+            ip("link add v0 type veth peer name v1");
+            ip("link set v0 up");
+            ip("link set v1 up");
+            ip("addr add 192.0.2.1/24 dev v0");
+            ip("addr add 192.0.2.2/24 dev v0");
+            ip("addr add 2001:db8::9/48 dev v0 nodad");
+            run(async {
+                apply("v0", &settings(set("2001:db8::1"))).await.expect("IPv6");
+                apply("v0", &settings(set("192.0.2.7"))).await.expect("IPv4");
+                let interface = read("v0").await;
+                let expected: [(IpAddr, u8); 2] = [
+                    ("192.0.2.7".parse().expect("an address"), 24),
+                    ("2001:db8::1".parse().expect("an address"), 64),
+                ];
+                assert_eq!(interface.addresses, expected);
+                assert_eq!(interface.mtu, 1500);
+            });
+        });
+    }
+
+    #[test]
+    fn what_is_impossible_is_refused_before_anything_is_set() {
+        in_namespace(|| {
+            ip("link add v0 type veth peer name v1");
+            ip("link set v0 up");
+            ip("addr add 192.0.2.1/24 dev v0");
+            ip("addr add 2001:db8::9/48 dev v0 nodad");
+            run(async {
+                let before = read("v0").await;
+                let wrong = [
+                    (set("192.0.2.9"), Some(33), None, "give at most 32"),
+                    (set("2001:db8::1"), Some(129), None, "give at most 128"),
+                    (set("224.0.0.1"), None, None, "multicast"),
+                    (set("255.255.255.255"), None, None, "broadcast"),
+                    (set("fe80::1"), None, None, "link-local"),
+                    (set("192.0.2.9"), None, Some(67), "give 68 to 65535"),
+                    (set("192.0.2.9"), None, Some(65_536), "give 68 to 65535"),
+                    (set("192.0.2.9"), None, Some(1279), "IPv6"),
+                    (Some(AddressSetting::Clear), Some(24), None, "no IPv4 address"),
+                ];
+                for (address, prefix_len, mtu, expected) in wrong {
+                    let settings = InterfaceSettings { address, prefix_len, mtu };
+                    let error = apply("v0", &settings).await.expect_err(expected).to_string();
+                    assert!(error.contains(expected) && error.contains("v0"), "{error}");
+                    assert_eq!(read("v0").await, before, "{error}");
+                }
+                let alone = InterfaceSettings { prefix_len: Some(24), ..Default::default() };
+                let error = apply("v1", &alone).await.expect_err("no address");
+                assert!(matches!(error, LinkError::NoAddress { .. }), "{error}");
+            });
+        });
+    }
+
+    #[test]
+    fn a_step_that_fails_undoes_those_before_it() {
+        in_namespace(|| {
+            ip("link add v0 type veth peer name v1");
+            ip("link set v0 up");
+            ip("addr add 192.0.2.1/24 brd 192.0.2.255 dev v0");
+            ip("addr add 192.0.2.2/24 brd 192.0.2.255 dev v0");
+            std::fs::write("/proc/sys/net/ipv6/conf/v0/disable_ipv6", "1").expect("sysctl");
+            run(async {
+                let before = (read("v0").await, shown("v0"));
+                let settings = InterfaceSettings {
+                    address: set("2001:db8::1"),
+                    prefix_len: None,
+                    mtu: Some(1400),
+                };
+                let error = apply("v0", &settings).await.expect_err("IPv6 is off");
+                assert!(matches!(error, LinkError::Ipv6Disabled { .. }), "{error}");
+                assert_eq!((read("v0").await, shown("v0")), before);
+
+                // Both directions of a whole change, as an undo takes them.
+                let netlink = Netlink::connect("v0").expect("netlink works");
+                let old = netlink.read().await.expect("netlink works").expect("it is there");
+                let mut new = old.clone();
+                new.mtu = 1400;
+                new.ipv4 = vec![new.address("198.51.100.1".parse().expect("an address"), 24)];
+                netlink.change(&old, &new).await.expect("forth");
+                assert_eq!(shown("v0"), ["198.51.100.1/24 brd 198.51.100.255"]);
+                netlink.change(&new, &old).await.expect("back");
+                assert_eq!((read("v0").await, shown("v0")), before);
+            });
+        });
+    }
+
+    #[test]
+    fn without_permission_the_error_says_which_one() {
+        in_namespace(|| {
+            ip("link add v0 type veth peer name v1");
+            drop_capabilities();
+            run(async {
+                let settings = InterfaceSettings { mtu: Some(1400), ..Default::default() };
+                let error = apply("v0", &settings).await.expect_err("no permission").to_string();
+                assert!(error.starts_with("no permission to set MTU 1400 of v0"), "{error}");
+                assert_eq!(read("v0").await.mtu, 1500);
+            });
+        });
+    }
+}

@@ -1,0 +1,524 @@
+//! The Switch actor: the one owner of the relay and of the port table.
+//!
+//! Middle of the frame's path. It asks the relay about each frame of a batch,
+//! gathers frames by egress port in scratch lists that it keeps, and sends each
+//! port one batch. It must never wait, and allocates per batch, never per frame.
+
+mod guards;
+mod requests;
+
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, Instant as StdInstant},
+};
+
+use actix::prelude::*;
+use pnet_packet::ethernet::EtherType;
+use slog::{Logger, debug, info, warn};
+use tokio::{sync::mpsc, time::Instant};
+
+use crate::{
+    core::{
+        announce,
+        counters::{Counters, Discard},
+        fdb::{
+            Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, DEFAULT_MAX_MACS, Fdb, Learned, PortNumber,
+        },
+        frame::Frame,
+        gauge::Gauge,
+        guard::{
+            loops::{LoopGuard, PROBE_INTERVAL},
+            storm::StormLimits,
+        },
+        holder::Holder,
+        interface::Interface,
+        relay::{Lesson, Relay, Verdict},
+        state::{Details, PortState, Stop},
+    },
+    message::{
+        AddPort, AddPortError, Credit, Egress, Ingress, PortDown, PortGone, PortInfo, PortUp,
+        Shutdown,
+    },
+    mirror::Mirrors,
+    monitor::{Event, Kind, Monitor},
+};
+
+use guards::PortGuards;
+
+/// Longest time between two collections of aged addresses.
+const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long at most a mirror is fed whose reader has gone, and a reader with nothing else
+/// to read is not told what it lost.
+const MIRROR_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How a switch behaves.
+#[derive(Debug, Clone)]
+pub struct SwitchOptions {
+    /// Time after which a learned address is forgotten.
+    pub aging_time: Duration,
+    /// Most addresses that the forwarding database learns.
+    pub fdb_capacity: usize,
+    /// Most of them behind one port, unless the operator sets another bound for it.
+    pub max_macs: usize,
+    /// Whether the loop guard watches ports, unless the operator says otherwise.
+    pub loop_guard: bool,
+    /// What ports may have flooded, unless the operator says otherwise.
+    pub storm: StormLimits,
+    /// Whether to write a debug record for each frame.
+    pub debug_frames: bool,
+    /// Where records go.
+    pub log: Logger,
+    /// Who is told what happens.
+    pub monitor: Monitor,
+}
+
+impl Default for SwitchOptions {
+    /// The standard's aging time, all guards, and no records.
+    fn default() -> Self {
+        Self {
+            aging_time: DEFAULT_AGING_TIME,
+            fdb_capacity: DEFAULT_CAPACITY,
+            max_macs: DEFAULT_MAX_MACS,
+            loop_guard: true,
+            storm: StormLimits::default(),
+            debug_frames: false,
+            log: Logger::root(slog::Discard, slog::o!()),
+            monitor: Monitor::new(),
+        }
+    }
+}
+
+/// Where a port that is up takes frames.
+struct Outlet {
+    port: Recipient<Egress>,
+    gauge: Gauge,
+}
+
+struct PortEntry {
+    number: PortNumber,
+    kind: &'static str,
+    target: String,
+    interface: Option<String>,
+    announces: bool,
+    /// Whether it takes the place of what was lost, and has not been up since.
+    returning: bool,
+    holder: Option<Holder>,
+    state: PortState,
+    shut: bool,
+    details: Details,
+    guards: PortGuards,
+    counters: Arc<Counters>,
+    stop: mpsc::Sender<Stop>,
+    /// What control has set on the interface.
+    kept: Option<Interface>,
+    /// While the port is up.
+    outlet: Option<Outlet>,
+    /// Frames of the batch at hand that go out of this port. Empty between batches.
+    pending: Vec<Frame>,
+}
+
+impl PortEntry {
+    fn info(&self) -> PortInfo {
+        let round_trip = self.counters.round_trip().filter(|_| self.outlet.is_some());
+        let rtt = round_trip.map(|rtt| ("rtt", format!("{:.2} ms", rtt.as_secs_f64() * 1e3)));
+        PortInfo {
+            port: self.number,
+            kind: self.kind,
+            target: self.target.clone(),
+            interface: self.interface.clone(),
+            state: match &self.guards.blocked {
+                Some(blocked) => PortState::Loop { reason: blocked.to_string() },
+                None => self.state.clone(),
+            },
+            shut: self.shut,
+            details: self.details.iter().cloned().chain(rtt).collect(),
+            counters: Arc::clone(&self.counters),
+        }
+    }
+
+    /// Whether its medium is open and the operator lets it carry frames.
+    fn is_open(&self) -> bool {
+        self.outlet.is_some() && !self.shut
+    }
+
+    fn is_forwarding(&self) -> bool {
+        self.is_open() && self.guards.blocked.is_none()
+    }
+
+    /// Octets in its queue, and how many there may be, while it is up.
+    fn queue(&self) -> Option<(usize, usize)> {
+        self.outlet.as_ref().map(|outlet| (outlet.gauge.used(), outlet.gauge.limit()))
+    }
+
+    /// `event` with what the port is.
+    fn describe(&self, event: Event) -> Event {
+        event.text("type", self.kind).text("target", &self.target)
+    }
+
+    fn stop(&self, reason: Stop) {
+        // Refused when the supervisor has been told before, or has just ended.
+        let _ = self.stop.try_send(reason);
+    }
+}
+
+/// The switch. Ports join it through [`supervisor::add`](crate::supervisor::add);
+/// commands come through [`Control`](crate::control::Control).
+pub struct Switch {
+    relay: Relay,
+    /// By number, ascending.
+    ports: Vec<PortEntry>,
+    next: PortNumber,
+    /// Ports with pending frames. Empty between batches.
+    touched: Vec<usize>,
+    collect_interval: Duration,
+    mirrors: Mirrors,
+    loops: LoopGuard,
+    loop_guard: bool,
+    storm: StormLimits,
+    debug_frames: bool,
+    log: Logger,
+    monitor: Monitor,
+}
+
+impl std::fmt::Debug for Switch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switch").field("relay", &self.relay).finish_non_exhaustive()
+    }
+}
+
+impl Switch {
+    /// A switch without ports.
+    #[must_use]
+    pub fn new(options: SwitchOptions) -> Self {
+        Self {
+            relay: Relay::new(
+                Fdb::new(options.aging_time, options.fdb_capacity).with_max_macs(options.max_macs),
+            ),
+            ports: Vec::new(),
+            next: PortNumber::FIRST,
+            touched: Vec::new(),
+            collect_interval: options.aging_time.min(COLLECT_INTERVAL),
+            mirrors: Mirrors::default(),
+            loops: LoopGuard::new(),
+            loop_guard: options.loop_guard,
+            storm: options.storm,
+            debug_frames: options.debug_frames,
+            log: options.log,
+            monitor: options.monitor,
+        }
+    }
+
+    fn find(&self, number: PortNumber) -> Option<usize> {
+        self.ports.binary_search_by_key(&number, |port| port.number).ok()
+    }
+
+    /// Gives `frame` to the port at `at`, if it carries frames.
+    fn enqueue(&mut self, at: usize, frame: Frame, now: StdInstant) {
+        let port = &self.ports[at];
+        if port.is_forwarding() {
+            self.append(at, frame, now);
+        } else {
+            let reason = if port.is_open() { Discard::Loop } else { Discard::PortDown };
+            port.counters.discarded(reason, frame.on_wire().0);
+            self.mirrors.sent(port.number, &frame, Some(reason), now);
+        }
+    }
+
+    /// Appends `frame` to what is pending for the port at `at`, unless its queue is full.
+    fn append(&mut self, at: usize, frame: Frame, now: StdInstant) {
+        let port = &mut self.ports[at];
+        let Some(outlet) = &port.outlet else { return };
+        if !outlet.gauge.admit(&frame) {
+            port.counters.discarded(Discard::LackOfBuffers, frame.on_wire().0);
+            self.mirrors.sent(port.number, &frame, Some(Discard::LackOfBuffers), now);
+            return;
+        }
+        self.mirrors.sent(port.number, &frame, None, now);
+        if port.pending.is_empty() {
+            self.touched.push(at);
+        }
+        port.pending.push(frame);
+    }
+
+    /// Gives `frame` to every port but the one at `ingress`: to the last of them
+    /// itself, to the others a reference.
+    fn flood(&mut self, ingress: usize, frame: Frame, now: StdInstant) {
+        let mut last = None;
+        for at in 0..self.ports.len() {
+            if at == ingress || !self.ports[at].is_forwarding() {
+                continue;
+            }
+            if let Some(before) = last.replace(at) {
+                self.enqueue(before, frame.clone(), now);
+            }
+        }
+        if let Some(last) = last {
+            self.enqueue(last, frame, now);
+        }
+    }
+
+    /// Sends each port what is pending for it. The only place where frames leave
+    /// the Switch.
+    fn deliver(&mut self, credit: &Credit) {
+        let alone = self.touched.len() == 1;
+        for at in self.touched.drain(..) {
+            let port = &mut self.ports[at];
+            let frames = port.pending.drain(..).collect();
+            if let Some(outlet) = &port.outlet {
+                // Bounded by the gauge, so it may pass by the mailbox's own limit.
+                outlet.port.do_send(Egress { frames, credit: credit.clone(), alone });
+            }
+        }
+        self.mirrors.flush();
+    }
+
+    /// Tells whoever is behind the port at `at`, which has come back, what is behind
+    /// the others: its switches have those addresses elsewhere, or nowhere.
+    fn announce(&mut self, at: usize) {
+        let (number, now) = (self.ports[at].number, Instant::now().into_std());
+        let frames = announce::frames(self.relay.fdb(), number, now);
+        debug!(self.log, "addresses are announced"; "port" => %number, "count" => frames.len());
+        for frame in frames {
+            self.enqueue(at, frame, now);
+        }
+    }
+
+    /// Ends the port that `holder` had before; whether there was one. The one place
+    /// that orders sessions: who comes here later is the one that lives.
+    fn end_former(&mut self, holder: Option<&Holder>) -> bool {
+        let is_former = |port: &PortEntry| holder.is_some() && port.holder.as_ref() == holder;
+        let Some(at) = self.ports.iter().position(is_former) else { return false };
+        let port = self.ports.remove(at);
+        self.relay.remove_port(port.number);
+        port.stop(Stop::Deleted);
+        self.tell_deleted(&port, "its client has come again");
+        info!(self.log, "port is replaced: its client has come again";
+            "port" => %port.number, "type" => port.kind, "target" => port.target);
+        true
+    }
+
+    fn tell_deleted(&self, port: &PortEntry, reason: &str) {
+        let event = Event::new(Kind::PortDeleted).on(port.number);
+        self.monitor.tell(|| port.describe(event).text("reason", reason));
+    }
+
+    /// Tells of the addresses that have aged since it did so last.
+    fn tell_aged(&mut self) {
+        for Aged { vid, mac, port } in self.relay.fdb_mut().take_aged() {
+            self.monitor.tell(|| Event::new(Kind::MacAged).on(port).address(vid, mac));
+        }
+    }
+
+    fn log_frame(&self, ingress: PortNumber, frame: &Frame, verdict: Verdict) {
+        let length = frame.len();
+        let Some(header) = frame.header() else {
+            debug!(self.log, "frame"; "port" => %ingress, "length" => length, "verdict" => ?verdict);
+            return;
+        };
+        debug!(self.log, "frame";
+            "port" => %ingress,
+            "src" => %header.src(),
+            "dst" => %header.dst(),
+            "vlan" => header.vid().get(),
+            "type" => format_args!("0x{:04x} {}", header.ethertype(), EtherType(header.ethertype())),
+            "length" => length,
+            "verdict" => ?verdict,
+        );
+    }
+}
+
+impl Actor for Switch {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_interval(self.collect_interval, |switch, _| {
+            switch.relay.fdb_mut().collect(Instant::now().into_std());
+            switch.tell_aged();
+        });
+        ctx.run_interval(PROBE_INTERVAL, |switch, _| {
+            switch.probe_ports(Instant::now().into_std());
+        });
+        ctx.run_interval(MIRROR_INTERVAL, |switch, _| switch.mirrors.collect());
+    }
+}
+
+impl Handler<Ingress> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, ingress: Ingress, _: &mut Context<Self>) {
+        let Ingress { port, frames, credit } = ingress;
+        let Some(at) = self.find(port) else {
+            return; // Deleted while the batch was on its way.
+        };
+        let counters = Arc::clone(&self.ports[at].counters);
+        let (count, octets) =
+            frames.iter().map(Frame::on_wire).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+        let now = Instant::now().into_std();
+        if !self.ports[at].is_open() {
+            counters.discarded(Discard::PortDown, count);
+            for frame in &frames {
+                self.mirrors.received(port, frame, Some(Discard::PortDown), now);
+            }
+            self.mirrors.flush();
+            return;
+        }
+        counters.received(count, octets);
+        for frame in frames {
+            if self.ports[at].guards.blocked.is_some() {
+                self.receive_blocked(at, &frame, now);
+                continue;
+            }
+            let (verdict, lesson) = self.relay.relay(port, &frame, now);
+            if self.debug_frames {
+                self.log_frame(port, &frame, verdict);
+            }
+            match lesson {
+                Lesson::Nothing | Lesson::Learned(Learned::Refreshed) => {}
+                news => self.tell_lesson(at, &frame, news, now),
+            }
+            let verdict = match verdict {
+                Verdict::Flood(class) if !self.passes_storm_control(at, class, &frame, now) => {
+                    Verdict::Discard(class.discard())
+                }
+                verdict => verdict,
+            };
+            if verdict != Verdict::Probe {
+                self.mirrors.received(port, &frame, verdict.discard(), now);
+            }
+            match verdict {
+                Verdict::Forward(egress) => match self.find(egress) {
+                    Some(egress) => self.enqueue(egress, frame, now),
+                    None => counters.discarded(Discard::PortDown, frame.on_wire().0),
+                },
+                Verdict::Flood(_) => self.flood(at, frame, now),
+                Verdict::Probe => self.receive_probe(at, frame, now),
+                Verdict::Discard(reason) => counters.discarded(reason, frame.on_wire().0),
+            }
+        }
+        self.deliver(&credit);
+    }
+}
+
+impl Handler<AddPort> for Switch {
+    type Result = Result<PortNumber, AddPortError>;
+
+    fn handle(&mut self, port: AddPort, _: &mut Context<Self>) -> Self::Result {
+        if let Some(interface) = &port.interface
+            && let Some(other) = self.ports.iter().find(|p| p.interface.as_ref() == Some(interface))
+        {
+            return Err(AddPortError::InterfaceInUse {
+                interface: interface.clone(),
+                port: other.number,
+            });
+        }
+        let returning = self.end_former(port.holder.as_ref());
+        let number = self.next;
+        self.next = number.next();
+        self.ports.push(PortEntry {
+            number,
+            kind: port.kind,
+            target: port.target,
+            interface: port.interface,
+            announces: port.announces,
+            returning,
+            holder: port.holder,
+            state: PortState::Connecting,
+            shut: false,
+            details: port.details,
+            guards: PortGuards::new(self.loop_guard, &self.storm),
+            counters: port.counters,
+            stop: port.stop,
+            kept: None,
+            outlet: None,
+            pending: Vec::new(),
+        });
+        if let Some(port) = self.ports.last() {
+            self.monitor.tell(|| port.describe(Event::new(Kind::PortAdded).on(number)));
+        }
+        Ok(number)
+    }
+}
+
+impl Handler<PortUp> for Switch {
+    type Result = Option<Interface>;
+
+    fn handle(&mut self, up: PortUp, _: &mut Context<Self>) -> Self::Result {
+        let at = self.find(up.port)?;
+        let port = &mut self.ports[at];
+        info!(self.log, "port is up"; "port" => %up.port, "type" => port.kind, "target" => &up.target);
+        port.state = PortState::Up;
+        port.target = up.target;
+        port.interface = up.interface;
+        port.details = up.details;
+        port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
+        self.monitor.tell(|| port.describe(Event::new(Kind::PortUp).on(up.port)));
+        let kept = port.kept.clone();
+        let returns = mem::take(&mut port.returning) && port.is_forwarding();
+        // Before all other traffic: nothing behind us is found the old way.
+        if returns {
+            self.announce(at);
+        }
+        self.probe_port(at);
+        self.deliver(&Credit::NONE);
+        kept
+    }
+}
+
+impl Handler<PortDown> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, down: PortDown, _: &mut Context<Self>) {
+        let Some(at) = self.find(down.port) else { return };
+        let port = &mut self.ports[at];
+        let was_up = port.outlet.take().is_some();
+        if was_up {
+            port.returning = port.announces;
+            self.relay.flush_port(down.port);
+        }
+        if was_up || matches!(down.state, PortState::Failed { .. }) {
+            let event = || Event::new(Kind::PortDown).on(down.port).state(&down.state);
+            self.monitor.tell(event);
+        }
+        self.unblock(at);
+        let port = &mut self.ports[at];
+        if let (true, Some(reason)) = (port.state != down.state, down.state.reason()) {
+            warn!(self.log, "port is down";
+                "port" => %down.port, "type" => port.kind, "target" => &port.target,
+                "state" => down.state.name(), "reason" => reason);
+        }
+        port.state = down.state;
+    }
+}
+
+impl Handler<PortGone> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, gone: PortGone, _: &mut Context<Self>) {
+        if let Some(at) = self.find(gone.port) {
+            let port = self.ports.remove(at);
+            self.relay.remove_port(gone.port);
+            self.tell_deleted(&port, &gone.reason);
+            info!(self.log, "port has ended";
+                "port" => %gone.port, "type" => port.kind, "target" => port.target,
+                "reason" => gone.reason);
+        }
+    }
+}
+
+impl Handler<Shutdown> for Switch {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) -> Self::Result {
+        let stops: Vec<_> = self.ports.iter().map(|port| port.stop.clone()).collect();
+        for port in &self.ports {
+            port.stop(Stop::Shutdown);
+        }
+        Box::pin(async move {
+            for stop in stops {
+                stop.closed().await;
+            }
+        })
+    }
+}
