@@ -187,9 +187,8 @@ fn capture(interface: Interface, args: ExtcapArgs) -> Result<ExitCode> {
     })?;
     let open = || {
         let file = File::options().write(true).open(&fifo);
-        file.map(|file| Sink::File(Box::new(file))).map_err(|error| {
-            Refusal::new("OSError", format!("cannot open {}: {error}", fifo.display()))
-        })
+        file.map(|file| Sink::File(Box::new(file)))
+            .map_err(|error| Refusal::os(format!("cannot open {}: {error}", fifo.display())))
     };
     let streamed = actix_rt::System::new().block_on(stream(&endpoint, &capture, open));
     streamed.and_then(|(_, result)| result).map_err(|error| anyhow!("{}", error_text(&error)))

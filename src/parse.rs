@@ -19,7 +19,7 @@ pub(crate) fn check_client(
     more_urls: &[String],
     proxy: Option<&str>,
 ) -> Result<(), Refusal> {
-    let refuse = |err: &dyn Error| Refusal::new("ValueError", one_line(err));
+    let refuse = |err: &dyn Error| Refusal::value(one_line(err));
     if more_urls.len() >= MAX_SERVERS {
         return Err(refuse(&ClientError::Servers(more_urls.len() + 1)));
     }
@@ -43,7 +43,7 @@ pub(crate) fn client_certificate(
         (cert, key) => {
             let file = cert.or(key).unwrap_or_default();
             let text = format!("{file} is given as cert or key alone; give both, or neither");
-            Err(Refusal::new("ValueError", text))
+            Err(Refusal::value(text))
         }
     }
 }
@@ -53,7 +53,7 @@ pub(crate) fn credentials(
     user: Option<&str>,
     password: Option<&str>,
 ) -> Result<Option<Credentials>, Refusal> {
-    let refuse = |text: &str| Err(Refusal::new("ValueError", text));
+    let refuse = |text: &str| Err(Refusal::value(text));
     match (user, password) {
         (None, None) => Ok(None),
         (None, Some(_)) => refuse("a password is given without a user; give both, or neither"),
@@ -69,13 +69,13 @@ pub(crate) fn credentials(
 
 /// A MAC address.
 pub(crate) fn mac(text: &str) -> Result<MacAddr, Refusal> {
-    text.parse().map_err(|err| Refusal::new("ValueError", one_line(&err)))
+    text.parse().map_err(|err| Refusal::value(one_line(&err)))
 }
 
 /// A VLAN, 0 for none.
 pub(crate) fn vid(number: i64) -> Result<Vid, Refusal> {
     u16::try_from(number).ok().and_then(Vid::new).ok_or_else(|| {
-        Refusal::new("ValueError", format!("Invalid VLAN: {number}; give 1 to 4094, or 0 for none"))
+        Refusal::value(format!("Invalid VLAN: {number}; give 1 to 4094, or 0 for none"))
     })
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn interface_settings(
     netmask: Option<&str>,
     mtu: Option<i64>,
 ) -> Result<InterfaceSettings, Refusal> {
-    let refuse = |text| Refusal::new("ValueError", text);
+    let refuse = |text| Refusal::value(text);
     let (address, cidr_len) = match address {
         None => (None, None),
         Some("") => (Some(AddressSetting::Clear), None),
@@ -140,6 +140,6 @@ fn mask_length(netmask: &str, v6: bool) -> Result<u8, Refusal> {
     };
     length.and_then(|length| u8::try_from(length).ok()).filter(|&l| l <= longest).ok_or_else(|| {
         let example = if v6 { "a prefix length up to 128" } else { "255.255.255.0 or 24" };
-        Refusal::new("ValueError", format!("Invalid netmask: {netmask}; write {example}"))
+        Refusal::value(format!("Invalid netmask: {netmask}; write {example}"))
     })
 }

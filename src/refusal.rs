@@ -6,17 +6,68 @@ use std::fmt;
 use etherws_actors::{control::ControlError, error::one_line, fdb::FdbError};
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 
+/// Gives the exceptions their constructors and, for the wire, their names in Python.
+macro_rules! exceptions {
+    ($($(#[$doc:meta])* $variant:ident $constructor:ident $name:literal)*) => {
+        /// What kind of failure it is, as etherws 1.3 tells them apart.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Exception {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Exception {
+            const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+
+        impl Refusal {
+            $($(#[$doc])*
+            pub(crate) fn $constructor(text: impl Into<String>) -> Self {
+                Self::new(Exception::$variant, text)
+            })*
+        }
+    };
+}
+
+exceptions! {
+    /// There is no such method.
+    Attribute attribute "AttributeError"
+    /// A stream has ended.
+    Connection connection "ConnectionError"
+    /// The switch answers with another status than 200.
+    Http http "HTTPError"
+    /// Something is missing, or not there.
+    Key key "KeyError"
+    /// No method can ask for it.
+    NotImplemented not_implemented "NotImplementedError"
+    /// The system refuses.
+    Os os "OSError"
+    /// It cannot be done now.
+    Runtime runtime "RuntimeError"
+    /// It took too long.
+    Timeout timeout "TimeoutError"
+    /// A value of another type is wanted.
+    Type wrong_type "TypeError"
+    /// The switch cannot be reached.
+    Url url "URLError"
+    /// Another value is wanted.
+    Value value "ValueError"
+}
+
 /// Why a request was not carried out. Shown as `Exception: text`, in the names of
 /// Python's exceptions, as in etherws 1.3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    exception: &'static str,
+    exception: Exception,
     text: String,
 }
 
 impl Refusal {
     /// `text` names thing, value and way out in one line.
-    pub(crate) fn new(exception: &'static str, text: impl Into<String>) -> Self {
+    pub(crate) fn new(exception: Exception, text: impl Into<String>) -> Self {
         Self { exception, text: text.into() }
     }
 
@@ -27,7 +78,12 @@ impl Refusal {
 
     /// The switch has no such port.
     pub(crate) fn no_such_port(port: impl fmt::Display) -> Self {
-        Self::new("KeyError", format!("{port}: no such port; listPort shows those there are"))
+        Self::key(format!("{port}: no such port; listPort shows those there are"))
+    }
+
+    /// As an error from before or beside the switch, as 1.3's ctl shows those.
+    pub(crate) fn internal(self) -> ErrorObjectOwned {
+        self.with_code(ErrorCode::InternalError)
     }
 
     /// As the error of a JSON-RPC answer.
@@ -43,7 +99,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.exception, self.text)
+        write!(f, "{}: {}", self.exception.name(), self.text)
     }
 }
 
@@ -54,17 +110,13 @@ impl From<ControlError> for Refusal {
         match error {
             ControlError::NoSuchPort(port) => Self::no_such_port(port),
             ControlError::Fdb(FdbError::NoSuchPort(port)) => Self::no_such_port(port),
-            ControlError::Fdb(FdbError::NoSuchEntry { .. }) => {
-                Self::new("KeyError", one_line(&error))
-            }
+            ControlError::Fdb(FdbError::NoSuchEntry { .. }) => Self::key(one_line(&error)),
             ControlError::NoInterface { .. } | ControlError::Fdb(_) => {
-                Self::new("ValueError", one_line(&error))
+                Self::value(one_line(&error))
             }
-            ControlError::Add(_) | ControlError::Interface(_) => {
-                Self::new("OSError", one_line(&error))
-            }
+            ControlError::Add(_) | ControlError::Interface(_) => Self::os(one_line(&error)),
             ControlError::Mirror(_) | ControlError::SwitchGone(_) => {
-                Self::new("RuntimeError", one_line(&error))
+                Self::runtime(one_line(&error))
             }
         }
     }

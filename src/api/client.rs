@@ -20,7 +20,7 @@ use etherws_actors::{
     error::one_line,
 };
 use futures_util::Stream;
-use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, Id, Response, ResponsePayload};
+use jsonrpsee_types::{ErrorObjectOwned, Id, Response, ResponsePayload};
 use serde_json::{Value, value::to_raw_value};
 use slog::{Discard, Logger, o};
 
@@ -80,12 +80,12 @@ impl Endpoint {
             let path = path.strip_prefix("//").filter(|p| p.starts_with('/')).unwrap_or(path);
             if path.is_empty() {
                 let text = "--ctlurl: unix: without a file; write unix:/run/etherws";
-                return Err(Refusal::new("ValueError", text));
+                return Err(Refusal::value(text));
             }
             return Ok(Self { address: Address::Unix(path.into()), credentials });
         }
         let url = ServerUrl::parse(url, Scheme::Http)
-            .map_err(|err| Refusal::new("ValueError", format!("--ctlurl: {}", one_line(&err))))?;
+            .map_err(|err| Refusal::value(format!("--ctlurl: {}", one_line(&err))))?;
         // Who asks knows of --ctlinsecure: there is nobody else to warn.
         let log = Logger::root(Discard, o!());
         let route = Route { tls, proxy: proxy(&url), log };
@@ -105,16 +105,16 @@ impl Endpoint {
         timeout(TIME_LIMIT, self.ask(request)).await.unwrap_or_else(|_| {
             let text =
                 format!("{} has not answered within {TIME_LIMIT:?}; is it stuck?", self.address);
-            Err(internal("TimeoutError", text))
+            Err(Refusal::timeout(text).internal())
         })
     }
 
     async fn ask(&self, request: &Request) -> Result<Entries, ErrorObjectOwned> {
         let (method, params) = Method::of(request)
-            .ok_or_else(|| internal("NotImplementedError", "no method carries this".to_owned()))?;
+            .ok_or_else(|| Refusal::not_implemented("no method carries this").internal())?;
         let name = method.full_name();
         let params = params.map(|params| to_raw_value(&params)).transpose();
-        let params = params.map_err(|err| internal("ValueError", err.to_string()))?;
+        let params = params.map_err(|err| Refusal::value(err.to_string()).internal())?;
         // 1.3's ctl numbers every request 0: there is one to a connection.
         let request = jsonrpsee_types::Request::borrowed(&name, params.as_deref(), Id::Number(0));
 
@@ -122,15 +122,13 @@ impl Endpoint {
         let mut answer = request.await.map_err(|err| self.no_answer(&err))?;
         self.check_status(answer.status())?;
         let body = answer.body().limit(ANSWER_LIMIT).await.map_err(|err| {
-            internal(
-                "URLError",
-                format!("the answer of {} broke off: {err}; ask again", self.address),
-            )
+            Refusal::url(format!("the answer of {} broke off: {err}; ask again", self.address))
+                .internal()
         })?;
 
         let foreign = |err: serde_json::Error| {
             let text = format!("{} is no control service of etherws: {err}", self.address);
-            internal("ValueError", text)
+            Refusal::value(text).internal()
         };
         let answer: Response<'_, Value> = serde_json::from_slice(&body).map_err(foreign)?;
         match answer.payload {
@@ -171,7 +169,7 @@ impl Endpoint {
             let mut parts = uri.into_parts();
             let foreign = |err: &dyn fmt::Display| {
                 let text = format!("{} names no path: {target:?}: {err}", self.address);
-                internal("ValueError", text)
+                Refusal::value(text).internal()
             };
             parts.path_and_query = Some(target.parse().map_err(|err| foreign(&err))?);
             uri = Uri::from_parts(parts).map_err(|err| foreign(&err))?;
@@ -193,7 +191,7 @@ impl Endpoint {
     }
 
     fn unreachable(&self, why: &str) -> ErrorObjectOwned {
-        internal("URLError", format!("cannot ask the switch at {}: {why}", self.address))
+        Refusal::url(format!("cannot ask the switch at {}: {why}", self.address)).internal()
     }
 
     fn check_status(&self, status: StatusCode) -> Result<(), ErrorObjectOwned> {
@@ -211,7 +209,7 @@ impl Endpoint {
             _ => "is this the control service of etherws? See --ctlurl",
         };
         let text = format!("HTTP Error {}: {}: {way_out}", status.as_u16(), self.address);
-        Err(internal("HTTPError", text))
+        Err(Refusal::http(text).internal())
     }
 }
 
@@ -230,11 +228,6 @@ fn proxy(url: &ServerUrl) -> ProxyChoice {
 fn is_loopback(url: &ServerUrl) -> bool {
     let host = url.host();
     host.parse().map_or(host == "localhost", |address: IpAddr| address.is_loopback())
-}
-
-/// An error from before or beside the switch, as 1.3's ctl shows those.
-fn internal(exception: &'static str, text: String) -> ErrorObjectOwned {
-    Refusal::new(exception, text).with_code(ErrorCode::InternalError)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{
     Refusal,
     method::{METHODS, Method},
 };
+use crate::refusal::Exception;
 
 /// The specification that the document follows, <https://spec.open-rpc.org>.
 const OPENRPC: &str = "1.3.2";
@@ -27,11 +28,11 @@ const EXAMPLES: &str = include_str!("examples.json");
 
 /// The errors that a request may end with: name in the document, code, and an example of
 /// exception and text.
-const ERRORS: [(&str, ErrorCode, &str, &str); 4] = [
-    ("ParseError", ErrorCode::ParseError, "ValueError", "body is no JSON: ..."),
-    ("InvalidRequest", ErrorCode::InvalidRequest, "KeyError", "'method' is missing"),
-    ("MethodNotFound", ErrorCode::MethodNotFound, "AttributeError", "no method listPorts; ..."),
-    ("InvalidParams", ErrorCode::InvalidParams, "KeyError", "'port' is missing in params"),
+const ERRORS: [(&str, ErrorCode, Exception, &str); 4] = [
+    ("ParseError", ErrorCode::ParseError, Exception::Value, "body is no JSON: ..."),
+    ("InvalidRequest", ErrorCode::InvalidRequest, Exception::Key, "'method' is missing"),
+    ("MethodNotFound", ErrorCode::MethodNotFound, Exception::Attribute, "no method listPorts; ..."),
+    ("InvalidParams", ErrorCode::InvalidParams, Exception::Key, "'port' is missing in params"),
 ];
 
 /// An example of a request.

@@ -329,13 +329,13 @@ impl Method {
         METHODS.iter().find(is_it).ok_or_else(|| {
             let Some(name) = full_name.strip_prefix(NAMESPACE) else {
                 let text = format!("Invalid method namespace: {full_name}; it is {NAMESPACE}");
-                return Refusal::new("ValueError", text);
+                return Refusal::value(text);
             };
             let names: Vec<_> = METHODS.iter().map(|method| method.name).collect();
             let likely = nearest(name, &names)
                 .map_or_else(String::new, |likely| format!("did you mean {likely}? "));
             let text = format!("no method {name}; {likely}there are {}", names.join(", "));
-            Refusal::new("AttributeError", text)
+            Refusal::attribute(text)
         })
     }
 

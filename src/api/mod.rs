@@ -60,7 +60,7 @@ pub(crate) async fn handle(control: &(impl Execute + Answer), body: &[u8]) -> Op
         Ok(Value::Array(batch)) => handle_batch(control, batch).await,
         Ok(request) => to_vec(&handle_one(control, request).await?),
         Err(err) => {
-            let refusal = Refusal::new("ValueError", format!("body is no JSON: {err}"));
+            let refusal = Refusal::value(format!("body is no JSON: {err}"));
             to_vec(&Response::new(Value::Null, Err(refusal.with_code(ErrorCode::ParseError))))
         }
     }
@@ -69,7 +69,7 @@ pub(crate) async fn handle(control: &(impl Execute + Answer), body: &[u8]) -> Op
 async fn handle_batch(control: &(impl Execute + Answer), batch: Vec<Value>) -> Option<Vec<u8>> {
     if batch.is_empty() || batch.len() > BATCH_REQUESTS {
         let text = format!("a batch holds 1 to {BATCH_REQUESTS} requests, not {}", batch.len());
-        return to_vec(&invalid(Value::Null, &Refusal::new("ValueError", text)));
+        return to_vec(&invalid(Value::Null, &Refusal::value(text)));
     }
     let mut responses = Vec::with_capacity(batch.len());
     for request in batch {
@@ -81,7 +81,7 @@ async fn handle_batch(control: &(impl Execute + Answer), batch: Vec<Value>) -> O
 /// `None`: a notification, which gets no answer, not even an error.
 async fn handle_one(control: &(impl Execute + Answer), mut request: Value) -> Option<Response> {
     let Some(members) = request.as_object_mut() else {
-        return Some(invalid(Value::Null, &Refusal::new("TypeError", "a request is an object")));
+        return Some(invalid(Value::Null, &Refusal::wrong_type("a request is an object")));
     };
     let id = members.remove("id");
     let notification = id.is_none();
@@ -91,12 +91,12 @@ async fn handle_one(control: &(impl Execute + Answer), mut request: Value) -> Op
         Some(Value::String(version)) if version == "2.0" => {}
         Some(other) => {
             let text = format!("Invalid JSON-RPC version: {other}; it is \"2.0\"");
-            return Some(invalid(id, &Refusal::new("ValueError", text)));
+            return Some(invalid(id, &Refusal::value(text)));
         }
-        None => return Some(invalid(id, &Refusal::new("KeyError", "'jsonrpc' is missing"))),
+        None => return Some(invalid(id, &Refusal::key("'jsonrpc' is missing"))),
     }
     let Some(name) = members.get("method") else {
-        return Some(invalid(id, &Refusal::new("KeyError", "'method' is missing")));
+        return Some(invalid(id, &Refusal::key("'method' is missing")));
     };
 
     let outcome = match find(name) {
@@ -109,9 +109,8 @@ async fn handle_one(control: &(impl Execute + Answer), mut request: Value) -> Op
 }
 
 fn find(name: &Value) -> Result<&'static Method, Refusal> {
-    let name = name
-        .as_str()
-        .ok_or_else(|| Refusal::new("AttributeError", format!("method is no string: {name}")))?;
+    let name =
+        name.as_str().ok_or_else(|| Refusal::attribute(format!("method is no string: {name}")))?;
     Method::find(name)
 }
 

@@ -22,9 +22,9 @@ pub(super) struct Params<'a>(pub(super) &'a Value);
 
 impl<'a> Params<'a> {
     fn members(self) -> Result<&'a Map<String, Value>, Refusal> {
-        self.0.as_object().ok_or_else(|| {
-            Refusal::new("TypeError", "params and options must be objects: {\"port\": 1}")
-        })
+        self.0
+            .as_object()
+            .ok_or_else(|| Refusal::wrong_type("params and options must be objects: {\"port\": 1}"))
     }
 
     /// A member; null counts as missing.
@@ -34,8 +34,7 @@ impl<'a> Params<'a> {
 
     fn require(self, name: &str) -> Result<&'a Value, Refusal> {
         self.members()?;
-        self.get(name)
-            .ok_or_else(|| Refusal::new("KeyError", format!("'{name}' is missing in params")))
+        self.get(name).ok_or_else(|| Refusal::key(format!("'{name}' is missing in params")))
     }
 
     fn text(self, name: &str) -> Result<Option<&'a str>, Refusal> {
@@ -45,7 +44,7 @@ impl<'a> Params<'a> {
     /// A list of strings; empty where it is missing.
     fn texts(self, name: &str) -> Result<Vec<String>, Refusal> {
         let Some(value) = self.get(name) else { return Ok(Vec::new()) };
-        let wrong = || Refusal::new("TypeError", format!("{name} must be a list of strings"));
+        let wrong = || Refusal::wrong_type(format!("{name} must be a list of strings"));
         let texts = value.as_array().ok_or_else(wrong)?.iter();
         texts.map(|value| value.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
     }
@@ -68,9 +67,9 @@ impl<'a> Params<'a> {
     fn max_macs(self) -> Result<Option<usize>, Refusal> {
         let Some(value) = self.get("maxmacs") else { return Ok(None) };
         let number = integer("maxmacs", value)?;
-        usize::try_from(number).map(Some).map_err(|_| {
-            Refusal::new("ValueError", format!("Invalid maxmacs: {number}; give 0 or more"))
-        })
+        usize::try_from(number)
+            .map(Some)
+            .map_err(|_| Refusal::value(format!("Invalid maxmacs: {number}; give 0 or more")))
     }
 
     fn storm_limit(self, name: &str) -> Result<Option<StormLimit>, Refusal> {
@@ -79,17 +78,13 @@ impl<'a> Params<'a> {
             Some(Value::String(text)) => text.parse(),
             Some(rate) => rate.to_string().parse(),
         };
-        limit
-            .map(Some)
-            .map_err(|err| Refusal::new("ValueError", format!("{name}: {}", one_line(&err))))
+        limit.map(Some).map_err(|err| Refusal::value(format!("{name}: {}", one_line(&err))))
     }
 }
 
 fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, Refusal> {
     // The value stays out of the text: it may be a password.
-    value
-        .as_str()
-        .ok_or_else(|| Refusal::new("TypeError", format!("{name} must be a string, in quotes")))
+    value.as_str().ok_or_else(|| Refusal::wrong_type(format!("{name} must be a string, in quotes")))
 }
 
 /// Whatever Python's `int()` takes: scripts send a number as a string, too.
@@ -101,9 +96,7 @@ fn integer(name: &str, value: &Value) -> Result<i64, Refusal> {
         Value::Bool(truth) => Some(i64::from(*truth)),
         _ => None,
     };
-    number.ok_or_else(|| {
-        Refusal::new("ValueError", format!("{name} must be a whole number, not {value}"))
-    })
+    number.ok_or_else(|| Refusal::value(format!("{name} must be a whole number, not {value}")))
 }
 
 /// Whatever Python takes for true: `"no"` is, 0 and `""` are not.
@@ -127,7 +120,7 @@ pub(super) fn add_port(params: Params<'_>) -> Result<Request, Refusal> {
         "client" => NewPort::Client(client_options(target, params.get("options"))?),
         other => {
             let text = format!("type must be tap, netdev or client, not {other:?}");
-            return Err(Refusal::new("ValueError", text));
+            return Err(Refusal::value(text));
         }
     };
     Ok(Command::AddPort(new).into())

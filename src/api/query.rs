@@ -44,7 +44,7 @@ pub(crate) enum Query {
 pub(crate) fn create_token(user: &str, ttl: Option<i64>) -> Result<Query, Refusal> {
     if user.is_empty() || user.len() > MAX_USER || user.chars().any(char::is_control) {
         let text = format!("Invalid user: {user:?}; give a name of up to {MAX_USER} octets");
-        return Err(Refusal::new("ValueError", text));
+        return Err(Refusal::value(text));
     }
     let ttl = match ttl {
         None => DEFAULT_TTL,
@@ -52,7 +52,7 @@ pub(crate) fn create_token(user: &str, ttl: Option<i64>) -> Result<Query, Refusa
             let ttl = u64::try_from(seconds).ok().map(Duration::from_secs);
             ttl.filter(|ttl| !ttl.is_zero() && *ttl <= MAX_TTL).ok_or_else(|| {
                 let text = format!("Invalid ttl: {seconds}; give 1 to {}", MAX_TTL.as_secs());
-                Refusal::new("ValueError", text)
+                Refusal::value(text)
             })?
         }
     };

@@ -84,10 +84,7 @@ impl Capture {
             Value::Null => &none,
             Value::Object(members) => members,
             _ => {
-                return Err(Refusal::new(
-                    "TypeError",
-                    "params must be an object: {\"ports\": [1]}",
-                ));
+                return Err(Refusal::wrong_type("params must be an object: {\"ports\": [1]}"));
             }
         };
         for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
@@ -129,8 +126,7 @@ impl Capture {
                 self.vlan = Some(vid.ok_or_else(wrong)?);
             }
             "mac" => {
-                let wrong =
-                    |error: ParseMacAddrError| Refusal::new("ValueError", error.to_string());
+                let wrong = |error: ParseMacAddrError| Refusal::value(error.to_string());
                 self.mac = Some(text.parse().map_err(wrong)?);
             }
             "ethertype" => {
@@ -150,7 +146,7 @@ impl Capture {
             _ => {
                 let names = NAMES.join(", ");
                 let text = format!("a capture has no option {name:?}; there are {names}");
-                return Err(Refusal::new("KeyError", text));
+                return Err(Refusal::key(text));
             }
         }
         Ok(())
@@ -222,7 +218,7 @@ fn number(name: &str, text: &str, least: u64, most: u64) -> Result<u64, Refusal>
 }
 
 fn invalid(name: &str, text: &str, way_out: impl Display) -> Refusal {
-    Refusal::new("ValueError", format!("Invalid {name}: {text}; {way_out}"))
+    Refusal::value(format!("Invalid {name}: {text}; {way_out}"))
 }
 
 #[cfg(test)]

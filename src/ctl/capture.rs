@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use jsonrpsee_types::ErrorObjectOwned;
 
 use super::{
-    endpoint, internal,
+    endpoint,
     output::{Output, say},
     style::Look,
 };
@@ -31,13 +31,13 @@ pub(super) fn run(
     args: CaptureArgs,
     output: &Output,
 ) -> Result<ExitCode, ErrorObjectOwned> {
-    let capture = wanted(&args).map_err(internal)?;
+    let capture = wanted(&args).map_err(Refusal::internal)?;
     let to = args.write.as_deref();
     if to == Some(Path::new("-")) && io::stdout().is_terminal() {
         let text = "standard output is a terminal; give -w FILE, or a pipe behind it";
-        return Err(internal(Refusal::new("ValueError", text)));
+        return Err(Refusal::value(text).internal());
     }
-    let endpoint = endpoint(control).map_err(internal)?;
+    let endpoint = endpoint(control).map_err(Refusal::internal)?;
     let look = output.stdout;
     actix_rt::System::new().block_on(async {
         let (reader, result) = stream(&endpoint, &capture, || Sink::open(to, look)).await?;
@@ -91,11 +91,9 @@ impl Sink {
         match to {
             None => Ok(Self::Lines(look, TimeZone::system())),
             Some(path) if path == Path::new("-") => Ok(Self::File(Box::new(io::stdout()))),
-            Some(path) => {
-                File::create(path).map(|file| Self::File(Box::new(file))).map_err(|error| {
-                    Refusal::new("OSError", format!("cannot write {}: {error}", path.display()))
-                })
-            }
+            Some(path) => File::create(path)
+                .map(|file| Self::File(Box::new(file)))
+                .map_err(|error| Refusal::os(format!("cannot write {}: {error}", path.display()))),
         }
     }
 
@@ -131,17 +129,16 @@ pub(crate) async fn stream(
         _ => None,
     };
     let path = path.ok_or_else(|| {
-        internal(Refusal::new("ValueError", "the switch names no stream; is it older than this?"))
+        Refusal::value("the switch names no stream; is it older than this?").internal()
     })?;
     let caught = |kind| {
-        signal(kind).map_err(|error| {
-            internal(Refusal::new("OSError", format!("cannot catch signals: {error}")))
-        })
+        signal(kind)
+            .map_err(|error| Refusal::os(format!("cannot catch signals: {error}")).internal())
     };
     let mut interrupt = caught(SignalKind::interrupt())?;
     let mut terminate = caught(SignalKind::terminate())?;
     let mut body = std::pin::pin!(endpoint.open(&path).await?);
-    let mut sink = open().map_err(internal)?;
+    let mut sink = open().map_err(Refusal::internal)?;
     let mut reader = Reader::default();
     let result = loop {
         let octets = tokio::select! {
@@ -153,7 +150,7 @@ pub(crate) async fn stream(
             None => break Ok(ExitCode::SUCCESS),
             Some(Err(error)) => {
                 let text = format!("{endpoint} has ended the capture: {error}");
-                break Err(internal(Refusal::new("URLError", text)));
+                break Err(Refusal::url(text).internal());
             }
             Some(Ok(octets)) => match sink.write(&mut reader, &octets) {
                 Ok(()) => {}
@@ -163,7 +160,7 @@ pub(crate) async fn stream(
                 }
                 Err(error) => {
                     let text = format!("cannot write the capture: {error}");
-                    break Err(internal(Refusal::new("OSError", text)));
+                    break Err(Refusal::os(text).internal());
                 }
             },
         }

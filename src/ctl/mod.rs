@@ -22,7 +22,7 @@ use etherws_actors::{
     control::{Command, NewPort},
     kinds::ClientOptions,
 };
-use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
+use jsonrpsee_types::ErrorObjectOwned;
 
 use crate::{
     api::{Request, client::Endpoint, entry::Entries, query::Query},
@@ -41,7 +41,7 @@ pub(crate) fn run(args: CtlArgs) -> ExitCode {
     let CtlArgs { control, json, color, method } = args;
     let output = Output::new(json, color);
     let done = match method {
-        CtlMethod::Top(args) => endpoint(control).map_err(internal).and_then(|endpoint| {
+        CtlMethod::Top(args) => endpoint(control).map_err(Refusal::internal).and_then(|endpoint| {
             actix_rt::System::new().block_on(top::run(&endpoint, &args, &output))
         }),
         CtlMethod::Capture(args) => capture::run(control, args, &output),
@@ -60,8 +60,8 @@ fn ask(
     output: &Output,
 ) -> Result<ExitCode, ErrorObjectOwned> {
     // In the order in which 1.3 asks for them: the client port's password is first.
-    let mut request = request::request(method).map_err(internal)?;
-    let endpoint = endpoint(control).map_err(internal)?;
+    let mut request = request::request(method).map_err(Refusal::internal)?;
+    let endpoint = endpoint(control).map_err(Refusal::internal)?;
     let mut what = format!("waiting for {endpoint}");
     let mut after = "the switch may carry it out all the same";
     if let Request::Switch(Command::AddPort(NewPort::Client(options))) = &mut request {
@@ -93,11 +93,6 @@ pub(crate) fn endpoint(args: ControlArgs) -> Result<Endpoint, Refusal> {
     let certificate = certificate.map(|(cert, key)| ClientCertificate { cert, key });
     let (cacerts, insecure) = (args.ctlsslcert, args.ctlinsecure);
     Endpoint::new(&args.ctlurl, credentials, TlsOptions { cacerts, insecure, certificate })
-}
-
-/// An error of our own, as 1.3 shows it.
-fn internal(refusal: Refusal) -> ErrorObjectOwned {
-    refusal.with_code(ErrorCode::InternalError)
 }
 
 fn resolve_files(options: &mut ClientOptions) {

@@ -7,7 +7,7 @@ use std::{fmt::Write as _, pin::pin, process::ExitCode, time::Duration};
 use actix_rt::time::timeout;
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
-use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
+use jsonrpsee_types::ErrorObjectOwned;
 use serde_json::{Map, Value};
 use tokio::signal::ctrl_c;
 
@@ -60,7 +60,7 @@ pub(super) async fn follow(
 }
 
 fn gone(text: &str) -> ErrorObjectOwned {
-    Refusal::new("ConnectionError", text).with_code(ErrorCode::InternalError)
+    Refusal::connection(text).internal()
 }
 
 /// A line for people: time, event, port, and each detail after its name. Or as it came.

@@ -59,7 +59,7 @@ pub(super) fn request(method: CtlMethod) -> Result<Request, Refusal> {
             let least = if v6 { MIN_MTU_IPV6 } else { MIN_MTU };
             if let Some(mtu) = mtu.filter(|&mtu| mtu < least) {
                 let text = format!("Invalid MTU: {mtu}; give {least} or more");
-                return Err(Refusal::new("ValueError", text));
+                return Err(Refusal::value(text));
             }
             Command::SetInterface { port, settings }
         }
@@ -91,10 +91,7 @@ pub(super) fn request(method: CtlMethod) -> Result<Request, Refusal> {
 
 fn number(port: i64) -> Result<PortNumber, Refusal> {
     u32::try_from(port).ok().and_then(PortNumber::new).ok_or_else(|| {
-        Refusal::new(
-            "ValueError",
-            format!("Invalid port: {port}; listport shows the ports' numbers"),
-        )
+        Refusal::value(format!("Invalid port: {port}; listport shows the ports' numbers"))
     })
 }
 
@@ -151,8 +148,8 @@ pub(crate) fn login(
     let login = credentials(user.as_deref(), password.as_deref())?;
     match login {
         Some(login) if login.password.is_empty() => {
-            let password = prompt::password(prompt)
-                .map_err(|err| Refusal::new("OSError", format!("{err:#}")))?;
+            let password =
+                prompt::password(prompt).map_err(|err| Refusal::os(format!("{err:#}")))?;
             Ok(Some(Credentials { password, ..login }))
         }
         login => Ok(login),

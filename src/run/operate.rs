@@ -111,12 +111,12 @@ impl InForce {
 
     async fn apply(&mut self) -> Result<Vec<Change>, Refusal> {
         let Some(source) = &self.options.source else { return Ok(Vec::new()) };
-        let wrong = |error: anyhow::Error| Refusal::new("ValueError", format!("{error:#}"));
+        let wrong = |error: anyhow::Error| Refusal::value(format!("{error:#}"));
         let (source, sw) = source.read_again().map_err(wrong)?;
         check::verify(&sw, &source.file).map_err(|faults| wrong(faults.into()))?;
         let new = Options { source: Some(source), ..sw.into() };
         let changed = self.listeners.change(wanted(&new), new.control_socket.clone()).await;
-        let changed = changed.map_err(|error| Refusal::new("OSError", format!("{error:#}")))?;
+        let changed = changed.map_err(|error| Refusal::os(format!("{error:#}")))?;
         let mut changes: Vec<_> =
             changed.into_iter().map(|(action, item)| Change::new(action, item)).collect();
         changes.extend(self.change_switch(&new).await);
@@ -368,16 +368,16 @@ impl InForce {
     async fn save(&mut self) -> Result<Vec<Change>, Refusal> {
         let Some(source) = self.options.source.clone() else {
             let text = "there is no file to write: the switch runs without --config FILE";
-            return Err(Refusal::new("ValueError", text));
+            return Err(Refusal::value(text));
         };
         let path = &source.file.path;
         let failed = |what: &str, error: String| {
-            Refusal::new("OSError", format!("{}: cannot be {what}: {error}", path.display()))
+            Refusal::os(format!("{}: cannot be {what}: {error}", path.display()))
         };
         let now = files::read(path).map_err(|error| failed("read", error.to_string()))?;
         if now != source.file.text.as_bytes() {
             let text = format!("{} was changed since it was read: reload first", path.display());
-            return Err(Refusal::new("ValueError", text));
+            return Err(Refusal::value(text));
         }
         let ports = self.running().await;
         let known = self.ports.iter().map(|(port, number)| (port, *number)).collect::<Vec<_>>();
@@ -390,9 +390,8 @@ impl InForce {
                 .map_err(|error| failed("written", error.to_string()))?;
             info!(self.house.log, "configuration written"; "file" => %path.display());
         }
-        let (source, sw) = source
-            .read_again()
-            .map_err(|error| Refusal::new("RuntimeError", format!("{error:#}")))?;
+        let (source, sw) =
+            source.read_again().map_err(|error| Refusal::runtime(format!("{error:#}")))?;
         // In the file's order: those that were there, and then the new ones.
         self.ports = sw
             .ports

@@ -36,7 +36,7 @@ impl Orders {
     /// # Errors
     /// It is refused, and changed nothing; the program is about to end.
     pub(crate) async fn give(&self, order: Order) -> Result<Vec<Change>, Refusal> {
-        let ending = || Refusal::new("RuntimeError", "the program is about to end");
+        let ending = || Refusal::runtime("the program is about to end");
         let (answer, answered) = oneshot::channel();
         self.0.send((order, answer)).await.map_err(|_| ending())?;
         answered.await.map_err(|_| ending())?

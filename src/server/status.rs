@@ -57,9 +57,9 @@ impl Answer for Status {
             Query::ListHosts => {
                 let hosts = self.hosts.as_ref().ok_or_else(|| {
                     let text = "no list of hosts is kept: start the switch without --no-hosts";
-                    Refusal::new("RuntimeError", text.to_owned())
+                    Refusal::runtime(text.to_owned())
                 })?;
-                let ended = |error| Refusal::new("RuntimeError", format!("the switch: {error}"));
+                let ended = |error| Refusal::runtime(format!("the switch: {error}"));
                 let list = hosts.list().await.map_err(ended)?;
                 Ok(Entries::Hosts(list.into_iter().map(Host::from).collect()))
             }
@@ -84,7 +84,7 @@ impl Answer for Status {
                 let token = self
                     .tokens
                     .create(Arc::clone(&user), ttl, Instant::now())
-                    .map_err(|error| Refusal::new("RuntimeError", error.to_string()))?;
+                    .map_err(|error| Refusal::runtime(error.to_string()))?;
                 let expires = Timestamp::now().checked_add(ttl).unwrap_or(Timestamp::MAX);
                 let expires = expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
                 Ok(Entries::Tokens(vec![Token { token, user: user.to_string(), expires }]))
