@@ -83,6 +83,11 @@ fn check(source: &str) {
 }
 
 #[test]
+fn modules_of_the_switch_import_what_architecture_says() {
+    check("actors/src");
+}
+
+#[test]
 fn modules_of_the_program_import_what_architecture_says() {
     check("src");
 }
