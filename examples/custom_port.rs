@@ -16,6 +16,7 @@ use etherws_actors::{
     frame::{Frame, MAX_FRAME_LEN},
     kinds::Memory,
     port::{Link, Medium, PortError, PortIo},
+    settings::PortSettings,
     supervisor,
     switch::{Switch, SwitchOptions},
 };
@@ -101,7 +102,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for (local, peer) in [(a, b), (b, a)] {
         let switch = Switch::new(SwitchOptions {
             // Its frames would reach the ports in memory as well.
-            loop_guard: false,
+            ports: PortSettings { loop_guard: Some(false), ..PortSettings::default() },
             ..SwitchOptions::default()
         })
         .start();

@@ -14,6 +14,7 @@ use etherws_actors::{
     control::{Command, Control, NewPort, Reply},
     frame::Frame,
     kinds::{ClientOptions, Memory},
+    settings::PortSettings,
     supervisor,
     switch::{Switch, SwitchOptions},
 };
@@ -30,7 +31,7 @@ async fn embed(url: String) -> Result<(), Box<dyn Error>> {
     let switch = Switch::new(SwitchOptions {
         aging_time: Duration::from_secs(60),
         // Its frames would reach the ports in memory as well.
-        loop_guard: false,
+        ports: PortSettings { loop_guard: Some(false), ..PortSettings::default() },
         log: log.clone(),
         ..SwitchOptions::default()
     })
@@ -42,7 +43,7 @@ async fn embed(url: String) -> Result<(), Box<dyn Error>> {
     let (port, mut monitor) = Memory::pair("monitor", 64);
     supervisor::add(&switch, port, &log).await?;
     let client = NewPort::Client(ClientOptions { url, ..ClientOptions::default() });
-    control.execute(Command::AddPort(client)).await?;
+    control.execute(Command::AddPort { port: client, settings: PortSettings::default() }).await?;
 
     // A broadcast from one port reaches the other two.
     let mut hello = vec![0xff; 6];

@@ -13,6 +13,7 @@ use etherws_actors::{
     control::{Command, Control, Reply},
     frame::{Frame, MacAddr},
     kinds::{Memory, memory::MemoryHandle},
+    settings::PortSettings,
     supervisor,
     switch::{Switch, SwitchOptions},
 };
@@ -66,7 +67,10 @@ async fn print_fdb(name: &str, switch: &Addr<Switch>) -> Result<(), Box<dyn Erro
 #[actix::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     // The loop guard's frames would reach the ports in memory as well.
-    let options = SwitchOptions { loop_guard: false, ..SwitchOptions::default() };
+    let options = SwitchOptions {
+        ports: PortSettings { loop_guard: Some(false), ..PortSettings::default() },
+        ..SwitchOptions::default()
+    };
     let left = Switch::new(options.clone()).start();
     let right = Switch::new(options).start();
     actix::spawn(cable(plug(&left, "trunk").await?, plug(&right, "trunk").await?));

@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use etherws_actors::{control::ControlError, error::one_line, fdb::FdbError};
+use etherws_actors::{
+    control::ControlError, error::one_line, fdb::FdbError, message::SetPortError,
+};
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 
 /// Gives the exceptions their constructors and, for the wire, their names in Python.
@@ -108,10 +110,11 @@ impl std::error::Error for Refusal {}
 impl From<ControlError> for Refusal {
     fn from(error: ControlError) -> Self {
         match error {
-            ControlError::NoSuchPort(port) => Self::no_such_port(port),
+            ControlError::Settings(SetPortError::NoSuchPort(port))
+            | ControlError::NoSuchPort(port) => Self::no_such_port(port),
             ControlError::Fdb(FdbError::NoSuchPort(port)) => Self::no_such_port(port),
             ControlError::Fdb(FdbError::NoSuchEntry { .. }) => Self::key(one_line(&error)),
-            ControlError::NoInterface { .. } | ControlError::Fdb(_) => {
+            ControlError::NoInterface { .. } | ControlError::Fdb(_) | ControlError::Settings(_) => {
                 Self::value(one_line(&error))
             }
             ControlError::Add(_) | ControlError::Interface(_) => Self::os(one_line(&error)),

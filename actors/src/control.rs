@@ -22,13 +22,14 @@ use crate::{
         fdb::{FdbError, PortNumber},
         frame::{MacAddr, Vid},
         interface::{AddressSetting, Interface, InterfaceSettings},
+        settings::{PortName, PortSettings},
         state::Stop,
     },
     kinds::{Client, ClientOptions, Netdev, Tap},
     message::{
-        AddFdb, AddMirror, AddPortError, DelFdb, DelPort, FdbInfo, FlushFdb, KeepInterface,
-        ListFdb, ListPorts, PortInfo, PortReport, PortSettings, SetDefaults, SetPort, ShowPort,
-        Survey, TakeSurvey,
+        AddFdb, AddMirror, AddPortError, DelFdb, DelPort, FdbInfo, FindPort, FlushFdb,
+        KeepInterface, ListFdb, ListPorts, PortInfo, PortReport, SetDefaults, SetPort,
+        SetPortError, ShowPort, Survey, TakeSurvey,
     },
     mirror::{Filter, MIRROR_OCTETS, MirrorReader, TooManyMirrors},
     netlink::{self, LinkError},
@@ -43,13 +44,20 @@ pub enum Command {
     /// All ports, by number.
     ListPorts,
     /// Opens a port and adds it to the switch.
-    AddPort(NewPort),
+    AddPort {
+        /// The port.
+        port: NewPort,
+        /// Its own settings.
+        settings: PortSettings,
+    },
     /// Sets what the operator may set on a port.
     SetPort {
         /// Which port.
         port: PortNumber,
         /// What to set.
         settings: PortSettings,
+        /// Names of the settings that it shall have from elsewhere again.
+        clear: Vec<&'static str>,
     },
     /// All there is to know of a port.
     ShowPort {
@@ -157,6 +165,9 @@ pub enum ControlError {
     /// The port could not be added.
     #[error(transparent)]
     Add(#[from] AddError),
+    /// The port cannot have these settings.
+    #[error(transparent)]
+    Settings(#[from] SetPortError),
     /// The forwarding database refuses.
     #[error(transparent)]
     Fdb(#[from] FdbError),
@@ -250,13 +261,13 @@ impl Control {
     pub async fn execute(&self, command: Command) -> Result<Reply, ControlError> {
         match command {
             Command::ListPorts => Ok(Reply::Ports(self.switch.send(ListPorts).await?)),
-            Command::AddPort(port) => {
-                let number = self.add(port, None).await?;
+            Command::AddPort { port, settings } => {
+                let number = self.add(port, settings, None).await?;
                 Ok(Reply::Ports(vec![self.port(number).await?]))
             }
-            Command::SetPort { port, settings } => {
-                let info = self.switch.send(SetPort { port, settings }).await?;
-                Ok(Reply::Ports(vec![info.ok_or(ControlError::NoSuchPort(port))?]))
+            Command::SetPort { port, settings, clear } => {
+                let info = self.switch.send(SetPort { port, settings, clear }).await?;
+                Ok(Reply::Ports(vec![info?]))
             }
             Command::ShowPort { port } => {
                 let report = self.switch.send(ShowPort { port }).await?;
@@ -313,7 +324,16 @@ impl Control {
         Ok(self.switch.send(TakeSurvey).await?)
     }
 
-    /// Adds a port that is opened now or later, and gives its interface `settings` then.
+    /// The port of that name.
+    ///
+    /// # Errors
+    /// The switch has ended.
+    pub async fn find_port(&self, name: PortName) -> Result<Option<PortNumber>, ControlError> {
+        Ok(self.switch.send(FindPort { name }).await?)
+    }
+
+    /// Adds a port with settings of its own that is opened now or later, and gives its
+    /// interface `interface` then.
     /// A device has been tried when this is done.
     ///
     /// # Errors
@@ -321,9 +341,10 @@ impl Control {
     pub async fn keep(
         &self,
         port: NewPort,
-        settings: Vec<InterfaceSettings>,
+        settings: PortSettings,
+        interface: Vec<InterfaceSettings>,
     ) -> Result<PortNumber, ControlError> {
-        self.add(port, Some(settings)).await
+        self.add(port, settings, Some(interface)).await
     }
 
     /// Sets what holds for all ports that nothing else was set for.
@@ -345,14 +366,15 @@ impl Control {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// With settings, the port need not open at once.
+    /// With settings of an interface, the port need not open at once.
     async fn add(
         &self,
         port: NewPort,
-        settings: Option<Vec<InterfaceSettings>>,
+        settings: PortSettings,
+        interface: Option<Vec<InterfaceSettings>>,
     ) -> Result<PortNumber, ControlError> {
         let mut known = Known { new: port.clone(), addresses: Vec::new(), mtu: None };
-        for settings in settings.iter().flatten() {
+        for settings in interface.iter().flatten() {
             known.mtu = settings.mtu.or(known.mtu);
             if let (Some(AddressSetting::Set(address)), Some(length)) =
                 (settings.address, settings.prefix_len)
@@ -360,7 +382,7 @@ impl Control {
                 known.addresses.push((address, length));
             }
         }
-        let number = self.place(port, settings).await?;
+        let number = self.place(port, settings, interface).await?;
         self.known_ports().insert(number, known);
         Ok(number)
     }
@@ -368,24 +390,27 @@ impl Control {
     async fn place(
         &self,
         port: NewPort,
-        settings: Option<Vec<InterfaceSettings>>,
+        settings: PortSettings,
+        interface: Option<Vec<InterfaceSettings>>,
     ) -> Result<PortNumber, ControlError> {
         if let NewPort::Tap { name } | NewPort::Netdev { name } = &port {
             self.check_unused(name).await?;
         }
         let Some(arbiter) = self.placement.next() else {
-            return Ok(add_here(&self.switch, port, settings, &self.log).await?);
+            return Ok(add_here(&self.switch, port, settings, interface, &self.log).await?);
         };
         let (switch, log) = (self.switch.clone(), self.log.clone());
         let (answer, answered) = oneshot::channel();
         arbiter.spawn_fn(move || {
             actix_rt::spawn(async move {
                 let added =
-                    add_here(&switch, port, settings, &log).await.map_err(|error| match error {
-                        // What a medium's error holds may not cross threads; its text may.
-                        AddError::Open(error) => Err(one_line(&*error)),
-                        AddError::Refused(error) => Ok(error),
-                        AddError::SwitchGone(_) => Err("the switch has ended".to_owned()),
+                    add_here(&switch, port, settings, interface, &log).await.map_err(|error| {
+                        match error {
+                            // What a medium's error holds may not cross threads; its text may.
+                            AddError::Open(error) => Err(one_line(&*error)),
+                            AddError::Refused(error) => Ok(error),
+                            AddError::SwitchGone(_) => Err("the switch has ended".to_owned()),
+                        }
                     });
                 // Whoever asked is gone: the port stays, as if the answer were lost.
                 let _ = answer.send(added);
@@ -436,31 +461,37 @@ impl Control {
 async fn add_here(
     switch: &Addr<Switch>,
     port: NewPort,
-    settings: Option<Vec<InterfaceSettings>>,
+    settings: PortSettings,
+    interface: Option<Vec<InterfaceSettings>>,
     log: &Logger,
 ) -> Result<PortNumber, AddError> {
     match port {
-        NewPort::Tap { name } => add_medium(switch, Tap::new(name), settings, true, log).await,
+        NewPort::Tap { name } => {
+            add_medium(switch, Tap::new(name), settings, interface, true, log).await
+        }
         NewPort::Netdev { name } => {
-            add_medium(switch, Netdev::new(name), settings, true, log).await
+            add_medium(switch, Netdev::new(name), settings, interface, true, log).await
         }
         NewPort::Client(options) => {
             let client = Client::new(options, log.clone()).map_err(|e| AddError::Open(e.into()))?;
-            add_medium(switch, client, settings, false, log).await
+            add_medium(switch, client, settings, interface, false, log).await
         }
     }
 }
 
-/// With settings, it need not open at once; `is_quick` is to be waited for all the same.
+/// With settings of an interface, it need not open at once; `is_quick` is to be waited for all the same.
 async fn add_medium<M: Medium>(
     switch: &Addr<Switch>,
     medium: M,
-    settings: Option<Vec<InterfaceSettings>>,
+    settings: PortSettings,
+    interface: Option<Vec<InterfaceSettings>>,
     is_quick: bool,
     log: &Logger,
 ) -> Result<PortNumber, AddError> {
-    let Some(settings) = settings else { return supervisor::add(switch, medium, log).await };
-    let (number, tried) = supervisor::keep(switch, medium, settings, log).await?;
+    let Some(interface) = interface else {
+        return supervisor::add_with(switch, medium, settings, log).await;
+    };
+    let (number, tried) = supervisor::keep(switch, medium, settings, interface, log).await?;
     if is_quick {
         // Dropped without a word, it has been tried as well.
         let _ = tried.await;

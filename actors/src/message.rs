@@ -18,9 +18,10 @@ use crate::{
         fdb::{FdbEntry, FdbError, PortNumber},
         frame::{Frame, MacAddr, Vid},
         gauge::Gauge,
-        guard::storm::{StormLimit, StormLimits},
         holder::Holder,
         interface::Interface,
+        offload::AllowedOffload,
+        settings::{Description, InForce, PortName, PortSettings},
         state::{Details, PortState, Stop},
     },
     mirror::{Filter, MirrorReader, TooManyMirrors},
@@ -85,8 +86,12 @@ pub struct AddPort {
     pub announces: bool,
     /// Whose session it is: the port that has the same holder is deleted.
     pub holder: Option<Holder>,
+    /// Its own settings, from the first frame on.
+    pub settings: PortSettings,
     /// Shared with the port's task.
     pub counters: Arc<Counters>,
+    /// The setting `offload`, shared with the port's task.
+    pub offload: Arc<AllowedOffload>,
     /// Ends the port for good. Closed when all of the port has ended.
     pub stop: mpsc::Sender<Stop>,
 }
@@ -102,6 +107,9 @@ pub enum AddPortError {
         /// The port that has it.
         port: PortNumber,
     },
+    /// The port cannot have these settings.
+    #[error(transparent)]
+    Settings(#[from] SetPortError),
 }
 
 /// The port's medium is open: frames may go to `egress`. The reply is what control
@@ -149,45 +157,61 @@ pub struct PortGone {
 #[rtype(result = "Vec<PortInfo>")]
 pub struct ListPorts;
 
-/// What the operator may set on a port; `None` leaves it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PortSettings {
-    /// Whether to drop all frames from and to it. The medium stays open.
-    pub shut: Option<bool>,
-    /// Whether the loop guard looks for loops through it and may block it.
-    pub loop_guard: Option<bool>,
-    /// Most addresses that are learned behind it.
-    pub max_macs: Option<usize>,
-    /// What it may have flooded of broadcast.
-    pub storm_broadcast: Option<StormLimit>,
-    /// What it may have flooded of multicast.
-    pub storm_multicast: Option<StormLimit>,
-    /// What it may have flooded for unknown addresses.
-    pub storm_unicast: Option<StormLimit>,
-}
-
-/// Sets up a port. The reply is the port as it is then; `None`: no such port.
+/// Sets up a port. The reply is the port as it is then.
 #[derive(Debug, Message)]
-#[rtype(result = "Option<PortInfo>")]
+#[rtype(result = "Result<PortInfo, SetPortError>")]
 pub struct SetPort {
     /// Which port.
     pub port: PortNumber,
     /// What to set.
     pub settings: PortSettings,
+    /// Names of the settings that the port shall have from elsewhere again: from the
+    /// defaults, unless `settings` gives them.
+    pub clear: Vec<&'static str>,
 }
 
-/// Sets what holds for all ports. One that nothing else was set for takes it as well.
+/// The Switch refuses settings of a port. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetPortError {
+    /// There is no such port.
+    #[error("no port {0}; listport shows those there are")]
+    NoSuchPort(PortNumber),
+    /// Names are unique.
+    #[error("port {port} is named {name} already; choose another name, or rename that one first")]
+    NameInUse {
+        /// The name.
+        name: PortName,
+        /// The port that has it.
+        port: PortNumber,
+    },
+    /// Ports of this kind do not have the setting.
+    #[error("{setting} is only for {kinds} ports, and this is a {kind} port")]
+    NotForKind {
+        /// Name of the setting.
+        setting: &'static str,
+        /// Kind of the port.
+        kind: &'static str,
+        /// Kinds that have it.
+        kinds: String,
+    },
+}
+
+/// Sets what holds for all ports that have nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct SetDefaults {
     /// Time after which a learned address is forgotten.
     pub aging_time: Duration,
-    /// Most addresses that are learned behind a port.
-    pub max_macs: usize,
-    /// Whether the loop guard watches ports.
-    pub loop_guard: bool,
-    /// What ports may have flooded.
-    pub storm: StormLimits,
+    /// Settings of ports; what is `None` is as it was declared.
+    pub ports: PortSettings,
+}
+
+/// Asks which port has a name.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<PortNumber>")]
+pub struct FindPort {
+    /// The name.
+    pub name: PortName,
 }
 
 /// Notes what control has set on the interface of a port, for when it is made anew.
@@ -284,6 +308,10 @@ pub struct Shutdown;
 pub struct PortInfo {
     /// Its number.
     pub port: PortNumber,
+    /// Its name.
+    pub name: Option<PortName>,
+    /// What it is for.
+    pub description: Option<Description>,
     /// Its kind.
     pub kind: &'static str,
     /// What it is joined to. Never holds a password.
@@ -305,8 +333,10 @@ pub struct PortInfo {
 pub struct PortReport {
     /// What is known of each port.
     pub info: PortInfo,
-    /// Whether the loop guard watches it.
-    pub loop_guard: bool,
+    /// What was set on the port itself.
+    pub own: PortSettings,
+    /// All its settings as they are in force.
+    pub settings: Vec<InForce>,
     /// Its limits.
     pub limits: Vec<Limit>,
 }

@@ -22,6 +22,8 @@ use crate::{
         fdb::PortNumber,
         gauge::Gauge,
         interface::{Interface, InterfaceSettings},
+        offload::{AllowedOffload, finish::Finisher},
+        settings::PortSettings,
         state::{PortState, Stop},
     },
     message::{AddPort, AddPortError, KeepInterface, PortDown, PortGone, PortUp},
@@ -75,22 +77,36 @@ pub enum AddError {
 /// The medium does not open at the first attempt, or the switch refuses the port.
 pub async fn add<M: Medium>(
     switch: &Addr<Switch>,
+    medium: M,
+    log: &Logger,
+) -> Result<PortNumber, AddError> {
+    add_with(switch, medium, PortSettings::default(), log).await
+}
+
+/// The same with settings, which hold before the first frame.
+///
+/// # Errors
+/// As [`add`], and the port cannot have these settings.
+pub async fn add_with<M: Medium>(
+    switch: &Addr<Switch>,
     mut medium: M,
+    settings: PortSettings,
     log: &Logger,
 ) -> Result<PortNumber, AddError> {
     let link = open(&mut medium).await.map_err(|end| match end {
         End::Lost(error) => AddError::Open(error),
         other => AddError::Open(other.text().into()),
     })?;
-    let supervisor = Supervisor::register(switch, medium, log).await?;
+    let supervisor = Supervisor::register(switch, medium, settings, log).await?;
     let number = supervisor.number;
     let (running, _) = supervisor.start(link).await?;
     actix_rt::spawn(supervisor.supervise(running));
     Ok(number)
 }
 
-/// Adds `medium` to the switch as a supervised port, whether it opens now or later. Its
-/// interface, if it is one, is given `settings` when it does. What is given besides the
+/// Adds `medium` to the switch as a supervised port, whether it opens now or later. It
+/// has `settings` from the beginning; its interface, if it is one, is given `interface` when
+/// it opens. What is given besides the
 /// number resolves once the first attempt has been made.
 ///
 /// # Errors
@@ -98,13 +114,14 @@ pub async fn add<M: Medium>(
 pub async fn keep<M: Medium>(
     switch: &Addr<Switch>,
     medium: M,
-    settings: Vec<InterfaceSettings>,
+    settings: PortSettings,
+    interface: Vec<InterfaceSettings>,
     log: &Logger,
 ) -> Result<(PortNumber, oneshot::Receiver<()>), AddError> {
-    let supervisor = Supervisor::register(switch, medium, log).await?;
+    let supervisor = Supervisor::register(switch, medium, settings, log).await?;
     let number = supervisor.number;
     let (tried, first) = oneshot::channel();
-    actix_rt::spawn(supervisor.open_and_supervise(settings, tried));
+    actix_rt::spawn(supervisor.open_and_supervise(interface, tried));
     Ok((number, first))
 }
 
@@ -121,6 +138,7 @@ struct Supervisor<M> {
     switch: Addr<Switch>,
     number: PortNumber,
     counters: Arc<Counters>,
+    offload: Arc<AllowedOffload>,
     /// Its closing tells the Switch that all of the port has ended.
     stopped: mpsc::Receiver<Stop>,
     log: Logger,
@@ -128,8 +146,14 @@ struct Supervisor<M> {
 
 impl<M: Medium> Supervisor<M> {
     /// Has the Switch give the port its number.
-    async fn register(switch: &Addr<Switch>, medium: M, log: &Logger) -> Result<Self, AddError> {
+    async fn register(
+        switch: &Addr<Switch>,
+        medium: M,
+        settings: PortSettings,
+        log: &Logger,
+    ) -> Result<Self, AddError> {
         let counters = Arc::new(Counters::default());
+        let offload = Arc::new(AllowedOffload::default());
         let (stop, stopped) = mpsc::channel(1);
         let number = switch
             .send(AddPort {
@@ -139,12 +163,14 @@ impl<M: Medium> Supervisor<M> {
                 details: medium.details(),
                 announces: medium.announces(),
                 holder: medium.holder(),
+                settings,
                 counters: Arc::clone(&counters),
+                offload: Arc::clone(&offload),
                 stop,
             })
             .await??;
         let log = log.new(o!("port" => number.get()));
-        Ok(Self { medium, switch: switch.clone(), number, counters, stopped, log })
+        Ok(Self { medium, switch: switch.clone(), number, counters, offload, stopped, log })
     }
 
     /// Opens the medium for the first time, however long it takes.
@@ -193,11 +219,17 @@ impl<M: Medium> Supervisor<M> {
     /// be set on the port's interface.
     async fn start(&self, link: M::Link) -> Result<(Running, Option<Interface>), MailboxError> {
         let gauge = Gauge::new(QUEUE_OCTETS);
-        let finish = (!self.medium.takes_offload()).then(|| Arc::clone(&self.counters));
-        let (sender, egress) = queue::channel(gauge.clone(), finish);
+        let finisher =
+            |plain| Finisher::new(Arc::clone(&self.offload), plain, Arc::clone(&self.counters));
+        let egress = finisher(!self.medium.takes_offload());
+        let (sender, egress) = queue::channel(gauge.clone(), egress);
         let (stop, stopped) = oneshot::channel();
         let io = PortIo {
-            ingress: IngressSender::new(self.switch.clone().recipient(), self.number),
+            ingress: IngressSender::new(
+                self.switch.clone().recipient(),
+                self.number,
+                finisher(false),
+            ),
             egress,
             stop: StopSignal::new(stopped),
             counters: Arc::clone(&self.counters),

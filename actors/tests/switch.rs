@@ -25,8 +25,9 @@ use etherws_actors::{
     holder::{Holder, Instance},
     interface,
     kinds::{Memory, memory::MemoryHandle},
-    message::{self, FdbInfo, PortInfo, PortSettings, Shutdown},
+    message::{self, FdbInfo, PortInfo, Shutdown},
     port::{Link, Medium, PortError, PortIo, queue::QUEUE_OCTETS},
+    settings::PortSettings,
     supervisor,
     switch::{Switch, SwitchOptions},
 };
@@ -51,7 +52,10 @@ struct Lab {
 impl Lab {
     /// Without loop guard: each frame of its own would be in the way.
     fn new() -> Self {
-        Self::with(SwitchOptions { loop_guard: false, ..SwitchOptions::default() })
+        Self::with(SwitchOptions {
+            ports: PortSettings { loop_guard: Some(false), ..PortSettings::default() },
+            ..SwitchOptions::default()
+        })
     }
 
     fn with(options: SwitchOptions) -> Self {
@@ -94,7 +98,7 @@ impl Lab {
 
     async fn shut(&self, number: u32, shut: bool) {
         let settings = PortSettings { shut: Some(shut), ..PortSettings::default() };
-        let command = Command::SetPort { port: port(number), settings };
+        let command = Command::SetPort { port: port(number), settings, clear: Vec::new() };
         self.control.execute(command).await.expect("port is there");
     }
 

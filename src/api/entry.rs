@@ -347,7 +347,10 @@ impl From<message::PortReport> for PortReport {
         ];
         let frames = frames.map(|(name, value)| (name.to_owned(), value)).into_iter();
         Self {
-            loopguard: report.loop_guard,
+            loopguard: report
+                .settings
+                .iter()
+                .any(|one| one.name == "loop-guard" && one.value == "on"),
             details: report
                 .info
                 .details
@@ -428,6 +431,8 @@ mod tests {
         counters.text_message();
         let info = PortInfo {
             port: PortNumber::FIRST,
+            name: None,
+            description: None,
             kind: "client",
             target: "ws://h/".to_owned(),
             interface: None,
@@ -446,7 +451,8 @@ mod tests {
                     "storm-multicast": 0, "storm-unicast": 0}}])
         );
         let limits = vec![message::Limit { name: "macs", value: 1, limit: "8192".to_owned() }];
-        let report = message::PortReport { info, loop_guard: true, limits };
+        let report =
+            message::PortReport { info, own: Default::default(), settings: Vec::new(), limits };
         let entries = Entries::from(Reply::Report(Box::new(report)));
         let report = serde_json::to_value(entries).expect("serializes");
         let report = &report[0];

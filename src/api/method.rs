@@ -92,7 +92,7 @@ pub(crate) const METHODS: &[Method] = &[
         entries: Entry::of::<Port>(),
         parse: params::add_port,
         encode: |request| match request {
-            Switch(Command::AddPort(new)) => Some(encode(wire::AddPort::from(new))),
+            Switch(Command::AddPort { port, .. }) => Some(encode(wire::AddPort::from(port))),
             _ => None,
         },
     },
@@ -103,7 +103,7 @@ pub(crate) const METHODS: &[Method] = &[
         entries: Entry::of::<Port>(),
         parse: params::set_port,
         encode: |request| match request {
-            Switch(Command::SetPort { port, settings }) => {
+            Switch(Command::SetPort { port, settings, .. }) => {
                 Some(encode(wire::SetPort::new(*port, settings)))
             }
             _ => None,
@@ -369,7 +369,7 @@ mod tests {
         guard::storm::StormLimit,
         interface::{AddressSetting, InterfaceSettings},
         kinds::ClientOptions,
-        message::PortSettings,
+        settings::PortSettings,
     };
 
     use schemars::generate::SchemaSettings;
@@ -401,7 +401,8 @@ mod tests {
             port,
             settings: InterfaceSettings { address, prefix_len, mtu },
         };
-        let set_port = |settings| Command::SetPort { port, settings };
+        let set_port = |settings| Command::SetPort { port, settings, clear: Vec::new() };
+        let add_port = |port| Command::AddPort { port, settings: PortSettings::default() };
         let (vid, mac) = (Vid::new(4094).expect("a VLAN"), MacAddr([2, 0, 0, 0, 0, 9]));
         let capture = "ports=1,7&direction=rx&vlan=5&mac=02:00:00:00:00:09&ethertype=arp\
                        &snaplen=96&count=3&duration=9";
@@ -417,10 +418,10 @@ mod tests {
         ];
         let commands = [
             Command::ListPorts,
-            Command::AddPort(NewPort::Tap { name: "ewp%d".to_owned() }),
-            Command::AddPort(NewPort::Netdev { name: "eth0".to_owned() }),
-            Command::AddPort(NewPort::Client(client)),
-            Command::AddPort(NewPort::Client(plain)),
+            add_port(NewPort::Tap { name: "ewp%d".to_owned() }),
+            add_port(NewPort::Netdev { name: "eth0".to_owned() }),
+            add_port(NewPort::Client(client)),
+            add_port(NewPort::Client(plain)),
             set_port(PortSettings { shut: Some(true), ..PortSettings::default() }),
             set_port(PortSettings { shut: Some(false), ..PortSettings::default() }),
             set_port(PortSettings::default()),
@@ -442,6 +443,7 @@ mod tests {
                 storm_broadcast: Some(StormLimit::Off),
                 storm_multicast: Some(StormLimit::Rate { rate: 7, burst: 9 }),
                 storm_unicast: Some(StormLimit::with_rate(5)),
+                ..PortSettings::default()
             }),
             Command::AddFdb { vid, mac, port },
             Command::DelFdb { vid, mac },
@@ -459,8 +461,8 @@ mod tests {
             let back = method.request(params.as_ref()).expect("own params");
             assert_eq!(format!("{back:?}"), format!("{request:?}"));
             if let (
-                Switch(Command::AddPort(NewPort::Client(back))),
-                Switch(Command::AddPort(NewPort::Client(there))),
+                Switch(Command::AddPort { port: NewPort::Client(back), .. }),
+                Switch(Command::AddPort { port: NewPort::Client(there), .. }),
             ) = (&back, &request)
             {
                 let secrets = |options: &ClientOptions| {
@@ -552,6 +554,9 @@ mod tests {
             json!({"port": 1, "address": "192.0.2.1", "netmask": "255.255.255.0"})
         );
         let settings = PortSettings::default();
-        assert_eq!(encoded(Command::SetPort { port, settings }), json!({"port": 1}));
+        assert_eq!(
+            encoded(Command::SetPort { port, settings, clear: Vec::new() }),
+            json!({"port": 1})
+        );
     }
 }

@@ -9,7 +9,7 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     guard::storm::StormLimit,
     kinds::ClientOptions,
-    message::PortSettings,
+    settings::PortSettings,
 };
 use serde_json::{Map, Value};
 
@@ -123,7 +123,7 @@ pub(super) fn add_port(params: Params<'_>) -> Result<Request, Refusal> {
             return Err(Refusal::value(text));
         }
     };
-    Ok(Command::AddPort(new).into())
+    Ok(Command::AddPort { port: new, settings: PortSettings::default() }.into())
 }
 
 fn client_options(url: String, options: Option<&Value>) -> Result<ClientOptions, Refusal> {
@@ -155,8 +155,9 @@ pub(super) fn set_port(params: Params<'_>) -> Result<Request, Refusal> {
         storm_broadcast: params.storm_limit("stormbroadcast")?,
         storm_multicast: params.storm_limit("stormmulticast")?,
         storm_unicast: params.storm_limit("stormunicast")?,
+        ..PortSettings::default()
     };
-    Ok(Command::SetPort { port: params.port()?, settings }.into())
+    Ok(Command::SetPort { port: params.port()?, settings, clear: Vec::new() }.into())
 }
 
 pub(super) fn add_fdb(params: Params<'_>) -> Result<Request, Refusal> {
@@ -274,7 +275,9 @@ mod tests {
             json!({"type": "client", "target": "ws://h/", "options":
                 {"user": null, "passwd": null, "cacerts": null, "insecure": null}}),
         ] {
-            let Ok(Command::AddPort(NewPort::Client(options))) = command("addPort", params) else {
+            let Ok(Command::AddPort { port: NewPort::Client(options), .. }) =
+                command("addPort", params)
+            else {
                 panic!("client");
             };
             assert!(options.credentials.is_none() && !options.insecure && options.proxy.is_none());

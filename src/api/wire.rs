@@ -11,7 +11,7 @@ use etherws_actors::{
     guard::storm::StormLimit,
     interface::{AddressSetting, InterfaceSettings},
     kinds::ClientOptions,
-    message::PortSettings,
+    settings::PortSettings,
 };
 use schemars::JsonSchema;
 use serde::Serialize;

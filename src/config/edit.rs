@@ -8,7 +8,7 @@ use etherws_actors::{
     fdb::PortNumber,
     frame::{MacAddr, Vid},
     guard::storm::StormLimit,
-    message::PortSettings,
+    settings::PortSettings,
 };
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 

@@ -333,10 +333,10 @@ mod tests {
         let guards = "GuardArgs { maxmacs: Some(8192), storm_broadcast: Some(Rate { rate: 1000, \
                       burst: 4000 }), storm_multicast: Some(Rate { rate: 5000, burst: 20000 }), \
                       storm_unicast: Some(Rate { rate: 5000, burst: 20000 }) }";
-        let storm = etherws_actors::guard::storm::StormLimits::default();
-        assert_eq!(storm.broadcast.to_string(), "1000/4000");
-        assert_eq!(storm.multicast.to_string(), "5000/20000");
-        assert_eq!(storm.unicast, storm.multicast);
+        let declared = etherws_actors::settings::PortSettings::declared();
+        assert_eq!(declared.storm_broadcast().to_string(), "1000/4000");
+        assert_eq!(declared.storm_multicast().to_string(), "5000/20000");
+        assert_eq!(declared.storm_unicast, declared.storm_multicast);
         assert_eq!(etherws_actors::fdb::DEFAULT_MAX_MACS, 8192);
         let none = "GuardArgs { maxmacs: None, storm_broadcast: None, storm_multicast: None, \
                     storm_unicast: None }";

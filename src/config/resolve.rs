@@ -16,7 +16,7 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     interface::AddressSetting,
     kinds::ClientOptions,
-    message::PortSettings,
+    settings::PortSettings,
 };
 
 use super::{
@@ -354,6 +354,7 @@ impl Checker<'_> {
             storm_broadcast: storm(table.storm_broadcast),
             storm_multicast: storm(table.storm_multicast),
             storm_unicast: storm(table.storm_unicast),
+            ..PortSettings::default()
         };
         let addresses = table.addresses.as_ref().map(|texts| self.addresses(key, texts));
         let entries = table.fdb.iter().enumerate();

@@ -64,7 +64,7 @@ fn ask(
     let endpoint = endpoint(control).map_err(Refusal::internal)?;
     let mut what = format!("waiting for {endpoint}");
     let mut after = "the switch may carry it out all the same";
-    if let Request::Switch(Command::AddPort(NewPort::Client(options))) = &mut request {
+    if let Request::Switch(Command::AddPort { port: NewPort::Client(options), .. }) = &mut request {
         what = format!("connecting to {}", options.url);
         after = "the switch goes on connecting, for 10 s at most; listport shows what became of it";
         if endpoint.is_local() {

@@ -9,7 +9,7 @@ use etherws_actors::{
     fdb::PortNumber,
     interface::AddressSetting,
     kinds::ClientOptions,
-    message::PortSettings,
+    settings::PortSettings,
 };
 
 use crate::{
@@ -36,7 +36,9 @@ const MIN_MTU_IPV6: i64 = 1280;
 /// A value that no switch would take.
 pub(super) fn request(method: CtlMethod) -> Result<Request, Refusal> {
     let command = match method {
-        CtlMethod::Addport { kind } => Command::AddPort(new_port(kind)?),
+        CtlMethod::Addport { kind } => {
+            Command::AddPort { port: new_port(kind)?, settings: PortSettings::default() }
+        }
         CtlMethod::Setport(SetportArgs { port, shut, loopguard, guards }) => {
             let settings = PortSettings {
                 shut,
@@ -45,8 +47,9 @@ pub(super) fn request(method: CtlMethod) -> Result<Request, Refusal> {
                 storm_broadcast: guards.storm_broadcast,
                 storm_multicast: guards.storm_multicast,
                 storm_unicast: guards.storm_unicast,
+                ..PortSettings::default()
             };
-            Command::SetPort { port: number(port)?, settings }
+            Command::SetPort { port: number(port)?, settings, clear: Vec::new() }
         }
         CtlMethod::Showport { port } => Command::ShowPort { port: number(port)? },
         CtlMethod::Delport { port } => Command::DelPort { port: number(port)? },
@@ -212,7 +215,7 @@ mod tests {
     #[test]
     fn good_values_become_commands() {
         assert!(request(setif(Some("192.0.2.1/24"), Some(576))).is_ok());
-        let Ok(Request::Switch(Command::AddPort(NewPort::Client(options)))) =
+        let Ok(Request::Switch(Command::AddPort { port: NewPort::Client(options), .. })) =
             request(client("wss://h/", Some("u"), Some("p")))
         else {
             panic!("client");

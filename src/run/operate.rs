@@ -11,11 +11,11 @@ use anyhow::Result;
 use etherws_actors::{
     control::{Command, Control, NewPort, Reply},
     error::one_line,
-    fdb::{DEFAULT_MAX_MACS, PortNumber, Status},
-    guard::storm::StormLimits,
+    fdb::{PortNumber, Status},
     interface::{AddressSetting, InterfaceSettings},
-    message::{PortReport, PortSettings, SetDefaults},
+    message::{PortReport, SetDefaults},
     monitor::{Event, Kind},
+    settings::PortSettings,
 };
 use slog::{error, info, warn};
 use tokio::sync::mpsc;
@@ -204,18 +204,16 @@ impl InForce {
         note: Option<String>,
     ) -> (Option<PortNumber>, Option<Change>) {
         let interface = interface_settings(port.addresses.iter().flatten(), port.mtu);
-        let number = match self.house.control.keep(port.new.clone(), interface).await {
-            Ok(number) => number,
-            Err(error) => {
-                let change = Change::new(Action::Kept, item(&port.new)).note(one_line(&error));
-                return (None, Some(change));
-            }
-        };
+        let number =
+            match self.house.control.keep(port.new.clone(), port.settings.clone(), interface).await
+            {
+                Ok(number) => number,
+                Err(error) => {
+                    let change = Change::new(Action::Kept, item(&port.new)).note(one_line(&error));
+                    return (None, Some(change));
+                }
+            };
         let mut failed = Vec::new();
-        if port.settings != PortSettings::default() {
-            let settings = port.settings.clone();
-            failed.extend(self.execute(Command::SetPort { port: number, settings }).await.err());
-        }
         for &(vid, mac) in &port.fdb {
             let add = Command::AddFdb { vid, mac, port: number };
             failed.extend(self.execute(add).await.err());
@@ -241,7 +239,8 @@ impl InForce {
         let mut failed = Vec::new();
         let (settings, names) = self.differing(&report, port, before);
         if !names.is_empty() {
-            match self.execute(Command::SetPort { port: number, settings }).await {
+            match self.execute(Command::SetPort { port: number, settings, clear: Vec::new() }).await
+            {
                 Ok(_) => set.extend(names),
                 Err(error) => failed.push(error),
             }
@@ -276,7 +275,7 @@ impl InForce {
         port: &Port,
         before: Option<&Port>,
     ) -> (PortSettings, Vec<&'static str>) {
-        let now = settings_of(report);
+        let now = report.own.or(&default_settings(&self.options));
         let default = default_settings(&self.options);
         let before = before.map(|before| &before.settings);
         let mut settings = PortSettings::default();
@@ -430,7 +429,7 @@ impl InForce {
                 number,
                 of_file: of_file.map(|(port, _)| port.clone()),
                 new,
-                settings: settings_of(&report),
+                settings: report.own.or(&default_settings(&self.options)),
                 addresses: known.addresses,
                 mtu: known.mtu,
                 fdb: self.static_entries(number).await,
@@ -467,46 +466,20 @@ fn item(new: &NewPort) -> String {
 
 /// What holds for ports that say nothing else.
 pub(super) fn defaults(options: &Options) -> SetDefaults {
-    let storm = StormLimits::default();
-    SetDefaults {
-        aging_time: options.aging_time,
-        max_macs: options.guards.maxmacs.unwrap_or(DEFAULT_MAX_MACS),
-        loop_guard: options.loop_guard,
-        storm: StormLimits {
-            broadcast: options.guards.storm_broadcast.unwrap_or(storm.broadcast),
-            multicast: options.guards.storm_multicast.unwrap_or(storm.multicast),
-            unicast: options.guards.storm_unicast.unwrap_or(storm.unicast),
-        },
-    }
-}
-
-/// The same, as the settings of a port.
-fn default_settings(options: &Options) -> PortSettings {
-    let SetDefaults { max_macs, loop_guard, storm, .. } = defaults(options);
-    PortSettings {
-        shut: Some(false),
-        loop_guard: Some(loop_guard),
-        max_macs: Some(max_macs),
-        storm_broadcast: Some(storm.broadcast),
-        storm_multicast: Some(storm.multicast),
-        storm_unicast: Some(storm.unicast),
-    }
-}
-
-/// The settings that a port has: all of them.
-fn settings_of(report: &PortReport) -> PortSettings {
-    let limit = |name: &str| {
-        report.limits.iter().find(|limit| limit.name == name).map(|limit| limit.limit.as_str())
+    let ports = PortSettings {
+        loop_guard: Some(options.loop_guard),
+        max_macs: options.guards.maxmacs,
+        storm_broadcast: options.guards.storm_broadcast,
+        storm_multicast: options.guards.storm_multicast,
+        storm_unicast: options.guards.storm_unicast,
+        ..PortSettings::default()
     };
-    let storm = |name: &str| limit(name).and_then(|text| text.parse().ok());
-    PortSettings {
-        shut: Some(report.info.shut),
-        loop_guard: Some(report.loop_guard),
-        max_macs: limit("macs").and_then(|text| text.parse().ok()),
-        storm_broadcast: storm("storm-broadcast"),
-        storm_multicast: storm("storm-multicast"),
-        storm_unicast: storm("storm-unicast"),
-    }
+    SetDefaults { aging_time: options.aging_time, ports }
+}
+
+/// The same, with what was declared.
+fn default_settings(options: &Options) -> PortSettings {
+    defaults(options).ports.or(&PortSettings::declared())
 }
 
 /// One command for each address, and one for the MTU: before an IPv6 address, which wants

@@ -15,6 +15,7 @@ use etherws_actors::{
     error::one_line,
     message::{SetDefaults, Shutdown},
     monitor::Monitor,
+    settings::PortSettings,
     switch::{Switch, SwitchOptions},
 };
 use jiff::Timestamp;
@@ -98,7 +99,7 @@ pub(super) async fn run(
     let mut listeners = Listeners::new(house.clone());
     for port in options.ports.drain(..) {
         control
-            .execute(Command::AddPort(port))
+            .execute(Command::AddPort { port, settings: PortSettings::default() })
             .await
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
@@ -134,12 +135,10 @@ pub(super) async fn run(
 }
 
 fn start_switch(options: &Options, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
-    let SetDefaults { aging_time, max_macs, loop_guard, storm } = operate::defaults(options);
+    let SetDefaults { aging_time, ports } = operate::defaults(options);
     Switch::new(SwitchOptions {
         aging_time,
-        max_macs,
-        loop_guard,
-        storm,
+        ports,
         debug_frames: options.logging.debug,
         log: log.clone(),
         monitor: monitor.clone(),

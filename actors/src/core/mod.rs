@@ -15,6 +15,7 @@ pub mod holder;
 pub mod interface;
 pub(crate) mod lanes;
 mod names;
-pub(crate) mod offload;
+pub mod offload;
 pub mod relay;
+pub mod settings;
 pub mod state;

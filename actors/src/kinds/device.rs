@@ -293,7 +293,10 @@ pub(super) mod harness {
     use tokio::sync::oneshot;
 
     use crate::{
-        core::{counters::Counters, fdb::PortNumber, frame::Frame, gauge::Gauge, state::Stop},
+        core::{
+            counters::Counters, fdb::PortNumber, frame::Frame, gauge::Gauge,
+            offload::finish::Finisher, state::Stop,
+        },
         message::Ingress,
         port::{IngressSender, Link, Medium, PortError, PortIo, StopSignal, queue},
     };
@@ -343,11 +346,16 @@ pub(super) mod harness {
             let switch = Collector(Rc::clone(&received)).start();
             let gauge = Gauge::new(queue::QUEUE_OCTETS);
             let counters = Arc::<Counters>::default();
-            let finish = (!medium.takes_offload()).then(|| Arc::clone(&counters));
-            let (queue, egress) = queue::channel(gauge.clone(), finish);
+            let plain = !medium.takes_offload();
+            let finisher = Finisher::new(Arc::default(), plain, Arc::clone(&counters));
+            let (queue, egress) = queue::channel(gauge.clone(), finisher);
             let (stop, stopped) = oneshot::channel();
             let io = PortIo {
-                ingress: IngressSender::new(switch.recipient(), PortNumber::FIRST),
+                ingress: IngressSender::new(
+                    switch.recipient(),
+                    PortNumber::FIRST,
+                    Finisher::default(),
+                ),
                 egress,
                 stop: StopSignal::new(stopped),
                 counters: Arc::clone(&counters),

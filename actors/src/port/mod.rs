@@ -26,6 +26,8 @@ use crate::{
         frame::Frame,
         holder::Holder,
         interface::Interface,
+        offload::finish::Finisher,
+        settings::OffloadTypes,
         state::{Details, Stop},
     },
     message::{Credit, Egress, Ingress},
@@ -124,6 +126,8 @@ pub struct IngressSender {
     switch: Recipient<Ingress>,
     port: PortNumber,
     credits: Arc<Semaphore>,
+    /// What must be finished before the Switch sees it.
+    finisher: Finisher,
 }
 
 /// The Switch has ended: there is nobody to take frames.
@@ -132,8 +136,8 @@ pub struct IngressSender {
 pub struct SwitchGone;
 
 impl IngressSender {
-    pub(crate) fn new(switch: Recipient<Ingress>, port: PortNumber) -> Self {
-        Self { switch, port, credits: Arc::new(Semaphore::new(INGRESS_CREDITS)) }
+    pub(crate) fn new(switch: Recipient<Ingress>, port: PortNumber, finisher: Finisher) -> Self {
+        Self { switch, port, credits: Arc::new(Semaphore::new(INGRESS_CREDITS)), finisher }
     }
 
     /// Waits for a credit, hands over a batch, and yields to the runtime, so that a
@@ -151,10 +155,24 @@ impl IngressSender {
         if !self.switch.connected() {
             return Err(SwitchGone);
         }
+        let frames = self.finished(frames);
         // Bounded by the credits, so it may pass by the mailbox's own limit.
         self.switch.do_send(Ingress { port: self.port, frames, credit: Credit::new(permit) });
         tokio::task::yield_now().await;
         Ok(())
+    }
+
+    /// The frames as they may enter the port. Almost always as they are.
+    fn finished(&self, frames: Vec<Frame>) -> Vec<Frame> {
+        let allowed = self.finisher.allowed();
+        if allowed == OffloadTypes::ALL {
+            return frames;
+        }
+        let mut finished = Vec::with_capacity(frames.len());
+        for frame in frames {
+            self.finisher.pass(frame, allowed, |frame| finished.push(frame));
+        }
+        finished
     }
 }
 

@@ -13,7 +13,6 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     rc::Rc,
-    sync::Arc,
 };
 
 use bytes::BytesMut;
@@ -22,11 +21,10 @@ use tokio::sync::Notify;
 use crate::{
     core::{
         batch::{BATCH_FRAMES, BATCH_OCTETS, INGRESS_CREDITS},
-        counters::{Counters, Discard},
         frame::Frame,
         gauge::{Gauge, cost},
         lanes::Lanes,
-        offload::segment::segment,
+        offload::finish::Finisher,
     },
     message::Credit,
 };
@@ -78,17 +76,16 @@ pub(crate) struct Sender {
 #[derive(Debug)]
 pub struct EgressQueue {
     queue: Rc<Queue>,
-    /// For links that take finished frames alone: where frames that cannot be
-    /// finished are counted.
-    finish: Option<Arc<Counters>>,
+    /// What must be finished before the link takes it.
+    finisher: Finisher,
     /// Octets of a batch at most, but for its first frame.
     batch_octets: usize,
 }
 
-/// Both ends of a queue that `gauge` measures. With `finish`, frames are finished
-/// and super-frames cut as they leave it.
+/// Both ends of a queue that `gauge` measures. Frames leave it as `finisher` lets them
+/// pass.
 #[must_use]
-pub(crate) fn channel(gauge: Gauge, finish: Option<Arc<Counters>>) -> (Sender, EgressQueue) {
+pub(crate) fn channel(gauge: Gauge, finisher: Finisher) -> (Sender, EgressQueue) {
     let queue = Rc::new(Queue {
         frames: RefCell::default(),
         ready: Notify::new(),
@@ -98,7 +95,7 @@ pub(crate) fn channel(gauge: Gauge, finish: Option<Arc<Counters>>) -> (Sender, E
         stuck: Cell::default(),
     });
     let sender = Sender { queue: Rc::clone(&queue), arena: BytesMut::new() };
-    (sender, EgressQueue { queue, finish, batch_octets: BATCH_OCTETS })
+    (sender, EgressQueue { queue, finisher, batch_octets: BATCH_OCTETS })
 }
 
 impl Sender {
@@ -196,6 +193,7 @@ impl EgressQueue {
 
     /// Like [`recv`](Self::recv) without waiting; whether there was a frame.
     pub fn try_recv(&mut self, batch: &mut Vec<Frame>) -> bool {
+        let allowed = self.finisher.allowed();
         let mut frames = self.queue.frames.borrow_mut();
         let (mut count, mut octets, mut released) = (0, 0, 0);
         while let Some(frame) = frames.front()
@@ -206,14 +204,7 @@ impl EgressQueue {
             octets += frame.len();
             released += cost(frame);
             let Some(frame) = frames.pop() else { break };
-            match &self.finish {
-                Some(counters) if !frame.offload().is_none() => {
-                    if segment(frame, |segment| batch.push(segment)).is_err() {
-                        counters.discarded(Discard::OnError, 1);
-                    }
-                }
-                _ => batch.push(frame),
-            }
+            self.finisher.pass(frame, allowed, |frame| batch.push(frame));
         }
         frames.shrink();
         drop(frames);
@@ -244,11 +235,16 @@ impl EgressQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::core::frame::Offload;
+    use crate::core::{
+        counters::{Counters, Discard},
+        frame::Offload,
+    };
 
     fn frame(len: usize) -> Frame {
         Frame::new(Bytes::from(vec![7; len]))
@@ -257,7 +253,7 @@ mod tests {
     #[test]
     fn frames_leave_in_order_in_bounded_batches_and_free_their_room() {
         let gauge = Gauge::new(usize::MAX);
-        let (mut sender, mut receiver) = channel(gauge.clone(), None);
+        let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let frames: Vec<_> = (1..=100).map(frame).collect();
         assert!(frames.iter().all(|f| gauge.admit(f)));
         sender.push(frames);
@@ -273,7 +269,7 @@ mod tests {
     #[test]
     fn small_frames_of_a_backlog_do_not_pin_their_read_buffers() {
         let gauge = Gauge::new(usize::MAX);
-        let (mut sender, mut receiver) = channel(gauge.clone(), None);
+        let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let bulk = frame(BACKLOG_OCTETS);
         assert!(gauge.admit(&bulk));
         sender.push(vec![bulk]);
@@ -289,7 +285,7 @@ mod tests {
 
     #[test]
     fn the_bulk_of_a_backlog_is_not_copied() {
-        let (mut sender, mut receiver) = channel(Gauge::new(usize::MAX), None);
+        let (mut sender, mut receiver) = channel(Gauge::new(usize::MAX), Finisher::default());
         let buffer = Bytes::from(vec![1; 256 * 1024]);
         // Messages of 1514 octets behind headers of 4, and one from elsewhere.
         let mut frames: Vec<_> =
@@ -309,8 +305,10 @@ mod tests {
     #[test]
     fn frames_that_cannot_be_finished_are_counted_where_the_link_cannot() {
         let counters = Arc::new(Counters::default());
-        let (mut sender, mut receiver) =
-            channel(Gauge::new(usize::MAX), Some(Arc::clone(&counters)));
+        let (mut sender, mut receiver) = channel(
+            Gauge::new(usize::MAX),
+            Finisher::new(Arc::default(), true, Arc::clone(&counters)),
+        );
         let offload = Offload { csum: Some((14, 1000)), ..Offload::NONE };
         let bad = Frame::with_offload(Bytes::from(vec![0; 60]), offload);
         let gauge = &receiver.queue.gauge;
@@ -329,7 +327,7 @@ mod tests {
     #[test]
     fn a_long_queue_holds_credits_back_and_a_short_one_gives_them_one_by_one() {
         let gauge = Gauge::new(usize::MAX);
-        let (mut sender, mut receiver) = channel(gauge.clone(), None);
+        let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let all = Arc::new(Semaphore::new(INGRESS_CREDITS));
         sender.hold(credit(&all));
         assert_eq!((all.available_permits(), sender.holds()), (4, None), "the queue is short");
@@ -353,7 +351,7 @@ mod tests {
     #[test]
     fn a_stuck_link_holds_nothing_until_its_queue_is_short() {
         let gauge = Gauge::new(usize::MAX);
-        let (mut sender, mut receiver) = channel(gauge.clone(), None);
+        let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let all = Arc::new(Semaphore::new(INGRESS_CREDITS));
         let bulk = frame(2 * HOLD_OCTETS);
         assert!(gauge.admit(&bulk));

@@ -15,11 +15,12 @@ use crate::{
         guard::{
             Episode,
             loops::{Probe, is_probe, to_block},
-            storm::{Class, StormControl, StormLimits},
+            storm::{Class, StormControl, StormLimit},
         },
         relay::Lesson,
+        settings::PortSettings,
     },
-    message::{Credit, Limit, PortSettings},
+    message::{Credit, Limit},
     monitor::{Event, Kind},
 };
 
@@ -50,6 +51,11 @@ struct Storm {
     before: u64,
 }
 
+/// The storm limits among settings, in the order of [`Class::ALL`].
+fn storm_limits(settings: &PortSettings) -> [StormLimit; Class::ALL.len()] {
+    [settings.storm_broadcast(), settings.storm_multicast(), settings.storm_unicast()]
+}
+
 /// The guards of one port.
 #[derive(Debug)]
 pub(super) struct PortGuards {
@@ -63,48 +69,22 @@ pub(super) struct PortGuards {
 }
 
 impl PortGuards {
-    pub(super) fn new(loop_guard: bool, storm: &StormLimits) -> Self {
+    pub(super) fn new(settings: &PortSettings) -> Self {
         Self {
-            loop_guard,
+            loop_guard: settings.loop_guard(),
             blocked: None,
-            storm: StormControl::new(storm),
+            storm: StormControl::new(storm_limits(settings)),
             storms: Default::default(),
             flaps: Episode::default(),
             full: Episode::default(),
         }
     }
 
-    pub(super) fn set(&mut self, settings: &PortSettings) {
-        let PortSettings { loop_guard, storm_broadcast, storm_multicast, storm_unicast, .. } =
-            *settings;
-        self.loop_guard = loop_guard.unwrap_or(self.loop_guard);
-        let limits = [storm_broadcast, storm_multicast, storm_unicast];
-        for (class, limit) in Class::ALL.into_iter().zip(limits) {
-            if let Some(limit) = limit {
-                self.storm.set(class, limit);
-            }
-        }
-    }
-
-    /// Takes new defaults where it has those of before.
-    pub(super) fn set_defaults(
-        &mut self,
-        (old_guard, old): (bool, &StormLimits),
-        (new_guard, new): (bool, &StormLimits),
-        now: Instant,
-    ) {
-        let limits = [
-            (old.broadcast, new.broadcast),
-            (old.multicast, new.multicast),
-            (old.unicast, new.unicast),
-        ];
-        for (class, (old, new)) in Class::ALL.into_iter().zip(limits) {
-            if old != new && self.storm.level(class, now).1 == old {
-                self.storm.set(class, new);
-            }
-        }
-        if old_guard != new_guard && self.loop_guard == old_guard {
-            self.set(&PortSettings { loop_guard: Some(new_guard), ..PortSettings::default() });
+    /// Puts settings in force; those that are already are not touched.
+    pub(super) fn apply(&mut self, settings: &PortSettings) {
+        self.loop_guard = settings.loop_guard();
+        for (class, limit) in Class::ALL.into_iter().zip(storm_limits(settings)) {
+            self.storm.set(class, limit);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod guards;
 mod requests;
+mod settings;
 
 use std::{
     mem,
@@ -22,18 +23,15 @@ use crate::{
     core::{
         announce,
         counters::{Counters, Discard},
-        fdb::{
-            Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, DEFAULT_MAX_MACS, Fdb, Learned, PortNumber,
-        },
+        fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, PortNumber},
         frame::Frame,
         gauge::Gauge,
-        guard::{
-            loops::{LoopGuard, PROBE_INTERVAL},
-            storm::StormLimits,
-        },
+        guard::loops::{LoopGuard, PROBE_INTERVAL},
         holder::Holder,
         interface::Interface,
+        offload::AllowedOffload,
         relay::{Lesson, Relay, Verdict},
+        settings::PortSettings,
         state::{Details, PortState, Stop},
     },
     message::{
@@ -60,12 +58,8 @@ pub struct SwitchOptions {
     pub aging_time: Duration,
     /// Most addresses that the forwarding database learns.
     pub fdb_capacity: usize,
-    /// Most of them behind one port, unless the operator sets another bound for it.
-    pub max_macs: usize,
-    /// Whether the loop guard watches ports, unless the operator says otherwise.
-    pub loop_guard: bool,
-    /// What ports may have flooded, unless the operator says otherwise.
-    pub storm: StormLimits,
+    /// Settings of ports that have nothing else; what is `None` is as it was declared.
+    pub ports: PortSettings,
     /// Whether to write a debug record for each frame.
     pub debug_frames: bool,
     /// Where records go.
@@ -80,9 +74,7 @@ impl Default for SwitchOptions {
         Self {
             aging_time: DEFAULT_AGING_TIME,
             fdb_capacity: DEFAULT_CAPACITY,
-            max_macs: DEFAULT_MAX_MACS,
-            loop_guard: true,
-            storm: StormLimits::default(),
+            ports: PortSettings::default(),
             debug_frames: false,
             log: Logger::root(slog::Discard, slog::o!()),
             monitor: Monitor::new(),
@@ -106,7 +98,11 @@ struct PortEntry {
     returning: bool,
     holder: Option<Holder>,
     state: PortState,
+    /// What was set on this port.
+    own: PortSettings,
     shut: bool,
+    /// The setting `offload`, shared with the port's task.
+    offload: Arc<AllowedOffload>,
     details: Details,
     guards: PortGuards,
     counters: Arc<Counters>,
@@ -125,6 +121,8 @@ impl PortEntry {
         let rtt = round_trip.map(|rtt| ("rtt", format!("{:.2} ms", rtt.as_secs_f64() * 1e3)));
         PortInfo {
             port: self.number,
+            name: self.own.name.clone(),
+            description: self.own.description.clone(),
             kind: self.kind,
             target: self.target.clone(),
             interface: self.interface.clone(),
@@ -175,8 +173,8 @@ pub struct Switch {
     collect_interval: Duration,
     mirrors: Mirrors,
     loops: LoopGuard,
-    loop_guard: bool,
-    storm: StormLimits,
+    /// Settings of ports that have nothing else: all of them.
+    defaults: PortSettings,
     debug_frames: bool,
     log: Logger,
     monitor: Monitor,
@@ -193,17 +191,14 @@ impl Switch {
     #[must_use]
     pub fn new(options: SwitchOptions) -> Self {
         Self {
-            relay: Relay::new(
-                Fdb::new(options.aging_time, options.fdb_capacity).with_max_macs(options.max_macs),
-            ),
+            relay: Relay::new(Fdb::new(options.aging_time, options.fdb_capacity)),
             ports: Vec::new(),
             next: PortNumber::FIRST,
             touched: Vec::new(),
             collect_interval: options.aging_time.min(COLLECT_INTERVAL),
             mirrors: Mirrors::default(),
             loops: LoopGuard::new(),
-            loop_guard: options.loop_guard,
-            storm: options.storm,
+            defaults: options.ports.or(&PortSettings::declared()),
             debug_frames: options.debug_frames,
             log: options.log,
             monitor: options.monitor,
@@ -413,6 +408,7 @@ impl Handler<AddPort> for Switch {
                 port: other.number,
             });
         }
+        self.check_settings(None, port.kind, &port.settings)?;
         let returning = self.end_former(port.holder.as_ref());
         let number = self.next;
         self.next = number.next();
@@ -425,15 +421,18 @@ impl Handler<AddPort> for Switch {
             returning,
             holder: port.holder,
             state: PortState::Connecting,
+            own: port.settings,
             shut: false,
+            offload: port.offload,
             details: port.details,
-            guards: PortGuards::new(self.loop_guard, &self.storm),
+            guards: PortGuards::new(&self.defaults),
             counters: port.counters,
             stop: port.stop,
             kept: None,
             outlet: None,
             pending: Vec::new(),
         });
+        self.apply_settings(self.ports.len() - 1);
         if let Some(port) = self.ports.last() {
             self.monitor.tell(|| port.describe(Event::new(Kind::PortAdded).on(number)));
         }

@@ -9,9 +9,8 @@ use super::{PortEntry, Switch};
 use crate::{
     core::fdb::{FdbError, Status},
     message::{
-        AddFdb, AddMirror, Credit, DelFdb, DelPort, FdbInfo, FlushFdb, KeepInterface, ListFdb,
-        ListPorts, PortInfo, PortReport, PortSurvey, SetDefaults, SetPort, ShowPort, Survey,
-        TakeSurvey, Usage,
+        AddFdb, AddMirror, DelFdb, DelPort, FdbInfo, FlushFdb, KeepInterface, ListFdb, ListPorts,
+        PortInfo, PortReport, PortSurvey, ShowPort, Survey, TakeSurvey, Usage,
     },
     mirror::{MirrorReader, TooManyMirrors},
 };
@@ -31,48 +30,6 @@ impl Handler<ListPorts> for Switch {
     }
 }
 
-impl Handler<SetPort> for Switch {
-    type Result = Option<PortInfo>;
-
-    fn handle(&mut self, set: SetPort, _: &mut Context<Self>) -> Self::Result {
-        let at = self.find(set.port)?;
-        let port = &mut self.ports[at];
-        info!(self.log, "port is set"; "port" => %set.port, "settings" => ?set.settings);
-        if let Some(shut) = set.settings.shut {
-            port.shut = shut;
-        }
-        port.guards.set(&set.settings);
-        if !port.guards.loop_guard {
-            self.unblock(at);
-        }
-        if let Some(max_macs) = set.settings.max_macs {
-            self.relay.fdb_mut().set_max_macs(set.port, max_macs);
-        }
-        if set.settings.shut == Some(false) || set.settings.loop_guard == Some(true) {
-            self.probe_port(at);
-            self.deliver(&Credit::NONE);
-        }
-        Some(self.ports[at].info())
-    }
-}
-
-impl Handler<SetDefaults> for Switch {
-    type Result = ();
-
-    fn handle(&mut self, set: SetDefaults, _: &mut Context<Self>) {
-        let SetDefaults { aging_time, max_macs, loop_guard, storm } = set;
-        let now = Instant::now().into_std();
-        for port in &mut self.ports {
-            let (old, new) = ((self.loop_guard, &self.storm), (loop_guard, &storm));
-            port.guards.set_defaults(old, new, now);
-        }
-        (self.loop_guard, self.storm) = (loop_guard, storm);
-        let fdb = self.relay.fdb_mut();
-        fdb.set_aging_time(aging_time);
-        fdb.set_default_max_macs(max_macs);
-    }
-}
-
 impl Handler<ShowPort> for Switch {
     type Result = Option<PortReport>;
 
@@ -81,7 +38,8 @@ impl Handler<ShowPort> for Switch {
         let macs = self.relay.fdb().macs(show.port);
         Some(PortReport {
             info: port.info(),
-            loop_guard: port.guards.loop_guard,
+            own: port.own.clone(),
+            settings: port.in_force(&self.defaults),
             limits: port.guards.limits(port.queue(), macs, Instant::now().into_std()),
         })
     }

@@ -1,7 +1,7 @@
 //! What a watcher is told, event by event.
 
 use etherws_actors::{
-    guard::storm::{StormLimit, StormLimits},
+    guard::storm::StormLimit,
     monitor::{Monitor, Watcher},
 };
 use futures_util::FutureExt as _;
@@ -16,7 +16,10 @@ fn watched(options: SwitchOptions) -> (Lab, Watcher) {
 }
 
 fn unguarded() -> SwitchOptions {
-    SwitchOptions { loop_guard: false, ..SwitchOptions::default() }
+    SwitchOptions {
+        ports: PortSettings { loop_guard: Some(false), ..PortSettings::default() },
+        ..SwitchOptions::default()
+    }
 }
 
 /// What was told until now, a line each: event, port and details.
@@ -97,8 +100,8 @@ fn an_address_that_comes_again_after_it_has_aged_is_told_of_in_order() {
 fn a_storm_is_told_when_it_begins_and_counted_when_it_is_over() {
     run(async {
         let broadcast = StormLimit::Rate { rate: 1, burst: 2 };
-        let storm = StormLimits { broadcast, ..StormLimits::default() };
-        let (lab, mut watcher) = watched(SwitchOptions { storm, ..unguarded() });
+        let ports = PortSettings { storm_broadcast: Some(broadcast), ..unguarded().ports };
+        let (lab, mut watcher) = watched(SwitchOptions { ports, ..unguarded() });
         let (a, _b) = (lab.memory().await, lab.memory().await);
         a.send(frame(0xff, 1)).await.expect("port 1");
         lab.settle().await;
@@ -120,7 +123,10 @@ fn a_storm_is_told_when_it_begins_and_counted_when_it_is_over() {
 #[test]
 fn flaps_and_a_full_table_are_told_once_in_an_episode() {
     run(async {
-        let (lab, mut watcher) = watched(SwitchOptions { max_macs: 1, ..unguarded() });
+        let (lab, mut watcher) = watched(SwitchOptions {
+            ports: PortSettings { max_macs: Some(1), ..unguarded().ports },
+            ..unguarded()
+        });
         let (a, b) = (lab.memory().await, lab.memory().await);
         for number in 1..9 {
             a.send(frame(9, number)).await.expect("port 1");

@@ -23,7 +23,7 @@ impl Lab {
     }
 
     async fn set(&self, number: u32, settings: PortSettings) {
-        let command = Command::SetPort { port: port(number), settings };
+        let command = Command::SetPort { port: port(number), settings, clear: Vec::new() };
         self.execute(command).await.expect("port is there");
     }
 

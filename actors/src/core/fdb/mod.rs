@@ -208,15 +208,6 @@ impl Fdb {
         self.aging_time = aging_time;
     }
 
-    /// Sets how many addresses are learned behind a port that has no other bound. What is
-    /// known stays.
-    pub fn set_default_max_macs(&mut self, max_macs: usize) {
-        let former = mem::replace(&mut self.max_macs, max_macs);
-        for share in self.shares.values_mut().filter(|share| share.max == former) {
-            share.max = max_macs;
-        }
-    }
-
     fn share(&mut self, port: PortNumber) -> &mut Share {
         self.shares.entry(port).or_insert(Share { learned: 0, max: self.max_macs })
     }

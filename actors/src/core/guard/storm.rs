@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     core::{counters::Discard, frame::Frame},
     names,
@@ -41,7 +43,9 @@ impl Class {
 }
 
 /// What a port may have flooded of one class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(with = "StormText"))]
+#[serde(try_from = "StormText", into = "String")]
 pub enum StormLimit {
     /// Whatever comes.
     Off,
@@ -63,10 +67,44 @@ impl StormLimit {
     }
 }
 
-/// A text that is no storm limit.
+/// Frames a second, with a burst as "1000/4000", or "off".
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[serde(
+    untagged,
+    expecting = "a storm limit must be frames a second as 1000, with a burst as \"1000/4000\", or \"off\""
+)]
+enum StormText {
+    /// Frames a second.
+    Rate(u32),
+    /// With a burst, or off.
+    Text(
+        #[cfg_attr(feature = "schemars", schemars(regex(pattern = r"^(off|[0-9]+(/[0-9]+)?)$")))]
+        String,
+    ),
+}
+
+impl TryFrom<StormText> for StormLimit {
+    type Error = ParseStormLimitError;
+
+    fn try_from(text: StormText) -> Result<Self, Self::Error> {
+        match text {
+            StormText::Rate(rate) => Ok(Self::with_rate(rate)),
+            StormText::Text(text) => text.parse(),
+        }
+    }
+}
+
+impl From<StormLimit> for String {
+    fn from(limit: StormLimit) -> Self {
+        limit.to_string()
+    }
+}
+
+/// A text that is not a storm limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no storm limit; write frames a second as 1000, with a burst as 1000/4000, or off"
+    "{0:?} is not a storm limit; write frames a second as 1000, with a burst as 1000/4000, or off"
 )]
 pub struct ParseStormLimitError(String);
 
@@ -88,41 +126,6 @@ impl fmt::Display for StormLimit {
         match self {
             Self::Off => f.write_str("off"),
             Self::Rate { rate, burst } => write!(f, "{rate}/{burst}"),
-        }
-    }
-}
-
-/// The limits of a port, by class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StormLimits {
-    /// Frames for everybody.
-    pub broadcast: StormLimit,
-    /// Frames for a group.
-    pub multicast: StormLimit,
-    /// Frames for an address that nobody knows.
-    pub unicast: StormLimit,
-}
-
-impl Default for StormLimits {
-    /// Broadcast: an ARP scan sends some 500 a second and a whole /20 fits into the
-    /// burst; at 1,000 a second of ARP a station is not yet busy with it. Multicast and
-    /// unknown unicast: five times that, 60 Mbit/s of full frames, so that a few
-    /// television channels, or a sender whose receiver never speaks, pass.
-    fn default() -> Self {
-        Self {
-            broadcast: StormLimit::with_rate(1000),
-            multicast: StormLimit::with_rate(5000),
-            unicast: StormLimit::with_rate(5000),
-        }
-    }
-}
-
-impl StormLimits {
-    const fn of(&self, class: Class) -> StormLimit {
-        match class {
-            Class::Broadcast => self.broadcast,
-            Class::Multicast => self.multicast,
-            Class::UnknownUnicast => self.unicast,
         }
     }
 }
@@ -185,8 +188,9 @@ pub(crate) struct StormControl {
 }
 
 impl StormControl {
-    pub(crate) fn new(limits: &StormLimits) -> Self {
-        let buckets = Class::ALL.map(|class| Bucket::new(limits.of(class)));
+    /// With limits in the order of [`Class::ALL`].
+    pub(crate) fn new(limits: [StormLimit; Class::ALL.len()]) -> Self {
+        let buckets = limits.map(Bucket::new);
         Self { buckets, probes: Bucket::new(PROBES) }
     }
 
@@ -201,8 +205,12 @@ impl StormControl {
         self.probes.admit(1, now)
     }
 
-    pub(crate) const fn set(&mut self, class: Class, limit: StormLimit) {
-        self.buckets[class as usize] = Bucket::new(limit);
+    /// Sets a limit; one that is set already goes on with its bucket as it is.
+    pub(crate) fn set(&mut self, class: Class, limit: StormLimit) {
+        let bucket = &mut self.buckets[class as usize];
+        if bucket.limit != limit {
+            *bucket = Bucket::new(limit);
+        }
     }
 
     /// Frames of the burst that are used up, and the limit.
@@ -257,8 +265,8 @@ mod tests {
 
     #[test]
     fn classes_are_counted_apart_and_a_super_frame_as_its_segments() {
-        let limits = StormLimits { unicast: rate(1, 10), ..StormLimits::default() };
-        let (mut storm, now) = (StormControl::new(&limits), Instant::now());
+        let limits = [rate(1000, 4000), rate(5000, 20_000), rate(1, 10)];
+        let (mut storm, now) = (StormControl::new(limits), Instant::now());
         let csum = Some((34, 6));
         let offload = Offload { gso: Gso::Udp, gso_size: 100, csum, ..Offload::NONE };
         // IPv4 and UDP, nine datagrams of 100 octets.

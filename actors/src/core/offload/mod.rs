@@ -3,4 +3,7 @@
 
 pub(crate) mod checksum;
 pub(crate) mod coalesce;
+pub(crate) mod finish;
 pub(crate) mod segment;
+
+pub use finish::AllowedOffload;

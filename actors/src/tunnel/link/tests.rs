@@ -21,6 +21,7 @@ use crate::{
         fdb::PortNumber,
         frame::{Gso, Offload},
         gauge::Gauge,
+        offload::finish::Finisher,
     },
     message::Ingress,
     port::{StopSignal, queue},
@@ -75,11 +76,11 @@ impl Test {
         let role = socket.role;
         let (to_test, frames) = mpsc::unbounded_channel();
         let counters = Arc::new(Counters::default());
-        let (queue, egress) = queue::channel(Gauge::new(usize::MAX), None);
+        let (queue, egress) = queue::channel(Gauge::new(usize::MAX), Finisher::default());
         let (stop, stopped) = oneshot::channel();
         let switch = Frames(to_test).start().recipient();
         let io = PortIo {
-            ingress: IngressSender::new(switch, PortNumber::FIRST),
+            ingress: IngressSender::new(switch, PortNumber::FIRST, Finisher::default()),
             egress,
             stop: StopSignal::new(stopped),
             counters: Arc::clone(&counters),

@@ -1,0 +1,305 @@
+//! Settings of a port: what an operator may set on one port, or for all of them.
+//!
+//! Each setting is one declaration in [`settings!`] below, and its use. The command line,
+//! the configuration file, control, the page and the documentation take its name, its help
+//! and its form from there.
+//!
+//! A port has a setting from the first of these that gives it one: its *own*, that of the
+//! *profile* that its own settings name, that of its *user's profile*, the *default* for
+//! all ports. What none of them gives has the value that is declared here.
+
+#[cfg(feature = "clap")]
+mod options;
+mod value;
+
+use crate::{core::guard::storm::StormLimit, names};
+
+#[cfg(feature = "clap")]
+pub use self::options::PortDefaults;
+pub use self::value::{Description, OffloadTypes, PortName, SettingValue, ValueError};
+
+names! {
+    /// Who may do something. Each may do what those before it may.
+    pub enum Role {
+        /// Look at everything that is no secret.
+        Read = "read",
+        /// Set up ports and addresses.
+        Operate = "operate",
+        /// Change who may come in, and what the program runs.
+        Admin = "admin",
+    }
+}
+
+names! {
+    /// Where a setting may stand.
+    pub enum Scope {
+        /// On a port, and among the defaults for all ports.
+        Anywhere = "anywhere",
+        /// On a port only: no two ports can share it.
+        Port = "port",
+        /// In the configuration file only: it could have a program run.
+        File = "file",
+    }
+}
+
+names! {
+    /// Where a port has the value of a setting from.
+    pub enum Origin {
+        /// It was set on this port.
+        Own = "own",
+        /// From the profile that the port names.
+        Profile = "profile",
+        /// From the profile of the port's user.
+        UserProfile = "user-profile",
+        /// From the defaults for all ports, or the program's.
+        Default = "default",
+    }
+}
+
+/// What there is to say of a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name, with hyphens.
+    pub name: &'static str,
+    /// Names that are taken as well.
+    pub aliases: &'static [&'static str],
+    /// What it does, in a sentence or two.
+    pub help: &'static str,
+    /// How its value is written.
+    pub form: &'static str,
+    /// Kinds of port that have it; all of them if empty.
+    pub kinds: &'static [&'static str],
+    /// Where it may stand.
+    pub scope: Scope,
+    /// Who may set it.
+    pub role: Role,
+    /// Whether a change opens the port's medium anew.
+    pub reopens: bool,
+}
+
+impl Setting {
+    /// Declared without further words: for all kinds, anywhere, for operators.
+    const PLAIN: Self = Self {
+        name: "",
+        aliases: &[],
+        help: "",
+        form: "",
+        kinds: &[],
+        scope: Scope::Anywhere,
+        role: Role::Operate,
+        reopens: false,
+    };
+
+    /// The setting of that name or alias.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|one| one.name == name || one.aliases.contains(&name))
+    }
+
+    /// Its declared value, as it is written; `None` where it has none.
+    #[must_use]
+    pub fn default(&self) -> Option<String> {
+        PortSettings::declared().show(self.name)
+    }
+}
+
+/// A setting of a port, as it is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value, as it is written; empty where it has none.
+    pub value: String,
+    /// Where the port has it from.
+    pub origin: Origin,
+}
+
+/// Declares the settings.
+macro_rules! settings {
+    ($(
+        $(#[doc = $help:literal])+
+        $field:ident ($name:literal $(| $alias:literal)*): $type:ty
+            $(= $default:expr)? $(, $key:ident: $value:expr)*;
+    )+) => {
+        /// Settings of a port; what is `None` is left to what comes next: see [the order of
+        /// precedence](self).
+        #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+        #[serde(default)]
+        pub struct PortSettings {
+            $(
+                $(#[doc = $help])+
+                #[serde(rename = $name, $(alias = $alias,)* skip_serializing_if = "Option::is_none")]
+                pub $field: Option<$type>,
+            )+
+        }
+
+        /// All settings, in the order in which they are shown.
+        pub const SETTINGS: &[Setting] = &[$(
+            Setting {
+                name: $name,
+                aliases: &[$($alias),*],
+                help: concat!($($help),+).trim_ascii_start(),
+                form: <$type as SettingValue>::FORM,
+                $($key: $value,)*
+                ..Setting::PLAIN
+            },
+        )+];
+
+        impl PortSettings {
+            /// What holds where nobody has set anything.
+            #[must_use]
+            pub fn declared() -> Self {
+                Self { $($($field: Some($default),)?)+ ..Self::default() }
+            }
+
+            /// These, and `below` where they say nothing.
+            #[must_use]
+            pub fn or(&self, below: &Self) -> Self {
+                Self { $($field: self.$field.clone().or_else(|| below.$field.clone()),)+ }
+            }
+
+            /// Names of the settings that are otherwise in `other`, or only in one of both.
+            #[must_use]
+            pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+                let mut names = Vec::new();
+                $(if self.$field != other.$field { names.push($name); })+
+                names
+            }
+
+            /// The value of a setting, as it is written; `None` where there is none.
+            #[must_use]
+            pub fn show(&self, name: &str) -> Option<String> {
+                match name {
+                    $($name => self.$field.as_ref().map(SettingValue::show),)+
+                    _ => None,
+                }
+            }
+
+            /// Forgets a setting.
+            pub fn clear(&mut self, name: &str) {
+                match name {
+                    $($name => self.$field = None,)+
+                    _ => {}
+                }
+            }
+
+            /// Sets a setting to what is written.
+            ///
+            /// # Errors
+            /// The text is not a value of this setting, or there is none of that name.
+            pub fn set(&mut self, name: &str, text: &str) -> Result<(), ValueError> {
+                match name {
+                    $($name $(| $alias)* => self.$field = Some(SettingValue::parse(text)?),)+
+                    _ => return Err(ValueError::unknown(name)),
+                }
+                Ok(())
+            }
+
+            $($(
+                /// The value, or the declared one.
+                #[must_use]
+                pub fn $field(&self) -> $type {
+                    self.$field.clone().unwrap_or_else(|| $default)
+                }
+            )?)+
+
+            /// The options of a command line, one for each setting.
+            #[cfg(feature = "clap")]
+            fn arguments() -> Vec<clap::Arg> {
+                let of: [fn(&'static Setting) -> clap::Arg; SETTINGS.len()] = [$(options::argument::<$type>),+];
+                SETTINGS.iter().zip(of).map(|(setting, argument)| argument(setting)).collect()
+            }
+
+            /// What was given of these options.
+            #[cfg(feature = "clap")]
+            fn given(matches: &clap::ArgMatches) -> Self {
+                Self { $($field: options::given($name, matches),)+ }
+            }
+        }
+    };
+}
+
+settings! {
+    /// Name of the port, usable wherever its number is; up to 63 characters, not a number.
+    name ("name"): PortName, scope: Scope::Port;
+
+    /// What the port is for, up to 255 characters.
+    description ("description"): Description, scope: Scope::Port;
+
+    /// Whether to drop all frames from and to the port. Its medium stays open.
+    shut ("shut"): bool = false, scope: Scope::Port;
+
+    /// Whether the loop guard looks for loops through the port, and may block it.
+    loop_guard ("loop-guard" | "loopguard"): bool = true;
+
+    /// Most MAC addresses that are learned behind the port. Those that are known stay.
+    max_macs ("max-macs" | "maxmacs"): usize = crate::core::fdb::DEFAULT_MAX_MACS;
+
+    // An ARP scan sends some 500 a second and a whole /20 fits into the burst; at 1,000 a
+    // second of ARP a station is not yet busy with it. Multicast and unknown unicast have
+    // five times that, 60 Mbit/s of full frames, so that a few television channels, or a
+    // sender whose receiver never speaks, pass.
+    /// Broadcast frames a second that the port may have flooded, and at once, or off.
+    storm_broadcast ("storm-broadcast" | "stormbroadcast"): StormLimit =
+        StormLimit::Rate { rate: 1000, burst: 4000 };
+
+    /// The same for multicast frames.
+    storm_multicast ("storm-multicast" | "stormmulticast"): StormLimit =
+        StormLimit::Rate { rate: 5000, burst: 20_000 };
+
+    /// The same for frames to unknown addresses.
+    storm_unicast ("storm-unicast" | "stormunicast"): StormLimit =
+        StormLimit::Rate { rate: 5000, burst: 20_000 };
+
+    /// Unfinished work that frames may bring into this port or take out of it: super-frames
+    /// of TCP or UDP, and checksums. With off, frames enter and leave it finished and no
+    /// longer than its MTU: for programs that read a packet socket.
+    offload ("offload"): OffloadTypes = OffloadTypes::ALL;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &[(&str, &str)]) -> PortSettings {
+        let mut settings = PortSettings::default();
+        text.iter().for_each(|(name, text)| settings.set(name, text).expect("a good value"));
+        settings
+    }
+
+    #[test]
+    fn every_setting_is_read_as_it_is_written() {
+        for setting in SETTINGS {
+            assert!(setting.help.ends_with('.'), "{}: {}", setting.name, setting.help);
+            assert!(!setting.name.contains('_') && !setting.form.is_empty(), "{}", setting.name);
+            let example = setting.default().unwrap_or_else(|| "uplink".to_owned());
+            let mut settings = PortSettings::default();
+            for name in [setting.name].iter().chain(setting.aliases) {
+                settings.set(name, &example).expect("its own form");
+            }
+            assert_eq!(settings.show(setting.name).as_deref(), Some(&*example));
+            let json = serde_json::to_string(&settings).expect("JSON");
+            assert_eq!(serde_json::from_str::<PortSettings>(&json).expect("the same"), settings);
+            assert_eq!(settings.differing(&PortSettings::default()), [setting.name]);
+            settings.clear(setting.name);
+            assert_eq!(settings, PortSettings::default());
+        }
+    }
+
+    #[test]
+    fn own_settings_come_before_those_below() {
+        let own = of(&[("max-macs", "5"), ("shut", "on")]);
+        let below = of(&[("max-macs", "9"), ("loopguard", "off")]);
+        let both = own.or(&below);
+        assert_eq!((both.max_macs(), both.shut(), both.loop_guard()), (5, true, false));
+        assert_eq!(both.or(&PortSettings::declared()).storm_unicast(), both.storm_unicast());
+        assert_eq!(own.differing(&below), ["shut", "loop-guard", "max-macs"]);
+    }
+
+    #[test]
+    fn an_unknown_setting_is_told_with_those_that_there_are() {
+        let error = PortSettings::default().set("maxmac", "1").expect_err("unknown").to_string();
+        assert!(error.contains("\"maxmac\"") && error.contains("max-macs"), "{error}");
+    }
+}

@@ -1,0 +1,81 @@
+//! Settings as options of a command line: `--NAME VALUE`, with the help that the setting
+//! has.
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use serde::{Deserialize, Serialize};
+
+use super::{PortSettings, Scope, Setting, SettingValue};
+
+/// The option of a setting.
+pub(super) fn argument<T: SettingValue + Clone + Send + Sync + 'static>(
+    setting: &'static Setting,
+) -> Arg {
+    let default = setting.default().map(|value| format!(" [default: {value}]"));
+    // Help lines end without a stop, unless there are more sentences.
+    let help = setting.help.strip_suffix('.').unwrap_or(setting.help);
+    Arg::new(setting.name)
+        .long(setting.name)
+        .aliases(setting.aliases)
+        .value_name(setting.form)
+        .allow_negative_numbers(true)
+        .help(format!("{help}{}", default.unwrap_or_default()))
+        .value_parser(|text: &str| T::parse(text))
+}
+
+/// What was given for the option `name`.
+pub(super) fn given<T: Clone + Send + Sync + 'static>(
+    name: &str,
+    matches: &ArgMatches,
+) -> Option<T> {
+    matches.try_get_one::<T>(name).ok().flatten().cloned()
+}
+
+impl Args for PortSettings {
+    fn augment_args(command: Command) -> Command {
+        command.args(Self::arguments())
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for PortSettings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self::given(matches))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::given(matches).or(self);
+        Ok(())
+    }
+}
+
+/// The settings that may be defaults for all ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PortDefaults(pub PortSettings);
+
+impl Args for PortDefaults {
+    fn augment_args(command: Command) -> Command {
+        let is_for_all = |argument: &Arg| {
+            Setting::find(argument.get_id().as_str())
+                .is_some_and(|one| one.scope == Scope::Anywhere)
+        };
+        command.args(PortSettings::arguments().into_iter().filter(is_for_all))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for PortDefaults {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        PortSettings::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}

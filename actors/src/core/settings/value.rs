@@ -1,0 +1,335 @@
+//! What the values of settings are, and how each is written: the same text on a command
+//! line, in a file, and in answers.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::SETTINGS;
+use crate::core::guard::storm::StormLimit;
+
+/// Most characters of a port's name: as many as a DNS label has (RFC 1035, 2.3.4).
+const MAX_NAME: usize = 63;
+
+/// Most characters of a port's description.
+const MAX_DESCRIPTION: usize = 255;
+
+/// A text that is not a value of a setting. Says what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ValueError(String);
+
+impl ValueError {
+    fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// No setting has this name.
+    pub(super) fn unknown(name: &str) -> Self {
+        let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
+        Self(format!("no setting {name:?}; there are {}", names.join(", ")))
+    }
+}
+
+/// A value as operators write it.
+pub trait SettingValue: Sized {
+    /// How it is written, in short.
+    const FORM: &'static str;
+
+    /// Reads what was written.
+    ///
+    /// # Errors
+    /// It is not a value; the error says what to write.
+    fn parse(text: &str) -> Result<Self, ValueError>;
+
+    /// The text that [`parse`](Self::parse) reads.
+    fn show(&self) -> String;
+}
+
+impl SettingValue for bool {
+    const FORM: &'static str = "on|off";
+
+    fn parse(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "on" | "1" | "true" | "yes" => Ok(true),
+            "off" | "0" | "false" | "no" => Ok(false),
+            _ => Err(ValueError::new(format!("{text:?} is neither on nor off"))),
+        }
+    }
+
+    fn show(&self) -> String {
+        if *self { "on" } else { "off" }.to_owned()
+    }
+}
+
+impl SettingValue for usize {
+    const FORM: &'static str = "NUMBER";
+
+    fn parse(text: &str) -> Result<Self, ValueError> {
+        text.parse().map_err(|_| ValueError::new(format!("{text:?} is not a whole number from 0")))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl SettingValue for StormLimit {
+    const FORM: &'static str = "RATE[/BURST]";
+
+    fn parse(text: &str) -> Result<Self, ValueError> {
+        text.parse().map_err(|error| ValueError::new(format!("{error}")))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A text with a rule for what it may be.
+macro_rules! text {
+    ($(#[$attribute:meta])* $type:ident, $form:literal, $max:expr, $check:expr) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(
+            feature = "schemars",
+            derive(schemars::JsonSchema),
+            schemars(with = "String", extend("maxLength" = $max))
+        )]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = ValueError;
+
+            fn try_from(text: String) -> Result<Self, ValueError> {
+                let check: fn(&str) -> Result<(), ValueError> = $check;
+                check(&text).map(|()| Self(text))
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(text: $type) -> Self {
+                text.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = ValueError;
+
+            fn from_str(text: &str) -> Result<Self, ValueError> {
+                text.to_owned().try_into()
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl SettingValue for $type {
+            const FORM: &'static str = $form;
+
+            fn parse(text: &str) -> Result<Self, ValueError> {
+                text.parse()
+            }
+
+            fn show(&self) -> String {
+                self.0.clone()
+            }
+        }
+    };
+}
+
+text! {
+    /// Name of a port: 1 to 63 characters without blanks, and not a number, so that it can
+    /// stand wherever a number can.
+    PortName, "NAME", MAX_NAME, |text| {
+        let is_plain = |c: char| !c.is_whitespace() && !is_invisible(c);
+        if text.is_empty() || text.chars().count() > MAX_NAME || !text.chars().all(is_plain) {
+            let text = format!("{text:?} is not a port name; give 1 to {MAX_NAME} characters without blanks");
+            return Err(ValueError::new(text));
+        }
+        if text.parse::<f64>().is_ok() || text.starts_with('-') {
+            let text = format!("port name {text:?} reads as a number or an option; begin with a letter");
+            return Err(ValueError::new(text));
+        }
+        Ok(())
+    }
+}
+
+text! {
+    /// What a port is for: one line of up to 255 characters.
+    Description, "TEXT", MAX_DESCRIPTION, |text| {
+        if text.chars().count() > MAX_DESCRIPTION || text.chars().any(is_invisible) {
+            let text = format!("{text:?} is not a description; give one line of up to {MAX_DESCRIPTION} characters");
+            return Err(ValueError::new(text));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a character steers a terminal, or the direction of what is around it, instead of
+/// being seen.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Unfinished work that frames may carry through a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(with = "String"))]
+#[serde(try_from = "OffloadForm", into = "String")]
+pub struct OffloadTypes {
+    /// Super-frames of TCP.
+    pub tcp: bool,
+    /// Super-frames of UDP.
+    pub udp: bool,
+    /// Checksums that nobody has computed yet.
+    pub checksum: bool,
+}
+
+impl OffloadTypes {
+    /// All of it: nothing is finished before it must be.
+    pub const ALL: Self = Self { tcp: true, udp: true, checksum: true };
+
+    /// None of it.
+    pub const NONE: Self = Self { tcp: false, udp: false, checksum: false };
+
+    const NAMES: [&str; 3] = ["tcp", "udp", "checksum"];
+
+    /// As three bits, for an atomic.
+    pub(crate) const fn bits(self) -> u8 {
+        self.tcp as u8 | (self.udp as u8) << 1 | (self.checksum as u8) << 2
+    }
+
+    /// What those bits say.
+    pub(crate) const fn from_bits(bits: u8) -> Self {
+        Self { tcp: bits & 1 != 0, udp: bits & 2 != 0, checksum: bits & 4 != 0 }
+    }
+}
+
+/// `"tcp,udp"` or `["tcp", "udp"]`.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "offload must be \"on\", \"off\", or a list of tcp, udp and checksum"
+)]
+enum OffloadForm {
+    Bool(bool),
+    Text(String),
+    List(Vec<String>),
+}
+
+impl TryFrom<OffloadForm> for OffloadTypes {
+    type Error = ValueError;
+
+    fn try_from(form: OffloadForm) -> Result<Self, ValueError> {
+        match form {
+            OffloadForm::Bool(all) => Ok(if all { Self::ALL } else { Self::NONE }),
+            OffloadForm::Text(text) => text.parse(),
+            OffloadForm::List(list) => list.join(",").parse(),
+        }
+    }
+}
+
+impl From<OffloadTypes> for String {
+    fn from(types: OffloadTypes) -> Self {
+        types.to_string()
+    }
+}
+
+impl FromStr for OffloadTypes {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "on" => return Ok(Self::ALL),
+            "off" | "" => return Ok(Self::NONE),
+            _ => {}
+        }
+        let mut types = Self::NONE;
+        for word in text.split(',') {
+            match word.trim() {
+                "tcp" => types.tcp = true,
+                "udp" => types.udp = true,
+                "checksum" => types.checksum = true,
+                _ => {
+                    return Err(ValueError::new(format!(
+                        "{text:?} is not an offload setting; give on, off, or a list of tcp, udp, \
+                         checksum"
+                    )));
+                }
+            }
+        }
+        Ok(types)
+    }
+}
+
+impl fmt::Display for OffloadTypes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::ALL => return f.write_str("on"),
+            Self::NONE => return f.write_str("off"),
+            _ => {}
+        }
+        let given = [self.tcp, self.udp, self.checksum];
+        let names: Vec<_> =
+            Self::NAMES.into_iter().zip(given).filter_map(|(n, is)| is.then_some(n)).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+impl SettingValue for OffloadTypes {
+    const FORM: &'static str = "on|off|tcp,udp,checksum";
+
+    fn parse(text: &str) -> Result<Self, ValueError> {
+        text.parse()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_can_stand_wherever_a_number_can() {
+        for good in ["uplink", "a", "büro.2", "1st", &"x".repeat(63)] {
+            assert_eq!(good.parse::<PortName>().map(String::from), Ok(good.to_owned()));
+        }
+        let long = "x".repeat(64);
+        for bad in ["", "7", "-1", "1e3", "+5", "a b", "a\n", "\u{202e}a", "-x", &long] {
+            assert!(bad.parse::<PortName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn offload_is_on_off_or_a_list_in_every_form() {
+        for (text, shown) in [
+            ("\"on\"", "on"),
+            ("\"off\"", "off"),
+            ("true", "on"),
+            ("[]", "off"),
+            ("[\"udp\", \"tcp\"]", "tcp,udp"),
+            ("\"checksum, udp,tcp\"", "on"),
+        ] {
+            let types: OffloadTypes = serde_json::from_str(text).expect(text);
+            assert_eq!(types.to_string(), shown);
+            assert_eq!(OffloadTypes::from_bits(types.bits()), types);
+        }
+        assert!(serde_json::from_str::<OffloadTypes>("\"sctp\"").is_err());
+    }
+}

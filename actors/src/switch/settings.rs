@@ -1,0 +1,112 @@
+//! Settings of ports in the Switch: each port has its own, all have the same defaults, and
+//! what is in force is worked out when one of both changes. A frame sees only the outcome.
+
+use actix::prelude::*;
+use slog::info;
+
+use super::{PortEntry, Switch};
+use crate::{
+    core::{
+        fdb::PortNumber,
+        settings::{InForce, Origin, PortSettings, SETTINGS},
+    },
+    message::{Credit, FindPort, PortInfo, SetDefaults, SetPort, SetPortError},
+};
+
+impl PortEntry {
+    /// Its settings as they are in force, over the `defaults` for all ports.
+    pub(super) fn in_force(&self, defaults: &PortSettings) -> Vec<InForce> {
+        let all = self.own.or(defaults);
+        let of = |name| InForce {
+            name,
+            value: all.show(name).unwrap_or_default(),
+            origin: if self.own.show(name).is_some() { Origin::Own } else { Origin::Default },
+        };
+        SETTINGS.iter().map(|setting| of(setting.name)).collect()
+    }
+}
+
+impl Switch {
+    /// Whether the port `number`, of this kind, can have these settings of its own.
+    pub(super) fn check_settings(
+        &self,
+        number: Option<PortNumber>,
+        kind: &'static str,
+        settings: &PortSettings,
+    ) -> Result<(), SetPortError> {
+        if let Some(name) = &settings.name
+            && let Some(port) = self.named(name.as_str())
+            && Some(port) != number
+        {
+            return Err(SetPortError::NameInUse { name: name.clone(), port });
+        }
+        let given = SETTINGS.iter().filter(|one| settings.show(one.name).is_some());
+        for setting in given.filter(|one| !one.kinds.is_empty() && !one.kinds.contains(&kind)) {
+            let kinds = setting.kinds.join(" and ");
+            return Err(SetPortError::NotForKind { setting: setting.name, kind, kinds });
+        }
+        Ok(())
+    }
+
+    fn named(&self, name: &str) -> Option<PortNumber> {
+        let is_it = |port: &&PortEntry| port.own.name.as_ref().is_some_and(|n| n.as_str() == name);
+        self.ports.iter().find(is_it).map(|port| port.number)
+    }
+
+    /// Puts the settings of the port at `at` in force: its own over the defaults. What is
+    /// in force already is not touched.
+    pub(super) fn apply_settings(&mut self, at: usize) {
+        let port = &mut self.ports[at];
+        let settings = port.own.or(&self.defaults);
+        let opened = port.shut && !settings.shut();
+        let watched = !port.guards.loop_guard && settings.loop_guard();
+        port.shut = settings.shut();
+        port.offload.set(settings.offload());
+        port.guards.apply(&settings);
+        let (number, max_macs) = (port.number, settings.max_macs());
+        self.relay.fdb_mut().set_max_macs(number, max_macs);
+        if !settings.loop_guard() {
+            self.unblock(at);
+        }
+        if opened || watched {
+            self.probe_port(at);
+            self.deliver(&Credit::NONE);
+        }
+    }
+}
+
+impl Handler<SetPort> for Switch {
+    type Result = Result<PortInfo, SetPortError>;
+
+    fn handle(&mut self, set: SetPort, _: &mut Context<Self>) -> Self::Result {
+        let at = self.find(set.port).ok_or(SetPortError::NoSuchPort(set.port))?;
+        self.check_settings(Some(set.port), self.ports[at].kind, &set.settings)?;
+        info!(self.log, "port is set"; "port" => %set.port, "settings" => ?set.settings,
+            "default" => set.clear.join(", "));
+        let own = &mut self.ports[at].own;
+        set.clear.iter().for_each(|name| own.clear(name));
+        *own = set.settings.or(own);
+        self.apply_settings(at);
+        Ok(self.ports[at].info())
+    }
+}
+
+impl Handler<SetDefaults> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, set: SetDefaults, _: &mut Context<Self>) {
+        self.defaults = set.ports.or(&PortSettings::declared());
+        self.relay.fdb_mut().set_aging_time(set.aging_time);
+        for at in 0..self.ports.len() {
+            self.apply_settings(at);
+        }
+    }
+}
+
+impl Handler<FindPort> for Switch {
+    type Result = Option<PortNumber>;
+
+    fn handle(&mut self, find: FindPort, _: &mut Context<Self>) -> Self::Result {
+        self.named(find.name.as_str())
+    }
+}
