@@ -26,6 +26,7 @@ const BATCH_REQUESTS: usize = 32;
 
 /// What is asked for: of the switch, or of the program around it.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one a request, and not for long")]
 pub(crate) enum Request {
     Switch(Command),
     Program(Query),

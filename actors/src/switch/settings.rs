@@ -40,12 +40,14 @@ impl Switch {
         {
             return Err(SetPortError::NameInUse { name: name.clone(), port });
         }
-        let given = SETTINGS.iter().filter(|one| settings.show(one.name).is_some());
-        for setting in given.filter(|one| !one.kinds.is_empty() && !one.kinds.contains(&kind)) {
-            let kinds = setting.kinds.join(" and ");
-            return Err(SetPortError::NotForKind { setting: setting.name, kind, kinds });
+        let mut given = SETTINGS.iter().filter(|one| settings.show(one.name).is_some());
+        match given.find(|one| !one.kinds.is_empty() && !one.kinds.contains(&kind)) {
+            None => Ok(()),
+            Some(setting) => {
+                let kinds = setting.kinds.join(" and ");
+                Err(SetPortError::NotForKind { setting: setting.name, kind, kinds })
+            }
         }
-        Ok(())
     }
 
     fn named(&self, name: &str) -> Option<PortNumber> {
