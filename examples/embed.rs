@@ -11,7 +11,7 @@ use std::{error::Error, time::Duration};
 use actix::Actor;
 use bytes::Bytes;
 use etherws_actors::{
-    control::{Command, Control, NewPort, Reply},
+    control::{Control, NewPort},
     frame::Frame,
     kinds::{ClientOptions, Memory},
     settings::PortSettings,
@@ -43,7 +43,7 @@ async fn embed(url: String) -> Result<(), Box<dyn Error>> {
     let (port, mut monitor) = Memory::pair("monitor", 64);
     supervisor::add(&switch, port, &log).await?;
     let client = NewPort::Client(ClientOptions { url, ..ClientOptions::default() });
-    control.execute(Command::AddPort { port: client, settings: PortSettings::default() }).await?;
+    control.add_port(client, PortSettings::default()).await?;
 
     // A broadcast from one port reaches the other two.
     let mut hello = vec![0xff; 6];
@@ -58,26 +58,15 @@ async fn embed(url: String) -> Result<(), Box<dyn Error>> {
     while sent(&control, "client").await? == 0 {
         actix::clock::sleep(Duration::from_millis(10)).await;
     }
-    if let Reply::Ports(ports) = control.execute(Command::ListPorts).await? {
-        for port in ports {
-            let (rx, tx) = (port.counters.rx_frames(), port.counters.tx_frames());
-            println!(
-                "port {} {} {} {}: rx {rx}, tx {tx}",
-                port.port,
-                port.kind,
-                port.state.name(),
-                port.target
-            );
-        }
+    for port in control.list_ports().await? {
+        let (rx, tx) = (port.counters.rx_frames(), port.counters.tx_frames());
+        let state = port.state.name();
+        println!("port {} {} {state} {}: rx {rx}, tx {tx}", port.port, port.kind, port.target);
     }
     Ok(())
 }
 
 async fn sent(control: &Control, kind: &str) -> Result<u64, Box<dyn Error>> {
-    match control.execute(Command::ListPorts).await? {
-        Reply::Ports(ports) => {
-            Ok(ports.iter().filter(|p| p.kind == kind).map(|p| p.counters.tx_frames()).sum())
-        }
-        _ => Err("listing ports gives ports".into()),
-    }
+    let ports = control.list_ports().await?;
+    Ok(ports.iter().filter(|p| p.kind == kind).map(|p| p.counters.tx_frames()).sum())
 }

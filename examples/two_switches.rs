@@ -10,7 +10,7 @@ use std::error::Error;
 use actix::{Actor, Addr};
 use bytes::Bytes;
 use etherws_actors::{
-    control::{Command, Control, Reply},
+    control::Control,
     frame::{Frame, MacAddr},
     kinds::{Memory, memory::MemoryHandle},
     settings::PortSettings,
@@ -56,10 +56,8 @@ async fn cable(mut left: MemoryHandle, mut right: MemoryHandle) {
 
 async fn print_fdb(name: &str, switch: &Addr<Switch>) -> Result<(), Box<dyn Error>> {
     let control = Control::new(switch.clone(), Logger::root(Discard, o!()));
-    if let Reply::Fdb(entries) = control.execute(Command::ListFdb).await? {
-        for known in entries {
-            println!("{name}: {} is behind port {}", known.mac, known.entry.port);
-        }
+    for known in control.list_fdb().await? {
+        println!("{name}: {} is behind port {}", known.mac, known.entry.port);
     }
     Ok(())
 }

@@ -254,66 +254,164 @@ impl Control {
         Self { switch, known: Arc::default(), placement, log }
     }
 
+    /// All ports, by number.
+    ///
+    /// # Errors
+    /// The switch has ended.
+    pub async fn list_ports(&self) -> Result<Vec<PortInfo>, ControlError> {
+        Ok(self.switch.send(ListPorts).await?)
+    }
+
+    /// Opens a port and adds it with settings of its own.
+    ///
+    /// # Errors
+    /// It cannot be opened, or the switch refuses it or its settings: nothing remains.
+    pub async fn add_port(
+        &self,
+        port: NewPort,
+        settings: PortSettings,
+    ) -> Result<PortInfo, ControlError> {
+        let number = self.add(port, settings, None).await?;
+        self.port(number).await
+    }
+
+    /// Sets `settings` on a port; those named in `clear` it has from elsewhere again.
+    ///
+    /// # Errors
+    /// There is no such port, or it refuses one of them: nothing is set.
+    pub async fn set_port(
+        &self,
+        port: PortNumber,
+        settings: PortSettings,
+        clear: Vec<&'static str>,
+    ) -> Result<PortInfo, ControlError> {
+        Ok(self.switch.send(SetPort { port, settings, clear }).await??)
+    }
+
+    /// A port in detail.
+    ///
+    /// # Errors
+    /// There is no such port.
+    pub async fn show_port(&self, port: PortNumber) -> Result<PortReport, ControlError> {
+        self.switch.send(ShowPort { port }).await?.ok_or(ControlError::NoSuchPort(port))
+    }
+
+    /// Deletes a port, and gives it as it was.
+    ///
+    /// # Errors
+    /// There is no such port.
+    pub async fn del_port(&self, port: PortNumber) -> Result<PortInfo, ControlError> {
+        let info = self.switch.send(DelPort { port, stop: Stop::Deleted }).await?;
+        self.known_ports().remove(&port);
+        info.ok_or(ControlError::NoSuchPort(port))
+    }
+
+    /// The ports that are network interfaces, by number.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub async fn list_interfaces(&self) -> Result<Vec<InterfaceInfo>, ControlError> {
+        let mut interfaces = Vec::new();
+        for port in self.list_ports().await? {
+            if let Some(name) = &port.interface {
+                interfaces.push(interface_info(&port, name).await?);
+            }
+        }
+        Ok(interfaces)
+    }
+
+    /// Applies all of `settings` to a port's interface, or nothing.
+    ///
+    /// # Errors
+    /// There is no such port, it is no interface, or the system refuses.
+    pub async fn set_interface(
+        &self,
+        port: PortNumber,
+        settings: InterfaceSettings,
+    ) -> Result<InterfaceInfo, ControlError> {
+        let info = self.port(port).await?;
+        let Some(name) = &info.interface else {
+            return Err(ControlError::NoInterface { port, kind: info.kind });
+        };
+        netlink::apply(name, &settings).await?;
+        info!(self.log, "interface is set"; "port" => %port, "settings" => ?settings);
+        let interface = interface_info(&info, name).await?;
+        if let Some(known) = self.known_ports().get_mut(&port) {
+            known.set(&settings, &interface.settings);
+        }
+        let settings = interface.settings.clone();
+        self.switch.send(KeepInterface { port, settings }).await?;
+        Ok(interface)
+    }
+
+    /// The forwarding database, by VLAN and then address.
+    ///
+    /// # Errors
+    /// The switch has ended.
+    pub async fn list_fdb(&self) -> Result<Vec<FdbInfo>, ControlError> {
+        Ok(self.switch.send(ListFdb).await?)
+    }
+
+    /// Puts an address behind a port until it is deleted, or the port is.
+    ///
+    /// # Errors
+    /// There is no such port, or no room.
+    pub async fn add_fdb(
+        &self,
+        vid: Vid,
+        mac: MacAddr,
+        port: PortNumber,
+    ) -> Result<FdbInfo, ControlError> {
+        Ok(self.switch.send(AddFdb { vid, mac, port }).await??)
+    }
+
+    /// Deletes an entry of the forwarding database, and gives it as it was.
+    ///
+    /// # Errors
+    /// There is no such entry.
+    pub async fn del_fdb(&self, vid: Vid, mac: MacAddr) -> Result<FdbInfo, ControlError> {
+        Ok(self.switch.send(DelFdb { vid, mac }).await??)
+    }
+
+    /// Forgets what was learned behind `port`, or behind all of them, and static entries as
+    /// well if `all`. Gives what was forgotten.
+    ///
+    /// # Errors
+    /// There is no such port.
+    pub async fn flush_fdb(
+        &self,
+        port: Option<PortNumber>,
+        all: bool,
+    ) -> Result<Vec<FdbInfo>, ControlError> {
+        Ok(self.switch.send(FlushFdb { port, all }).await??)
+    }
+
     /// Carries out one command.
     ///
     /// # Errors
     /// The command is refused, and then nothing of it remains.
     pub async fn execute(&self, command: Command) -> Result<Reply, ControlError> {
-        match command {
-            Command::ListPorts => Ok(Reply::Ports(self.switch.send(ListPorts).await?)),
+        Ok(match command {
+            Command::ListPorts => Reply::Ports(self.list_ports().await?),
             Command::AddPort { port, settings } => {
-                let number = self.add(port, settings, None).await?;
-                Ok(Reply::Ports(vec![self.port(number).await?]))
+                Reply::Ports(vec![self.add_port(port, settings).await?])
             }
             Command::SetPort { port, settings, clear } => {
-                let info = self.switch.send(SetPort { port, settings, clear }).await?;
-                Ok(Reply::Ports(vec![info?]))
+                Reply::Ports(vec![self.set_port(port, settings, clear).await?])
             }
-            Command::ShowPort { port } => {
-                let report = self.switch.send(ShowPort { port }).await?;
-                let report = report.ok_or(ControlError::NoSuchPort(port))?;
-                Ok(Reply::Report(Box::new(report)))
-            }
-            Command::DelPort { port } => {
-                let info = self.switch.send(DelPort { port, stop: Stop::Deleted }).await?;
-                self.known_ports().remove(&port);
-                Ok(Reply::Ports(vec![info.ok_or(ControlError::NoSuchPort(port))?]))
-            }
-            Command::ListInterfaces => {
-                let mut interfaces = Vec::new();
-                for port in self.switch.send(ListPorts).await? {
-                    if let Some(name) = &port.interface {
-                        interfaces.push(interface_info(&port, name).await?);
-                    }
-                }
-                Ok(Reply::Interfaces(interfaces))
-            }
+            Command::ShowPort { port } => Reply::Report(Box::new(self.show_port(port).await?)),
+            Command::DelPort { port } => Reply::Ports(vec![self.del_port(port).await?]),
+            Command::ListInterfaces => Reply::Interfaces(self.list_interfaces().await?),
             Command::SetInterface { port, settings } => {
-                let info = self.port(port).await?;
-                let Some(name) = &info.interface else {
-                    return Err(ControlError::NoInterface { port, kind: info.kind });
-                };
-                netlink::apply(name, &settings).await?;
-                info!(self.log, "interface is set"; "port" => %port, "settings" => ?settings);
-                let interface = interface_info(&info, name).await?;
-                if let Some(known) = self.known_ports().get_mut(&port) {
-                    known.set(&settings, &interface.settings);
-                }
-                let settings = interface.settings.clone();
-                self.switch.send(KeepInterface { port, settings }).await?;
-                Ok(Reply::Interfaces(vec![interface]))
+                Reply::Interfaces(vec![self.set_interface(port, settings).await?])
             }
-            Command::ListFdb => Ok(Reply::Fdb(self.switch.send(ListFdb).await?)),
+            Command::ListFdb => Reply::Fdb(self.list_fdb().await?),
             Command::AddFdb { vid, mac, port } => {
-                Ok(Reply::Fdb(vec![self.switch.send(AddFdb { vid, mac, port }).await??]))
+                Reply::Fdb(vec![self.add_fdb(vid, mac, port).await?])
             }
-            Command::DelFdb { vid, mac } => {
-                Ok(Reply::Fdb(vec![self.switch.send(DelFdb { vid, mac }).await??]))
-            }
-            Command::FlushFdb { port, all } => {
-                Ok(Reply::Fdb(self.switch.send(FlushFdb { port, all }).await??))
-            }
-        }
+            Command::DelFdb { vid, mac } => Reply::Fdb(vec![self.del_fdb(vid, mac).await?]),
+            Command::FlushFdb { port, all } => Reply::Fdb(self.flush_fdb(port, all).await?),
+        })
     }
 
     /// Measures the switch: its counters, queues and tables at one moment.

@@ -18,7 +18,7 @@ use std::{
 use actix::{Actor, Addr};
 use bytes::Bytes;
 use etherws_actors::{
-    control::{Command, Control, ControlError, Reply},
+    control::{Control, ControlError},
     counters::Discard,
     fdb::PortNumber,
     frame::Frame,
@@ -74,10 +74,7 @@ impl Lab {
     }
 
     async fn ports(&self) -> Vec<PortInfo> {
-        match self.control.execute(Command::ListPorts).await.expect("the switch lives") {
-            Reply::Ports(ports) => ports,
-            other => panic!("{other:?}"),
-        }
+        self.control.list_ports().await.expect("the switch lives")
     }
 
     async fn port(&self, number: u32) -> PortInfo {
@@ -86,20 +83,16 @@ impl Lab {
     }
 
     async fn fdb(&self) -> Vec<FdbInfo> {
-        match self.control.execute(Command::ListFdb).await.expect("the switch lives") {
-            Reply::Fdb(fdb) => fdb,
-            other => panic!("{other:?}"),
-        }
+        self.control.list_fdb().await.expect("the switch lives")
     }
 
-    async fn delete(&self, number: u32) -> Result<Reply, ControlError> {
-        self.control.execute(Command::DelPort { port: port(number) }).await
+    async fn delete(&self, number: u32) -> Result<PortInfo, ControlError> {
+        self.control.del_port(port(number)).await
     }
 
     async fn shut(&self, number: u32, shut: bool) {
         let settings = PortSettings { shut: Some(shut), ..PortSettings::default() };
-        let command = Command::SetPort { port: port(number), settings, clear: Vec::new() };
-        self.control.execute(command).await.expect("port is there");
+        self.control.set_port(port(number), settings, Vec::new()).await.expect("port is there");
     }
 
     /// Lets all tasks run until none has anything to do, on the virtual clock.

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use etherws_actors::{
-    control::{Command, Control, NewPort, Reply},
+    control::{ControlError, NewPort},
     error::one_line,
     fdb::{PortNumber, Status},
     interface::{AddressSetting, InterfaceSettings},
@@ -165,7 +165,7 @@ impl InForce {
         };
         // First what goes: a new one may want its interface.
         for (port, number) in old.extract_if(.., |(port, _)| !is_new(port)) {
-            if self.execute(Command::DelPort { port: number }).await.is_ok() {
+            if self.house.control.del_port(number).await.is_ok() {
                 changes.push(Change::new(Action::Deleted, item(&port.new)).port(number));
             }
         }
@@ -183,7 +183,7 @@ impl InForce {
                 }
                 Some((number, _)) => {
                     // Two tunnels to one server would be a loop: the old one goes first.
-                    let _ = self.execute(Command::DelPort { port: *number }).await;
+                    let _ = self.house.control.del_port(*number).await;
                     let note = format!("opened anew; it was port {number}");
                     self.add_port(&port, Action::Changed, Some(note)).await
                 }
@@ -215,8 +215,8 @@ impl InForce {
             };
         let mut failed = Vec::new();
         for &(vid, mac) in &port.fdb {
-            let add = Command::AddFdb { vid, mac, port: number };
-            failed.extend(self.execute(add).await.err());
+            let added = self.house.control.add_fdb(vid, mac, number).await;
+            failed.extend(added.err().map(|error| one_line(&error)));
         }
         let change = Change::new(action, item(&port.new)).port(number);
         let failed = (!failed.is_empty()).then(|| failed.join("; "));
@@ -231,31 +231,27 @@ impl InForce {
         port: &Port,
         before: Option<&Port>,
     ) -> Option<Change> {
-        let Ok(Reply::Report(report)) = self.execute(Command::ShowPort { port: number }).await
-        else {
-            return None;
-        };
+        let report = self.house.control.show_port(number).await.ok()?;
         let mut set = Vec::new();
         let mut failed = Vec::new();
         let (settings, names) = self.differing(&report, port, before);
         if !names.is_empty() {
-            match self.execute(Command::SetPort { port: number, settings, clear: Vec::new() }).await
-            {
+            match self.house.control.set_port(number, settings, Vec::new()).await {
                 Ok(_) => set.extend(names),
-                Err(error) => failed.push(error),
+                Err(error) => failed.push(one_line(&error)),
             }
         }
         for (settings, name) in self.differing_interface(number, port, before).await {
-            match self.execute(Command::SetInterface { port: number, settings }).await {
+            match self.house.control.set_interface(number, settings).await {
                 Ok(_) => set.push(name),
-                Err(error) => failed.push(error),
+                Err(error) => failed.push(one_line(&error)),
             }
         }
         let fdb = self.change_fdb(number, port, before).await;
         match fdb {
             Ok(true) => set.push("fdb"),
             Ok(false) => {}
-            Err(error) => failed.push(error),
+            Err(error) => failed.push(one_line(&error)),
         }
         let (action, note) = match (set.is_empty(), failed.is_empty()) {
             (true, true) => return None,
@@ -305,9 +301,7 @@ impl InForce {
         if port.addresses.is_none() && port.mtu.is_none() && before.is_none() {
             return Vec::new();
         }
-        let Ok(Reply::Interfaces(interfaces)) = self.execute(Command::ListInterfaces).await else {
-            return Vec::new();
-        };
+        let interfaces = self.house.control.list_interfaces().await.unwrap_or_default();
         let Some(now) = interfaces.into_iter().find(|one| one.port == number) else {
             return Vec::new();
         };
@@ -335,17 +329,17 @@ impl InForce {
         number: PortNumber,
         port: &Port,
         before: Option<&Port>,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, ControlError> {
         let own = self.static_entries(number).await;
         let gone = before.map(|before| before.fdb.iter()).into_iter().flatten();
         let gone = gone.filter(|entry| own.contains(entry) && !port.fdb.contains(entry));
         let mut changed = false;
         for &(vid, mac) in gone {
-            self.execute(Command::DelFdb { vid, mac }).await?;
+            self.house.control.del_fdb(vid, mac).await?;
             changed = true;
         }
         for &(vid, mac) in port.fdb.iter().filter(|entry| !own.contains(entry)) {
-            self.execute(Command::AddFdb { vid, mac, port: number }).await?;
+            self.house.control.add_fdb(vid, mac, number).await?;
             changed = true;
         }
         Ok(changed)
@@ -355,7 +349,7 @@ impl InForce {
         &self,
         number: PortNumber,
     ) -> Vec<(etherws_actors::frame::Vid, etherws_actors::frame::MacAddr)> {
-        let Ok(Reply::Fdb(lines)) = self.execute(Command::ListFdb).await else { return Vec::new() };
+        let lines = self.house.control.list_fdb().await.unwrap_or_default();
         let is_own = |line: &etherws_actors::message::FdbInfo| {
             line.entry.port == number && line.entry.status == Status::Static
         };
@@ -415,10 +409,7 @@ impl InForce {
     async fn running(&self) -> Vec<config::Running> {
         let mut all = Vec::new();
         for (number, known) in self.house.control.known() {
-            let Ok(Reply::Report(report)) = self.execute(Command::ShowPort { port: number }).await
-            else {
-                continue;
-            };
+            let Ok(report) = self.house.control.show_port(number).await else { continue };
             let of_file = self.ports.iter().find(|(_, own)| *own == number);
             let new = match known.new {
                 // The number that the kernel has put in.
@@ -436,10 +427,6 @@ impl InForce {
             });
         }
         all
-    }
-
-    async fn execute(&self, command: Command) -> Result<Reply, String> {
-        Control::execute(&self.house.control, command).await.map_err(|error| one_line(&error))
     }
 }
 

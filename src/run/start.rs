@@ -11,7 +11,7 @@ use actix::{Actor, Addr};
 use actix_rt::Arbiter;
 use anyhow::{Context as _, Result, anyhow};
 use etherws_actors::{
-    control::{Command, Control},
+    control::Control,
     error::one_line,
     message::{SetDefaults, Shutdown},
     monitor::Monitor,
@@ -99,7 +99,7 @@ pub(super) async fn run(
     let mut listeners = Listeners::new(house.clone());
     for port in options.ports.drain(..) {
         control
-            .execute(Command::AddPort { port, settings: PortSettings::default() })
+            .add_port(port, PortSettings::default())
             .await
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }

@@ -10,9 +10,8 @@ use actix_web::{
     web::{self, Bytes},
 };
 use etherws_actors::{
-    control::{Command, Control, ControlError, Reply},
+    control::Control,
     fdb::PortNumber,
-    message::PortInfo,
     mirror::{Batch, MirrorReader},
 };
 use futures_util::stream;
@@ -46,7 +45,7 @@ pub(super) async fn check(
     control: &Control,
     capture: &Capture,
 ) -> Result<(), crate::refusal::Refusal> {
-    let there = ports(control).await.map_err(crate::refusal::Refusal::from)?;
+    let there = control.list_ports().await.map_err(crate::refusal::Refusal::from)?;
     let missing = capture.ports.iter().find(|port| there.iter().all(|info| info.port != **port));
     missing.map_or(Ok(()), |port| Err(crate::refusal::Refusal::no_such_port(port)))
 }
@@ -68,7 +67,7 @@ async fn open(control: &Control, query: &str) -> Result<HttpResponse, Refusal> {
         Refusal::later(StatusCode::SERVICE_UNAVAILABLE, text, Refused::Busy, TRY_AGAIN)
     })?;
     let mut recorder = Recorder::new(capture.snaplen, capture.count);
-    let there = ports(control).await.unwrap_or_default();
+    let there = control.list_ports().await.unwrap_or_default();
     let wanted = |port: PortNumber| capture.ports.is_empty() || capture.ports.contains(&port);
     recorder.add_ports(there.iter().filter(|info| wanted(info.port)));
     let now = Instant::now();
@@ -116,7 +115,7 @@ impl Stream {
         loop {
             let (batches, mut ends) = self.collect().await;
             if batches.iter().any(|batch| recorder.lacks_port_of(batch))
-                && let Ok(ports) = ports(&self.control).await
+                && let Ok(ports) = self.control.list_ports().await
             {
                 let seen = |port| {
                     batches.iter().any(|batch| {
@@ -187,12 +186,5 @@ impl Stream {
             next = timeout_at(until, self.mirror.recv()).await;
         }
         (batches, self.end.is_some_and(|end| end <= Instant::now()))
-    }
-}
-
-async fn ports(control: &Control) -> Result<Vec<PortInfo>, ControlError> {
-    match control.execute(Command::ListPorts).await? {
-        Reply::Ports(ports) => Ok(ports),
-        _ => Ok(Vec::new()),
     }
 }

@@ -18,20 +18,12 @@ impl Lab {
         Self::with(SwitchOptions::default())
     }
 
-    async fn execute(&self, command: Command) -> Result<Reply, ControlError> {
-        self.control.execute(command).await
-    }
-
     async fn set(&self, number: u32, settings: PortSettings) {
-        let command = Command::SetPort { port: port(number), settings, clear: Vec::new() };
-        self.execute(command).await.expect("port is there");
+        self.control.set_port(port(number), settings, Vec::new()).await.expect("port is there");
     }
 
     async fn report(&self, number: u32) -> PortReport {
-        match self.execute(Command::ShowPort { port: port(number) }).await {
-            Ok(Reply::Report(report)) => *report,
-            other => panic!("{other:?}"),
-        }
+        self.control.show_port(port(number)).await.expect("port is there")
     }
 
     async fn state(&self, number: u32) -> String {
@@ -220,9 +212,9 @@ fn static_addresses_are_the_operators() {
         let lab = Lab::new();
         let (a, mut b, mut c) = (lab.memory().await, lab.memory().await, lab.memory().await);
         let (vid, mac) = (Vid::UNTAGGED, MacAddr([2, 0, 0, 0, 0, 9]));
-        let add = |number| Command::AddFdb { vid, mac, port: port(number) };
-        lab.execute(add(2)).await.expect("port 2 is there");
-        assert!(matches!(lab.execute(add(9)).await, Err(ControlError::Fdb(_))));
+        let add = |number| lab.control.add_fdb(vid, mac, port(number));
+        add(2).await.expect("port 2 is there");
+        assert!(matches!(add(9).await, Err(ControlError::Fdb(_))));
         // Somebody else claims the address: what is for it goes where the operator says.
         c.send(frame(0xff, 9)).await.expect("port 3");
         a.send(frame(9, 1)).await.expect("port 1");
@@ -232,15 +224,15 @@ fn static_addresses_are_the_operators() {
         }
         assert_eq!(std::iter::from_fn(|| b.try_recv()).last(), Some(frame(9, 1)));
         assert_eq!(lab.incidents(3, Incident::LearnedEntryDiscard).await, 1);
-        let flush = |all| Command::FlushFdb { port: None, all };
-        lab.execute(flush(false)).await.expect("it flushes");
+        let flush = |all| lab.control.flush_fdb(None, all);
+        flush(false).await.expect("it flushes");
         let left = lab.fdb().await;
         assert_eq!((left.len(), left[0].entry.status), (1, Status::Static));
-        lab.execute(flush(true)).await.expect("it flushes");
+        flush(true).await.expect("it flushes");
         assert_eq!(lab.fdb().await, []);
-        let gone = lab.execute(Command::DelFdb { vid, mac }).await.expect_err("it is gone");
+        let gone = lab.control.del_fdb(vid, mac).await.expect_err("it is gone");
         assert!(gone.to_string().contains("02:00:00:00:00:09 is not in"), "{gone}");
-        lab.execute(add(2)).await.expect("port 2 is there");
+        add(2).await.expect("port 2 is there");
         lab.delete(2).await.expect("port 2 is there");
         assert_eq!(lab.fdb().await, [], "it goes with its port");
     });

@@ -49,8 +49,7 @@ fn frames_are_shown_where_they_pass_and_why_they_do_not() {
         assert_eq!(seen(&lab, &mut all).await, [(2, Rx, None), (1, Tx, down), (1, Rx, down)]);
         let one = StormLimit::Rate { rate: 1, burst: 1 };
         let settings = PortSettings { storm_broadcast: Some(one), ..PortSettings::default() };
-        let command = Command::SetPort { port: port(2), settings, clear: Vec::new() };
-        lab.control.execute(command).await.expect("port is there");
+        lab.control.set_port(port(2), settings, Vec::new()).await.expect("port is there");
         for _ in 0..2 {
             b.send(frame(0xff, 2)).await.expect("port 2");
         }
