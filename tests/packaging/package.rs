@@ -1,5 +1,5 @@
-//! The Debian package, and the service that it installs: the steps of the README's
-//! "Install", on machines with a systemd of their own.
+//! The Debian package, and the service that it installs: the README's "first secure
+//! tunnel" as it is typed there, on machines with a systemd of their own.
 
 use std::{fs, path::Path};
 
@@ -63,19 +63,33 @@ fn machines() -> Result<(Machine, Machine), String> {
     Ok((left, right))
 }
 
-/// Step 2 of the README: the package is installed.
+/// Installs the package as the README does.
 fn install(machine: &Machine, package: &[u8]) {
     machine.write("/root/package.deb", package);
     machine.run(&["apt-get", "install", "-y", "/root/package.deb"]).ok();
 }
 
+const README: &str = include_str!("../../README.md");
+const INSTALL: &str = include_str!("../../docs/install.md");
+
 /// The configuration that the package brings.
 const FILE: &str = "/etc/etherws/etherws.toml";
 
-fn configure(machine: &Machine, ports: &str) {
-    let text = machine.run(&["cat", FILE]).ok().stdout;
-    machine.write(FILE, format!("{text}\n{ports}").as_bytes());
-    machine.run(&["etherws", "check", FILE]).ok();
+/// The blocks of this language in a section of a document.
+fn blocks<'a>(document: &'a str, section: &str, language: &str) -> Vec<&'a str> {
+    let (_, section) = document.split_once(section).unwrap();
+    let (section, _) = section.split_once("\n##").unwrap_or((section, ""));
+    let blocks = section.split("```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(language)).collect()
+}
+
+/// Types a block as root, with the password where it is asked for.
+fn typed(machine: &Machine, block: &str) {
+    let block = block
+        .replace("sudo ", "")
+        .replace("etherws passwd", "echo top-secret | etherws passwd")
+        .replace("systemd-ask-password \"Password of branch:\"", "echo top-secret");
+    machine.run(&["sh", "-ec", &block]).ok();
 }
 
 fn edit(machine: &Machine, old: &str, new: &str) {
@@ -108,13 +122,20 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
         install(machine, &package);
         assert_eq!(property(machine, "ActiveState"), "inactive", "nobody has asked for it");
     }
-    let tap = "[[port]]\ntype = \"tap\"\ntarget = \"ethws0\"\naddresses = ";
-    configure(&left, &format!("{tap}[\"198.51.100.1/24\"]\n"));
-    let client = "[[port]]\ntype = \"client\"\ntarget = \"ws://192.0.2.1/\"\n";
-    configure(&right, &format!("{tap}[\"198.51.100.2/24\"]\n{client}"));
+    let in_readme = |language| blocks(README, "## The first secure tunnel\n", language);
+    let (shell, toml) = (in_readme("sh"), in_readme("toml"));
+    let ([make, copy, start, _doctor], [server, client]) = (&shell[..], &toml[..]) else {
+        panic!("the README's section has other blocks");
+    };
+    typed(&left, make);
+    left.write(FILE, server.as_bytes());
+    let certificate = left.run(&["cat", "/etc/etherws/tunnel.crt"]).ok().stdout;
+    right.write("/etc/etherws/tunnel.crt", certificate.as_bytes());
+    typed(&right, copy);
+    right.write(FILE, client.as_bytes());
     for machine in [&left, &right] {
         // It returns when the service is ready: at once and at the first attempt.
-        machine.run(&["systemctl", "enable", "--now", "etherws"]).ok();
+        typed(machine, start);
         assert_eq!(ports(machine)[0]["target"], "ethws0");
     }
     let joined = |left: &Machine, right: &Machine| {
@@ -140,13 +161,11 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
     right.run(&["systemctl", "reload", "etherws"]).ok();
     assert_eq!(property(&right, "MainPID"), pid);
 
-    // With a password, which nobody but root and the running service may read.
-    let passwd = "echo top-secret | runuser -u etherws -- etherws passwd /etc/etherws/users alice";
+    // A password file made by the service's own user, and a password that only root and the
+    // running service may read.
+    let passwd = "echo secret | runuser -u etherws -- etherws passwd /etc/etherws/others alice";
     left.run(&["sh", "-c", passwd]).ok();
-    edit(&left, "##htpasswd = \"users\"", "htpasswd = \"users\"");
-    left.run(&["systemctl", "reload", "etherws"]).ok();
-    let url = "target = \"ws://192.0.2.1/\"\n";
-    edit(&right, url, &format!("{url}user = \"alice\"\npassword-file = \"tunnel\"\n"));
+    edit(&right, "\"branch.password\"", "\"tunnel\"");
     right.write("/root/tunnel.password", b"top-secret\n");
     right.run(&["mkdir", "/etc/systemd/system/etherws.service.d"]).ok();
     let credential = b"[Service]\nLoadCredential=tunnel:/root/tunnel.password\n";
@@ -155,7 +174,23 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
     right.run(&["systemctl", "restart", "etherws"]).ok();
     joined(&left, &right);
     let sessions = left.run(&["etherws", "ctl", "--json", "listport"]).ok().json();
-    assert_eq!(sessions[1]["user"], "alice", "{sessions}");
+    assert_eq!(sessions[1]["user"], "branch", "{sessions}");
+
+    // systemd holds the sockets: control for its group, and the tunnel's, over a restart.
+    let socket = "/etc/systemd/system/etherws.socket.d";
+    left.run(&["mkdir", socket]).ok();
+    let tunnels = "### Let systemd listen for tunnels\n";
+    let [override_] = blocks(INSTALL, tunnels, "ini")[..] else { panic!("one override") };
+    left.write(&format!("{socket}/override.conf"), override_.as_bytes());
+    left.run(&["systemctl", "daemon-reload"]).ok();
+    left.run(&["useradd", "alice"]).ok();
+    for section in ["### Who may control the service\n", tunnels] {
+        let [units] = blocks(INSTALL, section, "sh")[..] else { panic!("one block of commands") };
+        typed(&left, units);
+    }
+    left.run(&["runuser", "-u", "alice", "--", "etherws", "ctl", "listport"]).ok();
+    left.run(&["systemctl", "restart", "etherws"]).ok();
+    joined(&left, &right);
 
     // One after the other, by power cut and in good order.
     right.cut();
@@ -172,7 +207,7 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
     let before = configuration(&right);
     install(&right, &newer);
     assert_ne!(property(&right, "MainPID"), pid);
-    assert!(before.contains("ws://192.0.2.1/") && configuration(&right) == before);
+    assert!(before.contains("wss://192.0.2.1/") && configuration(&right) == before);
     joined(&left, &right);
 
     // What its owner has put elsewhere is not the package's.
