@@ -1,9 +1,7 @@
 //! Bodies of the fuzz targets in `fuzz/` for what the program reads: each takes any
-//! octets and panics where a promise does not hold. Built for fuzzing and for tests
-//! alone; the tests here feed them `fuzz/seeds`, where every input that ever failed is
+//! octets and panics where a promise does not hold. Built only for fuzzing and
+//! for tests; the tests here feed them `fuzz/seeds`, where every input that ever failed is
 //! kept.
-
-use std::str;
 
 use etherws_actors::control::{Command, Reply};
 
@@ -14,7 +12,7 @@ use crate::{
         method::Method,
         query::{Answer, Query},
     },
-    hosts, logging,
+    hosts,
     refusal::Refusal,
     server,
 };
@@ -67,14 +65,6 @@ pub fn htpasswd(data: &[u8]) {
     server::auth::fuzz(data);
 }
 
-/// A logging configuration: understood, or refused in one line. Nothing is opened.
-pub fn logconf(data: &[u8]) {
-    let Ok(text) = str::from_utf8(data) else { return };
-    if let Err(error) = logging::conf::parse(text) {
-        assert!(!format!("{error:#}").is_empty());
-    }
-}
-
 /// Frames from strangers, each behind its length in two octets: what they claim can be
 /// shown, and the table of hosts keeps its bounds.
 pub fn hosts(data: &[u8]) {
@@ -113,11 +103,6 @@ mod tests {
     #[test]
     fn htpasswd_keeps_its_promises_for_all_seeds() {
         replay("htpasswd", htpasswd);
-    }
-
-    #[test]
-    fn logconf_keeps_its_promises_for_all_seeds() {
-        replay("logconf", logconf);
     }
 
     #[test]

@@ -108,6 +108,26 @@ fn check_looks_into_the_files_that_are_named() {
 }
 
 #[test]
+fn check_leaves_log_files_as_they_are() {
+    let dir = TempDir::new();
+    let (kept, none) = (dir.file("kept", "content"), dir.at("none"));
+    let conf = format!(
+        "[loggers]\nkeys=root\n[handlers]\nkeys=kept,none\n[formatters]\nkeys=\n\
+         [logger_root]\nhandlers=kept,none\n\
+         [handler_kept]\nclass=FileHandler\nargs=('{kept}', 'w')\n\
+         [handler_none]\nclass=FileHandler\nargs=('{none}',)\n"
+    );
+    dir.file("log.ini", &conf);
+    let path = dir.file("c.toml", format!("{LISTEN}[log]\nconf = \"log.ini\"\n"));
+    etherws(&["check", &path]).ok();
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "content");
+    assert!(!fs::exists(&none).unwrap(), "created");
+    dir.file("log.ini", conf.replace("keys=root", "keys=root,other"));
+    let output = etherws(&["check", &path]).failed();
+    assert!(output.stderr.contains("no section [logger_other]"), "{}", output.stderr);
+}
+
+#[test]
 fn options_win_over_the_file() {
     let dir = TempDir::new();
     let path = dir.file("c.toml", format!("{LISTEN}path = \"/c\"\n[switch]\nmaxmacs = 7\n"));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| etherws::fuzz::logconf(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| etherws_logconf::fuzz::logconf(data));

@@ -14,11 +14,11 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp, ToSpan as _, Zoned, tz::TimeZone};
 
-use super::format::strftime;
+use crate::format::strftime;
 
 /// An open log file.
 #[derive(Debug)]
-pub(super) struct LogFile {
+pub(crate) struct LogFile {
     path: PathBuf,
     /// `None` after a reopening failed: tried again with the next record.
     file: Option<File>,
@@ -27,15 +27,15 @@ pub(super) struct LogFile {
     rollover: Timestamp,
 }
 
-/// When a file is left for another.
+/// When writing moves on to a new file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Policy {
+pub(crate) enum Policy {
     /// Never.
     Keep,
-    /// When somebody else has renamed or removed it.
+    /// When another program has renamed or removed it.
     Watch,
-    /// Before it would grow beyond `octets`; `backups` older ones are kept, and
-    /// without any it just grows, as with Python.
+    /// Before it would exceed `octets`; `backups` older ones are kept. With 0 of them it is
+    /// never rotated, as in Python.
     Size { octets: u64, backups: u32 },
     /// At the times of `schedule`; `backups` older ones are kept, all of them if 0.
     Time { schedule: Schedule, backups: u32 },
@@ -43,16 +43,16 @@ pub(super) enum Policy {
 
 /// The times of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Schedule {
-    pub(super) when: When,
-    /// Every so many.
-    pub(super) interval: u32,
-    pub(super) utc: bool,
+pub(crate) struct Schedule {
+    pub(crate) when: When,
+    /// Every so many units.
+    pub(crate) interval: u32,
+    pub(crate) utc: bool,
 }
 
 /// The unit of a [`Schedule`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
+pub(crate) enum When {
     Second,
     Minute,
     Hour,
@@ -65,7 +65,7 @@ pub(super) enum When {
 
 impl LogFile {
     /// Opens the file, emptied first if `truncate`.
-    pub(super) fn open(path: &Path, truncate: bool, policy: Policy) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, truncate: bool, policy: Policy) -> io::Result<Self> {
         // Absolute, because a daemon changes its directory later.
         let path = std::path::absolute(path)?;
         // The time of the last record decides when an existing file is rotated.
@@ -83,7 +83,7 @@ impl LogFile {
     }
 
     /// Appends a line that was made at `now`.
-    pub(super) fn write(&mut self, line: &[u8], now: Timestamp) -> io::Result<()> {
+    pub(crate) fn write(&mut self, line: &[u8], now: Timestamp) -> io::Result<()> {
         let rotated = self.rotate(line.len() as u64, now);
         if self.file.is_none() {
             self.reopen()?;
@@ -94,13 +94,13 @@ impl LogFile {
         rotated
     }
 
-    /// Opens what is called so now; the old file stays where there is no new one.
-    pub(super) fn reopen(&mut self) -> io::Result<()> {
+    /// Opens the file by its name again; the old one stays in use if that fails.
+    pub(crate) fn reopen(&mut self) -> io::Result<()> {
         self.file = Some(OpenOptions::new().append(true).create(true).open(&self.path)?);
         Ok(())
     }
 
-    /// Leaves the file for another if it is time to.
+    /// Starts a new file if it is time to.
     fn rotate(&mut self, octets: u64, now: Timestamp) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         match &self.policy {
@@ -146,7 +146,7 @@ fn extended(path: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
-/// Makes `path` its own first backup, each backup the next, and the last none.
+/// Renames each backup to the next number, dropping the last, and `path` to the first.
 fn shift(path: &Path, backups: u32) -> io::Result<()> {
     for number in (1..backups).rev() {
         let from = extended(path, &format!(".{number}"));
@@ -221,7 +221,7 @@ impl Schedule {
         Ok(day.start_of_day()?.timestamp())
     }
 
-    /// What the file is called that `rollover` ends: by the time when it began.
+    /// The name of the file that ends at `rollover`: by the time when it began.
     fn name(&self, path: &Path, rollover: Timestamp) -> PathBuf {
         let end = rollover.to_zoned(self.zone());
         let interval = i64::from(self.interval);
@@ -241,7 +241,7 @@ impl Schedule {
 
 impl When {
     /// `S`, `M`, `H`, `D`, `midnight` or `W0` to `W6`, in any case.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         Some(match text.to_ascii_uppercase().as_str() {
             "S" => Self::Second,
             "M" => Self::Minute,

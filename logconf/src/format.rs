@@ -12,7 +12,7 @@ use jiff::{
     tz::TimeZone,
 };
 
-use super::level::Level;
+use crate::level::Level;
 
 /// Wider fields than any screen are mistakes.
 const MAX_WIDTH: usize = 1000;
@@ -21,25 +21,30 @@ const MAX_WIDTH: usize = 1000;
 const ASCTIME: &str = "%Y-%m-%d %H:%M:%S";
 
 /// `relativeCreated` counts from here.
-pub(super) static STARTED: LazyLock<Timestamp> = LazyLock::new(Timestamp::now);
+static STARTED: LazyLock<Timestamp> = LazyLock::new(Timestamp::now);
 
-/// What is written about: a record, and what was so when it was made.
+/// Notes when logging starts, unless it has.
+pub(crate) fn start() {
+    LazyLock::force(&STARTED);
+}
+
+/// A record, and what was true when it was made.
 #[derive(Debug)]
-pub(super) struct Event<'a> {
-    pub(super) created: Timestamp,
-    pub(super) thread: i64,
-    pub(super) thread_name: &'a str,
+pub(crate) struct Event<'a> {
+    pub(crate) created: Timestamp,
+    pub(crate) thread: i64,
+    pub(crate) thread_name: &'a str,
     /// Of the logger.
-    pub(super) name: &'a str,
-    pub(super) level: Level,
-    pub(super) file: &'a str,
-    pub(super) line: u32,
-    pub(super) message: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) level: Level,
+    pub(crate) file: &'a str,
+    pub(crate) line: u32,
+    pub(crate) message: &'a str,
 }
 
 /// A formatter.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Format {
+pub(crate) struct Format {
     pieces: Vec<Piece>,
     datefmt: Option<String>,
 }
@@ -109,8 +114,8 @@ impl Default for Format {
 
 impl Format {
     /// # Errors
-    /// A conversion or a field that is not understood, by name.
-    pub(super) fn parse(format: &str) -> anyhow::Result<Self> {
+    /// An unknown conversion or field, by name.
+    pub(crate) fn parse(format: &str) -> anyhow::Result<Self> {
         let mut pieces = Vec::new();
         let mut text = String::new();
         let mut rest = format;
@@ -124,12 +129,12 @@ impl Format {
             let Some((name, after)) =
                 after.strip_prefix('(').and_then(|after| after.split_once(')'))
             else {
-                bail!("a % is followed by neither (field) nor another %: %{after}");
+                bail!("% must be followed by (field) or another %: %{after}");
             };
             let field = Field::parse(name)?;
             let (spec, after) = Spec::parse(after)
                 .and_then(|(spec, after)| spec.fits(field).map(|()| (spec, after)))
-                .with_context(|| format!("%({name}) is not followed by what it needs"))?;
+                .with_context(|| format!("%({name}) has an invalid conversion"))?;
             if !text.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut text)));
             }
@@ -146,17 +151,17 @@ impl Format {
     /// The same with another format for `asctime`, in `strftime`'s terms.
     ///
     /// # Errors
-    /// A conversion of `datefmt` that is not understood.
-    pub(super) fn with_datefmt(self, datefmt: &str) -> anyhow::Result<Self> {
+    /// An unknown conversion in `datefmt`.
+    pub(crate) fn with_datefmt(self, datefmt: &str) -> anyhow::Result<Self> {
         let now = Timestamp::now().to_zoned(TimeZone::UTC);
         if strftime(datefmt, &now).is_none() {
-            bail!("{datefmt:?} has a % conversion that strftime does not know; see man 3 strftime");
+            bail!("{datefmt:?} has an unknown % conversion; see man 3 strftime");
         }
         Ok(Self { datefmt: Some(datefmt.to_owned()), ..self })
     }
 
     /// Appends the line for `event` to `line`, without an end of line.
-    pub(super) fn write(&self, event: &Event<'_>, line: &mut String) {
+    pub(crate) fn write(&self, event: &Event<'_>, line: &mut String) {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => line.push_str(text),
@@ -181,7 +186,7 @@ impl Format {
 }
 
 /// As with Python, in the POSIX locale. `None` for a conversion that is not known.
-pub(super) fn strftime(format: &str, time: &Zoned) -> Option<String> {
+pub(crate) fn strftime(format: &str, time: &Zoned) -> Option<String> {
     let config = Config::new().custom(PosixCustom::new());
     let mut text = String::new();
     let time = BrokenDownTime::from(time);
@@ -195,7 +200,7 @@ impl Field {
             return Ok(*field);
         }
         let known: Vec<_> = Self::ALL.iter().map(|(known, _)| *known).collect();
-        bail!("there is no field %({name}); there are {}", known.join(", "));
+        bail!("unknown field %({name}); valid fields: {}", known.join(", "));
     }
 
     fn is_text(self) -> bool {
@@ -206,7 +211,7 @@ impl Field {
     fn of<'a>(self, event: &Event<'a>) -> Value<'a> {
         let path = Path::new(event.file);
         match self {
-            // Known to the format alone.
+            // Only the format knows it.
             Self::AscTime => Value::Text(""),
             Self::Created => Value::Float(float(event.created.as_microsecond()) / 1e6),
             Self::FileName => Value::Text(text(path.file_name())),
@@ -247,7 +252,7 @@ impl Spec {
         Self { kind: 's', ..Self::default() }
     }
 
-    /// What stands between the field and its kind, and what follows.
+    /// What is between the field and its conversion type, and what follows.
     fn parse(text: &str) -> anyhow::Result<(Self, &str)> {
         let mut spec = Self::default();
         let mut rest = text;
@@ -277,9 +282,9 @@ impl Spec {
         match self.kind {
             's' => Ok(()),
             'd' | 'i' | 'u' | 'f' | 'F' if !field.is_text() => Ok(()),
-            'd' | 'i' | 'u' | 'f' | 'F' => bail!("the field is text: write s"),
-            ' ' => bail!("a kind is missing: write s"),
-            other => bail!("kind {other} is not understood: write s, d or f"),
+            'd' | 'i' | 'u' | 'f' | 'F' => bail!("the field is text; write s"),
+            ' ' => bail!("the conversion type is missing; write s"),
+            other => bail!("conversion type {other} is not supported; write s, d or f"),
         }
     }
 
@@ -342,9 +347,9 @@ fn cut(text: &str, precision: Option<usize>) -> &str {
     &text[..end.map_or(text.len(), |(index, _)| index)]
 }
 
-/// Writes text with its control characters escaped, so that nobody who has a say
-/// in a record can forge another or speak to a terminal.
-pub(super) struct Escaped<'a>(pub(super) &'a mut String);
+/// Writes text with its control characters escaped, so that text from a peer can neither
+/// forge a record nor control a terminal.
+pub(crate) struct Escaped<'a>(pub(crate) &'a mut String);
 
 impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -424,12 +429,12 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named() {
         for (format, named) in [
-            ("%(mesage)s", "no field %(mesage); there are asctime, created"),
+            ("%(mesage)s", "unknown field %(mesage); valid fields: asctime, created"),
             ("%message", "%message"),
-            ("%(message)", "kind is missing"),
-            ("%(message)d", "text: write s"),
-            ("%(levelno)r", "kind r"),
-            ("%(levelno)\u{e9}", "kind \u{e9}"),
+            ("%(message)", "type is missing"),
+            ("%(message)d", "text; write s"),
+            ("%(levelno)r", "type r"),
+            ("%(levelno)\u{e9}", "type \u{e9}"),
             ("%(message)99999999999999999999s", "larger than 1000"),
             ("%(message", "%(message"),
         ] {

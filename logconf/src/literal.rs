@@ -1,18 +1,19 @@
-//! Python literals, as they stand in `args=('etherws.log', 'a', 10*1024*1024)`.
+//! Python literals, as in `args=('etherws.log', 'a', 10*1024*1024)`.
 //!
-//! Python evaluates these lines; here nothing is evaluated but products of
-//! numbers. What is not a literal, or one of the names that a handler takes, is an
-//! error.
+//! Python evaluates these lines; here only products of numbers are. What is not a
+//! literal, or a name that a handler takes, is an error.
+
+use std::fmt;
 
 use anyhow::{Context as _, bail};
 
-/// A tuple inside a tuple is as deep as any handler's arguments are; the limit
-/// keeps a hostile file from the end of the stack.
+/// No handler needs more than a tuple in a tuple; the limit keeps a hostile file from
+/// overflowing the stack.
 const MAX_DEPTH: usize = 4;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Literal {
+pub(crate) enum Literal {
     None,
     Bool(bool),
     Int(i64),
@@ -27,13 +28,37 @@ pub(super) enum Literal {
 impl Literal {
     /// # Errors
     /// Anything that is not one literal and nothing else.
-    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         let mut parser = Parser { rest: text.trim() };
         let value = parser.product(MAX_DEPTH)?;
         if !parser.rest.is_empty() {
-            bail!("{:?} is too much after the value", parser.rest);
+            bail!("unexpected {:?} after the value", parser.rest);
         }
         Ok(value)
+    }
+}
+
+impl fmt::Display for Literal {
+    /// As Python writes it, for errors.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Bool(true) => f.write_str("True"),
+            Self::Bool(false) => f.write_str("False"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Str(value) => write!(f, "'{}'", value.escape_default()),
+            Self::Name(name) => f.write_str(name),
+            Self::Tuple(values) => {
+                f.write_str("(")?;
+                values.iter().try_for_each(|value| write!(f, "{value},"))?;
+                f.write_str(")")
+            }
+            Self::Dict(items) => {
+                f.write_str("{")?;
+                items.iter().try_for_each(|(key, value)| write!(f, "'{key}': {value},"))?;
+                f.write_str("}")
+            }
+        }
     }
 }
 
@@ -78,7 +103,7 @@ impl<'a> Parser<'a> {
             Some('\'' | '"') => self.string(false).map(Literal::Str),
             Some('-' | '+' | '0'..='9') => self.number(),
             Some(char) if char == '_' || char.is_ascii_alphabetic() => self.name(),
-            Some(char) => bail!("{char:?} begins no string, number, name or tuple"),
+            Some(char) => bail!("unexpected {char:?}; expected a string, number, name or tuple"),
         }
     }
 
@@ -127,7 +152,7 @@ impl<'a> Parser<'a> {
         let mut value = String::new();
         loop {
             match chars.next() {
-                None => bail!("a string does not end"),
+                None => bail!("a string has no closing quote"),
                 char if char == quote => break,
                 Some('\\') if raw => {
                     value.push('\\');
@@ -139,7 +164,7 @@ impl<'a> Parser<'a> {
                     Some('r') => value.push('\r'),
                     Some('t') => value.push('\t'),
                     other => bail!(
-                        "\\{} in a string is not understood; \\\\ \\' \\\" \\n \\r \\t are",
+                        "unknown escape \\{} in a string; use \\\\ \\' \\\" \\n \\r or \\t",
                         other.unwrap_or(' ')
                     ),
                 },

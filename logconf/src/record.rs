@@ -1,4 +1,4 @@
-//! A record's way: filtered where it is made, stamped with its time and thread,
+//! A record's path: filtered where it is made, stamped with its time and thread,
 //! queued, and written on the logging thread.
 //!
 //! The stamp travels among the logger's values, because slog's records carry
@@ -8,54 +8,45 @@ use std::{
     borrow::Cow,
     cell::RefCell,
     fmt::{self, Write as _},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     thread,
 };
 
 use jiff::Timestamp;
 use nix::unistd::gettid;
-use slog::{Drain, KV as _, Key, Never, OwnedKVList, Record, Serializer, b, o, record};
-use slog_async::{AsyncCore, AsyncGuard};
+use slog::{Drain, KV as _, Key, Never, OwnedKVList, Record, Serializer, o};
 
-use super::{
-    REOPENED,
+use crate::{
+    Reopen,
     format::{Escaped, Event},
     handler::Handler,
-    level::Level,
     loggers::Loggers,
 };
-
-/// The logger that our own records belong to.
-pub(super) const OURS: &str = "etherws";
-
-/// Records that wait at most: about a megabyte, and more than a burst of errors
-/// from all ports at once.
-pub(super) const QUEUE_RECORDS: usize = 4096;
 
 /// Keys of the stamp; no other key begins with an `@`.
 const TIME: &str = "@time";
 const THREAD: &str = "@thread";
 const THREAD_NAME: &str = "@thread_name";
 
-/// A record's logger: our own records have no tag, those of `log` their module.
-fn name<'a>(record: &'a Record<'_>) -> Cow<'a, str> {
+/// The name of a record's logger: `own` without a tag; records of the `log` crate have
+/// their module as tag.
+fn name<'a>(own: &'a str, record: &'a Record<'_>) -> Cow<'a, str> {
     match record.tag() {
-        "" => OURS.into(),
+        "" => own.into(),
         module if module.contains("::") => module.replace("::", ".").into(),
         name => name.into(),
     }
 }
 
-/// Lets through what some logger takes, so that the queue is not filled in vain.
+/// Lets through what some logger takes, so that the rest does not fill the queue.
 #[derive(Debug)]
-pub(super) struct Filter<D> {
+pub(crate) struct Filter<D> {
     /// What is below is never written, whatever the loggers say.
-    pub(super) least: Level,
-    pub(super) loggers: Arc<Loggers>,
-    pub(super) drain: D,
+    pub(crate) least: slog::Level,
+    /// The logger of records without a tag.
+    pub(crate) own: String,
+    pub(crate) loggers: Arc<Loggers>,
+    pub(crate) drain: D,
 }
 
 impl<D: Drain<Ok = (), Err = Never>> Drain for Filter<D> {
@@ -63,22 +54,23 @@ impl<D: Drain<Ok = (), Err = Never>> Drain for Filter<D> {
     type Err = Never;
 
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
-        let level = Level::from(record.level());
-        if level >= self.least && self.loggers.takes(&name(record), level) {
+        let level = record.level();
+        if level.is_at_least(self.least)
+            && self.loggers.takes(&name(&self.own, record), level.into())
+        {
             self.drain.log(record, values)?;
         }
         Ok(())
     }
 
     fn is_enabled(&self, level: slog::Level) -> bool {
-        let level = Level::from(level);
-        level >= self.least && self.loggers.takes(OURS, level)
+        level.is_at_least(self.least) && self.loggers.takes(&self.own, level.into())
     }
 }
 
 /// Adds when and in which thread a record is made.
 #[derive(Debug)]
-pub(super) struct Stamp<D>(pub(super) D);
+pub(crate) struct Stamp<D>(pub(crate) D);
 
 impl<D: Drain> Drain for Stamp<D> {
     type Ok = D::Ok;
@@ -95,81 +87,14 @@ impl<D: Drain> Drain for Stamp<D> {
     }
 }
 
-/// Hands records over to the logging thread, or drops and counts them when too
-/// many wait. In place of slog-async's own front, which counts some of them twice.
-pub(super) struct Queue {
-    core: AsyncCore,
-    dropped: AtomicUsize,
-}
-
-impl Queue {
-    /// `drain` runs on the logging thread, which ends when the guard is dropped.
-    pub(super) fn new<D>(drain: D) -> (Self, AsyncGuard)
-    where
-        D: Drain<Ok = (), Err = Never> + Send + 'static,
-    {
-        let core = AsyncCore::custom(drain).chan_size(QUEUE_RECORDS).thread_name("log".into());
-        let (core, guard) = core.build_with_guard();
-        (Self { core, dropped: AtomicUsize::new(0) }, guard)
-    }
-}
-
-impl Drain for Queue {
-    type Ok = ();
-    type Err = Never;
-
-    fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
-        let dropped = self.dropped.swap(0, Relaxed);
-        if dropped > 0 {
-            let text = format_args!("log records were dropped: more came than could be written");
-            let reported = self.core.log(
-                &record!(slog::Level::Warning, "", &text, b!("count" => dropped)),
-                &o!().into(),
-            );
-            if reported.is_err() {
-                self.dropped.fetch_add(dropped, Relaxed);
-            }
-        }
-        // Only fails when full.
-        if self.core.log(record, values).is_err() {
-            self.dropped.fetch_add(1, Relaxed);
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Queue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("dropped", &self.dropped).finish_non_exhaustive()
-    }
-}
-
 /// Turns records into lines for the handlers. Runs on the logging thread.
 #[derive(Debug)]
-pub(super) struct Writer {
-    loggers: Arc<Loggers>,
-    state: RefCell<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    handlers: Vec<Handler>,
-    line: String,
-    /// [`REOPENED`] when the files were opened last.
-    reopened: u32,
-}
-
-impl Writer {
-    pub(super) fn new(loggers: Arc<Loggers>, handlers: Vec<Handler>) -> Self {
-        Self {
-            loggers,
-            state: RefCell::new(State {
-                handlers,
-                line: String::new(),
-                reopened: REOPENED.load(Relaxed),
-            }),
-        }
-    }
+pub(crate) struct Writer {
+    /// The logger of records without a tag.
+    pub(crate) own: String,
+    pub(crate) loggers: Arc<Loggers>,
+    pub(crate) handlers: RefCell<Vec<Handler>>,
+    pub(crate) reopen: Reopen,
 }
 
 impl Drain for Writer {
@@ -181,7 +106,7 @@ impl Drain for Writer {
         // Neither fails: both only write into memory.
         let _ = record.kv().serialize(record, &mut seen);
         let _ = values.serialize(record, &mut seen);
-        let name = name(record);
+        let name = name(&self.own, record);
         let message = seen.message(record);
         let event = Event {
             created: seen.created(),
@@ -193,14 +118,14 @@ impl Drain for Writer {
             line: record.line(),
             message: &message,
         };
-        let State { handlers, line, reopened } = &mut *self.state.borrow_mut();
-        let now = REOPENED.load(Relaxed);
-        if std::mem::replace(reopened, now) != now {
+        let mut handlers = self.handlers.borrow_mut();
+        if self.reopen.take() {
             handlers.iter_mut().for_each(Handler::reopen);
         }
+        let mut line = String::new();
         self.loggers.each_handler(&name, |index| {
             if let Some(handler) = handlers.get_mut(index) {
-                handler.handle(&event, line);
+                handler.handle(&event, &mut line);
             }
         });
         Ok(())
@@ -260,7 +185,7 @@ impl Serializer for Values {
         self.emit_arguments(key, &format_args!("{value}"))
     }
 
-    /// A value that is not there is left out.
+    /// A missing value is left out.
     fn emit_none(&mut self, _key: Key) -> slog::Result {
         Ok(())
     }
@@ -270,5 +195,78 @@ impl Serializer for Values {
         write!(Escaped(&mut pair), "{value}")?;
         self.pairs.push(pair);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use slog::{debug, error, info};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{Config, Opened};
+
+    const CONF: &str = "[loggers]\nkeys=root,etherws\n[handlers]\nkeys=all,ours\n\
+        [formatters]\nkeys=line\n\
+        [logger_root]\nlevel=INFO\nhandlers=all\n\
+        [logger_etherws]\nlevel=DEBUG\nhandlers=ours\nqualname=etherws\n\
+        [handler_all]\nclass=FileHandler\nargs=('DIR/all',)\nformatter=line\n\
+        [handler_ours]\nclass=FileHandler\nlevel=ERROR\nargs=('DIR/ours',)\n\
+        [formatter_line]\nformat=%(levelname)s %(name)s %(threadName)s %(filename)s %(message)s\n";
+
+    fn open(dir: &TempDir, least: slog::Level) -> Opened {
+        let text = CONF.replace("DIR", dir.path().to_str().unwrap());
+        text.parse::<Config>().unwrap().open("etherws", least).unwrap()
+    }
+
+    fn content(dir: &TempDir, name: &str) -> String {
+        fs::read_to_string(dir.path().join(name)).unwrap()
+    }
+
+    #[test]
+    fn records_reach_the_handlers_of_their_loggers() {
+        let dir = tempfile::tempdir().unwrap();
+        let Opened { log, guard, .. } = open(&dir, slog::Level::Info);
+        let port = log.new(o!("port" => 3));
+        let thread = thread::Builder::new().name("worker".into());
+        let write = move || {
+            info!(port, "connected"; "peer" => "a\nb", "user" => None::<String>, "tls" => true);
+            error!(port, "lost");
+            debug!(port, "frame");
+        };
+        thread.spawn(write).unwrap().join().unwrap();
+        drop(guard);
+        info!(log, "nobody reads this, and nobody minds");
+        assert_eq!(
+            content(&dir, "all"),
+            "INFO etherws worker record.rs connected, port: 3, peer: a\\nb, tls: true\n\
+             ERROR etherws worker record.rs lost, port: 3\n"
+        );
+        assert_eq!(content(&dir, "ours"), "lost, port: 3\n");
+    }
+
+    #[test]
+    fn debug_records_need_debug() {
+        let dir = tempfile::tempdir().unwrap();
+        let Opened { log, guard, .. } = open(&dir, slog::Level::Debug);
+        assert!(log.is_debug_enabled());
+        debug!(log, "frame");
+        drop(guard);
+        assert!(content(&dir, "all").ends_with("record.rs frame\n"));
+        let Opened { log, guard: _guard, .. } = open(&dir, slog::Level::Info);
+        assert!(!log.is_debug_enabled() && log.is_info_enabled());
+    }
+
+    #[test]
+    fn files_are_opened_again_when_it_is_requested() {
+        let dir = tempfile::tempdir().unwrap();
+        let Opened { log, reopen, guard } = open(&dir, slog::Level::Info);
+        fs::rename(dir.path().join("ours"), dir.path().join("old")).unwrap();
+        reopen.request();
+        error!(log, "one");
+        drop(guard);
+        assert_eq!((content(&dir, "old").as_str(), content(&dir, "ours").as_str()), ("", "one\n"));
     }
 }

@@ -1,10 +1,9 @@
 //! Handlers: where lines go. Each has its level, its format and its target.
 //!
-//! They run on the logging thread alone. A write that fails is reported once on
-//! standard error and ends nothing.
+//! They run only on the logging thread. The first of several failed writes is reported on
+//! standard error; logging goes on.
 
 use std::{
-    fmt,
     io::{self, Write as _},
     path::{Path, PathBuf},
     vec,
@@ -12,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{
+use crate::{
     file::{LogFile, Policy, Schedule, When},
     format::{Event, Format},
     level::Level,
@@ -22,18 +21,19 @@ use super::{
 
 /// An open handler.
 #[derive(Debug)]
-pub(super) struct Handler {
-    pub(super) name: String,
-    pub(super) level: Level,
-    pub(super) format: Format,
-    pub(super) output: Output,
+pub(crate) struct Handler {
+    /// How reports of its failures begin: the program, and the handler's name.
+    pub(crate) label: String,
+    pub(crate) level: Level,
+    pub(crate) format: Format,
+    pub(crate) output: Output,
     /// Whether the last write failed, so that only the first failure is reported.
-    pub(super) failing: bool,
+    pub(crate) failing: bool,
 }
 
-/// What a handler writes to, as the configuration has it: nothing is open yet.
+/// What a handler writes to, as configured: nothing is open yet.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     Null,
     Stream(Stream),
     File { path: PathBuf, truncate: bool, policy: Policy },
@@ -41,14 +41,14 @@ pub(super) enum Target {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Stderr,
     Stdout,
 }
 
 /// What a handler writes to.
 #[derive(Debug)]
-pub(super) enum Output {
+pub(crate) enum Output {
     Null,
     Stream(Stream),
     File(LogFile),
@@ -57,17 +57,16 @@ pub(super) enum Output {
 
 impl Handler {
     /// Opens a file by its name again; writing goes on in the old one if that fails.
-    pub(super) fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         if let Output::File(file) = &mut self.output
             && let Err(error) = file.reopen()
         {
-            let name = &self.name;
-            let _ = writeln!(io::stderr(), "etherws: log handler {name} cannot reopen: {error}");
+            let _ = writeln!(io::stderr(), "{} cannot reopen its file: {error}", self.label);
         }
     }
 
     /// Writes the event, if its level is high enough. `line` is scratch space.
-    pub(super) fn handle(&mut self, event: &Event<'_>, line: &mut String) {
+    pub(crate) fn handle(&mut self, event: &Event<'_>, line: &mut String) {
         if event.level < self.level {
             return;
         }
@@ -94,20 +93,19 @@ impl Handler {
         if let Err(error) = &result
             && !self.failing
         {
-            let name = &self.name;
-            // Where this cannot be written either, nothing is left to tell.
-            let _ = writeln!(io::stderr(), "etherws: log handler {name} cannot write: {error}");
+            // Where this cannot be written either, there is no way left to report it.
+            let _ = writeln!(io::stderr(), "{} cannot write: {error}", self.label);
         }
         self.failing = result.is_err();
     }
 }
 
 impl Target {
-    /// What `class` makes of its arguments, which Python would call it with.
+    /// The target of a handler of this class with these arguments.
     ///
     /// # Errors
-    /// A class or an argument that is not understood, by name.
-    pub(super) fn parse(class: &str, mut args: Args) -> anyhow::Result<Self> {
+    /// A class or an argument that is not supported, by name.
+    pub(crate) fn parse(class: &str, mut args: Args) -> anyhow::Result<Self> {
         let short = class.strip_prefix("logging.").unwrap_or(class);
         let short = short.strip_prefix("handlers.").unwrap_or(short);
         let target = match short {
@@ -132,18 +130,18 @@ impl Target {
                 let path = args.path()?;
                 let when = args.string("when", "h")?;
                 let when = When::parse(&when).with_context(|| {
-                    format!("when is {when:?}; there are S, M, H, D, midnight and W0 to W6")
+                    format!("when {when:?} is not valid; use S, M, H, D, midnight or W0 to W6")
                 })?;
                 let interval = args.number("interval", 1)?;
                 if interval == 0 {
-                    bail!("interval is 0; the least is 1");
+                    bail!("interval 0 is out of range; the minimum is 1");
                 }
                 let backups = args.number("backupCount", 0)?;
                 args.encoding()?;
                 args.next("delay")?;
                 let utc = args.flag("utc")?;
                 if args.next("atTime")?.is_some() {
-                    bail!("atTime is not understood; leave it out for midnight");
+                    bail!("atTime is not supported; leave it out for midnight");
                 }
                 args.next("errors")?;
                 let schedule = Schedule { when, interval, utc };
@@ -156,9 +154,9 @@ impl Target {
                 Self::Syslog { address: syslog_address(address, tcp)?, facility }
             }
             _ => bail!(
-                "class {class} is not understood; there are StreamHandler, FileHandler, \
-                 NullHandler and handlers.WatchedFileHandler, RotatingFileHandler, \
-                 TimedRotatingFileHandler and SysLogHandler"
+                "class {class} is not supported; use StreamHandler, FileHandler, \
+                 NullHandler, or handlers.WatchedFileHandler, RotatingFileHandler, \
+                 TimedRotatingFileHandler or SysLogHandler"
             ),
         };
         args.finish()?;
@@ -168,8 +166,8 @@ impl Target {
     /// Opens it.
     ///
     /// # Errors
-    /// The file cannot be opened, or the syslog server's host is not known.
-    pub(super) fn open(self) -> anyhow::Result<Output> {
+    /// The file cannot be opened, or the syslog server's host has no address.
+    pub(crate) fn open(self) -> anyhow::Result<Output> {
         Ok(match self {
             Self::Null => Output::Null,
             Self::Stream(stream) => Output::Stream(stream),
@@ -178,7 +176,7 @@ impl Target {
                     .with_context(|| format!("cannot open log file {}", path.display()))?,
             ),
             Self::Syslog { address, facility } => {
-                let text = format!("cannot find syslog server {address:?}");
+                let text = format!("cannot resolve syslog server {address:?}");
                 Output::Syslog(Syslog::open(address, facility).context(text)?)
             }
         })
@@ -198,29 +196,29 @@ fn syslog_address(address: Option<Literal>, tcp: bool) -> anyhow::Result<Address
                     let standard = matches!(name, "SYSLOG_UDP_PORT" | "SYSLOG_TCP_PORT");
                     (host, standard.then_some(514))
                 }
-                _ => bail!("address is no ('host', port)"),
+                _ => bail!("address is not a ('host', port) tuple"),
             };
-            Ok(remote(host, port.context("address has no port from 0 to 65535")?))
+            Ok(remote(host, port.context("the port of address is not between 0 and 65535")?))
         }
-        Some(other) => bail!("address is {other}; write ('host', port) or '/dev/log'"),
+        Some(other) => bail!("address {other} is not valid; write ('host', port) or '/dev/log'"),
     }
 }
 
 /// The arguments of a handler's class, taken in the order of its parameters.
 #[derive(Debug, Default)]
-pub(super) struct Args {
+pub(crate) struct Args {
     positional: vec::IntoIter<Literal>,
     keyword: Vec<(String, Literal)>,
 }
 
 impl Args {
     /// # Errors
-    /// `args` is no tuple, or `kwargs` no dict.
-    pub(super) fn new(args: Literal, kwargs: Literal) -> anyhow::Result<Self> {
+    /// `args` is not a tuple, or `kwargs` not a dict.
+    pub(crate) fn new(args: Literal, kwargs: Literal) -> anyhow::Result<Self> {
         let Literal::Tuple(positional) = args else {
-            bail!("args is {args}, no tuple; write ({args},)");
+            bail!("args {args} is not a tuple; write ({args},)");
         };
-        let Literal::Dict(keyword) = kwargs else { bail!("kwargs is {kwargs}, no dict") };
+        let Literal::Dict(keyword) = kwargs else { bail!("kwargs {kwargs} is not a dict") };
         Ok(Self { positional: positional.into_iter(), keyword })
     }
 
@@ -237,10 +235,10 @@ impl Args {
 
     fn finish(mut self) -> anyhow::Result<()> {
         if let Some(value) = self.positional.next() {
-            bail!("{value} is one argument too many");
+            bail!("unexpected argument {value}");
         }
         if let Some((name, _)) = self.keyword.first() {
-            bail!("{name} is not understood");
+            bail!("unknown argument {name}");
         }
         Ok(())
     }
@@ -249,7 +247,7 @@ impl Args {
         match self.next(name)? {
             None => Ok(default.into()),
             Some(Literal::Str(value)) => Ok(value),
-            Some(other) => bail!("{name} is {other}, no string"),
+            Some(other) => bail!("{name} {other} is not a string"),
         }
     }
 
@@ -257,7 +255,7 @@ impl Args {
         let value = match self.next(name)? {
             None => default,
             Some(Literal::Int(value)) => value,
-            Some(other) => bail!("{name} is {other}, no number"),
+            Some(other) => bail!("{name} {other} is not a number"),
         };
         N::try_from(value).ok().with_context(|| format!("{name} {value} is out of range"))
     }
@@ -267,7 +265,7 @@ impl Args {
             None => Ok(false),
             Some(Literal::Bool(value)) => Ok(value),
             Some(Literal::Int(value)) => Ok(value != 0),
-            Some(other) => bail!("{name} is {other}; write True or False"),
+            Some(other) => bail!("{name} {other} is not a boolean; write True or False"),
         }
     }
 
@@ -276,7 +274,7 @@ impl Args {
             None => Ok(Stream::Stderr),
             Some(Literal::Name(name)) if name == "sys.stderr" => Ok(Stream::Stderr),
             Some(Literal::Name(name)) if name == "sys.stdout" => Ok(Stream::Stdout),
-            Some(other) => bail!("stream is {other}; write sys.stderr or sys.stdout"),
+            Some(other) => bail!("stream {other} is not supported; write sys.stderr or sys.stdout"),
         }
     }
 
@@ -292,14 +290,16 @@ impl Args {
         match self.string("mode", "a")?.as_str() {
             "a" => Ok(false),
             "w" => Ok(true),
-            other => bail!("mode is {other:?}; write 'a' to append or 'w' to begin anew"),
+            other => {
+                bail!("mode {other:?} is not supported; write 'a' to append or 'w' to truncate")
+            }
         }
     }
 
     fn encoding(&mut self) -> anyhow::Result<()> {
         let encoding = self.string("encoding", "utf-8")?;
         if !matches!(encoding.to_lowercase().as_str(), "utf-8" | "utf8" | "utf_8") {
-            bail!("encoding is {encoding:?}; logs are written in utf-8");
+            bail!("encoding {encoding:?} is not supported; use utf-8");
         }
         Ok(())
     }
@@ -329,7 +329,7 @@ impl Args {
         let known = FACILITIES.iter().find(|(known, _)| Some(*known) == name.as_deref());
         known.map(|(_, number)| *number).with_context(|| {
             let known = FACILITIES.map(|(known, _)| known).join(", ");
-            format!("facility is {value}; there are 0 to 23 and the names {known}")
+            format!("facility {value} is not valid; use 0 to 23 or one of {known}")
         })
     }
 
@@ -338,30 +338,8 @@ impl Args {
             None => Ok(false),
             Some(Literal::Name(name)) if name.ends_with("SOCK_DGRAM") => Ok(false),
             Some(Literal::Name(name)) if name.ends_with("SOCK_STREAM") => Ok(true),
-            Some(other) => bail!("socktype is {other}; write socket.SOCK_DGRAM or SOCK_STREAM"),
-        }
-    }
-}
-
-impl fmt::Display for Literal {
-    /// As Python writes it, for errors.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("None"),
-            Self::Bool(true) => f.write_str("True"),
-            Self::Bool(false) => f.write_str("False"),
-            Self::Int(value) => write!(f, "{value}"),
-            Self::Str(value) => write!(f, "'{}'", value.escape_default()),
-            Self::Name(name) => f.write_str(name),
-            Self::Tuple(values) => {
-                f.write_str("(")?;
-                values.iter().try_for_each(|value| write!(f, "{value},"))?;
-                f.write_str(")")
-            }
-            Self::Dict(items) => {
-                f.write_str("{")?;
-                items.iter().try_for_each(|(key, value)| write!(f, "'{key}': {value},"))?;
-                f.write_str("}")
+            Some(other) => {
+                bail!("socktype {other} is not valid; write socket.SOCK_DGRAM or SOCK_STREAM")
             }
         }
     }
@@ -433,23 +411,33 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_are_not_understood_are_named() {
+    fn unsupported_arguments_are_named() {
         for (class, args, kwargs, named) in [
             ("handlers.SMTPHandler", "()", "{}", "class handlers.SMTPHandler"),
             ("FileHandler", "()", "{}", "filename is missing"),
-            ("FileHandler", "('a.log')", "{}", "args is 'a.log', no tuple; write ('a.log',)"),
-            ("FileHandler", "('a', 'r')", "{}", "mode is \"r\""),
+            ("FileHandler", "('a.log')", "{}", "args 'a.log' is not a tuple; write ('a.log',)"),
+            ("FileHandler", "('a', 'r')", "{}", "mode \"r\" is not supported"),
             ("FileHandler", "('a',)", "{'filename': 'a'}", "filename is in both"),
-            ("FileHandler", "('a',)", "{'maxBytes': 1}", "maxBytes is not understood"),
-            ("FileHandler", "('a', 'a', 'latin-1')", "{}", "encoding is \"latin-1\""),
-            ("FileHandler", "('a', 'a', None, 0, None, 7)", "{}", "7 is one argument too many"),
-            ("StreamHandler", "('ext',)", "{}", "stream is 'ext'"),
+            ("FileHandler", "('a',)", "{'maxBytes': 1}", "unknown argument maxBytes"),
+            ("FileHandler", "('a', 'a', 'latin-1')", "{}", "encoding \"latin-1\" is not supported"),
+            ("FileHandler", "('a', 'a', None, 0, None, 7)", "{}", "unexpected argument 7"),
+            ("StreamHandler", "('ext',)", "{}", "stream 'ext' is not supported"),
             ("RotatingFileHandler", "('a', 'a', -1)", "{}", "maxBytes -1 is out of range"),
-            ("RotatingFileHandler", "('a', 'a', '1M')", "{}", "maxBytes is '1M', no number"),
-            ("TimedRotatingFileHandler", "('a', 'year')", "{}", "when is \"year\""),
-            ("TimedRotatingFileHandler", "('a', 'h', 0)", "{}", "interval is 0"),
-            ("SysLogHandler", "(('h', 70000),)", "{}", "port from 0 to 65535"),
-            ("SysLogHandler", "('/dev/log', 'local8')", "{}", "facility is 'local8'; there are"),
+            ("RotatingFileHandler", "('a', 'a', '1M')", "{}", "maxBytes '1M' is not a number"),
+            ("TimedRotatingFileHandler", "('a', 'year')", "{}", "when \"year\" is not valid"),
+            ("TimedRotatingFileHandler", "('a', 'h', 0)", "{}", "interval 0 is out of range"),
+            (
+                "SysLogHandler",
+                "(('h', 70000),)",
+                "{}",
+                "port of address is not between 0 and 65535",
+            ),
+            (
+                "SysLogHandler",
+                "('/dev/log', 'local8')",
+                "{}",
+                "facility 'local8' is not valid; use",
+            ),
         ] {
             let error = format!("{:#}", target(class, args, kwargs).unwrap_err());
             assert!(error.contains(named), "{class}{args}: {error}");
@@ -471,8 +459,8 @@ mod tests {
         let handler = |path: &Path| {
             let target =
                 Target::File { path: path.to_owned(), truncate: false, policy: Policy::Keep };
-            let (name, level, format) = ("file".into(), Level::INFO, Format::default());
-            Handler { name, level, format, output: target.open().unwrap(), failing: false }
+            let (label, level, format) = ("file".into(), Level::INFO, Format::default());
+            Handler { label, level, format, output: target.open().unwrap(), failing: false }
         };
         let (mut full, mut good) = (handler(Path::new("/dev/full")), handler(&path));
         let mut event = Event {

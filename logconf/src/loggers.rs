@@ -1,34 +1,34 @@
 //! The tree of loggers: which of them a record belongs to by its name, whether it
 //! takes the record, and which handlers get it.
 
-use super::level::Level;
+use crate::level::Level;
 
 /// One logger.
 #[derive(Debug)]
-pub(super) struct Logger {
-    /// `NOTSET` leaves the decision to the logger above.
-    pub(super) level: Level,
+pub(crate) struct Logger {
+    /// `NOTSET`: that of the logger above.
+    pub(crate) level: Level,
     /// By index.
-    pub(super) handlers: Vec<usize>,
+    pub(crate) handlers: Vec<usize>,
     /// Whether the handlers of the loggers above get its records too.
-    pub(super) propagate: bool,
+    pub(crate) propagate: bool,
 }
 
 /// All of them.
 #[derive(Debug)]
-pub(super) struct Loggers {
+pub(crate) struct Loggers {
     root: Logger,
     /// The deepest first.
     named: Vec<(String, Logger)>,
 }
 
 impl Loggers {
-    pub(super) fn new(root: Logger, mut named: Vec<(String, Logger)>) -> Self {
+    pub(crate) fn new(root: Logger, mut named: Vec<(String, Logger)>) -> Self {
         named.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         Self { root, named }
     }
 
-    /// The loggers that a name stands under, upwards to the root.
+    /// The logger of a name and those above it, up to the root.
     fn chain(&self, name: &str) -> impl Iterator<Item = &Logger> {
         let above = self.named.iter().filter(move |(above, _)| {
             name.strip_prefix(above.as_str())
@@ -38,14 +38,14 @@ impl Loggers {
     }
 
     /// Whether a record of this name and level is written at all.
-    pub(super) fn takes(&self, name: &str, level: Level) -> bool {
+    pub(crate) fn takes(&self, name: &str, level: Level) -> bool {
         let set = self.chain(name).map(|logger| logger.level).find(|set| *set != Level::NOTSET);
         level >= set.unwrap_or(Level::NOTSET)
     }
 
-    /// The handlers that get it, each as often as it stands in the chain, as with
-    /// Python. `each` is called with their indices.
-    pub(super) fn each_handler(&self, name: &str, mut each: impl FnMut(usize)) {
+    /// Calls `each` with the index of every handler that gets it: as often as it is in the
+    /// chain, as in Python.
+    pub(crate) fn each_handler(&self, name: &str, mut each: impl FnMut(usize)) {
         for logger in self.chain(name) {
             logger.handlers.iter().for_each(|&handler| each(handler));
             if !logger.propagate {
@@ -55,7 +55,7 @@ impl Loggers {
     }
 
     #[cfg(test)]
-    pub(super) fn handlers_of(&self, name: &str) -> Vec<usize> {
+    pub(crate) fn handlers_of(&self, name: &str) -> Vec<usize> {
         let mut handlers = Vec::new();
         self.each_handler(name, |handler| handlers.push(handler));
         handlers

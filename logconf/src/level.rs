@@ -2,16 +2,16 @@
 
 /// How much a record matters; a logger or handler takes what is not below its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Level(pub(super) u32);
+pub(crate) struct Level(pub(crate) u32);
 
 impl Level {
-    pub(super) const CRITICAL: Self = Self(50);
-    pub(super) const ERROR: Self = Self(40);
-    pub(super) const WARNING: Self = Self(30);
-    pub(super) const INFO: Self = Self(20);
-    pub(super) const DEBUG: Self = Self(10);
+    pub(crate) const CRITICAL: Self = Self(50);
+    pub(crate) const ERROR: Self = Self(40);
+    pub(crate) const WARNING: Self = Self(30);
+    pub(crate) const INFO: Self = Self(20);
+    pub(crate) const DEBUG: Self = Self(10);
     /// Of a handler: takes everything. Of a logger: asks the one above it.
-    pub(super) const NOTSET: Self = Self(0);
+    pub(crate) const NOTSET: Self = Self(0);
 
     /// All names; the first of a level is the one that is written.
     const NAMES: [(&str, Self); 8] = [
@@ -26,17 +26,17 @@ impl Level {
     ];
 
     /// A level of a record: those of Python that have a name.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         Self::NAMES.iter().find(|(_, level)| *level == self).map_or("NOTSET", |(name, _)| name)
     }
 
     /// # Errors
     /// Neither a name nor a number.
-    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         let named = Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, level)| *level);
         named.or_else(|| text.parse().ok().map(Self)).ok_or_else(|| {
             let names = Self::NAMES.map(|(name, _)| name).join(", ");
-            anyhow::anyhow!("{text:?} is no level; there are {names} and numbers")
+            anyhow::anyhow!("{text:?} is not a valid level; give a number or one of {names}")
         })
     }
 }

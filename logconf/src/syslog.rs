@@ -12,23 +12,23 @@ use std::{
     time::Duration,
 };
 
-use super::level::Level;
+use crate::level::Level;
 
-/// A server that takes nothing for so long is given up for this record: other
-/// handlers and the end of the program wait behind it.
+/// After this long without progress a record is dropped: other handlers, and the end of
+/// the program, wait behind it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Address {
+pub(crate) enum Address {
     /// A socket of this machine, such as `/dev/log`.
     Unix(PathBuf),
     Udp(String, u16),
     Tcp(String, u16),
 }
 
-/// What Python takes for a facility: as a string, or in capitals behind `LOG_`.
-pub(super) const FACILITIES: [(&str, u8); 25] = [
+/// Python's names of facilities: as a string, or in capitals after `LOG_`.
+pub(crate) const FACILITIES: [(&str, u8); 25] = [
     ("kern", 0),
     ("user", 1),
     ("mail", 2),
@@ -56,9 +56,9 @@ pub(super) const FACILITIES: [(&str, u8); 25] = [
     ("local7", 23),
 ];
 
-/// A way to a server.
+/// A connection to a server.
 #[derive(Debug)]
-pub(super) struct Syslog {
+pub(crate) struct Syslog {
     address: Address,
     facility: u8,
     link: Option<Link>,
@@ -75,7 +75,7 @@ enum Link {
 impl Syslog {
     /// # Errors
     /// The host has no address.
-    pub(super) fn open(address: Address, facility: u8) -> io::Result<Self> {
+    pub(crate) fn open(address: Address, facility: u8) -> io::Result<Self> {
         if let Address::Udp(host, port) | Address::Tcp(host, port) = &address {
             resolve(host, *port)?;
         }
@@ -83,7 +83,7 @@ impl Syslog {
     }
 
     /// Sends a record's text.
-    pub(super) fn write(&mut self, level: Level, text: &str) -> io::Result<()> {
+    pub(crate) fn write(&mut self, level: Level, text: &str) -> io::Result<()> {
         let priority = self.facility << 3 | severity(level);
         let packet = format!("<{priority}>{text}\0");
         let kept = self.link.is_some();

@@ -1,43 +1,43 @@
 //! The INI files of Python's `configparser`, as far as `logging.config` reads them.
 //!
-//! Own code, because the crates for INI do not know this dialect: sections that
-//! inherit from `[DEFAULT]`, continuation by indentation, `%(name)s`. Every error
+//! Own code, because the crates for INI lack this dialect: sections that inherit from
+//! `[DEFAULT]`, continuation by indentation, `%(name)s`. Every error
 //! names the line, or the section and the key.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
 
-/// Its keys stand in every section that does not have them itself.
+/// Every section inherits its keys.
 const DEFAULT: &str = "DEFAULT";
 
-/// As many `%(name)s` inside each other as Python resolves; it ends circles.
+/// As many nested `%(name)s` as Python resolves; it ends circular references.
 const MAX_DEPTH: usize = 10;
 
 type Values = BTreeMap<String, String>;
 
 /// A whole file.
 #[derive(Debug, Default)]
-pub(super) struct Ini {
+pub(crate) struct Ini {
     default: Values,
     sections: BTreeMap<String, Values>,
 }
 
 /// One section of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Section<'a> {
-    pub(super) name: &'a str,
+pub(crate) struct Section<'a> {
+    pub(crate) name: &'a str,
     own: &'a Values,
     default: &'a Values,
 }
 
 impl Ini {
     /// # Errors
-    /// A line that is none of Python's, or a section or key that is there twice.
-    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+    /// A line that Python does not accept, or a duplicate section or key.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         let mut ini = Self::default();
         let mut section: Option<String> = None;
-        // The key that a deeper line continues, and how deep it stands itself.
+        // The key that a line with deeper indentation continues, and its own indentation.
         let mut open: Option<(String, usize)> = None;
 
         for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
@@ -64,14 +64,14 @@ impl Ini {
                     bail!("line {number}: {content:?} has no ] after the section's name");
                 };
                 if name != DEFAULT && ini.sections.contains_key(name) {
-                    bail!("line {number}: section [{name}] is there twice; join the two");
+                    bail!("line {number}: duplicate section [{name}]; merge the two");
                 }
                 ini.values(name);
                 section = Some(name.to_owned());
                 continue;
             }
             let Some(name) = &section else {
-                bail!("line {number}: {content:?} stands before the first [section]");
+                bail!("line {number}: {content:?} comes before the first [section]");
             };
             let Some((key, value)) = content.split_once(['=', ':']) else {
                 bail!(
@@ -83,7 +83,7 @@ impl Ini {
                 bail!("line {number}: {content:?} has no key before its value");
             }
             if ini.values(name).insert(key.clone(), value.trim_start().to_owned()).is_some() {
-                bail!("line {number}: [{name}] has the key {key} twice");
+                bail!("line {number}: duplicate key {key} in [{name}]");
             }
             open = Some((key, indent));
         }
@@ -104,7 +104,7 @@ impl Ini {
 
     /// # Errors
     /// There is no such section.
-    pub(super) fn section(&self, name: &str) -> anyhow::Result<Section<'_>> {
+    pub(crate) fn section(&self, name: &str) -> anyhow::Result<Section<'_>> {
         let (name, own) = self
             .sections
             .get_key_value(name)
@@ -114,21 +114,21 @@ impl Ini {
 }
 
 impl<'a> Section<'a> {
-    /// The value as it stands in the file.
-    pub(super) fn raw(&self, key: &str) -> Option<&'a str> {
+    /// The value as written in the file.
+    pub(crate) fn raw(&self, key: &str) -> Option<&'a str> {
         self.own.get(key).or_else(|| self.default.get(key)).map(String::as_str)
     }
 
     /// The value with `%(name)s` filled in and `%%` as `%`. A `%` before anything
     /// else stays, as with Python 2.
-    pub(super) fn get(&self, key: &str) -> anyhow::Result<Option<String>> {
+    pub(crate) fn get(&self, key: &str) -> anyhow::Result<Option<String>> {
         let Some(raw) = self.raw(key) else { return Ok(None) };
         let value = self.fill_in(raw, MAX_DEPTH);
         value.map(Some).with_context(|| self.of(key))
     }
 
-    /// A value of a word or words, for which Python 2 ends at a `;` behind a blank.
-    pub(super) fn word(&self, key: &str) -> anyhow::Result<Option<String>> {
+    /// A value of one or more words. As in Python 2, ` ;` begins a comment.
+    pub(crate) fn word(&self, key: &str) -> anyhow::Result<Option<String>> {
         Ok(self.get(key)?.map(|value| {
             let comment = value.find(" ;").or_else(|| value.find("\t;"));
             value[..comment.unwrap_or(value.len())].trim_end().to_owned()
@@ -137,12 +137,12 @@ impl<'a> Section<'a> {
 
     /// # Errors
     /// There is no such key.
-    pub(super) fn required(&self, key: &str) -> anyhow::Result<String> {
-        self.word(key)?.with_context(|| format!("[{}] has no key {key}, which it needs", self.name))
+    pub(crate) fn required(&self, key: &str) -> anyhow::Result<String> {
+        self.word(key)?.with_context(|| format!("[{}] key {key} is missing", self.name))
     }
 
-    /// The parts of a list with commas; empty without the key.
-    pub(super) fn list(&self, key: &str) -> anyhow::Result<Vec<String>> {
+    /// The parts of a comma-separated list; empty without the key.
+    pub(crate) fn list(&self, key: &str) -> anyhow::Result<Vec<String>> {
         let value = self.word(key)?.unwrap_or_default();
         let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
         Ok(parts.map(str::to_owned).collect())
@@ -150,18 +150,18 @@ impl<'a> Section<'a> {
 
     /// # Errors
     /// The section has another key: most likely one of these, mistyped.
-    pub(super) fn only(&self, keys: &[&str]) -> anyhow::Result<()> {
+    pub(crate) fn only(&self, keys: &[&str]) -> anyhow::Result<()> {
         match self.own.keys().find(|key| !keys.contains(&key.as_str())) {
             Some(key) => {
                 let known = keys.join(", ");
-                bail!("{} is not understood; what is: {known}", self.of(key))
+                bail!("{} is not a valid key; valid keys: {known}", self.of(key))
             }
             None => Ok(()),
         }
     }
 
     /// How errors name a key.
-    pub(super) fn of(&self, key: &str) -> String {
+    pub(crate) fn of(&self, key: &str) -> String {
         format!("[{}] {key}", self.name)
     }
 
@@ -177,10 +177,10 @@ impl<'a> Section<'a> {
                 after.strip_prefix('(').and_then(|after| after.split_once(")s"))
             {
                 let inner = self.raw(&name.to_lowercase()).with_context(|| {
-                    format!("%({name})s is neither a key of the section nor of [{DEFAULT}]")
+                    format!("%({name})s is not a key of this section or of [{DEFAULT}]")
                 })?;
                 let Some(depth) = depth.checked_sub(1) else {
-                    bail!("%({name})s leads to itself");
+                    bail!("%({name})s refers to itself");
                 };
                 value.push_str(&self.fill_in(inner, depth)?);
                 after
@@ -233,27 +233,27 @@ mod tests {
         assert_eq!(section.get("file").unwrap().unwrap(), "/var/%(x)s 5%");
         assert_eq!(section.raw("file"), Some("%(Dir)s/%%(x)s 5%"));
         let error = format!("{:#}", section.get("none").unwrap_err());
-        assert!(error.starts_with("[s] none: %(nil)s is neither"), "{error}");
-        assert!(format!("{:#}", section.get("loop").unwrap_err()).contains("leads to itself"));
+        assert!(error.starts_with("[s] none: %(nil)s is not a key"), "{error}");
+        assert!(format!("{:#}", section.get("loop").unwrap_err()).contains("refers to itself"));
     }
 
     #[test]
     fn wrong_lines_are_named() {
         assert!(error_of("key=value").starts_with("line 1: "));
-        assert!(error_of("[a]\n\n[a]").starts_with("line 3: section [a] is there twice"));
-        assert!(error_of("[a]\nk=1\nK=2").starts_with("line 3: [a] has the key k twice"));
+        assert!(error_of("[a]\n\n[a]").starts_with("line 3: duplicate section [a]"));
+        assert!(error_of("[a]\nk=1\nK=2").starts_with("line 3: duplicate key k in [a]"));
         assert!(error_of("[a]\nword").starts_with("line 2: \"word\" is neither"));
         assert!(error_of("[a]\n=1").contains("no key"));
         assert!(error_of("[a").contains("no ]"));
     }
 
     #[test]
-    fn mistyped_key_is_named_with_those_that_are_understood() {
+    fn mistyped_key_is_named_with_the_valid_ones() {
         let ini = Ini::parse("[DEFAULT]\nx=1\n[a]\nlevle=INFO").unwrap();
         let error = ini.section("a").unwrap().only(&["level", "args"]).unwrap_err();
         let text = error.to_string();
         assert!(
-            text.contains("[a] levle is not understood") && text.contains("level, args"),
+            text.contains("[a] levle is not a valid key") && text.contains("level, args"),
             "{text}"
         );
     }
