@@ -1,6 +1,6 @@
 //! `etherws check`: what is wrong with a configuration file, or else what a switch would
-//! do with it. Looks into the files that it names. Opens no socket
-//! and no log file.
+//! do with it. Looks into the files that it names. Opens no socket and no
+//! log file.
 
 use std::{net::IpAddr, path::Path, process::ExitCode};
 

@@ -25,9 +25,8 @@ use nix::{
     unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, getppid, setsid},
 };
 
-/// Tells the second process that it is the daemon: the id of the first one, and
-/// only believed from one's own parent. A process that the daemon starts may
-/// inherit it and means nothing by it.
+/// Tells the second process that it is the daemon: the id of the first one. It only counts
+/// if that is the parent: a process that the daemon starts may inherit it.
 const MARKER: &str = "ETHERWS_DAEMON_OF";
 
 /// What the daemon writes when it serves. Any octet would do; the end of the pipe
@@ -46,7 +45,7 @@ pub(crate) enum Role {
     Child(Ready, String),
 }
 
-/// The daemon's promise to say when it serves. Dropped, it says that it never will.
+/// Reports that the daemon serves. Dropped before, it reports that the daemon failed.
 #[derive(Debug)]
 pub(crate) struct Ready {
     /// In place of standard error and output afterwards.
@@ -59,8 +58,8 @@ pub(crate) struct Ready {
 /// directory until [`Ready::announce`], so that its errors are seen and relative
 /// paths mean what the user meant.
 ///
-/// `handover` is asked in the command alone, which has the terminal; what it gives
-/// reaches the daemon through a socket that nobody else sees.
+/// `handover` is only called in the command, which has the terminal; its result reaches the
+/// daemon through a private socket.
 ///
 /// # Errors
 /// The daemon cannot be started. Its own failures are in the exit code.
@@ -96,7 +95,7 @@ fn parent_of(mut daemon: Command, handover: &str) -> io::Result<ExitCode> {
     // It holds our copy of the socket's other end, which would never let it end.
     drop(daemon);
 
-    // A daemon that has ended already reads nothing; why is told below.
+    // A daemon that has ended already reads nothing; its failure is reported below.
     let _ = ours.write_all(handover.as_bytes()).and_then(|()| ours.shutdown(Shutdown::Write));
     let mut octet = [0];
     match ours.read_exact(&mut octet) {
@@ -110,12 +109,12 @@ fn failed(child: &mut Child) -> io::Result<ExitCode> {
     let status = child.wait()?;
     if status.success() || status.code().is_none() {
         // Standard error may be closed: that is no reason to panic.
-        let _ = writeln!(io::stderr(), "etherws: the daemon ended before it served: {status}");
+        let _ = writeln!(io::stderr(), "etherws: the daemon ended before it was ready: {status}");
     }
     Ok(ExitCode::from(code_of(status)))
 }
 
-/// Never 0: a daemon that ended is none.
+/// Never 0: a daemon that ended is a failure.
 fn code_of(status: ExitStatus) -> u8 {
     // 128 + signal, as shells have it.
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
@@ -144,18 +143,18 @@ impl Ready {
     /// absolute paths.
     ///
     /// # Errors
-    /// Nobody waits any more: the command was interrupted, so end as well.
+    /// The command was interrupted and no longer waits: end as well.
     pub(crate) fn announce(self) -> anyhow::Result<()> {
         chdir("/").context("cannot change to the directory /")?;
         // Before the announcement, so that who reads the command's output sees
         // its end when the command ends.
         dup2_stdout(&self.null)?;
         dup2_stderr(&self.null)?;
-        tell(&self.socket)
+        announce(&self.socket)
     }
 }
 
-fn tell(mut socket: &UnixStream) -> anyhow::Result<()> {
+fn announce(mut socket: &UnixStream) -> anyhow::Result<()> {
     socket.write_all(&[READY]).context("the command that started this daemon is gone")
 }
 
@@ -247,7 +246,7 @@ mod tests {
     fn announcement_to_nobody_is_an_error_before_anything_is_served() {
         let (command, daemon) = UnixStream::pair().unwrap();
         drop(command);
-        let error = tell(&daemon).unwrap_err();
+        let error = announce(&daemon).unwrap_err();
         assert!(error.to_string().contains("is gone"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! `etherws extcap`: what makes the ports of a switch appear in Wireshark's list. Wireshark
 //! runs it with options of its own (extcap(4)) and reads what it prints, line by line; a
-//! capture goes into a FIFO. It asks nobody for anything: Wireshark has no terminal.
+//! capture goes into a FIFO. It never prompts: Wireshark has no terminal.
 
 use std::{
     env,
@@ -41,13 +41,13 @@ const LIST_LIMIT: Duration = Duration::from_secs(2);
 
 /// Options of a capture in Wireshark's dialog, after the URL.
 const CONFIG: &str = "\
-arg {number=1}{call=--ctluser}{display=User}{type=string}{tooltip=Name for the control service}{group=Switch}
-arg {number=2}{call=--ctlpasswd}{display=Password}{type=password}{tooltip=Its password}{group=Switch}
-arg {number=3}{call=--ctlsslcert}{display=CA certificates}{type=fileselect}{mustexist=true}{tooltip=PEM; the system's if there is none}{group=Switch}
+arg {number=1}{call=--ctluser}{display=User}{type=string}{tooltip=User name for the control service}{group=Switch}
+arg {number=2}{call=--ctlpasswd}{display=Password}{type=password}{tooltip=Password of that user}{group=Switch}
+arg {number=3}{call=--ctlsslcert}{display=CA certificates}{type=fileselect}{mustexist=true}{tooltip=PEM; the system's by default}{group=Switch}
 arg {number=4}{call=--ctlinsecure}{display=Do not verify the certificate}{type=boolflag}{default=false}{group=Switch}
-arg {number=5}{call=--vlan}{display=VLAN}{type=string}{validation=^([0-9]{0,4})$}{tooltip=Frames of this VLAN; 0 is untagged}{group=Filter}
-arg {number=6}{call=--mac}{display=MAC address}{type=string}{tooltip=Frames from or to it, as 02:00:00:00:00:01}{group=Filter}
-arg {number=7}{call=--ethertype}{display=EtherType}{type=string}{tooltip=arp, ip, ipv6 or a number as 0x0806}{group=Filter}
+arg {number=5}{call=--vlan}{display=VLAN}{type=string}{validation=^([0-9]{0,4})$}{tooltip=VLAN ID; 0 for untagged frames}{group=Filter}
+arg {number=6}{call=--mac}{display=MAC address}{type=string}{tooltip=Source or destination, such as 02:00:00:00:00:01}{group=Filter}
+arg {number=7}{call=--ethertype}{display=EtherType}{type=string}{tooltip=arp, ip, ipv6 or a number such as 0x0806}{group=Filter}
 arg {number=8}{call=--snaplen}{display=Octets of each frame}{type=unsigned}{default=262144}{range=20,262144}{group=Filter}
 ";
 
@@ -75,16 +75,16 @@ pub(crate) fn run(args: ExtcapArgs) -> Result<ExitCode> {
     }
     let has_filter = args.extcap_capture_filter.as_deref().is_some_and(|text| !text.is_empty());
     if has_filter {
-        let text = "Capture filters are not for a switch: set VLAN, MAC address or EtherType in \
-                    the options of the interface";
-        // Asked for its opinion alone, Wireshark wants to read it.
+        let text = "Capture filters are not supported; set VLAN, MAC address or EtherType in the \
+                    options of the interface";
+        // When Wireshark only checks the filter, it reads the text from standard output.
         if !args.capture {
             return print(&format!("{text}\n"));
         }
         bail!("{text}");
     }
     if !args.capture {
-        bail!("nothing is asked for; Wireshark runs this, see extcap(4)");
+        bail!("no action is given; this command is for Wireshark, see extcap(4)");
     }
     capture(interface, args)
 }
@@ -172,9 +172,11 @@ async fn ports(switch: &Switch) -> Vec<Port> {
 }
 
 fn capture(interface: Interface, args: ExtcapArgs) -> Result<ExitCode> {
-    let fifo = args.fifo.context("--fifo is missing: where Wireshark reads the capture")?;
+    let fifo = args
+        .fifo
+        .context("--fifo is missing; give the pipe from which Wireshark reads the capture")?;
     if args.ctluser.is_some() && args.ctlpasswd.is_none() {
-        bail!("a user is given without password; set it in the options of the interface");
+        bail!("--ctluser is given without a password; set it in the options of the interface");
     }
     let mut capture = filter(&args.filter)?;
     capture.ports.extend(interface.port);
@@ -197,7 +199,7 @@ fn capture(interface: Interface, args: ExtcapArgs) -> Result<ExitCode> {
 fn print(text: &str) -> Result<ExitCode> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("standard output cannot be written")
+            Err(error).context("cannot write to standard output")
         }
         _ => Ok(ExitCode::SUCCESS),
     }

@@ -1,7 +1,6 @@
 //! Bodies of the fuzz targets in `fuzz/` for what the program reads: each takes any
-//! octets and panics where a promise does not hold. Built only for fuzzing and
-//! for tests; the tests here feed them `fuzz/seeds`, where every input that ever failed is
-//! kept.
+//! octets and panics where a promise does not hold. Built only for fuzzing and for
+//! tests; the tests here feed them `fuzz/seeds`, where every input that ever failed is kept.
 
 use etherws_actors::control::{Command, Reply};
 

@@ -17,17 +17,17 @@ use clap_mangen::{
 
 use crate::cli::{self, ManualArgs};
 
-/// The program, and how its pages begin.
+/// The program, and the prefix of its pages.
 const NAME: &str = "etherws";
 
-/// What the definition does not know, for etherws(1).
+/// Sections of etherws(1) that the definition lacks.
 const SECTIONS: [(&str, &[(&str, &str)]); 4] = [
     (
         "EXIT STATUS",
         &[
-            ("0", "what was asked for is done"),
-            ("1", "it is not; standard error says why"),
-            ("2", "the command line is wrong"),
+            ("0", "success"),
+            ("1", "failure; standard error says why"),
+            ("2", "the command line is not valid"),
         ],
     ),
     (
@@ -40,8 +40,8 @@ const SECTIONS: [(&str, &[(&str, &str)]); 4] = [
             ),
             (
                 "NOTIFY_SOCKET, WATCHDOG_USEC, LISTEN_FDS, LISTEN_FDNAMES",
-                "set by systemd: whom to tell that sw serves and lives, and the sockets, called \
-                 tunnel and control, that it is to serve instead of opening its own",
+                "set by systemd: where sw reports that it is ready and alive, and the sockets, named \
+                 tunnel and control, that it serves instead of opening its own",
             ),
         ],
     ),
@@ -55,8 +55,8 @@ const SECTIONS: [(&str, &[(&str, &str)]); 4] = [
     (
         "SIGNALS",
         &[
-            ("SIGTERM, SIGINT", "close all tunnels and end; a second one ends at once"),
-            ("SIGHUP", "read configuration, passwords and certificates again, open log files anew"),
+            ("SIGTERM, SIGINT", "close all tunnels and exit; a second one exits at once"),
+            ("SIGHUP", "reload configuration, passwords and certificates; reopen log files"),
         ],
     ),
 ];
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &ManualArgs) -> Result<()> {
     Ok(())
 }
 
-/// The page of a command, and those of what is under it.
+/// The pages of a command and its subcommands.
 fn pages(command: &Command, folder: &Path) -> Result<()> {
     let full_name = command.get_display_name().unwrap_or(NAME);
     let version = env!("CARGO_PKG_VERSION");
@@ -110,5 +110,5 @@ fn folder(parent: &Path, name: &str) -> Result<PathBuf> {
 }
 
 fn cannot(path: &Path) -> String {
-    format!("cannot write to {}; name a folder of yours", path.display())
+    format!("cannot write to {}; give a writable folder", path.display())
 }

@@ -1,6 +1,6 @@
-//! `etherws passwd`: writes htpasswd files, so that nobody needs Apache for it. Changes
-//! one entry and leaves every other octet; the file is replaced as a whole or not at
-//! all, and a password is shown nowhere.
+//! `etherws passwd`: writes htpasswd files, so that nobody needs Apache for it. Changes one
+//! entry and no other octet; the file is replaced atomically, and passwords are never
+//! shown.
 
 use std::{
     fs::{self, File, Metadata, Permissions},
@@ -15,10 +15,10 @@ use tempfile::NamedTempFile;
 
 use crate::{cli::PasswdArgs, files, prompt};
 
-/// Of bcrypt: a quarter of a second for whoever logs in, and for each guess.
+/// Cost of bcrypt: a quarter of a second for each login, and for each guess.
 const COST: u32 = 12;
 
-/// Longest password: bcrypt would leave out what is beyond.
+/// Longest password: bcrypt ignores what is beyond.
 const MAX_OCTETS: usize = 72;
 
 /// Runs `etherws passwd`.
@@ -33,8 +33,8 @@ pub(crate) fn run(args: &PasswdArgs) -> Result<()> {
             && !user.starts_with('#')
             && user.trim() == user
             && !user.contains(|c: char| c == ':' || c.is_control()),
-        "user {user:?}: a name has no colon, no control characters, no blanks around it and no \
-         # at its start"
+        "user name {user:?} is not valid: give one without colons, control characters, a # at \
+         the start, or blanks around it"
     );
     // Through a symbolic link: it stays one.
     let (path, old) = match fs::canonicalize(file) {
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &PasswdArgs) -> Result<()> {
     let content = old.as_deref().unwrap_or_default();
     let new = if *delete {
         let new = without(content, user);
-        ensure!(new.len() < content.len(), "{}: no user {user}", file.display());
+        ensure!(new.len() < content.len(), "{}: user {user} does not exist", file.display());
         new
     } else {
         with(content, user, &hash(&ask(user)?)?)
@@ -65,20 +65,21 @@ pub(crate) fn run(args: &PasswdArgs) -> Result<()> {
 fn ask(user: &str) -> Result<String> {
     let password = prompt::password(&format!("Password for {user}: "))?;
     if io::stdin().is_terminal()
-        && prompt::password(&format!("Once more, password for {user}: "))? != password
+        && prompt::password(&format!("Repeat password for {user}: "))? != password
     {
-        bail!("the two passwords differ: nothing was changed");
+        bail!("the passwords do not match; nothing was changed");
     }
     Ok(password)
 }
 
 fn hash(password: &str) -> Result<String> {
-    ensure!(!password.is_empty(), "an empty password lets everybody in: give another");
+    ensure!(!password.is_empty(), "the password is empty; give another");
     ensure!(
         password.len() <= MAX_OCTETS && !password.contains('\0'),
-        "a password has {MAX_OCTETS} octets at most, which is what bcrypt looks at, and no NUL"
+        "the password is too long, or contains a NUL; give at most {MAX_OCTETS} octets, as bcrypt \
+         ignores the rest"
     );
-    let parts = bcrypt::hash_with_result(password, COST).context("bcrypt fails")?;
+    let parts = bcrypt::hash_with_result(password, COST).context("bcrypt failed")?;
     // The version that every server understands.
     Ok(parts.format_for_version(Version::TwoY))
 }
@@ -116,11 +117,11 @@ fn is_entry_of(line: &[u8], user: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with(b":"))
 }
 
-/// Puts `content` in the file's place: who reads meanwhile sees the old or the new.
+/// Replaces the file by `content`: who reads meanwhile sees the old or the new.
 pub(crate) fn replace(path: &Path, old: Option<&Metadata>, content: &[u8]) -> io::Result<()> {
     // A name without a folder is in this one.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    // For its owner alone, from the beginning.
+    // Private to its owner from the start.
     let mut file = NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))?;
     if let Some(old) = old {
         keep_owner(file.as_file(), old)?;

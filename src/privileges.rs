@@ -1,6 +1,6 @@
 //! Least privilege: what the process may still do once its listening sockets are open.
 //!
-//! Stands in `sw` before everything that starts a thread, as a thread begins with the
+//! Runs in `sw` before everything that starts a thread, as a thread begins with the
 //! capabilities of the one that starts it. Whatever is opened later, files among them,
 //! is opened as it will be opened again when it changes: what cannot be read then is an
 //! error now.
@@ -27,12 +27,12 @@ pub(crate) fn find_user(name: &str) -> Result<User> {
         Err(_) => User::from_name(name),
     };
     found
-        .with_context(|| format!("--user {name}: cannot look for it"))?
-        .ok_or_else(|| anyhow!("--user {name}: no such user; useradd --system makes one"))
+        .with_context(|| format!("--user {name}: cannot look up the user"))?
+        .ok_or_else(|| anyhow!("--user {name}: no such user; create it with useradd --system"))
 }
 
 /// Becomes `user`, if there is one, and gives up every capability but [`KEPT`], for
-/// good: whatever this process may execute gains none again. `listens_later` keeps what
+/// good: no program that it executes regains one. `listens_later` keeps what
 /// another listener on a port below 1024 needs as well.
 ///
 /// # Errors
@@ -51,7 +51,7 @@ pub(crate) fn limit(user: Option<&User>, listens_later: bool) -> Result<()> {
     if let Some(user) = user.filter(|user| user.uid != geteuid()) {
         become_user(user).with_context(|| {
             let name = &user.name;
-            format!("--user {name}: cannot become that user; it needs root to start with")
+            format!("--user {name}: cannot change to that user; start the switch as root")
         })?;
     }
     let none = HashSet::new();

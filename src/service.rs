@@ -1,8 +1,8 @@
-//! What a service manager, systemd, and the program tell each other: the sockets that it
-//! has opened for us; that we serve, load anew, end, and are alive. Stands beside `sw`.
+//! The interface to a service manager, systemd: the sockets that it has opened, and
+//! notifications that the switch is ready, reloads, stops, and is alive. Beside `sw`.
 //!
-//! Without a service manager nothing of this does anything, and with one it never keeps
-//! the switch from running: what cannot be told is in the log.
+//! Without a service manager nothing here does anything; with one it never keeps the switch
+//! from running: a notification that fails is logged.
 
 use std::{
     env, io, iter,
@@ -23,11 +23,11 @@ use slog::{Logger, warn};
 use socket2::SockRef;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// The number of pings in the time after which systemd takes us for dead: one may then
-/// wait for half of it, and there is still time for the next.
+/// Pings per watchdog timeout: one may then wait for half of the timeout, and there is
+/// still time for the next.
 const PINGS: u32 = 4;
 
-/// How often the status line is told where nobody watches: as often as somebody looks.
+/// How often the status line is updated without a watchdog.
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Sockets that listen already, by what is to be served there.
@@ -46,7 +46,7 @@ impl Inherited {
     /// called once, before anything starts a thread: it clears the environment.
     ///
     /// # Errors
-    /// One of them has a name that is none of ours, or does not listen.
+    /// One of them has an unknown name, or does not listen.
     pub(crate) fn take() -> Result<Self> {
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
         // As systemd calls those without a name.
@@ -54,7 +54,7 @@ impl Inherited {
         let mut sockets = ListenFd::from_env();
         let mut inherited = Self::default();
         for (index, name) in (0..sockets.len()).zip(names) {
-            let unusable = || format!("the inherited socket {name:?} is of no use for it");
+            let unusable = || format!("the inherited socket {name:?} cannot be used");
             match name {
                 "tunnel" => {
                     let socket = sockets.take_tcp_listener(index).with_context(unusable)?;
@@ -62,7 +62,7 @@ impl Inherited {
                 }
                 "control" => match sockets.take_unix_listener(index) {
                     Ok(Some(_)) if inherited.control_socket.is_some() => {
-                        bail!("two Unix sockets are called \"control\": leave one out")
+                        bail!("two inherited Unix sockets are named \"control\"; remove one")
                     }
                     Ok(socket) => inherited.control_socket = socket,
                     // What is not one of these two is an error.
@@ -72,8 +72,8 @@ impl Inherited {
                     }
                 },
                 _ => bail!(
-                    "an inherited socket is called {name:?}: call it \"tunnel\" or \"control\" \
-                     with FileDescriptorName= in its unit"
+                    "the name {name:?} of an inherited socket is not known; set \
+                     FileDescriptorName= in its unit to \"tunnel\" or \"control\""
                 ),
             }
         }
@@ -85,47 +85,47 @@ impl Inherited {
     }
 }
 
-/// Sees to it that a socket listens, and that nobody waits for it.
+/// Checks that a socket listens, and makes it non-blocking.
 fn usable(socket: &impl AsFd) -> Result<()> {
     let socket = SockRef::from(socket);
     if !socket.is_listener()? {
-        bail!("an inherited socket does not listen: set Accept=no in its unit");
+        bail!("an inherited socket does not listen; set Accept=no in its unit");
     }
-    socket.set_nonblocking(true).context("an inherited socket cannot be used")
+    socket.set_nonblocking(true).context("cannot use an inherited socket")
 }
 
-/// Tells that all listeners serve and the first ports are there, or, after
-/// [`reloading`], that what was asked for is done.
+/// Reports that all listeners serve and the first ports exist, or, after [`reloading`],
+/// that the reload is done.
 pub(crate) fn ready(log: &Logger) {
-    tell(&[NotifyState::Ready], log);
+    notify(&[NotifyState::Ready], log);
 }
 
-/// Tells that files are read again; [`ready`] follows, whatever becomes of it.
+/// Reports that files are read again; [`ready`] follows in any case.
 pub(crate) fn reloading(log: &Logger) {
     match NotifyState::monotonic_usec_now() {
         // In this order: systemd 253 wants the time with it.
-        Ok(now) => tell(&[NotifyState::Reloading, now], log),
-        Err(error) => warn!(log, "no monotonic clock"; "error" => %error),
+        Ok(now) => notify(&[NotifyState::Reloading, now], log),
+        Err(error) => warn!(log, "cannot read the monotonic clock"; "error" => %error),
     }
 }
 
-/// Tells that we end because we were asked to.
+/// Reports that the switch stops on request.
 pub(crate) fn stopping(log: &Logger) {
-    tell(&[NotifyState::Stopping], log);
+    notify(&[NotifyState::Stopping], log);
 }
 
-fn tell(states: &[NotifyState<'_>], log: &Logger) {
-    told(&sd_notify::notify(states), log);
+fn notify(states: &[NotifyState<'_>], log: &Logger) {
+    log_failure(&sd_notify::notify(states), log);
 }
 
-fn told(result: &io::Result<()>, log: &Logger) {
+fn log_failure(result: &io::Result<()>, log: &Logger) {
     if let Err(error) = result {
-        warn!(log, "the service manager cannot be told what we do"; "error" => %error);
+        warn!(log, "cannot notify the service manager"; "error" => %error);
     }
 }
 
-/// Tells for as long as the Switch lives that it does, by asking it, and in the line that
-/// `systemctl status` shows, what it has.
+/// Pings the watchdog for as long as the Switch answers, and updates the line that
+/// `systemctl status` shows.
 pub(crate) async fn watch(switch: Recipient<ListPorts>, log: Logger) {
     if env::var_os("NOTIFY_SOCKET").is_none() {
         return;
@@ -139,7 +139,7 @@ pub(crate) async fn watch(switch: Recipient<ListPorts>, log: Logger) {
             None => sd_notify::notify(&[NotifyState::Status(&status)]),
         };
         if let Ok(result) = tokio::task::spawn_blocking(notify).await {
-            told(&result, &log);
+            log_failure(&result, &log);
         }
     })
     .await;
@@ -159,7 +159,7 @@ async fn ping(
         match timeout(limit.unwrap_or(STATUS_INTERVAL) / 2, switch.send(ListPorts)).await {
             Ok(Ok(ports)) => alive(ports).await,
             Ok(Err(_)) => return,
-            // Its silence is what the manager hears.
+            // Its silence is what the watchdog notices.
             Err(_) => {}
         }
     }
@@ -168,7 +168,7 @@ async fn ping(
 fn status(ports: &[PortInfo]) -> String {
     let up = ports.iter().filter(|port| port.state == PortState::Up).count();
     let sessions = ports.iter().filter(|port| port.kind == "server").count();
-    format!("{} ports, {up} of them up; {sessions} are sessions", ports.len())
+    format!("{} ports, {up} up; {sessions} sessions", ports.len())
 }
 
 #[cfg(test)]

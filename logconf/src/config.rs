@@ -1,8 +1,8 @@
 //! A configuration, from the sections of its file to loggers and handlers.
 //!
 //! Reading and opening are apart: everything is understood before anything is opened, and
-//! reading opens nothing but the file itself. Unknown keys and arguments
-//! are errors; sections that no `keys=` names are not read.
+//! reading opens nothing but the file itself. Unknown keys and
+//! arguments are errors; sections that no `keys=` names are not read.
 
 use std::{cell::RefCell, fs, path::Path, str::FromStr, sync::Arc};
 

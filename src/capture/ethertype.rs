@@ -1,6 +1,6 @@
 //! Names of EtherTypes, for filters and for what is printed.
 
-/// Those that are met on a LAN, by the names that tcpdump and Wireshark use.
+/// Those common on a LAN, by the names that tcpdump and Wireshark use.
 const ETHERTYPES: [(&str, u16); 9] = [
     ("arp", 0x0806),
     ("ip", 0x0800),

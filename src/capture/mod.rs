@@ -1,6 +1,6 @@
-//! A capture: what is asked for, by whichever way it comes (`ctl`, JSON-RPC, the query of
-//! a URL), and the file that it becomes. The switch's mirrors copy the frames; here
-//! nothing is on their path.
+//! A capture: its options, as they come by `ctl`, JSON-RPC or the query of a URL, and the
+//! file that it becomes. The switch's mirrors copy the frames; nothing here is on their
+//! path.
 
 pub(crate) mod ethertype;
 pub(crate) mod lines;
@@ -100,8 +100,8 @@ impl Capture {
         Ok(capture)
     }
 
-    /// Sets one option by its name, from its text. The one place that checks; an empty
-    /// text, as forms send it, leaves the option.
+    /// Sets one option by its name, from its text. The only place that checks; an empty text,
+    /// as forms send it, leaves the option unset.
     pub(crate) fn set(&mut self, name: &str, text: &str) -> Result<(), Refusal> {
         let text = text.trim();
         if text.is_empty() {
@@ -131,7 +131,9 @@ impl Capture {
             }
             "ethertype" => {
                 let names = ethertype::names();
-                let wrong = || invalid(name, text, format!("give a number as 0x0806, or {names}"));
+                let wrong = || {
+                    invalid(name, text, format!("give a number such as 0x0806, or one of {names}"))
+                };
                 self.ethertype = Some(ethertype::parse(text).ok_or_else(wrong)?);
             }
             "snaplen" => {
@@ -145,7 +147,7 @@ impl Capture {
             }
             _ => {
                 let names = NAMES.join(", ");
-                let text = format!("a capture has no option {name:?}; there are {names}");
+                let text = format!("unknown capture option {name:?}; the options are {names}");
                 return Err(Refusal::key(text));
             }
         }
@@ -206,7 +208,7 @@ fn plain(value: &Value) -> String {
 
 fn port(text: &str) -> Result<PortNumber, Refusal> {
     let port = text.trim().parse().ok().and_then(PortNumber::new);
-    port.ok_or_else(|| invalid("port", text, "listport shows the ports' numbers"))
+    port.ok_or_else(|| invalid("port", text, "listport shows the numbers"))
 }
 
 fn number(name: &str, text: &str, least: u64, most: u64) -> Result<u64, Refusal> {
@@ -251,18 +253,21 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_by_name_and_value() {
+    fn invalid_options_are_refused_by_name_and_value() {
         for (query, expected) in [
             ("ports=0", "Invalid port: 0; listport"),
             ("ports=1,x", "Invalid port: x"),
             ("vlan=4095", "Invalid vlan: 4095; give 0 to 4094"),
-            ("mac=2:3", "\"2:3\" is no MAC address"),
-            ("ethertype=foo", "Invalid ethertype: foo; give a number as 0x0806, or arp"),
+            ("mac=2:3", "\"2:3\" is "),
+            (
+                "ethertype=foo",
+                "Invalid ethertype: foo; give a number such as 0x0806, or one of arp",
+            ),
             ("snaplen=1", "Invalid snaplen: 1; give 20 to 262144"),
             ("count=0", "Invalid count: 0; give 1 or more"),
             ("duration=-1", "Invalid duration: -1; give 1 to"),
             ("direction=up", "Invalid direction: up; give rx or tx"),
-            ("port=1", "no option \"port\"; there are ports, direction"),
+            ("port=1", "unknown capture option \"port\"; the options are ports, direction"),
         ] {
             let error = Capture::from_query(query).expect_err(query).to_string();
             assert!(error.contains(expected), "{error}");

@@ -1,5 +1,5 @@
-//! Reads a pcapng stream as it comes: whole blocks, so that what is written of it is a
-//! whole file wherever it ends; its packets; and how many there are.
+//! Reads a pcapng stream as it comes: whole blocks, so that what is written is a valid file
+//! wherever the stream ends; the packets; and how many there are.
 
 use std::{collections::BTreeMap, io, time::Duration};
 
@@ -46,10 +46,10 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Takes what has come, gives `each` the packets of it, and returns whole blocks.
+    /// Takes what has arrived, calls `each` with its packets, and returns whole blocks.
     ///
     /// # Errors
-    /// It is no capture: [`io::ErrorKind::InvalidData`].
+    /// It is not a capture: [`io::ErrorKind::InvalidData`].
     pub(crate) fn feed(
         &mut self,
         octets: &[u8],
@@ -88,7 +88,7 @@ impl Reader {
                 }
                 Err(PcapError::IncompleteBuffer) if rest.len() <= MAX_BLOCK => break,
                 Err(error) => {
-                    let text = format!("what the switch sends is no pcapng file: {error}");
+                    let text = format!("the switch did not send pcapng: {error}");
                     return Err(io::Error::new(io::ErrorKind::InvalidData, text));
                 }
             }

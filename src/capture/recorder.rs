@@ -57,14 +57,14 @@ struct Interface {
     id: u32,
     captured: u64,
     lost: u64,
-    /// Of those, which no packet has told yet.
-    untold: u64,
+    /// Those of them that no packet has reported yet.
+    unreported: u64,
     /// Whether the file's statistics are behind.
     changed: bool,
 }
 
-/// Turns the switch's time into that of the wall, as it was when the capture began: a
-/// clock that is set meanwhile does not tear the file.
+/// Turns monotonic time into wall-clock time, as it was when the capture began: setting the
+/// clock meanwhile does not disorder the file.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
     wall: Duration,
@@ -148,7 +148,7 @@ impl Recorder {
         for (port, lost) in batch.lost {
             let interface = self.interface(port);
             interface.lost += lost;
-            interface.untold += lost;
+            interface.unreported += lost;
             interface.changed = true;
         }
     }
@@ -163,8 +163,8 @@ impl Recorder {
         let interface = self.interface(frame.port);
         interface.changed = true;
         interface.lost += frame.lost;
-        let mut dropped = interface.untold + frame.lost;
-        interface.untold = 0;
+        let mut dropped = interface.unreported + frame.lost;
+        interface.unreported = 0;
         let (id, port) = (interface.id, frame.port);
         let mut written = 0;
         frame.on_wire(|data, len| {
@@ -193,8 +193,7 @@ impl Recorder {
         self.interface(port).captured += written;
     }
 
-    /// Writes statistics of each interface: of those alone whose numbers have changed,
-    /// unless `all` are asked for.
+    /// Writes statistics of each interface whose numbers have changed, or of all.
     pub(crate) fn record_statistics(&mut self, all: bool) {
         let now = self.clock.wall(Instant::now());
         let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
@@ -250,7 +249,7 @@ fn application() -> String {
     format!("etherws {}", env!("CARGO_PKG_VERSION"))
 }
 
-/// A port's name in the file: number, kind, and what it is joined to.
+/// A port's name in the file: number, kind and target.
 pub(crate) fn name_of(info: &PortInfo) -> String {
     let user = info.details.iter().find(|(name, _)| *name == "user");
     let user = user.map(|(_, user)| format!("{user}@")).unwrap_or_default();

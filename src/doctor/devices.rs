@@ -1,4 +1,4 @@
-//! Checks of the network interfaces that are ports, or are to be: what they belong to,
+//! Checks of the network interfaces that are ports, or will be: what they are members of,
 //! whether they are up, and what else the kernel does with their packets.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use super::{Finding, Subject, host::read, switch::Device};
 /// Least MTU with which IPv6 works (RFC 8200, 5).
 const MIN_MTU_IPV6: u32 = 1280;
 
-/// An interface as the kernel tells it.
+/// An interface, as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Link {
     index: u32,
@@ -23,10 +23,10 @@ struct Link {
     /// Index of the bridge or bond that it is a member of.
     master: Option<u32>,
     up: bool,
-    /// Whether there is a cable, with somebody at its other end.
+    /// Whether the link has a carrier.
     carrier: bool,
     mtu: u32,
-    /// Of a bridge alone.
+    /// Only for a bridge.
     stp: Option<bool>,
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn look(subject: &Subject, mut devices: Vec<Device>) -> Vec<Fin
     let links = match links().await {
         Ok(links) => links,
         Err(error) => {
-            let text = format!("the network interfaces cannot be read: {error}");
+            let text = format!("cannot list network interfaces: {error}");
             return vec![Finding::warn("interfaces", text, "see ip link")];
         }
     };
@@ -108,8 +108,12 @@ impl Link {
 fn interface(device: &Device, links: &BTreeMap<u32, Link>) -> Vec<Finding> {
     let Device { name, kind } = device;
     let Some(link) = links.values().find(|link| link.name == *name) else {
-        let advice = "ip link lists those that there are";
-        return vec![Finding::fail("interface", format!("there is no interface {name}"), advice)];
+        let advice = "ip link lists the interfaces";
+        return vec![Finding::fail(
+            "interface",
+            format!("interface {name} does not exist"),
+            advice,
+        )];
     };
     let mut findings = Vec::new();
     findings.extend(membership(device, link, links));
@@ -118,25 +122,25 @@ fn interface(device: &Device, links: &BTreeMap<u32, Link>) -> Vec<Finding> {
     } else if !link.carrier {
         let advice = match kind.as_str() {
             "tap" => "no switch has it open: see ctl listport",
-            _ => "check the cable, and the other end",
+            _ => "check the cable and the other end",
         };
         Finding::warn("interface", format!("{name} has no carrier"), advice)
     } else {
         Finding::ok("interface", format!("{name} is up, with an MTU of {}", link.mtu))
     });
     if link.mtu < MIN_MTU_IPV6 {
-        let text = format!("{name} has an MTU of {}: IPv6 needs {MIN_MTU_IPV6}", link.mtu);
+        let text = format!("{name} has an MTU of {}; IPv6 needs {MIN_MTU_IPV6}", link.mtu);
         findings.push(Finding::warn("mtu", text, format!("ip link set {name} mtu {MIN_MTU_IPV6}")));
     }
     if inspect::has_lro(name).unwrap_or(false) {
-        let text = format!("{name} joins packets so that they cannot be sent on (LRO)");
+        let text = format!("{name} has LRO on: packets that it merges cannot be forwarded");
         findings.push(Finding::fail("offloads", text, format!("ethtool -K {name} lro off")));
     }
     if link.kind.is_none()
         && std::path::Path::new(&format!("/sys/class/net/{name}/phy80211")).exists()
     {
         let text =
-            format!("{name} is a Wi-Fi interface: access points drop frames of other stations");
+            format!("{name} is a Wi-Fi interface: access points drop frames from other stations");
         findings.push(Finding::warn(
             "interface",
             text,
@@ -146,7 +150,7 @@ fn interface(device: &Device, links: &BTreeMap<u32, Link>) -> Vec<Finding> {
     findings
 }
 
-/// A netdev port must be nobody else's.
+/// A netdev port must not have another master.
 fn membership(device: &Device, link: &Link, links: &BTreeMap<u32, Link>) -> Option<Finding> {
     let Device { name, kind } = device;
     let master = links.get(&link.master?)?;
@@ -154,21 +158,21 @@ fn membership(device: &Device, link: &Link, links: &BTreeMap<u32, Link>) -> Opti
     let check = "membership";
     Some(match (kind.as_str(), &master.kind) {
         ("tap", Some(InfoKind::Bridge)) => {
-            Finding::ok(check, format!("{name} is a member of the bridge {whose}"))
+            Finding::ok(check, format!("{name} is a member of bridge {whose}"))
         }
         (_, Some(InfoKind::Bridge)) => Finding::fail(
             check,
-            format!("{name} is a member of the bridge {whose}: two switches carry its frames"),
+            format!("{name} is a member of bridge {whose}: two switches forward its frames"),
             format!(
-                "make a tap port a member of {whose} instead (ip link set ewp0 master {whose}), \
-                 or take {name} out: ip link set {name} nomaster"
+                "add a tap port to {whose} instead (ip link set ewp0 master {whose}), or \
+                 remove {name} from it: ip link set {name} nomaster"
             ),
         ),
         (_, kind) => {
             let kind = kind.as_ref().map_or_else(|| "master".to_owned(), ToString::to_string);
             Finding::fail(
                 check,
-                format!("{name} is a member of {whose}, a {kind}: its frames are {whose}'s"),
+                format!("{name} is a member of {whose}, a {kind}, which takes its frames"),
                 format!("make {whose} the port instead of {name}"),
             )
         }
@@ -203,33 +207,34 @@ fn bridges(devices: &[Device], links: &BTreeMap<u32, Link>) -> Vec<Finding> {
 fn spanning_tree(bridge: &Link) -> Option<Finding> {
     let name = &bridge.name;
     Some(if bridge.stp? {
-        let text = format!("the bridge {name} speaks STP");
+        let text = format!("bridge {name} runs STP");
         Finding::warn(
             "stp",
             text,
-            "the switch passes no BPDUs on: STP does not see loops through it, the loop guard does",
+            "the switch does not forward BPDUs: loops through it are found by the loop guard, not by STP",
         )
     } else {
         Finding::ok(
             "stp",
-            format!("the bridge {name} speaks no STP: the loop guard looks for loops"),
+            format!("bridge {name} does not run STP; the loop guard looks for loops"),
         )
     })
 }
 
-/// `value` of a sysctl that is there if `br_netfilter` is loaded.
+/// `value` of a sysctl that exists if `br_netfilter` is loaded.
 fn netfilter(key: &str, value: Option<&str>) -> Option<Finding> {
     (value == Some("1")).then(|| {
-        let text = format!("{key} is 1: the firewall for routed packets drops bridged ones too");
-        Finding::warn("bridge-netfilter", text, format!("if that is not wanted: sysctl -w {key}=0"))
+        let text =
+            format!("{key} is 1: firewall rules for routed packets apply to bridged ones too");
+        Finding::warn("bridge-netfilter", text, format!("to turn it off: sysctl -w {key}=0"))
     })
 }
 
-/// `disabled` of a sysctl that is there if the kernel knows IPv6.
+/// `disabled` of a sysctl that exists if the kernel has IPv6.
 fn ipv6(name: &str, disabled: Option<&str>) -> Option<Finding> {
     (disabled == Some("1")).then(|| {
-        let text = format!("IPv6 is disabled on {name}: setif sets no IPv6 address");
-        let advice = format!("if it is wanted: sysctl -w net.ipv6.conf.{name}.disable_ipv6=0");
+        let text = format!("IPv6 is disabled on {name}: setif cannot set IPv6 addresses");
+        let advice = format!("to enable it: sysctl -w net.ipv6.conf.{name}.disable_ipv6=0");
         Finding::warn("ipv6", text, advice)
     })
 }
@@ -248,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_netdev_that_is_a_member_is_a_fault_and_a_tap_in_a_bridge_is_none() {
+    fn a_netdev_that_is_a_member_is_a_fault_and_a_tap_in_a_bridge_is_not() {
         let links = BTreeMap::from([
             link(1, "br0", Some(InfoKind::Bridge), None),
             link(2, "bond0", Some(InfoKind::Bond), None),
@@ -268,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_is_down_or_without_cable_is_told() {
+    fn a_link_that_is_down_or_without_cable_is_reported() {
         let (_, eth) = link(1, "eth0", None, None);
         let level = |up, carrier, mtu| {
             let links = BTreeMap::from([(1, Link { up, carrier, mtu, ..eth.clone() })]);
@@ -281,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_filters_bridged_packets_is_told_if_it_is_on() {
+    fn filtering_of_bridged_packets_is_reported_if_it_is_on() {
         let key = "net.bridge.bridge-nf-call-iptables";
         assert_eq!((netfilter(key, None), netfilter(key, Some("0"))), (None, None));
         assert!(netfilter(key, Some("1")).unwrap().advice.unwrap().ends_with("iptables=0"));
@@ -289,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn stp_of_a_bridge_is_told() {
+    fn stp_of_a_bridge_is_reported() {
         let (_, bridge) = link(1, "br0", Some(InfoKind::Bridge), None);
         let level = |stp| spanning_tree(&Link { stp: Some(stp), ..bridge.clone() }).unwrap().level;
         assert_eq!((level(true), level(false)), (Level::Warn, Level::Ok));

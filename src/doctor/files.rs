@@ -20,7 +20,7 @@ use crate::{
 /// it 30 days before.
 const RENEW_DAYS: i64 = 21;
 
-/// Days before the end in which somebody has to do it now.
+/// Days before the end in which somebody must act.
 const HURRY_DAYS: i64 = 7;
 
 const SECONDS_A_DAY: i64 = 24 * 60 * 60;
@@ -38,7 +38,7 @@ fn tls_files(files: &TlsFiles) -> Vec<Finding> {
         return vec![Finding::fail(check, format!("{error:#}"), advice)];
     }
     let name = files.cert.display().to_string();
-    let mut findings = vec![Finding::ok(check, format!("{name} belongs to its key"))];
+    let mut findings = vec![Finding::ok(check, format!("{name} matches its key"))];
     let chains = [Some(&files.cert), files.client_ca.as_ref()];
     for path in chains.into_iter().flatten() {
         if let Ok(chain) = read_certificates(path) {
@@ -53,7 +53,7 @@ pub(super) fn now() -> i64 {
     Timestamp::now().as_second()
 }
 
-/// From when until when a chain is valid: the certificate that ends first counts.
+/// When a chain is valid: the certificate that expires first counts.
 pub(super) fn dates(name: &str, chain: &[CertificateDer<'_>], now: i64) -> Option<Finding> {
     let check = "certificate-dates";
     let validity = |der: &CertificateDer<'_>| {
@@ -68,22 +68,22 @@ pub(super) fn dates(name: &str, chain: &[CertificateDer<'_>], now: i64) -> Optio
         Finding::fail(
             check,
             format!("{name} is not valid before {from}"),
-            "check this machine's clock; if it is right, wait or have it issued anew",
+            "check this machine's clock; if it is right, wait, or have the certificate reissued",
         )
     } else if days < 0 {
-        Finding::fail(check, format!("{name} has expired on {until}"), "renew it")
+        Finding::fail(check, format!("{name} expired on {until}"), "renew it")
     } else if days < HURRY_DAYS {
         let text = format!("{name} expires in {days} days, on {until}");
-        Finding::warn(check, text, "renew it now: nobody can connect afterwards")
+        Finding::warn(check, text, "renew it now: nobody can connect once it has expired")
     } else if days < RENEW_DAYS {
         let text = format!("{name} expires in {days} days, on {until}");
-        Finding::warn(check, text, "renew it, and see why its automatic renewal has not")
+        Finding::warn(check, text, "renew it, and find out why it was not renewed automatically")
     } else {
         Finding::ok(check, format!("{name} is valid until {until}, for {days} days"))
     })
 }
 
-/// The names that a certificate is for, as far as they are DNS names and addresses.
+/// The DNS names and addresses of a certificate.
 pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
     let Ok(Some(alternatives)) = certificate.subject_alternative_name() else { return Vec::new() };
@@ -100,28 +100,28 @@ pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     alternatives.value.general_names.iter().filter_map(name).collect()
 }
 
-/// Whether a file of passwords is understood, and how hard they are to guess from it.
+/// Whether a password file is valid, and how hard its hashes are to crack.
 fn passwords(path: &Path) -> Finding {
     let check = "htpasswd";
     let name = path.display();
     match auth::survey(path) {
         Err(error) => {
-            let advice = "etherws passwd writes lines that are understood";
+            let advice = "write its entries with etherws passwd";
             Finding::fail(check, format!("{error:#}"), advice)
         }
         Ok(auth::Survey { users: 0, .. }) => Finding::warn(
             check,
-            format!("{name} holds nobody: nobody is let in"),
-            format!("add somebody: etherws passwd {name} NAME"),
+            format!("{name} has no users: every login is refused"),
+            format!("add a user: etherws passwd {name} NAME"),
         ),
         Ok(auth::Survey { users, quick: 0 }) => {
-            Finding::ok(check, format!("{name} holds {users} users"))
+            Finding::ok(check, format!("{name} has {users} users"))
         }
         Ok(auth::Survey { users, quick }) => Finding::warn(
             check,
-            format!("{name} holds {users} users, {quick} of them with {{SHA}} or $apr1$ hashes"),
+            format!("{name} has {users} users, {quick} of them with {{SHA}} or $apr1$ hashes"),
             format!(
-                "who gets the file guesses these quickly; set them anew: etherws passwd {name} NAME"
+                "these hashes are quick to crack; set the passwords again: etherws passwd {name} NAME"
             ),
         ),
     }
@@ -135,7 +135,7 @@ mod tests {
 
     use super::{super::Level, *};
 
-    /// Valid in 2026 alone, for h.example and 192.0.2.1; with its key.
+    /// Valid only in 2026, for h.example and 192.0.2.1; with its key.
     fn certificate() -> (rcgen::Certificate, KeyPair) {
         let names = ["h.example", "192.0.2.1"].map(str::to_owned);
         let mut params = CertificateParams::new(names).unwrap();
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_that_are_quick_to_guess_are_told() {
+    fn passwords_that_are_quick_to_crack_are_reported() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("users");
         let level = |content: &str| {

@@ -1,5 +1,5 @@
-//! Checks of the machine: the device that TAP devices come from, what this process may
-//! do, how many files it may open, and its clock.
+//! Checks of the machine: /dev/net/tun, the privileges of this process, its limit of open
+//! files, and the clock.
 
 use std::{
     collections::HashSet,
@@ -24,7 +24,7 @@ const TUN: &str = "/dev/net/tun";
 /// Descriptors besides those of sessions: listeners, control, devices, log files.
 const OTHER_DESCRIPTORS: u64 = 128;
 
-/// The port that everybody may listen on, unless the system says otherwise.
+/// The first port that needs no privilege, unless the system says otherwise.
 const FIRST_FREE_PORT: u16 = 1024;
 
 pub(super) fn look(subject: &Subject) -> Vec<Finding> {
@@ -42,36 +42,36 @@ pub(super) fn look(subject: &Subject) -> Vec<Finding> {
     findings
 }
 
-/// A file of /proc, without its last line's end.
+/// A file of /proc, trimmed.
 pub(super) fn read(path: impl AsRef<Path>) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }
 
-/// Whether TAP devices can be made. Opening it makes none yet.
+/// Whether TAP devices can be created. Opening it creates none.
 fn tun(path: &Path) -> Finding {
     let name = path.display();
     match OpenOptions::new().read(true).write(true).open(path) {
-        Ok(_) => Finding::ok("tun", format!("{name} can be opened: tap ports can be made")),
+        Ok(_) => Finding::ok("tun", format!("{name} can be opened: tap ports are possible")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::fail(
             "tun",
-            format!("{name} is missing: there can be no tap ports"),
-            format!("load the module: modprobe tun; in a container: run it with --device {name}"),
+            format!("{name} is missing: tap ports are not possible"),
+            format!("load the module with modprobe tun; in a container, add --device {name}"),
         ),
         Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => Finding::fail(
             "tun",
-            format!("{name} is there, but the kernel has no driver for it"),
-            "load the module: modprobe tun; after an upgrade of the kernel: reboot",
+            format!("{name} exists, but the kernel has no driver for it"),
+            "load the module with modprobe tun; after a kernel upgrade, reboot",
         ),
         Err(error) => Finding::fail(
             "tun",
             format!("{name} cannot be opened: {error}"),
-            "give it back its mode: chmod 666; in a container or a service: allow the device \
+            "restore its mode with chmod 666; in a container or a service, allow the device \
              (--device, DeviceAllow=, no PrivateDevices=)",
         ),
     }
 }
 
-/// What ports need, of a switch that is started as we are.
+/// What the ports of a switch need that is started as this process was.
 fn capabilities(held: &HashSet<Capability>) -> Finding {
     let needed = [
         (Capability::CAP_NET_ADMIN, "tap ports and setif"),
@@ -80,14 +80,14 @@ fn capabilities(held: &HashSet<Capability>) -> Finding {
     let lacking: Vec<_> =
         needed.iter().filter(|(capability, _)| !held.contains(capability)).collect();
     if lacking.is_empty() {
-        return Finding::ok("capabilities", "this user may make tap and netdev ports");
+        return Finding::ok("capabilities", "this user may open tap and netdev ports");
     }
     let text = lacking.iter().map(|(capability, what)| format!("{capability} for {what}"));
     Finding::warn(
         "capabilities",
-        format!("a switch that this user starts lacks {}", text.collect::<Vec<_>>().join(", ")),
-        "start it as root (--user lets it give the rest up), as a service, or in a network of \
-         its own: unshare -Urn",
+        format!("a switch started by this user lacks {}", text.collect::<Vec<_>>().join(", ")),
+        "start it as root (--user then drops privileges), as a service, or in a network \
+         namespace of its own: unshare -Urn",
     )
 }
 
@@ -98,48 +98,51 @@ fn low_port(port: u16, held: &HashSet<Capability>) -> Finding {
     }
     Finding::warn(
         check,
-        format!("a switch that this user starts may not listen on port {port}"),
+        format!("a switch started by this user cannot listen on port {port}"),
         "it needs CAP_NET_BIND_SERVICE: start it as root or as a service, or use another --port",
     )
 }
 
-/// `None` outside of any: all users are there.
+/// `None` outside of one: all users are mapped.
 fn user_namespace(uid_map: &str) -> Option<Finding> {
     let map: Vec<_> = uid_map.split_whitespace().collect();
     let all = map.is_empty() || map == ["0", "0", "4294967295"];
     (!all).then(|| {
-        let text = "this is a user namespace: only devices of its own network can be ports";
+        let text =
+            "this is a user namespace: only devices in its own network namespace can be ports";
         Finding::ok("user-namespace", text)
     })
 }
 
-/// `hard` is how many files may be open at most: the program uses all of them.
+/// `hard` is the hard limit of open files, which the program raises its own to.
 fn descriptors(hard: nix::Result<u64>) -> Finding {
     let check = "descriptors";
     let wanted = DEFAULT_MAX_SESSIONS as u64 + OTHER_DESCRIPTORS;
     match hard {
         Ok(hard) if hard >= wanted => {
-            Finding::ok(check, format!("{hard} files may be open at once"))
+            Finding::ok(check, format!("the limit of open files is {hard}"))
         }
         Ok(hard) => Finding::warn(
             check,
-            format!("{hard} files may be open at once, {wanted} are needed for all sessions"),
-            "raise it: ulimit -Hn, or LimitNOFILE= of the service; or lower --maxsessions",
+            format!("the limit of open files is {hard}; {wanted} are needed for all sessions"),
+            "raise it with ulimit -Hn or LimitNOFILE= of the service, or lower --maxsessions",
         ),
-        Err(error) => {
-            Finding::warn(check, format!("no limit of open files: {error}"), "see ulimit -Hn")
-        }
+        Err(error) => Finding::warn(
+            check,
+            format!("cannot read the limit of open files: {error}"),
+            "see ulimit -Hn",
+        ),
     }
 }
 
 fn clock(synchronized: io::Result<bool>) -> Finding {
     let check = "clock";
-    let advice = "certificates are valid by the clock: start systemd-timesyncd, chrony or ntpd";
+    let advice = "certificates depend on the clock: start systemd-timesyncd, chrony or ntpd";
     match synchronized {
         Ok(true) => Finding::ok(check, "the clock is synchronized"),
-        Ok(false) => Finding::warn(check, "nothing keeps the clock right", advice),
+        Ok(false) => Finding::warn(check, "the clock is not synchronized", advice),
         Err(error) => {
-            Finding::warn(check, format!("the clock's state is not known: {error}"), advice)
+            Finding::warn(check, format!("cannot read the state of the clock: {error}"), advice)
         }
     }
 }
@@ -149,16 +152,16 @@ mod tests {
     use super::{super::Level, *};
 
     #[test]
-    fn a_device_that_is_missing_or_no_device_is_a_fault_with_a_way_out() {
+    fn a_device_that_is_missing_or_not_a_device_is_a_fault_with_advice() {
         let missing = tun(Path::new("/no/such/tun"));
         assert_eq!(missing.level, Level::Fail);
-        assert!(missing.advice.expect("a way out").contains("modprobe tun"));
+        assert!(missing.advice.expect("advice").contains("modprobe tun"));
         assert_eq!(tun(Path::new("/")).level, Level::Fail);
         assert_eq!(tun(Path::new("/dev/null")).level, Level::Ok);
     }
 
     #[test]
-    fn each_lacking_capability_is_named_with_what_it_is_for() {
+    fn each_missing_capability_is_named_with_its_use() {
         let all = HashSet::from([Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW]);
         assert_eq!(capabilities(&all).level, Level::Ok);
         let raw = HashSet::from([Capability::CAP_NET_RAW]);
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_namespace_is_known_by_its_map() {
+    fn a_user_namespace_is_recognized_by_its_map() {
         assert_eq!(user_namespace("         0          0 4294967295"), None);
         assert_eq!(user_namespace(""), None);
         assert!(user_namespace("0 1000 1").is_some());

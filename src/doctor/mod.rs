@@ -1,6 +1,6 @@
-//! `etherws doctor`: looks at what a switch stands on, and says what to do. Each check
-//! is a function that gives a [`Finding`]; none changes anything but that it opens a
-//! tunnel, for a moment, to a server that it is told to try.
+//! `etherws doctor`: checks what a switch depends on, and says what to do. Each check is a
+//! function that returns a [`Finding`]. None changes anything, except that a tunnel is
+//! opened for a moment to each server that is to be tried.
 
 mod devices;
 mod files;
@@ -39,7 +39,7 @@ use crate::{
 pub(crate) enum Level {
     /// As it should be.
     Ok,
-    /// It may be wanted so, or will become a fault.
+    /// It may be intended, or will become a fault.
     Warn,
     /// A fault.
     Fail,
@@ -51,7 +51,7 @@ pub(crate) struct Finding {
     /// Name of the check, for programs.
     pub(crate) check: &'static str,
     pub(crate) level: Level,
-    /// What was looked at and what it is like, in a line.
+    /// What was checked and the result, in one line.
     pub(crate) text: String,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ impl Finding {
     }
 }
 
-/// What there is to look at, as far as options and the configuration file say.
+/// What to check, from the options and the configuration file.
 #[derive(Debug, Default)]
 pub(crate) struct Subject {
     /// Files of the listeners' TLS.
@@ -115,14 +115,14 @@ pub(crate) fn run(args: DoctorArgs) -> ExitCode {
 }
 
 impl Subject {
-    /// Adds what a switch that is configured so stands on.
+    /// Adds what a switch with these options depends on.
     fn add(&mut self, sw: &Sw) -> Vec<Finding> {
         for service in [Some(&sw.tunnel), sw.control.as_ref()].into_iter().flatten() {
             self.listen.push(service.port);
             self.tls.extend(service.tls.clone());
             self.htpasswd.extend(service.htpasswd.clone());
         }
-        // A certificate or a file that both services have is looked at once.
+        // A certificate or a file that both services have is checked once.
         self.tls.dedup();
         self.htpasswd.dedup();
         let mut findings = Vec::new();
@@ -163,7 +163,7 @@ fn read_config(path: &Path) -> anyhow::Result<Sw> {
     Ok(resolve(&file.config, Some(&file), faults)?)
 }
 
-/// What the options name; findings are what is wrong with them.
+/// What the options name, and what is wrong with them.
 fn subject(args: &DoctorArgs) -> (Subject, Vec<Finding>) {
     let mut subject = Subject { netdevs: args.netdev.clone(), ..Subject::default() };
     let mut findings = Vec::new();
@@ -171,11 +171,11 @@ fn subject(args: &DoctorArgs) -> (Subject, Vec<Finding>) {
         let name = path.display();
         match read_config(path) {
             Ok(sw) => {
-                findings.push(Finding::ok("config", format!("{name} is understood")));
+                findings.push(Finding::ok("config", format!("{name} is valid")));
                 findings.extend(subject.add(&sw));
             }
             Err(error) => {
-                let advice = format!("etherws check {name} shows each place");
+                let advice = format!("etherws check {name} shows where");
                 findings.push(Finding::fail("config", format!("{error:#}"), advice));
             }
         }
@@ -205,7 +205,7 @@ fn subject(args: &DoctorArgs) -> (Subject, Vec<Finding>) {
     (subject, findings)
 }
 
-/// A line for each finding, and one for what to do.
+/// A line for each finding, and one for its advice.
 fn report(findings: &[Finding], look: Look) -> String {
     let mut text = String::new();
     for Finding { level, text: found, advice, .. } in findings {
@@ -223,7 +223,7 @@ fn report(findings: &[Finding], look: Look) -> String {
     text
 }
 
-/// Whether the address is this machine's alone.
+/// Whether the host is this machine, by a loopback address.
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }

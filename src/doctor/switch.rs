@@ -1,5 +1,5 @@
-//! Checks of a running switch, by its control service alone: which ports are not up and
-//! why, which discard frames now, which limits are near, and whether MTUs fit together.
+//! Checks of a running switch, only through its control service: which ports are not up
+//! and why, which discard frames now, which limits are near, and whether MTUs match.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,13 +15,13 @@ use crate::{
     ctl::output::error_text,
 };
 
-/// Between two looks at the counters: whatever is wrong now moves them.
+/// Between two readings of the counters: whatever is wrong now moves them.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// Ports whose limits are looked at: each is a request.
+/// Most ports whose limits are checked: each is a request.
 const MAX_REPORTS: usize = 64;
 
-/// Share of a limit, in percent, from which on it is near.
+/// Share of a limit, in percent, from which it is near.
 const NEAR: u64 = 90;
 
 /// A network interface that is a port.
@@ -32,19 +32,19 @@ pub(super) struct Device {
     pub(super) kind: String,
 }
 
-/// Looks at the switch behind `endpoint`. Gives the devices of its ports, if they are
-/// this machine's.
+/// Checks the switch behind `endpoint`. Returns the devices of its ports, if they are on
+/// this machine.
 pub(super) async fn look(endpoint: &Endpoint) -> (Vec<Device>, Vec<Finding>) {
     let ports = match endpoint.call(&Command::ListPorts.into()).await {
         Ok(Entries::Ports(ports)) => ports,
         Ok(_) => Vec::new(),
         Err(error) => {
-            let advice = "start one, etherws sw; or name another one: --ctlurl";
-            let text = format!("no running switch was looked at: {}", error_text(&error));
+            let advice = "start one with etherws sw, or name another with --ctlurl";
+            let text = format!("no running switch was checked: {}", error_text(&error));
             return (Vec::new(), vec![Finding::warn("control", text, advice)]);
         }
     };
-    let text = format!("the switch at {endpoint} runs with {} ports", ports.len());
+    let text = format!("the switch at {endpoint} is running with {} ports", ports.len());
     let mut findings = vec![Finding::ok("control", text)];
     findings.extend(ports.iter().filter_map(state));
     sleep(SAMPLE).await;
@@ -76,34 +76,31 @@ pub(super) async fn look(endpoint: &Endpoint) -> (Vec<Device>, Vec<Finding>) {
 fn state(port: &Port) -> Option<Finding> {
     let Port { port: number, kind, target, error, .. } = port;
     let check = "port-state";
-    let reason = error.as_deref().unwrap_or("no reason is known");
+    let reason = error.as_deref().unwrap_or("reason unknown");
     let text = |state: &str| format!("port {number} ({kind} {target}) {state}: {reason}");
     Some(match port.state.as_deref()? {
         _ if port.shut => {
-            let text = format!("port {number} ({kind} {target}) is shut: it carries nothing");
-            Finding::warn(
-                check,
-                text,
-                format!("if that is not wanted: ctl setport --shut 0 {number}"),
-            )
+            let text = format!("port {number} ({kind} {target}) is shut: it forwards nothing");
+            Finding::warn(check, text, format!("to open it: ctl setport --shut 0 {number}"))
         }
         "backoff" | "connecting" => {
-            let advice =
-                format!("it is tried again by itself; if it never works: delport {number}");
+            let advice = format!("it is retried automatically; to give up: ctl delport {number}");
             Finding::fail(check, text("is not connected"), advice)
         }
-        "failed" => {
-            Finding::fail(check, text("has failed"), format!("delport {number}, and add it anew"))
-        }
+        "failed" => Finding::fail(
+            check,
+            text("has failed"),
+            format!("delete it with ctl delport {number}, and add it again"),
+        ),
         "loop" => {
-            let advice = "two ports lead to the same network: take one of the ways out";
+            let advice = "two ports lead to the same network: remove one of them";
             Finding::fail(check, text("is blocked because of a loop"), advice)
         }
         _ => return None,
     })
 }
 
-/// What grows from one look to the next.
+/// What grows from one reading to the next.
 fn discards(before: &[Port], after: &[Port]) -> Vec<Finding> {
     let before: BTreeMap<_, _> = before.iter().map(|port| (port.port, &port.discards)).collect();
     let grown = after.iter().flat_map(|port| {
@@ -119,35 +116,40 @@ fn discards(before: &[Port], after: &[Port]) -> Vec<Finding> {
 
 fn discard(port: &Port, reason: &str, more: u64) -> Option<Finding> {
     let advice = match reason {
-        "lack-of-buffers" => "its link is slower than what is sent there: see its connection",
-        "loop" => "two ports lead to the same network: take one of the ways out",
+        "lack-of-buffers" => "its link is slower than the traffic to it: check the connection",
+        "loop" => "two ports lead to the same network: remove one of them",
         "storm-broadcast" | "storm-multicast" | "storm-unicast" => {
-            "look who floods there; if it is wanted: setport with a higher --storm-… limit"
+            "find out who floods there; if it is intended, raise the limit with setport --storm-…"
         }
-        "on-error" => "its peer sends what is no Ethernet frame",
+        "on-error" => "its peer sends invalid Ethernet frames",
         "port-down" => "it is shut, or not connected",
-        // A frame whose receiver is behind the port that it came from: as it should be.
+        // A frame whose receiver is behind the port that it came from: nothing is wrong.
         _ => return None,
     };
     let Port { port: number, kind, target, .. } = port;
-    let text = format!("port {number} ({kind} {target}) discards {more} frames a second: {reason}");
+    let text =
+        format!("port {number} ({kind} {target}) discards {more} frames per second: {reason}");
     Some(Finding::warn("discards", text, advice))
 }
 
-/// Those that are nearly used up. What is not a number has no end.
+/// Those that are nearly used up. A limit that is not a number is none.
 fn limits(report: &PortReport) -> Vec<Finding> {
     let near = report.limits.iter().filter_map(|(name, Limit { value, limit })| {
         let most: u64 = limit.split('/').next()?.parse().ok()?;
         (most > 0 && *value >= most.saturating_mul(NEAR) / 100).then(|| {
             let Port { port, kind, target, .. } = &report.port;
             let text = format!("port {port} ({kind} {target}): {name} is {value} of {limit}");
-            Finding::warn("limits", text, format!("see ctl showport {port}; setport raises it"))
+            Finding::warn(
+                "limits",
+                text,
+                format!("see ctl showport {port}; ctl setport raises the limit"),
+            )
         })
     });
     near.collect()
 }
 
-/// A switch cuts nothing: what is too long for one of its devices is lost there.
+/// A switch does not fragment: a frame too long for one of its devices is lost there.
 fn mtus(interfaces: &[Interface]) -> Option<Finding> {
     let least = interfaces.iter().min_by_key(|interface| interface.mtu)?;
     let most = interfaces.iter().max_by_key(|interface| interface.mtu)?;
@@ -160,7 +162,7 @@ fn mtus(interfaces: &[Interface]) -> Option<Finding> {
             least.target, least.mtu
         );
         let advice = format!(
-            "long frames from one to the other are lost: ctl setif --mtu {} {}",
+            "long frames between them are lost; to match them: ctl setif --mtu {} {}",
             least.mtu, most.port
         );
         Finding::warn("mtu", text, advice)
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_not_up_is_told_with_its_reason() {
+    fn a_port_that_is_not_up_is_reported_with_its_reason() {
         assert_eq!(state(&port(json!({}))), None);
         for name in ["backoff", "failed", "loop"] {
             let finding = state(&port(json!({"state": name, "error": "why"}))).unwrap();
@@ -200,8 +202,8 @@ mod tests {
         };
         assert!(discards(&at(5, 1), &at(5, 9)).is_empty());
         let grown = discards(&at(5, 1), &at(12, 1));
-        assert!(grown[0].text.contains("7 frames a second: lack-of-buffers"), "{grown:?}");
-        assert!(discards(&[], &at(5, 1)).is_empty(), "a port that has just come");
+        assert!(grown[0].text.contains("7 frames per second: lack-of-buffers"), "{grown:?}");
+        assert!(discards(&[], &at(5, 1)).is_empty(), "a port that is new");
     }
 
     #[test]

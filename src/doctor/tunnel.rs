@@ -1,5 +1,5 @@
-//! Checks of the way to a tunnel's server: name, proxy, TCP, TLS, WebSocket, clocks, and
-//! whether packets of full size get there.
+//! Checks of the path to a tunnel's server: name, proxy, TCP, TLS, WebSocket, clocks, and
+//! whether full-size packets arrive.
 
 use std::net::IpAddr;
 
@@ -16,21 +16,21 @@ use slog::{Discard, Logger, o};
 
 use super::{Finding, files, is_loopback};
 
-/// Least MTU of Ethernet, which tunnels usually pass: less is worth a word.
+/// MTU of Ethernet, which tunnels usually pass: less is worth a warning.
 const USUAL_MTU: u32 = 1500;
 
-/// Most octets of the headers that stand around data in a TCP segment: IPv6's 40, TCP's
+/// Most octets of the headers of a TCP segment: IPv6's 40, TCP's
 /// 20, and its timestamps' 12.
 const HEADERS: u32 = 72;
 
 /// Least segment that a path of [`USUAL_MTU`] carries.
 const USUAL_SEGMENT: u32 = USUAL_MTU - HEADERS;
 
-/// Seconds that clocks may differ: certificates are often used from the minute on in
-/// which they were issued.
+/// Seconds that clocks may differ: certificates are often used in the minute in which they
+/// were issued.
 const CLOCKS_DIFFER: i64 = 60;
 
-/// A server, and the way to it.
+/// A server, and the route to it.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     server: ServerUrl,
@@ -55,13 +55,13 @@ impl Tunnel {
     }
 }
 
-/// Goes all the way, and tells how far it came.
+/// Connects, and reports how far it got.
 pub(super) async fn look(tunnel: &Tunnel) -> Vec<Finding> {
     let Tunnel { server, credentials, route } = tunnel;
     let instance = match Instance::random() {
         Ok(instance) => instance,
         Err(error) => {
-            let text = format!("{server}: the system gives no random numbers: {error}");
+            let text = format!("{server}: cannot get random numbers: {error}");
             return vec![Finding::fail("tunnel", text, "see getrandom(2)")];
         }
     };
@@ -76,18 +76,15 @@ pub(super) async fn look(tunnel: &Tunnel) -> Vec<Finding> {
     findings.push(match done {
         Ok(()) => {
             let took = probe.took.as_millis();
-            Finding::ok(
-                "tunnel",
-                format!("{server} takes us: the tunnel was there after {took} ms"),
-            )
+            Finding::ok("tunnel", format!("{server} accepted the tunnel after {took} ms"))
         }
         Err(error) => {
             let advice = match &error {
-                DialError::Refused { .. } => "the server is there, but refuses: what it says above",
+                DialError::Refused { .. } => "the server refused the tunnel, for the reason above",
                 DialError::NoWebSocket { .. } => {
-                    "check path and port; proxies must pass Upgrade on"
+                    "check path and port; a proxy must forward the Upgrade header"
                 }
-                DialError::Connect(_) => "mend this first: nothing behind it could be looked at",
+                DialError::Connect(_) => "fix this first: nothing beyond it could be checked",
             };
             Finding::fail("tunnel", one_line(&error), advice)
         }
@@ -103,27 +100,31 @@ pub(super) async fn look(tunnel: &Tunnel) -> Vec<Finding> {
 fn way(server: &ServerUrl, probe: &Probe) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(proxy) = &probe.proxy {
-        let through = if probe.through { ", which connects us" } else { "" };
-        let text = format!("the way to {server} is through the proxy {proxy}{through}");
+        let through = if probe.through { ", which connected" } else { "" };
+        let text = format!("{server} is reached through proxy {proxy}{through}");
         findings.push(Finding::ok("proxy", text));
     }
     let whose = probe.proxy.as_ref().map_or_else(|| server.host(), Clone::clone);
-    // An address is its own.
+    // An address needs no lookup.
     if !probe.addresses.is_empty() && whose.parse::<IpAddr>().is_err() {
         let addresses: Vec<_> = probe.addresses.iter().map(|one| one.ip().to_string()).collect();
         findings.push(Finding::ok("name", format!("{whose} is {}", addresses.join(", "))));
     }
     let Some(Tcp { peer, took, path_mtu, segment }) = &probe.tcp else { return findings };
     let micros = took.as_micros();
-    let text = format!("{peer} accepts after {}.{} ms", micros / 1000, micros % 1000 / 100);
+    let text = format!(
+        "{peer} accepted the connection after {}.{} ms",
+        micros / 1000,
+        micros % 1000 / 100
+    );
     findings.push(Finding::ok("tcp", text));
     if let Some(version) = &probe.tls_version {
-        findings.push(Finding::ok("tls", format!("{} speaks {version}", server.host())));
+        findings.push(Finding::ok("tls", format!("{} uses {version}", server.host())));
     }
     if let Some(segment) = *segment {
         let mtu = path_mtu.map_or_else(String::new, |mtu| format!(", MTU {mtu}"));
         let text = format!("the path to {peer} carries segments of {segment} octets{mtu}");
-        let advice = "that costs speed alone: frames of any size pass a tunnel, in pieces";
+        let advice = "this only costs speed: frames of any size pass a tunnel, in pieces";
         findings.push(if segment < USUAL_SEGMENT {
             Finding::warn("path-mtu", text, advice)
         } else {
@@ -133,7 +134,7 @@ fn way(server: &ServerUrl, probe: &Probe) -> Vec<Finding> {
     findings
 }
 
-/// Whether the server's certificate is for the name that we use.
+/// Whether the server's certificate is for the name in the URL.
 fn names(server: &ServerUrl, names: &[String]) -> Finding {
     let host = server.host();
     let check = "certificate-name";
@@ -141,7 +142,7 @@ fn names(server: &ServerUrl, names: &[String]) -> Finding {
     if names.iter().any(|name| is_for(name, &host)) {
         return Finding::ok(check, format!("the certificate is for {shown}"));
     }
-    let advice = "use one of its names in the URL, or have it issued for this one";
+    let advice = "use one of its names in the URL, or have it reissued for this one";
     Finding::fail(check, format!("the certificate is for {shown}, not for {host}"), advice)
 }
 
@@ -152,32 +153,33 @@ fn is_for(name: &str, host: &str) -> bool {
     same || wild.is_some_and(|(rest, (_, domain))| rest.eq_ignore_ascii_case(domain))
 }
 
-/// A path that loses packets of full size lets handshakes pass, and nothing else.
+/// A path that loses full-size packets lets handshakes pass, and nothing else.
 fn large(server: &ServerUrl, answer: &LargeRequest) -> Finding {
     let check = "large-packets";
     if answer.status.is_some() {
-        return Finding::ok(check, format!("packets of full size get to {}", server.host()));
+        return Finding::ok(check, format!("full-size packets reach {}", server.host()));
     }
     Finding::fail(
         check,
-        format!("packets of full size do not get to {}: small ones do", server.host()),
-        "some router drops them without telling (ICMP is filtered?): set \
-         sysctl net.ipv4.tcp_mtu_probing=1 on both ends, or a lower MTU on the way out",
+        format!("full-size packets do not reach {}; small ones do", server.host()),
+        "a router drops them silently (is ICMP filtered?): set sysctl \
+         net.ipv4.tcp_mtu_probing=1 on both ends, or lower the MTU of the outgoing interface",
     )
 }
 
-/// Certificates and tokens are valid by the clock.
+/// The validity of certificates and tokens depends on the clock.
 fn clocks(server: &ServerUrl, date: Option<&str>, now: Timestamp) -> Option<Finding> {
     let theirs = rfc2822::DateTimeParser::new().parse_timestamp(date?).ok()?;
     let ahead = now.as_second() - theirs.as_second();
     let host = server.host();
     if ahead.abs() <= CLOCKS_DIFFER {
-        return (!is_loopback(&host))
-            .then(|| Finding::ok("clocks", format!("our clock and that of {host} agree")));
+        return (!is_loopback(&host)).then(|| {
+            Finding::ok("clocks", format!("this machine's clock and that of {host} agree"))
+        });
     }
     let way = if ahead > 0 { "ahead of" } else { "behind" };
-    let text = format!("our clock is {} s {way} that of {host}", ahead.abs());
-    let advice = "set the wrong one, and have it kept right: systemd-timesyncd, chrony or ntpd";
+    let text = format!("this machine's clock is {} s {way} that of {host}", ahead.abs());
+    let advice = "correct the wrong one, and synchronize it with systemd-timesyncd, chrony or ntpd";
     Some(Finding::warn("clocks", text, advice))
 }
 
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_differ_are_told() {
+    fn clocks_that_differ_are_reported() {
         let now = "2026-11-22T04:00:00Z".parse().unwrap();
         let of = |date| clocks(&server(), date, now);
         assert_eq!(of(Some("Sun, 22 Nov 2026 03:59:30 GMT")).unwrap().level, Level::Ok);

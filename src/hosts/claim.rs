@@ -1,6 +1,6 @@
-//! What a frame says of a host: ARP, neighbor discovery and DHCP, read off the frame's
-//! path from copies. Pure. All octets are a stranger's: nothing here trusts a length,
-//! and a frame that says nothing, or says it of somebody else, is `None`.
+//! What a frame says about a host: ARP, neighbor discovery and DHCP, from copies of frames
+//! and off their path. Pure. All octets are untrusted, lengths too; a frame that says
+//! nothing, or speaks for another host, is `None`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -28,7 +28,7 @@ const IPV6: u16 = 0x86dd;
 /// EtherType of a service VLAN tag (IEEE 802.1Q, 9.5).
 const TPID_SVLAN: u16 = 0x88a8;
 
-/// Tags that are looked behind: a service tag and a customer tag.
+/// Tags that are skipped: a service tag and a customer tag.
 const MAX_TAGS: usize = 2;
 
 /// Ports of DHCP (RFC 2131, 4.1) and DHCPv6 (RFC 8415, 7.2).
@@ -68,7 +68,7 @@ const OPTION_CLIENT_FQDN: u16 = 39;
 /// information-request.
 const DHCPV6_OF_CLIENTS: [u8; 8] = [1, 3, 4, 5, 6, 8, 9, 11];
 
-/// What a frame says of one host.
+/// What a frame says about one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
     /// VLAN of the host, as the forwarding database has it.
@@ -79,15 +79,15 @@ pub(crate) struct Claim {
     pub(crate) address: Option<IpAddr>,
     /// Its name.
     pub(crate) name: Option<Box<str>>,
-    /// Whether the host says so itself, and is behind the frame's port therefore. A
-    /// server's word adds to a host that is known.
+    /// Whether the host says so itself, and so is behind the frame's port. What a server
+    /// says only adds to a known host.
     pub(crate) own: bool,
 }
 
 impl Claim {
-    /// What `frame` says of a host, if anything.
+    /// What `frame` says about a host, if anything.
     ///
-    /// A station speaks for itself alone: an ARP or ND message for another MAC address
+    /// A station may only speak for itself: an ARP or ND message for another MAC address
     /// than the frame's source is ignored, and so is a client of DHCP. The one that may
     /// speak for others is a DHCP server.
     pub(crate) fn read(frame: &[u8]) -> Option<Self> {
@@ -243,11 +243,11 @@ fn dhcp(src: MacAddr, message: &[u8], operation: u8) -> Option<Claim> {
     let address = match kind {
         DHCP_REQUEST if own => dhcp.get_ciaddr(),
         DHCP_ACK if !own => dhcp.get_yiaddr(),
-        // Another's word on a name counts with a lease alone.
+        // A server's word on a name only counts with a lease.
         _ if !own => return None,
         _ => Ipv4Addr::UNSPECIFIED,
     };
-    // Who sends both is called by the whole one (RFC 4702, 3.1).
+    // The fully qualified name wins (RFC 4702, 3.1).
     Some(Claim { name: fqdn.or(host), own, ..Claim::own_address(mac, address) })
 }
 

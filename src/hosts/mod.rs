@@ -1,8 +1,8 @@
-//! Who is who on the LAN: the hosts that have told their addresses or names, as
-//! `listHosts` shows them. Looks at copies of frames that came in, in a task of its own;
-//! never on the frame's path. All of it is in memory alone.
+//! The hosts on the LAN: those that have announced their addresses or names, as
+//! `listHosts` shows them. Reads copies of received frames, in a task of its own; never on
+//! the frame's path. The list is only in memory.
 //!
-//! Where a host is now the forwarding database knows: it is asked when hosts are listed.
+//! The forwarding database knows where a host is now: it is asked when hosts are listed.
 
 pub(crate) mod claim;
 mod name;
@@ -34,12 +34,12 @@ use self::{
     vendor::vendor,
 };
 
-/// Octets of a frame that are looked at: DHCP messages have 576 and more, and their
+/// Octets of a frame that are read: DHCP messages have 576 and more, and their
 /// options are at the end.
 const SNAPLEN: usize = 1024;
 
-/// Octets that wait for the task: some hundred frames of ARP or ND, more than a scan of
-/// a /24 in one batch.
+/// Octets queued for the task: some hundred frames of ARP or ND, more than a scan of a /24
+/// in one batch.
 const QUEUE_OCTETS: usize = 64 * 1024;
 
 /// Frames that are read before the task rests, and for how long: 5,000 a second are
@@ -48,7 +48,7 @@ const QUEUE_OCTETS: usize = 64 * 1024;
 const TURN_FRAMES: usize = 500;
 const REST: Duration = Duration::from_millis(100);
 
-/// Time between two looks for hosts to be forgotten.
+/// Time between two searches for hosts to be forgotten.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A host, as it is listed.
@@ -56,14 +56,14 @@ const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct HostInfo {
     pub(crate) vid: Vid,
     pub(crate) mac: MacAddr,
-    /// The port that it is behind, or was last; `None`: that port is no more.
+    /// The port that it is behind, or was last; `None`: that port is gone.
     pub(crate) port: Option<PortNumber>,
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) name: Option<Box<str>>,
     pub(crate) vendor: Option<&'static str>,
-    /// Whose session the port is.
+    /// User of the session that the port is.
     pub(crate) user: Option<String>,
-    /// Since a frame has last come from it.
+    /// Since its last frame.
     pub(crate) age: Duration,
     /// Since it was first heard of.
     pub(crate) known: Duration,
@@ -84,7 +84,7 @@ struct Shared {
 }
 
 impl Hosts {
-    /// Begins to look on.
+    /// Begins to watch.
     ///
     /// # Errors
     /// The switch has ended, or takes no further mirror.
@@ -116,7 +116,7 @@ impl Hosts {
             turn += batch.frames.len();
             let counts = self.lock().note(batch);
             if counts.refused_hosts > 0 && !mem::replace(&mut warned, true) {
-                warn!(log, "hosts are not listed: too many";
+                warn!(log, "too many hosts: some are not listed";
                     "limit" => table::MAX_HOSTS, "limit-of-port" => table::MAX_HOSTS_OF_PORT);
             }
             if turn >= TURN_FRAMES {
@@ -183,7 +183,7 @@ impl Shared {
 
     fn note_frame(&mut self, frame: Mirrored) {
         self.lost += frame.lost;
-        // What a shut or blocked port hears is nobody that could be reached there.
+        // A host behind a shut or blocked port cannot be reached.
         if !matches!(frame.discard, None | Some(Discard::SamePort)) {
             return;
         }
@@ -202,7 +202,7 @@ fn place(fdb: &[FdbInfo], vid: Vid, mac: MacAddr) -> Option<&FdbInfo> {
     fdb.get(at)
 }
 
-/// Whose session a port is. A client port's user is who it logs in as elsewhere.
+/// The user of a session. That of a client port is a user elsewhere.
 fn user(port: &PortInfo) -> Option<String> {
     let (_, user) =
         port.details.iter().find(|(name, _)| port.kind == "server" && *name == "user")?;

@@ -1,4 +1,4 @@
-//! Names that hosts give themselves: made fit to be shown, whatever was sent.
+//! Names that hosts give themselves, sanitized for display.
 
 /// Longest name that is kept, in octets: what a host may be called on Linux
 /// (HOST_NAME_MAX). The rest is cut.
@@ -29,7 +29,7 @@ pub(super) fn from_labels(mut labels: &[u8]) -> Option<Box<str>> {
 }
 
 /// `name` with `?` for whatever is not a letter, digit, hyphen, underscore or dot:
-/// control characters and blanks are a stranger's way into a terminal or a script.
+/// control characters and blanks could attack a terminal or a script.
 fn shown(name: &[u8]) -> Option<Box<str>> {
     let fits = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
     let text = String::from_utf8_lossy(&name[..name.len().min(MAX_NAME)]);
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_not_shown() {
+    fn what_is_not_a_name_is_not_shown() {
         assert_eq!(text(b"\x1b[2Jroot\n"), Some("??2Jroot?".to_owned()));
         assert_eq!(text("bürö".as_bytes()), Some("b?r?".to_owned()));
         for nothing in [&b""[..], b"\0\0", b"...", b"\n", b"--"] {

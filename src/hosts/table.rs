@@ -1,6 +1,6 @@
-//! The hosts that have been heard of, with all that they have said of themselves.
-//! Pure: time is an argument. Bounded in all, for each port and for each host: what is
-//! alive is never pushed out, and what is refused is counted.
+//! The known hosts, with their addresses and names. Pure: time is an argument. Bounded in
+//! all, for each port and for each host: a live host is never evicted, and refused ones are
+//! counted.
 
 use std::{
     collections::HashMap,
@@ -18,35 +18,34 @@ use super::claim::Claim;
 /// Most hosts in all: some 2 MB when each has the most addresses and a name.
 pub(crate) const MAX_HOSTS: usize = 4096;
 
-/// Most hosts behind one port: more than one segment bears, and three ports full of
-/// invented ones leave room for a fourth.
+/// Most hosts behind one port: more than a segment has, and three ports full of forged
+/// ones leave room for a fourth.
 pub(crate) const MAX_HOSTS_OF_PORT: usize = 1024;
 
 /// Most addresses of a host: IPv6 gives one several, and changes some of them daily.
-/// The one that was not heard of for longest makes room.
+/// The least recently seen makes room.
 pub(crate) const MAX_ADDRESSES: usize = 16;
 
-/// Time after which a host, or one of its addresses, that has said nothing more is
-/// forgotten: as long as routers keep an ARP entry.
+/// Time without a frame after which a host, or one of its addresses, is forgotten: as long
+/// as routers keep an ARP entry.
 pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(4 * 3600);
 
-/// What is quiet for as long as the forwarding database remembers makes room in a full
-/// table.
+/// A host that is quiet for the ageing time of the forwarding database makes room in a
+/// full table.
 const QUIET_AFTER: Duration = Duration::from_secs(300);
 
-/// Least time between two searches of a full table: strangers can ask for one with each
-/// frame.
+/// Least time between two searches of a full table: any frame could cause one.
 const MIN_SEARCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Host {
-    /// The port that it has spoken by last.
+    /// The port of its last frame.
     pub(crate) port: PortNumber,
     pub(crate) first_seen: Instant,
     pub(crate) last_seen: Instant,
     pub(crate) name: Option<Box<str>>,
-    /// With the time at which each was last heard of; in the order of their first.
+    /// With the time at which each was last seen; in the order of appearance.
     addresses: Vec<(IpAddr, Instant)>,
 }
 
@@ -72,7 +71,7 @@ pub(crate) struct Counts {
 pub(crate) struct Table {
     hosts: HashMap<(Vid, MacAddr), Host>,
     /// How many of them each port has.
-    shares: HashMap<PortNumber, usize>,
+    hosts_of_port: HashMap<PortNumber, usize>,
     counts: Counts,
     searched: Option<Instant>,
 }
@@ -90,8 +89,8 @@ impl Table {
             host.last_seen = now;
             let was = std::mem::replace(&mut host.port, port);
             if was != port {
-                leave(&mut self.shares, was);
-                *self.shares.entry(port).or_default() += 1;
+                leave(&mut self.hosts_of_port, was);
+                *self.hosts_of_port.entry(port).or_default() += 1;
             }
         }
         if claim.name.is_some() {
@@ -128,13 +127,13 @@ impl Table {
         let host =
             Host { port, first_seen: now, last_seen: now, name: None, addresses: Vec::new() };
         self.hosts.insert(key, host);
-        *self.shares.entry(port).or_default() += 1;
+        *self.hosts_of_port.entry(port).or_default() += 1;
         true
     }
 
     fn is_full(&self, port: PortNumber) -> bool {
-        let share = self.shares.get(&port).copied().unwrap_or_default();
-        self.hosts.len() >= MAX_HOSTS || share >= MAX_HOSTS_OF_PORT
+        let count = self.hosts_of_port.get(&port).copied().unwrap_or_default();
+        self.hosts.len() >= MAX_HOSTS || count >= MAX_HOSTS_OF_PORT
     }
 
     /// Forgets hosts that were quiet for [`FORGET_AFTER`].
@@ -143,11 +142,11 @@ impl Table {
     }
 
     fn forget(&mut self, after: Duration, now: Instant) {
-        let Self { hosts, shares, .. } = self;
+        let Self { hosts, hosts_of_port, .. } = self;
         hosts.retain(|_, host| {
             let stays = now.saturating_duration_since(host.last_seen) <= after;
             if !stays {
-                leave(shares, host.port);
+                leave(hosts_of_port, host.port);
             }
             stays
         });
@@ -173,12 +172,12 @@ impl Table {
     }
 }
 
-/// Takes a host off the share of `port`.
-fn leave(shares: &mut HashMap<PortNumber, usize>, port: PortNumber) {
-    if let Some(share) = shares.get_mut(&port) {
-        *share -= 1;
-        if *share == 0 {
-            shares.remove(&port);
+/// Counts one host less for `port`.
+fn leave(hosts_of_port: &mut HashMap<PortNumber, usize>, port: PortNumber) {
+    if let Some(count) = hosts_of_port.get_mut(&port) {
+        *count -= 1;
+        if *count == 0 {
+            hosts_of_port.remove(&port);
         }
     }
 }
@@ -264,12 +263,12 @@ mod tests {
         let end = start + FORGET_AFTER + Duration::from_secs(10);
         assert_eq!(addresses(&table, end).len(), 7, "those of the last seconds");
         table.collect(end + Duration::from_secs(7));
-        assert_eq!((table.len(), table.shares.len()), (0, 0));
+        assert_eq!((table.len(), table.hosts_of_port.len()), (0, 0));
     }
 
     proptest! {
         #[test]
-        fn shares_add_up_to_the_hosts(steps in prop::collection::vec(
+        fn hosts_of_port_add_up_to_the_hosts(steps in prop::collection::vec(
             (0u16..8, 1u32..4, 0u64..3 * 3600, any::<bool>()), 0..100,
         )) {
             let (mut table, mut now) = (Table::default(), Instant::now());
@@ -277,7 +276,7 @@ mod tests {
                 now += Duration::from_secs(seconds);
                 table.note(Claim { own, ..claim(host, number) }, port(number), now);
                 table.collect(now);
-                prop_assert_eq!(table.shares.values().sum::<usize>(), table.len());
+                prop_assert_eq!(table.hosts_of_port.values().sum::<usize>(), table.len());
                 prop_assert_eq!(table.list(now).len(), table.len());
             }
         }

@@ -1,6 +1,6 @@
-//! Whose a MAC address is: the holder of its prefix by the IEEE's public listing, or
-//! what makes virtual machines and containers with it. Read-only data in the program,
-//! which costs memory where it is looked into; `vendors/make.py` makes it anew.
+//! The vendor of a MAC address: the holder of its prefix in the IEEE's public listing, or
+//! the virtual machine or container software that uses it. Read-only data in the program,
+//! of which only what is read costs memory; made by `vendors/make.py`.
 
 use std::cmp::Ordering;
 
@@ -29,11 +29,11 @@ const WELL_KNOWN: &[(&[u8], &str)] = &[
     (&[0xfe, 0x54, 0x00], "QEMU"),
 ];
 
-/// What is shown for an address that was made up: by an operator, a driver, or a phone
-/// that changes it from time to time.
+/// Shown for a locally administered address: set by an operator, a driver, or a phone that
+/// changes it from time to time.
 const LOCAL: &str = "(local)";
 
-/// Whose `mac` is, in up to 20 ASCII characters; `None` where nobody is listed.
+/// The vendor of `mac`, in up to 20 ASCII characters; `None` if none is listed.
 pub(crate) fn vendor(mac: MacAddr) -> Option<&'static str> {
     let octets = mac.0;
     if let Some((_, name)) = WELL_KNOWN.iter().find(|(prefix, _)| octets.starts_with(prefix)) {

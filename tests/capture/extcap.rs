@@ -101,5 +101,5 @@ fn what_wireshark_asks_is_answered() {
     let failed = ask(&["--extcap-interface", "eth0", "--extcap-dlts"]).failed();
     assert!(failed.stderr.contains("no interface eth0"), "{failed:?}");
     let filter = ["--extcap-interface", &all, "--extcap-capture-filter", "tcp"];
-    assert!(ask(&filter).ok().stdout.contains("Capture filters are not for a switch"));
+    assert!(ask(&filter).ok().stdout.contains("Capture filters are not supported"));
 }

@@ -247,7 +247,10 @@ fn captures_are_bounded_and_end_with_their_readers() {
     for (args, expected) in [
         (&["capture", "9"][..], "9: no such port"),
         (&["capture", "x"], "Invalid port: x"),
-        (&["capture", "--ethertype", "foo"], "Invalid ethertype: foo; give a number as 0x0806, or"),
+        (
+            &["capture", "--ethertype", "foo"],
+            "Invalid ethertype: foo; give a number such as 0x0806, or",
+        ),
         (&["capture", "--snaplen", "3"], "Invalid snaplen: 3; give 20 to"),
     ] {
         let output = switch.ctl(args).failed();

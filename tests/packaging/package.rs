@@ -146,7 +146,7 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
     };
     joined(&left, &right);
     // Told now and then, and not at each change.
-    let told = || property(&right, "StatusText") == "2 ports, 2 of them up; 0 are sessions";
+    let told = || property(&right, "StatusText") == "2 ports, 2 up; 0 sessions";
     wait_within(LIMIT, "the status", || told().then_some(()));
 
     // It may do no more than it needs, and that is enough.

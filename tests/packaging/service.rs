@@ -61,7 +61,7 @@ fn it_tells_that_it_serves_lives_reloads_and_ends() {
     let mut ctl = command(&Site::here(), &["ctl", "listport"]);
     ctl.env("ETHERWS_CTLURL", &url);
     run(ctl).ok();
-    assert_eq!(manager.next(), ["WATCHDOG=1", "STATUS=0 ports, 0 of them up; 0 are sessions"]);
+    assert_eq!(manager.next(), ["WATCHDOG=1", "STATUS=0 ports, 0 up; 0 sessions"]);
     sw.signal(Signal::SIGHUP);
     let reloading = manager.next_event();
     let [first, time] = &reloading[..] else { panic!("{reloading:?}") };
@@ -92,7 +92,7 @@ fn a_manager_that_is_gone_harms_nothing() {
     sw.args(["--ctlsock", &dir.at("control")]).env("NOTIFY_SOCKET", dir.at("nobody"));
     let mut sw = Process::start(sw);
     wait_for("its complaint", || {
-        sw.stderr.contains("service manager cannot be told").then_some(())
+        sw.stderr.contains("cannot notify the service manager").then_some(())
     });
     etherws(&["ctl", "--ctlurl", &format!("unix:{}", dir.at("control")), "listport"]).ok();
     sw.signal(Signal::SIGTERM);
