@@ -13,7 +13,7 @@ use crate::{
     config::{Fault, Faults, File, Sw, kind_and_target, resolve, schema},
     logging,
     options::Service,
-    server::{auth::Htpasswd, tls::Tls},
+    server::{auth, tls::Tls},
 };
 
 /// Runs `etherws check`.
@@ -57,7 +57,7 @@ pub(crate) fn verify(sw: &Sw, file: &File) -> Result<(), Faults> {
     for (table, service) in [tunnel, ("control", sw.control.as_ref())] {
         let Some(service) = service else { continue };
         if let Some(path) = &service.htpasswd {
-            note(&format!("{table}.htpasswd"), Htpasswd::open(path, &log).map(drop));
+            note(&format!("{table}.htpasswd"), auth::survey(path).map(drop));
         }
         if let Some(files) = &service.tls {
             note(&format!("{table}.tls"), Tls::open(files.clone(), &log).map(drop));

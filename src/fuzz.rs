@@ -56,7 +56,7 @@ pub fn rpc(data: &[u8]) {
 pub fn upgrade(data: &[u8]) {
     // The codec of actix-http starts a task that keeps the date.
     let tasks = tokio::task::LocalSet::new();
-    tasks.block_on(&runtime(), async { server::tunnel::fuzz(data) });
+    tasks.block_on(&runtime(), async { server::http::fuzz(data) });
 }
 
 /// A file of passwords and somebody who logs in.

@@ -39,15 +39,15 @@ pub(crate) struct TlsFiles {
     pub(crate) key: PathBuf,
     /// Certificate chain, the server's own first.
     pub(crate) cert: PathBuf,
-    /// CAs of which a client must have a certificate; no client needs one without it.
+    /// CAs one of which must have signed a client's certificate; without it none is required.
     pub(crate) client_ca: Option<PathBuf>,
 }
 
 impl TlsFiles {
-    /// All of them.
+    /// All of them, the certificate first.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         let Self { key, cert, client_ca } = self;
-        [key, cert].into_iter().chain(client_ca).cloned().collect()
+        [cert, key].into_iter().chain(client_ca).cloned().collect()
     }
 }
 

@@ -201,7 +201,10 @@ impl Endpoint {
                 "it does not take this name and password; see --ctluser and --ctlpasswd"
             }
             StatusCode::UNAUTHORIZED => "it wants a name and a password: give --ctluser",
-            StatusCode::FORBIDDEN => "it is for its own machine alone: see --ctlopen of the switch",
+            StatusCode::FORBIDDEN => {
+                "it requires a client certificate (--ctlcert FILE and --ctlkey FILE), or accepts \
+                 local clients only (see --ctlopen of the switch)"
+            }
             StatusCode::MISDIRECTED_REQUEST => {
                 "it does not know itself by this name: see --ctlname of the switch"
             }

@@ -174,7 +174,7 @@ mod tests {
         fs::write(&key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
         let findings = tls_files(&files);
         assert_eq!((findings.len(), findings[0].level), (1, Level::Fail));
-        assert!(findings[0].text.contains("no pair"), "{findings:?}");
+        assert!(findings[0].text.contains("do not match"), "{findings:?}");
     }
 
     #[test]

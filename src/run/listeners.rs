@@ -9,7 +9,7 @@ use std::{
     mem,
     net::TcpListener as StdListener,
     os::unix::net::UnixListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
@@ -18,7 +18,7 @@ use actix_rt::{ArbiterHandle, net::TcpListener};
 use anyhow::{Context as _, Result, bail};
 use etherws_actors::{
     control::Control,
-    monitor::{Event, Kind, Monitor},
+    monitor::{Event, Kind},
     switch::Switch,
 };
 use slog::{Logger, error, info, o, warn};
@@ -33,17 +33,18 @@ use crate::{
     files::{Reload, Watch},
     options::TlsFiles,
     server::{
-        self, ControlService, Site, TunnelService,
-        admit::Door,
-        auth::Htpasswd,
+        self,
+        auth::{self, Access, Authenticator, Gate},
         counters::ServerCounters,
         guard::Guard,
         listen,
         pending::Pending,
         reserve::Reserve,
+        site::{ControlService, Site, TunnelService, revoke},
         status::{Listener, Status},
         tls::Tls,
         unix,
+        upgrade::Handshake,
     },
     service::Inherited,
 };
@@ -139,21 +140,22 @@ impl Drop for Task {
 /// What was read from files, and is read again when they change for as long as it is
 /// kept.
 #[derive(Debug)]
-struct Watched<T> {
+struct Watched<T: ?Sized> {
     value: Arc<T>,
-    _watching: Task,
+    files: Vec<PathBuf>,
+    _watching: Option<Task>,
 }
 
 /// What a listener has read from files; of these, what the next one reads as well.
 #[derive(Debug)]
 struct Files {
     tls: Option<Arc<Watched<Tls>>>,
-    tunnel: Option<Users>,
-    control: Option<Users>,
+    tunnel: Ways,
+    control: Ways,
 }
 
-/// An htpasswd file.
-type Users = Arc<Watched<Htpasswd>>;
+/// The ways of authentication of a service, step by step.
+type Ways = Vec<Vec<Arc<Watched<dyn Authenticator>>>>;
 
 /// All that listens.
 #[derive(Debug)]
@@ -195,7 +197,7 @@ struct Unix {
 struct Prepared {
     bound: Bound,
     files: Files,
-    local_only: bool,
+    handshake: Arc<Handshake>,
 }
 
 impl Listeners {
@@ -267,7 +269,7 @@ impl Listeners {
                 Some(at) => {
                     let former = mem::replace(&mut self.tcp[at], started);
                     former.site.retired.store(true, Relaxed);
-                    self.dismiss_missing(&former, &self.tcp[at]);
+                    self.revoke_missing(&former, &self.tcp[at]);
                 }
                 None => self.tcp.push(started),
             }
@@ -342,94 +344,123 @@ impl Listeners {
         self.tcp.iter().position(|tcp| tcp.bound.wanted.is_at(wanted))
     }
 
-    /// Ends the sessions of users whom the new file does not know.
-    fn dismiss_missing(&self, former: &Tcp, new: &Tcp) {
+    /// Ends the sessions of users whom the new gate does not know.
+    fn revoke_missing(&self, former: &Tcp, new: &Tcp) {
         let House { status, switch, log, .. } = &self.house;
-        if let (Some(former), Some(new)) = (&former.files.tunnel, &new.files.tunnel) {
-            let gone = former.value.missing_in(&new.value);
-            server::dismiss(&gone, &status.sessions, switch, log);
+        if let (Some(former), Some(new)) = (&former.site.tunnel, &new.site.tunnel) {
+            let gone = new.gate.strangers(former.gate.users());
+            revoke(&gone, &status.sessions, switch, log);
         }
     }
 
     /// Opens the files of a listener, save those that one at work has open.
     fn prepare(&self, bound: Bound) -> Result<Prepared> {
-        let House { reload, log, switch, status, .. } = &self.house;
+        let House { log, switch, status, .. } = &self.house;
         let wanted = &bound.wanted;
-        let local_only = wanted.is_local_only(&bound.sockets, log)?;
-        let users = |path: Option<&PathBuf>, of: fn(&Files) -> &Option<Users>, tunnel| {
-            let Some(path) = path else { return Ok(None) };
-            let mut open = self.tcp.iter().filter_map(|tcp| of(&tcp.files).as_ref());
-            if let Some(open) = open.find(|open| open.value.path() == path) {
-                return Ok(Some(Arc::clone(open)));
-            }
-            let (htpasswd, watch) = Htpasswd::open(path, log)?;
-            let value = Arc::new(htpasswd);
-            let (file, sessions) = (Arc::clone(&value), Arc::clone(&status.sessions));
-            let (switch, log) = (switch.clone(), log.clone());
-            let monitor = status.monitor.clone();
-            let load = move |_| {
-                let removed = file.reload();
-                // A request of control is over before its user could be removed.
-                if tunnel {
-                    server::dismiss(&removed, &sessions, &switch, &log);
-                }
-                tell_reload(&monitor, file.path());
-            };
-            let _watching = Task::spawn(watch.run(reload.subscribe(), load));
-            Ok::<_, anyhow::Error>(Some(Arc::new(Watched { value, _watching })))
+        let local = wanted.is_local_only(&bound.sockets, log)?;
+        let allowed_origins =
+            wanted.tunnel.iter().flat_map(|tunnel| tunnel.allowed_origins.clone());
+        let handshake = Arc::new(Handshake { allowed_origins: allowed_origins.collect() });
+        let certificate = wanted.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let of_tunnel = wanted.tunnel.as_ref().map(|tunnel| Access {
+            certificate,
+            htpasswd: tunnel.htpasswd.as_ref(),
+            local: false,
+            tokens: Some((&status.tokens, &handshake)),
+        });
+        let of_control = wanted.control.as_ref().map(|control| Access {
+            certificate,
+            htpasswd: control.htpasswd.as_ref(),
+            local,
+            tokens: None,
+        });
+        let (sessions, to) = (Arc::clone(&status.sessions), (switch.clone(), log.clone()));
+        let reload_tunnel = move |way: &(dyn Authenticator + 'static)| {
+            revoke(&auth::reload(way), &sessions, &to.0, &to.1);
         };
-        let of_tunnel = wanted.tunnel.as_ref().and_then(|tunnel| tunnel.htpasswd.as_ref());
-        let of_control = wanted.control.as_ref().and_then(|control| control.htpasswd.as_ref());
         let certificates = |files: &TlsFiles| {
-            let mut open = self.tcp.iter().filter_map(|tcp| tcp.files.tls.as_ref());
-            if let Some(open) = open.find(|open| open.value.files() == files) {
-                return Ok(Arc::clone(open));
-            }
-            let watch = Watch::new(files.paths());
-            let value = Arc::new(Tls::open(files.clone(), log)?);
-            let (load, monitor) = (Arc::clone(&value), status.monitor.clone());
-            let _watching = Task::spawn(watch.run(reload.subscribe(), move |_| {
-                load.reload();
-                tell_reload(&monitor, load.path());
-            }));
-            Ok::<_, anyhow::Error>(Arc::new(Watched { value, _watching }))
+            let at_work = self.tcp.iter().filter_map(|tcp| tcp.files.tls.as_ref());
+            let open = || Tls::open(files.clone(), log).map(Arc::new);
+            self.watched(files.paths(), at_work, open, Tls::reload)
         };
         let files = Files {
             tls: wanted.tls.as_ref().map(certificates).transpose()?,
-            tunnel: users(of_tunnel, |files| &files.tunnel, true)?,
-            control: users(of_control, |files| &files.control, false)?,
+            tunnel: self.ways(of_tunnel, |files| &files.tunnel, reload_tunnel)?,
+            // A request of control is over before its user could be removed.
+            control: self.ways(of_control, |files| &files.control, |way| way.reload())?,
         };
-        Ok(Prepared { bound, files, local_only })
+        Ok(Prepared { bound, files, handshake })
+    }
+
+    /// Opens the ways of a service, save those that a listener at work has open in `open`.
+    fn ways(
+        &self,
+        access: Option<Access<'_>>,
+        open: fn(&Files) -> &Ways,
+        reload: impl Fn(&(dyn Authenticator + 'static)) + Clone + Send + 'static,
+    ) -> Result<Ways> {
+        let way = |wanted: auth::Wanted<'_>| {
+            let at_work = self.tcp.iter().flat_map(|tcp| open(&tcp.files).iter().flatten());
+            self.watched(wanted.files, at_work, || (wanted.open)(&self.house.log), reload.clone())
+        };
+        let steps = access.iter().flat_map(Access::steps);
+        steps.map(|ways| ways.into_iter().map(way).collect()).collect()
+    }
+
+    /// What is read from `files`: of `at_work` what reads the same, or else what `open` gives,
+    /// with `reload` for when they change.
+    fn watched<'a, T: ?Sized + Send + Sync + 'static>(
+        &self,
+        files: Vec<PathBuf>,
+        mut at_work: impl Iterator<Item = &'a Arc<Watched<T>>>,
+        open: impl FnOnce() -> Result<Arc<T>>,
+        reload: impl Fn(&T) + Send + 'static,
+    ) -> Result<Arc<Watched<T>>> {
+        let Some(first) = files.first().cloned() else {
+            return Ok(Arc::new(Watched { value: open()?, files, _watching: None }));
+        };
+        if let Some(open) = at_work.find(|open| open.files == files) {
+            return Ok(Arc::clone(open));
+        }
+        let House { reload: asked, status, .. } = &self.house;
+        let watch = Watch::new(files.clone());
+        let value = open()?;
+        let (loaded, monitor) = (Arc::clone(&value), status.monitor.clone());
+        let watching = Task::spawn(watch.run(asked.subscribe(), move |_| {
+            reload(&loaded);
+            monitor.tell(|| Event::new(Kind::Reload).text("file", first.display()));
+        }));
+        Ok(Arc::new(Watched { value, files, _watching: Some(watching) }))
     }
 
     /// Accepts from a listener's sockets; what `former` has counted it goes on counting.
     async fn start_tcp(&self, prepared: Prepared, former: Option<&Site>) -> Result<Tcp> {
-        let Prepared { bound, files, local_only } = prepared;
+        let Prepared { bound, files, handshake } = prepared;
         let house = &self.house;
         let counters = former.map_or_else(Arc::default, |former| Arc::clone(&former.counters));
         let pending = former.map_or_else(
             || Pending::new(house.descriptors, Arc::clone(&counters)),
             |former| Arc::clone(&former.pending),
         );
-        let door = |users: &Option<Users>| Door {
-            htpasswd: users.as_ref().map(|users| Arc::clone(&users.value)),
-            log: house.log.clone(),
+        let gate = |ways: &Ways| {
+            let value = |way: &Arc<Watched<dyn Authenticator>>| Arc::clone(&way.value);
+            let steps = ways.iter().map(|step| step.iter().map(value).collect());
+            Arc::new(Gate::new(steps.collect(), house.log.clone()))
         };
         let tls = files.tls.as_ref().map(|tls| Arc::clone(&tls.value));
         let site = Arc::new(Site {
             tls: tls.is_some(),
             tunnel: bound.wanted.tunnel.as_ref().map(|wanted| TunnelService {
                 path: wanted.path.clone(),
-                door: door(&files.tunnel),
+                gate: gate(&files.tunnel),
+                handshake,
                 sessions: Arc::clone(&house.status.sessions),
-                allowed_origins: wanted.allowed_origins.clone(),
-                tokens: Arc::clone(&house.status.tokens),
                 switch: house.switch.clone(),
             }),
             control: bound.wanted.control.as_ref().map(|wanted| ControlService {
                 path: wanted.path.clone(),
-                guard: Guard { names: wanted.names.clone(), local_only },
-                door: door(&files.control),
+                guard: Guard { names: wanted.names.clone() },
+                gate: gate(&files.control),
                 control: house.control.clone(),
                 status: Arc::clone(&house.status),
             }),
@@ -464,7 +495,7 @@ impl Listeners {
             control: Some(ControlService {
                 path: unix::CONTROL_PATH.to_owned(),
                 guard: Guard::default(),
-                door: Door { htpasswd: None, log: house.log.clone() },
+                gate: Arc::new(Gate::local(house.log.clone())),
                 control: house.control.clone(),
                 status: Arc::clone(&house.status),
             }),
@@ -497,8 +528,4 @@ impl Listeners {
         let unix = self.unix.iter().map(|unix| listener("control-socket", &unix.site));
         self.house.status.set_listeners(tcp.chain(unix).collect());
     }
-}
-
-fn tell_reload(monitor: &Monitor, file: &Path) {
-    monitor.tell(|| Event::new(Kind::Reload).text("file", file.display()));
 }

@@ -5,7 +5,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     http::{StatusCode, header},
     web::{self, Bytes},
 };
@@ -17,7 +17,12 @@ use etherws_actors::{
 use futures_util::stream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{ControlService, counters::Refused, refusal::Refusal, resource::Answer};
+use super::{
+    refusal::{Refusal, Refused},
+    request::Request,
+    resource::Answer,
+    site::ControlService,
+};
 use crate::capture::{Capture, recorder::Recorder};
 
 /// Where captures are.
@@ -51,8 +56,8 @@ pub(super) async fn check(
 }
 
 /// Answers with frames from now on.
-pub(super) fn get<'a>(control: &'a ControlService, request: &'a HttpRequest) -> Answer<'a> {
-    Box::pin(open(&control.control, request.query_string()))
+pub(super) fn get<'a>(control: &'a ControlService, request: &'a Request<'a>) -> Answer<'a> {
+    Box::pin(open(&control.control, request.query.unwrap_or_default()))
 }
 
 async fn open(control: &Control, query: &str) -> Result<HttpResponse, Refusal> {
@@ -63,8 +68,8 @@ async fn open(control: &Control, query: &str) -> Result<HttpResponse, Refusal> {
     check(control, &capture).await.map_err(refused)?;
     let snaplen = usize::try_from(capture.snaplen).unwrap_or(usize::MAX);
     let mirror = control.mirror(capture.filter(), snaplen).await.map_err(|_| {
-        let text = "Too many captures; end one, or try again later";
-        Refusal::later(StatusCode::SERVICE_UNAVAILABLE, text, Refused::Busy, TRY_AGAIN)
+        let text = "Too many captures; stop one, or try again later";
+        Refusal::later(Refused::Busy, text, TRY_AGAIN)
     })?;
     let mut recorder = Recorder::new(capture.snaplen, capture.count);
     let there = control.list_ports().await.unwrap_or_default();

@@ -5,18 +5,19 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{StatusCode, header},
-    web::Bytes,
-};
+use actix_web::{HttpResponse, http::header, web::Bytes};
 use etherws_actors::monitor::{Detail, Event, Monitor, Watcher};
 use futures_util::stream;
 use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::{ControlService, counters::Refused, refusal::Refusal, resource::Answer};
+use super::{
+    refusal::{Refusal, Refused},
+    request::Request,
+    resource::Answer,
+    site::ControlService,
+};
 
 /// Where events are.
 pub(crate) const PATH: &str = "/events";
@@ -30,16 +31,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Answers with events from now on. `Last-Event-ID` is ignored: none is kept for those
 /// who come again.
-pub(super) fn get<'a>(control: &'a ControlService, _: &'a HttpRequest) -> Answer<'a> {
+pub(super) fn get<'a>(control: &'a ControlService, _: &'a Request<'a>) -> Answer<'a> {
     Box::pin(async { stream_events(&control.status.monitor) })
 }
 
 fn stream_events(monitor: &Monitor) -> Result<HttpResponse, Refusal> {
     if monitor.watchers() >= MAX_READERS {
         return Err(Refusal::later(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Too many readers of events; try again later",
             Refused::Busy,
+            "Too many readers of events; try again later",
             KEEP_ALIVE,
         ));
     }

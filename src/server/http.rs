@@ -1,33 +1,53 @@
-//! Requests that are no upgrade: control's JSON-RPC, and answers to those who come
-//! to the tunnel without asking for a WebSocket.
+//! The edge where HTTP/1.1 comes in, by actix-http: makes our own [`Request`] of what it has
+//! read, asks what is to become of it, and writes the answer. The one place that knows
+//! requests of actix; decides nothing itself.
 
 use std::{
+    fmt::{Debug, Display},
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
     time::Duration,
 };
 
-use actix_web::{
-    HttpRequest, HttpResponse,
+use actix_codec::{Encoder as _, Framed, FramedParts};
+use actix_http::{
+    HttpService, Request as Http1, RequestHead, Response, StatusCode,
     body::{BodySize, BoxBody, MessageBody},
-    http::{ConnectionType, Method, StatusCode, header},
-    web::{self, Bytes, Data, Payload, ServiceConfig},
+    h1::{Codec, ExpectHandler, H1Service, Message},
+    header::{HeaderName, HeaderValue},
+    ws,
 };
+use actix_service::{ServiceFactory, fn_service, map_config};
+use actix_web::{
+    App, HttpRequest, HttpResponse,
+    dev::AppConfig,
+    http::{self, ConnectionType},
+    web::{self, Bytes, Data, Payload},
+};
+use anyhow::Result;
+use etherws_actors::holder::INSTANCE_HEADER;
+use slog::debug;
+use tokio::io::AsyncWriteExt as _;
 
 use super::{
-    Site, admit,
-    guard::{check_content_type, check_fetch},
-    identity::Identity,
-    page,
-    peer::Peer,
+    auth::{Gate, Identity},
+    guard::check_content_type,
+    peer::{self, Accepted, Peer},
     refusal::Refusal,
-    resource,
+    request::{Headers, Method, Request},
+    site::{ControlService, Service, Site},
+    upgrade,
 };
 use crate::api;
 
-/// What a plain GET of the tunnel is told; the original's words.
-pub(super) const NOT_A_WEBSOCKET: &str = "Can \"Upgrade\" only to \"WebSocket\".";
+/// Time for a client to send a whole request head, as actix's default: also what
+/// ends a connection that says nothing.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may be idle between two requests, as actix's default: `ctl`
+/// has one request, and a script that asks now and then opens another.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Longest JSON-RPC request, in octets: a thousand times a usual one.
 const MAX_REQUEST: usize = 1024 * 1024;
@@ -35,17 +55,109 @@ const MAX_REQUEST: usize = 1024 * 1024;
 /// Time for a request's body to arrive: 1 MiB at 1 Mbit/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Registers the one handler: paths are compared exactly, as the original does,
-/// and not as patterns.
-pub(super) fn configure(site: Arc<Site>) -> impl FnOnce(&mut ServiceConfig) {
-    move |config| {
-        config.app_data(Data::new(site)).default_service(web::to(answer));
+/// The HTTP/1.1 service for `site` over streams of type `T`.
+#[expect(clippy::type_complexity, reason = "actix has no shorter name for it")]
+pub(super) fn service<T>(
+    site: Arc<Site>,
+) -> H1Service<
+    T,
+    impl ServiceFactory<
+        Http1,
+        Config = (),
+        Response: Into<Response<BoxBody>>,
+        Error: Into<Response<BoxBody>>,
+        InitError: Debug,
+        Future: 'static,
+    >,
+    BoxBody,
+    ExpectHandler,
+    impl ServiceFactory<
+        (Http1, Framed<T, Codec>),
+        Config = (),
+        Response = (),
+        Error: Display + Into<Response<BoxBody>>,
+        InitError: Debug,
+        Future: 'static,
+    >,
+>
+where
+    T: Accepted + 'static,
+{
+    let app = App::new().app_data(Data::new(Arc::clone(&site))).default_service(web::to(answer));
+    let upgrades = fn_service(move |(request, framed): (Http1, Framed<T, Codec>)| {
+        let site = Arc::clone(&site);
+        async move {
+            if let Err(error) = upgrade(&site, request, framed).await {
+                debug!(site.log, "connection failed"; "error" => %error);
+            }
+            Ok::<_, actix_http::Error>(())
+        }
+    });
+    HttpService::build()
+        .client_request_timeout(REQUEST_TIMEOUT)
+        .keep_alive(KEEP_ALIVE)
+        .on_connect_ext(peer::keep)
+        .upgrade(upgrades)
+        .h1(map_config(app, |_| AppConfig::default()))
+}
+
+impl<'a> Request<'a> {
+    /// What actix has read of `peer`.
+    fn of(head: &'a RequestHead, peer: &'a Peer) -> Self {
+        let method = match head.method {
+            http::Method::GET => Method::Get,
+            http::Method::HEAD => Method::Head,
+            http::Method::POST => Method::Post,
+            _ => Method::Other,
+        };
+        let headers = head.headers().iter();
+        let header =
+            |(name, value): (&'a HeaderName, &'a HeaderValue)| (name.as_str(), value.as_bytes());
+        let headers: Headers<'_> = headers.map(header).collect();
+        Self { method, path: head.uri.path(), query: head.uri.query(), headers, peer }
     }
 }
 
-async fn answer(request: HttpRequest, site: Data<Arc<Site>>, body: Payload) -> HttpResponse {
+/// Answers a request that has `Connection: Upgrade`.
+///
+/// # Errors
+/// The connection broke before a session began.
+async fn upgrade<T: Accepted + 'static>(
+    site: &Site,
+    request: Http1,
+    framed: Framed<T, Codec>,
+) -> Result<()> {
+    let peer = request.conn_data().unwrap_or(&Peer::UNKNOWN);
+    let FramedParts { mut io, mut codec, read_buf, write_buf: mut out, .. } = framed.into_parts();
+    match upgrade::check(site, &Request::of(request.head(), peer)).await {
+        Ok(tunnel) => {
+            let mut answer = ws::handshake_response(request.head());
+            if let Some(instance) = tunnel.instance() {
+                answer.insert_header((INSTANCE_HEADER, instance.to_string()));
+            }
+            let answer = answer.finish().drop_body();
+            codec.encode(Message::Item((answer, BodySize::None)), &mut out)?;
+            io.write_all(&out).await?;
+            io.flush().await?;
+            tunnel.begin(site, io, read_buf).await;
+        }
+        Err(refusal) => {
+            refusal.report(site, peer.address());
+            refusal.encode(&mut codec, &mut out)?;
+            io.write_all(&out).await?;
+            io.shutdown().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Answers any other request. Paths are compared exactly, as the original does, and not as
+/// patterns.
+async fn answer(http: HttpRequest, site: Data<Arc<Site>>, body: Payload) -> HttpResponse {
+    let peer = http.conn_data().unwrap_or(&Peer::UNKNOWN);
+    let request = Request::of(http.head(), peer);
     let mut response = respond(&site, &request, body).await.unwrap_or_else(|refusal| {
-        site.refused(&refusal, request.peer_addr(), request.headers());
+        refusal.report(&site, peer.address());
         refusal.into()
     });
     if site.retired.load(Relaxed) {
@@ -56,47 +168,46 @@ async fn answer(request: HttpRequest, site: Data<Arc<Site>>, body: Payload) -> H
 
 async fn respond(
     site: &Arc<Site>,
-    request: &HttpRequest,
+    request: &Request<'_>,
     body: Payload,
 ) -> Result<HttpResponse, Refusal> {
-    let (path, headers) = (request.path(), request.headers());
-    admit::check_size(request.head())?;
-    let peer = request.conn_data().unwrap_or(&Peer::UNKNOWN);
-    if let Some(control) = site.control.as_ref().filter(|control| control.path == path) {
-        control.guard.check(peer, headers)?;
-        control.door.admit(request.head(), peer.certificate()?).await?;
-        if request.method() != Method::POST {
-            return Err(Refusal::method("POST"));
+    match site.admit(request).await? {
+        (Service::Control(control), _) => call(control, request, body).await,
+        (Service::Tunnel(_), _) if !request.reads() => Err(Refusal::method("GET")),
+        (Service::Tunnel(_), _) => {
+            let upgrades = request.headers.get("upgrade").is_some();
+            let text = if upgrades { upgrade::NO_UPGRADE } else { upgrade::NOT_A_WEBSOCKET };
+            Err(Refusal::request(StatusCode::BAD_REQUEST, text))
         }
-        check_content_type(headers)?;
-        let body = read(body).await?;
-        return Ok(match api::handle(control, &body).await {
-            Some(reply) => {
-                HttpResponse::Ok().content_type("application/json; charset=UTF-8").body(reply)
-            }
-            None => HttpResponse::NoContent().finish(),
-        });
-    }
-    if let Some(tunnel) = site.tunnel.as_ref().filter(|tunnel| tunnel.path == path) {
-        tunnel.door.admit(request.head(), peer.certificate()?).await?;
-        if request.method() != Method::GET {
-            return Err(Refusal::method("GET"));
+        (Service::Resource(..), _) if !request.reads() => Err(Refusal::method("GET, HEAD")),
+        (Service::Resource(control, resource), identity) => {
+            let response = resource.get(control, request).await?;
+            Ok(response.map_body(|_, body| {
+                let (site, gate) = (Arc::clone(site), Arc::clone(&control.gate));
+                let head = request.method == Method::Head;
+                Permitted { body, site, gate, identity, head }.boxed()
+            }))
         }
-        let upgrades = headers.contains_key(header::UPGRADE);
-        let text = if upgrades { "\"Connection\" must be \"Upgrade\"." } else { NOT_A_WEBSOCKET };
-        return Err(Refusal::request(StatusCode::BAD_REQUEST, text));
     }
-    if let (Some(control), Some(resource)) = (&site.control, resource::find(path)) {
-        control.guard.check(peer, headers)?;
-        check_fetch(headers, page::is_page(path))?;
-        let identity = control.door.admit(request.head(), peer.certificate()?).await?;
-        if request.method() != Method::GET {
-            return Err(Refusal::method("GET"));
+}
+
+/// Answers a call of JSON-RPC.
+async fn call(
+    control: &ControlService,
+    request: &Request<'_>,
+    body: Payload,
+) -> Result<HttpResponse, Refusal> {
+    if request.method != Method::Post {
+        return Err(Refusal::method("POST"));
+    }
+    check_content_type(&request.headers)?;
+    let body = read(body).await?;
+    Ok(match api::handle(control, &body).await {
+        Some(reply) => {
+            HttpResponse::Ok().content_type("application/json; charset=UTF-8").body(reply)
         }
-        let response = resource.get(control, request).await?;
-        return Ok(response.map_body(|_, body| Permitted::new(body, site, identity).boxed()));
-    }
-    Err(Refusal::request(StatusCode::NOT_FOUND, "Not Found"))
+        None => HttpResponse::NoContent().finish(),
+    })
 }
 
 /// The body of an answer that may go on for long, for as long as its reader may read it:
@@ -105,17 +216,15 @@ async fn respond(
 struct Permitted {
     body: BoxBody,
     site: Arc<Site>,
+    gate: Arc<Gate>,
     identity: Identity,
+    /// Only the head of the answer is wanted.
+    head: bool,
 }
 
 impl Permitted {
-    fn new(body: BoxBody, site: &Arc<Site>, identity: Identity) -> Self {
-        Self { body, site: Arc::clone(site), identity }
-    }
-
     fn may_go_on(&self) -> bool {
-        let door = self.site.control.as_ref().map(|control| &control.door);
-        !self.site.retired.load(Relaxed) && door.is_some_and(|door| door.knows(&self.identity))
+        !self.head && !self.site.retired.load(Relaxed) && self.gate.knows(&self.identity)
     }
 }
 
@@ -139,13 +248,38 @@ async fn read(body: Payload) -> Result<Bytes, Refusal> {
     match actix_rt::time::timeout(BODY_TIMEOUT, body.to_bytes_limited(MAX_REQUEST)).await {
         Ok(Ok(Ok(body))) => Ok(body),
         Ok(Ok(Err(_))) => {
-            Err(Refusal::request(StatusCode::BAD_REQUEST, "The request's body is cut short"))
+            Err(Refusal::request(StatusCode::BAD_REQUEST, "The request's body ended early"))
         }
         Ok(Err(_)) => {
-            Err(Refusal::request(StatusCode::PAYLOAD_TOO_LARGE, "A request may have 1 MiB at most"))
+            Err(Refusal::request(StatusCode::PAYLOAD_TOO_LARGE, "Requests are limited to 1 MiB"))
         }
-        Err(_) => {
-            Err(Refusal::request(StatusCode::REQUEST_TIMEOUT, "The request's body is too slow"))
+        Err(_) => Err(Refusal::request(
+            StatusCode::REQUEST_TIMEOUT,
+            "The request's body did not arrive within 10 s",
+        )),
+    }
+}
+
+/// Body of the fuzz target `upgrade`: what comes over a new connection, and the checks
+/// that need no password.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    use actix_codec::Decoder as _;
+
+    let mut buf = bytes::BytesMut::from(data);
+    let Ok(Some(Message::Item(http))) = Codec::default().decode(&mut buf) else { return };
+    let request = Request::of(http.head(), &Peer::UNKNOWN);
+    let allowed_origins = vec!["https://allowed.example".to_owned()];
+    let handshake = upgrade::Handshake { allowed_origins };
+    let checked = request.check_size().and_then(|()| handshake.check(&request));
+    let mut out = bytes::BytesMut::new();
+    match checked {
+        Err(refusal) => refusal.encode(&mut Codec::default(), &mut out).expect("an answer"),
+        Ok(()) => {
+            let answer = ws::handshake_response(http.head()).finish().drop_body();
+            let item = Message::Item((answer, BodySize::None));
+            Codec::default().encode(item, &mut out).expect("an answer");
         }
     }
+    assert!(out.starts_with(b"HTTP/1."));
 }

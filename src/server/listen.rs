@@ -24,7 +24,7 @@ use slog::{Logger, debug, warn};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
-use super::{Site, pending::Connection};
+use super::{counters::Count, pending::Connection, site::Site};
 
 /// Connections that wait to be accepted, as in actix-server.
 const BACKLOG: i32 = 1024;
@@ -155,7 +155,7 @@ pub(crate) async fn accept(
     let mut turns = places.iter().cycle();
     loop {
         let (stream, peer) = next(&site, &log, |cx| listener.poll_accept(cx)).await;
-        site.counters.accept();
+        site.counters.add(Count::Accepted);
         // Whatever comes over it may become a tunnel.
         if let Err(error) = tcp::set_options(&stream) {
             debug!(log, "connection without TCP options"; "peer" => %peer, "error" => %error);

@@ -1,17 +1,15 @@
 //! The HTTP side: two services, the tunnel and control, on one listener or two.
 //!
-//! A request that asks for an upgrade comes to `tunnel`, every other to `http`;
-//! both find their service by path, and ask for the password before anything else.
+//! A connection is accepted by `listen` and served by `http`, which makes our own [`request`]
+//! of each request; `site` finds the service that it is for, and asks the service's gate who
+//! has sent it (`auth`) before anything else.
 
-pub(crate) mod admit;
 pub(crate) mod auth;
 pub(crate) mod capture;
-mod certificate;
 pub(crate) mod counters;
 mod events;
 pub(crate) mod guard;
-mod http;
-pub(crate) mod identity;
+pub(crate) mod http;
 pub(crate) mod listen;
 mod metrics;
 pub(crate) mod order;
@@ -19,224 +17,34 @@ mod page;
 mod peer;
 pub(crate) mod pending;
 mod refusal;
+mod request;
 pub(crate) mod reserve;
 mod resource;
 pub(crate) mod sessions;
+pub(crate) mod site;
 pub(crate) mod status;
 pub(crate) mod tls;
-pub(crate) mod tokens;
-pub(crate) mod tunnel;
 pub(crate) mod unix;
+pub(crate) mod upgrade;
 
-use std::{
-    fmt::{self, Debug, Display},
-    net::SocketAddr,
-    rc::Rc,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
-use actix::Addr;
-use actix_codec::Framed;
-use actix_http::{
-    HttpService, Request, Response,
-    body::BoxBody,
-    error::DispatchError,
-    h1::{Codec, ExpectHandler, H1Service},
-    header::{self, HeaderMap, HeaderValue},
-};
+use actix_http::error::DispatchError;
 use actix_rt::{ArbiterHandle, net::TcpStream};
-use actix_service::{Service, ServiceFactory, fn_service, map_config};
+use actix_service::{Service, ServiceFactory as _};
 use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::{App, dev::AppConfig};
 use anyhow::{Result, anyhow};
-use etherws_actors::{
-    control::{Command, Control, Reply},
-    message::DelPort,
-    monitor::{Event, Kind, Monitor},
-    state::Stop,
-    switch::Switch,
-};
-use slog::{Logger, debug, error, info, warn};
+use etherws_actors::monitor::{Event, Kind};
+use slog::{Logger, debug, error};
 use tokio::sync::mpsc;
 
 use self::{
-    admit::Door,
-    counters::{Refused, ServerCounters},
-    guard::Guard,
+    counters::Count,
     listen::{Place, Serve},
-    peer::Accepted,
-    pending::Pending,
-    refusal::Refusal,
     reserve::Reserve,
-    sessions::Sessions,
-    status::Status,
+    site::{Site, at},
     tls::Tls,
-    tokens::Tokens,
 };
-use crate::api::{
-    Execute,
-    entry::Entries,
-    query::{Answer, Query},
-};
-
-/// Time for a client to send a whole request head, as actix's default: also what
-/// ends a connection that says nothing.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a connection may be idle between two requests, as actix's default: `ctl`
-/// has one request, and a script that asks now and then opens another.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-
-/// The tunnel service.
-pub(crate) struct TunnelService {
-    /// Compared exactly; the query is ignored.
-    pub(crate) path: String,
-    pub(crate) door: Door,
-    /// Origins besides the listener's own from which a browser may come; `*`: any.
-    pub(crate) allowed_origins: Vec<String>,
-    pub(crate) sessions: Arc<Sessions>,
-    /// Let in once each, whatever else is asked for but a certificate.
-    pub(crate) tokens: Arc<Tokens>,
-    pub(crate) switch: Addr<Switch>,
-}
-
-/// Closes the sessions of users who are no longer known.
-pub(crate) fn dismiss(
-    users: &[Box<str>],
-    sessions: &Sessions,
-    switch: &Addr<Switch>,
-    log: &Logger,
-) {
-    for (port, identity) in sessions.dismiss(users) {
-        warn!(log, "session closed: its user was removed"; "port" => %port, "user" => %identity);
-        switch.do_send(DelPort { port, stop: Stop::Unauthorized });
-    }
-}
-
-/// The control service.
-pub(crate) struct ControlService {
-    /// Compared exactly; the query is ignored.
-    pub(crate) path: String,
-    pub(crate) guard: Guard,
-    pub(crate) door: Door,
-    pub(crate) control: Control,
-    pub(crate) status: Arc<Status>,
-}
-
-impl Execute for ControlService {
-    async fn execute(&self, command: Command) -> Result<Reply, crate::refusal::Refusal> {
-        Execute::execute(&self.control, command).await
-    }
-}
-
-impl Answer for ControlService {
-    async fn answer(&self, query: Query) -> Result<Entries, crate::refusal::Refusal> {
-        self.status.answer(query).await
-    }
-}
-
-/// What one listener serves.
-pub(crate) struct Site {
-    /// Whether its connections are TLS.
-    pub(crate) tls: bool,
-    pub(crate) tunnel: Option<TunnelService>,
-    pub(crate) control: Option<ControlService>,
-    pub(crate) counters: Arc<ServerCounters>,
-    pub(crate) pending: Arc<Pending>,
-    pub(crate) reserve: Arc<Reserve>,
-    pub(crate) monitor: Monitor,
-    pub(crate) log: Logger,
-    /// Whether another has taken its place: its connections end with the request at hand.
-    pub(crate) retired: AtomicBool,
-}
-
-impl Debug for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site").field("tls", &self.tls).finish_non_exhaustive()
-    }
-}
-
-impl Site {
-    /// Counts, tells and logs a refusal that is about to be sent to whoever has sent
-    /// `headers`.
-    fn refused(&self, refusal: &Refusal, peer: Option<SocketAddr>, headers: &HeaderMap) {
-        self.counters.refuse(refusal.reason());
-        self.monitor.tell(|| refused_event(refusal.reason(), peer, headers));
-        info!(self.log, "request refused"; "peer" => peer.map(|peer| peer.to_string()),
-            "status" => refusal.status().as_u16(), "reason" => refusal.text());
-    }
-}
-
-fn refused_event(reason: Refused, peer: Option<SocketAddr>, headers: &HeaderMap) -> Event {
-    let event = match reason {
-        Refused::Authentication => {
-            let user = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-            let event = Event::new(Kind::AuthenticationFailure);
-            match user.and_then(auth::claimed_name) {
-                Some(user) => event.text("user", user.escape_debug()),
-                None => event,
-            }
-        }
-        other => Event::new(Kind::Refused).text("reason", other.name()),
-    };
-    address(event, peer)
-}
-
-/// `event` with where the peer is; nowhere on a Unix socket.
-fn address(event: Event, peer: Option<SocketAddr>) -> Event {
-    match peer {
-        Some(peer) => event.text("address", peer.ip()),
-        None => event,
-    }
-}
-
-/// The HTTP/1.1 service for `site` over streams of type `T`.
-#[expect(clippy::type_complexity, reason = "actix has no shorter name for it")]
-fn http_service<T>(
-    site: Arc<Site>,
-) -> H1Service<
-    T,
-    impl ServiceFactory<
-        Request,
-        Config = (),
-        Response: Into<Response<BoxBody>>,
-        Error: Into<Response<BoxBody>>,
-        InitError: Debug,
-        Future: 'static,
-    >,
-    BoxBody,
-    ExpectHandler,
-    impl ServiceFactory<
-        (Request, Framed<T, Codec>),
-        Config = (),
-        Response = (),
-        Error: Display + Into<Response<BoxBody>>,
-        InitError: Debug,
-        Future: 'static,
-    >,
->
-where
-    T: Accepted + 'static,
-{
-    let app = App::new().configure(http::configure(Arc::clone(&site)));
-    let upgrade = fn_service(move |(request, framed): (Request, Framed<T, Codec>)| {
-        let site = Arc::clone(&site);
-        async move {
-            let log = site.log.clone();
-            if let Err(error) = tunnel::upgrade(site, request, framed).await {
-                debug!(log, "connection failed"; "error" => %error);
-            }
-            Ok::<_, actix_http::Error>(())
-        }
-    });
-    HttpService::build()
-        .client_request_timeout(REQUEST_TIMEOUT)
-        .keep_alive(KEEP_ALIVE)
-        .on_connect_ext(peer::keep)
-        .upgrade(upgrade)
-        .h1(map_config(app, |_| AppConfig::default()))
-}
 
 /// Connections that may wait to be taken over by another Arbiter, beyond which
 /// accepting waits.
@@ -274,14 +82,14 @@ async fn serve(site: Arc<Site>, tls: Option<Arc<Tls>>) -> Result<Serve> {
     let failed = |()| anyhow!("the HTTP service does not start");
     let (log, reserve) = (site.log.clone(), Arc::clone(&site.reserve));
     let Some(tls) = tls else {
-        let service = Rc::new(http_service(site).new_service(()).await.map_err(failed)?);
+        let service = Rc::new(http::service(site).new_service(()).await.map_err(failed)?);
         return Ok(serve_with(log, reserve, move |stream: TcpStream| {
             let service = Rc::clone(&service);
             async move { answer(&*service, stream.peer_addr().ok(), stream).await }
         }));
     };
     let (counters, monitor) = (Arc::clone(&site.counters), site.monitor.clone());
-    let service = Rc::new(http_service(site).new_service(()).await.map_err(failed)?);
+    let service = Rc::new(http::service(site).new_service(()).await.map_err(failed)?);
     Ok(serve_with(log, reserve, move |stream: TcpStream| {
         let (service, tls, counters) =
             (Rc::clone(&service), Arc::clone(&tls), Arc::clone(&counters));
@@ -289,9 +97,9 @@ async fn serve(site: Arc<Site>, tls: Option<Arc<Tls>>) -> Result<Serve> {
         async move {
             let peer = stream.peer_addr().ok();
             let stream = tls.accept(stream).await.inspect_err(|_| {
-                counters.tls_failure();
+                counters.add(Count::TlsFailures);
                 let event = || Event::new(Kind::Refused).text("reason", "tls-failure");
-                monitor.tell(|| address(event(), peer));
+                monitor.tell(|| at(event(), peer));
             })?;
             answer(&*service, peer, TlsStream::from(stream)).await
         }

@@ -3,16 +3,17 @@
 //! of the switch, and never asks another host for anything.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     http::{StatusCode, header},
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
-    ControlService,
     refusal::Refusal,
+    request::Request,
     resource::{Answer, Resource},
+    site::ControlService,
 };
 
 /// Where the page is, and where it is as well: on a listener that the tunnel shares, the
@@ -88,11 +89,11 @@ fn file(path: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.path == path)
 }
 
-fn get(control: &ControlService, request: &HttpRequest) -> Result<HttpResponse, Refusal> {
-    let Some(file) = file(request.path()) else {
-        return Err(Refusal::request(StatusCode::NOT_FOUND, "Not Found"));
+fn get(control: &ControlService, request: &Request<'_>) -> Result<HttpResponse, Refusal> {
+    let Some(file) = file(request.path) else {
+        return Err(Refusal::not_found());
     };
-    let content = if is_page(request.path()) {
+    let content = if is_page(request.path) {
         // Relative, so that the page works behind a proxy that puts it into a folder.
         file.content.replacen(RPC, &escape(&format!(".{}", control.path)), 1)
     } else {
@@ -100,8 +101,7 @@ fn get(control: &ControlService, request: &HttpRequest) -> Result<HttpResponse, 
     };
     let tag = digest(&SHA256, content.as_bytes());
     let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(tag));
-    let known = request.headers().get(header::IF_NONE_MATCH);
-    let known = known.and_then(|value| value.to_str().ok()).is_some_and(|all| all.contains(&tag));
+    let known = request.headers.text("if-none-match").is_some_and(|all| all.contains(&tag));
     let status = if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let mut response = HttpResponse::build(status);
     response

@@ -2,30 +2,26 @@
 //! the name that it has shown a certificate for. Kept with the connection by actix,
 //! and found again with each of its requests. Decides nothing.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use actix_http::Extensions;
 use actix_rt::net::{ActixStream, TcpStream, UnixStream};
 use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::http::StatusCode;
 
-use super::{certificate, counters::Refused, refusal::Refusal};
+use super::auth;
 
 /// A client whose connection was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     pub(super) ends: Ends,
     pub(super) certificate: Shown,
 }
 
 /// Both ends of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ends {
-    /// Addresses of a TCP connection; IPv4 ones as such.
-    Tcp { local: IpAddr, peer: IpAddr },
+pub(crate) enum Ends {
+    /// Addresses of a TCP connection.
+    Tcp { local: SocketAddr, peer: SocketAddr },
     /// A Unix socket: whoever may open its file.
     Unix,
     /// A TCP connection that has ended already.
@@ -34,8 +30,8 @@ pub(super) enum Ends {
 
 /// What certificate a client has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Shown {
-    /// None, and none was asked for.
+pub(crate) enum Shown {
+    /// None.
     Nothing,
     /// One without a name that can be used.
     Nameless,
@@ -44,24 +40,25 @@ pub(super) enum Shown {
 }
 
 impl Peer {
-    /// The name in the client's certificate, where it has shown one.
-    ///
-    /// # Errors
-    /// It has shown one that names nobody.
-    pub(super) fn certificate(&self) -> Result<Option<&Arc<str>>, Refusal> {
-        match &self.certificate {
-            Shown::Nothing => Ok(None),
-            Shown::Name(name) => Ok(Some(name)),
-            Shown::Nameless => Err(Refusal::new(
-                StatusCode::FORBIDDEN,
-                "The client's certificate has no common name and no alternative name",
-                Refused::Authentication,
-            )),
+    /// Of whom nothing is known, which cannot be: every stream is described.
+    pub(super) const UNKNOWN: Self = Self { ends: Ends::Gone, certificate: Shown::Nameless };
+
+    /// Where it connects from; nowhere on a Unix socket.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self.ends {
+            Ends::Tcp { peer, .. } => Some(peer),
+            Ends::Unix | Ends::Gone => None,
         }
     }
 
-    /// Of whom nothing is known, which cannot be: every stream is described.
-    pub(super) const UNKNOWN: Self = Self { ends: Ends::Gone, certificate: Shown::Nameless };
+    /// Whether it is on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        match self.ends {
+            Ends::Tcp { peer, .. } => peer.ip().to_canonical().is_loopback(),
+            Ends::Unix => true,
+            Ends::Gone => false,
+        }
+    }
 }
 
 /// A stream that tells who is on the other end.
@@ -76,9 +73,8 @@ pub(super) fn keep<T: Accepted>(stream: &T, data: &mut Extensions) {
 
 impl Accepted for TcpStream {
     fn describe(&self) -> Peer {
-        let address = |end: SocketAddr| end.ip().to_canonical();
         let ends = match (self.local_addr(), self.peer_addr()) {
-            (Ok(local), Ok(peer)) => Ends::Tcp { local: address(local), peer: address(peer) },
+            (Ok(local), Ok(peer)) => Ends::Tcp { local, peer },
             _ => Ends::Gone,
         };
         Peer { ends, certificate: Shown::Nothing }
@@ -90,7 +86,7 @@ impl Accepted for TlsStream<TcpStream> {
         let (tcp, tls) = self.get_ref();
         let certificate = match tls.peer_certificates() {
             None | Some([]) => Shown::Nothing,
-            Some([own, ..]) => certificate::name(own).map_or(Shown::Nameless, Shown::Name),
+            Some([own, ..]) => auth::certificate_name(own).map_or(Shown::Nameless, Shown::Name),
         };
         Peer { certificate, ..tcp.describe() }
     }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::counters::{Refused, ServerCounters};
+use super::{counters::ServerCounters, refusal::Refused};
 
 /// Most of them on one listener: with 1,000 of them coming each second, as many as
 /// one machine makes with TLS, each has a second.

@@ -2,7 +2,7 @@
 //! that the status wants. The same for requests of either kind; says nothing of users,
 //! files or what else there is.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_codec::Encoder as _;
 use actix_http::{
@@ -14,11 +14,60 @@ use actix_http::{
 use actix_web::{HttpResponse, http::StatusCode};
 use anyhow::Result;
 use bytes::BytesMut;
+use etherws_actors::{
+    monitor::{Event, Kind},
+    names,
+};
+use slog::info;
 
-use super::counters::Refused;
+use super::site::{Site, at};
 
-/// Asks for a password (RFC 7617, 2).
-const CHALLENGE: &str = "Basic realm=\"etherws\", charset=\"UTF-8\"";
+/// Asks for a name and a password (RFC 7617, 2): what a 401 asks for unless its gate says
+/// what else, since it must ask for something (RFC 9110, 15.5.2).
+pub(super) const BASIC: &str = "Basic realm=\"etherws\", charset=\"UTF-8\"";
+
+names! {
+    /// Why a connection or request was turned away: a label of metrics, and behind `refused-`
+    /// a counter of `showserver`.
+    pub(crate) enum Refused {
+        /// Wrong name, password, certificate or token, or none.
+        Authentication = "authentication",
+        /// Logins after too many failures.
+        RateLimited = "rate-limited",
+        /// Logins, captures or readers of events over their limit.
+        Busy = "busy",
+        /// Connections that were closed, the oldest first, to make room for others.
+        Connections = "connections",
+        /// Sessions beyond `--maxsessions`.
+        Sessions = "sessions",
+        /// Sessions beyond `--maxsessionsperuser`.
+        SessionsOfUser = "sessions-of-user",
+        /// Sessions beyond `--maxsessionsperaddress`.
+        SessionsOfAddress = "sessions-of-address",
+        /// Requests with a head of more than 16 KiB.
+        HeadSize = "head-size",
+        /// Requests with a foreign `Origin` or `Host`, or from another machine.
+        Origin = "origin",
+        /// Other requests for what is not served.
+        Request = "request",
+    }
+}
+
+impl Refused {
+    /// Of the answer, unless that says it more closely.
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Authentication => StatusCode::UNAUTHORIZED,
+            Self::RateLimited | Self::SessionsOfUser | Self::SessionsOfAddress => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Busy | Self::Connections | Self::Sessions => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HeadSize => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Request => StatusCode::BAD_REQUEST,
+        }
+    }
+}
 
 /// An answer that refuses.
 #[derive(Debug)]
@@ -27,59 +76,99 @@ pub(crate) struct Refusal {
     text: Cow<'static, str>,
     header: Option<(HeaderName, HeaderValue)>,
     reason: Refused,
+    /// The user whom the client claims to be.
+    user: Option<Arc<str>>,
 }
 
 impl Refusal {
-    pub(crate) const fn new(status: StatusCode, text: &'static str, reason: Refused) -> Self {
-        Self { status, text: Cow::Borrowed(text), header: None, reason }
+    /// For this reason, and with its status.
+    pub(crate) fn new(reason: Refused, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: reason.status(), text: text.into(), header: None, reason, user: None }
     }
 
     /// A request for something that is not served.
     pub(crate) fn request(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, text: text.into(), header: None, reason: Refused::Request }
+        Self::new(Refused::Request, text).status(status)
     }
 
     /// Not this method but `allow` (RFC 9110, 15.5.6).
     pub(crate) fn method(allow: &'static str) -> Self {
         Self::request(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-            .with(header::ALLOW, allow)
+            .with(header::ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// There is nothing at this path.
+    pub(crate) fn not_found() -> Self {
+        Self::request(StatusCode::NOT_FOUND, "Not Found")
     }
 
     /// The user's name and password are wanted, or others.
     pub(crate) fn unauthorized() -> Self {
-        let text = "Authorization Required";
-        Self::new(StatusCode::UNAUTHORIZED, text, Refused::Authentication)
-            .with(header::WWW_AUTHENTICATE, CHALLENGE)
+        Self::new(Refused::Authentication, "Authorization Required")
+            .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(BASIC))
     }
 
     /// To be tried again after `wait`.
-    pub(crate) fn later(
-        status: StatusCode,
-        text: &'static str,
-        reason: Refused,
-        wait: Duration,
-    ) -> Self {
+    pub(crate) fn later(reason: Refused, text: &'static str, wait: Duration) -> Self {
         // Whole seconds (RFC 9110, 10.2.3), and never too early.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        let header = Some((header::RETRY_AFTER, HeaderValue::from(seconds.max(1))));
-        Self { header, ..Self::new(status, text, reason) }
+        Self::new(reason, text).with(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
 
-    pub(crate) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
-        self
+    /// With another status than its reason has.
+    pub(crate) fn status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
     }
 
-    pub(crate) const fn status(&self) -> StatusCode {
+    pub(crate) fn with(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self { header: Some((name, value)), ..self }
+    }
+
+    /// A 401 that asks for `challenge`; any other as it is.
+    pub(crate) fn asking(self, challenge: &str) -> Self {
+        match HeaderValue::from_str(challenge) {
+            Ok(challenge) if self.status == StatusCode::UNAUTHORIZED => {
+                self.with(header::WWW_AUTHENTICATE, challenge)
+            }
+            _ => self,
+        }
+    }
+
+    /// Of a client that claims to be `user`.
+    pub(crate) fn of_user(self, user: Option<Arc<str>>) -> Self {
+        Self { user, ..self }
+    }
+
+    /// Counts, reports and logs that it is about to be sent to `peer`.
+    pub(super) fn report(&self, site: &Site, peer: Option<SocketAddr>) {
+        let Self { status, text, reason, user, .. } = self;
+        site.counters.refuse(*reason);
+        site.monitor.tell(|| match reason {
+            Refused::Authentication => {
+                let event = at(Event::new(Kind::AuthenticationFailure), peer);
+                user.iter().fold(event, |event, user| event.text("user", user.escape_debug()))
+            }
+            other => at(Event::new(Kind::Refused).text("reason", other.name()), peer),
+        });
+        info!(site.log, "request refused"; "peer" => peer.map(|peer| peer.to_string()),
+            "status" => status.as_u16(), "reason" => %text);
+    }
+
+    /// The HTTP status.
+    #[cfg(test)]
+    pub(crate) const fn code(&self) -> StatusCode {
         self.status
     }
 
-    /// For the client, and for the log.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
+    /// The HTTP status, and the value of its header.
+    #[cfg(test)]
+    pub(crate) fn answer(&self) -> (StatusCode, Option<String>) {
+        let value = self.header.as_ref().and_then(|(_, value)| value.to_str().ok());
+        (self.status, value.map(str::to_owned))
     }
 
     /// What it is counted as.
+    #[cfg(test)]
     pub(crate) const fn reason(&self) -> Refused {
         self.reason
     }
@@ -118,9 +207,22 @@ mod tests {
     fn seconds_to_wait_are_rounded_up() {
         for (millis, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
             let wait = Duration::from_millis(millis);
-            let refusal =
-                Refusal::later(StatusCode::TOO_MANY_REQUESTS, "", Refused::RateLimited, wait);
-            assert_eq!(refusal.header.map(|(_, value)| value), HeaderValue::from_str(seconds).ok());
+            let refusal = Refusal::later(Refused::RateLimited, "", wait);
+            assert_eq!(refusal.answer().1.as_deref(), Some(seconds));
+        }
+    }
+
+    #[test]
+    fn the_document_explains_every_reason() {
+        let document = include_str!("../../docs/rpc.md");
+        for reason in Refused::ALL {
+            let (name, help, status) = (reason.name(), reason.help(), reason.status().as_u16());
+            // Who is closed to make room has not asked for anything.
+            let status =
+                if reason == Refused::Connections { "" } else { &format!(" (HTTP {status})") };
+            let help = help.trim_end_matches('.');
+            let row = format!("| `refused-{name}` | {help}{status}. |\n");
+            assert!(document.contains(&row), "docs/rpc.md lacks {row}");
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
     task::Poll,
 };
 
-use super::Site;
+use super::site::Site;
 
 /// The descriptor, while control does not need it.
 #[derive(Debug, Default)]

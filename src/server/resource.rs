@@ -1,14 +1,16 @@
-//! What control serves besides JSON-RPC, each at a path of its own and by GET alone: its
-//! request has passed control's guard and door before it comes here.
+//! What control serves besides JSON-RPC, each at a path of its own and only by GET and HEAD:
+//! its request has passed control's guard and gate before it comes here.
 
 use std::{future::Future, pin::Pin};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     http::header::{HeaderName, HeaderValue},
 };
 
-use super::{ControlService, capture, events, metrics, page, refusal::Refusal};
+use super::{
+    capture, events, metrics, page, refusal::Refusal, request::Request, site::ControlService,
+};
 
 /// What browsers are to do with whatever is served here, the page or not: take nothing from
 /// elsewhere, send nothing there, run no script that is not a file of ours, and show it in
@@ -38,7 +40,7 @@ pub(super) struct Resource {
     get: Get,
 }
 
-type Get = for<'a> fn(&'a ControlService, &'a HttpRequest) -> Answer<'a>;
+type Get = for<'a> fn(&'a ControlService, &'a Request<'a>) -> Answer<'a>;
 
 impl Resource {
     pub(super) const fn new(path: &'static str, get: Get) -> Self {
@@ -49,7 +51,7 @@ impl Resource {
     pub(super) async fn get(
         &self,
         control: &ControlService,
-        request: &HttpRequest,
+        request: &Request<'_>,
     ) -> Result<HttpResponse, Refusal> {
         let mut response = (self.get)(control, request).await?;
         for (name, value) in SHIELD {

@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use actix_http::StatusCode;
 use etherws_actors::{fdb::PortNumber, holder::Instance};
 
 use super::{
-    auth::Source, counters::Refused, identity::Identity, pending::Pending, refusal::Refusal,
+    auth::{Identity, Source},
+    pending::Pending,
+    refusal::{Refusal, Refused},
 };
 use crate::options::Limits;
 
@@ -57,7 +58,7 @@ struct Taken {
     /// Once it is a port.
     port: Option<PortNumber>,
     /// Whether it is to end as soon as it is a port.
-    dismissed: bool,
+    revoked: bool,
 }
 
 impl Table {
@@ -100,19 +101,17 @@ impl Sessions {
         let former = former.map(|(number, taken)| (*number, taken.source == source));
         let (leaves, leaves_source) = (former.is_some(), former.is_some_and(|(_, same)| same));
         if table.seats.len() - usize::from(leaves) >= table.limits.all {
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            return Err(full(status, "Too many sessions", Refused::Sessions));
+            return Err(full(Refused::Sessions, "Too many sessions"));
         }
-        let status = StatusCode::TOO_MANY_REQUESTS;
         let count = |known: Option<&usize>| known.copied().unwrap_or_default();
         let of_user = count(table.users.get(identity)) - usize::from(leaves);
         if identity.name.is_some() && of_user >= table.limits.user {
-            return Err(full(status, "Too many sessions of this user", Refused::SessionsOfUser));
+            return Err(full(Refused::SessionsOfUser, "Too many sessions of this user"));
         }
         let of_source = count(table.sources.get(&source)) - usize::from(leaves_source);
         if of_source >= table.limits.address {
             let text = "Too many sessions from this address";
-            return Err(full(status, text, Refused::SessionsOfAddress));
+            return Err(full(Refused::SessionsOfAddress, text));
         }
         if let Some((number, _)) = former {
             table.leave(number);
@@ -122,7 +121,7 @@ impl Sessions {
         let number = table.next;
         table.next += 1;
         let identity = identity.clone();
-        let taken = Taken { identity, source, instance, port: None, dismissed: false };
+        let taken = Taken { identity, source, instance, port: None, revoked: false };
         table.seats.insert(number, taken);
         Ok(Seat { sessions: Arc::clone(self), number })
     }
@@ -138,7 +137,7 @@ impl Sessions {
     }
 
     /// The ports of these users, which are to be closed.
-    pub(crate) fn dismiss(&self, users: &[Box<str>]) -> Vec<(PortNumber, Identity)> {
+    pub(crate) fn revoke(&self, users: &[Box<str>]) -> Vec<(PortNumber, Identity)> {
         let gone = |taken: &&mut Taken| {
             let name = taken.identity.name.as_deref();
             name.is_some_and(|name| users.iter().any(|user| **user == *name))
@@ -147,7 +146,7 @@ impl Sessions {
         let seats = table.seats.values_mut().filter(gone);
         seats
             .filter_map(|taken| {
-                taken.dismissed = true;
+                taken.revoked = true;
                 Some((taken.port?, taken.identity.clone()))
             })
             .collect()
@@ -158,8 +157,8 @@ impl Sessions {
     }
 }
 
-fn full(status: StatusCode, text: &'static str, reason: Refused) -> Refusal {
-    Refusal::later(status, text, reason, RETRY_AFTER)
+fn full(reason: Refused, text: &'static str) -> Refusal {
+    Refusal::later(reason, text, RETRY_AFTER)
 }
 
 /// One session's place; free again when it is dropped.
@@ -170,14 +169,14 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// Notes which port the session has become. `false`: its user was dismissed
+    /// Notes which port the session has become. `false`: its user was revoked
     /// meanwhile, and it is to be closed.
     #[must_use]
     pub(crate) fn settle(&self, port: PortNumber) -> bool {
         let mut table = self.sessions.table();
         table.seats.get_mut(&self.number).is_some_and(|taken| {
             taken.port = Some(port);
-            !taken.dismissed
+            !taken.revoked
         })
     }
 }
@@ -203,7 +202,7 @@ mod tests {
     use crate::options::DEFAULT_MAX_SESSIONS;
 
     fn user(name: &str) -> Identity {
-        Identity::password(name.into())
+        Identity::new("password", name.into())
     }
 
     fn address(last: u8) -> IpAddr {
@@ -246,13 +245,13 @@ mod tests {
     }
 
     #[test]
-    fn the_sessions_of_a_dismissed_user_are_found_even_before_they_are_ports() {
+    fn the_sessions_of_a_revoked_user_are_found_even_before_they_are_ports() {
         let sessions = Sessions::new(Limits::default());
         let port = PortNumber::new;
         let seats = ["alice", "bob", "alice"]
             .map(|name| sessions.seat(&user(name), address(1), None).unwrap());
         assert!(seats[0].settle(port(1).unwrap()) && seats[1].settle(port(2).unwrap()));
-        let gone = sessions.dismiss(&["alice".into()]);
+        let gone = sessions.revoke(&["alice".into()]);
         assert_eq!(gone, [(port(1).unwrap(), user("alice"))]);
         assert!(!seats[2].settle(port(3).unwrap()));
     }

@@ -10,13 +10,13 @@ use etherws_actors::{control::Control, monitor::Monitor};
 use jiff::Timestamp;
 
 use super::{
+    auth::Tokens,
     capture,
     counters::ServerCounters,
     events,
     order::{Order, Orders},
     pending::Pending,
     sessions::Sessions,
-    tokens::Tokens,
 };
 use crate::{
     api::{

@@ -1,5 +1,6 @@
 //! The server's side of TLS: certificate chain, private key and the CA of clients'
-//! certificates, from PEM files that may be renewed while the switch runs.
+//! certificates, from PEM files that may be renewed while the switch runs. With a CA clients
+//! are asked for a certificate; whether one is required is their gate's to say (`auth`).
 //!
 //! Stands before the first octet of HTTP. New files count for new connections, and
 //! only if all of them can be used together: sessions go on, and broken files never
@@ -64,16 +65,6 @@ impl Tls {
         Ok(Self { files, config, log: log.clone() })
     }
 
-    /// The files.
-    pub(crate) fn files(&self) -> &TlsFiles {
-        &self.files
-    }
-
-    /// Where the certificate is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.files.cert
-    }
-
     /// Takes the files as they are now for the connections to come. Keeps the old
     /// ones, and logs why, if they cannot be used.
     pub(crate) fn reload(&self) {
@@ -83,7 +74,9 @@ impl Tls {
                 *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 info!(self.log, "certificates read again"; "cert" => %cert);
             }
-            Err(error) => error!(self.log, "certificates stay as they were: {error:#}"),
+            Err(error) => {
+                error!(self.log, "certificates are invalid; keeping the previous ones: {error:#}")
+            }
         }
     }
 
@@ -142,7 +135,7 @@ impl Pem {
             return builder
                 .with_no_client_auth()
                 .with_single_cert(chain, private)
-                .map_err(|error| anyhow!("{key} and {cert} are no pair: {error}"));
+                .map_err(|error| anyhow!("{key} and {cert} do not match: {error}"));
         };
         let mut roots = RootCertStore::empty();
         for certificate in certificates(pem, path)? {
@@ -151,12 +144,14 @@ impl Pem {
             })?;
         }
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+            // Some paths are for everybody: the gates of the others require it.
+            .allow_unauthenticated()
             .build()
             .with_context(|| format!("{}: cannot be used as a CA", path.display()))?;
         let mut config = builder
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, private)
-            .map_err(|error| anyhow!("{key} and {cert} are no pair: {error}"))?;
+            .map_err(|error| anyhow!("{key} and {cert} do not match: {error}"))?;
         // A resumed session would be let in by a certificate that has since expired.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -169,7 +164,7 @@ fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>>
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| anyhow!("{}: cannot read a certificate: {error}", path.display()))?;
     if chain.is_empty() {
-        bail!("{}: no certificate in it; expected PEM, «BEGIN CERTIFICATE»", path.display());
+        bail!("{}: contains no certificate; expected PEM with BEGIN CERTIFICATE", path.display());
     }
     Ok(chain)
 }

@@ -21,7 +21,7 @@ use slog::debug;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
-use super::{Site, http_service, listen};
+use super::{counters::Count, http, listen, site::Site};
 
 /// Path of control behind the socket, whatever it is behind TCP: there is nothing else
 /// that it could be told from.
@@ -128,11 +128,11 @@ impl Listener {
 
 async fn serve(listener: UnixListener, _file: Option<SocketFile>, site: Arc<Site>) -> Result<()> {
     let (log, counters) = (site.log.clone(), Arc::clone(&site.counters));
-    let service = http_service::<UnixStream>(Arc::clone(&site)).new_service(()).await;
+    let service = http::service::<UnixStream>(Arc::clone(&site)).new_service(()).await;
     let service = Rc::new(service.map_err(|()| anyhow!("the HTTP service does not start"))?);
     loop {
         let (stream, _) = listen::next(&site, &log, |cx| listener.poll_accept(cx)).await;
-        counters.accept();
+        counters.add(Count::Accepted);
         let connection = site.pending.enter();
         let (service, log, reserve) = (Rc::clone(&service), log.clone(), Arc::clone(&site.reserve));
         actix_rt::spawn(connection.serve(async move {

@@ -103,7 +103,7 @@ fn a_broken_file_changes_nothing_and_sighup_reads_again() {
     let logged = |text: &str| {
         wait_until(text, || switch.process.stderr.contains(text));
     };
-    logged("file is not taken over");
+    logged("htpasswd file is invalid");
     assert!(open(&switch, "alice", "top-secret").is_ok());
     dir.file("users", good);
     logged("htpasswd file read again");

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use crate::support::{
     TempDir,
     certs::{Authority, Pair},
-    frame,
+    frame, http,
     process::usage,
     switch::Switch,
     wait_until,
@@ -65,7 +65,8 @@ fn nobody_else_is_let_in() {
     }
     let none = ["addport", "client", "--cacerts", &authority.ca, &url];
     let output = switch.ctl(&none).failed();
-    assert!(output.stderr.contains("wants a client certificate"), "{}", output.stderr);
+    assert!(output.stderr.contains("403"), "{}", output.stderr);
+    assert!(output.stderr.contains("require a client certificate (--cert"), "{}", output.stderr);
     // Half of it, or none that could be shown.
     let alice = authority.client("alice");
     for (own, said) in [
@@ -77,6 +78,37 @@ fn nobody_else_is_let_in() {
         assert!(output.stderr.contains(said), "{said}: {}", output.stderr);
     }
     assert!(server.ports().is_empty() && switch.ports().is_empty());
+}
+
+#[test]
+fn a_missing_certificate_is_told_by_http_and_a_false_one_by_tls() {
+    let (authority, others) = (Authority::new(), Authority::new());
+    let dir = TempDir::new();
+    let users = dir.file("users", USERS);
+    let server = server(&authority, &authority, &["--htpasswd", &users]);
+    let login = http::basic("alice", "password");
+    // With a password that is right, and before one that is wrong is looked at.
+    for headers in [&[][..], &[("Authorization", login.as_str())], &[("Authorization", "Basic x")]]
+    {
+        let refused = WebSocket::open_tls(server.tunnel, &authority.ca, "/", headers).unwrap_err();
+        assert_eq!((refused.status, refused.header("www-authenticate")), (403, None));
+        assert!(refused.body.contains("A client certificate is required"), "{}", refused.body);
+    }
+    // What is at no service is nobody's secret.
+    let other = WebSocket::open_tls(server.tunnel, &authority.ca, "/other", &[]).unwrap_err();
+    assert_eq!(other.status, 404);
+    assert_eq!(counter(&server, "tls-failures"), 0);
+    let switch = Switch::start(&[]);
+    let wrong = others.client("alice");
+    let url = server.tls_url();
+    switch.ctl(&[&["addport"], &client(&authority, &wrong)[..], &[&url]].concat()).failed();
+    wait_until("the failed handshake", || counter(&server, "tls-failures") == 1);
+    assert_eq!(counter(&server, "refused-authentication"), 3);
+}
+
+/// A counter of the tunnel's listener.
+fn counter(switch: &Switch, name: &str) -> u64 {
+    switch.json(&["showserver"])[0]["counters"][name].as_u64().unwrap()
 }
 
 #[test]
@@ -217,12 +249,12 @@ fn broken_certificates_keep_the_old_ones_and_are_told() {
     let log = &switch.process.stderr;
     let cert = live.0.at("live/cert.pem");
     fs::write(&cert, "no certificate").unwrap();
-    wait_until("a complaint", || log.contains("certificates stay as they were"));
+    wait_until("a complaint", || log.contains("keeping the previous ones"));
     assert!(log.find(|line| line.contains(&cert).then_some(())).is_some());
     assert!(shows(&switch, &authority));
     // Those of another key: told again, and refused again.
     fs::copy(&authority.client("other").cert, &cert).unwrap();
-    wait_until("another complaint", || log.contains("are no pair"));
+    wait_until("another complaint", || log.contains("do not match"));
     assert!(shows(&switch, &authority));
 }
 

@@ -1,5 +1,7 @@
 //! How the page is served: to whom, under which policy, and how often.
 
+use std::io::Write;
+
 use crate::support::{TempDir, http, switch::Switch};
 
 #[test]
@@ -26,6 +28,25 @@ fn the_page_has_a_strict_policy_and_is_sent_once() {
     assert_eq!(http::ask(switch.control, "POST", "/page.js", &[], "{}").status, 405);
     assert_eq!(http::ask(switch.control, "GET", "/page.rs", &[], "").status, 404);
     assert_eq!(http::ask(switch.tunnel, "GET", "/page.js", &[], "").status, 404);
+}
+
+/// The body of an answer to HEAD is left out, and that of a stream never begins.
+#[test]
+fn head_is_answered_as_get_without_a_body() {
+    let switch = Switch::start(&[]);
+    for path in ["/", "/page.js", "/metrics", "/events", "/capture", "/other"] {
+        let mut stream = http::connect(switch.control);
+        for method in ["HEAD", "HEAD", "GET"] {
+            let host = switch.control.to_string();
+            let request = http::request(method, path, &[("Host", &host)], "");
+            stream.write_all(&request).unwrap();
+            let head = http::Response::read_head(&mut stream).expect("a reply");
+            assert_eq!(head.status, if path == "/other" { 404 } else { 200 }, "{method} {path}");
+            assert_ne!(head.header("content-length"), Some("0"), "{method} {path}");
+        }
+    }
+    let refused = http::ask(switch.control, "PUT", "/metrics", &[], "");
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
 }
 
 #[test]

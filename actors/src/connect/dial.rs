@@ -77,7 +77,10 @@ impl fmt::Display for Answer {
                 write!(f, ", it points to {location:?}; give that URL if it is the one you mean")
             }
             (401, _) => f.write_str("; give its user with --user, and the password"),
-            (403, _) => f.write_str("; the server or a proxy before it forbids it"),
+            (403, _) => f.write_str(
+                "; the server may require a client certificate (--cert FILE and --key FILE), or a \
+                 proxy forbids it",
+            ),
             (404, _) => f.write_str("; check the path"),
             (400 | 405 | 426, _) => f.write_str("; check that path and port are a tunnel's"),
             (500..=599, _) => f.write_str("; try again later, or see the server's log"),

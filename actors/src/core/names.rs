@@ -38,9 +38,9 @@ macro_rules! names {
             /// What it means, in a sentence.
             #[must_use]
             #[allow(dead_code, reason = "not every list is documented by the program")]
-            $visible fn help(self) -> &'static str {
+            $visible const fn help(self) -> &'static str {
                 match self {
-                    $(Self::$value => concat!($($help),+).trim_start(),)+
+                    $(Self::$value => concat!($($help),+).trim_ascii_start(),)+
                 }
             }
 

@@ -1,524 +1,347 @@
-//! Passwords: HTTP Basic authentication (RFC 7617) against an htpasswd file.
+//! Who may pass: a service has a [`Gate`], and the gate its ways of authentication, one file
+//! each. Stands before everything else that a request can reach, for tunnel and control
+//! alike; what is refused here learns nothing of what is behind.
 //!
-//! Hashes are verified on threads of their own, a few at a time; what was right
-//! before is found in a cache, and guessing is slowed down. The file is read again
-//! when it changes. Whatever goes wrong is a refusal, and no password, hash or line of
-//! the file is ever logged.
+//! To add a way: its file, which implements [`Authenticator`], and its line in [`Access::steps`].
 
+mod anyone;
 mod attempts;
 mod cache;
+mod certificate;
 mod hash;
+mod identity;
+mod local;
+mod password;
+mod token;
 mod users;
 
-use std::{
-    fmt,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fmt::Debug, future::Future, path::PathBuf, pin::Pin, sync::Arc};
 
-use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use slog::{Logger, error, info, o};
-use tokio::sync::Semaphore;
+use anyhow::Result;
+use slog::{Logger, info};
 
-pub(crate) use self::attempts::Source;
-use self::{
-    attempts::Attempts,
-    cache::Cache,
-    users::{Found, Users},
-};
-use crate::files::{self, Watch};
-
-/// Logins that may wait for a thread to verify their password; a costly hash takes a
-/// quarter of a second, and clients do not wait for longer than these take.
-const QUEUE: usize = 64;
-
-/// Longest password that is verified: SHA-crypt takes time with its square.
-const MAX_PASSWORD: usize = 1024;
-
-/// Users and their passwords, as the file has them now.
-pub(crate) struct Htpasswd {
-    path: PathBuf,
-    log: Logger,
-    file: Mutex<State>,
-    cache: Mutex<Cache>,
-    attempts: Mutex<Attempts>,
-    /// Places for logins that are neither known nor refused.
-    queue: Arc<Semaphore>,
-    /// Hashes that may be computed at once.
-    threads: Arc<Semaphore>,
-}
-
-/// What the file held when it could be read last.
-struct State {
-    users: Arc<Users>,
-    /// Whether it can be read now.
-    readable: bool,
-}
-
-/// What a file of passwords holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Survey {
-    pub(crate) users: usize,
-    /// Those with a hash that was made for speed.
-    pub(crate) quick: usize,
-}
-
-/// Looks into the file at `path`.
-///
-/// # Errors
-/// As of [`Htpasswd::open`].
-pub(crate) fn survey(path: &Path) -> Result<Survey> {
-    let users = parse(&read(path)?, path)?;
-    let quick = users.names().filter(|name| users.hash(users.find(name)).is_quick());
-    Ok(Survey { users: users.len(), quick: quick.count() })
-}
-
-/// Why somebody was not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// The request has no `Authorization` header.
-    NoCredentials,
-    /// The header is not `Basic` with base64 of `user:password`.
-    Malformed,
-    /// No such user, or not this password: which of them is nobody's business.
-    Wrong,
-    /// The file cannot be read; the reason is in the log.
-    Unreadable,
-    /// Too many failures; another attempt may be made after this time.
-    TooMany(Duration),
-    /// Too many logins at once.
-    Busy,
-}
-
-impl Htpasswd {
-    /// Reads the file at `path`, and gives what sees when it changes: [`reload`] is
-    /// then to be called.
-    ///
-    /// [`reload`]: Self::reload
-    ///
-    /// # Errors
-    /// The file cannot be read, is not a regular file, is larger than 16 MiB or has a
-    /// line that is not understood.
-    pub(crate) fn open(path: &Path, log: &Logger) -> Result<(Self, Watch)> {
-        let watch = Watch::new(vec![path.to_owned()]);
-        let log = log.new(o!("htpasswd" => path.display().to_string()));
-        let users = parse(&read(path)?, path)?;
-        // The frames' thread, and those of other programs, keep half of the machine.
-        let threads = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
-        let htpasswd = Self {
-            path: path.to_owned(),
-            log,
-            file: Mutex::new(State { users: Arc::new(users), readable: true }),
-            cache: Mutex::new(Cache::new()?),
-            attempts: Mutex::default(),
-            queue: Arc::new(Semaphore::new(QUEUE)),
-            threads: Arc::new(Semaphore::new(threads)),
-        };
-        Ok((htpasswd, watch))
-    }
-
-    /// Where the file is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whether the file has a user of this name, as it was last understood.
-    pub(crate) fn knows(&self, name: &str) -> bool {
-        lock(&self.file).users.contains(name)
-    }
-
-    /// The users of this file whom `other` does not know.
-    pub(crate) fn missing_in(&self, other: &Self) -> Vec<Box<str>> {
-        let [own, theirs] = [self, other].map(|one| Arc::clone(&lock(&one.file).users));
-        own.names().filter(|name| !theirs.contains(name)).map(Into::into).collect()
-    }
-
-    /// Reads the file again, and gives the users who are no longer in it. A file that
-    /// is not understood changes nothing; one that cannot be read lets nobody in.
-    pub(crate) fn reload(&self) -> Vec<Box<str>> {
-        let content = read(&self.path);
-        let mut file = lock(&self.file);
-        let content = match content {
-            Ok(content) => content,
-            Err(error) => {
-                error!(self.log, "nobody is let in until the file can be read: {error:#}");
-                file.readable = false;
-                return Vec::new();
-            }
-        };
-        let users = match parse(&content, &self.path) {
-            Ok(users) => users,
-            Err(error) => {
-                error!(self.log, "file is not taken over, what it held before counts: {error:#}");
-                return Vec::new();
-            }
-        };
-        let old = std::mem::replace(&mut file.users, Arc::new(users));
-        file.readable = true;
-        info!(self.log, "htpasswd file read again"; "users" => file.users.len());
-        old.names().filter(|name| !file.users.contains(name)).map(Into::into).collect()
-    }
-
-    /// Who sent the request with this value of its `Authorization` header from this
-    /// address.
-    ///
-    /// # Errors
-    /// See [`Refused`].
-    pub(crate) async fn verify(
-        self: &Arc<Self>,
-        authorization: Option<&[u8]>,
-        address: Option<IpAddr>,
-    ) -> Result<Arc<str>, Refused> {
-        let credentials = authorization.ok_or(Refused::NoCredentials)?;
-        let credentials = Credentials::basic(credentials).ok_or(Refused::Malformed)?;
-        let source = address.map(Source::from);
-
-        if self.is_known(&credentials, source)? {
-            return Ok(credentials.name);
-        }
-        let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| Refused::Busy)?;
-        let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(|_| Refused::Busy)?;
-        // Meanwhile the same login, or the last of too many, may have come to an end.
-        if self.is_known(&credentials, source)? {
-            return Ok(credentials.name);
-        }
-        let this = Arc::clone(self);
-        // Goes on, and is counted, even if the client has gone.
-        let verified = tokio::task::spawn_blocking(move || {
-            let _held = (place, thread);
-            this.hash(&credentials, source).then_some(credentials.name)
-        });
-        verified.await.ok().flatten().ok_or(Refused::Wrong)
-    }
-
-    /// Whether this login was right before, and still is.
-    fn is_known(&self, login: &Credentials, source: Option<Source>) -> Result<bool, Refused> {
-        if let Some(source) = source {
-            let allowed = lock(&self.attempts).check(source, &login.name, Instant::now());
-            allowed.map_err(Refused::TooMany)?;
-        }
-        let users = self.users()?;
-        let found = users.find(&login.name);
-        let cache = lock(&self.cache);
-        // Looked for in any case: a name that is unknown takes as long.
-        Ok(cache.contains(&login.proof(&cache, &users, found)) & found.known)
-    }
-
-    /// Verifies a password, which takes its time, and notes what came of it.
-    fn hash(&self, login: &Credentials, source: Option<Source>) -> bool {
-        let Ok(users) = self.users() else { return false };
-        let found = users.find(&login.name);
-        // Both are always looked at: what a name that is unknown stands in for costs
-        // as much as one that is known.
-        let right = users.hash(found).verify(&login.password) & found.known;
-        if right {
-            let mut cache = lock(&self.cache);
-            let proof = login.proof(&cache, &users, found);
-            cache.insert(proof);
-        } else if let Some(source) = source {
-            lock(&self.attempts).fail(source, &login.name, Instant::now());
-        }
-        right
-    }
-
-    fn users(&self) -> Result<Arc<Users>, Refused> {
-        let file = lock(&self.file);
-        if file.readable { Ok(Arc::clone(&file.users)) } else { Err(Refused::Unreadable) }
-    }
-}
-
-impl fmt::Debug for Htpasswd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Htpasswd").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoCredentials => "no user name and password were sent",
-            Self::Malformed => "the Authorization header is not that of Basic authentication",
-            Self::Wrong => "unknown user or wrong password",
-            Self::Unreadable => "the htpasswd file cannot be read",
-            Self::TooMany(_) => "too many failed logins from this address",
-            Self::Busy => "too many logins at once",
-        })
-    }
-}
-
-impl std::error::Error for Refused {}
-
-/// A panic in there leaves nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    files::read(path).with_context(|| format!("cannot read htpasswd file {}", path.display()))
-}
-
-fn parse(content: &[u8], path: &Path) -> Result<Users> {
-    Users::parse(content).with_context(|| {
-        format!("htpasswd file {}: write entries by etherws passwd or htpasswd -B", path.display())
-    })
-}
-
-/// The name in the value of an `Authorization` header, whosever it is.
-pub(crate) fn claimed_name(authorization: &[u8]) -> Option<Arc<str>> {
-    Credentials::basic(authorization).map(|claimed| claimed.name)
-}
-
-/// Body of the fuzz target `htpasswd`: a file, and behind a zero octet the value of an
-/// `Authorization` header. Hashes that cost much are not verified.
+pub(super) use self::certificate::name as certificate_name;
 #[cfg(any(test, fuzzing))]
-pub(crate) fn fuzz(data: &[u8]) {
-    let (file, header) = data.split_at(data.iter().position(|&o| o == 0).unwrap_or(data.len()));
-    // Rounds are paid for as they are asked for: thousands of them find nothing more.
-    let is_costly = file.windows(7).any(|text| text == b"rounds=");
-    let Some(users) = (!is_costly).then(|| Users::parse(file).ok()).flatten() else { return };
-    assert!(users.len() <= file.len());
-    let login = Credentials::basic(header.get(1..).unwrap_or_default());
-    let password = login.as_ref().map_or(&b""[..], |login| &login.password);
-    let name = login.as_ref().map_or("", |login| &login.name);
-    for name in users.names().chain([name]) {
-        let found = users.find(name);
-        assert_eq!(found.known, users.contains(name));
-        if let hash @ (hash::Hash::Sha1(_) | hash::Hash::Apr1 { .. }) = users.hash(found) {
-            hash.verify(password);
-        }
+pub(crate) use self::password::fuzz;
+use self::{
+    anyone::Anyone, certificate::Certificate, local::Local, password::Password, token::Token,
+};
+pub(crate) use self::{
+    attempts::Source,
+    identity::Identity,
+    password::{Survey, survey},
+    token::Tokens,
+};
+use super::{
+    refusal::{Refusal, Refused},
+    request::Request,
+    upgrade::Handshake,
+};
+
+/// A way for clients to say who they are.
+pub(crate) trait Authenticator: Debug + Send + Sync {
+    /// Its name, for logs.
+    fn name(&self) -> &'static str;
+
+    /// Who has sent this request.
+    fn authenticate<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a>;
+
+    /// What asks for it in an answer 401 (`WWW-Authenticate`; RFC 9110, 11.6.1).
+    fn challenge(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What a client is told that has shown nothing by which it could pass.
+    fn missing(&self) -> Refusal {
+        Refusal::unauthorized()
+    }
+
+    /// Reads its files again: called when they have changed, where it may block.
+    fn reload(&self) {}
+
+    /// Whether `name` is a user; `None` where it keeps no list of them.
+    fn knows(&self, _name: &str) -> Option<bool> {
+        None
+    }
+
+    /// All users whom it knows; none where it keeps no list of them.
+    fn users(&self) -> Vec<Box<str>> {
+        Vec::new()
     }
 }
 
-/// A name and a password as they were sent.
-struct Credentials {
-    name: Arc<str>,
-    password: Box<[u8]>,
+/// Has a way read its files again, and gives the users whom it no longer knows.
+pub(crate) fn reload(way: &dyn Authenticator) -> Vec<Box<str>> {
+    let mut users = way.users();
+    way.reload();
+    users.retain(|user| way.knows(user) == Some(false));
+    users
 }
 
-impl Credentials {
-    /// Those in the value of an `Authorization` header.
-    fn basic(value: &[u8]) -> Option<Self> {
-        // The scheme's name has no case (RFC 7617, 2; RFC 9110, 11.1).
-        let (scheme, token) = value.split_at_checked(b"basic ".len())?;
-        if !scheme.eq_ignore_ascii_case(b"basic ") {
-            return None;
-        }
-        let text = hash::BASE64.decode(token.trim_ascii()).ok()?;
-        // The first colon ends the name, the password may hold more.
-        let colon = text.iter().position(|&octet| octet == b':')?;
-        let (name, password) = (&text[..colon], &text[colon + 1..]);
-        if password.len() > MAX_PASSWORD {
-            return None;
-        }
-        // Names in the file are UTF-8: another one is nobody's.
-        Some(Self { name: String::from_utf8_lossy(name).into(), password: password.into() })
+/// What a way says of a request.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// It is from this user.
+    Pass(Identity),
+    /// What it shows is wrong: no other way is tried.
+    Refuse(Refusal),
+    /// It shows nothing for this way.
+    NotTried,
+}
+
+/// A decision, which may take its time.
+pub(crate) type Deciding<'a> = Pin<Box<dyn Future<Output = Decision> + 'a>>;
+
+/// What a service asks of its clients, as it is configured.
+#[derive(Debug)]
+pub(crate) struct Access<'a> {
+    /// A certificate of a CA that the listener's TLS knows.
+    pub(crate) certificate: bool,
+    /// A password of this file.
+    pub(crate) htpasswd: Option<&'a PathBuf>,
+    /// To be on this machine, where no password is asked for.
+    pub(crate) local: bool,
+    /// Tokens that stand in for a password, for handshakes by these rules.
+    pub(crate) tokens: Option<(&'a Arc<Tokens>, &'a Arc<Handshake>)>,
+}
+
+/// A way that is asked for and not open yet.
+pub(crate) struct Wanted<'a> {
+    /// What it reads, and is to be opened after a first look at them.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) open: Opening<'a>,
+}
+
+type Opening<'a> = Box<dyn FnOnce(&Logger) -> Result<Arc<dyn Authenticator>> + 'a>;
+
+/// One way that reads no file.
+fn plain<'a>(way: impl Authenticator + 'static) -> Wanted<'a> {
+    Wanted { files: Vec::new(), open: Box::new(|_| Ok(Arc::new(way))) }
+}
+
+impl<'a> Access<'a> {
+    /// The ways, in the order in which they are tried: a client must pass each step, by any
+    /// of its ways.
+    pub(crate) fn steps(&self) -> Vec<Vec<Wanted<'a>>> {
+        let certificate = self.certificate.then(|| plain(Certificate));
+        let token = self.tokens.map(|(tokens, handshake)| plain(Token::new(tokens, handshake)));
+        let password = self.htpasswd.map(|path| Wanted {
+            files: vec![path.clone()],
+            open: Box::new(|log| Ok(Arc::new(Password::open(path, log)?))),
+        });
+        let open = match (&password, self.local) {
+            (Some(_), _) => None,
+            (None, true) => Some(plain(Local)),
+            (None, false) => Some(plain(Anyone)),
+        };
+        let steps = [vec![certificate], vec![token, password, open]];
+        let steps = steps.map(|ways| ways.into_iter().flatten().collect::<Vec<_>>());
+        steps.into_iter().filter(|ways| !ways.is_empty()).collect()
+    }
+}
+
+/// Whom a service lets in: those who pass each step, by any of its ways, and are one user by
+/// all of them. Nobody, where there is no step.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    steps: Vec<Vec<Arc<dyn Authenticator>>>,
+    /// The value of `WWW-Authenticate`.
+    challenge: String,
+    log: Logger,
+}
+
+impl Gate {
+    pub(crate) fn new(steps: Vec<Vec<Arc<dyn Authenticator>>>, log: Logger) -> Self {
+        let challenges = steps.iter().flatten().filter_map(|way| way.challenge());
+        let challenge = challenges.collect::<Vec<_>>().join(", ");
+        Self { steps, challenge, log }
     }
 
-    fn proof(&self, cache: &Cache, users: &Users, found: Found) -> cache::Proof {
-        cache.proof(&self.name, &self.password, &users.hash(found).text())
+    /// Lets in whoever is on this machine.
+    pub(crate) fn local(log: Logger) -> Self {
+        Self::new(vec![vec![Arc::new(Local)]], log)
     }
+
+    /// Who has sent this request, if they may pass.
+    ///
+    /// # Errors
+    /// They may not; the refusal is to be sent as it is.
+    pub(crate) async fn admit(&self, request: &Request<'_>) -> Result<Identity, Refusal> {
+        let mut client = None;
+        for step in &self.steps {
+            let shown = ask(step, request).await.map_err(|refusal| self.challenged(refusal))?;
+            let first = client.unwrap_or(Identity::ANONYMOUS);
+            let Some(both) = first.and(&shown) else {
+                info!(self.log, "client refused: it has shown the names of two users";
+                    "peer" => request.peer.address().map(|peer| peer.to_string()),
+                    "user" => %first, "other" => %shown);
+                // Not told from a wrong password: that one is right is nobody's business.
+                return Err(self.challenged(Refusal::unauthorized().of_user(shown.name)));
+            };
+            client = Some(both);
+        }
+        client.ok_or_else(|| Refusal::new(Refused::Authentication, "Nobody is let in here"))
+    }
+
+    /// Whether somebody who was let in is still a user.
+    pub(crate) fn knows(&self, identity: &Identity) -> bool {
+        let Some(name) = &identity.name else { return true };
+        let mut lists = self.steps.iter().flatten().filter_map(|way| way.knows(name)).peekable();
+        lists.peek().is_none() || lists.any(|known| known)
+    }
+
+    /// All users whom it knows, by those of its ways that keep a list of them.
+    pub(crate) fn users(&self) -> Vec<Box<str>> {
+        self.steps.iter().flatten().flat_map(|way| way.users()).collect()
+    }
+
+    /// Those of `users` whom it does not know: they may not stay.
+    pub(crate) fn strangers(&self, mut users: Vec<Box<str>>) -> Vec<Box<str>> {
+        users.retain(|user| !self.knows(&Identity::new("", (&**user).into())));
+        users
+    }
+
+    fn challenged(&self, refusal: Refusal) -> Refusal {
+        if self.challenge.is_empty() { refusal } else { refusal.asking(&self.challenge) }
+    }
+}
+
+/// Who passes a step by the first of its ways that decides.
+async fn ask(step: &[Arc<dyn Authenticator>], request: &Request<'_>) -> Result<Identity, Refusal> {
+    for way in step {
+        match way.authenticate(request).await {
+            Decision::Pass(identity) => return Ok(identity),
+            Decision::Refuse(refusal) => return Err(refusal),
+            Decision::NotTried => {}
+        }
+    }
+    // The last is the most common one.
+    Err(step.last().map_or_else(Refusal::unauthorized, |way| way.missing()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::future::ready;
 
-    use proptest::prelude::*;
-    use slog::Discard;
-    use tempfile::TempDir;
+    use actix_http::StatusCode;
+    use slog::{Discard, o};
 
     use super::*;
+    use crate::server::{
+        peer::{Ends, Peer, Shown},
+        request::{Headers, Method},
+    };
 
-    /// The password of `slow` is "secret".
-    const FILE: &[u8] = b"alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n\
-        bob:{SHA}cLzgnoJ6mP5qz3w+mwvPE2vDgu0=\n\
-        empty:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\n\
-        slow:$2y$04$u6SsYfusOhIVIFRoLLM3meGLtkNnSfdbdnvFDRy2s8dze3oyYCH7u\n";
+    /// All that it takes to add a way: this, and its line in a list of ways.
+    #[derive(Debug)]
+    struct Greeting;
 
-    fn htpasswd(content: &[u8]) -> (TempDir, Arc<Htpasswd>) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("htpasswd");
-        fs::write(&path, content).unwrap();
-        let (htpasswd, _) = Htpasswd::open(&path, &Logger::root(Discard, o!())).unwrap();
-        (dir, Arc::new(htpasswd))
+    impl Authenticator for Greeting {
+        fn name(&self) -> &'static str {
+            "greeting"
+        }
+
+        fn authenticate<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a> {
+            Box::pin(ready(match request.headers.text("x-greeting") {
+                Some("hello") => Decision::Pass(Identity::new(self.name(), "friend".into())),
+                Some(_) => Decision::Refuse(Refusal::unauthorized()),
+                None => Decision::NotTried,
+            }))
+        }
+
+        fn challenge(&self) -> Option<&'static str> {
+            Some("Greeting")
+        }
+
+        fn knows(&self, name: &str) -> Option<bool> {
+            Some(name == "friend")
+        }
     }
 
-    /// From an address of its own, so that failures do not add up.
-    fn verify(htpasswd: &Arc<Htpasswd>, value: Option<&[u8]>) -> Result<Arc<str>, Refused> {
-        verify_from(htpasswd, value, None)
+    fn gate(steps: Vec<Vec<Arc<dyn Authenticator>>>) -> Gate {
+        Gate::new(steps, Logger::root(Discard, o!()))
     }
 
-    fn verify_from(
-        htpasswd: &Arc<Htpasswd>,
-        value: Option<&[u8]>,
-        address: Option<IpAddr>,
-    ) -> Result<Arc<str>, Refused> {
+    /// Whom a client is let in as that shows a certificate for `shown`, if it has one, and
+    /// greets; or the status that it gets, and what that asks for.
+    fn admit(
+        gate: &Gate,
+        certificate: Shown,
+        greeting: Option<&str>,
+    ) -> Result<String, (StatusCode, Option<String>)> {
+        let headers: Headers<'_> =
+            greeting.iter().map(|greeting| ("x-greeting", greeting.as_bytes())).collect();
+        let peer = Peer { ends: Ends::Gone, certificate };
+        let request = Request { method: Method::Get, path: "/", query: None, headers, peer: &peer };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(htpasswd.verify(value, address))
+        let admitted = runtime.block_on(gate.admit(&request));
+        admitted.map(|identity| identity.to_string()).map_err(|refusal| refusal.answer())
     }
 
-    fn value(credentials: &[u8]) -> Vec<u8> {
-        format!("Basic {}", hash::BASE64.encode(credentials)).into_bytes()
+    fn asking(challenge: &str) -> Result<String, (StatusCode, Option<String>)> {
+        Err((StatusCode::UNAUTHORIZED, Some(challenge.to_owned())))
     }
 
-    fn login(htpasswd: &Arc<Htpasswd>, credentials: &[u8]) -> Result<String, Refused> {
-        verify(htpasswd, Some(&value(credentials))).map(|name| name.to_string())
+    fn client(name: &str) -> Shown {
+        Shown::Name(name.into())
     }
 
     #[test]
-    fn the_right_password_is_let_in_and_nothing_else() {
-        let (_dir, htpasswd) = htpasswd(FILE);
-        for right in [b"alice:secret".as_slice(), b"bob:a:b:c", b"empty:", b"slow:secret"] {
-            // The second time it is in the cache.
-            assert!(login(&htpasswd, right).is_ok(), "{}", right.escape_ascii());
-            assert!(login(&htpasswd, right).is_ok(), "{}", right.escape_ascii());
+    fn a_new_way_is_one_type_and_one_place_in_a_list() {
+        let gate = gate(vec![vec![Arc::new(Greeting)]]);
+        assert_eq!(admit(&gate, Shown::Nothing, Some("hello")), Ok("friend".to_owned()));
+        assert_eq!(admit(&gate, Shown::Nothing, Some("hi")), asking("Greeting"));
+        assert_eq!(admit(&gate, Shown::Nothing, None), asking("Greeting"));
+        let stranger = Identity::new("", "stranger".into());
+        assert!(!gate.knows(&stranger) && gate.knows(&Identity::ANONYMOUS));
+        assert_eq!(gate.strangers(vec!["friend".into(), "stranger".into()]), ["stranger".into()]);
+    }
+
+    #[test]
+    fn each_step_must_be_passed_and_by_one_user() {
+        let gate = gate(vec![vec![Arc::new(Certificate)], vec![Arc::new(Greeting)]]);
+        assert_eq!(admit(&gate, client("friend"), Some("hello")), Ok("friend".to_owned()));
+        assert_eq!(admit(&gate, client("other"), Some("hello")), asking("Greeting"));
+        assert_eq!(admit(&gate, client("friend"), None), asking("Greeting"));
+        for none in [Shown::Nothing, Shown::Nameless] {
+            let forbidden = Err((StatusCode::FORBIDDEN, None));
+            assert_eq!(admit(&gate, none, Some("hello")), forbidden);
         }
-        for wrong in [
-            b"alice:secre".as_slice(),
-            b"alice:",
-            b"ALICE:secret",
-            b"nobody:secret",
-            b":",
-            b"slow:secre",
-            b"\xff:secret",
-        ] {
-            assert_eq!(login(&htpasswd, wrong), Err(Refused::Wrong), "{}", wrong.escape_ascii());
-        }
-        assert_eq!(login(&htpasswd, b"alice"), Err(Refused::Malformed));
-        assert_eq!(login(&htpasswd, &[b'a'; 2000]), Err(Refused::Malformed));
     }
 
     #[test]
-    fn header_is_read_as_rfc_7617_says() {
-        let (_dir, htpasswd) = htpasswd(FILE);
-        let check = |value: &str| verify(&htpasswd, Some(value.as_bytes())).map(drop);
-        assert_eq!(check("Basic YWxpY2U6c2VjcmV0"), Ok(()));
-        assert_eq!(check("bASIC  YWxpY2U6c2VjcmV0 "), Ok(()));
-        assert_eq!(check("Basic ZW1wdHk6"), Ok(()));
-        assert_eq!(check("Basic am9iOng="), Err(Refused::Wrong));
-        assert_eq!(check("Basic am9iOng"), Err(Refused::Wrong), "padding may be left out");
-        for malformed in
-            ["", "Basic", "BasicYWxpY2U6c2VjcmV0", "Digest YWxpY2U6c2VjcmV0", "Basic *"]
-        {
-            assert_eq!(check(malformed), Err(Refused::Malformed), "{malformed}");
-        }
-        assert_eq!(verify(&htpasswd, None), Err(Refused::NoCredentials));
+    fn any_way_of_a_step_is_enough_and_a_name_stays_beside_none() {
+        let either = gate(vec![vec![Arc::new(Certificate), Arc::new(Greeting)]]);
+        assert_eq!(admit(&either, client("alice"), None), Ok("alice".to_owned()));
+        assert_eq!(admit(&either, Shown::Nothing, Some("hello")), Ok("friend".to_owned()));
+        let open = gate(vec![vec![Arc::new(Certificate)], vec![Arc::new(Anyone)]]);
+        assert_eq!(admit(&open, client("alice"), None), Ok("alice".to_owned()));
+        assert!(open.knows(&Identity::new("", "alice".into())), "it keeps no list");
     }
 
     #[test]
-    fn a_reload_takes_over_what_is_good_and_names_who_is_gone() {
-        let (dir, htpasswd) = htpasswd(FILE);
-        let path = dir.path().join("htpasswd");
-        assert!(login(&htpasswd, b"alice:secret").is_ok());
-
-        fs::write(&path, b"alice:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\nslow:plain\n").unwrap();
-        assert!(htpasswd.reload().is_empty());
-        assert!(login(&htpasswd, b"alice:secret").is_ok(), "a broken file changes nothing");
-
-        fs::write(&path, b"alice:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\n").unwrap();
-        let mut gone = htpasswd.reload();
-        gone.sort();
-        assert_eq!(gone, ["bob".into(), "empty".into(), Box::<str>::from("slow")]);
-        assert_eq!(login(&htpasswd, b"alice:secret"), Err(Refused::Wrong), "not from the cache");
-        assert!(login(&htpasswd, b"alice:").is_ok());
-        assert_eq!(login(&htpasswd, b"bob:a:b:c"), Err(Refused::Wrong));
+    fn a_gate_without_ways_lets_nobody_in() {
+        assert!(admit(&gate(Vec::new()), client("alice"), Some("hello")).is_err());
     }
 
     #[test]
-    fn an_unreadable_file_lets_nobody_in_until_it_is_back() {
-        let (dir, htpasswd) = htpasswd(FILE);
-        let path = dir.path().join("htpasswd");
-        assert!(login(&htpasswd, b"alice:secret").is_ok());
-        fs::remove_file(&path).unwrap();
-        assert!(htpasswd.reload().is_empty());
-        assert_eq!(login(&htpasswd, b"alice:secret"), Err(Refused::Unreadable));
-        fs::write(&path, b"alice:nonsense").unwrap();
-        htpasswd.reload();
-        assert_eq!(login(&htpasswd, b"alice:secret"), Err(Refused::Unreadable));
-        fs::write(&path, b"alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=").unwrap();
-        assert_eq!(htpasswd.reload().len(), 3);
-        assert!(login(&htpasswd, b"alice:secret").is_ok());
-    }
-
-    #[test]
-    fn a_bad_file_is_refused_at_the_start_by_its_name() {
-        let log = Logger::root(Discard, o!());
-        let text = |path: &str| format!("{:#}", Htpasswd::open(Path::new(path), &log).unwrap_err());
-        let missing = text("/nonexistent/htpasswd");
-        assert!(missing.contains("/nonexistent/htpasswd: No such file"), "{missing}");
-        assert!(text("/dev/null").contains("not a regular file"));
-    }
-
-    #[test]
-    fn guesses_end_in_too_many_for_that_address_alone() {
-        let (_dir, htpasswd) = htpasswd(FILE);
-        let from = |last, credentials: &[u8]| {
-            let address = IpAddr::from([192, 0, 2, last]);
-            verify_from(&htpasswd, Some(&value(credentials)), Some(address)).map(drop)
+    fn what_is_configured_is_asked_for_and_nothing_else() {
+        let (tokens, handshake) = (Arc::default(), Arc::default());
+        let (file, dir) = ("alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", tempfile::tempdir().unwrap());
+        let path = dir.path().join("users");
+        std::fs::write(&path, file).unwrap();
+        let names = |certificate, htpasswd, local, tokens| {
+            let access = Access { certificate, htpasswd, local, tokens };
+            let log = Logger::root(Discard, o!());
+            let name = |way: Wanted<'_>| (way.open)(&log).unwrap().name();
+            let steps = access.steps().into_iter();
+            steps.map(|ways| ways.into_iter().map(name).collect()).collect::<Vec<Vec<_>>>()
         };
-        for _ in 0..5 {
-            assert_eq!(from(1, b"alice:guess"), Err(Refused::Wrong));
-        }
-        assert!(matches!(from(1, b"alice:guess"), Err(Refused::TooMany(_))));
-        assert!(matches!(from(1, b"alice:secret"), Err(Refused::TooMany(_))), "right or not");
-        assert_eq!(from(2, b"alice:secret"), Ok(()));
-        assert!(matches!(from(1, b"alice:secret"), Err(Refused::TooMany(_))), "cached or not");
-        assert_eq!(from(1, b"bob:a:b:c"), Ok(()));
-    }
-
-    #[test]
-    fn a_login_that_was_right_needs_no_hash_until_its_entry_changes() {
-        let (dir, htpasswd) = htpasswd(FILE);
-        assert!(login(&htpasswd, b"slow:secret").is_ok());
-        // No hash can be computed from here on.
-        htpasswd.threads.close();
-        assert!(login(&htpasswd, b"slow:secret").is_ok());
-        assert_eq!(login(&htpasswd, b"slow:other"), Err(Refused::Busy));
-        assert_eq!(login(&htpasswd, b"nobody:secret"), Err(Refused::Busy));
-        let entry = b"slow:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=";
-        fs::write(dir.path().join("htpasswd"), entry).unwrap();
-        htpasswd.reload();
-        assert_eq!(login(&htpasswd, b"slow:secret"), Err(Refused::Busy));
-    }
-
-    #[test]
-    fn logins_beyond_the_queue_are_refused() {
-        let (_dir, htpasswd) = htpasswd(FILE);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let right = value(b"slow:secret");
-        let outcome = runtime.block_on(async {
-            let local = tokio::task::LocalSet::new();
-            let tasks: Vec<_> = (0..QUEUE + 10)
-                .map(|_| {
-                    let (htpasswd, right) = (Arc::clone(&htpasswd), right.clone());
-                    local.spawn_local(async move { htpasswd.verify(Some(&right), None).await })
-                })
-                .collect();
-            local.await;
-            let mut outcome = Vec::new();
-            for task in tasks {
-                outcome.push(task.await.unwrap().map(drop));
-            }
-            outcome
-        });
-        assert_eq!(outcome.iter().filter(|result| result.is_ok()).count(), QUEUE);
-        assert_eq!(outcome.iter().filter(|result| **result == Err(Refused::Busy)).count(), 10);
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_panics_and_nobody_gets_in_by_chance(
-            content in prop::collection::vec(any::<u8>(), 0..200),
-            value in prop::collection::vec(any::<u8>(), 0..100),
-        ) {
-            if let Ok(users) = Users::parse(&content) {
-                prop_assert!(users.names().all(|name| users.contains(name)));
-            }
-            Credentials::basic(&value);
-        }
+        let tokens = Some((&tokens, &handshake));
+        assert_eq!(names(false, None, false, None), [["anyone"]]);
+        assert_eq!(names(false, None, true, None), [["local"]]);
+        assert_eq!(names(false, None, false, tokens), [["token", "anyone"]]);
+        let all = names(true, Some(&path), true, tokens);
+        assert_eq!(all, [&["certificate"][..], &["token", "password"]]);
     }
 }

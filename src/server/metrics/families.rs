@@ -14,7 +14,7 @@ use prometheus_client::{
 };
 
 use super::{ListenerSurvey, Scrape};
-use crate::server::events;
+use crate::server::{counters::Count, events};
 
 /// Labels of one sample.
 pub(super) type Labels = Vec<(&'static str, String)>;
@@ -195,21 +195,21 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_listener_accepted_connections",
-        help: "Connections accepted.",
+        help: Count::Accepted.help(),
         unit: None,
         kind: Counter,
         samples: |scrape| listeners(scrape, |listener| listener.accepted),
     },
     Family {
         name: "etherws_listener_sessions",
-        help: "Sessions begun.",
+        help: Count::Sessions.help(),
         unit: None,
         kind: Counter,
         samples: |scrape| listeners(scrape, |listener| listener.sessions),
     },
     Family {
         name: "etherws_listener_tls_failures",
-        help: "TLS handshakes that failed, or took too long.",
+        help: Count::TlsFailures.help(),
         unit: None,
         kind: Counter,
         samples: |scrape| listeners(scrape, |listener| listener.tls_failures),

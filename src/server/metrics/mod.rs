@@ -9,10 +9,7 @@ mod process;
 
 use std::fmt;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{StatusCode, header},
-};
+use actix_web::HttpResponse;
 use etherws_actors::{
     control::{Control, ControlError},
     message::Survey,
@@ -29,10 +26,11 @@ use self::{
     process::Process,
 };
 use super::{
-    ControlService,
-    counters::Refused,
-    refusal::Refusal,
+    counters::Count,
+    refusal::{Refusal, Refused},
+    request::Request,
     resource::Answer,
+    site::ControlService,
     status::{Listener, Status},
 };
 
@@ -43,14 +41,11 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers with all metrics.
-pub(super) fn get<'a>(control: &'a ControlService, request: &'a HttpRequest) -> Answer<'a> {
+pub(super) fn get<'a>(control: &'a ControlService, request: &'a Request<'a>) -> Answer<'a> {
     Box::pin(async {
-        let gone = |_| {
-            let text = "The switch has ended";
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text, Refused::Busy)
-        };
+        let gone = |_| Refusal::new(Refused::Busy, "The switch has ended");
         let metrics = scrape(&control.control, &control.status).await.map_err(gone)?;
-        let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let accept = request.headers.text("accept");
         Ok(if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
             HttpResponse::Ok().content_type(OPEN_METRICS).body(metrics)
         } else {
@@ -85,9 +80,9 @@ impl From<&Listener> for ListenerSurvey {
         Self {
             service,
             connections: pending.count(),
-            accepted: counters.accepted(),
-            sessions: counters.sessions(),
-            tls_failures: counters.tls_failures(),
+            accepted: counters.get(Count::Accepted),
+            sessions: counters.get(Count::Sessions),
+            tls_failures: counters.get(Count::TlsFailures),
             refused: Refused::ALL.map(|reason| (reason, counters.refused(reason))).to_vec(),
         }
     }

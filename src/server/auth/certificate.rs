@@ -1,10 +1,48 @@
-//! The name in a client's certificate (RFC 5280): who the client is. Read only once
-//! the certificate is verified; a certificate without a name names nobody.
+//! Client certificates (RFC 5280): TLS asks for one and verifies what it is shown; here it is
+//! required, and gives the client its name. A certificate without a name names nobody.
 
 use std::sync::Arc;
 
+use actix_http::StatusCode;
 use rustls_pki_types::CertificateDer;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
+
+use super::{Authenticator, Deciding, Decision, Identity};
+use crate::server::{
+    peer::Shown,
+    refusal::{Refusal, Refused},
+    request::Request,
+};
+
+/// The certificate that the client has shown in the TLS handshake.
+#[derive(Debug)]
+pub(super) struct Certificate;
+
+impl Authenticator for Certificate {
+    fn name(&self) -> &'static str {
+        "certificate"
+    }
+
+    fn authenticate<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a> {
+        let decision = match &request.peer.certificate {
+            Shown::Nothing => Decision::NotTried,
+            Shown::Name(name) => Decision::Pass(Identity::new(self.name(), Arc::clone(name))),
+            Shown::Nameless => Decision::Refuse(forbidden(
+                "The client certificate has no common name and no alternative name",
+            )),
+        };
+        Box::pin(async { decision })
+    }
+
+    fn missing(&self) -> Refusal {
+        forbidden("A client certificate is required: connect with one that this server's CA signed")
+    }
+}
+
+/// HTTP has no challenge for certificates, and so no 401.
+fn forbidden(text: &'static str) -> Refusal {
+    Refusal::new(Refused::Authentication, text).status(StatusCode::FORBIDDEN)
+}
 
 /// Longest name, in octets: as much as a common name may hold in letters (RFC 5280,
 /// A.1) and UTF-8 may need for them. It goes into logs and tables.
@@ -13,7 +51,7 @@ const MAX_NAME: usize = 256;
 /// The subject's first common name, or else the first DNS name, e-mail address or URI
 /// among its alternative names. `None` where there is none, and where it is empty,
 /// longer than 256 octets, or holds control characters.
-pub(super) fn name(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {
+pub(in crate::server) fn name(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let usable = |name: &str| {
         !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control)

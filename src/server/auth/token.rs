@@ -1,7 +1,7 @@
 //! Tokens: a name that control vouches for, once and for a short time, so that a page
 //! in a browser, which cannot set headers, can open a tunnel by a URL.
 //!
-//! Pure: time is an argument. A token itself is never kept, only its digest, and is
+//! In the table time is an argument. A token itself is never kept, only its digest, and is
 //! never logged.
 
 use std::{
@@ -16,7 +16,15 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::api::query::MAX_TTL;
+use super::{Authenticator, Deciding, Decision, Identity};
+use crate::{
+    api::query::MAX_TTL,
+    server::{
+        refusal::Refusal,
+        request::Request,
+        upgrade::{self, Handshake},
+    },
+};
 
 /// Tokens that may wait to be used: a thousand pages that load at once, 100 KiB.
 const MAX_TOKENS: usize = 1024;
@@ -26,10 +34,10 @@ const TOKEN_OCTETS: usize = 32;
 
 /// The tokens that were made and not used yet.
 #[derive(Debug, Default)]
-pub(crate) struct Tokens(Mutex<HashMap<[u8; 32], Token>>);
+pub(crate) struct Tokens(Mutex<HashMap<[u8; 32], Entry>>);
 
 #[derive(Debug)]
-struct Token {
+struct Entry {
     user: Arc<str>,
     expires: Instant,
 }
@@ -77,7 +85,7 @@ impl Tokens {
         if tokens.len() >= MAX_TOKENS {
             return Err(NoToken::TooMany);
         }
-        tokens.insert(key(&token), Token { user, expires: now + ttl.min(MAX_TTL) });
+        tokens.insert(key(&token), Entry { user, expires: now + ttl.min(MAX_TTL) });
         Ok(token)
     }
 
@@ -95,8 +103,42 @@ fn key(token: &str) -> [u8; 32] {
     key
 }
 
+/// A token in the query of a tunnel's URL, in place of a password.
+#[derive(Debug)]
+pub(super) struct Token {
+    tokens: Arc<Tokens>,
+    handshake: Arc<Handshake>,
+}
+
+impl Token {
+    /// Of `tokens`, for handshakes by these rules: nothing but a tunnel uses one up.
+    pub(super) fn new(tokens: &Arc<Tokens>, handshake: &Arc<Handshake>) -> Self {
+        Self { tokens: Arc::clone(tokens), handshake: Arc::clone(handshake) }
+    }
+}
+
+impl Authenticator for Token {
+    fn name(&self) -> &'static str {
+        "token"
+    }
+
+    fn authenticate<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a> {
+        Box::pin(async {
+            let token = in_query(request.query).filter(|_| upgrade::asks(&request.headers));
+            let Some(token) = token else { return Decision::NotTried };
+            if let Err(refusal) = self.handshake.check(request) {
+                return Decision::Refuse(refusal);
+            }
+            match self.tokens.redeem(token, Instant::now()) {
+                Some(user) => Decision::Pass(Identity::new(self.name(), user)),
+                None => Decision::Refuse(Refusal::unauthorized()),
+            }
+        })
+    }
+}
+
 /// The token in a URL's query.
-pub(super) fn in_query(query: Option<&str>) -> Option<&str> {
+fn in_query(query: Option<&str>) -> Option<&str> {
     query?.split('&').find_map(|member| member.strip_prefix("token="))
 }
 

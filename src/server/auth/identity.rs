@@ -1,0 +1,54 @@
+//! Who is on the other end of a connection, once it has been let in. Made by the ways of
+//! authentication; read by limits, sessions and logs. Holds no password, hash or token.
+
+use std::{fmt, sync::Arc};
+
+/// Somebody who was let in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    /// Name of the user; `None` where nobody is asked for one.
+    pub(crate) name: Option<Arc<str>>,
+    /// Name of the way that vouches for it; empty where nobody does.
+    way: &'static str,
+}
+
+impl Identity {
+    /// Somebody, where nobody is asked for a name.
+    pub(crate) const ANONYMOUS: Self = Self { name: None, way: "" };
+
+    /// The user `name`, as `way` has found.
+    pub(crate) const fn new(way: &'static str, name: Arc<str>) -> Self {
+        Self { name: Some(name), way }
+    }
+
+    /// One who is both of them: the first name counts. `None`: they are two users.
+    pub(super) fn and(&self, other: &Self) -> Option<Self> {
+        match (&self.name, &other.name) {
+            (Some(name), Some(another)) => (name == another).then(|| self.clone()),
+            (Some(_), None) => Some(self.clone()),
+            (None, _) => Some(other.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    /// The name, `-` for none; control characters are escaped: it goes into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{}", name.escape_debug()),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_forge_log_lines() {
+        let name = Identity::new("password", "a\n\x1b[31mb".into());
+        assert_eq!(name.to_string(), r"a\n\u{1b}[31mb");
+        assert_eq!(Identity::ANONYMOUS.to_string(), "-");
+    }
+}

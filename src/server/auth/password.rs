@@ -1,0 +1,582 @@
+//! Passwords: HTTP Basic authentication (RFC 7617) against an htpasswd file.
+//!
+//! Hashes are verified on threads of their own, a few at a time; what was right
+//! before is found in a cache, and guessing is slowed down. The file is read again
+//! when it changes. Whatever goes wrong is a refusal, and no password, hash or line of
+//! the file is ever logged.
+
+use std::{
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use slog::{Logger, debug, error, info, o};
+use tokio::sync::Semaphore;
+
+use super::{
+    Authenticator, Deciding, Decision, Identity,
+    attempts::{Attempts, Source},
+    cache::{self, Cache},
+    hash,
+    users::{Found, Users},
+};
+use crate::{
+    files,
+    server::{
+        refusal::{BASIC, Refusal, Refused as Reason},
+        request::Request,
+    },
+};
+
+/// Logins that may wait for a thread to verify their password; a costly hash takes a
+/// quarter of a second, and clients do not wait for longer than these take.
+const QUEUE: usize = 64;
+
+/// Longest password that is verified: SHA-crypt takes time with its square.
+const MAX_PASSWORD: usize = 1024;
+
+/// Users and their passwords, as the file has them now.
+pub(crate) struct Htpasswd {
+    path: PathBuf,
+    log: Logger,
+    file: Mutex<State>,
+    cache: Mutex<Cache>,
+    attempts: Mutex<Attempts>,
+    /// Places for logins that are neither known nor refused.
+    queue: Arc<Semaphore>,
+    /// Hashes that may be computed at once.
+    threads: Arc<Semaphore>,
+}
+
+/// What the file held when it could be read last.
+struct State {
+    users: Arc<Users>,
+    /// Whether it can be read now.
+    readable: bool,
+}
+
+/// What a file of passwords holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Survey {
+    pub(crate) users: usize,
+    /// Those with a hash that was made for speed.
+    pub(crate) quick: usize,
+}
+
+/// Looks into the file at `path`.
+///
+/// # Errors
+/// As of [`Htpasswd::open`].
+pub(crate) fn survey(path: &Path) -> Result<Survey> {
+    let users = parse(&read(path)?, path)?;
+    let quick = users.names().filter(|name| users.hash(users.find(name)).is_quick());
+    Ok(Survey { users: users.len(), quick: quick.count() })
+}
+
+/// Why somebody was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// The request has no `Authorization` header.
+    NoCredentials,
+    /// The header is not `Basic` with base64 of `user:password`.
+    Malformed,
+    /// No such user, or not this password: which of them is nobody's business.
+    Wrong,
+    /// The file cannot be read; the reason is in the log.
+    Unreadable,
+    /// Too many failures; another attempt may be made after this time.
+    TooMany(Duration),
+    /// Too many logins at once.
+    Busy,
+}
+
+impl Htpasswd {
+    /// Reads the file at `path`; [`Self::reload`] is to be called when it has changed.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not a regular file, is larger than 16 MiB or has a
+    /// line that is not understood.
+    pub(crate) fn open(path: &Path, log: &Logger) -> Result<Self> {
+        let log = log.new(o!("htpasswd" => path.display().to_string()));
+        let users = parse(&read(path)?, path)?;
+        // The frames' thread, and those of other programs, keep half of the machine.
+        let threads = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+        Ok(Self {
+            path: path.to_owned(),
+            log,
+            file: Mutex::new(State { users: Arc::new(users), readable: true }),
+            cache: Mutex::new(Cache::new()?),
+            attempts: Mutex::default(),
+            queue: Arc::new(Semaphore::new(QUEUE)),
+            threads: Arc::new(Semaphore::new(threads)),
+        })
+    }
+
+    /// Whether the file has a user of this name, as it was last understood.
+    fn knows(&self, name: &str) -> bool {
+        lock(&self.file).users.contains(name)
+    }
+
+    /// Reads the file again. One that is not understood changes nothing; one that cannot be
+    /// read lets nobody in.
+    fn reload(&self) {
+        let content = read(&self.path);
+        let mut file = lock(&self.file);
+        let content = match content {
+            Ok(content) => content,
+            Err(error) => {
+                error!(self.log, "nobody is let in until the file can be read: {error:#}");
+                file.readable = false;
+                return;
+            }
+        };
+        match parse(&content, &self.path) {
+            Ok(users) => *file = State { users: Arc::new(users), readable: true },
+            Err(error) => {
+                let text = "htpasswd file is invalid; keeping the previous version";
+                error!(self.log, "{text}: {error:#}");
+                return;
+            }
+        }
+        info!(self.log, "htpasswd file read again"; "users" => file.users.len());
+    }
+
+    /// Who sent the request with this value of its `Authorization` header from this
+    /// address.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    async fn verify(
+        self: &Arc<Self>,
+        authorization: Option<&[u8]>,
+        address: Option<IpAddr>,
+    ) -> Result<Arc<str>, Refused> {
+        let credentials = authorization.ok_or(Refused::NoCredentials)?;
+        let credentials = Credentials::basic(credentials).ok_or(Refused::Malformed)?;
+        let source = address.map(Source::from);
+
+        if self.is_known(&credentials, source)? {
+            return Ok(credentials.name);
+        }
+        let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| Refused::Busy)?;
+        let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(|_| Refused::Busy)?;
+        // Meanwhile the same login, or the last of too many, may have come to an end.
+        if self.is_known(&credentials, source)? {
+            return Ok(credentials.name);
+        }
+        let this = Arc::clone(self);
+        // Goes on, and is counted, even if the client has gone.
+        let verified = tokio::task::spawn_blocking(move || {
+            let _held = (place, thread);
+            this.hash(&credentials, source).then_some(credentials.name)
+        });
+        verified.await.ok().flatten().ok_or(Refused::Wrong)
+    }
+
+    /// Whether this login was right before, and still is.
+    fn is_known(&self, login: &Credentials, source: Option<Source>) -> Result<bool, Refused> {
+        if let Some(source) = source {
+            let allowed = lock(&self.attempts).check(source, &login.name, Instant::now());
+            allowed.map_err(Refused::TooMany)?;
+        }
+        let users = self.users()?;
+        let found = users.find(&login.name);
+        let cache = lock(&self.cache);
+        // Looked for in any case: a name that is unknown takes as long.
+        Ok(cache.contains(&login.proof(&cache, &users, found)) & found.known)
+    }
+
+    /// Verifies a password, which takes its time, and notes what came of it.
+    fn hash(&self, login: &Credentials, source: Option<Source>) -> bool {
+        let Ok(users) = self.users() else { return false };
+        let found = users.find(&login.name);
+        // Both are always looked at: what a name that is unknown stands in for costs
+        // as much as one that is known.
+        let right = users.hash(found).verify(&login.password) & found.known;
+        if right {
+            let mut cache = lock(&self.cache);
+            let proof = login.proof(&cache, &users, found);
+            cache.insert(proof);
+        } else if let Some(source) = source {
+            lock(&self.attempts).fail(source, &login.name, Instant::now());
+        }
+        right
+    }
+
+    fn users(&self) -> Result<Arc<Users>, Refused> {
+        let file = lock(&self.file);
+        if file.readable { Ok(Arc::clone(&file.users)) } else { Err(Refused::Unreadable) }
+    }
+}
+
+impl fmt::Debug for Htpasswd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Htpasswd").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The users of a file, by HTTP Basic authentication.
+#[derive(Debug)]
+pub(super) struct Password(Arc<Htpasswd>);
+
+impl Password {
+    /// # Errors
+    /// As of [`Htpasswd::open`].
+    pub(super) fn open(path: &Path, log: &Logger) -> Result<Self> {
+        Htpasswd::open(path, log).map(Arc::new).map(Self)
+    }
+}
+
+impl Authenticator for Password {
+    fn name(&self) -> &'static str {
+        "password"
+    }
+
+    fn authenticate<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a> {
+        Box::pin(async {
+            let authorization = request.headers.get("authorization");
+            let peer = request.peer.address();
+            match self.0.verify(authorization, peer.map(|peer| peer.ip())).await {
+                Ok(name) => Decision::Pass(Identity::new(self.name(), name)),
+                Err(Refused::NoCredentials) => Decision::NotTried,
+                Err(refused) => {
+                    debug!(self.0.log, "login refused";
+                        "peer" => peer.map(|peer| peer.to_string()), "reason" => %refused);
+                    let claimed = authorization.and_then(Credentials::basic);
+                    let refusal = Refusal::from(refused);
+                    Decision::Refuse(refusal.of_user(claimed.map(|claimed| claimed.name)))
+                }
+            }
+        })
+    }
+
+    /// RFC 7617, 2.
+    fn challenge(&self) -> Option<&'static str> {
+        Some(BASIC)
+    }
+
+    fn reload(&self) {
+        self.0.reload();
+    }
+
+    fn knows(&self, name: &str) -> Option<bool> {
+        Some(self.0.knows(name))
+    }
+
+    fn users(&self) -> Vec<Box<str>> {
+        lock(&self.0.file).users.names().map(Into::into).collect()
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NoCredentials | Refused::Malformed | Refused::Wrong | Refused::Unreadable => {
+                Self::unauthorized()
+            }
+            Refused::TooMany(wait) => Self::later(
+                Reason::RateLimited,
+                "Too many failed logins from this address; try again later",
+                wait,
+            ),
+            Refused::Busy => Self::later(
+                Reason::Busy,
+                "Too many logins at once; try again in a moment",
+                Duration::from_secs(1),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoCredentials => "no user name and password were sent",
+            Self::Malformed => "the Authorization header is not valid Basic authentication",
+            Self::Wrong => "unknown user or wrong password",
+            Self::Unreadable => "the htpasswd file cannot be read",
+            Self::TooMany(_) => "too many failed logins from this address",
+            Self::Busy => "too many logins at once",
+        })
+    }
+}
+
+/// A panic in there leaves nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    files::read(path).with_context(|| format!("cannot read htpasswd file {}", path.display()))
+}
+
+fn parse(content: &[u8], path: &Path) -> Result<Users> {
+    Users::parse(content).with_context(|| {
+        format!("htpasswd file {}: write entries by etherws passwd or htpasswd -B", path.display())
+    })
+}
+
+/// Body of the fuzz target `htpasswd`: a file, and behind a zero octet the value of an
+/// `Authorization` header. Hashes that cost much are not verified.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    let (file, header) = data.split_at(data.iter().position(|&o| o == 0).unwrap_or(data.len()));
+    // Rounds are paid for as they are asked for: thousands of them find nothing more.
+    let is_costly = file.windows(7).any(|text| text == b"rounds=");
+    let Some(users) = (!is_costly).then(|| Users::parse(file).ok()).flatten() else { return };
+    assert!(users.len() <= file.len());
+    let login = Credentials::basic(header.get(1..).unwrap_or_default());
+    let password = login.as_ref().map_or(&b""[..], |login| &login.password);
+    let name = login.as_ref().map_or("", |login| &login.name);
+    for name in users.names().chain([name]) {
+        let found = users.find(name);
+        assert_eq!(found.known, users.contains(name));
+        if let hash @ (hash::Hash::Sha1(_) | hash::Hash::Apr1 { .. }) = users.hash(found) {
+            hash.verify(password);
+        }
+    }
+}
+
+/// A name and a password as they were sent.
+struct Credentials {
+    name: Arc<str>,
+    password: Box<[u8]>,
+}
+
+impl Credentials {
+    /// Those in the value of an `Authorization` header.
+    fn basic(value: &[u8]) -> Option<Self> {
+        // The scheme's name has no case (RFC 7617, 2; RFC 9110, 11.1).
+        let (scheme, token) = value.split_at_checked(b"basic ".len())?;
+        if !scheme.eq_ignore_ascii_case(b"basic ") {
+            return None;
+        }
+        let text = hash::BASE64.decode(token.trim_ascii()).ok()?;
+        // The first colon ends the name, the password may hold more.
+        let colon = text.iter().position(|&octet| octet == b':')?;
+        let (name, password) = (&text[..colon], &text[colon + 1..]);
+        if password.len() > MAX_PASSWORD {
+            return None;
+        }
+        // Names in the file are UTF-8: another one is nobody's.
+        Some(Self { name: String::from_utf8_lossy(name).into(), password: password.into() })
+    }
+
+    fn proof(&self, cache: &Cache, users: &Users, found: Found) -> cache::Proof {
+        cache.proof(&self.name, &self.password, &users.hash(found).text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+    use slog::Discard;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// The password of `slow` is "secret".
+    const FILE: &[u8] = b"alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n\
+        bob:{SHA}cLzgnoJ6mP5qz3w+mwvPE2vDgu0=\n\
+        empty:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\n\
+        slow:$2y$04$u6SsYfusOhIVIFRoLLM3meGLtkNnSfdbdnvFDRy2s8dze3oyYCH7u\n";
+
+    fn htpasswd(content: &[u8]) -> (TempDir, Arc<Htpasswd>) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("htpasswd");
+        fs::write(&path, content).unwrap();
+        let htpasswd = Htpasswd::open(&path, &Logger::root(Discard, o!())).unwrap();
+        (dir, Arc::new(htpasswd))
+    }
+
+    /// Reads the file again, and gives the users who are no longer in it.
+    fn gone(htpasswd: &Arc<Htpasswd>) -> Vec<Box<str>> {
+        let way = Password(Arc::clone(htpasswd));
+        let before = way.users();
+        way.reload();
+        before.into_iter().filter(|user| way.knows(user) == Some(false)).collect()
+    }
+
+    /// From an address of its own, so that failures do not add up.
+    fn verify(htpasswd: &Arc<Htpasswd>, value: Option<&[u8]>) -> Result<Arc<str>, Refused> {
+        verify_from(htpasswd, value, None)
+    }
+
+    fn verify_from(
+        htpasswd: &Arc<Htpasswd>,
+        value: Option<&[u8]>,
+        address: Option<IpAddr>,
+    ) -> Result<Arc<str>, Refused> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(htpasswd.verify(value, address))
+    }
+
+    fn value(credentials: &[u8]) -> Vec<u8> {
+        format!("Basic {}", hash::BASE64.encode(credentials)).into_bytes()
+    }
+
+    fn login(htpasswd: &Arc<Htpasswd>, credentials: &[u8]) -> Result<String, Refused> {
+        verify(htpasswd, Some(&value(credentials))).map(|name| name.to_string())
+    }
+
+    #[test]
+    fn the_right_password_is_let_in_and_nothing_else() {
+        let (_dir, htpasswd) = htpasswd(FILE);
+        for right in [b"alice:secret".as_slice(), b"bob:a:b:c", b"empty:", b"slow:secret"] {
+            // The second time it is in the cache.
+            assert!(login(&htpasswd, right).is_ok(), "{}", right.escape_ascii());
+            assert!(login(&htpasswd, right).is_ok(), "{}", right.escape_ascii());
+        }
+        for wrong in [
+            b"alice:secre".as_slice(),
+            b"alice:",
+            b"ALICE:secret",
+            b"nobody:secret",
+            b":",
+            b"slow:secre",
+            b"\xff:secret",
+        ] {
+            assert_eq!(login(&htpasswd, wrong), Err(Refused::Wrong), "{}", wrong.escape_ascii());
+        }
+        assert_eq!(login(&htpasswd, b"alice"), Err(Refused::Malformed));
+        assert_eq!(login(&htpasswd, &[b'a'; 2000]), Err(Refused::Malformed));
+    }
+
+    #[test]
+    fn header_is_read_as_rfc_7617_says() {
+        let (_dir, htpasswd) = htpasswd(FILE);
+        let check = |value: &str| verify(&htpasswd, Some(value.as_bytes())).map(drop);
+        assert_eq!(check("Basic YWxpY2U6c2VjcmV0"), Ok(()));
+        assert_eq!(check("bASIC  YWxpY2U6c2VjcmV0 "), Ok(()));
+        assert_eq!(check("Basic ZW1wdHk6"), Ok(()));
+        assert_eq!(check("Basic am9iOng="), Err(Refused::Wrong));
+        assert_eq!(check("Basic am9iOng"), Err(Refused::Wrong), "padding may be left out");
+        for malformed in
+            ["", "Basic", "BasicYWxpY2U6c2VjcmV0", "Digest YWxpY2U6c2VjcmV0", "Basic *"]
+        {
+            assert_eq!(check(malformed), Err(Refused::Malformed), "{malformed}");
+        }
+        assert_eq!(verify(&htpasswd, None), Err(Refused::NoCredentials));
+    }
+
+    #[test]
+    fn a_reload_takes_over_what_is_good_and_names_who_is_gone() {
+        let (dir, htpasswd) = htpasswd(FILE);
+        let path = dir.path().join("htpasswd");
+        assert!(login(&htpasswd, b"alice:secret").is_ok());
+
+        fs::write(&path, b"alice:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\nslow:plain\n").unwrap();
+        assert!(gone(&htpasswd).is_empty());
+        assert!(login(&htpasswd, b"alice:secret").is_ok(), "a broken file changes nothing");
+
+        fs::write(&path, b"alice:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\n").unwrap();
+        let mut gone = gone(&htpasswd);
+        gone.sort();
+        assert_eq!(gone, ["bob".into(), "empty".into(), Box::<str>::from("slow")]);
+        assert_eq!(login(&htpasswd, b"alice:secret"), Err(Refused::Wrong), "not from the cache");
+        assert!(login(&htpasswd, b"alice:").is_ok());
+        assert_eq!(login(&htpasswd, b"bob:a:b:c"), Err(Refused::Wrong));
+    }
+
+    #[test]
+    fn an_unreadable_file_lets_nobody_in_until_it_is_back() {
+        let (dir, htpasswd) = htpasswd(FILE);
+        let path = dir.path().join("htpasswd");
+        assert!(login(&htpasswd, b"alice:secret").is_ok());
+        fs::remove_file(&path).unwrap();
+        assert!(gone(&htpasswd).is_empty());
+        assert_eq!(login(&htpasswd, b"alice:secret"), Err(Refused::Unreadable));
+        fs::write(&path, b"alice:nonsense").unwrap();
+        htpasswd.reload();
+        assert_eq!(login(&htpasswd, b"alice:secret"), Err(Refused::Unreadable));
+        fs::write(&path, b"alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=").unwrap();
+        assert_eq!(gone(&htpasswd).len(), 3);
+        assert!(login(&htpasswd, b"alice:secret").is_ok());
+    }
+
+    #[test]
+    fn a_bad_file_is_refused_at_the_start_by_its_name() {
+        let log = Logger::root(Discard, o!());
+        let text = |path: &str| format!("{:#}", Htpasswd::open(Path::new(path), &log).unwrap_err());
+        let missing = text("/nonexistent/htpasswd");
+        assert!(missing.contains("/nonexistent/htpasswd: No such file"), "{missing}");
+        assert!(text("/dev/null").contains("not a regular file"));
+    }
+
+    #[test]
+    fn guesses_end_in_too_many_for_that_address_alone() {
+        let (_dir, htpasswd) = htpasswd(FILE);
+        let from = |last, credentials: &[u8]| {
+            let address = IpAddr::from([192, 0, 2, last]);
+            verify_from(&htpasswd, Some(&value(credentials)), Some(address)).map(drop)
+        };
+        for _ in 0..5 {
+            assert_eq!(from(1, b"alice:guess"), Err(Refused::Wrong));
+        }
+        assert!(matches!(from(1, b"alice:guess"), Err(Refused::TooMany(_))));
+        assert!(matches!(from(1, b"alice:secret"), Err(Refused::TooMany(_))), "right or not");
+        assert_eq!(from(2, b"alice:secret"), Ok(()));
+        assert!(matches!(from(1, b"alice:secret"), Err(Refused::TooMany(_))), "cached or not");
+        assert_eq!(from(1, b"bob:a:b:c"), Ok(()));
+    }
+
+    #[test]
+    fn a_login_that_was_right_needs_no_hash_until_its_entry_changes() {
+        let (dir, htpasswd) = htpasswd(FILE);
+        assert!(login(&htpasswd, b"slow:secret").is_ok());
+        // No hash can be computed from here on.
+        htpasswd.threads.close();
+        assert!(login(&htpasswd, b"slow:secret").is_ok());
+        assert_eq!(login(&htpasswd, b"slow:other"), Err(Refused::Busy));
+        assert_eq!(login(&htpasswd, b"nobody:secret"), Err(Refused::Busy));
+        let entry = b"slow:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=";
+        fs::write(dir.path().join("htpasswd"), entry).unwrap();
+        htpasswd.reload();
+        assert_eq!(login(&htpasswd, b"slow:secret"), Err(Refused::Busy));
+    }
+
+    #[test]
+    fn logins_beyond_the_queue_are_refused() {
+        let (_dir, htpasswd) = htpasswd(FILE);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let right = value(b"slow:secret");
+        let outcome = runtime.block_on(async {
+            let local = tokio::task::LocalSet::new();
+            let tasks: Vec<_> = (0..QUEUE + 10)
+                .map(|_| {
+                    let (htpasswd, right) = (Arc::clone(&htpasswd), right.clone());
+                    local.spawn_local(async move { htpasswd.verify(Some(&right), None).await })
+                })
+                .collect();
+            local.await;
+            let mut outcome = Vec::new();
+            for task in tasks {
+                outcome.push(task.await.unwrap().map(drop));
+            }
+            outcome
+        });
+        assert_eq!(outcome.iter().filter(|result| result.is_ok()).count(), QUEUE);
+        assert_eq!(outcome.iter().filter(|result| **result == Err(Refused::Busy)).count(), 10);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_and_nobody_gets_in_by_chance(
+            content in prop::collection::vec(any::<u8>(), 0..200),
+            value in prop::collection::vec(any::<u8>(), 0..100),
+        ) {
+            if let Ok(users) = Users::parse(&content) {
+                prop_assert!(users.names().all(|name| users.contains(name)));
+            }
+            Credentials::basic(&value);
+        }
+    }
+}

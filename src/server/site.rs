@@ -1,0 +1,154 @@
+//! What one listener serves: the tunnel, control, or both, told apart by path. Every request,
+//! of whichever protocol and kind, comes through [`Site::admit`] first.
+
+use std::{
+    fmt::{self, Debug},
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use actix::Addr;
+use etherws_actors::{
+    control::{Command, Control, Reply},
+    message::DelPort,
+    monitor::{Event, Monitor},
+    state::Stop,
+    switch::Switch,
+};
+use slog::{Logger, warn};
+
+use super::{
+    auth::{Gate, Identity},
+    counters::ServerCounters,
+    guard::{Guard, check_fetch},
+    page,
+    pending::Pending,
+    refusal::Refusal,
+    request::Request,
+    reserve::Reserve,
+    resource::{self, Resource},
+    sessions::Sessions,
+    status::Status,
+    upgrade::Handshake,
+};
+use crate::api::{
+    Execute,
+    entry::Entries,
+    query::{Answer, Query},
+};
+
+/// The tunnel service.
+pub(crate) struct TunnelService {
+    /// Compared exactly; the query is ignored.
+    pub(crate) path: String,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) handshake: Arc<Handshake>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) switch: Addr<Switch>,
+}
+
+/// The control service.
+pub(crate) struct ControlService {
+    /// Compared exactly; the query is ignored.
+    pub(crate) path: String,
+    pub(crate) guard: Guard,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) control: Control,
+    pub(crate) status: Arc<Status>,
+}
+
+impl Execute for ControlService {
+    async fn execute(&self, command: Command) -> Result<Reply, crate::refusal::Refusal> {
+        Execute::execute(&self.control, command).await
+    }
+}
+
+impl Answer for ControlService {
+    async fn answer(&self, query: Query) -> Result<Entries, crate::refusal::Refusal> {
+        self.status.answer(query).await
+    }
+}
+
+/// What one listener serves.
+pub(crate) struct Site {
+    /// Whether its connections are TLS.
+    pub(crate) tls: bool,
+    pub(crate) tunnel: Option<TunnelService>,
+    pub(crate) control: Option<ControlService>,
+    pub(crate) counters: Arc<ServerCounters>,
+    pub(crate) pending: Arc<Pending>,
+    pub(crate) reserve: Arc<Reserve>,
+    pub(crate) monitor: Monitor,
+    pub(crate) log: Logger,
+    /// Whether another has replaced it: its connections end with the request at hand.
+    pub(crate) retired: AtomicBool,
+}
+
+/// The service that a request is for.
+pub(super) enum Service<'a> {
+    Tunnel(&'a TunnelService),
+    /// JSON-RPC.
+    Control(&'a ControlService),
+    /// What control serves besides.
+    Resource(&'a ControlService, &'static Resource),
+}
+
+impl Site {
+    /// The service that `request` is for, and who has sent it.
+    ///
+    /// # Errors
+    /// There is none, or they may not use it; the refusal is to be sent as it is.
+    pub(super) async fn admit(
+        &self,
+        request: &Request<'_>,
+    ) -> Result<(Service<'_>, Identity), Refusal> {
+        request.check_size()?;
+        let service = self.find(request.path).ok_or_else(Refusal::not_found)?;
+        let gate = match &service {
+            Service::Tunnel(tunnel) => &tunnel.gate,
+            Service::Control(control) => {
+                control.guard.check(request)?;
+                &control.gate
+            }
+            Service::Resource(control, _) => {
+                control.guard.check(request)?;
+                check_fetch(&request.headers, page::is_page(request.path))?;
+                &control.gate
+            }
+        };
+        let identity = gate.admit(request).await?;
+        Ok((service, identity))
+    }
+
+    fn find(&self, path: &str) -> Option<Service<'_>> {
+        if let Some(control) = self.control.as_ref().filter(|control| control.path == path) {
+            return Some(Service::Control(control));
+        }
+        if let Some(tunnel) = self.tunnel.as_ref().filter(|tunnel| tunnel.path == path) {
+            return Some(Service::Tunnel(tunnel));
+        }
+        Some(Service::Resource(self.control.as_ref()?, resource::find(path)?))
+    }
+}
+
+impl Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site").field("tls", &self.tls).finish_non_exhaustive()
+    }
+}
+
+/// `event` with where the peer is; nowhere on a Unix socket.
+pub(super) fn at(event: Event, peer: Option<SocketAddr>) -> Event {
+    match peer {
+        Some(peer) => event.text("address", peer.ip()),
+        None => event,
+    }
+}
+
+/// Closes the sessions of users who are no longer known.
+pub(crate) fn revoke(users: &[Box<str>], sessions: &Sessions, switch: &Addr<Switch>, log: &Logger) {
+    for (port, identity) in sessions.revoke(users) {
+        warn!(log, "session closed: its user was removed"; "port" => %port, "user" => %identity);
+        switch.do_send(DelPort { port, stop: Stop::Unauthorized });
+    }
+}

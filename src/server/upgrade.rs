@@ -1,0 +1,226 @@
+//! The tunnel service: checks a request that asks for an upgrade (RFC 6455, 4.2), and makes
+//! a session port of its stream once it has been answered. How the request came and how the
+//! answer is written is the edge's business (`http`).
+
+use std::{net::SocketAddr, sync::Arc};
+
+use actix_codec::{AsyncRead, AsyncWrite};
+use actix_http::{
+    StatusCode,
+    header::{self, HeaderValue},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::BytesMut;
+use etherws_actors::{
+    error::one_line,
+    holder::{Holder, INSTANCE_HEADER, Instance},
+    kinds::{Session, SessionInfo},
+    message::DelPort,
+    monitor::{Event, Kind},
+    state::Stop,
+    supervisor,
+};
+use slog::{info, warn};
+
+use super::{
+    auth::Identity,
+    counters::Count,
+    refusal::{Refusal, Refused},
+    request::{Headers, Method, Request},
+    sessions::Seat,
+    site::{Service, Site, TunnelService},
+};
+
+/// What a plain GET of the tunnel is told; the original's words.
+pub(super) const NOT_A_WEBSOCKET: &str = "Can \"Upgrade\" only to \"WebSocket\".";
+
+/// What a request for a WebSocket is told that forgets the one word.
+pub(super) const NO_UPGRADE: &str = "\"Connection\" must be \"Upgrade\".";
+
+/// Whether a request asks for an upgrade: `Connection` has the option, and not `close`.
+pub(super) fn asks(headers: &Headers<'_>) -> bool {
+    let lines = headers.all("connection").filter_map(|line| str::from_utf8(line).ok());
+    let mut options = lines.flat_map(|line| line.split(',').map(str::trim));
+    let mut upgrade = false;
+    let closes = options.any(|option| {
+        upgrade |= option.eq_ignore_ascii_case("upgrade");
+        option.eq_ignore_ascii_case("close")
+    });
+    upgrade && !closes
+}
+
+/// Which handshakes may become tunnels.
+#[derive(Debug, Default)]
+pub(crate) struct Handshake {
+    /// Origins besides the listener's own from which a browser may come; `*`: any.
+    pub(crate) allowed_origins: Vec<String>,
+}
+
+impl Handshake {
+    /// Whether `request` may be upgraded, whoever has sent it (RFC 6455, 4.2.1 and 10.2).
+    ///
+    /// # Errors
+    /// It is no handshake of WebSocket 13, or from a page elsewhere.
+    pub(super) fn check(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        let headers = &request.headers;
+        let refuse = |text| Err(Refusal::request(StatusCode::BAD_REQUEST, text));
+        if request.method != Method::Get {
+            return Err(Refusal::method("GET"));
+        }
+        let protocol = headers.text("upgrade").unwrap_or_default();
+        if !protocol.to_ascii_lowercase().contains("websocket") {
+            return refuse(NOT_A_WEBSOCKET);
+        }
+        if !asks(headers) {
+            return refuse(NO_UPGRADE);
+        }
+        if headers.get("sec-websocket-version") != Some(b"13") {
+            let text = "Only WebSocket version 13 (RFC 6455) is supported.";
+            return Err(Refusal::request(StatusCode::UPGRADE_REQUIRED, text)
+                .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
+        }
+        let key = headers.get("sec-websocket-key").filter(|key| key.len() == 24);
+        if !key.is_some_and(|key| STANDARD.decode(key).is_ok_and(|octets| octets.len() == 16)) {
+            return refuse("\"Sec-WebSocket-Key\" must be 16 octets in base64.");
+        }
+        if is_foreign(headers, &self.allowed_origins) {
+            return Err(Refusal::new(Refused::Origin, "Cross origin websockets not allowed"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a page from elsewhere has sent the request: a browser says where its page comes
+/// from, which must be here or an origin that is allowed. Other programs say nothing.
+pub(super) fn is_foreign(headers: &Headers<'_>, allowed: &[String]) -> bool {
+    let Some(origin) = headers.get("origin") else { return false };
+    let Ok(origin) = str::from_utf8(origin) else { return true };
+    if allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin)) {
+        return false;
+    }
+    let own = headers.text("host").filter(|own| !own.is_empty());
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    !own.zip(authority).is_some_and(|(own, authority)| authority.eq_ignore_ascii_case(own))
+}
+
+/// A tunnel that a request is to become.
+pub(super) struct Upgrade<'a> {
+    service: &'a TunnelService,
+    seat: Arc<Seat>,
+    identity: Identity,
+    peer: SocketAddr,
+    instance: Option<Instance>,
+    /// Whether the peer may be the original's client, which sends no `User-Agent`.
+    original: bool,
+}
+
+/// The tunnel that `request` may become, and for whom. The password comes first, so that a
+/// stranger learns nothing else.
+///
+/// # Errors
+/// It may not be upgraded.
+pub(super) async fn check<'a>(
+    site: &'a Site,
+    request: &Request<'_>,
+) -> Result<Upgrade<'a>, Refusal> {
+    let refuse = |text| Refusal::request(StatusCode::BAD_REQUEST, text);
+    let (service, identity) = site.admit(request).await?;
+    let Service::Tunnel(service) = service else {
+        return Err(refuse("Control does not upgrade."));
+    };
+    service.handshake.check(request)?;
+    let no_address = || refuse("Tunnels are not served on a Unix socket.");
+    let peer = request.peer.address().ok_or_else(no_address)?;
+    // One of another form is a stranger's, and no reason to refuse him.
+    let instance = request.headers.text(INSTANCE_HEADER).and_then(Instance::parse);
+    let seat = Arc::new(service.sessions.seat(&identity, peer.ip(), instance)?);
+    let original = request.headers.get("user-agent").is_none();
+    Ok(Upgrade { service, seat, identity, peer, instance, original })
+}
+
+impl Upgrade<'_> {
+    /// By which the peer's client port comes again: to be given back.
+    pub(super) fn instance(&self) -> Option<Instance> {
+        self.instance
+    }
+
+    /// Makes a session port of `io`, of which `read` was read already.
+    pub(super) async fn begin<T>(self, site: &Site, io: T, read: BytesMut)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let Self { service, seat, identity, peer, instance, original } = self;
+        // All of the identity, and nothing that a name could forge.
+        let who = || format!("{identity:?}").into();
+        let holder = instance.map(|instance| Holder { identity: who(), instance });
+        let user = identity.name.is_some().then(|| identity.to_string());
+        let info = SessionInfo { peer, tls: site.tls, original, holder, user };
+        let session = Session::new(io, read, info).holding(Arc::clone(&seat));
+        match supervisor::add(&service.switch, session, &site.log).await {
+            Ok(port) => {
+                site.counters.add(Count::Sessions);
+                site.monitor.tell(|| {
+                    let session = Event::new(Kind::Session).on(port);
+                    session.text("user", &identity).text("peer", peer)
+                });
+                info!(site.log, "session"; "port" => %port, "peer" => %peer, "user" => %identity);
+                if !seat.settle(port) {
+                    service.switch.do_send(DelPort { port, stop: Stop::Unauthorized });
+                }
+            }
+            Err(error) => {
+                let reason = one_line(&error);
+                warn!(site.log, "session without a port"; "peer" => %peer, "reason" => reason);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers<'a>(all: &[(&'a str, &'a str)]) -> Headers<'a> {
+        all.iter().map(|(name, value)| (*name, value.as_bytes())).collect()
+    }
+
+    fn origin(origin: &str, host: &str, allowed: &[&str]) -> bool {
+        let allowed: Vec<_> = allowed.iter().map(|&a| a.to_owned()).collect();
+        !is_foreign(&headers(&[("origin", origin), ("host", host)]), &allowed)
+    }
+
+    #[test]
+    fn an_origin_must_be_the_host_or_be_allowed() {
+        assert!(origin("http://192.0.2.1:8088", "192.0.2.1:8088", &[]));
+        assert!(origin("https://Switch.example", "switch.example", &[]));
+        assert!(!origin("http://192.0.2.1:80", "192.0.2.1", &[]));
+        assert!(!origin("http://evil.example", "192.0.2.1", &[]));
+        assert!(!origin("null", "192.0.2.1", &[]));
+        assert!(!origin("http://", "", &[]));
+        assert!(!origin("http://192.0.2.1.evil.example", "192.0.2.1", &[]));
+        assert!(!origin("http://user@evil.example", "evil.example", &[]));
+        assert!(origin("https://copy.sh", "192.0.2.1", &["https://copy.sh"]));
+        assert!(origin("null", "192.0.2.1", &["*"]));
+    }
+
+    #[test]
+    fn no_origin_is_no_browser() {
+        assert!(!is_foreign(&Headers::default(), &[]));
+    }
+
+    #[test]
+    fn an_upgrade_is_an_option_of_the_connection() {
+        for (values, wanted) in [
+            (&["Upgrade"][..], true),
+            (&["keep-alive, upgrade"], true),
+            (&["keep-alive", "Upgrade"], true),
+            (&["Upgrade, close"], false),
+            (&["keep-alive"], false),
+            (&["upgraded"], false),
+            (&[], false),
+        ] {
+            let lines: Vec<_> = values.iter().map(|value| ("connection", *value)).collect();
+            assert_eq!(asks(&headers(&lines)), wanted, "{values:?}");
+        }
+    }
+}
