@@ -93,7 +93,7 @@ fn check_open(control: &Service, open: bool) -> Result<()> {
         host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback() && !ip.is_unspecified());
     if elsewhere && !asks && !open {
         bail!(
-            "whoever reaches {host} would own the switch: give control htpasswd or tls.client-ca, \
+            "anyone who can reach {host} could control the switch: give control htpasswd or tls.client-ca, \
              or open = true"
         );
     }

@@ -107,6 +107,10 @@ impl Wanted {
             warn!(log, "control is refused to other machines: {WAYS_OUT}");
             return Ok(true);
         }
-        bail!("whoever reaches {}:{} would own the switch: {WAYS_OUT}", self.host, self.port)
+        bail!(
+            "anyone who can reach {}:{} could control the switch: {WAYS_OUT}",
+            self.host,
+            self.port
+        )
     }
 }

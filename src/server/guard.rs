@@ -14,7 +14,7 @@ use super::{
 };
 
 /// What a page from elsewhere is told.
-const FOREIGN: &str = "Control is not for pages from other origins";
+const FOREIGN: &str = "Control refuses pages from other origins";
 
 /// Which requests for control may be looked at.
 #[derive(Debug, Default)]

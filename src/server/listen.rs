@@ -76,7 +76,7 @@ pub(crate) fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>> {
                     io::ErrorKind::PermissionDenied => {
                         "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
                     }
-                    io::ErrorKind::AddrNotAvailable => "; it is no address of this host",
+                    io::ErrorKind::AddrNotAvailable => "; it is not an address of this host",
                     _ => "",
                 };
                 bail!("cannot listen on {address}: {error}{hint}");
@@ -84,7 +84,7 @@ pub(crate) fn bind(host: &str, port: u16) -> Result<Vec<TcpListener>> {
         }
     }
     if listeners.is_empty() {
-        bail!("listen address {host:?} has no address");
+        bail!("listen address {host:?} resolves to no address");
     }
     Ok(listeners)
 }
@@ -125,7 +125,7 @@ impl Place {
                 Ok(())
             }
             Self::There(sender) => {
-                let gone = |_| io::Error::other("the thread for it has ended");
+                let gone = |_| io::Error::other("its thread has ended");
                 sender.send((stream.into_std()?, connection)).await.map_err(gone)
             }
         }
@@ -158,11 +158,11 @@ pub(crate) async fn accept(
         site.counters.add(Count::Accepted);
         // Whatever comes over it may become a tunnel.
         if let Err(error) = tcp::set_options(&stream) {
-            debug!(log, "connection without TCP options"; "peer" => %peer, "error" => %error);
+            debug!(log, "cannot set a connection's TCP options"; "peer" => %peer, "error" => %error);
         }
         let Some(place) = turns.next() else { return };
         if let Err(error) = place.serve(stream, site.pending.enter()).await {
-            warn!(log, "connection is not served"; "peer" => %peer, "error" => %error);
+            warn!(log, "cannot serve a connection"; "peer" => %peer, "error" => %error);
         }
     }
 }

@@ -68,7 +68,9 @@ pub(crate) async fn start(
                 let log = site.log.clone();
                 match serve(site, tls).await {
                     Ok(serve) => listen::elsewhere(streams, serve).await,
-                    Err(error) => error!(log, "a thread does not serve"; "error" => %error),
+                    Err(error) => {
+                        error!(log, "a thread cannot serve connections"; "error" => %error);
+                    }
                 }
             });
         });
@@ -79,7 +81,7 @@ pub(crate) async fn start(
 
 /// The function that serves a connection to `site` on this Arbiter.
 async fn serve(site: Arc<Site>, tls: Option<Arc<Tls>>) -> Result<Serve> {
-    let failed = |()| anyhow!("the HTTP service does not start");
+    let failed = |()| anyhow!("the HTTP service cannot start");
     let (log, reserve) = (site.log.clone(), Arc::clone(&site.reserve));
     let Some(tls) = tls else {
         let service = Rc::new(http::service(site).new_service(()).await.map_err(failed)?);

@@ -34,9 +34,9 @@ impl Orders {
     /// Has an order carried out, after those that were given before.
     ///
     /// # Errors
-    /// It is refused, and changed nothing; the program is about to end.
+    /// It is refused, and changed nothing; the program is stopping.
     pub(crate) async fn give(&self, order: Order) -> Result<Vec<Change>, Refusal> {
-        let ending = || Refusal::runtime("the program is about to end");
+        let ending = || Refusal::runtime("the program is stopping");
         let (answer, answered) = oneshot::channel();
         self.0.send((order, answer)).await.map_err(|_| ending())?;
         answered.await.map_err(|_| ending())?

@@ -62,7 +62,7 @@ impl<'a> Headers<'a> {
         self.all(name).next()
     }
 
-    /// The same as text; `None` also where it is not UTF-8.
+    /// The same as text; `None` also where it is not valid UTF-8.
     pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         self.get(name).and_then(|value| str::from_utf8(value).ok())
     }

@@ -75,7 +75,7 @@ impl Tls {
                 info!(self.log, "certificates read again"; "cert" => %cert);
             }
             Err(error) => {
-                error!(self.log, "certificates are invalid; keeping the previous ones: {error:#}")
+                error!(self.log, "certificates are invalid; keeping the previous ones: {error:#}");
             }
         }
     }

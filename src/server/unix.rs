@@ -92,12 +92,12 @@ fn remove_stale(path: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| format!("cannot look at {shown}")),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            bail!("{shown} is there and is no socket; choose another --ctlsock")
+            bail!("{shown} exists and is not a socket; choose another --ctlsock")
         }
         Ok(_) => {}
     }
     match StdStream::connect(path) {
-        Ok(_) => bail!("somebody listens on {shown}; end it, or choose another --ctlsock"),
+        Ok(_) => bail!("another program listens on {shown}; stop it, or choose another --ctlsock"),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).with_context(|| format!("cannot replace {shown}"))
         }
@@ -119,7 +119,7 @@ impl Listener {
     /// Serves `site` for as long as what it gives runs; the file goes with that.
     ///
     /// # Errors
-    /// The socket cannot be registered with the runtime; the HTTP service does not start.
+    /// The socket cannot be registered with the runtime; the HTTP service cannot start.
     pub(crate) fn serve(self, site: Arc<Site>) -> Result<impl Future<Output = Result<()>>> {
         let listener = UnixListener::from_std(self.socket)?;
         Ok(serve(listener, self.file, site))
@@ -129,7 +129,7 @@ impl Listener {
 async fn serve(listener: UnixListener, _file: Option<SocketFile>, site: Arc<Site>) -> Result<()> {
     let (log, counters) = (site.log.clone(), Arc::clone(&site.counters));
     let service = http::service::<UnixStream>(Arc::clone(&site)).new_service(()).await;
-    let service = Rc::new(service.map_err(|()| anyhow!("the HTTP service does not start"))?);
+    let service = Rc::new(service.map_err(|()| anyhow!("the HTTP service cannot start"))?);
     loop {
         let (stream, _) = listen::next(&site, &log, |cx| listener.poll_accept(cx)).await;
         counters.add(Count::Accepted);
@@ -164,13 +164,16 @@ mod tests {
         let path = dir.path().join("s");
         let first = bind(&path).unwrap();
         let error = bind(&path).unwrap_err().to_string();
-        assert!(error.contains("somebody listens") && error.contains("--ctlsock"), "{error}");
+        assert!(
+            error.contains("another program listens") && error.contains("--ctlsock"),
+            "{error}"
+        );
         // As a killed switch leaves it.
         std::mem::forget(first.file);
         drop(first.socket);
         drop(bind(&path).unwrap());
         fs::write(&path, "mine").unwrap();
-        assert!(bind(&path).unwrap_err().to_string().contains("no socket"));
+        assert!(bind(&path).unwrap_err().to_string().contains("not a socket"));
         assert_eq!(fs::read(&path).unwrap(), b"mine");
     }
 

@@ -135,7 +135,7 @@ fn apaches_htpasswd_writes_files_that_we_read_again_when_they_change() {
     assert_eq!(status("alice", "first: pass"), 101);
     // A file that is gone lets nobody in; one that is back lets in who is in it.
     fs::rename(&path, dir.at("away")).unwrap();
-    wait_for_log(&switch, "nobody is let in until the file can be read");
+    wait_for_log(&switch, "logins are refused until the file can be read");
     assert_eq!(status("alice", "first: pass"), 401);
     fs::rename(dir.at("away"), &path).unwrap();
     wait_until("alice", || status("alice", "first: pass") == 101);

@@ -29,7 +29,7 @@ impl Cache {
     /// The system has no random numbers.
     pub(super) fn new() -> Result<Self> {
         let mut secret = [0; 32];
-        rand::fill(&mut secret).map_err(|_| anyhow!("the system gives no random numbers"))?;
+        rand::fill(&mut secret).map_err(|_| anyhow!("the system provides no random numbers"))?;
         let key = Key::new(HMAC_SHA256, &secret);
         Ok(Self { key, proofs: HashSet::new(), oldest_first: VecDeque::new() })
     }

@@ -106,7 +106,7 @@ impl Hash {
                 Ok(Self::Argon2(Box::new(hash)))
             }
             // It may be a password: it must not be shown.
-            _ => bail!("no kind of hash that is known"),
+            _ => bail!("unknown kind of hash"),
         }
     }
 

@@ -131,7 +131,7 @@ impl Htpasswd {
         let content = match content {
             Ok(content) => content,
             Err(error) => {
-                error!(self.log, "nobody is let in until the file can be read: {error:#}");
+                error!(self.log, "logins are refused until the file can be read: {error:#}");
                 file.readable = false;
                 return;
             }

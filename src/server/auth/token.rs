@@ -55,9 +55,9 @@ impl std::fmt::Display for NoToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::TooMany => {
-                write!(f, "{MAX_TOKENS} tokens wait to be used; wait until some have expired")
+                write!(f, "{MAX_TOKENS} tokens are waiting to be used; wait until some expire")
             }
-            Self::NoRandom => f.write_str("the system gives no random numbers; try again"),
+            Self::NoRandom => f.write_str("the system provides no random numbers; try again"),
         }
     }
 }

@@ -87,7 +87,7 @@ impl Users {
 }
 
 fn parse_line(line: &[u8]) -> Result<(&str, Hash)> {
-    let line = std::str::from_utf8(line).context("it is not UTF-8")?;
+    let line = std::str::from_utf8(line).context("it is not valid UTF-8")?;
     let (name, hash) = line.split_once(':').context("it is not name:hash")?;
     Ok((name, Hash::parse(hash)?))
 }
@@ -113,8 +113,8 @@ mod tests {
     #[test]
     fn a_bad_line_is_named_by_number_without_its_content() {
         for (line, reason) in [
-            ("bob:hunter2", "no kind of hash that is known"),
-            ("bob:hsDyoIreOJ1cU", "no kind of hash that is known"),
+            ("bob:hunter2", "unknown kind of hash"),
+            ("bob:hsDyoIreOJ1cU", "unknown kind of hash"),
             ("hunter2", "it is not name:hash"),
             ("bob:$2y$31$u6SsYfusOhIVIFRoLLM3meGLtkNnSfdbdnvFDRy2s8dze3oyYCH7u", "cost 31"),
         ] {
@@ -127,7 +127,7 @@ mod tests {
         let Err(error) = Users::parse(b"\xff:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=") else {
             panic!("taken")
         };
-        assert!(format!("{error:#}").starts_with("line 1: it is not UTF-8"));
+        assert!(format!("{error:#}").starts_with("line 1: it is not valid UTF-8"));
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_port_transmit_frames",
-        help: "Frames that the port's medium has taken.",
+        help: "Frames sent to the port's medium.",
         unit: None,
         kind: Counter,
         samples: |scrape| counter(scrape, Counters::tx_frames),
@@ -74,7 +74,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_port_discarded_frames",
-        help: "Frames that came in by the port, or were to go out of it, and went nowhere.",
+        help: "Frames that came in by the port, or should have gone out of it, and were discarded.",
         unit: None,
         kind: Counter,
         samples: |scrape| {
@@ -85,7 +85,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_port_incidents",
-        help: "What happened on the port besides: loops, flaps, reconnects.",
+        help: "Other incidents on the port: loops, flaps, reconnects.",
         unit: None,
         kind: Counter,
         samples: |scrape| {
@@ -112,7 +112,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_port_shut",
-        help: "Whether the operator has shut the port.",
+        help: "1 if an operator has shut the port, else 0.",
         unit: None,
         kind: Gauge,
         samples: |scrape| ports(scrape, |port| Some(Value::Count(u64::from(port.info.shut)))),
@@ -126,7 +126,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_port_queue_limit",
-        help: "Octets that may be in it; beyond, frames are discarded for lack of buffers.",
+        help: "Limit of the port's egress queue; beyond it frames are discarded for lack of buffers.",
         unit: Some(Unit::Bytes),
         kind: Gauge,
         samples: |scrape| ports(scrape, |port| port.queue.map(limit)),
@@ -147,7 +147,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_port_round_trip",
-        help: "Latest round trip to the peer of a tunnel that is pinged.",
+        help: "Latest round trip to the peer of a tunnel, where the peer is pinged.",
         unit: Some(Unit::Seconds),
         kind: Gauge,
         samples: |scrape| {
@@ -181,14 +181,14 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_sessions_limit",
-        help: "Sessions that there may be.",
+        help: "Limit of sessions.",
         unit: None,
         kind: Gauge,
         samples: |scrape| vec![(vec![], Value::Count(scrape.sessions.1 as u64))],
     },
     Family {
         name: "etherws_listener_connections",
-        help: "Connections to the listener that are no session.",
+        help: "Connections to the listener that are not sessions.",
         unit: None,
         kind: Gauge,
         samples: |scrape| listeners(scrape, |listener| listener.connections as u64),
@@ -216,7 +216,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_listener_refused",
-        help: "Connections and requests that were turned away.",
+        help: "Connections and requests refused.",
         unit: None,
         kind: Counter,
         samples: |scrape| {
@@ -239,7 +239,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_event_readers_limit",
-        help: "Readers of the stream of events that there may be.",
+        help: "Limit of the readers of the stream of events.",
         unit: None,
         kind: Gauge,
         samples: |_| vec![(vec![], Value::Count(events::MAX_READERS as u64))],
@@ -256,35 +256,35 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "process_cpu",
-        help: "Time of the processor, in user and system mode.",
+        help: "Total user and system CPU time spent in seconds.",
         unit: Some(Unit::Seconds),
         kind: Counter,
         samples: |scrape| one(scrape.process.cpu.map(|cpu| Value::Real(cpu.as_secs_f64()))),
     },
     Family {
         name: "process_resident_memory",
-        help: "Memory that is resident.",
+        help: "Resident memory size in bytes.",
         unit: Some(Unit::Bytes),
         kind: Gauge,
         samples: |scrape| one(scrape.process.resident.map(Value::Count)),
     },
     Family {
         name: "process_open_fds",
-        help: "File descriptors in use.",
+        help: "Number of open file descriptors.",
         unit: None,
         kind: Gauge,
         samples: |scrape| one(scrape.process.descriptors.map(Value::Count)),
     },
     Family {
         name: "process_max_fds",
-        help: "File descriptors that there may be.",
+        help: "Maximum number of open file descriptors.",
         unit: None,
         kind: Gauge,
         samples: |scrape| one(scrape.process.max_descriptors.map(Value::Count)),
     },
     Family {
         name: "process_start_time",
-        help: "When the program began to serve, since 1970.",
+        help: "Start time of the process since the Unix epoch in seconds.",
         unit: Some(Unit::Seconds),
         kind: Gauge,
         samples: |scrape| {

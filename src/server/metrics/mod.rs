@@ -43,7 +43,7 @@ const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Answers with all metrics.
 pub(super) fn get<'a>(control: &'a ControlService, request: &'a Request<'a>) -> Answer<'a> {
     Box::pin(async {
-        let gone = |_| Refusal::new(Refused::Busy, "The switch has ended");
+        let gone = |_| Refusal::new(Refused::Busy, "The switch has stopped");
         let metrics = scrape(&control.control, &control.status).await.map_err(gone)?;
         let accept = request.headers.text("accept");
         Ok(if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
