@@ -6,6 +6,7 @@ mod api;
 mod capture;
 mod check;
 mod cli;
+mod completions;
 mod config;
 mod ctl;
 mod daemon;
@@ -35,6 +36,7 @@ use cli::Invocation;
 /// Runs the program; its arguments are those of the process.
 #[must_use]
 pub fn run() -> ExitCode {
+    completions::answer();
     let ended = cli::parse().and_then(|invocation| match invocation {
         Invocation::Sw(options) => run::start((*options).into()),
         Invocation::Server(options) => run::start(options.into()),
@@ -42,6 +44,7 @@ pub fn run() -> ExitCode {
         Invocation::Ctl(args) => Ok(ctl::run(args)),
         Invocation::Doctor(args) => Ok(doctor::run(args)),
         Invocation::Extcap(args) => extcap::run(*args),
+        Invocation::Completions(args) => completions::run(&args).map(|()| ExitCode::SUCCESS),
         Invocation::Manual(args) => manual::run(&args).map(|()| ExitCode::SUCCESS),
         Invocation::Check(args) => check::run(&args),
         Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),

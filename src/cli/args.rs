@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
+use clap_complete::Shell;
 
 use super::ctl::{ControlArgs, CtlArgs, FilterArgs};
 use crate::options::{GuardArgs, MAX_THREADS, Secret};
@@ -13,7 +14,6 @@ use crate::options::{GuardArgs, MAX_THREADS, Secret};
 #[derive(Debug, Parser)]
 // argparse took unambiguous prefixes and repeated options: scripts rely on both.
 #[command(name = "etherws", version, infer_long_args = true, args_override_self = true)]
-#[command(disable_help_subcommand = true)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) common: Common,
@@ -71,6 +71,8 @@ pub(super) enum Command {
     Doctor(DoctorArgs),
     /// List and capture a switch's ports for Wireshark, which runs this itself
     Extcap(ExtcapArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
     /// Write man pages and completions, for the package
     #[command(hide = true)]
     Manual(ManualArgs),
@@ -250,6 +252,13 @@ pub(crate) struct DoctorArgs {
     /// Colour: on a terminal alone (auto), always or never
     #[arg(long, value_name = "WHEN", default_value_t, hide_possible_values = true)]
     pub(crate) color: ColorChoice,
+}
+
+/// `etherws completions`: for which shell.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
 }
 
 /// `etherws manual`: where to write what is made from this definition.

@@ -6,12 +6,15 @@
 use std::path::PathBuf;
 
 use clap::{
-    Args, ColorChoice, Subcommand, ValueEnum,
+    Args, ColorChoice, Command, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use nix::unistd::{AccessFlags, access};
 
 use crate::options::{GuardArgs, Secret};
+
+/// Variable with the URL of the control service, where --ctlurl is not given.
+pub(crate) const CTLURL: &str = "ETHERWS_CTLURL";
 
 /// Least seconds between two looks of `ctl top`: nobody reads faster.
 const MIN_DELAY: f64 = 0.1;
@@ -40,7 +43,7 @@ pub(crate) struct ControlArgs {
     /// URL of the switch's control service; unix:PATH for a Unix socket
     /// [default: that of the service, unix:/run/etherws/control.sock, where it is there
     /// for us; else http://127.0.0.1:7867/ctl]
-    #[arg(long, value_name = "URL", env = "ETHERWS_CTLURL")]
+    #[arg(long, value_name = "URL", env = CTLURL)]
     #[arg(default_value_t = default_ctlurl(), hide_default_value = true, hide_env_values = true)]
     pub(crate) ctlurl: String,
     /// Name for the control service; its password is prompted for
@@ -307,6 +310,36 @@ pub(crate) enum PortKind {
     },
 }
 
+/// `ctl`'s subcommands by what they are for; what stands in no group comes last.
+const GROUPS: [(&str, &[&str]); 4] = [
+    ("Ports", &["addport", "setport", "showport", "delport", "listport", "setif", "listif"]),
+    ("Addresses and hosts", &["listfdb", "addfdb", "delfdb", "flushfdb", "listhosts"]),
+    ("Traffic and events", &["top", "capture", "monitor"]),
+    ("The switch itself", &[]),
+];
+
+/// `ctl` with its subcommands in groups, which clap has for options only.
+pub(super) fn with_groups(ctl: Command) -> Command {
+    let header = *ctl.get_styles().get_header();
+    let literal = *ctl.get_styles().get_literal();
+    let group_of = |name: &str| {
+        GROUPS.iter().position(|(_, names)| names.contains(&name)).unwrap_or(GROUPS.len() - 1)
+    };
+    let mut groups = String::new();
+    for (at, (title, _)) in GROUPS.iter().enumerate() {
+        groups += &format!("{header}{title}:{header:#}\n");
+        for one in ctl.get_subcommands().filter(|one| group_of(one.get_name()) == at) {
+            let about = one.get_about().map(ToString::to_string).unwrap_or_default();
+            groups += &format!("  {literal}{:12}{literal:#}{about}\n", one.get_name());
+        }
+        groups.push('\n');
+    }
+    ctl.help_template(format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}\
+         {header}Options:{header:#}\n{{options}}{{after-help}}"
+    ))
+}
+
 /// Seconds between two requests: a switch has other things to do as well.
 fn delay(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| (MIN_DELAY..=MAX_DELAY).contains(seconds));
@@ -315,7 +348,7 @@ fn delay(text: &str) -> Result<f64, String> {
 
 /// Where the packaged service has control, if it runs and we may ask it; otherwise where
 /// `etherws sw` has it.
-fn default_ctlurl() -> String {
+pub(crate) fn default_ctlurl() -> String {
     const OF_SERVICE: &str = "/run/etherws/control.sock";
     match access(OF_SERVICE, AccessFlags::W_OK) {
         Ok(()) => format!("unix:{OF_SERVICE}"),

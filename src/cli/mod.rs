@@ -5,6 +5,7 @@
 
 mod args;
 mod ctl;
+mod pages;
 
 use std::{
     env,
@@ -15,7 +16,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{
-    CommandFactory as _, Parser as _,
+    CommandFactory as _, FromArgMatches as _,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use etherws_actors::{connect::ClientCertificate, kinds::ClientOptions};
@@ -24,11 +25,13 @@ use crate::{
     config::{self, Sw},
     options::{GuardArgs, Secret, Service, TlsFiles},
 };
-pub(crate) use args::{CheckArgs, DoctorArgs, ExtcapArgs, ManualArgs, PasswdArgs};
+pub(crate) use args::{CheckArgs, CompletionsArgs, DoctorArgs, ExtcapArgs, ManualArgs, PasswdArgs};
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
 pub(crate) use ctl::{
-    CaptureArgs, ControlArgs, CtlArgs, CtlMethod, FilterArgs, Order, PortKind, SetportArgs, TopArgs,
+    CTLURL, CaptureArgs, ControlArgs, CtlArgs, CtlMethod, FilterArgs, Order, PortKind, SetportArgs,
+    TopArgs, default_ctlurl,
 };
+pub(crate) use pages::page;
 
 /// What the program is called by, in Wireshark's folder.
 const EXTCAP_NAME: &str = "etherws-extcap";
@@ -46,6 +49,8 @@ pub(crate) enum Invocation {
     Doctor(DoctorArgs),
     /// `etherws extcap`
     Extcap(Box<ExtcapArgs>),
+    /// `etherws completions`
+    Completions(CompletionsArgs),
     /// `etherws manual`
     Manual(ManualArgs),
     /// `etherws check`
@@ -93,8 +98,9 @@ pub(crate) struct Client {
 ///
 /// A value that cannot be used: the text names option, value and way out.
 pub(crate) fn parse() -> Result<Invocation> {
-    let cli = Cli::try_parse_from(with_name(env::args_os().collect()))
-        .unwrap_or_else(|err| nearest(err).exit());
+    let matches = definition().try_get_matches_from(with_name(env::args_os().collect()));
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = cli.unwrap_or_else(|err| nearest(err).exit());
     cli.scoped().unwrap_or_else(|err| err.exit()).validate()
 }
 
@@ -119,9 +125,27 @@ fn with_name(mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
-/// The definition, for what is made from it.
+/// The definition, also for what else is made from it.
 pub(crate) fn definition() -> clap::Command {
-    Cli::command()
+    with_examples(Cli::command(), "").mut_subcommand("ctl", ctl::with_groups)
+}
+
+/// The command that `words` lead to, and those under it, with examples in the help.
+fn with_examples(command: clap::Command, words: &str) -> clap::Command {
+    let header = *command.get_styles().get_header();
+    let examples = page(words).map(|page| {
+        let lines = page.examples.iter();
+        let lines = lines.map(|(line, does)| format!("\n  etherws {line}\n      {does}"));
+        format!("{header}Examples:{header:#}{}", lines.collect::<String>())
+    });
+    let command = command.mut_subcommands(|it| {
+        let words = format!("{words} {}", it.get_name());
+        with_examples(it, words.trim_start())
+    });
+    match examples {
+        Some(examples) => command.after_help(examples),
+        None => command,
+    }
 }
 
 impl Cli {
@@ -160,6 +184,7 @@ impl Command {
             Self::Passwd(_) => "passwd",
             Self::Doctor(_) => "doctor",
             Self::Extcap(_) => "extcap",
+            Self::Completions(_) => "completions",
             Self::Manual(_) => "manual",
             Self::Server(_) => "server",
             Self::Client(_) => "client",
@@ -174,6 +199,7 @@ impl Command {
             Self::Passwd(args) => Invocation::Passwd(args),
             Self::Doctor(args) => Invocation::Doctor(args),
             Self::Extcap(args) => Invocation::Extcap(Box::new(args)),
+            Self::Completions(args) => Invocation::Completions(args),
             Self::Manual(args) => Invocation::Manual(args),
             Self::Check(args) => Invocation::Check(args),
             Self::Server(args) => Invocation::Server(args.validate()?),

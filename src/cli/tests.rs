@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::Parser as _;
 use etherws_actors::guard::storm::StormLimit;
 
 use super::*;
@@ -180,7 +181,7 @@ fn bad_command_lines_are_refused_by_name() {
         ("etherws ctl addport", "Usage"),
         ("etherws ctl setport --shut 2 1", "possible values: 0, 1"),
         ("etherws ctl delport x", "'x'"),
-        ("etherws ctl setport 1 --storm-broadcast x", r#""x" is no storm limit"#),
+        ("etherws ctl setport 1 --storm-broadcast x", r#""x" is not a storm limit"#),
         ("etherws ctl setport 1 --loopguard yes", "possible values: on, off"),
         ("etherws sw --maxmacs -1", "--maxmacs"),
     ] {

@@ -133,7 +133,7 @@ fn options_may_be_short_or_repeated_as_with_argparse() {
 #[test]
 fn version_and_help_go_to_standard_output() {
     assert!(etherws(&["--version"]).ok().stdout.starts_with("etherws "));
-    for command in [&["--help"][..], &["sw", "--help"], &["ctl", "--help"]] {
+    for command in [&["--help"][..], &["sw", "--help"], &["ctl", "--help"], &["help", "sw"]] {
         assert!(etherws(command).ok().stdout.contains("Usage: etherws"));
     }
     assert_eq!(etherws::<&str>(&[]).failed().code, Some(2));

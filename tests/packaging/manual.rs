@@ -1,23 +1,26 @@
 //! Man pages and completions that the program writes of itself.
 
-use std::fs;
+use std::{env, fs, path::Path};
 
 use crate::support::{
     TempDir, need,
     peers::tool,
     process::{Site, run},
-    switch::etherws,
+    switch::{Switch, etherws},
 };
 
 #[test]
 fn each_command_has_a_page_without_mistakes() {
     let dir = TempDir::new();
     etherws(&["manual", &dir.at("manual")]).ok();
-    let pages = fs::read_dir(dir.at("manual/man1")).unwrap().flatten();
+    let folders =
+        ["manual/man1", "manual/man5"].map(|folder| fs::read_dir(dir.at(folder)).unwrap());
+    let pages = folders.into_iter().flatten().flatten();
     let pages: Vec<_> = pages.map(|page| page.path()).collect();
     for page in ["etherws", "etherws-sw", "etherws-ctl-addport-client", "etherws-passwd"] {
         assert!(pages.iter().any(|path| path.ends_with(format!("{page}.1"))), "{pages:?}");
     }
+    assert!(pages.iter().any(|path| path.ends_with("etherws.toml.5")), "{pages:?}");
     need!(tool("man"));
     for page in pages {
         let mut man = Site::here().command("man");
@@ -29,21 +32,37 @@ fn each_command_has_a_page_without_mistakes() {
     }
 }
 
+/// What bash offers at the end of a line.
+fn completed(words: &[&str], url: &str) -> String {
+    let script = "eval \"$(etherws completions bash)\"; COMP_WORDS=(\"$@\"); \
+                  COMP_CWORD=$(($# - 1)); _clap_complete_etherws etherws \"${@: -1}\"; \
+                  echo \"${COMPREPLY[@]}\"";
+    let mut bash = Site::here().command("bash");
+    let program = Path::new(env!("CARGO_BIN_EXE_etherws")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), env::var("PATH").unwrap());
+    bash.args(["-c", script, "bash"]).args(words).env("PATH", path).env("ETHERWS_CTLURL", url);
+    run(bash).ok().stdout
+}
+
 #[test]
-fn a_shell_completes_commands_and_options() {
-    let dir = TempDir::new();
-    etherws(&["manual", &dir.at("manual")]).ok();
+fn a_shell_completes_commands_options_ports_users_and_devices() {
     need!(tool("bash"));
-    for (line, expected) in [
+    let switch = Switch::start(&["--host", "127.0.0.1"]);
+    let (_socket, port) = switch.open();
+    let port = port.to_string();
+    let dir = TempDir::new();
+    let users = dir.file("users", "alice:x\nbob:x\n");
+    for (words, expected) in [
         (&["etherws", ""][..], "passwd"),
         (&["etherws", "ctl", "list"], "listport"),
         (&["etherws", "ctl", "addport", "client", "--ca"], "--cacerts"),
+        (&["etherws", "ctl", "delport", ""], &port),
+        (&["etherws", "ctl", "addport", "netdev", ""], "lo"),
+        (&["etherws", "passwd", &users, "b"], "bob"),
     ] {
-        let script = "source \"$0\"; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
-                      _etherws etherws \"${@: -1}\" \"${@: -2:1}\"; echo \"${COMPREPLY[@]}\"";
-        let mut bash = Site::here().command("bash");
-        bash.args(["-c", script, &dir.at("manual/bash/etherws.bash")]).args(line);
-        let output = run(bash).ok();
-        assert!(output.stdout.split_whitespace().any(|word| word == expected), "{output:?}");
+        let offered = completed(words, switch.control_url());
+        assert!(offered.split_whitespace().any(|word| word == expected), "{words:?}: {offered}");
     }
+    // Nobody answers there, and nothing is said of it.
+    assert_eq!(completed(&["etherws", "ctl", "delport", ""], "http://127.0.0.1:1/ctl"), "\n");
 }

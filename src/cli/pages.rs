@@ -1,0 +1,228 @@
+//! What help and man pages say of a command besides its options: a description, for the
+//! man page, and examples, for both. A test takes each example as a command line.
+
+/// Of one command.
+pub(crate) struct Page {
+    /// The subcommands that lead to it, between blanks; empty: the program itself.
+    pub(crate) command: &'static str,
+    /// What it does, in a paragraph; the man page has the line of the help without it.
+    pub(crate) description: &'static str,
+    /// Command lines without the program's name, each with what it does.
+    pub(crate) examples: &'static [(&'static str, &'static str)],
+}
+
+/// The page of a command, if there is more to say than its options do.
+pub(crate) fn page(command: &str) -> Option<&'static Page> {
+    PAGES.iter().find(|page| page.command == command)
+}
+
+const fn page_of(
+    command: &'static str,
+    description: &'static str,
+    examples: &'static [(&'static str, &'static str)],
+) -> Page {
+    Page { command, description, examples }
+}
+
+/// All of them, in the order of the help.
+const PAGES: &[Page] = &[
+    page_of(
+        "",
+        "etherws is an Ethernet switch in user space. Its ports are TAP devices, network \
+         interfaces, and WebSockets: those that it opens to other switches, and those of \
+         clients that come in. So machines, virtual machines and containers are on one LAN \
+         through anything that HTTPS passes. etherws sw is the switch, etherws ctl controls it \
+         while it runs.",
+        &[
+            (
+                "sw --foreground --sslcert cert.pem --sslkey key.pem --htpasswd users",
+                "start a switch that lets in users over TLS",
+            ),
+            ("ctl addport tap ewp0", "give it a TAP device"),
+            ("ctl addport client wss://hub.example.org/ --user site1", "join it to another one"),
+            ("ctl listport", "list its ports"),
+        ],
+    ),
+    page_of(
+        "sw",
+        "Starts a switch, in the background unless --foreground is given: the command returns \
+         once the switch serves. Ports come from the configuration file or by etherws ctl; each \
+         client of the WebSocket service is one, too. Without --htpasswd and --sslclientca \
+         everybody who reaches the WebSocket service is let in. Options win over the \
+         configuration file, whose keys are in etherws.toml(5).",
+        &[
+            ("sw --config /etc/etherws/etherws.toml", "start what the file says"),
+            (
+                "sw --sslcert cert.pem --sslkey key.pem --htpasswd users",
+                "let in users, over TLS, on port 443",
+            ),
+            (
+                "sw --host 127.0.0.1 --port 8080 --user etherws",
+                "serve behind a reverse proxy, as a user without privileges",
+            ),
+        ],
+    ),
+    page_of(
+        "check",
+        "Reads a configuration file as a switch would, with the files that it names, and says \
+         what is wrong, each with its line and column, or else what the switch would do. Opens \
+         no socket and no device.",
+        &[
+            ("check /etc/etherws/etherws.toml", "check the service's configuration"),
+            ("check --schema", "print the JSON schema of the file, for an editor"),
+        ],
+    ),
+    page_of(
+        "ctl",
+        "Asks a running switch by its control service, prints the answer as a table or as JSON, \
+         and ends with status 1 if it was refused. It asks the packaged service if that runs and \
+         may be asked, else the switch of this machine; --ctlurl or ETHERWS_CTLURL name another \
+         one.",
+        &[
+            ("ctl listport", "list the ports"),
+            (
+                "ctl --ctlurl https://hub.example.org:7867/ctl --ctluser admin listport --json",
+                "those of another machine, as JSON; the password is prompted for",
+            ),
+        ],
+    ),
+    page_of("ctl addport", "", &[("ctl addport tap ewp0", "add a TAP device")]),
+    page_of(
+        "ctl addport netdev",
+        "The interface is set to promiscuous mode, and its frames pass the switch as well as \
+         the host.",
+        &[("ctl addport netdev eth1", "join the network behind eth1")],
+    ),
+    page_of(
+        "ctl addport tap",
+        "The device is gone when the port is deleted or the switch ends.",
+        &[("ctl addport tap ewp%d", "add a device of the first free number")],
+    ),
+    page_of(
+        "ctl addport client",
+        "The command answers once the tunnel is open. It is opened again whenever it breaks, \
+         after a wait of up to 30 seconds; of several URLs, the next one is tried then.",
+        &[
+            (
+                "ctl addport client wss://hub.example.org/ --user site1",
+                "join another switch; the password is prompted for",
+            ),
+            (
+                "ctl addport client wss://a.example.org/ wss://b.example.org/",
+                "with a second server, in case that the first cannot be reached",
+            ),
+        ],
+    ),
+    page_of(
+        "ctl setport",
+        "",
+        &[
+            ("ctl setport 1 --shut 1", "drop all frames from and to port 1"),
+            ("ctl setport 2 --storm-broadcast 200/800 --maxmacs 64", "limit what is behind port 2"),
+        ],
+    ),
+    page_of("ctl showport", "", &[("ctl showport 1", "show port 1")]),
+    page_of("ctl delport", "", &[("ctl delport 1", "delete port 1")]),
+    page_of("ctl listport", "", &[("ctl listport --json", "for a script")]),
+    page_of(
+        "ctl top",
+        "In a terminal, keys change the order; into a pipe it prints a table, or a line of JSON, \
+         at each look.",
+        &[("ctl top --delay 5 --count 3 --json", "three looks, five seconds apart, for a script")],
+    ),
+    page_of(
+        "ctl setif",
+        "",
+        &[
+            ("ctl setif 1 --address 192.0.2.1/24", "give the TAP device of port 1 an address"),
+            ("ctl setif 1 --address 2001:db8::1/64 --mtu 1400", "and an IPv6 address and an MTU"),
+        ],
+    ),
+    page_of("ctl listif", "", &[("ctl listif", "list addresses and MTUs")]),
+    page_of("ctl listfdb", "", &[("ctl listfdb", "list who is behind which port")]),
+    page_of("ctl listhosts", "", &[("ctl listhosts", "list hosts with addresses and names")]),
+    page_of(
+        "ctl addfdb",
+        "",
+        &[("ctl addfdb 02:00:00:00:00:01 2 --vlan 10", "tie an address of VLAN 10 to port 2")],
+    ),
+    page_of("ctl delfdb", "", &[("ctl delfdb 02:00:00:00:00:01", "delete an address")]),
+    page_of("ctl flushfdb", "", &[("ctl flushfdb 2", "forget what was learned behind port 2")]),
+    page_of("ctl reload", "", &[("ctl reload", "apply what has changed in the file")]),
+    page_of(
+        "ctl save",
+        "Comments and all else in the file stay as they are. Passwords are not written.",
+        &[("ctl save", "keep the ports for the next start")],
+    ),
+    page_of("ctl showserver", "", &[("ctl showserver", "show who was let in and turned away")]),
+    page_of("ctl monitor", "", &[("ctl monitor --json", "print events, a line of JSON each")]),
+    page_of(
+        "ctl capture",
+        "",
+        &[
+            ("ctl capture 1 2 --ethertype arp", "show ARP on ports 1 and 2, a line for each frame"),
+            (
+                "ctl capture --write lan.pcapng --duration 60",
+                "a minute of all ports, for Wireshark",
+            ),
+        ],
+    ),
+    page_of("ctl createtoken", "", &[("ctl createtoken --user alice", "a token for one minute")]),
+    page_of("ctl discover", "", &[("ctl discover", "print the API document")]),
+    page_of(
+        "passwd",
+        "The file is replaced as a whole, so that a running switch never reads half of it; the \
+         switch takes it within a second.",
+        &[
+            ("passwd /etc/etherws/users alice", "set a password"),
+            ("passwd -D /etc/etherws/users alice", "delete a user, whose sessions end"),
+        ],
+    ),
+    page_of(
+        "doctor",
+        "Looks at this machine, at the running switch and at what the options name, and says \
+         for each thing whether it is well and what to do if not. Ends with status 1 if \
+         something keeps a switch from working.",
+        &[
+            ("doctor", "look at this machine and its switch"),
+            (
+                "doctor --url wss://hub.example.org/ --user site1",
+                "try a tunnel before it is needed",
+            ),
+        ],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+    use crate::cli;
+
+    /// The commands that a page may be of.
+    fn commands(command: &Command, words: &str, found: &mut Vec<String>) {
+        found.push(words.to_owned());
+        for one in command.get_subcommands().filter(|one| !one.is_hide_set()) {
+            commands(one, format!("{words} {}", one.get_name()).trim_start(), found);
+        }
+    }
+
+    #[test]
+    fn every_page_is_of_a_command_and_its_examples_are_taken() {
+        let mut all = Vec::new();
+        commands(&cli::definition(), "", &mut all);
+        for Page { command, examples, .. } in PAGES {
+            assert!(all.iter().any(|one| one == command), "{command}");
+            for (line, _) in *examples {
+                assert!(line.starts_with(command), "{command}: {line}");
+                let words = ["etherws"].into_iter().chain(line.split(' '));
+                let taken = cli::definition().try_get_matches_from(words);
+                assert!(taken.is_ok(), "{line}: {}", taken.unwrap_err());
+            }
+        }
+        // 0.3's, and what others run or explain themselves.
+        all.retain(|one| page(one).is_none());
+        assert_eq!(all, ["extcap", "completions", "server", "client"]);
+    }
+}

@@ -1,0 +1,118 @@
+//! Completions of the command line: a script for each shell, which asks the program itself
+//! at each TAB, so that ports, users and devices are those that are there. What cannot be
+//! had at once has no completions: nothing is prompted for, and no error is shown.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    io::{self, Write},
+    time::Duration,
+};
+
+use actix_rt::{System, time::timeout};
+use anyhow::{Context as _, Result};
+use clap::{Arg, Command};
+use clap_complete::{
+    CompleteEnv, Shell,
+    engine::{ArgValueCandidates, CompletionCandidate},
+    env::Shells,
+};
+use etherws_actors::{connect::TlsOptions, control::Command as SwitchCommand};
+
+use crate::{
+    api::{client::Endpoint, entry::Entries},
+    cli::{self, CTLURL, CompletionsArgs, default_ctlurl},
+    files,
+};
+
+/// Says to the program that it is asked by a shell, and by which.
+const VARIABLE: &str = "ETHERWS_COMPLETE";
+
+/// What the scripts call.
+const PROGRAM: &str = "etherws";
+
+/// Time for a switch to list its ports: whoever has pressed TAB waits for it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+
+/// Where the kernel lists network interfaces.
+const DEVICES: &str = "/sys/class/net";
+
+/// Answers a shell and ends the program, if it is a shell that asks.
+pub(crate) fn answer() {
+    CompleteEnv::with_factory(|| with_candidates(cli::definition())).var(VARIABLE).complete();
+}
+
+/// Runs `etherws completions`.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(crate) fn run(args: &CompletionsArgs) -> Result<()> {
+    write(args.shell, &mut io::stdout().lock()).context("standard output cannot be written")
+}
+
+/// Writes the script of a shell.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn write(shell: Shell, out: &mut dyn Write) -> io::Result<()> {
+    let shells = Shells::builtins();
+    let name = shell.to_string();
+    let completer = shells.completer(&name).ok_or(io::ErrorKind::Unsupported)?;
+    completer.write_registration(VARIABLE, PROGRAM, PROGRAM, PROGRAM, out)
+}
+
+/// The definition, with what may stand where only this machine or the switch knows.
+fn with_candidates(command: Command) -> Command {
+    let name = command.get_name().to_owned();
+    let add = |arg: Arg| {
+        let candidates = match (name.as_str(), arg.get_id().as_str()) {
+            ("netdev", "target") | ("doctor", "netdev") => ArgValueCandidates::new(devices),
+            ("passwd", "user") => ArgValueCandidates::new(users),
+            ("sw" | "server", _) => return arg,
+            (_, "port" | "ports") => ArgValueCandidates::new(ports),
+            _ => return arg,
+        };
+        arg.add(candidates)
+    };
+    command.mut_args(add).mut_subcommands(with_candidates)
+}
+
+/// Network interfaces of this machine.
+fn devices() -> Vec<CompletionCandidate> {
+    let entries = fs::read_dir(DEVICES).into_iter().flatten().flatten();
+    entries.map(|entry| CompletionCandidate::new(entry.file_name())).collect()
+}
+
+/// Users of the htpasswd file on the command line.
+fn users() -> Vec<CompletionCandidate> {
+    let mut words = env::args_os().skip_while(|word| word != "passwd").skip(1);
+    let file = words.find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    let text = file.and_then(|file| files::read(file.as_ref()).ok()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let names = text.lines().filter_map(|line| line.split_once(':'));
+    names.map(|(name, _)| CompletionCandidate::new(name)).collect()
+}
+
+/// Ports of the switch that the command line or the environment names, if it wants no
+/// password.
+fn ports() -> Vec<CompletionCandidate> {
+    let words: Vec<OsString> = env::args_os().collect();
+    let words = words.iter().filter_map(|word| word.to_str());
+    let given = words.clone().zip(words.skip(1)).find_map(|(option, value)| {
+        option.strip_prefix("--ctlurl=").or_else(|| (option == "--ctlurl").then_some(value))
+    });
+    let url = given.map(str::to_owned).or_else(|| env::var(CTLURL).ok());
+    let url = url.unwrap_or_else(default_ctlurl);
+    let list = async {
+        let endpoint = Endpoint::new(&url, None, TlsOptions::default()).ok()?;
+        endpoint.call(&SwitchCommand::ListPorts.into()).await.ok()
+    };
+    let answer = System::new().block_on(async { timeout(ANSWER_LIMIT, list).await });
+    let Ok(Some(Entries::Ports(ports))) = answer else { return Vec::new() };
+    let shown = ports.into_iter().map(|port| {
+        let help = format!("{} {}", port.kind, port.target);
+        CompletionCandidate::new(port.port.to_string()).help(Some(help.into()))
+    });
+    shown.collect()
+}
