@@ -93,6 +93,7 @@ install: manual
 DEB_VERSION = $(subst -,~,$(lastword $(shell $(ETHERWS) --version)))-1
 
 deb: manual cargo-deb
+	gzip -9n $(MANUAL)/man1/*
 	$(CARGO) deb --no-build --strip --locked --deb-version '$(DEB_VERSION)'
 
 cargo-deb:
