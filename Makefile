@@ -70,7 +70,7 @@ soak: all
 # running switch and become part of the program.
 docs:
 	ETHERWS_DOCS=write $(CARGO) test --locked --test suite -- api::examples
-	ETHERWS_DOCS=write $(CARGO) test --locked --test suite -- api::the_
+	ETHERWS_DOCS=write $(CARGO) test --locked --test suite -- api::the_ ::the_table
 
 # Man pages and completions, from the program itself. cargo-deb looks for them here.
 MANUAL := $(TARGET)/release/manual
@@ -127,7 +127,7 @@ deny:
 
 # Tests by name, in nextest's language: `suite` runs all that no other part has.
 IMPORTS := test(/\bimports\b/)
-DOCUMENTS := binary_id(etherws::suite) & test(/^api::(examples::|the_)/)
+DOCUMENTS := binary_id(etherws::suite) & test(/^(api::(examples::|the_)|documents::|observe::metrics::the_table)/)
 UNIT := not binary_id(etherws::suite)
 LAB := binary_id(etherws::suite) & test(/^(web::page|packaging::package)::/)
 

@@ -33,45 +33,52 @@ const MAX_TEXT: usize = 256;
 names! {
     /// What can happen.
     pub enum Kind {
-        /// A port has joined the switch: `type`, `target`.
+        /// A port was added to the switch: `port`, `type`, `target`.
         PortAdded = "port-added",
-        /// Its medium is open: `type`, `target`.
+        /// The port's medium was opened: `port`, `type`, `target`.
         PortUp = "port-up",
-        /// Its medium is lost, or given up: `state`, `reason`.
+        /// The port's medium was lost, or given up: `port`, `state`, `reason`. Failed attempts
+        /// to open it again are only in the log.
         PortDown = "port-down",
-        /// It has left the switch: `type`, `target`, `reason`.
+        /// A port was deleted: `port`, `type`, `target`, `reason`.
         PortDeleted = "port-deleted",
-        /// An address was learned: `mac`, `vlan` (0 for none).
+        /// An address was learned: `port`, `mac`, `vlan` (0 for none).
         MacLearned = "mac-learned",
-        /// It is behind this port now: `mac`, `vlan`, and `from`, the port where it was.
+        /// An address moved to another port: `port`, `mac`, `vlan`, and `from`, the port where
+        /// it was.
         MacMoved = "mac-moved",
-        /// It was not seen for the aging time, and is forgotten: `mac`, `vlan`. What is
-        /// forgotten with its port, or by the operator, is told of once, as that.
+        /// An address was not seen for the aging time, and is forgotten: `port`, `mac`, `vlan`.
+        /// Reported when it is swept, up to a minute later. Addresses that go with their port,
+        /// or are flushed, are not reported one by one.
         MacAged = "mac-aged",
-        /// The loop guard has blocked the port: `with`, the port at the loop's other end,
-        /// `reason`.
+        /// The loop guard blocked the port: `port`, `with`, the port at the other end of the
+        /// loop, `reason`.
         Loop = "loop",
-        /// It is blocked no more.
+        /// The port is no longer blocked: `port`.
         LoopEnded = "loop-ended",
-        /// Storm control discards what comes in: `class`, `limit`.
+        /// Storm control began to discard frames: `port`, `class` (`broadcast`, `multicast` or
+        /// `unicast`), `limit`.
         Storm = "storm",
-        /// It has discarded nothing for a while: `class`, and `discarded`, frames in all.
+        /// Storm control has discarded nothing for 10 s: `port`, `class`, and `discarded`,
+        /// frames since the storm began.
         StormEnded = "storm-ended",
-        /// An address moves to and fro: `mac`, `vlan`, and `pinned`, the port where it stays.
+        /// An address is flapping between ports: `port`, `mac`, `vlan`, and `pinned`, the port
+        /// where it stays. Reported once until it has been quiet for 10 s.
         Flap = "flap",
-        /// An address is not learned, since there are too many: `limit`, `port` or `switch`.
+        /// An address was not learned because a table is full: `port`, and `limit`: that of the
+        /// `port` or of the `switch`. Reported once until it has been quiet for 10 s.
         TableFull = "table-full",
-        /// A tunnel's client was let in: `user`, `peer`.
+        /// A tunnel's client was let in: `port`, `user` (`-` if no name is asked for), `peer`.
         Session = "session",
-        /// Somebody has shown a wrong name, password, certificate or token: `user` where
-        /// there was a name, `address`.
+        /// A client gave a wrong name, password, certificate or token, or none: `user`,
+        /// `address`.
         AuthenticationFailure = "authentication-failure",
-        /// A connection or request was turned away: `reason`, `address`.
+        /// A connection or request was refused: `reason`, as in `ctl showserver`, or
+        /// `tls-failure`, and `address`.
         Refused = "refused",
-        /// What the program has read before was read again: `file`. Whether it could be used,
-        /// the log says.
+        /// A file was read again: `file`. The log says whether it could be used.
         Reload = "reload",
-        /// This watcher was too slow: `count` events are missing here.
+        /// This reader was too slow: `count` events are missing here.
         Lost = "lost",
     }
 }

@@ -25,7 +25,7 @@ fn writes() -> bool {
 }
 
 /// Compares a file of the repository with what it should be, or writes it.
-fn settle(name: &str, wanted: &str) {
+pub(crate) fn settle(name: &str, wanted: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     if writes() {
         return fs::write(path, wanted).unwrap();

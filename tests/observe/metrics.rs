@@ -1,17 +1,18 @@
 //! Metrics: the same numbers as control shows, in a form that Prometheus takes.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::scrape;
-use crate::support::{
-    frame, http, need,
-    peers::tool,
-    process::{Site, run, run_with},
-    switch::Switch,
-    wait_until,
-    ws::WebSocket,
+use crate::{
+    documents,
+    support::{
+        frame, http, need,
+        peers::tool,
+        process::{Site, run, run_with},
+        switch::Switch,
+        wait_until,
+        ws::WebSocket,
+    },
 };
 
 /// A switch with a storm, discards, a peer that is pinged, and somebody who was refused.
@@ -159,25 +160,23 @@ fn who_asks_for_open_metrics_gets_it() {
 }
 
 #[test]
-fn the_document_names_every_metric_with_its_labels_and_no_other() {
+fn the_table_is_made_from_a_scrape() {
     let (switch, _peer, _sockets) = busy();
+    let text = http::ask(switch.control, "GET", "/metrics", &[], "").body;
     let labels = |sample: &str| {
-        let inside = sample.split_once('{').map_or("", |(_, rest)| rest.trim_end_matches('}'));
-        let names = inside.split(',').filter_map(|label| label.split_once('='));
-        names.map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        let (_, inside) = sample.split_once('{')?;
+        let names = inside.split_once('}')?.0.split(',').filter_map(|label| label.split_once('='));
+        Some(names.map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", "))
     };
-    let samples: BTreeSet<_> = scrape(&switch)
-        .keys()
-        .map(|key| (key.split('{').next().unwrap().to_owned(), labels(key)))
-        .collect();
-    let row = |line: &str| {
-        let (name, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
-        let labels = rest.split(" | ").nth(1)?;
-        Some((name.to_owned(), if labels == "none" { "" } else { labels }.to_owned()))
-    };
-    let document = include_str!("../../docs/metrics.md");
-    let rows: BTreeSet<_> = document.lines().filter_map(row).collect();
-    assert_eq!(samples, rows);
+    // Help, type and samples of each, in this order.
+    let rows = text.split("# HELP ").skip(1).map(|family| {
+        let mut lines = family.lines();
+        let (name, help) = lines.next().unwrap().split_once(' ').unwrap();
+        let (_, kind) = lines.next().unwrap().rsplit_once(' ').unwrap();
+        let labels = lines.next().and_then(labels).unwrap_or_else(|| "none".to_owned());
+        format!("| `{name}` | {kind} | {labels} | {help} |")
+    });
+    documents::table("docs/metrics.md", "| name | type | labels | what |", rows);
 }
 
 /// The names of metrics in expressions.

@@ -12,44 +12,45 @@ use std::{
 use crate::names;
 
 names! {
-    /// Why a frame went nowhere, or not to a port that should have had it.
+    /// Why a frame was discarded, or did not reach a port that should have had it.
     pub enum Discard {
-        /// Too short for its header or its VLAN tag, or refused by the medium.
+        /// The frame is too short for its header or VLAN tag, or its medium refused it.
         OnError = "on-error",
-        /// The ingress or the egress port is shut or not up.
+        /// The port that the frame came in by, or should leave by, is shut or not up.
         PortDown = "port-down",
-        /// The destination is behind the port that the frame came from.
+        /// The destination is behind the port that the frame came in by.
         SamePort = "same-port",
-        /// The egress queue is full.
+        /// The queue of the port that it should leave by is full.
         LackOfBuffers = "lack-of-buffers",
         /// The port is blocked by the loop guard.
         Loop = "loop",
-        /// More broadcast than storm control lets pass.
+        /// There are more broadcast frames than storm control lets pass.
         StormBroadcast = "storm-broadcast",
-        /// More multicast than that.
+        /// There are more multicast frames than storm control lets pass.
         StormMulticast = "storm-multicast",
-        /// More for unknown addresses than that.
+        /// There are more frames for unknown addresses than storm control lets pass.
         StormUnicast = "storm-unicast",
     }
 }
 
 names! {
-    /// What happened on a port beside frames that passed or were discarded.
+    /// What else happened on a port, apart from frames that passed or were discarded.
     pub enum Incident {
         /// A WebSocket text message was ignored.
         TextMessage = "text-messages",
-        /// A source address was not learned: a table is full, or a static entry or a pin
-        /// says otherwise (RFC 4188, dot1dTpLearnedEntryDiscards).
+        /// A source address was not learned because a table is full, or because a static entry
+        /// or a pin has precedence (RFC 4188, dot1dTpLearnedEntryDiscards).
         LearnedEntryDiscard = "learned-entry-discards",
-        /// A source address was not learned because its frame was a reflection.
+        /// A source address was not learned because the same group-addressed frame had just come
+        /// in by another port.
         Reflection = "reflections",
-        /// An address that moved too often was pinned to where it was.
+        /// An address that flapped between ports was pinned to one.
         Flap = "flaps",
         /// The port was blocked by the loop guard.
         Loop = "loops",
-        /// A loop-detect frame with our id was not one that we have sent of late.
+        /// A loop-detect frame with this switch's id was not one that it sent recently.
         ForgedProbe = "forged-probes",
-        /// The port's medium was lost, and opened again.
+        /// The port's medium was lost and opened again.
         Reconnect = "reconnects",
     }
 }

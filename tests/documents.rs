@@ -1,7 +1,53 @@
-//! Links of the documents: each relative one leads to a file, and to a heading in it; from a
-//! document that the package installs, to a file that it installs at the same place.
+//! The documents: tables that are made from the program's own lists, which `make docs` writes,
+//! and links that lead somewhere.
 
 use std::{fs, path::Path};
+
+use etherws_actors::{
+    counters::{Discard, Incident},
+    monitor::Kind,
+    settings::{SETTINGS, Scope},
+};
+
+use crate::api::settle;
+
+/// Compares the rows of the table after `titles` in a document, or writes them.
+pub(crate) fn table(document: &str, titles: &str, rows: impl Iterator<Item = String>) {
+    let text = fs::read_to_string(document).unwrap();
+    let begin = text.find(titles).expect("the table's titles");
+    let lines = text[begin..].split_inclusive('\n').take_while(|line| line.starts_with('|'));
+    let lengths: Vec<_> = lines.map(str::len).collect();
+    // The titles, and the line that divides them from the rows, stay.
+    let from = begin + lengths[..2].iter().sum::<usize>();
+    let to = begin + lengths.iter().sum::<usize>();
+    let rows: String = rows.map(|row| format!("{row}\n")).collect();
+    settle(document, &[&text[..from], &rows, &text[to..]].concat());
+}
+
+fn words<const N: usize>(list: [(&str, &str); N]) -> impl Iterator<Item = String> {
+    list.into_iter().map(|(name, help)| format!("| `{name}` | {help} |"))
+}
+
+#[test]
+fn the_tables_are_made_from_the_lists_of_the_program() {
+    let settings = SETTINGS.iter().map(|setting| {
+        let form = setting.form.replace('|', "\\|");
+        let default = setting.default().map_or_else(|| "none".to_owned(), |it| format!("`{it}`"));
+        let scope = match setting.scope {
+            Scope::Anywhere => "",
+            Scope::Port => " On a port only.",
+            Scope::File => " In the configuration file only.",
+        };
+        format!("| `{}` | `{form}` | {default} | {}{scope} |", setting.name, setting.help)
+    });
+    table("docs/ports.md", "| setting | value | default | what it does |", settings);
+    let discards = words(Discard::ALL.map(|it| (it.name(), it.help())));
+    table("docs/traffic.md", "| reason | why a frame was discarded |", discards);
+    let incidents = words(Incident::ALL.map(|it| (it.name(), it.help())));
+    table("docs/traffic.md", "| incident | what happened |", incidents);
+    let events = words(Kind::ALL.map(|it| (it.name(), it.help())));
+    table("docs/events.md", "| event | when, and its members |", events);
+}
 
 /// Whether a heading has this anchor, by GitHub's rule.
 fn has(text: &str, anchor: &str) -> bool {
