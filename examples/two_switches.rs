@@ -11,6 +11,7 @@ use actix::{Actor, Addr};
 use bytes::Bytes;
 use etherws_actors::{
     control::Control,
+    fdb::FdbFilter,
     frame::{Frame, MacAddr},
     kinds::{Memory, memory::MemoryHandle},
     settings::PortSettings,
@@ -56,7 +57,7 @@ async fn cable(mut left: MemoryHandle, mut right: MemoryHandle) {
 
 async fn print_fdb(name: &str, switch: &Addr<Switch>) -> Result<(), Box<dyn Error>> {
     let control = Control::new(switch.clone(), Logger::root(Discard, o!()));
-    for known in control.list_fdb().await? {
+    for known in control.list_fdb(FdbFilter::default()).await? {
         println!("{name}: {} is behind port {}", known.mac, known.entry.port);
     }
     Ok(())

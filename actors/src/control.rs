@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::{
     core::{
         error::one_line,
-        fdb::{FdbError, PortNumber},
+        fdb::{FdbError, FdbFilter, PortNumber},
         frame::{MacAddr, Vid},
         interface::{AddressSetting, Interface, InterfaceSettings},
         settings::{PortName, PortSettings},
@@ -344,12 +344,12 @@ impl Control {
         Ok(interface)
     }
 
-    /// The forwarding database, by VLAN and then address.
+    /// Entries of the forwarding database, by VLAN and then address.
     ///
     /// # Errors
     /// The switch has ended.
-    pub async fn list_fdb(&self) -> Result<Vec<FdbInfo>, ControlError> {
-        Ok(self.switch.send(ListFdb).await?)
+    pub async fn list_fdb(&self, filter: FdbFilter) -> Result<Vec<FdbInfo>, ControlError> {
+        sorted(self.switch.send(ListFdb { filter }).await?).await
     }
 
     /// Puts an address behind a port until it is deleted, or the port is.
@@ -383,7 +383,7 @@ impl Control {
         port: Option<PortNumber>,
         all: bool,
     ) -> Result<Vec<FdbInfo>, ControlError> {
-        Ok(self.switch.send(FlushFdb { port, all }).await??)
+        sorted(self.switch.send(FlushFdb { port, all }).await??).await
     }
 
     /// Carries out one command.
@@ -405,7 +405,7 @@ impl Control {
             Command::SetInterface { port, settings } => {
                 Reply::Interfaces(vec![self.set_interface(port, settings).await?])
             }
-            Command::ListFdb => Reply::Fdb(self.list_fdb().await?),
+            Command::ListFdb => Reply::Fdb(self.list_fdb(FdbFilter::default()).await?),
             Command::AddFdb { vid, mac, port } => {
                 Reply::Fdb(vec![self.add_fdb(vid, mac, port).await?])
             }
@@ -595,6 +595,16 @@ async fn add_medium<M: Medium>(
         let _ = tried.await;
     }
     Ok(number)
+}
+
+/// The same entries by VLAN and then address. A full table is sorted on a thread where no
+/// frame waits for it.
+async fn sorted(mut entries: Vec<FdbInfo>) -> Result<Vec<FdbInfo>, ControlError> {
+    let sorted = actix_rt::task::spawn_blocking(move || {
+        entries.sort_unstable_by_key(|entry| (entry.vid, entry.mac));
+        entries
+    });
+    sorted.await.map_err(|_| ControlError::SwitchGone(MailboxError::Closed))
 }
 
 async fn interface_info(port: &PortInfo, name: &str) -> Result<InterfaceInfo, LinkError> {

@@ -4,18 +4,18 @@
 //! Switch to port. A batch is the message, never a frame: a mailbox costs some
 //! 100 to 350 ns a message.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant as StdInstant},
+};
 
 use actix::prelude::*;
-use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
-    time::Instant,
-};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{
     core::{
         counters::Counters,
-        fdb::{FdbEntry, FdbError, PortNumber},
+        fdb::{FdbEntry, FdbError, FdbFilter, PortNumber},
         frame::{Frame, MacAddr, Vid},
         gauge::Gauge,
         holder::Holder,
@@ -280,10 +280,14 @@ pub struct FlushFdb {
     pub all: bool,
 }
 
-/// Asks for the forwarding database, by VLAN and then address.
-#[derive(Debug, Message)]
+/// Asks for entries of the forwarding database. They come in no order: whoever wants one
+/// sorts them elsewhere, since 65,536 entries hold up all frames for as long as that takes.
+#[derive(Debug, Default, Message)]
 #[rtype(result = "Vec<FdbInfo>")]
-pub struct ListFdb;
+pub struct ListFdb {
+    /// Which entries.
+    pub filter: FdbFilter,
+}
 
 /// Has frames copied to a mirror. The reply is where they come; who drops it ends the
 /// mirror.
@@ -403,9 +407,8 @@ pub struct FdbInfo {
 }
 
 impl FdbInfo {
-    /// The line of an entry, as of now.
-    pub(crate) fn new(vid: Vid, mac: MacAddr, entry: FdbEntry) -> Self {
-        let now = Instant::now().into_std();
+    /// The line of an entry.
+    pub(crate) fn new(vid: Vid, mac: MacAddr, entry: FdbEntry, now: StdInstant) -> Self {
         let age = now.saturating_duration_since(entry.last_seen).as_secs();
         Self { vid, mac, entry, age }
     }

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use etherws_actors::{
     control::{Control, ControlError},
     counters::Discard,
-    fdb::PortNumber,
+    fdb::{FdbFilter, PortNumber},
     frame::Frame,
     holder::{Holder, Instance},
     interface,
@@ -83,7 +83,7 @@ impl Lab {
     }
 
     async fn fdb(&self) -> Vec<FdbInfo> {
-        self.control.list_fdb().await.expect("the switch lives")
+        self.control.list_fdb(FdbFilter::default()).await.expect("the switch lives")
     }
 
     async fn delete(&self, number: u32) -> Result<PortInfo, ControlError> {

@@ -18,6 +18,7 @@ use std::{
 };
 
 use actix::{Addr, MailboxError};
+use actix_rt::task::spawn_blocking;
 use etherws_actors::{
     counters::Discard,
     fdb::PortNumber,
@@ -30,7 +31,7 @@ use slog::{Logger, warn};
 
 use self::{
     claim::Claim,
-    table::{Counts, Table},
+    table::{Counts, Host, Table},
     vendor::vendor,
 };
 
@@ -131,32 +132,12 @@ impl Hosts {
     /// # Errors
     /// The switch has ended.
     pub(crate) async fn list(&self) -> Result<Vec<HostInfo>, MailboxError> {
-        let (fdb, ports) = (self.switch.send(ListFdb).await?, self.switch.send(ListPorts).await?);
-        let ports: HashMap<_, _> = ports.iter().map(|port| (port.port, port)).collect();
-        let (shared, now) = (self.lock(), Instant::now());
-        Ok(shared
-            .table
-            .list(now)
-            .into_iter()
-            .map(|((vid, mac), host)| {
-                let place = place(&fdb, vid, mac);
-                let port = place.map_or(host.port, |line| line.entry.port);
-                let port = ports.get(&port);
-                let last_seen =
-                    place.map_or(host.last_seen, |line| line.entry.last_seen.max(host.last_seen));
-                HostInfo {
-                    vid,
-                    mac,
-                    port: port.map(|port| port.port),
-                    addresses: host.addresses(now).collect(),
-                    name: host.name.clone(),
-                    vendor: vendor(mac),
-                    user: port.and_then(|port| user(port)),
-                    age: now.saturating_duration_since(last_seen),
-                    known: now.saturating_duration_since(host.first_seen),
-                }
-            })
-            .collect())
+        let fdb = self.switch.send(ListFdb::default()).await?;
+        let (ports, now) = (self.switch.send(ListPorts).await?, Instant::now());
+        let hosts = self.lock().table.list(now);
+        // Sorted where no frame waits for it.
+        let listed = spawn_blocking(move || joined(hosts, fdb, &ports, now));
+        listed.await.map_err(|_| MailboxError::Closed)
     }
 
     /// What is counted, by name.
@@ -196,6 +177,37 @@ impl Shared {
     }
 }
 
+/// What is said of each host, by VLAN and then MAC address.
+fn joined(
+    mut hosts: Vec<((Vid, MacAddr), Host)>,
+    mut fdb: Vec<FdbInfo>,
+    ports: &[PortInfo],
+    now: Instant,
+) -> Vec<HostInfo> {
+    hosts.sort_unstable_by_key(|(key, _)| *key);
+    fdb.sort_unstable_by_key(|line| (line.vid, line.mac));
+    let ports: HashMap<_, _> = ports.iter().map(|port| (port.port, port)).collect();
+    let info = |((vid, mac), host): ((Vid, MacAddr), Host)| {
+        let place = place(&fdb, vid, mac);
+        let port = place.map_or(host.port, |line| line.entry.port);
+        let port = ports.get(&port);
+        let last_seen =
+            place.map_or(host.last_seen, |line| line.entry.last_seen.max(host.last_seen));
+        HostInfo {
+            vid,
+            mac,
+            port: port.map(|port| port.port),
+            addresses: host.addresses(now).collect(),
+            name: host.name.clone(),
+            vendor: vendor(mac),
+            user: port.and_then(|port| user(port)),
+            age: now.saturating_duration_since(last_seen),
+            known: now.saturating_duration_since(host.first_seen),
+        }
+    };
+    hosts.into_iter().map(info).collect()
+}
+
 /// The line of an address in a list by VLAN and address.
 fn place(fdb: &[FdbInfo], vid: Vid, mac: MacAddr) -> Option<&FdbInfo> {
     let at = fdb.binary_search_by_key(&(vid, mac), |line| (line.vid, line.mac)).ok()?;
@@ -223,6 +235,6 @@ pub(crate) fn fuzz(mut data: &[u8]) {
         }
     }
     assert!(table.len() <= table::MAX_HOSTS_OF_PORT);
-    let most = |host: &table::Host| host.addresses(now).count() <= table::MAX_ADDRESSES;
+    let most = |host: &Host| host.addresses(now).count() <= table::MAX_ADDRESSES;
     assert!(table.list(now).iter().all(|(_, host)| most(host)));
 }

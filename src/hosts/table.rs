@@ -152,13 +152,11 @@ impl Table {
         });
     }
 
-    /// All hosts that are not to be forgotten, by VLAN and then MAC address.
-    pub(crate) fn list(&self, now: Instant) -> Vec<((Vid, MacAddr), &Host)> {
+    /// All hosts that are not to be forgotten, in no order.
+    pub(crate) fn list(&self, now: Instant) -> Vec<((Vid, MacAddr), Host)> {
         let fresh = |host: &Host| now.saturating_duration_since(host.last_seen) <= FORGET_AFTER;
         let hosts = self.hosts.iter().filter(|(_, host)| fresh(host));
-        let mut hosts: Vec<_> = hosts.map(|(&key, host)| (key, host)).collect();
-        hosts.sort_unstable_by_key(|(key, _)| *key);
-        hosts
+        hosts.map(|(&key, host)| (key, host.clone())).collect()
     }
 
     /// How many hosts are known.
@@ -218,7 +216,7 @@ mod tests {
         let name = Claim { address: None, name: Some("pc".into()), ..claim(1, 0) };
         let later = start + Duration::from_secs(60);
         table.note(name, port(2), later);
-        let [(_, host)] = table.list(later)[..] else { panic!("one host") };
+        let [(_, host)] = &table.list(later)[..] else { panic!("one host") };
         assert_eq!((host.port, host.first_seen, host.last_seen), (port(2), start, later));
         assert_eq!(host.name.as_deref(), Some("pc"));
         assert_eq!(addresses(&table, later), ["0.0.0.7", "0.0.0.8"]);

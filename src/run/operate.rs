@@ -11,7 +11,7 @@ use anyhow::Result;
 use etherws_actors::{
     control::{ControlError, NewPort},
     error::one_line,
-    fdb::{PortNumber, Status},
+    fdb::{FdbFilter, PortNumber, Status},
     interface::{AddressSetting, InterfaceSettings},
     message::{PortReport, SetDefaults},
     monitor::{Event, Kind},
@@ -349,11 +349,10 @@ impl InForce {
         &self,
         number: PortNumber,
     ) -> Vec<(etherws_actors::frame::Vid, etherws_actors::frame::MacAddr)> {
-        let lines = self.house.control.list_fdb().await.unwrap_or_default();
-        let is_own = |line: &etherws_actors::message::FdbInfo| {
-            line.entry.port == number && line.entry.status == Status::Static
-        };
-        lines.into_iter().filter(is_own).map(|line| (line.vid, line.mac)).collect()
+        let filter =
+            FdbFilter { port: Some(number), status: Some(Status::Static), ..Default::default() };
+        let lines = self.house.control.list_fdb(filter).await.unwrap_or_default();
+        lines.into_iter().map(|line| (line.vid, line.mac)).collect()
     }
 
     /// Writes the ports that there are into the file. Gives what was written, and which

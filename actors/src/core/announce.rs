@@ -10,7 +10,7 @@ use std::{cmp::Reverse, time::Instant};
 use bytes::Bytes;
 
 use crate::core::{
-    fdb::{Fdb, PortNumber},
+    fdb::{Fdb, FdbEntry, FdbFilter, PortNumber},
     frame::{Frame, MacAddr, Vid},
 };
 
@@ -33,10 +33,15 @@ const MIN_FRAME_LEN: usize = 60;
 /// One frame for each address that is not behind `port`, from that address, in its
 /// VLAN.
 pub(crate) fn frames(fdb: &Fdb, port: PortNumber, now: Instant) -> Vec<Frame> {
-    let mut entries = fdb.list(now);
-    entries.retain(|(.., entry)| entry.port != port);
-    entries.sort_by_key(|(.., entry)| Reverse(entry.last_seen));
-    entries.truncate(MAX_ADDRESSES);
+    let others = fdb.list(FdbFilter::default(), now);
+    let mut entries: Vec<_> = others.filter(|(.., entry)| entry.port != port).collect();
+    let latest = |(.., entry): &(Vid, MacAddr, FdbEntry)| Reverse(entry.last_seen);
+    // A full table is not sorted while frames wait: only the latest are.
+    if entries.len() > MAX_ADDRESSES {
+        entries.select_nth_unstable_by_key(MAX_ADDRESSES, latest);
+        entries.truncate(MAX_ADDRESSES);
+    }
+    entries.sort_unstable_by_key(latest);
     entries.into_iter().map(|(vid, mac, _)| frame(vid, mac)).collect()
 }
 

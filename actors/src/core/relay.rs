@@ -19,10 +19,18 @@ pub enum Verdict {
     Forward(PortNumber),
     /// Out of every port but the one that it came in by, if storm control lets it.
     Flood(Class),
-    /// It is a loop-detect frame: the loop guard says.
-    Probe,
+    /// It is of a protocol that the switch itself takes part in, and decides about.
+    Local(Protocol),
     /// Nowhere.
     Discard(Discard),
+}
+
+/// What the switch reads itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// The loop guard's own frames.
+    LoopDetect,
 }
 
 impl Verdict {
@@ -31,7 +39,7 @@ impl Verdict {
     pub const fn discard(self) -> Option<Discard> {
         match self {
             Self::Discard(reason) => Some(reason),
-            Self::Forward(_) | Self::Flood(_) | Self::Probe => None,
+            Self::Forward(_) | Self::Flood(_) | Self::Local(_) => None,
         }
     }
 }
@@ -91,7 +99,7 @@ impl Relay {
         now: Instant,
     ) -> (Verdict, Lesson) {
         if loops::is_probe(header, frame) {
-            return (Verdict::Probe, Lesson::Nothing);
+            return (Verdict::Local(Protocol::LoopDetect), Lesson::Nothing);
         }
         let lesson = if self.reflections.note(ingress, frame, now) {
             Lesson::Reflected
@@ -204,7 +212,10 @@ mod tests {
     fn loop_detect_frames_teach_nothing() {
         let mut relay = Relay::new(Fdb::new(AGING, CAPACITY));
         let (probe, now) = (loops::LoopGuard::new().probe(port(1)), Instant::now());
-        assert_eq!(relay.relay(port(2), &probe, now), (Verdict::Probe, Lesson::Nothing));
-        assert_eq!(relay.fdb().list(now), []);
+        assert_eq!(
+            relay.relay(port(2), &probe, now),
+            (Verdict::Local(Protocol::LoopDetect), Lesson::Nothing)
+        );
+        assert_eq!(relay.fdb().list(crate::core::fdb::FdbFilter::default(), now).count(), 0);
     }
 }

@@ -195,7 +195,7 @@ impl Switch {
     /// heard of no loop for a while. Once in a round.
     pub(super) fn probe_ports(&mut self, now: Instant) {
         self.loops.next_round();
-        for at in 0..self.ports.len() {
+        for at in self.ports.places() {
             for class in Class::ALL {
                 self.end_storm(at, class, now);
             }
@@ -218,6 +218,7 @@ impl Switch {
         let port = &mut self.ports[at];
         if port.guards.blocked.take().is_some() {
             self.monitor.tell(|| Event::new(Kind::LoopEnded).on(port.number));
+            self.note_forwarding(at);
         }
     }
 
@@ -278,6 +279,8 @@ impl Switch {
         if port.guards.blocked.replace(blocked).is_some() {
             return;
         }
+        self.note_forwarding(at);
+        let port = &self.ports[at];
         port.counters.happened(Incident::Loop);
         warn!(self.log, "loop: port is blocked while it lasts";
             "port" => %port.number, "with" => %with, "reason" => %blocked);

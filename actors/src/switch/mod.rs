@@ -30,7 +30,8 @@ use crate::{
         holder::Holder,
         interface::Interface,
         offload::AllowedOffload,
-        relay::{Lesson, Relay, Verdict},
+        ports::{PortSet, Ports},
+        relay::{Lesson, Protocol, Relay, Verdict},
         settings::PortSettings,
         state::{Details, PortState, Stop},
     },
@@ -165,8 +166,9 @@ impl PortEntry {
 /// commands come through [`Control`](crate::control::Control).
 pub struct Switch {
     relay: Relay,
-    /// By number, ascending.
-    ports: Vec<PortEntry>,
+    ports: Ports<PortEntry>,
+    /// The ports that carry frames: what a flood goes to.
+    forwarding: PortSet,
     next: PortNumber,
     /// Ports with pending frames. Empty between batches.
     touched: Vec<usize>,
@@ -192,7 +194,8 @@ impl Switch {
     pub fn new(options: SwitchOptions) -> Self {
         Self {
             relay: Relay::new(Fdb::new(options.aging_time, options.fdb_capacity)),
-            ports: Vec::new(),
+            ports: Ports::default(),
+            forwarding: PortSet::default(),
             next: PortNumber::FIRST,
             touched: Vec::new(),
             collect_interval: options.aging_time.min(COLLECT_INTERVAL),
@@ -206,7 +209,21 @@ impl Switch {
     }
 
     fn find(&self, number: PortNumber) -> Option<usize> {
-        self.ports.binary_search_by_key(&number, |port| port.number).ok()
+        self.ports.find(number)
+    }
+
+    /// Takes a port out, with all that was learned behind it.
+    fn remove(&mut self, number: PortNumber) -> Option<PortEntry> {
+        let at = self.ports.find(number)?;
+        self.forwarding.set(at, false);
+        self.relay.remove_port(number);
+        self.ports.remove(number)
+    }
+
+    /// Notes whether the port at `at` carries frames, after anything that may change it.
+    fn note_forwarding(&mut self, at: usize) {
+        let is_forwarding = self.ports[at].is_forwarding();
+        self.forwarding.set(at, is_forwarding);
     }
 
     /// Gives `frame` to the port at `at`, if it carries frames.
@@ -241,8 +258,10 @@ impl Switch {
     /// itself, to the others a reference.
     fn flood(&mut self, ingress: usize, frame: Frame, now: StdInstant) {
         let mut last = None;
-        for at in 0..self.ports.len() {
-            if at == ingress || !self.ports[at].is_forwarding() {
+        let mut from = 0;
+        while let Some(at) = self.forwarding.next(from) {
+            from = at + 1;
+            if at == ingress {
                 continue;
             }
             if let Some(before) = last.replace(at) {
@@ -269,6 +288,13 @@ impl Switch {
         self.mirrors.flush();
     }
 
+    /// Takes a frame of a protocol in which the switch takes part.
+    fn receive_local(&mut self, at: usize, protocol: Protocol, frame: Frame, now: StdInstant) {
+        match protocol {
+            Protocol::LoopDetect => self.receive_probe(at, frame, now),
+        }
+    }
+
     /// Tells whoever is behind the port at `at`, which has come back, what is behind
     /// the others: its switches have those addresses elsewhere, or nowhere.
     fn announce(&mut self, at: usize) {
@@ -284,9 +310,10 @@ impl Switch {
     /// that orders sessions: who comes here later is the one that lives.
     fn end_former(&mut self, holder: Option<&Holder>) -> bool {
         let is_former = |port: &PortEntry| holder.is_some() && port.holder.as_ref() == holder;
-        let Some(at) = self.ports.iter().position(is_former) else { return false };
-        let port = self.ports.remove(at);
-        self.relay.remove_port(port.number);
+        let former = self.ports.iter().find(|(_, port)| is_former(port));
+        let Some(port) = former.map(|(_, port)| port.number).and_then(|n| self.remove(n)) else {
+            return false;
+        };
         port.stop(Stop::Deleted);
         self.tell_deleted(&port, "its client has come again");
         info!(self.log, "port is replaced: its client has come again";
@@ -360,6 +387,7 @@ impl Handler<Ingress> for Switch {
             return;
         }
         counters.received(count, octets);
+        let mut last = (port, Some(at));
         for frame in frames {
             if self.ports[at].guards.blocked.is_some() {
                 self.receive_blocked(at, &frame, now);
@@ -379,16 +407,22 @@ impl Handler<Ingress> for Switch {
                 }
                 verdict => verdict,
             };
-            if verdict != Verdict::Probe {
+            if !matches!(verdict, Verdict::Local(_)) {
                 self.mirrors.received(port, &frame, verdict.discard(), now);
             }
             match verdict {
-                Verdict::Forward(egress) => match self.find(egress) {
-                    Some(egress) => self.enqueue(egress, frame, now),
-                    None => counters.discarded(Discard::PortDown, frame.on_wire().0),
-                },
+                Verdict::Forward(egress) => {
+                    // The frames of a batch go to one port as a rule.
+                    if last.0 != egress {
+                        last = (egress, self.find(egress));
+                    }
+                    match last.1 {
+                        Some(egress) => self.enqueue(egress, frame, now),
+                        None => counters.discarded(Discard::PortDown, frame.on_wire().0),
+                    }
+                }
                 Verdict::Flood(_) => self.flood(at, frame, now),
-                Verdict::Probe => self.receive_probe(at, frame, now),
+                Verdict::Local(protocol) => self.receive_local(at, protocol, frame, now),
                 Verdict::Discard(reason) => counters.discarded(reason, frame.on_wire().0),
             }
         }
@@ -401,7 +435,8 @@ impl Handler<AddPort> for Switch {
 
     fn handle(&mut self, port: AddPort, _: &mut Context<Self>) -> Self::Result {
         if let Some(interface) = &port.interface
-            && let Some(other) = self.ports.iter().find(|p| p.interface.as_ref() == Some(interface))
+            && let Some((_, other)) =
+                self.ports.iter().find(|(_, port)| port.interface.as_ref() == Some(interface))
         {
             return Err(AddPortError::InterfaceInUse {
                 interface: interface.clone(),
@@ -412,30 +447,32 @@ impl Handler<AddPort> for Switch {
         let returning = self.end_former(port.holder.as_ref());
         let number = self.next;
         self.next = number.next();
-        self.ports.push(PortEntry {
+        let at = self.ports.insert(
             number,
-            kind: port.kind,
-            target: port.target,
-            interface: port.interface,
-            announces: port.announces,
-            returning,
-            holder: port.holder,
-            state: PortState::Connecting,
-            own: port.settings,
-            shut: false,
-            offload: port.offload,
-            details: port.details,
-            guards: PortGuards::new(&self.defaults),
-            counters: port.counters,
-            stop: port.stop,
-            kept: None,
-            outlet: None,
-            pending: Vec::new(),
-        });
-        self.apply_settings(self.ports.len() - 1);
-        if let Some(port) = self.ports.last() {
-            self.monitor.tell(|| port.describe(Event::new(Kind::PortAdded).on(number)));
-        }
+            PortEntry {
+                number,
+                kind: port.kind,
+                target: port.target,
+                interface: port.interface,
+                announces: port.announces,
+                returning,
+                holder: port.holder,
+                state: PortState::Connecting,
+                own: port.settings,
+                shut: false,
+                offload: port.offload,
+                details: port.details,
+                guards: PortGuards::new(&self.defaults),
+                counters: port.counters,
+                stop: port.stop,
+                kept: None,
+                outlet: None,
+                pending: Vec::new(),
+            },
+        );
+        self.apply_settings(at);
+        let port = &self.ports[at];
+        self.monitor.tell(|| port.describe(Event::new(Kind::PortAdded).on(number)));
         Ok(number)
     }
 }
@@ -452,6 +489,8 @@ impl Handler<PortUp> for Switch {
         port.interface = up.interface;
         port.details = up.details;
         port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
+        self.note_forwarding(at);
+        let port = &mut self.ports[at];
         self.monitor.tell(|| port.describe(Event::new(Kind::PortUp).on(up.port)));
         let kept = port.kept.clone();
         let returns = mem::take(&mut port.returning) && port.is_forwarding();
@@ -472,6 +511,8 @@ impl Handler<PortDown> for Switch {
         let Some(at) = self.find(down.port) else { return };
         let port = &mut self.ports[at];
         let was_up = port.outlet.take().is_some();
+        self.note_forwarding(at);
+        let port = &mut self.ports[at];
         if was_up {
             port.returning = port.announces;
             self.relay.flush_port(down.port);
@@ -495,9 +536,7 @@ impl Handler<PortGone> for Switch {
     type Result = ();
 
     fn handle(&mut self, gone: PortGone, _: &mut Context<Self>) {
-        if let Some(at) = self.find(gone.port) {
-            let port = self.ports.remove(at);
-            self.relay.remove_port(gone.port);
+        if let Some(port) = self.remove(gone.port) {
             self.tell_deleted(&port, &gone.reason);
             info!(self.log, "port has ended";
                 "port" => %gone.port, "type" => port.kind, "target" => port.target,
@@ -510,8 +549,8 @@ impl Handler<Shutdown> for Switch {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) -> Self::Result {
-        let stops: Vec<_> = self.ports.iter().map(|port| port.stop.clone()).collect();
-        for port in &self.ports {
+        let stops: Vec<_> = self.ports.iter().map(|(_, port)| port.stop.clone()).collect();
+        for (_, port) in self.ports.iter() {
             port.stop(Stop::Shutdown);
         }
         Box::pin(async move {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{PortEntry, Switch};
 use crate::{
-    core::fdb::{FdbError, Status},
+    core::fdb::{FdbError, FdbFilter, Status},
     message::{
         AddFdb, AddMirror, DelFdb, DelPort, FdbInfo, FlushFdb, KeepInterface, ListFdb, ListPorts,
         PortInfo, PortReport, PortSurvey, ShowPort, Survey, TakeSurvey, Usage,
@@ -16,9 +16,11 @@ use crate::{
 };
 
 impl Switch {
-    fn list_fdb(&self) -> Vec<FdbInfo> {
-        let lines = self.relay.fdb().list(Instant::now().into_std());
-        lines.into_iter().map(|(vid, mac, entry)| FdbInfo::new(vid, mac, entry)).collect()
+    /// In no order.
+    fn list_fdb(&self, filter: FdbFilter) -> Vec<FdbInfo> {
+        let now = Instant::now().into_std();
+        let lines = self.relay.fdb().list(filter, now);
+        lines.map(|(vid, mac, entry)| FdbInfo::new(vid, mac, entry, now)).collect()
     }
 }
 
@@ -26,7 +28,7 @@ impl Handler<ListPorts> for Switch {
     type Result = MessageResult<ListPorts>;
 
     fn handle(&mut self, _: ListPorts, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.ports.iter().map(PortEntry::info).collect())
+        MessageResult(self.ports.by_number().map(PortEntry::info).collect())
     }
 }
 
@@ -56,7 +58,7 @@ impl Handler<TakeSurvey> for Switch {
             macs: fdb.macs(port.number).into(),
         };
         MessageResult(Survey {
-            ports: self.ports.iter().map(of).collect(),
+            ports: self.ports.by_number().map(of).collect(),
             learned: fdb.learned().into(),
             statics: fdb.statics().into(),
         })
@@ -77,9 +79,7 @@ impl Handler<DelPort> for Switch {
     type Result = Option<PortInfo>;
 
     fn handle(&mut self, del: DelPort, _: &mut Context<Self>) -> Self::Result {
-        let at = self.find(del.port)?;
-        let port = self.ports.remove(at);
-        self.relay.remove_port(del.port);
+        let port = self.remove(del.port)?;
         port.stop(del.stop);
         self.tell_deleted(&port, del.stop.reason());
         info!(self.log, "port is deleted"; "port" => %del.port, "type" => port.kind, "target" => &port.target);
@@ -90,8 +90,8 @@ impl Handler<DelPort> for Switch {
 impl Handler<ListFdb> for Switch {
     type Result = MessageResult<ListFdb>;
 
-    fn handle(&mut self, _: ListFdb, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.list_fdb())
+    fn handle(&mut self, list: ListFdb, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.list_fdb(list.filter))
     }
 }
 
@@ -101,9 +101,10 @@ impl Handler<AddFdb> for Switch {
     fn handle(&mut self, add: AddFdb, _: &mut Context<Self>) -> Self::Result {
         let AddFdb { vid, mac, port } = add;
         self.find(port).ok_or(FdbError::NoSuchPort(port))?;
-        let entry = self.relay.fdb_mut().add_static(vid, mac, port, Instant::now().into_std())?;
+        let now = Instant::now().into_std();
+        let entry = self.relay.fdb_mut().add_static(vid, mac, port, now)?;
         info!(self.log, "address is set"; "mac" => %mac, "vlan" => vid.get(), "port" => %port);
-        Ok(FdbInfo::new(vid, mac, entry))
+        Ok(FdbInfo::new(vid, mac, entry, now))
     }
 }
 
@@ -115,7 +116,7 @@ impl Handler<DelFdb> for Switch {
         let entry = self.relay.fdb_mut().remove(vid, mac);
         let entry = entry.ok_or(FdbError::NoSuchEntry { vid, mac })?;
         info!(self.log, "address is deleted"; "mac" => %mac, "vlan" => vid.get());
-        Ok(FdbInfo::new(vid, mac, entry))
+        Ok(FdbInfo::new(vid, mac, entry, Instant::now().into_std()))
     }
 }
 
@@ -126,11 +127,8 @@ impl Handler<FlushFdb> for Switch {
         if let Some(port) = flush.port {
             self.find(port).ok_or(FdbError::NoSuchPort(port))?;
         }
-        let mut flushed = self.list_fdb();
-        flushed.retain(|line| {
-            flush.port.is_none_or(|port| line.entry.port == port)
-                && (flush.all || line.entry.status == Status::Learned)
-        });
+        let status = (!flush.all).then_some(Status::Learned);
+        let flushed = self.list_fdb(FdbFilter { port: flush.port, status, ..FdbFilter::default() });
         for line in &flushed {
             self.relay.fdb_mut().remove(line.vid, line.mac);
         }

@@ -52,7 +52,7 @@ impl Switch {
 
     fn named(&self, name: &str) -> Option<PortNumber> {
         let is_it = |port: &&PortEntry| port.own.name.as_ref().is_some_and(|n| n.as_str() == name);
-        self.ports.iter().find(is_it).map(|port| port.number)
+        self.ports.iter().map(|(_, port)| port).find(is_it).map(|port| port.number)
     }
 
     /// Puts the settings of the port at `at` in force: its own over the defaults. What is
@@ -70,6 +70,7 @@ impl Switch {
         if !settings.loop_guard() {
             self.unblock(at);
         }
+        self.note_forwarding(at);
         if opened || watched {
             self.probe_port(at);
             self.deliver(&Credit::NONE);
@@ -99,7 +100,7 @@ impl Handler<SetDefaults> for Switch {
     fn handle(&mut self, set: SetDefaults, _: &mut Context<Self>) {
         self.defaults = set.ports.or(&PortSettings::declared());
         self.relay.fdb_mut().set_aging_time(set.aging_time);
-        for at in 0..self.ports.len() {
+        for at in self.ports.places() {
             self.apply_settings(at);
         }
     }

@@ -399,17 +399,38 @@ impl Fdb {
         });
     }
 
-    /// All entries that have not aged, by VLAN and then address.
-    #[must_use]
-    pub fn list(&self, now: Instant) -> Vec<(Vid, MacAddr, FdbEntry)> {
-        let mut entries: Vec<_> = self
-            .records
-            .iter()
-            .filter(|(_, record)| self.is_fresh(&record.entry, now))
-            .map(|(&(vid, mac), record)| (vid, mac, record.entry))
-            .collect();
-        entries.sort_unstable_by_key(|&(vid, mac, _)| (vid, mac));
-        entries
+    /// The entries that `filter` takes and that have not aged, in no order.
+    pub fn list(
+        &self,
+        filter: FdbFilter,
+        now: Instant,
+    ) -> impl Iterator<Item = (Vid, MacAddr, FdbEntry)> {
+        let entries = self.records.iter().map(|(&(vid, mac), record)| (vid, mac, record.entry));
+        entries.filter(move |(vid, mac, entry)| {
+            filter.takes(*vid, *mac, entry) && self.is_fresh(entry, now)
+        })
+    }
+}
+
+/// Which entries are asked for; what is `None` takes all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FdbFilter {
+    /// Those behind this port.
+    pub port: Option<PortNumber>,
+    /// Those of this VLAN.
+    pub vid: Option<Vid>,
+    /// Those of this address.
+    pub mac: Option<MacAddr>,
+    /// Only static entries, or only learned ones.
+    pub status: Option<Status>,
+}
+
+impl FdbFilter {
+    fn takes(&self, vid: Vid, mac: MacAddr, entry: &FdbEntry) -> bool {
+        self.port.is_none_or(|port| port == entry.port)
+            && self.vid.is_none_or(|one| one == vid)
+            && self.mac.is_none_or(|one| one == mac)
+            && self.status.is_none_or(|status| status == entry.status)
     }
 }
 
@@ -491,7 +512,7 @@ mod tests {
         fdb.flush_port(port(2));
         assert_eq!(fdb.lookup(Vid::UNTAGGED, mac(1), later), Some(port(2)));
         fdb.remove_port(port(2));
-        assert_eq!(fdb.list(later), []);
+        assert_eq!(fdb.list(FdbFilter::default(), later).count(), 0);
     }
 
     #[test]

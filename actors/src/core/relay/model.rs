@@ -122,8 +122,9 @@ pub(crate) fn check(steps: impl IntoIterator<Item = Step>) {
             }
         }
         let instant = start + Duration::from_millis(now);
-        let listed: Vec<_> =
-            relay.fdb().list(instant).iter().map(|&(v, m, e)| (v.get(), m, e.port.get())).collect();
+        let listed = relay.fdb().list(crate::core::fdb::FdbFilter::default(), instant);
+        let mut listed: Vec<_> = listed.map(|(v, m, e)| (v.get(), m, e.port.get())).collect();
+        listed.sort_unstable();
         let mut expected: Vec<_> = model
             .0
             .iter()
