@@ -36,11 +36,11 @@ use crate::{
         self,
         auth::{self, Access, Authenticator, Gate},
         counters::ServerCounters,
+        endpoint::{ControlService, Endpoint, TunnelService, revoke},
         guard::Guard,
         listen,
         pending::Pending,
         reserve::Reserve,
-        site::{ControlService, Site, TunnelService, revoke},
         status::{Listener, Status},
         tls::Tls,
         unix,
@@ -170,7 +170,7 @@ pub(super) struct Listeners {
 struct Tcp {
     bound: Bound,
     files: Files,
-    site: Arc<Site>,
+    endpoint: Arc<Endpoint>,
     accepting: Vec<Task>,
 }
 
@@ -189,7 +189,7 @@ impl Tcp {
 struct Unix {
     path: PathBuf,
     inherited: bool,
-    site: Arc<Site>,
+    endpoint: Arc<Endpoint>,
     _accepting: Task,
 }
 
@@ -261,14 +261,14 @@ impl Listeners {
         let mut done: Vec<_> = rivals.iter().map(|gone| (Action::Deleted, gone.item())).collect();
         for new in prepared {
             let former = self.at(&new.bound.wanted);
-            let site = former.map(|at| Arc::clone(&self.tcp[at].site));
-            let started = self.start_tcp(new, site.as_deref()).await?;
+            let endpoint = former.map(|at| Arc::clone(&self.tcp[at].endpoint));
+            let started = self.start_tcp(new, endpoint.as_deref()).await?;
             let action = if former.is_some() { Action::Changed } else { Action::Added };
             done.push((action, started.bound.wanted.item()));
             match former {
                 Some(at) => {
                     let former = mem::replace(&mut self.tcp[at], started);
-                    former.site.retired.store(true, Relaxed);
+                    former.endpoint.retired.store(true, Relaxed);
                     self.revoke_missing(&former, &self.tcp[at]);
                 }
                 None => self.tcp.push(started),
@@ -277,7 +277,7 @@ impl Listeners {
         self.tcp.retain(|tcp| {
             let stays = wanted.iter().any(|wanted| wanted.is_at(&tcp.bound.wanted));
             if !stays {
-                tcp.site.retired.store(true, Relaxed);
+                tcp.endpoint.retired.store(true, Relaxed);
                 done.push((Action::Deleted, tcp.bound.wanted.item()));
             }
             stays
@@ -285,7 +285,7 @@ impl Listeners {
         if !has_path {
             let item = |path: &PathBuf| format!("control on {}", path.display());
             if let Some(former) = self.unix.take() {
-                former.site.retired.store(true, Relaxed);
+                former.endpoint.retired.store(true, Relaxed);
                 done.push((Action::Deleted, item(&former.path)));
             }
             done.extend(path.iter().map(|path| (Action::Added, item(path))));
@@ -347,7 +347,7 @@ impl Listeners {
     /// Ends the sessions of users whom the new gate does not know.
     fn revoke_missing(&self, former: &Tcp, new: &Tcp) {
         let House { status, switch, log, .. } = &self.house;
-        if let (Some(former), Some(new)) = (&former.site.tunnel, &new.site.tunnel) {
+        if let (Some(former), Some(new)) = (&former.endpoint.tunnel, &new.endpoint.tunnel) {
             let gone = new.gate.strangers(former.gate.users());
             revoke(&gone, &status.sessions, switch, log);
         }
@@ -399,9 +399,9 @@ impl Listeners {
         open: fn(&Files) -> &Ways,
         reload: impl Fn(&(dyn Authenticator + 'static)) + Clone + Send + 'static,
     ) -> Result<Ways> {
-        let way = |wanted: auth::Wanted<'_>| {
+        let way = |spec: auth::Spec<'_>| {
             let at_work = self.tcp.iter().flat_map(|tcp| open(&tcp.files).iter().flatten());
-            self.watched(wanted.files, at_work, || (wanted.open)(&self.house.log), reload.clone())
+            self.watched(spec.files, at_work, || (spec.open)(&self.house.log), reload.clone())
         };
         let steps = access.iter().flat_map(Access::steps);
         steps.map(|ways| ways.into_iter().map(way).collect()).collect()
@@ -434,7 +434,7 @@ impl Listeners {
     }
 
     /// Accepts from a listener's sockets; what `former` has counted it goes on counting.
-    async fn start_tcp(&self, prepared: Prepared, former: Option<&Site>) -> Result<Tcp> {
+    async fn start_tcp(&self, prepared: Prepared, former: Option<&Endpoint>) -> Result<Tcp> {
         let Prepared { bound, files, handshake } = prepared;
         let house = &self.house;
         let counters = former.map_or_else(Arc::default, |former| Arc::clone(&former.counters));
@@ -448,7 +448,7 @@ impl Listeners {
             Arc::new(Gate::new(steps.collect(), house.log.clone()))
         };
         let tls = files.tls.as_ref().map(|tls| Arc::clone(&tls.value));
-        let site = Arc::new(Site {
+        let endpoint = Arc::new(Endpoint {
             tls: tls.is_some(),
             tunnel: bound.wanted.tunnel.as_ref().map(|wanted| TunnelService {
                 path: wanted.path.clone(),
@@ -472,24 +472,25 @@ impl Listeners {
             retired: false.into(),
         });
         let log = house.log.new(o!("service" => bound.wanted.service()));
-        let is_tls = site.tls;
-        let places = server::start(&site, tls, &house.arbiters).await?;
+        let is_tls = endpoint.tls;
+        let workers = server::start(&endpoint, tls, &house.arbiters).await?;
         let mut accepting = Vec::new();
         for socket in &bound.sockets {
             let address = socket.local_addr().context("listening socket without address")?;
             let socket = socket.try_clone().and_then(TcpListener::from_std);
             let socket = socket.with_context(|| format!("cannot accept on {address}"))?;
             info!(log, "listening"; "address" => %address, "tls" => is_tls);
-            let accept = listen::accept(socket, places.clone(), Arc::clone(&site), log.clone());
+            let accept =
+                listen::accept(socket, workers.clone(), Arc::clone(&endpoint), log.clone());
             accepting.push(Task::spawn(accept));
         }
-        Ok(Tcp { bound, files, site, accepting })
+        Ok(Tcp { bound, files, endpoint, accepting })
     }
 
     fn start_unix(&self, socket: unix::Listener) -> Result<Unix> {
         let house = &self.house;
         let counters = Arc::new(ServerCounters::default());
-        let site = Arc::new(Site {
+        let endpoint = Arc::new(Endpoint {
             tls: false,
             tunnel: None,
             control: Some(ControlService {
@@ -508,24 +509,24 @@ impl Listeners {
         });
         let (path, inherited) = (socket.path().to_owned(), socket.is_inherited());
         info!(house.log, "listening"; "service" => "control", "socket" => %path.display());
-        let (serve, log) = (socket.serve(Arc::clone(&site))?, house.log.clone());
+        let (serve, log) = (socket.serve(Arc::clone(&endpoint))?, house.log.clone());
         let _accepting = Task::spawn(async move {
             if let Err(error) = serve.await {
                 warn!(log, "control's socket is not served: {error:#}");
             }
         });
-        Ok(Unix { path, inherited, site, _accepting })
+        Ok(Unix { path, inherited, endpoint, _accepting })
     }
 
     /// Has control show what listens now.
     fn show(&self) {
-        let listener = |service, site: &Site| Listener {
+        let listener = |service, endpoint: &Endpoint| Listener {
             service,
-            counters: Arc::clone(&site.counters),
-            pending: Arc::clone(&site.pending),
+            counters: Arc::clone(&endpoint.counters),
+            pending: Arc::clone(&endpoint.pending),
         };
-        let tcp = self.tcp.iter().map(|tcp| listener(tcp.bound.wanted.service(), &tcp.site));
-        let unix = self.unix.iter().map(|unix| listener("control-socket", &unix.site));
+        let tcp = self.tcp.iter().map(|tcp| listener(tcp.bound.wanted.service(), &tcp.endpoint));
+        let unix = self.unix.iter().map(|unix| listener("control-socket", &unix.endpoint));
         self.house.status.set_listeners(tcp.chain(unix).collect());
     }
 }

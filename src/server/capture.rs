@@ -18,10 +18,10 @@ use futures_util::stream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
+    endpoint::ControlService,
     refusal::{Refusal, Refused},
     request::Request,
     resource::Answer,
-    site::ControlService,
 };
 use crate::capture::{Capture, recorder::Recorder};
 

@@ -13,10 +13,10 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::{
+    endpoint::ControlService,
     refusal::{Refusal, Refused},
     request::Request,
     resource::Answer,
-    site::ControlService,
 };
 
 /// Where events are.

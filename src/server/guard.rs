@@ -105,7 +105,7 @@ pub(super) fn check_fetch(headers: &Headers<'_>, page: bool) -> Result<(), Refus
 mod tests {
     use super::{
         super::{
-            peer::{Peer, Shown},
+            peer::{ClientCertificate, Peer},
             request::Method,
         },
         *,
@@ -114,7 +114,7 @@ mod tests {
     fn tcp(local: &str, peer: &str) -> Peer {
         let [local, peer] =
             [local, peer].map(|address| (address.parse::<IpAddr>().unwrap(), 1).into());
-        Peer { ends: Ends::Tcp { local, peer }, certificate: Shown::Nothing }
+        Peer { ends: Ends::Tcp { local, peer }, certificate: ClientCertificate::None }
     }
 
     fn headers<'a>(all: &[(&'a str, &'a str)]) -> Headers<'a> {
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(status(&guard, &v6, &[]), 421);
         let two = [("host", "localhost"), ("host", "evil.example")];
         assert_eq!(status(&guard, &v6, &two), 421);
-        let unix = Peer { ends: Ends::Unix, certificate: Shown::Nothing };
+        let unix = Peer { ends: Ends::Unix, certificate: ClientCertificate::None };
         assert_eq!(status(&guard, &unix, &[("host", "whatever")]), 200);
     }
 

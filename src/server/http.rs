@@ -32,11 +32,11 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::{
     auth::{Gate, Identity},
+    endpoint::{ControlService, Endpoint, Service},
     guard::check_content_type,
     peer::{self, Accepted, Peer},
     refusal::Refusal,
     request::{Headers, Method, Request},
-    site::{ControlService, Service, Site},
     upgrade,
 };
 use crate::api;
@@ -55,10 +55,10 @@ const MAX_REQUEST: usize = 1024 * 1024;
 /// Time for a request's body to arrive: 1 MiB at 1 Mbit/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The HTTP/1.1 service for `site` over streams of type `T`.
+/// The HTTP/1.1 service for `endpoint` over streams of type `T`.
 #[expect(clippy::type_complexity, reason = "actix has no shorter name for it")]
 pub(super) fn service<T>(
-    site: Arc<Site>,
+    endpoint: Arc<Endpoint>,
 ) -> H1Service<
     T,
     impl ServiceFactory<
@@ -83,12 +83,13 @@ pub(super) fn service<T>(
 where
     T: Accepted + 'static,
 {
-    let app = App::new().app_data(Data::new(Arc::clone(&site))).default_service(web::to(answer));
+    let app =
+        App::new().app_data(Data::new(Arc::clone(&endpoint))).default_service(web::to(answer));
     let upgrades = fn_service(move |(request, framed): (Http1, Framed<T, Codec>)| {
-        let site = Arc::clone(&site);
+        let endpoint = Arc::clone(&endpoint);
         async move {
-            if let Err(error) = upgrade(&site, request, framed).await {
-                debug!(site.log, "connection failed"; "error" => %error);
+            if let Err(error) = upgrade(&endpoint, request, framed).await {
+                debug!(endpoint.log, "connection failed"; "error" => %error);
             }
             Ok::<_, actix_http::Error>(())
         }
@@ -123,13 +124,13 @@ impl<'a> Request<'a> {
 /// # Errors
 /// The connection broke before a session began.
 async fn upgrade<T: Accepted + 'static>(
-    site: &Site,
+    endpoint: &Endpoint,
     request: Http1,
     framed: Framed<T, Codec>,
 ) -> Result<()> {
     let peer = request.conn_data().unwrap_or(&Peer::UNKNOWN);
     let FramedParts { mut io, mut codec, read_buf, write_buf: mut out, .. } = framed.into_parts();
-    match upgrade::check(site, &Request::of(request.head(), peer)).await {
+    match upgrade::check(endpoint, &Request::of(request.head(), peer)).await {
         Ok(tunnel) => {
             let mut answer = ws::handshake_response(request.head());
             if let Some(instance) = tunnel.instance() {
@@ -139,10 +140,10 @@ async fn upgrade<T: Accepted + 'static>(
             codec.encode(Message::Item((answer, BodySize::None)), &mut out)?;
             io.write_all(&out).await?;
             io.flush().await?;
-            tunnel.begin(site, io, read_buf).await;
+            tunnel.begin(endpoint, io, read_buf).await;
         }
         Err(refusal) => {
-            refusal.report(site, peer.address());
+            refusal.report(endpoint, peer.address());
             refusal.encode(&mut codec, &mut out)?;
             io.write_all(&out).await?;
             io.shutdown().await?;
@@ -153,25 +154,25 @@ async fn upgrade<T: Accepted + 'static>(
 
 /// Answers any other request. Paths are compared exactly, as the original does, and not as
 /// patterns.
-async fn answer(http: HttpRequest, site: Data<Arc<Site>>, body: Payload) -> HttpResponse {
+async fn answer(http: HttpRequest, endpoint: Data<Arc<Endpoint>>, body: Payload) -> HttpResponse {
     let peer = http.conn_data().unwrap_or(&Peer::UNKNOWN);
     let request = Request::of(http.head(), peer);
-    let mut response = respond(&site, &request, body).await.unwrap_or_else(|refusal| {
-        refusal.report(&site, peer.address());
+    let mut response = respond(&endpoint, &request, body).await.unwrap_or_else(|refusal| {
+        refusal.report(&endpoint, peer.address());
         refusal.into()
     });
-    if site.retired.load(Relaxed) {
+    if endpoint.retired.load(Relaxed) {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
 }
 
 async fn respond(
-    site: &Arc<Site>,
+    endpoint: &Arc<Endpoint>,
     request: &Request<'_>,
     body: Payload,
 ) -> Result<HttpResponse, Refusal> {
-    match site.admit(request).await? {
+    match endpoint.admit(request).await? {
         (Service::Control(control), _) => call(control, request, body).await,
         (Service::Tunnel(_), _) if !request.reads() => Err(Refusal::method("GET")),
         (Service::Tunnel(_), _) => {
@@ -183,9 +184,9 @@ async fn respond(
         (Service::Resource(control, resource), identity) => {
             let response = resource.get(control, request).await?;
             Ok(response.map_body(|_, body| {
-                let (site, gate) = (Arc::clone(site), Arc::clone(&control.gate));
+                let (endpoint, gate) = (Arc::clone(endpoint), Arc::clone(&control.gate));
                 let head = request.method == Method::Head;
-                Permitted { body, site, gate, identity, head }.boxed()
+                Permitted { body, endpoint, gate, identity, head }.boxed()
             }))
         }
     }
@@ -215,7 +216,7 @@ async fn call(
 /// is given, so that nothing goes to a user who was removed.
 struct Permitted {
     body: BoxBody,
-    site: Arc<Site>,
+    endpoint: Arc<Endpoint>,
     gate: Arc<Gate>,
     identity: Identity,
     /// Only the head of the answer is wanted.
@@ -224,7 +225,7 @@ struct Permitted {
 
 impl Permitted {
     fn may_go_on(&self) -> bool {
-        !self.head && !self.site.retired.load(Relaxed) && self.gate.knows(&self.identity)
+        !self.head && !self.endpoint.retired.load(Relaxed) && self.gate.knows(&self.identity)
     }
 }
 

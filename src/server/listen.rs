@@ -24,7 +24,7 @@ use slog::{Logger, debug, warn};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
-use super::{counters::Count, pending::Connection, site::Site};
+use super::{counters::Count, endpoint::Endpoint, pending::Connection};
 
 /// Connections that wait to be accepted, as in actix-server.
 const BACKLOG: i32 = 1024;
@@ -110,21 +110,21 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Where connections are served.
 #[derive(Clone)]
-pub(crate) enum Place {
+pub(crate) enum Worker {
     /// On this Arbiter.
-    Here(Serve),
-    /// On another, behind [`elsewhere`].
-    There(mpsc::Sender<(net::TcpStream, Connection)>),
+    Local(Serve),
+    /// On another, behind [`serve_remote`].
+    Remote(mpsc::Sender<(net::TcpStream, Connection)>),
 }
 
-impl Place {
+impl Worker {
     async fn serve(&self, stream: TcpStream, connection: Connection) -> io::Result<()> {
         match self {
-            Self::Here(serve) => {
+            Self::Local(serve) => {
                 actix_rt::spawn(connection.serve(serve(stream)));
                 Ok(())
             }
-            Self::There(sender) => {
+            Self::Remote(sender) => {
                 let gone = |_| io::Error::other("its thread has ended");
                 sender.send((stream.into_std()?, connection)).await.map_err(gone)
             }
@@ -132,8 +132,8 @@ impl Place {
     }
 }
 
-/// Serves what is sent to a [`Place::There`]; runs on that Arbiter.
-pub(crate) async fn elsewhere(
+/// Serves what is sent to a [`Worker::Remote`]; runs on that Arbiter.
+pub(crate) async fn serve_remote(
     mut streams: mpsc::Receiver<(net::TcpStream, Connection)>,
     serve: Serve,
 ) {
@@ -144,24 +144,24 @@ pub(crate) async fn elsewhere(
     }
 }
 
-/// Accepts connections for as long as the task lives, and gives them to `places` in
+/// Accepts connections for as long as the task lives, and gives them to `workers` in
 /// turn.
 pub(crate) async fn accept(
     listener: actix_rt::net::TcpListener,
-    places: Vec<Place>,
-    site: Arc<Site>,
+    workers: Vec<Worker>,
+    endpoint: Arc<Endpoint>,
     log: Logger,
 ) {
-    let mut turns = places.iter().cycle();
+    let mut turns = workers.iter().cycle();
     loop {
-        let (stream, peer) = next(&site, &log, |cx| listener.poll_accept(cx)).await;
-        site.counters.add(Count::Accepted);
+        let (stream, peer) = next(&endpoint, &log, |cx| listener.poll_accept(cx)).await;
+        endpoint.counters.add(Count::Accepted);
         // Whatever comes over it may become a tunnel.
         if let Err(error) = tcp::set_options(&stream) {
             debug!(log, "cannot set a connection's TCP options"; "peer" => %peer, "error" => %error);
         }
-        let Some(place) = turns.next() else { return };
-        if let Err(error) = place.serve(stream, site.pending.enter()).await {
+        let Some(worker) = turns.next() else { return };
+        if let Err(error) = worker.serve(stream, endpoint.pending.enter()).await {
             warn!(log, "cannot serve a connection"; "peer" => %peer, "error" => %error);
         }
     }
@@ -170,13 +170,13 @@ pub(crate) async fn accept(
 /// The next connection that `accept` gives, however long there are no file descriptors
 /// for it.
 pub(super) async fn next<S>(
-    site: &Site,
+    endpoint: &Endpoint,
     log: &Logger,
     mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>>,
 ) -> S {
     let mut failing = false;
     loop {
-        match poll_fn(|cx| site.reserve.accept(site, || accept(cx))).await {
+        match poll_fn(|cx| endpoint.reserve.accept(endpoint, || accept(cx))).await {
             Ok(accepted) => return accepted,
             // The peer was gone before we came to it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,

@@ -1,12 +1,13 @@
 //! The HTTP side: two services, the tunnel and control, on one listener or two.
 //!
 //! A connection is accepted by `listen` and served by `http`, which makes our own [`request`]
-//! of each request; `site` finds the service that it is for, and asks the service's gate who
+//! of each request; `endpoint` finds the service that it is for, and asks the service's gate who
 //! has sent it (`auth`) before anything else.
 
 pub(crate) mod auth;
 pub(crate) mod capture;
 pub(crate) mod counters;
+pub(crate) mod endpoint;
 mod events;
 pub(crate) mod guard;
 pub(crate) mod http;
@@ -21,7 +22,6 @@ mod request;
 pub(crate) mod reserve;
 mod resource;
 pub(crate) mod sessions;
-pub(crate) mod site;
 pub(crate) mod status;
 pub(crate) mod tls;
 pub(crate) mod unix;
@@ -40,9 +40,9 @@ use tokio::sync::mpsc;
 
 use self::{
     counters::Count,
-    listen::{Place, Serve},
+    endpoint::{Endpoint, at},
+    listen::{Serve, Worker},
     reserve::Reserve,
-    site::{Site, at},
     tls::Tls,
 };
 
@@ -50,48 +50,48 @@ use self::{
 /// accepting waits.
 const HANDOVER: usize = 64;
 
-/// Starts serving `site` on this Arbiter and on `arbiters`.
+/// Starts serving `endpoint` on this Arbiter and on `arbiters`.
 ///
 /// # Errors
 /// Never in practice: actix's factories could fail to start, ours have nothing to.
 pub(crate) async fn start(
-    site: &Arc<Site>,
+    endpoint: &Arc<Endpoint>,
     tls: Option<Arc<Tls>>,
     arbiters: &[ArbiterHandle],
-) -> Result<Vec<Place>> {
-    let mut places = vec![Place::Here(serve(Arc::clone(site), tls.clone()).await?)];
+) -> Result<Vec<Worker>> {
+    let mut workers = vec![Worker::Local(serve(Arc::clone(endpoint), tls.clone()).await?)];
     for arbiter in arbiters {
         let (sender, streams) = mpsc::channel(HANDOVER);
-        let (site, tls) = (Arc::clone(site), tls.clone());
+        let (endpoint, tls) = (Arc::clone(endpoint), tls.clone());
         arbiter.spawn_fn(move || {
             actix_rt::spawn(async move {
-                let log = site.log.clone();
-                match serve(site, tls).await {
-                    Ok(serve) => listen::elsewhere(streams, serve).await,
+                let log = endpoint.log.clone();
+                match serve(endpoint, tls).await {
+                    Ok(serve) => listen::serve_remote(streams, serve).await,
                     Err(error) => {
                         error!(log, "a thread cannot serve connections"; "error" => %error);
                     }
                 }
             });
         });
-        places.push(Place::There(sender));
+        workers.push(Worker::Remote(sender));
     }
-    Ok(places)
+    Ok(workers)
 }
 
-/// The function that serves a connection to `site` on this Arbiter.
-async fn serve(site: Arc<Site>, tls: Option<Arc<Tls>>) -> Result<Serve> {
+/// The function that serves a connection to `endpoint` on this Arbiter.
+async fn serve(endpoint: Arc<Endpoint>, tls: Option<Arc<Tls>>) -> Result<Serve> {
     let failed = |()| anyhow!("the HTTP service cannot start");
-    let (log, reserve) = (site.log.clone(), Arc::clone(&site.reserve));
+    let (log, reserve) = (endpoint.log.clone(), Arc::clone(&endpoint.reserve));
     let Some(tls) = tls else {
-        let service = Rc::new(http::service(site).new_service(()).await.map_err(failed)?);
+        let service = Rc::new(http::service(endpoint).new_service(()).await.map_err(failed)?);
         return Ok(serve_with(log, reserve, move |stream: TcpStream| {
             let service = Rc::clone(&service);
             async move { answer(&*service, stream.peer_addr().ok(), stream).await }
         }));
     };
-    let (counters, monitor) = (Arc::clone(&site.counters), site.monitor.clone());
-    let service = Rc::new(http::service(site).new_service(()).await.map_err(failed)?);
+    let (counters, monitor) = (Arc::clone(&endpoint.counters), endpoint.monitor.clone());
+    let service = Rc::new(http::service(endpoint).new_service(()).await.map_err(failed)?);
     Ok(serve_with(log, reserve, move |stream: TcpStream| {
         let (service, tls, counters) =
             (Rc::clone(&service), Arc::clone(&tls), Arc::clone(&counters));

@@ -10,10 +10,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
+    endpoint::ControlService,
     refusal::Refusal,
     request::Request,
     resource::{Answer, Resource},
-    site::ControlService,
 };
 
 /// Where the page is, and where it is as well: on a listener that the tunnel shares, the

@@ -14,7 +14,7 @@ use super::auth;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(super) ends: Ends,
-    pub(super) certificate: Shown,
+    pub(super) certificate: ClientCertificate,
 }
 
 /// Both ends of a connection.
@@ -30,18 +30,19 @@ pub(crate) enum Ends {
 
 /// What certificate a client has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum ClientCertificate {
     /// None.
-    Nothing,
+    None,
     /// One without a name that can be used.
     Nameless,
     /// One for this name, verified.
-    Name(Arc<str>),
+    Named(Arc<str>),
 }
 
 impl Peer {
     /// Of whom nothing is known, which cannot be: every stream is described.
-    pub(super) const UNKNOWN: Self = Self { ends: Ends::Gone, certificate: Shown::Nameless };
+    pub(super) const UNKNOWN: Self =
+        Self { ends: Ends::Gone, certificate: ClientCertificate::Nameless };
 
     /// Where it connects from; nowhere on a Unix socket.
     pub(super) fn address(&self) -> Option<SocketAddr> {
@@ -77,7 +78,7 @@ impl Accepted for TcpStream {
             (Ok(local), Ok(peer)) => Ends::Tcp { local, peer },
             _ => Ends::Gone,
         };
-        Peer { ends, certificate: Shown::Nothing }
+        Peer { ends, certificate: ClientCertificate::None }
     }
 }
 
@@ -85,8 +86,9 @@ impl Accepted for TlsStream<TcpStream> {
     fn describe(&self) -> Peer {
         let (tcp, tls) = self.get_ref();
         let certificate = match tls.peer_certificates() {
-            None | Some([]) => Shown::Nothing,
-            Some([own, ..]) => auth::certificate_name(own).map_or(Shown::Nameless, Shown::Name),
+            None | Some([]) => ClientCertificate::None,
+            Some([own, ..]) => auth::certificate_name(own)
+                .map_or(ClientCertificate::Nameless, ClientCertificate::Named),
         };
         Peer { certificate, ..tcp.describe() }
     }
@@ -94,6 +96,6 @@ impl Accepted for TlsStream<TcpStream> {
 
 impl Accepted for UnixStream {
     fn describe(&self) -> Peer {
-        Peer { ends: Ends::Unix, certificate: Shown::Nothing }
+        Peer { ends: Ends::Unix, certificate: ClientCertificate::None }
     }
 }

@@ -20,7 +20,7 @@ use etherws_actors::{
 };
 use slog::info;
 
-use super::site::{Site, at};
+use super::endpoint::{Endpoint, at};
 
 /// Asks for a name and a password (RFC 7617, 2): what a 401 asks for unless its gate says
 /// what else, since it must ask for something (RFC 9110, 15.5.2).
@@ -140,17 +140,17 @@ impl Refusal {
     }
 
     /// Counts, reports and logs that it is about to be sent to `peer`.
-    pub(super) fn report(&self, site: &Site, peer: Option<SocketAddr>) {
+    pub(super) fn report(&self, endpoint: &Endpoint, peer: Option<SocketAddr>) {
         let Self { status, text, reason, user, .. } = self;
-        site.counters.refuse(*reason);
-        site.monitor.tell(|| match reason {
+        endpoint.counters.refuse(*reason);
+        endpoint.monitor.tell(|| match reason {
             Refused::Authentication => {
                 let event = at(Event::new(Kind::AuthenticationFailure), peer);
                 user.iter().fold(event, |event, user| event.text("user", user.escape_debug()))
             }
             other => at(Event::new(Kind::Refused).text("reason", other.name()), peer),
         });
-        info!(site.log, "request refused"; "peer" => peer.map(|peer| peer.to_string()),
+        info!(endpoint.log, "request refused"; "peer" => peer.map(|peer| peer.to_string()),
             "status" => status.as_u16(), "reason" => %text);
     }
 

@@ -13,24 +13,24 @@ use std::{
     task::Poll,
 };
 
-use super::site::Site;
+use super::endpoint::Endpoint;
 
 /// The descriptor, while control does not need it.
 #[derive(Debug, Default)]
 pub(crate) struct Reserve(Mutex<Option<File>>);
 
 impl Reserve {
-    /// Accepts a connection to `site` by `accept`, with the reserve if it may.
+    /// Accepts a connection to `endpoint` by `accept`, with the reserve if it may.
     ///
     /// # Errors
     /// Those of `accept`; that there is no descriptor to keep back.
     pub(super) fn accept<T>(
         &self,
-        site: &Site,
+        endpoint: &Endpoint,
         mut accept: impl FnMut() -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let kept = self.keep();
-        if site.control.is_none() {
+        if endpoint.control.is_none() {
             kept?;
             return accept();
         }

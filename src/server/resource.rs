@@ -9,7 +9,7 @@ use actix_web::{
 };
 
 use super::{
-    capture, events, metrics, page, refusal::Refusal, request::Request, site::ControlService,
+    capture, endpoint::ControlService, events, metrics, page, refusal::Refusal, request::Request,
 };
 
 /// What browsers are to do with whatever is served here, the page or not: take nothing from

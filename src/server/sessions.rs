@@ -1,4 +1,4 @@
-//! Who is in: a seat for each session of the tunnel, from its admission to its end.
+//! Who is in: a slot for each session of the tunnel, from its admission to its end.
 //! Keeps the limits on how many there are, and finds the sessions of a user who may
 //! stay no longer. Never looks at frames.
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::options::Limits;
 
-/// When to come again: seats become free when sessions end, whenever that is.
+/// When to come again: slots become free when sessions end, whenever that is.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// File descriptors for all that is neither a session nor a connection that may become
@@ -44,7 +44,7 @@ pub(crate) struct Sessions {
 struct Table {
     limits: Limits,
     next: u64,
-    seats: BTreeMap<u64, Taken>,
+    slots: BTreeMap<u64, Taken>,
     users: HashMap<Identity, usize>,
     sources: HashMap<Source, usize>,
 }
@@ -62,9 +62,9 @@ struct Taken {
 }
 
 impl Table {
-    /// Frees a seat, unless it was taken over.
+    /// Frees a slot, unless it was taken over.
     fn leave(&mut self, number: u64) {
-        let Some(taken) = self.seats.remove(&number) else { return };
+        let Some(taken) = self.slots.remove(&number) else { return };
         release(&mut self.users, &taken.identity);
         release(&mut self.sources, &taken.source);
     }
@@ -80,27 +80,27 @@ impl Sessions {
         self.table().limits = limits;
     }
 
-    /// A seat for somebody who was admitted. A client port that comes again while its
-    /// former session still hangs (`instance`) takes over that session's seat.
+    /// A slot for somebody who was admitted. A client port that comes again while its
+    /// former session still hangs (`instance`) takes over that session's slot.
     ///
     /// # Errors
     /// There are too many sessions: in all, of this user, or from this address.
-    pub(crate) fn seat(
+    pub(crate) fn slot(
         self: &Arc<Self>,
         identity: &Identity,
         address: IpAddr,
         instance: Option<Instance>,
-    ) -> Result<Seat, Refusal> {
+    ) -> Result<Slot, Refusal> {
         let source = Source::from(address);
         let mut table = self.table();
         let is_former = |taken: &Taken| {
             instance.is_some() && taken.instance == instance && taken.identity == *identity
         };
-        let mut seats = table.seats.iter();
-        let former = seats.find(|(_, taken)| is_former(taken));
+        let mut slots = table.slots.iter();
+        let former = slots.find(|(_, taken)| is_former(taken));
         let former = former.map(|(number, taken)| (*number, taken.source == source));
         let (leaves, leaves_source) = (former.is_some(), former.is_some_and(|(_, same)| same));
-        if table.seats.len() - usize::from(leaves) >= table.limits.all {
+        if table.slots.len() - usize::from(leaves) >= table.limits.all {
             return Err(full(Refused::Sessions, "Too many sessions"));
         }
         let count = |known: Option<&usize>| known.copied().unwrap_or_default();
@@ -122,13 +122,13 @@ impl Sessions {
         table.next += 1;
         let identity = identity.clone();
         let taken = Taken { identity, source, instance, port: None, revoked: false };
-        table.seats.insert(number, taken);
-        Ok(Seat { sessions: Arc::clone(self), number })
+        table.slots.insert(number, taken);
+        Ok(Slot { sessions: Arc::clone(self), number })
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.table().seats.len()
+        self.table().slots.len()
     }
 
     /// How many there may be.
@@ -143,8 +143,8 @@ impl Sessions {
             name.is_some_and(|name| users.iter().any(|user| **user == *name))
         };
         let mut table = self.table();
-        let seats = table.seats.values_mut().filter(gone);
-        seats
+        let slots = table.slots.values_mut().filter(gone);
+        slots
             .filter_map(|taken| {
                 taken.revoked = true;
                 Some((taken.port?, taken.identity.clone()))
@@ -163,25 +163,25 @@ fn full(reason: Refused, text: &'static str) -> Refusal {
 
 /// One session's place; free again when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Slot {
     sessions: Arc<Sessions>,
     number: u64,
 }
 
-impl Seat {
+impl Slot {
     /// Notes which port the session has become. `false`: its user was revoked
     /// meanwhile, and it is to be closed.
     #[must_use]
-    pub(crate) fn settle(&self, port: PortNumber) -> bool {
+    pub(crate) fn set_port(&self, port: PortNumber) -> bool {
         let mut table = self.sessions.table();
-        table.seats.get_mut(&self.number).is_some_and(|taken| {
+        table.slots.get_mut(&self.number).is_some_and(|taken| {
             taken.port = Some(port);
             !taken.revoked
         })
     }
 }
 
-impl Drop for Seat {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.sessions.table().leave(self.number);
     }
@@ -213,14 +213,14 @@ mod tests {
     fn each_limit_refuses_and_a_seat_that_is_left_is_free() {
         let sessions = Sessions::new(Limits { all: 4, user: 2, address: 3 });
         let reason = |identity: &Identity, from| {
-            sessions.seat(identity, from, None).map(drop).map_err(|refusal| refusal.reason())
+            sessions.slot(identity, from, None).map(drop).map_err(|refusal| refusal.reason())
         };
-        let first = sessions.seat(&user("alice"), address(1), None).unwrap();
-        let _second = sessions.seat(&user("alice"), address(1), None).unwrap();
+        let first = sessions.slot(&user("alice"), address(1), None).unwrap();
+        let _second = sessions.slot(&user("alice"), address(1), None).unwrap();
         assert_eq!(reason(&user("alice"), address(2)), Err(Refused::SessionsOfUser));
-        let _third = sessions.seat(&Identity::ANONYMOUS, address(1), None).unwrap();
+        let _third = sessions.slot(&Identity::ANONYMOUS, address(1), None).unwrap();
         assert_eq!(reason(&user("bob"), address(1)), Err(Refused::SessionsOfAddress));
-        let _fourth = sessions.seat(&user("bob"), address(2), None).unwrap();
+        let _fourth = sessions.slot(&user("bob"), address(2), None).unwrap();
         assert_eq!(reason(&user("carol"), address(3)), Err(Refused::Sessions));
         drop(first);
         assert_eq!(sessions.count(), 3);
@@ -239,37 +239,37 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_who_has_left() {
         let sessions = Sessions::new(Limits::default());
-        drop(sessions.seat(&user("alice"), address(1), None).unwrap());
+        drop(sessions.slot(&user("alice"), address(1), None).unwrap());
         let table = sessions.table();
-        assert!(table.users.is_empty() && table.sources.is_empty() && table.seats.is_empty());
+        assert!(table.users.is_empty() && table.sources.is_empty() && table.slots.is_empty());
     }
 
     #[test]
     fn the_sessions_of_a_revoked_user_are_found_even_before_they_are_ports() {
         let sessions = Sessions::new(Limits::default());
         let port = PortNumber::new;
-        let seats = ["alice", "bob", "alice"]
-            .map(|name| sessions.seat(&user(name), address(1), None).unwrap());
-        assert!(seats[0].settle(port(1).unwrap()) && seats[1].settle(port(2).unwrap()));
+        let slots = ["alice", "bob", "alice"]
+            .map(|name| sessions.slot(&user(name), address(1), None).unwrap());
+        assert!(slots[0].set_port(port(1).unwrap()) && slots[1].set_port(port(2).unwrap()));
         let gone = sessions.revoke(&["alice".into()]);
         assert_eq!(gone, [(port(1).unwrap(), user("alice"))]);
-        assert!(!seats[2].settle(port(3).unwrap()));
+        assert!(!slots[2].set_port(port(3).unwrap()));
     }
 
     #[test]
     fn who_comes_again_takes_over_the_seat_whatever_the_limits() {
         let sessions = Sessions::new(Limits { all: 1, user: 1, address: 1 });
         let instance = Instance::parse(&"7".repeat(32));
-        let hanging = sessions.seat(&user("alice"), address(1), instance).unwrap();
-        let again = sessions.seat(&user("alice"), address(1), instance).unwrap();
+        let hanging = sessions.slot(&user("alice"), address(1), instance).unwrap();
+        let again = sessions.slot(&user("alice"), address(1), instance).unwrap();
         assert_eq!(sessions.count(), 1);
-        let elsewhere = sessions.seat(&user("alice"), address(2), instance).unwrap();
+        let elsewhere = sessions.slot(&user("alice"), address(2), instance).unwrap();
         assert_eq!(sessions.count(), 1);
         let refused =
-            |identity: &Identity, instance| sessions.seat(identity, address(1), instance).is_err();
+            |identity: &Identity, instance| sessions.slot(identity, address(1), instance).is_err();
         assert!(refused(&user("bob"), instance), "another user is somebody else");
         assert!(refused(&user("alice"), None));
-        assert!(!hanging.settle(PortNumber::FIRST), "it has no seat any more");
+        assert!(!hanging.set_port(PortNumber::FIRST), "it has no slot any more");
         drop((hanging, again));
         assert_eq!(sessions.count(), 1);
         drop(elsewhere);

@@ -21,7 +21,7 @@ use slog::debug;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
-use super::{counters::Count, http, listen, site::Site};
+use super::{counters::Count, endpoint::Endpoint, http, listen};
 
 /// Path of control behind the socket, whatever it is behind TCP: there is nothing else
 /// that it could be told from.
@@ -116,25 +116,30 @@ impl Listener {
         self.file.is_none()
     }
 
-    /// Serves `site` for as long as what it gives runs; the file goes with that.
+    /// Serves `endpoint` for as long as what it gives runs; the file goes with that.
     ///
     /// # Errors
     /// The socket cannot be registered with the runtime; the HTTP service cannot start.
-    pub(crate) fn serve(self, site: Arc<Site>) -> Result<impl Future<Output = Result<()>>> {
+    pub(crate) fn serve(self, endpoint: Arc<Endpoint>) -> Result<impl Future<Output = Result<()>>> {
         let listener = UnixListener::from_std(self.socket)?;
-        Ok(serve(listener, self.file, site))
+        Ok(serve(listener, self.file, endpoint))
     }
 }
 
-async fn serve(listener: UnixListener, _file: Option<SocketFile>, site: Arc<Site>) -> Result<()> {
-    let (log, counters) = (site.log.clone(), Arc::clone(&site.counters));
-    let service = http::service::<UnixStream>(Arc::clone(&site)).new_service(()).await;
+async fn serve(
+    listener: UnixListener,
+    _file: Option<SocketFile>,
+    endpoint: Arc<Endpoint>,
+) -> Result<()> {
+    let (log, counters) = (endpoint.log.clone(), Arc::clone(&endpoint.counters));
+    let service = http::service::<UnixStream>(Arc::clone(&endpoint)).new_service(()).await;
     let service = Rc::new(service.map_err(|()| anyhow!("the HTTP service cannot start"))?);
     loop {
-        let (stream, _) = listen::next(&site, &log, |cx| listener.poll_accept(cx)).await;
+        let (stream, _) = listen::next(&endpoint, &log, |cx| listener.poll_accept(cx)).await;
         counters.add(Count::Accepted);
-        let connection = site.pending.enter();
-        let (service, log, reserve) = (Rc::clone(&service), log.clone(), Arc::clone(&site.reserve));
+        let connection = endpoint.pending.enter();
+        let (service, log, reserve) =
+            (Rc::clone(&service), log.clone(), Arc::clone(&endpoint.reserve));
         actix_rt::spawn(connection.serve(async move {
             if let Err(error) = service.call((stream, None)).await {
                 debug!(log, "connection failed"; "error" => %error);

@@ -25,10 +25,10 @@ use slog::{info, warn};
 use super::{
     auth::Identity,
     counters::Count,
+    endpoint::{Endpoint, Service, TunnelService},
     refusal::{Refusal, Refused},
     request::{Headers, Method, Request},
-    sessions::Seat,
-    site::{Service, Site, TunnelService},
+    sessions::Slot,
 };
 
 /// What a plain GET of the tunnel is told; the original's words.
@@ -106,7 +106,7 @@ pub(super) fn is_foreign(headers: &Headers<'_>, allowed: &[String]) -> bool {
 /// A tunnel that a request is to become.
 pub(super) struct Upgrade<'a> {
     service: &'a TunnelService,
-    seat: Arc<Seat>,
+    slot: Arc<Slot>,
     identity: Identity,
     peer: SocketAddr,
     instance: Option<Instance>,
@@ -120,11 +120,11 @@ pub(super) struct Upgrade<'a> {
 /// # Errors
 /// It may not be upgraded.
 pub(super) async fn check<'a>(
-    site: &'a Site,
+    endpoint: &'a Endpoint,
     request: &Request<'_>,
 ) -> Result<Upgrade<'a>, Refusal> {
     let refuse = |text| Refusal::request(StatusCode::BAD_REQUEST, text);
-    let (service, identity) = site.admit(request).await?;
+    let (service, identity) = endpoint.admit(request).await?;
     let Service::Tunnel(service) = service else {
         return Err(refuse("Control does not upgrade."));
     };
@@ -133,9 +133,9 @@ pub(super) async fn check<'a>(
     let peer = request.peer.address().ok_or_else(no_address)?;
     // One of another form is a stranger's, and no reason to refuse him.
     let instance = request.headers.text(INSTANCE_HEADER).and_then(Instance::parse);
-    let seat = Arc::new(service.sessions.seat(&identity, peer.ip(), instance)?);
+    let slot = Arc::new(service.sessions.slot(&identity, peer.ip(), instance)?);
     let original = request.headers.get("user-agent").is_none();
-    Ok(Upgrade { service, seat, identity, peer, instance, original })
+    Ok(Upgrade { service, slot, identity, peer, instance, original })
 }
 
 impl Upgrade<'_> {
@@ -145,32 +145,32 @@ impl Upgrade<'_> {
     }
 
     /// Makes a session port of `io`, of which `read` was read already.
-    pub(super) async fn begin<T>(self, site: &Site, io: T, read: BytesMut)
+    pub(super) async fn begin<T>(self, endpoint: &Endpoint, io: T, read: BytesMut)
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let Self { service, seat, identity, peer, instance, original } = self;
+        let Self { service, slot, identity, peer, instance, original } = self;
         // All of the identity, and nothing that a name could forge.
         let who = || format!("{identity:?}").into();
         let holder = instance.map(|instance| Holder { identity: who(), instance });
         let user = identity.name.is_some().then(|| identity.to_string());
-        let info = SessionInfo { peer, tls: site.tls, original, holder, user };
-        let session = Session::new(io, read, info).holding(Arc::clone(&seat));
-        match supervisor::add(&service.switch, session, &site.log).await {
+        let info = SessionInfo { peer, tls: endpoint.tls, original, holder, user };
+        let session = Session::new(io, read, info).holding(Arc::clone(&slot));
+        match supervisor::add(&service.switch, session, &endpoint.log).await {
             Ok(port) => {
-                site.counters.add(Count::Sessions);
-                site.monitor.tell(|| {
+                endpoint.counters.add(Count::Sessions);
+                endpoint.monitor.tell(|| {
                     let session = Event::new(Kind::Session).on(port);
                     session.text("user", &identity).text("peer", peer)
                 });
-                info!(site.log, "session"; "port" => %port, "peer" => %peer, "user" => %identity);
-                if !seat.settle(port) {
+                info!(endpoint.log, "session"; "port" => %port, "peer" => %peer, "user" => %identity);
+                if !slot.set_port(port) {
                     service.switch.do_send(DelPort { port, stop: Stop::Unauthorized });
                 }
             }
             Err(error) => {
                 let reason = one_line(&error);
-                warn!(site.log, "session without a port"; "peer" => %peer, "reason" => reason);
+                warn!(endpoint.log, "session without a port"; "peer" => %peer, "reason" => reason);
             }
         }
     }

@@ -9,7 +9,7 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 
 use super::{Authenticator, Deciding, Decision, Identity};
 use crate::server::{
-    peer::Shown,
+    peer::ClientCertificate,
     refusal::{Refusal, Refused},
     request::Request,
 };
@@ -25,9 +25,11 @@ impl Authenticator for Certificate {
 
     fn authenticate<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a> {
         let decision = match &request.peer.certificate {
-            Shown::Nothing => Decision::NotTried,
-            Shown::Name(name) => Decision::Pass(Identity::new(self.name(), Arc::clone(name))),
-            Shown::Nameless => Decision::Refuse(forbidden(
+            ClientCertificate::None => Decision::NotTried,
+            ClientCertificate::Named(name) => {
+                Decision::Pass(Identity::new(self.name(), Arc::clone(name)))
+            }
+            ClientCertificate::Nameless => Decision::Refuse(forbidden(
                 "The client certificate has no common name and no alternative name",
             )),
         };

@@ -106,7 +106,7 @@ pub(crate) struct Access<'a> {
 }
 
 /// A way that is asked for and not open yet.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct Spec<'a> {
     /// What it reads, and is to be opened after a first look at them.
     pub(crate) files: Vec<PathBuf>,
     pub(crate) open: Opening<'a>,
@@ -115,17 +115,17 @@ pub(crate) struct Wanted<'a> {
 type Opening<'a> = Box<dyn FnOnce(&Logger) -> Result<Arc<dyn Authenticator>> + 'a>;
 
 /// One way that reads no file.
-fn plain<'a>(way: impl Authenticator + 'static) -> Wanted<'a> {
-    Wanted { files: Vec::new(), open: Box::new(|_| Ok(Arc::new(way))) }
+fn plain<'a>(way: impl Authenticator + 'static) -> Spec<'a> {
+    Spec { files: Vec::new(), open: Box::new(|_| Ok(Arc::new(way))) }
 }
 
 impl<'a> Access<'a> {
     /// The ways, in the order in which they are tried: a client must pass each step, by any
     /// of its ways.
-    pub(crate) fn steps(&self) -> Vec<Vec<Wanted<'a>>> {
+    pub(crate) fn steps(&self) -> Vec<Vec<Spec<'a>>> {
         let certificate = self.certificate.then(|| plain(Certificate));
         let token = self.tokens.map(|(tokens, handshake)| plain(Token::new(tokens, handshake)));
-        let password = self.htpasswd.map(|path| Wanted {
+        let password = self.htpasswd.map(|path| Spec {
             files: vec![path.clone()],
             open: Box::new(|log| Ok(Arc::new(Password::open(path, log)?))),
         });
@@ -228,7 +228,7 @@ mod tests {
 
     use super::*;
     use crate::server::{
-        peer::{Ends, Peer, Shown},
+        peer::{ClientCertificate, Ends, Peer},
         request::{Headers, Method},
     };
 
@@ -266,7 +266,7 @@ mod tests {
     /// greets; or the status that it gets, and what that asks for.
     fn admit(
         gate: &Gate,
-        certificate: Shown,
+        certificate: ClientCertificate,
         greeting: Option<&str>,
     ) -> Result<String, (StatusCode, Option<String>)> {
         let headers: Headers<'_> =
@@ -282,16 +282,16 @@ mod tests {
         Err((StatusCode::UNAUTHORIZED, Some(challenge.to_owned())))
     }
 
-    fn client(name: &str) -> Shown {
-        Shown::Name(name.into())
+    fn client(name: &str) -> ClientCertificate {
+        ClientCertificate::Named(name.into())
     }
 
     #[test]
     fn a_new_way_is_one_type_and_one_place_in_a_list() {
         let gate = gate(vec![vec![Arc::new(Greeting)]]);
-        assert_eq!(admit(&gate, Shown::Nothing, Some("hello")), Ok("friend".to_owned()));
-        assert_eq!(admit(&gate, Shown::Nothing, Some("hi")), asking("Greeting"));
-        assert_eq!(admit(&gate, Shown::Nothing, None), asking("Greeting"));
+        assert_eq!(admit(&gate, ClientCertificate::None, Some("hello")), Ok("friend".to_owned()));
+        assert_eq!(admit(&gate, ClientCertificate::None, Some("hi")), asking("Greeting"));
+        assert_eq!(admit(&gate, ClientCertificate::None, None), asking("Greeting"));
         let stranger = Identity::new("", "stranger".into());
         assert!(!gate.knows(&stranger) && gate.knows(&Identity::ANONYMOUS));
         assert_eq!(gate.strangers(vec!["friend".into(), "stranger".into()]), ["stranger".into()]);
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(admit(&gate, client("friend"), Some("hello")), Ok("friend".to_owned()));
         assert_eq!(admit(&gate, client("other"), Some("hello")), asking("Greeting"));
         assert_eq!(admit(&gate, client("friend"), None), asking("Greeting"));
-        for none in [Shown::Nothing, Shown::Nameless] {
+        for none in [ClientCertificate::None, ClientCertificate::Nameless] {
             let forbidden = Err((StatusCode::FORBIDDEN, None));
             assert_eq!(admit(&gate, none, Some("hello")), forbidden);
         }
@@ -313,7 +313,7 @@ mod tests {
     fn any_way_of_a_step_is_enough_and_a_name_stays_beside_none() {
         let either = gate(vec![vec![Arc::new(Certificate), Arc::new(Greeting)]]);
         assert_eq!(admit(&either, client("alice"), None), Ok("alice".to_owned()));
-        assert_eq!(admit(&either, Shown::Nothing, Some("hello")), Ok("friend".to_owned()));
+        assert_eq!(admit(&either, ClientCertificate::None, Some("hello")), Ok("friend".to_owned()));
         let open = gate(vec![vec![Arc::new(Certificate)], vec![Arc::new(Anyone)]]);
         assert_eq!(admit(&open, client("alice"), None), Ok("alice".to_owned()));
         assert!(open.knows(&Identity::new("", "alice".into())), "it keeps no list");
@@ -333,7 +333,7 @@ mod tests {
         let names = |certificate, htpasswd, local, tokens| {
             let access = Access { certificate, htpasswd, local, tokens };
             let log = Logger::root(Discard, o!());
-            let name = |way: Wanted<'_>| (way.open)(&log).unwrap().name();
+            let name = |way: Spec<'_>| (way.open)(&log).unwrap().name();
             let steps = access.steps().into_iter();
             steps.map(|ways| ways.into_iter().map(name).collect()).collect::<Vec<Vec<_>>>()
         };

@@ -27,10 +27,10 @@ use self::{
 };
 use super::{
     counters::Count,
+    endpoint::ControlService,
     refusal::{Refusal, Refused},
     request::Request,
     resource::Answer,
-    site::ControlService,
     status::{Listener, Status},
 };
 

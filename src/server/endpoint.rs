@@ -1,5 +1,5 @@
 //! What one listener serves: the tunnel, control, or both, told apart by path. Every request,
-//! of whichever protocol and kind, comes through [`Site::admit`] first.
+//! of whichever protocol and kind, comes through [`Endpoint::admit`] first.
 
 use std::{
     fmt::{self, Debug},
@@ -70,7 +70,7 @@ impl Answer for ControlService {
 }
 
 /// What one listener serves.
-pub(crate) struct Site {
+pub(crate) struct Endpoint {
     /// Whether its connections are TLS.
     pub(crate) tls: bool,
     pub(crate) tunnel: Option<TunnelService>,
@@ -93,7 +93,7 @@ pub(super) enum Service<'a> {
     Resource(&'a ControlService, &'static Resource),
 }
 
-impl Site {
+impl Endpoint {
     /// The service that `request` is for, and who has sent it.
     ///
     /// # Errors
@@ -131,9 +131,9 @@ impl Site {
     }
 }
 
-impl Debug for Site {
+impl Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site").field("tls", &self.tls).finish_non_exhaustive()
+        f.debug_struct("Endpoint").field("tls", &self.tls).finish_non_exhaustive()
     }
 }
 
