@@ -22,6 +22,6 @@ pub mod sys;
 pub mod tunnel;
 
 pub use crate::core::{
-    batch, counters, error, fdb, frame, gauge, guard, holder, interface, offload, relay, settings,
-    state,
+    batch, counters, error, fdb, frame, gauge, guard, holder, interface, offload, packet, relay,
+    settings, state,
 };

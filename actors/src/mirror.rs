@@ -17,7 +17,7 @@ use std::{
     time::Instant,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::sync::mpsc;
 
 use crate::core::{
@@ -25,6 +25,7 @@ use crate::core::{
     fdb::PortNumber,
     frame::{Frame, MacAddr, Vid},
     offload::segment::segment,
+    packet::TagChange,
 };
 
 /// Most mirrors at once: each costs a look at every frame, and a queue.
@@ -61,7 +62,7 @@ pub struct Filter {
     pub vid: Option<Vid>,
     /// They are from or to this address.
     pub mac: Option<MacAddr>,
-    /// They have this EtherType, behind a VLAN tag if there is one.
+    /// They have this EtherType, behind VLAN tags if there are any, or such a tag outermost.
     pub ethertype: Option<u16>,
     /// This says so. Called for each frame that passed all else: must be cheap.
     pub matches: Option<fn(&Frame) -> bool>,
@@ -82,7 +83,7 @@ impl Filter {
         frame.header().is_some_and(|header| {
             self.vid.is_none_or(|vid| header.vid() == vid)
                 && self.mac.is_none_or(|mac| header.src() == mac || header.dst() == mac)
-                && self.ethertype.is_none_or(|ethertype| header.ethertype() == ethertype)
+                && self.ethertype.is_none_or(|ethertype| header.is_of(ethertype))
         })
     }
 }
@@ -185,8 +186,9 @@ struct Mirror {
     /// What was lost and not told yet, by port.
     lost: BTreeMap<PortNumber, u64>,
     arena: BytesMut,
-    /// The copy of the frame at hand, which each port that it leaves by shares.
-    current: Option<Bytes>,
+    /// The copy of the frame at hand, which each port shares that it leaves by with the
+    /// same change of its tag.
+    current: Option<(TagChange, Frame)>,
 }
 
 impl Mirror {
@@ -209,12 +211,12 @@ impl Mirror {
             *self.lost.entry(port).or_default() += frame.on_wire().0;
             return;
         }
-        let data = match &self.current {
-            Some(data) => data.clone(),
-            None => copy(&mut self.arena, &frame.data()[..len]),
+        let octets = match &self.current {
+            Some((change, octets)) if *change == frame.tag_change() => octets.clone(),
+            _ => copy(&mut self.arena, frame, len),
         };
         if direction == Direction::Rx {
-            self.current = Some(data.clone());
+            self.current = Some((frame.tag_change(), octets.clone()));
         }
         let copy = Mirrored {
             time: now,
@@ -222,7 +224,7 @@ impl Mirror {
             direction,
             discard,
             lost: if self.lost.is_empty() { 0 } else { self.lost.remove(&port).unwrap_or(0) },
-            frame: Frame::with_offload(data, *frame.offload()),
+            frame: octets,
             len: frame.len(),
             snaplen: self.snaplen,
         };
@@ -248,14 +250,13 @@ impl Mirror {
     }
 }
 
-/// A copy of `data` in `arena`. A copy lives as long as others of its arena: all are of
-/// one queue.
-fn copy(arena: &mut BytesMut, data: &[u8]) -> Bytes {
-    if arena.capacity() < data.len() {
-        *arena = BytesMut::with_capacity(ARENA_OCTETS.max(data.len()));
+/// A copy of the first `len` octets of `frame` in `arena`. A copy lives as long as others
+/// of its arena: all are of one queue.
+fn copy(arena: &mut BytesMut, frame: &Frame, len: usize) -> Frame {
+    if arena.capacity() < len {
+        *arena = BytesMut::with_capacity(ARENA_OCTETS.max(len));
     }
-    arena.extend_from_slice(data);
-    arena.split().freeze()
+    frame.copy_to(arena, len)
 }
 
 /// All mirrors of a switch.
@@ -352,8 +353,13 @@ impl Mirrors {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
-    use crate::core::frame::{Gso, Offload};
+    use crate::core::{
+        frame::{Gso, Offload},
+        packet::{Tag, reference},
+    };
 
     const PORTS: [PortNumber; 2] = [PortNumber::FIRST, PortNumber::FIRST.next()];
 
@@ -392,7 +398,7 @@ mod tests {
             (Filter { mac: Some(MacAddr([4; 6])), ..any.clone() }, true),
             (Filter { mac: Some(MacAddr([6; 6])), ..any.clone() }, false),
             (Filter { ethertype: Some(0x0806), ..any.clone() }, true),
-            (Filter { ethertype: Some(0x8100), ..any.clone() }, false),
+            (Filter { ethertype: Some(0x8100), ..any.clone() }, true),
             (Filter { matches: Some(|frame| frame.len() == 18), ..any.clone() }, true),
             (Filter { matches: Some(|frame| frame.len() > 18), ..any.clone() }, false),
             (Filter { vid: Vid::new(10), ethertype: Some(0x0800), ..any.clone() }, false),
@@ -438,6 +444,26 @@ mod tests {
         drop(frame);
         assert!(block.is_unique());
         assert_eq!(read(&mut reader), vec![(1514, vec![9; 64]); 2]);
+    }
+
+    #[test]
+    fn a_frame_is_shown_with_the_tag_that_it_has_at_each_port() {
+        let (mut mirrors, now) = (Mirrors::default(), Instant::now());
+        let mut reader = mirrors.add(Filter::default(), 17, MIRROR_OCTETS).unwrap();
+        let filter = Filter { vid: Vid::new(7), ..Filter::default() };
+        let mut of_vlan = mirrors.add(filter, 60, MIRROR_OCTETS).unwrap();
+        let plain = frame(60);
+        let tagged = plain.clone().push_tag(Tag::customer(7));
+        let untagged = reference::by_hand(&tagged).pop_tag();
+        mirrors.received(PORTS[0], &plain, None, now);
+        for sent in [&tagged, &plain, &untagged] {
+            mirrors.sent(PORTS[1], sent, None, now);
+        }
+        mirrors.flush();
+        let with_tag = [&[7; 12][..], &[0x81, 0, 0, 7], &[7; 48]].concat();
+        let (cut, whole) = ((60, vec![7; 17]), (64, with_tag[..17].to_vec()));
+        assert_eq!(read(&mut reader), [cut.clone(), whole, cut.clone(), cut]);
+        assert_eq!(read(&mut of_vlan), [(64, with_tag[..60].to_vec())]);
     }
 
     #[test]

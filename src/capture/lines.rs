@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use etherws_actors::frame::Header;
+use etherws_actors::packet::{Ethernet, TPID_CVLAN};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{ethertype, name_of, reader::Packet};
@@ -16,11 +16,12 @@ pub(crate) fn line(packet: &Packet<'_>, zone: &TimeZone) -> String {
     let direction = packet.direction.map_or("?", name_of);
     let mut line = format!("{time} {} {direction} ", packet.interface);
     // Writing to a String does not fail.
-    let _ = match Header::new_checked(packet.data) {
+    let _ = match Ethernet::new_checked(packet.data) {
         Some(header) => {
             let mut written = write!(line, "{} > {}, ", header.src(), header.dst());
-            if header.is_tagged() {
-                written = written.and_then(|()| write!(line, "vlan {}, ", header.vid().get()));
+            if let Some(tag) = header.tag() {
+                let kind = if tag.tpid() == TPID_CVLAN { "vlan" } else { "s-vlan" };
+                written = written.and_then(|()| write!(line, "{kind} {}, ", tag.vid().get()));
             }
             let ethertype = header.ethertype();
             written.and_then(|()| match ethertype::name(ethertype) {

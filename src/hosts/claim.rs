@@ -4,32 +4,21 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use etherws_actors::frame::{Header, MacAddr, TPID_CVLAN, Vid};
+use etherws_actors::{
+    frame::{MacAddr, Vid},
+    packet::{self, ETHERTYPE_ARP, Ethernet, Ip, IpNextHeaderProtocols, UdpPacket, nd_options},
+};
 use pnet_packet::{
     Packet,
-    arp::{ArpOperations, ArpPacket},
+    arp::ArpOperations,
     dhcp::{DhcpOperations, DhcpPacket},
     icmpv6::{
         Icmpv6Packet, Icmpv6Types,
         ndp::{NdpOptionType, NdpOptionTypes, NeighborAdvertPacket, NeighborSolicitPacket},
     },
-    ip::IpNextHeaderProtocols,
-    ipv4::Ipv4Packet,
-    ipv6::Ipv6Packet,
-    udp::UdpPacket,
 };
 
 use super::name;
-
-/// EtherTypes (IEEE 802, RFC 826, RFC 894, RFC 2464).
-const IPV4: u16 = 0x0800;
-const ARP: u16 = 0x0806;
-const IPV6: u16 = 0x86dd;
-/// EtherType of a service VLAN tag (IEEE 802.1Q, 9.5).
-const TPID_SVLAN: u16 = 0x88a8;
-
-/// Tags that are skipped: a service tag and a customer tag.
-const MAX_TAGS: usize = 2;
 
 /// Ports of DHCP (RFC 2131, 4.1) and DHCPv6 (RFC 8415, 7.2).
 const DHCP_SERVER: u16 = 67;
@@ -91,16 +80,14 @@ impl Claim {
     /// than the frame's source is ignored, and so is a client of DHCP. The one that may
     /// speak for others is a DHCP server.
     pub(crate) fn read(frame: &[u8]) -> Option<Self> {
-        let header = Header::new_checked(frame)?;
+        let header = Ethernet::new_checked(frame)?;
         if header.src().is_multicast() {
             return None;
         }
-        let (ethertype, payload) = behind_tags(frame)?;
-        let claim = match ethertype {
-            ARP => arp(header.src(), payload)?,
-            IPV4 => ipv4(header.src(), payload)?,
-            IPV6 => ipv6(header.src(), payload)?,
-            _ => return None,
+        let claim = if header.ethertype() == ETHERTYPE_ARP {
+            arp(header.src(), header.payload())?
+        } else {
+            ip(header.src(), header.ip()?)?
         };
         let said = claim.address.is_some() || claim.name.is_some();
         said.then_some(Self { vid: header.vid(), ..claim })
@@ -113,19 +100,6 @@ impl Claim {
     }
 }
 
-/// EtherType and payload behind the tags.
-fn behind_tags(frame: &[u8]) -> Option<(u16, &[u8])> {
-    let mut rest = frame.get(12..)?;
-    for _ in 0..=MAX_TAGS {
-        let (ethertype, payload) = rest.split_first_chunk()?;
-        match u16::from_be_bytes(*ethertype) {
-            TPID_CVLAN | TPID_SVLAN => rest = payload.get(2..)?,
-            ethertype => return Some((ethertype, payload)),
-        }
-    }
-    None
-}
-
 fn is_of_one_station(address: IpAddr) -> bool {
     let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
     !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || broadcast)
@@ -134,29 +108,30 @@ fn is_of_one_station(address: IpAddr) -> bool {
 /// The sender of a request, reply or announcement. A probe has no sender's address
 /// (RFC 5227, 2.1.1) and claims nothing.
 fn arp(src: MacAddr, payload: &[u8]) -> Option<Claim> {
-    let arp = ArpPacket::new(payload)?;
-    // Ethernet and IPv4 (RFC 826): the packet's form depends on it.
-    if arp.get_hardware_type().0 != 1
-        || arp.get_protocol_type().0 != IPV4
-        || (arp.get_hw_addr_len(), arp.get_proto_addr_len()) != (6, 4)
-    {
-        return None;
-    }
+    let arp = packet::arp(payload)?;
     let spoken = [ArpOperations::Request, ArpOperations::Reply].contains(&arp.get_operation());
     let own = arp.get_sender_hw_addr().octets() == src.0;
     (spoken && own).then(|| Claim::own_address(src, arp.get_sender_proto_addr()))
 }
 
-fn ipv6(src: MacAddr, payload: &[u8]) -> Option<Claim> {
-    let ip = Ipv6Packet::new(payload)?;
-    match ip.get_next_header() {
-        IpNextHeaderProtocols::Icmpv6 if ip.get_hop_limit() == ND_HOP_LIMIT => {
-            neighbor_discovery(src, ip.get_source(), ip.payload())
+/// No message of DHCP is so long that it comes in fragments.
+fn ip(src: MacAddr, ip: Ip<'_>) -> Option<Claim> {
+    match (ip.protocol()?, ip.source()?) {
+        (IpNextHeaderProtocols::Icmpv6, IpAddr::V6(source)) if ip.hop_limit() == ND_HOP_LIMIT => {
+            neighbor_discovery(src, source, ip.payload())
         }
-        IpNextHeaderProtocols::Udp => {
+        (IpNextHeaderProtocols::Udp, source) => {
             let udp = UdpPacket::new(ip.payload())?;
-            let ports = (udp.get_source(), udp.get_destination());
-            (ports == (DHCPV6_CLIENT, DHCPV6_SERVER)).then(|| dhcpv6(src, udp.payload()))?
+            match (source.is_ipv4(), udp.get_source(), udp.get_destination()) {
+                (true, DHCP_CLIENT, DHCP_SERVER) => {
+                    dhcp(src, udp.payload(), DhcpOperations::Request.0)
+                }
+                (true, DHCP_SERVER, DHCP_CLIENT) => {
+                    dhcp(src, udp.payload(), DhcpOperations::Reply.0)
+                }
+                (false, DHCPV6_CLIENT, DHCPV6_SERVER) => dhcpv6(src, udp.payload()),
+                _ => None,
+            }
         }
         _ => None,
     }
@@ -184,38 +159,10 @@ fn neighbor_discovery(src: MacAddr, source: Ipv6Addr, message: &[u8]) -> Option<
 }
 
 /// Whether no option names another link-layer address than `src`; it may be left out.
-///
-/// Walked by hand: pnet_packet's own overflows at options of 256 octets and over.
-fn is_own(src: MacAddr, link_layer: NdpOptionType, mut options: &[u8]) -> bool {
-    while let [kind, units, ..] = *options {
-        let length = usize::from(units) * 8;
-        let Some((option, rest)) = options.split_at_checked(length) else { return false };
-        match option.get(2..8) {
-            // A length of 0: the whole message is to be discarded (RFC 4861, 4.6).
-            None => return false,
-            Some(address) if kind == link_layer.0 && address != src.0 => return false,
-            Some(_) => options = rest,
-        }
-    }
-    true
-}
-
-fn ipv4(src: MacAddr, payload: &[u8]) -> Option<Claim> {
-    let ip = Ipv4Packet::new(payload)?;
-    // Neither the first nor a later fragment: no DHCP message is that long.
-    let more_fragments = ip.get_flags() & 1 == 1;
-    if ip.get_next_level_protocol() != IpNextHeaderProtocols::Udp
-        || ip.get_fragment_offset() != 0
-        || more_fragments
-    {
-        return None;
-    }
-    let udp = UdpPacket::new(ip.payload())?;
-    match (udp.get_source(), udp.get_destination()) {
-        (DHCP_CLIENT, DHCP_SERVER) => dhcp(src, udp.payload(), DhcpOperations::Request.0),
-        (DHCP_SERVER, DHCP_CLIENT) => dhcp(src, udp.payload(), DhcpOperations::Reply.0),
-        _ => None,
-    }
+fn is_own(src: MacAddr, link_layer: NdpOptionType, options: &[u8]) -> bool {
+    nd_options(options).all(|option| {
+        option.is_some_and(|(kind, option)| kind != link_layer || option[2..8] == src.0)
+    })
 }
 
 /// A client's message tells its name, and its address once it has one; what it asks for

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::core::{
     fdb::{Fdb, FdbEntry, FdbFilter, PortNumber},
     frame::{Frame, MacAddr, Vid},
+    packet::{TAG_LEN, Tag},
 };
 
 /// Most addresses announced, latest seen first: 16 KiB, and no storm. Who has been
@@ -21,8 +22,6 @@ const MAX_ADDRESSES: usize = 256;
 /// Reverse ARP (RFC 903), as hypervisors announce a guest that has moved: no host
 /// answers it, and every bridge learns from it.
 const ETHERTYPE_RARP: [u8; 2] = [0x80, 0x35];
-
-const ETHERTYPE_VLAN: [u8; 2] = [0x81, 0x00];
 
 /// Ethernet and IPv4, lengths of their addresses, "request reverse" (RFC 826, 903).
 const REQUEST_REVERSE: [u8; 8] = [0, 1, 0x08, 0, 6, 4, 0, 3];
@@ -49,9 +48,8 @@ fn frame(vid: Vid, mac: MacAddr) -> Frame {
     let mut data = [MacAddr::BROADCAST.0, mac.0].concat();
     let mut len = MIN_FRAME_LEN;
     if vid != Vid::UNTAGGED {
-        data.extend(ETHERTYPE_VLAN);
-        data.extend(vid.get().to_be_bytes());
-        len += 4;
+        data.extend(Tag::customer(vid.get()).octets());
+        len += TAG_LEN;
     }
     data.extend(ETHERTYPE_RARP);
     data.extend(REQUEST_REVERSE);

@@ -1,100 +1,17 @@
-//! An Ethernet frame, and the checked view through which the relay reads it.
+//! An Ethernet frame: octets that are shared and never change, and the work that is left
+//! on them.
 //!
-//! First thing on the frame's path: a port cuts what it has read into [`Frame`]s.
-//! Nothing here copies, parses into structures, or knows where a frame goes.
+//! First thing on the frame's path: a port cuts what it has read into [`Frame`]s. Their
+//! headers are read by [`packet`](super::packet). Nothing here knows where a frame goes.
 
-use std::{fmt, str::FromStr};
+use bytes::{Bytes, BytesMut};
 
-use bytes::Bytes;
+use super::packet::{Ethernet, Front, Tag, TagChange};
+pub use super::packet::{MacAddr, ParseMacAddrError, Vid};
 
 /// Longest frame that the switch carries, in octets without FCS: the largest IP
 /// packet (65,535) behind an Ethernet header, rounded up to an even number.
 pub const MAX_FRAME_LEN: usize = 65_550;
-
-/// Octets of an Ethernet header: destination, source, EtherType (IEEE 802.3, 3.1.1).
-pub const HEADER_LEN: usize = 14;
-
-/// EtherType of a customer VLAN tag (IEEE 802.1Q, 9.5).
-pub const TPID_CVLAN: u16 = 0x8100;
-
-/// A 48-bit MAC address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MacAddr(pub [u8; 6]);
-
-impl MacAddr {
-    /// The broadcast address.
-    pub const BROADCAST: Self = Self([0xff; 6]);
-
-    /// Whether this is a group address (I/G bit set): multicast or broadcast.
-    #[must_use]
-    pub const fn is_multicast(self) -> bool {
-        self.0[0] & 1 == 1
-    }
-}
-
-impl fmt::Display for MacAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-impl fmt::Debug for MacAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The text is no MAC address of the form `02:00:00:00:00:01`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no MAC address; write six octets as 02:00:00:00:00:01")]
-pub struct ParseMacAddrError(String);
-
-impl FromStr for MacAddr {
-    type Err = ParseMacAddrError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ParseMacAddrError(text.to_owned());
-        let mut octets = [0; 6];
-        let mut parts = text.split(':');
-        for octet in &mut octets {
-            let part = parts.next().filter(|p| p.len() == 2).ok_or_else(error)?;
-            *octet = u8::from_str_radix(part, 16).map_err(|_| error())?;
-        }
-        if parts.next().is_some() {
-            return Err(error());
-        }
-        Ok(Self(octets))
-    }
-}
-
-/// A VLAN identifier, 0 to 4095. 0 stands for frames without a tag and for
-/// priority-tagged frames alike (IEEE 802.1Q, 9.6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Vid(u16);
-
-impl Vid {
-    /// Untagged and priority-tagged frames.
-    pub const UNTAGGED: Self = Self(0);
-
-    /// The identifier in a tag's control information; PCP and DEI are left out.
-    #[must_use]
-    pub const fn from_tci(tci: u16) -> Self {
-        Self(tci & 0x0fff)
-    }
-
-    /// `None` over 4094: 4095 is reserved (IEEE 802.1Q, table 9-2).
-    #[must_use]
-    pub const fn new(number: u16) -> Option<Self> {
-        if number < 4095 { Some(Self(number)) } else { None }
-    }
-
-    /// The number, 0 to 4095.
-    #[must_use]
-    pub const fn get(self) -> u16 {
-        self.0
-    }
-}
 
 /// What a super-frame is to be cut into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -158,44 +75,140 @@ impl Offload {
 pub struct Frame {
     data: Bytes,
     offload: Offload,
+    /// Only where there is a header, and a tag if one is to go.
+    tag_change: TagChange,
 }
+
+// A tag change stands where there was padding: queues hold frames by the thousand.
+const _: () = assert!(size_of::<Frame>() <= 48);
 
 impl Frame {
     /// A finished frame.
     #[must_use]
     pub const fn new(data: Bytes) -> Self {
-        Self { data, offload: Offload::NONE }
+        Self::with_offload(data, Offload::NONE)
     }
 
     /// A frame with work left on it. Nothing in `offload` is trusted: who does
     /// that work checks each field against the frame's length.
     #[must_use]
     pub const fn with_offload(data: Bytes, offload: Offload) -> Self {
-        Self { data, offload }
+        Self { data, offload, tag_change: TagChange::None }
     }
 
-    /// All octets of the frame.
+    /// All octets of the frame, without the [change](Self::tag_change) of its tag that is
+    /// left to be done.
     #[must_use]
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// The frame's buffer.
+    /// The frame's buffer, as [`data`](Self::data).
     #[must_use]
     pub fn into_data(self) -> Bytes {
         self.data
     }
 
-    /// What is left to be done.
+    /// What is left to be done. Its offsets are those of [`data`](Self::data).
     #[must_use]
     pub const fn offload(&self) -> &Offload {
         &self.offload
     }
 
-    /// Length in octets.
+    /// The same with offsets as they are once the tag's change is done.
+    pub(crate) fn offload_on_wire(&self) -> Offload {
+        let shift = self.tag_change.shift();
+        let csum = self.offload.csum;
+        let csum = csum.map(|(start, offset)| (start.saturating_add_signed(shift), offset));
+        Offload { csum, ..self.offload }
+    }
+
+    /// What is left to be done on the outermost VLAN tag.
+    #[must_use]
+    pub const fn tag_change(&self) -> TagChange {
+        self.tag_change
+    }
+
+    /// Whether nothing is left to be done: the frame can go to a plain medium as it is.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.offload.is_none() && self.tag_change.is_none()
+    }
+
+    /// Puts a tag before all others. A frame without a header stays as it is.
+    #[must_use]
+    pub fn push_tag(self, tag: Tag) -> Self {
+        match self.tag_change {
+            TagChange::None if self.header().is_some() => self.with_change(TagChange::Push(tag)),
+            TagChange::None => self,
+            TagChange::Pop => self.with_change(TagChange::Replace(tag)),
+            TagChange::Push(_) | TagChange::Replace(_) => self.rewritten().push_tag(tag),
+        }
+    }
+
+    /// Removes the outermost tag, if there is one.
+    #[must_use]
+    pub fn pop_tag(self) -> Self {
+        match self.tag_change {
+            TagChange::Push(_) => self.with_change(TagChange::None),
+            TagChange::Replace(_) => self.with_change(TagChange::Pop),
+            _ if self.tag().is_none() => self,
+            TagChange::None => self.with_change(TagChange::Pop),
+            TagChange::Pop => self.rewritten().pop_tag(),
+        }
+    }
+
+    /// Puts another tag in the place of the outermost one, if there is one.
+    #[must_use]
+    pub fn replace_tag(self, tag: Tag) -> Self {
+        match self.tag_change {
+            TagChange::Push(_) => self.with_change(TagChange::Push(tag)),
+            _ if self.tag().is_none() => self,
+            TagChange::None | TagChange::Replace(_) => self.with_change(TagChange::Replace(tag)),
+            TagChange::Pop => self.rewritten().replace_tag(tag),
+        }
+    }
+
+    fn tag(&self) -> Option<Tag> {
+        self.header()?.tag()
+    }
+
+    fn with_change(self, tag_change: TagChange) -> Self {
+        Self { tag_change, ..self }
+    }
+
+    /// A copy with the tag's change done: a frame can wait for one only.
+    fn rewritten(&self) -> Self {
+        self.copy_to(&mut BytesMut::with_capacity(self.len()), usize::MAX)
+    }
+
+    /// A copy behind what `buffer` holds, split off it, with the tag's change done:
+    /// `limit` octets at most.
+    pub(crate) fn copy_to(&self, buffer: &mut BytesMut, limit: usize) -> Self {
+        let (front, rest) = self.front();
+        let front = &front[..front.len().min(limit)];
+        buffer.extend_from_slice(front);
+        buffer.extend_from_slice(&rest[..rest.len().min(limit - front.len())]);
+        Self::with_offload(buffer.split().freeze(), self.offload_on_wire())
+    }
+
+    /// The octets that the frame begins with, where a change of its tag is left to be
+    /// done, and those that follow as they are.
+    pub(crate) fn front(&self) -> (Front, &[u8]) {
+        let front = Front::new(&self.data, self.tag_change);
+        (front, &self.data[front.replaces..])
+    }
+
+    /// Length in octets, with the tag's change.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.data.len()
+        self.data.len().saturating_add_signed(self.tag_change.shift().into())
+    }
+
+    /// Octets of a super-frame before its payload; see [`Offload::headers_len`].
+    pub(crate) fn headers_len(&self) -> Option<usize> {
+        let len = self.offload.headers_len(&self.data)?;
+        Some(len.saturating_add_signed(self.tag_change.shift().into()))
     }
 
     /// Frames that it is on a wire, and their octets: a super-frame counts as its
@@ -203,7 +216,7 @@ impl Frame {
     #[must_use]
     pub fn on_wire(&self) -> (u64, u64) {
         let (len, size) = (self.len() as u64, u64::from(self.offload.gso_size));
-        match self.offload.headers_len(&self.data) {
+        match self.headers_len() {
             Some(headers) if size > 0 => {
                 let headers = headers as u64;
                 let segments = (len - headers).div_ceil(size).max(1);
@@ -219,125 +232,60 @@ impl Frame {
         self.data.is_empty()
     }
 
-    /// The checked view, or `None` where the octets are too few for the header,
-    /// or for the VLAN tag that the header announces.
+    /// The checked view of the header, with the tag's change, or `None` where the octets
+    /// are too few for the header, or for a VLAN tag that it announces.
     #[must_use]
-    pub fn header(&self) -> Option<Header<'_>> {
-        Header::new_checked(&self.data)
-    }
-}
-
-/// Checked view of an Ethernet header with its VLAN tag, if any. The accessors
-/// read octets that [`Header::new_checked`] has found to be there.
-#[derive(Debug, Clone, Copy)]
-pub struct Header<'a>(&'a [u8]);
-
-impl<'a> Header<'a> {
-    /// Checks the length: 14 octets, or 18 behind TPID 0x8100.
-    #[must_use]
-    pub fn new_checked(data: &'a [u8]) -> Option<Self> {
-        let header = Self(data);
-        if data.len() < HEADER_LEN || (header.is_tagged() && data.len() < HEADER_LEN + 4) {
-            return None;
-        }
-        Some(header)
-    }
-
-    fn mac(self, at: usize) -> MacAddr {
-        let mut octets = [0; 6];
-        octets.copy_from_slice(&self.0[at..at + 6]);
-        MacAddr(octets)
-    }
-
-    /// Destination address.
-    #[must_use]
-    pub fn dst(self) -> MacAddr {
-        self.mac(0)
-    }
-
-    /// Source address.
-    #[must_use]
-    pub fn src(self) -> MacAddr {
-        self.mac(6)
-    }
-
-    /// Whether a customer VLAN tag follows the addresses.
-    #[must_use]
-    pub fn is_tagged(self) -> bool {
-        self.0[12..14] == TPID_CVLAN.to_be_bytes()
-    }
-
-    /// VLAN of the frame; [`Vid::UNTAGGED`] without a tag.
-    #[must_use]
-    pub fn vid(self) -> Vid {
-        if self.is_tagged() {
-            Vid::from_tci(u16::from_be_bytes([self.0[14], self.0[15]]))
-        } else {
-            Vid::UNTAGGED
-        }
-    }
-
-    /// EtherType, or length of an LLC frame; that behind the tag if there is one.
-    #[must_use]
-    pub fn ethertype(self) -> u16 {
-        let at = if self.is_tagged() { 16 } else { 12 };
-        u16::from_be_bytes([self.0[at], self.0[at + 1]])
+    pub fn header(&self) -> Option<Ethernet<'_>> {
+        Ethernet::changed(&self.data, self.tag_change)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::packet::reference::by_hand;
 
-    fn header(data: &[u8]) -> Option<Header<'_>> {
-        Header::new_checked(data)
+    /// Untagged, or with tags of these VLANs, outermost first.
+    fn frame(vids: &[u16]) -> Frame {
+        let mut data = vec![2; 12];
+        data.extend(vids.iter().flat_map(|vid| Tag::customer(*vid).octets()));
+        data.extend([0x88, 0xb5, 1, 2, 3]);
+        Frame::new(data.into())
     }
 
     #[test]
-    fn short_frames_have_no_header() {
-        for len in 0..14 {
-            assert!(header(&vec![0; len]).is_none(), "{len} octets");
+    fn changes_of_a_tag_add_up() {
+        let tag = Tag::customer;
+        for (changed, expected, change) in [
+            (frame(&[]).push_tag(tag(1)), &[1][..], TagChange::Push(tag(1))),
+            (frame(&[1]).pop_tag(), &[], TagChange::Pop),
+            (frame(&[1]).replace_tag(tag(2)), &[2], TagChange::Replace(tag(2))),
+            (frame(&[]).pop_tag(), &[], TagChange::None),
+            (frame(&[]).replace_tag(tag(2)), &[], TagChange::None),
+            (frame(&[]).push_tag(tag(1)).pop_tag(), &[], TagChange::None),
+            (frame(&[]).push_tag(tag(1)).replace_tag(tag(2)), &[2], TagChange::Push(tag(2))),
+            (frame(&[1]).pop_tag().push_tag(tag(2)), &[2], TagChange::Replace(tag(2))),
+            (frame(&[1]).replace_tag(tag(2)).pop_tag(), &[], TagChange::Pop),
+            // What is more than one change is a copy with the first of them done.
+            (frame(&[]).push_tag(tag(1)).push_tag(tag(2)), &[2, 1], TagChange::Push(tag(2))),
+            (frame(&[1, 2]).pop_tag().pop_tag(), &[], TagChange::Pop),
+            (frame(&[1]).pop_tag().pop_tag(), &[], TagChange::Pop),
+            (frame(&[1, 2]).pop_tag().replace_tag(tag(3)), &[3], TagChange::Replace(tag(3))),
+        ] {
+            assert_eq!(changed.tag_change(), change);
+            assert_eq!(by_hand(&changed), frame(expected), "{change:?}");
+            assert_eq!(changed.is_finished(), change == TagChange::None);
         }
-        assert!(header(&[0; 14]).is_some());
     }
 
     #[test]
-    fn a_frame_cut_inside_its_tag_has_no_header() {
-        let mut data = [0; 18];
-        data[12..16].copy_from_slice(&[0x81, 0x00, 0xe0, 0x64]);
-        for len in 14..18 {
-            assert!(header(&data[..len]).is_none(), "{len} octets");
+    fn what_has_no_header_keeps_its_octets() {
+        let short = |len| Frame::new(frame(&[1]).into_data().slice(..len));
+        for frame in (0..18).map(short) {
+            let tag = Tag::service(1);
+            let changed = [frame.clone().push_tag(tag), frame.clone().replace_tag(tag)];
+            assert_eq!(changed, [frame.clone(), frame.clone()]);
+            assert_eq!(frame.clone().pop_tag(), frame);
         }
-        assert_eq!(header(&data).expect("18 octets").vid().get(), 100);
-    }
-
-    #[test]
-    fn priority_bits_are_no_part_of_the_vid() {
-        let mut data = [0; 18];
-        data[12..16].copy_from_slice(&[0x81, 0x00, 0xff, 0xff]);
-        assert_eq!(header(&data).expect("tagged").vid().get(), 4095);
-        data[14..16].copy_from_slice(&[0xe0, 0x00]);
-        assert_eq!(header(&data).expect("priority-tagged").vid(), Vid::UNTAGGED);
-    }
-
-    #[test]
-    fn service_tags_are_not_looked_into() {
-        let mut data = [0; 18];
-        data[12..16].copy_from_slice(&[0x88, 0xa8, 0x00, 0x64]);
-        assert_eq!(header(&data).expect("double tag").vid(), Vid::UNTAGGED);
-    }
-
-    #[test]
-    fn mac_addresses_are_written_and_read() {
-        let mac = MacAddr([2, 0, 0, 0, 0xab, 1]);
-        assert_eq!(mac.to_string(), "02:00:00:00:ab:01");
-        assert_eq!("02:00:00:00:ab:01".parse(), Ok(mac));
-        for wrong in
-            ["", "02:00:00:00:00", "02:00:00:00:00:01:02", "2:0:0:0:0:1", "zz:00:00:00:00:01"]
-        {
-            assert!(wrong.parse::<MacAddr>().is_err(), "{wrong:?}");
-        }
-        assert!(MacAddr::BROADCAST.is_multicast());
-        assert!(!mac.is_multicast());
     }
 }

@@ -16,6 +16,7 @@ pub mod interface;
 pub(crate) mod lanes;
 mod names;
 pub mod offload;
+pub mod packet;
 pub(crate) mod ports;
 pub mod relay;
 pub mod settings;

@@ -8,8 +8,9 @@ use std::time::Instant;
 use crate::core::{
     counters::Discard,
     fdb::{Fdb, Learned, PortNumber},
-    frame::{Frame, Header, MacAddr},
+    frame::{Frame, MacAddr},
     guard::{loops, reflections::Reflections, storm::Class},
+    packet::Ethernet,
 };
 
 /// Where a frame goes.
@@ -94,7 +95,7 @@ impl Relay {
     fn relay_group(
         &mut self,
         ingress: PortNumber,
-        header: Header<'_>,
+        header: Ethernet<'_>,
         frame: &Frame,
         now: Instant,
     ) -> (Verdict, Lesson) {
@@ -111,7 +112,7 @@ impl Relay {
         (Verdict::Flood(class), lesson)
     }
 
-    fn learn(&mut self, ingress: PortNumber, header: Header<'_>, now: Instant) -> Lesson {
+    fn learn(&mut self, ingress: PortNumber, header: Ethernet<'_>, now: Instant) -> Lesson {
         let src = header.src();
         if src.is_multicast() {
             return Lesson::Nothing;

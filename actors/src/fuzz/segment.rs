@@ -1,6 +1,6 @@
 //! Segmentation: offload fields of any value are refused or obeyed, never more is
-//! written than bounds allow, the payload is there in full, and coalescing the
-//! segments loses nothing.
+//! written than bounds allow, the payload is there in full, coalescing the segments
+//! loses nothing, and a change of the tag is done as by hand.
 
 use bytes::Bytes;
 
@@ -8,10 +8,12 @@ use super::{Input, coalesce};
 use crate::core::{
     frame::{Frame, Gso, MAX_FRAME_LEN, Offload},
     offload::segment::{self, Segments},
+    packet::reference,
 };
 
-/// Most octets that a super-frame may become: 8,192 segments, each with 256 of headers.
-const MAX_OCTETS: usize = MAX_FRAME_LEN + 8192 * 256;
+/// Most octets that a super-frame may become: 8,192 segments, each with 256 of headers and a
+/// tag more.
+const MAX_OCTETS: usize = MAX_FRAME_LEN + 8192 * 260;
 
 /// Offload fields, by how much the last octets are to be made longer, and the frame.
 pub fn segment(data: &[u8]) {
@@ -25,15 +27,25 @@ pub fn segment(data: &[u8]) {
     octets.resize((octets.len() + longer).min(MAX_FRAME_LEN), 0x5a);
     let offload = Offload { gso, ecn: kind & 8 != 0, gso_size, csum };
     let frame = Frame::with_offload(Bytes::from(octets), offload);
+    for frame in reference::changes(&frame) {
+        let finished = check(&frame);
+        // More than the bounds allow may be refused one way and not the other.
+        if let (Some(finished), Some(by_hand)) = (finished, check(&reference::by_hand(&frame))) {
+            assert_eq!(finished, by_hand, "{:?}", frame.tag_change());
+        }
+    }
+}
 
+/// Cuts a frame in both ways; `None` where its fields do not fit.
+fn check(frame: &Frame) -> Option<Vec<Frame>> {
     let mut finished = Vec::new();
     let done = segment::segment(frame.clone(), |frame| finished.push(frame));
-    let Ok(mut segments) = Segments::new(&frame) else {
+    let Ok(mut segments) = Segments::new(frame) else {
         assert!(done.is_err() && finished.is_empty());
-        return;
+        return None;
     };
     done.expect("both ways to cut agree");
-    assert!(finished.iter().all(|frame| frame.offload().is_none()));
+    assert!(finished.iter().all(Frame::is_finished));
     assert!(finished.iter().map(Frame::len).sum::<usize>() <= MAX_OCTETS);
 
     // Cut in place, it is the same; and the payloads follow each other to the end.
@@ -45,6 +57,7 @@ pub fn segment(data: &[u8]) {
         assert_eq!([head, &frame.data()[payload]].concat(), finished.data());
     }
     assert!(segments.next().is_none());
-    assert_eq!(at, Some(frame.len()));
+    assert_eq!(at, Some(frame.data().len()));
     coalesce::check(&finished);
+    Some(finished)
 }

@@ -16,14 +16,12 @@ use super::device::{Device, Fault, carry};
 use crate::{
     core::{
         counters::{Counters, Discard},
-        frame::{Frame, Gso, HEADER_LEN, MAX_FRAME_LEN},
+        frame::{Frame, Gso, MAX_FRAME_LEN},
+        packet::{HEADER_LEN, TAG_LEN, TPID_CVLAN},
     },
     port::{Link, Medium, PortError, PortIo, io_error},
     sys::packet::PacketSocket,
 };
-
-/// Octets of a VLAN tag, which an interface takes beyond its MTU (IEEE 802.3, 3.2.7).
-const TAG_LEN: usize = 4;
 
 /// A network interface to be joined.
 #[derive(Debug)]
@@ -134,13 +132,14 @@ impl Device for NetdevLink {
 
 impl NetdevLink {
     /// Whether the segments of a super-frame are no longer than the interface's MTU.
-    /// Of plain frames the kernel looks itself.
+    /// A customer tag comes on top of it (IEEE 802.3, 3.2.7). Of plain frames the kernel
+    /// looks itself.
     fn fits(&self, frame: &Frame) -> io::Result<bool> {
-        let headers = frame.offload().headers_len(frame.data());
-        let (Some(headers), Some(header)) = (headers, frame.header()) else {
+        let (Some(headers), Some(header)) = (frame.headers_len(), frame.header()) else {
             return Ok(false);
         };
-        let link = HEADER_LEN + if header.is_tagged() { TAG_LEN } else { 0 };
+        let is_tagged = header.tag().is_some_and(|tag| tag.tpid() == TPID_CVLAN);
+        let link = HEADER_LEN + if is_tagged { TAG_LEN } else { 0 };
         Ok(headers + usize::from(frame.offload().gso_size) <= link + self.socket.mtu()?)
     }
 

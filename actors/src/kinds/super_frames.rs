@@ -32,11 +32,12 @@ use super::{
 use crate::{
     core::{
         counters::Discard,
-        frame::{Frame, Gso},
+        frame::{Frame, Gso, MacAddr},
         offload::{
             coalesce::tests::joined,
             segment::{segment, tests::Shape},
         },
+        packet::reference,
     },
     sys::{
         namespace::{cable, in_namespace, ip},
@@ -250,54 +251,76 @@ fn cut(frame: Frame) -> Vec<Frame> {
     frames
 }
 
-/// Sends what a tunnel makes of segments to a port, and gives what the kernel sees
-/// behind it up to the last.
-async fn sent_by(kind: Kind, segments: &[Vec<u8>]) -> Vec<Frame> {
-    let mut rig = kind.open("a0", "a1").await;
-    let host = PacketSocket::open("a1").expect("a socket");
-    rig.send(joined(segments));
+/// Sends frames to port `number`, and gives what the kernel sees behind it up to the
+/// last.
+async fn sent_by(kind: Kind, number: usize, frames: Vec<Frame>) -> Vec<Frame> {
+    let [own, host] = ["a", "b"].map(|name| format!("{name}{number}"));
+    let mut rig = kind.open(&own, &host).await;
+    let host = PacketSocket::open(&host).expect("a socket");
+    let expected = on_wire(&frames);
+    rig.send(frames);
     let mut block = BytesMut::new();
-    let (mut seen, mut octets) = (Vec::new(), 0);
+    let mut seen = Vec::new();
     until("the last segment", || {
         while let Ok((data, offload)) = host.recv(&mut block) {
             let frame = Frame::with_offload(data.freeze(), offload);
             // Not what the host itself has to say.
-            if frame.header().is_some_and(|header| header.is_tagged()) {
-                octets += frame.len() - 70;
+            if frame.header().is_some_and(|header| header.src() == MacAddr([2; 6])) {
                 seen.push(frame);
             }
         }
-        octets >= 40 * 1444
+        on_wire(&seen) >= expected
     })
     .await;
-    assert_eq!(rig.counters.tx_frames(), segments.len() as u64);
-    let octets: u64 = segments.iter().map(|frame| frame.len() as u64).sum();
-    assert_eq!(rig.counters.tx_octets(), octets);
+    assert_eq!((rig.counters.tx_frames(), rig.counters.tx_octets()), expected);
     seen
+}
+
+fn on_wire(frames: &[Frame]) -> (u64, u64) {
+    let sum = |a: (u64, u64), b: (u64, u64)| (a.0 + b.0, a.1 + b.1);
+    frames.iter().map(Frame::on_wire).fold((0, 0), sum)
+}
+
+/// Sends segments that stand together.
+async fn sent_whole(kind: Kind) {
+    let segments = segments();
+    let seen = sent_by(kind, 0, joined(&segments)).await;
+    assert_eq!(seen.len(), 1);
+    assert!(seen.into_iter().flat_map(cut).map(Frame::into_data).eq(segments));
 }
 
 #[test]
 fn segments_that_stand_together_enter_the_host_as_one() {
-    in_namespace(|| {
-        run(async {
-            let segments = segments();
-            let seen = sent_by(Kind::Tap, &segments).await;
-            assert_eq!(seen.len(), 1);
-            assert!(seen.into_iter().flat_map(cut).map(Frame::into_data).eq(segments));
-        });
-    });
+    in_namespace(|| run(sent_whole(Kind::Tap)));
 }
 
 #[test]
 fn segments_that_stand_together_leave_an_interface_as_one() {
-    in_namespace(|| {
-        run(async {
-            let segments = segments();
-            let seen = sent_by(Kind::Netdev, &segments).await;
-            assert_eq!(seen.len(), 1);
-            assert!(seen.into_iter().flat_map(cut).map(Frame::into_data).eq(segments));
-        });
-    });
+    in_namespace(|| run(sent_whole(Kind::Netdev)));
+}
+
+/// Sends a super-frame between frames, with each change of their tag.
+async fn sent_changed(kind: Kind) {
+    let segments = segments();
+    let plain = Frame::new(segments[0].clone().into());
+    let frames = [plain.clone(), joined(&segments).remove(0), plain.clone(), plain];
+    for at in 0..4 {
+        let frames = frames.each_ref().map(|frame| reference::changes(frame)[at].clone());
+        let by_hand: Vec<_> = frames.iter().map(reference::by_hand).flat_map(cut).collect();
+        let seen = sent_by(kind, at, frames.into()).await;
+        assert_eq!(seen.len(), 4, "change {at}");
+        assert!(seen.into_iter().flat_map(cut).eq(by_hand), "change {at}");
+    }
+}
+
+#[test]
+fn a_changed_tag_enters_the_host_as_if_done_by_hand() {
+    in_namespace(|| run(sent_changed(Kind::Tap)));
+}
+
+#[test]
+fn a_changed_tag_leaves_an_interface_as_if_done_by_hand() {
+    in_namespace(|| run(sent_changed(Kind::Netdev)));
 }
 
 #[test]
@@ -306,7 +329,7 @@ fn a_segment_with_a_wrong_checksum_enters_alone_and_unchanged() {
         run(async {
             let mut segments = segments();
             segments[7][1000] ^= 1;
-            let seen = sent_by(Kind::Tap, &segments).await;
+            let seen = sent_by(Kind::Tap, 0, joined(&segments)).await;
             assert_eq!(seen.len(), 3);
             assert_eq!(seen[1].data(), segments[7]);
         });

@@ -4,32 +4,18 @@
 //! whether there is anything to be learned is for whoever reads the copies.
 
 use super::{Direction, Filter};
-use crate::core::frame::{Frame, Gso, TPID_CVLAN};
-
-/// EtherTypes (RFC 826, RFC 894, RFC 2464).
-const ARP: u16 = 0x0806;
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
-/// EtherType of a service VLAN tag (IEEE 802.1Q, 9.5).
-const TPID_SVLAN: u16 = 0x88a8;
-
-/// Tags that are looked behind: a service tag and a customer tag.
-const MAX_TAGS: usize = 2;
-
-const UDP: u8 = 17;
-const ICMPV6: u8 = 58;
-
-/// Octets of an IPv6 header, and of an IPv4 header without options.
-const IPV6_LEN: usize = 40;
-const IPV4_LEN: usize = 20;
+use crate::core::{
+    frame::{Frame, Gso},
+    packet::{ETHERTYPE_ARP, IpNextHeaderProtocols, UdpPacket},
+};
 
 /// Of solicitations and advertisements of routers and neighbors (RFC 4861, 4).
 const ND_TYPES: std::ops::RangeInclusive<u8> = 133..=136;
 
 /// Source and destination of DHCP, from a client and from a server (RFC 2131, 4.1), and
 /// of DHCPv6 from a client (RFC 8415, 7.2).
-const DHCP: [[u16; 2]; 2] = [[68, 67], [67, 68]];
-const DHCPV6: [u16; 2] = [546, 547];
+const DHCP: [(u16, u16); 2] = [(68, 67), (67, 68)];
+const DHCPV6: (u16, u16) = (546, 547);
 
 impl Filter {
     /// What comes in and may tell of a host: ARP, neighbor discovery and DHCP.
@@ -41,45 +27,36 @@ impl Filter {
 
 fn may_tell(frame: &Frame) -> bool {
     // Nothing of this comes in several segments.
-    frame.offload().gso == Gso::None && octets_may_tell(frame.data()).unwrap_or(false)
+    frame.offload().gso == Gso::None && header_may_tell(frame).unwrap_or(false)
 }
 
-fn octets_may_tell(data: &[u8]) -> Option<bool> {
-    let (mut ethertype, mut at) = (word(data, 12)?, 14);
-    let mut tags = 0;
-    while matches!(ethertype, TPID_CVLAN | TPID_SVLAN) && tags < MAX_TAGS {
-        (ethertype, at, tags) = (word(data, at + 2)?, at + 4, tags + 1);
+fn header_may_tell(frame: &Frame) -> Option<bool> {
+    let header = frame.header()?;
+    if header.ethertype() == ETHERTYPE_ARP {
+        return Some(true);
     }
-    let packet = data.get(at..)?;
-    Some(match ethertype {
-        ARP => true,
-        IPV4 => {
-            // Without options, as all DHCP clients send it: or of any length.
-            *packet.get(9)? == UDP && {
-                let header = usize::from(packet[0] & 0x0f) * 4;
-                DHCP.contains(&ports(packet.get(header.max(IPV4_LEN)..)?)?)
-            }
+    let ip = header.ip()?;
+    Some(match ip.protocol()? {
+        IpNextHeaderProtocols::Icmpv6 => ND_TYPES.contains(ip.payload().first()?),
+        IpNextHeaderProtocols::Udp => {
+            let udp = UdpPacket::new(ip.payload())?;
+            let ports = (udp.get_source(), udp.get_destination());
+            if ip.is_ipv4() { DHCP.contains(&ports) } else { ports == DHCPV6 }
         }
-        IPV6 => match *packet.get(6)? {
-            ICMPV6 => ND_TYPES.contains(packet.get(IPV6_LEN)?),
-            UDP => ports(packet.get(IPV6_LEN..)?)? == DHCPV6,
-            _ => false,
-        },
         _ => false,
     })
-}
-
-fn ports(transport: &[u8]) -> Option<[u16; 2]> {
-    Some([word(transport, 0)?, word(transport, 2)?])
-}
-
-fn word(data: &[u8], at: usize) -> Option<u16> {
-    data.get(at..)?.first_chunk().map(|octets| u16::from_be_bytes(*octets))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::packet::{
+        ETHERTYPE_ARP as ARP, ETHERTYPE_IPV4 as IPV4, ETHERTYPE_IPV6 as IPV6, MAX_TAGS, TPID_CVLAN,
+        TPID_SVLAN,
+    };
+
+    const UDP: u8 = 17;
+    const ICMPV6: u8 = 58;
 
     /// A frame: `tags` and EtherType, then a packet with octets at places.
     fn tells(tags: &[u16], ethertype: u16, octets: &[(usize, u8)]) -> bool {
@@ -90,6 +67,12 @@ mod tests {
         data.extend(ethertype.to_be_bytes());
         let at = data.len();
         data.resize(at + 64, 0);
+        // Versions, and lengths of what is there.
+        match ethertype {
+            IPV4 => data[at..at + 4].copy_from_slice(&[0x45, 0, 0, 64]),
+            IPV6 => data[at..at + 6].copy_from_slice(&[0x60, 0, 0, 0, 0, 24]),
+            _ => {}
+        }
         for (place, octet) in octets {
             data[at + place] = *octet;
         }
@@ -101,7 +84,7 @@ mod tests {
         assert!(tells(&[], ARP, &[]));
         assert!(tells(&[TPID_CVLAN], ARP, &[]));
         assert!(tells(&[TPID_SVLAN, TPID_CVLAN], ARP, &[]));
-        assert!(!tells(&[TPID_CVLAN; 3], ARP, &[]));
+        assert!(!tells(&[TPID_CVLAN; MAX_TAGS + 1], ARP, &[]));
         assert!(!tells(&[], 0x88cc, &[]));
         let v4 = |ihl: u8, at: usize, source, destination| {
             let ports = [(at + 1, source), (at + 3, destination)];

@@ -170,8 +170,7 @@ fn gather(arena: &mut BytesMut, frame: &Frame) -> Frame {
     if arena.capacity() < frame.len() {
         *arena = BytesMut::with_capacity(ARENA_OCTETS);
     }
-    arena.extend_from_slice(frame.data());
-    Frame::with_offload(arena.split().freeze(), *frame.offload())
+    frame.copy_to(arena, usize::MAX)
 }
 
 impl EgressQueue {

@@ -25,12 +25,12 @@ use nix::{
 use super::{
     MAX_NAME_LEN, READ_OCTETS,
     ifreq::{ioctl, request},
-    vnet,
+    vnet::{self, Prefix},
 };
-use crate::core::frame::{Frame, Offload, TPID_CVLAN};
-
-/// Octets of a VLAN tag (IEEE 802.1Q, 9.3).
-const TAG_LEN: usize = 4;
+use crate::core::{
+    frame::{Frame, Offload},
+    packet::{TAG_LEN, TPID_CVLAN},
+};
 
 /// Where a tag goes: behind the two addresses.
 const TAG_AT: usize = 12;
@@ -241,14 +241,9 @@ impl PacketSocket {
         if let [frame] = frames {
             return vnet::write(&self.fd, frame).map(|()| 1);
         }
-        let mut headers = [[0; vnet::LEN]; SEND_FRAMES];
-        for (header, frame) in headers.iter_mut().zip(frames) {
-            *header = vnet::encode(frame.offload(), frame.data());
-        }
-        let mut slices: [[IoSlice<'_>; 2]; SEND_FRAMES] = array::from_fn(|at| {
-            let data = frames.get(at).map_or(&[][..], Frame::data);
-            [IoSlice::new(&headers[at]), IoSlice::new(data)]
-        });
+        let parts: [(Prefix, &[u8]); SEND_FRAMES] =
+            array::from_fn(|at| frames.get(at).map_or((Prefix::NONE, &[][..]), Prefix::of));
+        let mut slices = parts.each_ref().map(|(prefix, rest)| [prefix, *rest].map(IoSlice::new));
         // SAFETY: all zero is a valid mmsghdr: null pointers, and nothing behind them.
         let mut messages: [libc::mmsghdr; SEND_FRAMES] = unsafe { mem::zeroed() };
         for (message, parts) in messages.iter_mut().zip(&mut slices) {
@@ -257,7 +252,7 @@ impl PacketSocket {
         }
         let (fd, count) = (self.fd.as_raw_fd(), libc::c_uint::try_from(frames.len()));
         // SAFETY: each of so many messages points at two slices, which have the layout of
-        // iovec, and they at `headers` and `frames`: all of it outlives the call, which
+        // iovec, and they at `parts` and `frames`: all of it outlives the call, which
         // only reads what the slices point at.
         let sent =
             unsafe { libc::sendmmsg(fd, messages.as_mut_ptr(), count.unwrap_or_default(), 0) };

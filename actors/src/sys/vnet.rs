@@ -7,13 +7,17 @@
 
 use std::{
     io::{self, IoSlice},
+    ops::Deref,
     os::fd::AsFd,
 };
 
 use bytes::{Buf, BytesMut};
 use nix::sys::uio::writev;
 
-use crate::core::frame::{Frame, Gso, Offload};
+use crate::core::{
+    frame::{Frame, Gso, Offload},
+    packet::Front,
+};
 
 /// Octets of the header, without the count of merged buffers that devices with
 /// receive queues of their own add.
@@ -46,8 +50,39 @@ pub(super) fn decode(octets: &[u8], shift: u16) -> Option<Offload> {
     Some(Offload { gso, ecn: gso_type & GSO_ECN != 0, gso_size, csum })
 }
 
-/// The header for a frame of these octets.
-pub(super) fn encode(offload: &Offload, frame: &[u8]) -> [u8; LEN] {
+/// What goes before a frame's octets: the header, and the octets that the frame begins
+/// with where a change of its tag is left to be done.
+#[derive(Clone, Copy)]
+pub(super) struct Prefix {
+    octets: [u8; LEN + Front::MAX_LEN],
+    len: usize,
+}
+
+impl Prefix {
+    /// Of no frame.
+    pub(super) const NONE: Self = Self { octets: [0; LEN + Front::MAX_LEN], len: 0 };
+
+    /// What goes before the frame, and the octets of the frame that follow.
+    pub(super) fn of(frame: &Frame) -> (Self, &[u8]) {
+        let (front, rest) = frame.front();
+        let mut prefix = Self { len: LEN + front.len(), ..Self::NONE };
+        prefix.octets[..LEN].copy_from_slice(&encode(frame));
+        prefix.octets[LEN..prefix.len].copy_from_slice(&front);
+        (prefix, rest)
+    }
+}
+
+impl Deref for Prefix {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.octets[..self.len]
+    }
+}
+
+/// The header of a frame.
+fn encode(frame: &Frame) -> [u8; LEN] {
+    let offload = frame.offload_on_wire();
     if offload.is_none() {
         return [0; LEN];
     }
@@ -61,7 +96,7 @@ pub(super) fn encode(offload: &Offload, frame: &[u8]) -> [u8; LEN] {
     let flags = if offload.csum.is_some() { NEEDS_CSUM } else { 0 };
     let (start, offset) = offload.csum.unwrap_or_default();
     // Without it the kernel looks for one contiguous piece of memory for it all.
-    let header = offload.headers_len(frame).and_then(|len| u16::try_from(len).ok());
+    let header = frame.headers_len().and_then(|len| u16::try_from(len).ok());
     let [h0, h1] = header.unwrap_or(0).to_ne_bytes();
     let [s0, s1] = offload.gso_size.to_ne_bytes();
     let ([c0, c1], [o0, o1]) = (start.to_ne_bytes(), offset.to_ne_bytes());
@@ -77,14 +112,17 @@ pub(super) fn take(data: &mut BytesMut) -> io::Result<Offload> {
 
 /// Writes one frame behind its header: one system call.
 pub(super) fn write(fd: impl AsFd, frame: &Frame) -> io::Result<()> {
-    let header = encode(frame.offload(), frame.data());
-    writev(fd, &[IoSlice::new(&header), IoSlice::new(frame.data())])?;
+    let (prefix, rest) = Prefix::of(frame);
+    writev(fd, &[IoSlice::new(&prefix), IoSlice::new(rest)])?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::core::{offload::segment::tests::shapes, packet::reference};
 
     fn header(flags: u8, gso_type: u8, csum_start: u16) -> Vec<u8> {
         let mut octets = vec![flags, gso_type, 0, 0];
@@ -109,8 +147,24 @@ mod tests {
         for gso_type in [GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, GSO_TCPV6 | GSO_ECN] {
             for flags in [0, NEEDS_CSUM] {
                 let offload = decode(&header(flags, gso_type, 34), 0).expect("a known kind");
-                let again = encode(&offload, &[0x80; 100]);
+                let again = encode(&Frame::with_offload([0x80; 100][..].to_vec().into(), offload));
                 assert_eq!(decode(&again, 0), Some(offload), "kind {gso_type}, flags {flags}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_change_of_the_tag_is_written_as_if_done_by_hand(shape in shapes()) {
+            let octets = |frame: &Frame| {
+                let (prefix, rest) = Prefix::of(frame);
+                [&*prefix, rest].concat()
+            };
+            let whole = shape.frame();
+            for frame in [whole.clone(), Frame::new(whole.into_data())] {
+                for frame in reference::changes(&frame) {
+                    prop_assert_eq!(octets(&frame), octets(&reference::by_hand(&frame)));
+                }
             }
         }
     }

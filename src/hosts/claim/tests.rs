@@ -3,6 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use etherws_actors::packet::{
+    ETHERTYPE_ARP as ARP, ETHERTYPE_IPV4 as IPV4, ETHERTYPE_IPV6 as IPV6, MAX_TAGS, TPID_CVLAN,
+    TPID_SVLAN,
+};
 
 const HOST: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 2];
@@ -108,7 +112,7 @@ fn tags_are_looked_behind_and_the_vlan_is_that_of_the_fdb() {
     assert_eq!(vid(&[[TPID_CVLAN, 0xe00a]]), Some(10));
     assert_eq!(vid(&[[TPID_SVLAN, 20], [TPID_CVLAN, 10]]), Some(0), "as the FDB has it");
     assert_eq!(vid(&[[TPID_CVLAN, 20], [TPID_CVLAN, 10]]), Some(20));
-    assert_eq!(vid(&[[TPID_CVLAN, 1]; 3]), None, "three tags");
+    assert_eq!(vid(&[[TPID_CVLAN, 1]; MAX_TAGS + 1]), None, "a tag too many");
 }
 
 #[test]

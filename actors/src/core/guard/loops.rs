@@ -11,7 +11,8 @@ use bytes::{BufMut, BytesMut};
 
 use crate::core::{
     fdb::PortNumber,
-    frame::{Frame, HEADER_LEN, Header, MacAddr},
+    frame::{Frame, MacAddr},
+    packet::{Ethernet, HEADER_LEN},
 };
 
 /// Time between two loop-detect frames of a port: so a loop is found within two
@@ -54,13 +55,12 @@ pub enum Probe {
 /// Whether a frame is a loop-detect frame, ours or another switch's. It may have got a
 /// VLAN tag on its way.
 #[must_use]
-pub fn is_probe(header: Header<'_>, frame: &Frame) -> bool {
+pub fn is_probe(header: Ethernet<'_>, frame: &Frame) -> bool {
     header.dst() == PROBE_GROUP && header.ethertype() == ETHERTYPE && payload(frame).is_some()
 }
 
 fn payload(frame: &Frame) -> Option<&[u8]> {
-    let at = if frame.header()?.is_tagged() { HEADER_LEN + 4 } else { HEADER_LEN };
-    frame.data().get(at..at + PAYLOAD_LEN).filter(|payload| payload.starts_with(&MAGIC))
+    frame.header()?.payload().get(..PAYLOAD_LEN).filter(|payload| payload.starts_with(&MAGIC))
 }
 
 /// Writes and reads the loop-detect frames of one switch.

@@ -11,19 +11,22 @@ use std::ops::Range;
 
 use super::{
     checksum::{fold, sum},
-    segment::{
-        ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_CSUM, TCP_FIRST, TCP_LAST,
-        UDP_CSUM, get, put,
+    segment::{TCP_CSUM, TCP_FIRST, TCP_LAST, UDP_CSUM},
+};
+use crate::core::{
+    frame::{Gso, Offload},
+    packet::{
+        Ethernet, IPV4_LEN, IPV6_LEN, IpNextHeaderProtocols, UDP_LEN, UdpPacket, get, put, tcp,
+        tcp_header_len,
     },
 };
-use crate::core::frame::{Gso, HEADER_LEN, Header, Offload};
 
 /// Most segments of one super-frame: Linux takes no more datagrams in one
 /// (`UDP_MAX_SEGMENTS`).
 const MAX_SEGMENTS: usize = 64;
 
 /// Longest super-frame, headers and all: what an IP length can tell, and less than
-/// [`MAX_FRAME_LEN`](crate::core::frame::MAX_FRAME_LEN) with a VLAN tag as well.
+/// [`MAX_FRAME_LEN`](crate::core::frame::MAX_FRAME_LEN) with a VLAN tag more as well.
 const MAX_OCTETS: usize = 65_535;
 
 /// IPv4 flags and fragment offset of a packet that is whole: DF at most (RFC 791).
@@ -140,45 +143,38 @@ struct Segment<'a> {
 
 impl<'a> Segment<'a> {
     fn parse(data: &'a [u8]) -> Option<Self> {
-        let ethernet = Header::new_checked(data)?;
-        let ip = HEADER_LEN + if ethernet.is_tagged() { 4 } else { 0 };
-        let (is_ipv4, transport, protocol, len) = match ethernet.ethertype() {
-            ETHERTYPE_IPV4 => {
-                let header = data.get(ip..ip + 20)?;
-                if header[0] != 0x45 || get(header, 6) & !DONT_FRAGMENT != 0 {
-                    return None;
-                }
-                (true, ip + 20, header[9], usize::from(get(header, 2)))
-            }
-            ETHERTYPE_IPV6 => {
-                let header = data.get(ip..ip + 40)?;
-                if header[0] >> 4 != 6 {
-                    return None;
-                }
-                (false, ip + 40, header[6], 40 + usize::from(get(header, 4)))
-            }
-            _ => return None,
+        let header = Ethernet::new_checked(data)?;
+        let (packet, ip) = (header.ip()?, header.payload_at());
+        let (is_ipv4, transport) = (packet.is_ipv4(), ip + packet.header_len());
+        // Neither options nor extension headers, of flags DF at most.
+        let is_plain = if is_ipv4 {
+            packet.header_len() == IPV4_LEN && get(data, ip + 6) & !DONT_FRAGMENT == 0
+        } else {
+            packet.header_len() == IPV6_LEN
         };
-        let (is_tcp, header_len) = match protocol {
-            PROTOCOL_TCP => {
-                let header = data.get(transport..transport + 20)?;
-                if header[13] & !TCP_FLAGS != 0 {
+        if !is_plain {
+            return None;
+        }
+        let (is_tcp, header_len) = match packet.protocol()? {
+            IpNextHeaderProtocols::Tcp => {
+                let tcp = tcp(packet.payload())?;
+                if tcp.get_flags() & !TCP_FLAGS != 0 {
                     return None;
                 }
-                (true, usize::from(header[12] >> 4) * 4)
+                (true, tcp_header_len(&tcp))
             }
-            PROTOCOL_UDP => {
-                let header = data.get(transport..transport + 8)?;
-                if usize::from(get(header, 4)) != data.len() - transport {
+            IpNextHeaderProtocols::Udp => {
+                let udp = UdpPacket::new(packet.payload())?;
+                if usize::from(udp.get_length()) != data.len() - transport {
                     return None;
                 }
-                (false, 8)
+                (false, UDP_LEN)
             }
             _ => return None,
         };
         let (payload, end) = (transport + header_len, data.len());
         // Octets behind the packet are padding, which no super-frame could give back.
-        let fits = len == end - ip && (!is_tcp || header_len >= 20) && payload < end;
+        let fits = packet.total_len() == end - ip && payload < end;
         fits.then_some(Self {
             data,
             layout: Layout { is_tcp, is_ipv4, ip, transport, payload, end },
@@ -352,9 +348,9 @@ impl Run {
 /// Sum of the pseudo-header of a packet with this IP header and `len` octets behind
 /// it: the addresses, which end both kinds of header, protocol and length.
 fn pseudo_header(ip: &[u8], is_tcp: bool, len: usize) -> u64 {
-    let addresses = if ip.len() == 20 { &ip[12..] } else { &ip[8..] };
-    let protocol = if is_tcp { PROTOCOL_TCP } else { PROTOCOL_UDP };
-    sum(addresses) + u64::from(protocol) + len as u64
+    let addresses = if ip.len() == IPV4_LEN { &ip[12..] } else { &ip[8..] };
+    let protocol = if is_tcp { IpNextHeaderProtocols::Tcp } else { IpNextHeaderProtocols::Udp };
+    sum(addresses) + u64::from(protocol.0) + len as u64
 }
 
 #[cfg(test)]

@@ -60,7 +60,9 @@ impl Finisher {
 
     /// Gives `emit` the frame, or the finished frames that it stands for.
     pub(crate) fn pass(&self, frame: Frame, allowed: OffloadTypes, mut emit: impl FnMut(Frame)) {
+        // Whatever is not plain changes tags as it writes.
         let may_pass = match frame.offload().gso {
+            _ if self.plain => frame.is_finished(),
             Gso::None => allowed.checksum || frame.offload().csum.is_none(),
             Gso::Tcp4 | Gso::Tcp6 => allowed.tcp,
             Gso::Udp => allowed.udp,

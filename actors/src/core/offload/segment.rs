@@ -10,7 +10,13 @@ use std::ops::Range;
 use bytes::{BufMut, BytesMut};
 
 use super::checksum::{fold, sum};
-use crate::core::frame::{Frame, Gso, HEADER_LEN, Offload, TPID_CVLAN};
+use crate::core::{
+    frame::{Frame, Gso, Offload},
+    packet::{
+        Ethernet, Front, HEADER_LEN, IpNextHeaderProtocols, TAG_LEN, UDP_LEN, get, put, tcp,
+        tcp_header_len,
+    },
+};
 
 /// Most segments of one super-frame: 64 KiB in segments of 8 octets, the least
 /// that Linux makes (TCP_MIN_SND_MSS of 48 less 40 octets of options). It bounds
@@ -18,20 +24,9 @@ use crate::core::frame::{Frame, Gso, HEADER_LEN, Offload, TPID_CVLAN};
 const MAX_SEGMENTS: usize = 8192;
 
 /// Most octets before the payload, in a super-frame, and up to the checksum, in a
-/// frame that lacks one: 22 of Ethernet with two tags, 40 of IPv6, 60 of TCP and as
+/// frame that lacks one: 30 of Ethernet with four tags, 40 of IPv6, 60 of TCP and as
 /// many again for extension headers. It bounds what is repeated in each segment.
 pub(crate) const MAX_HEAD: usize = 256;
-
-/// EtherType of a service VLAN tag (IEEE 802.1Q, 9.5).
-const TPID_SVLAN: u16 = 0x88a8;
-
-/// Most VLAN tags looked through: one of each kind.
-const MAX_TAGS: usize = 2;
-
-pub(super) const ETHERTYPE_IPV4: u16 = 0x0800;
-pub(super) const ETHERTYPE_IPV6: u16 = 0x86dd;
-pub(super) const PROTOCOL_TCP: u8 = 6;
-pub(super) const PROTOCOL_UDP: u8 = 17;
 
 /// Where the checksum stands in a TCP header (RFC 9293, 3.1).
 pub(super) const TCP_CSUM: usize = 16;
@@ -56,8 +51,8 @@ pub(crate) struct BadOffload;
 /// one new buffer.
 pub(crate) fn segment(frame: Frame, mut emit: impl FnMut(Frame)) -> Result<(), BadOffload> {
     match *frame.offload() {
-        Offload { gso: Gso::None, csum: None, .. } => emit(frame),
-        Offload { gso: Gso::None, csum: Some(csum), .. } => {
+        _ if frame.is_finished() => emit(frame),
+        Offload { gso: Gso::None, csum: Some(csum), .. } if frame.tag_change().is_none() => {
             let mut data = match frame.into_data().try_into_mut() {
                 Ok(data) => data,
                 Err(shared) => BytesMut::from(&shared[..]),
@@ -83,10 +78,13 @@ pub(crate) fn segment(frame: Frame, mut emit: impl FnMut(Frame)) -> Result<(), B
 #[derive(Debug)]
 pub(crate) struct Segments<'a> {
     data: &'a [u8],
-    /// Headers of the segment at hand; finished as far as no segment differs.
-    head: [u8; MAX_HEAD],
-    /// Octets of `head`: what of the frame is not payload.
+    /// Headers of the segment at hand, behind room for a tag; finished as far as no
+    /// segment differs.
+    head: [u8; TAG_LEN + MAX_HEAD],
+    /// What of the frame is not payload, in octets.
     head_len: usize,
+    /// What each segment begins with in place of its first octets.
+    front: Front,
     /// `None`: one segment, and its head is finished.
     layout: Option<Layout>,
     /// Payload octets of each segment but the last.
@@ -99,10 +97,12 @@ impl<'a> Segments<'a> {
     /// Checks the frame's metadata.
     pub(crate) fn new(frame: &'a Frame) -> Result<Self, BadOffload> {
         let (data, offload) = (frame.data(), frame.offload());
+        let (front, _) = frame.front();
         let mut segments = Self {
             data,
-            head: [0; MAX_HEAD],
-            head_len: 0,
+            head: [0; TAG_LEN + MAX_HEAD],
+            head_len: front.replaces,
+            front,
             layout: None,
             size: usize::MAX,
             count: 1,
@@ -113,8 +113,9 @@ impl<'a> Segments<'a> {
             (Gso::None, Some(csum)) => {
                 let (field, checksum) = checksum(data, csum)?;
                 segments.head_len = field + 2;
-                segments.head[..field].copy_from_slice(&data[..field]);
-                put(&mut segments.head, field, checksum);
+                let head = &mut segments.head[TAG_LEN..];
+                head[..field].copy_from_slice(&data[..field]);
+                put(head, field, checksum);
             }
             (gso, _) => {
                 let layout = Layout::parse(data, gso, offload).ok_or(BadOffload)?;
@@ -139,8 +140,9 @@ impl<'a> Segments<'a> {
     }
 
     /// Length of all segments together.
-    const fn octets(&self) -> usize {
-        self.count * self.head_len + (self.data.len() - self.head_len)
+    fn octets(&self) -> usize {
+        let head_len = self.head_len + self.front.len() - self.front.replaces;
+        self.count * head_len + (self.data.len() - self.head_len)
     }
 
     /// The next segment's header octets and the place of its payload.
@@ -152,14 +154,18 @@ impl<'a> Segments<'a> {
         self.next += 1;
         let from = self.head_len + at * self.size;
         let to = self.data.len().min(from.saturating_add(self.size));
-        let head = &mut self.head[..self.head_len];
+        let head = &mut self.head[..TAG_LEN + self.head_len];
         if let Some(layout) = &self.layout {
+            let head = &mut head[TAG_LEN..];
             head.copy_from_slice(&self.data[..self.head_len]);
             let position =
                 Position { at, offset: at * self.size, is_last: self.next == self.count };
             layout.finish(head, &self.data[from..to], position);
         }
-        Some((head, from..to))
+        let front_end = TAG_LEN + self.front.replaces;
+        let start = front_end - self.front.len();
+        head[start..front_end].copy_from_slice(&self.front);
+        Some((&head[start..], from..to))
     }
 }
 
@@ -205,26 +211,19 @@ struct Layout {
 
 impl Layout {
     fn parse(data: &[u8], gso: Gso, offload: &Offload) -> Option<Self> {
-        let (ethertype, ip) = network_header(data)?;
-        let (protocol, transport) = match ethertype {
-            ETHERTYPE_IPV4 => ipv4(data, ip)?,
-            ETHERTYPE_IPV6 => ipv6(data, ip)?,
-            _ => return None,
-        };
-        let is_ipv4 = ethertype == ETHERTYPE_IPV4;
-        let is_tcp = match (gso, protocol, is_ipv4) {
-            (Gso::Tcp4, PROTOCOL_TCP, true) | (Gso::Tcp6, PROTOCOL_TCP, false) => true,
-            (Gso::Udp, PROTOCOL_UDP, _) => false,
+        let header = Ethernet::new_checked(data)?;
+        let (packet, ip) = (header.ip()?, header.payload_at());
+        let (is_ipv4, transport) = (packet.is_ipv4(), ip + packet.header_len());
+        let is_tcp = match (gso, packet.protocol()?, is_ipv4) {
+            (Gso::Tcp4, IpNextHeaderProtocols::Tcp, true)
+            | (Gso::Tcp6, IpNextHeaderProtocols::Tcp, false) => true,
+            (Gso::Udp, IpNextHeaderProtocols::Udp, _) => false,
             _ => return None,
         };
         let (payload, csum) = if is_tcp {
-            let header = usize::from(data.get(transport + 12)? >> 4) * 4;
-            if header < 20 {
-                return None;
-            }
-            (transport + header, TCP_CSUM)
+            (transport + tcp_header_len(&tcp(&data[transport..])?), TCP_CSUM)
         } else {
-            (transport + 8, UDP_CSUM)
+            (transport + UDP_LEN, UDP_CSUM)
         };
         let size = usize::from(offload.gso_size);
         let fits = payload <= data.len().min(MAX_HEAD)
@@ -269,60 +268,18 @@ impl Layout {
             let first = if position.at == 0 { 0 } else { TCP_FIRST };
             let last = if position.is_last { 0 } else { TCP_LAST };
             transport[13] &= !(first | last);
-            (PROTOCOL_TCP, TCP_CSUM)
+            (IpNextHeaderProtocols::Tcp, TCP_CSUM)
         } else {
             put(transport, 4, transport_len);
-            (PROTOCOL_UDP, UDP_CSUM)
+            (IpNextHeaderProtocols::Udp, UDP_CSUM)
         };
         put(transport, field, 0);
         // Each part but the payload has an even length.
-        let pseudo = pseudo + u64::from(protocol) + u64::from(transport_len);
+        let pseudo = pseudo + u64::from(protocol.0) + u64::from(transport_len);
         let checksum = !fold(pseudo + sum(transport) + sum(payload));
         // As in `checksum`; for TCP both zeros are the same.
         put(transport, field, if checksum == 0 && !self.is_tcp { 0xffff } else { checksum });
     }
-}
-
-/// EtherType behind the VLAN tags, and where the network header begins.
-fn network_header(data: &[u8]) -> Option<(u16, usize)> {
-    (0..=MAX_TAGS)
-        .map(|tags| HEADER_LEN + 4 * tags)
-        .map_while(|at| Some((u16::from_be_bytes(*data.get(at - 2..at)?.first_chunk()?), at)))
-        .find(|(ethertype, _)| ![TPID_CVLAN, TPID_SVLAN].contains(ethertype))
-}
-
-/// Protocol, and where its header begins (RFC 791, 3.1). A fragment is no part of
-/// a super-frame.
-fn ipv4(data: &[u8], at: usize) -> Option<(u8, usize)> {
-    let header = data.get(at..at + 20)?;
-    let len = usize::from(header[0] & 0x0f) * 4;
-    let is_fragment = get(header, 6) & 0x3fff != 0;
-    let fits = header[0] >> 4 == 4 && len >= 20 && at + len <= data.len() && !is_fragment;
-    fits.then_some((header[9], at + len))
-}
-
-/// The same of IPv6, behind the extension headers that every segment repeats
-/// (RFC 8200, 4). A routing header hides the address that the checksum is made
-/// with, a fragment header makes no sense here: both are refused.
-fn ipv6(data: &[u8], at: usize) -> Option<(u8, usize)> {
-    const HOP_BY_HOP: u8 = 0;
-    const DESTINATION_OPTIONS: u8 = 60;
-    let header = data.get(at..at + 40)?;
-    let (mut next, mut at) = (header[6], at + 40);
-    while next == HOP_BY_HOP || next == DESTINATION_OPTIONS {
-        let extension = data.get(at..at + 2)?;
-        next = extension[0];
-        at += (usize::from(extension[1]) + 1) * 8;
-    }
-    (header[0] >> 4 == 6 && at <= data.len()).then_some((next, at))
-}
-
-pub(super) fn get(data: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([data[at], data[at + 1]])
-}
-
-pub(super) fn put(data: &mut [u8], at: usize, value: u16) {
-    data[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
 
 #[cfg(test)]

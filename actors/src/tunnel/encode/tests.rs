@@ -6,7 +6,10 @@ use bytes::{Bytes, BytesMut};
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    core::offload::segment::{segment, tests::shapes},
+    core::{
+        offload::segment::{segment, tests::shapes},
+        packet::reference::changes,
+    },
     tunnel::{
         codec::{Decoder, Event, MAX_MESSAGE_LEN},
         encode::*,
@@ -110,7 +113,9 @@ fn frames() -> impl Strategy<Value = Vec<Frame>> {
         Frame::with_offload(data.into(), offload)
     });
     let super_frame = shapes().prop_map(|shape| shape.frame());
-    vec(prop_oneof![plain, lacks_checksum, super_frame], 0..6)
+    let frame = prop_oneof![plain, lacks_checksum, super_frame];
+    let changed = (frame, 0..4_usize).prop_map(|(frame, at)| changes(&frame)[at].clone());
+    vec(changed, 0..6)
 }
 
 proptest! {

@@ -13,7 +13,13 @@ use pnet_packet::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use crate::core::offload::segment::*;
+use crate::core::{
+    offload::{coalesce::tests::joined, segment::*},
+    packet::reference,
+};
+
+const PROTOCOL_TCP: u8 = 6;
+const PROTOCOL_UDP: u8 = 17;
 
 const IDENTIFICATION: u16 = 0xfffe;
 const SEQUENCE: u32 = 0xffff_f000;
@@ -202,6 +208,25 @@ proptest! {
             }
         }
         prop_assert_eq!(stream, shape.payload);
+    }
+
+    #[test]
+    fn a_change_of_the_tag_is_done_as_by_hand(shape in shapes(), kind in 0..3_usize) {
+        let whole = shape.frame();
+        let offload = [shape.offload(), Offload { gso: Gso::None, gso_size: 0, ..shape.offload() },
+            Offload::NONE][kind];
+        for frame in reference::changes(&Frame::with_offload(whole.into_data(), offload)) {
+            let by_hand = reference::by_hand(&frame);
+            prop_assert_eq!(frame.on_wire(), by_hand.on_wire());
+            let copy = frame.copy_to(&mut BytesMut::new(), 100);
+            prop_assert_eq!(copy.data(), &by_hand.data()[..100.min(by_hand.len())]);
+            let finished = segments(frame).expect("a good frame");
+            prop_assert_eq!(&finished, &segments(by_hand.clone()).expect("a good frame"));
+            // As the other end of a tunnel reads it.
+            let octets: Vec<_> = finished.iter().map(|frame| frame.data().to_vec()).collect();
+            let frames: Vec<_> = joined(&octets).into_iter().flat_map(|f| segments(f).unwrap()).collect();
+            prop_assert_eq!(frames, finished);
+        }
     }
 
     #[test]

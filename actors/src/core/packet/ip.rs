@@ -1,0 +1,169 @@
+//! Views behind the Ethernet header: IPv4 with options, IPv6 with extension headers, and
+//! TCP, ARP and neighbor discovery where `pnet_packet` does not look at lengths.
+
+use std::net::IpAddr;
+
+use pnet_packet::{
+    arp::{ArpHardwareTypes, ArpPacket},
+    ethernet::EtherTypes,
+    icmpv6::ndp::NdpOptionType,
+    ip::{IpNextHeaderProtocol, IpNextHeaderProtocols},
+    ipv4::{Ipv4Flags, Ipv4Packet},
+    ipv6::Ipv6Packet,
+    tcp::TcpPacket,
+};
+
+/// Octets of an IPv4 header without options (RFC 791, 3.1).
+pub(crate) const IPV4_LEN: usize = 20;
+
+/// Octets of an IPv6 header without extension headers (RFC 8200, 3).
+pub(crate) const IPV6_LEN: usize = 40;
+
+/// Octets of a TCP header without options (RFC 9293, 3.1).
+const TCP_LEN: usize = 20;
+
+/// Octets of a UDP header (RFC 768).
+pub(crate) const UDP_LEN: usize = 8;
+
+/// Most extension headers looked behind: of those that are, a packet has three at most
+/// (RFC 8200, 4.1).
+const MAX_EXTENSIONS: usize = 4;
+
+/// Checked view of an IP header with its options or extension headers.
+#[derive(Debug, Clone, Copy)]
+pub struct Ip<'a> {
+    octets: &'a [u8],
+    is_ipv4: bool,
+    protocol: Option<IpNextHeaderProtocol>,
+    header_len: usize,
+    len: usize,
+}
+
+impl<'a> Ip<'a> {
+    pub(super) fn v4(octets: &'a [u8]) -> Option<Self> {
+        let ip = Ipv4Packet::new(octets)?;
+        let header_len = usize::from(ip.get_header_length()) * 4;
+        let is_fragment =
+            ip.get_flags() & Ipv4Flags::MoreFragments != 0 || ip.get_fragment_offset() != 0;
+        let fits = ip.get_version() == 4 && (IPV4_LEN..=octets.len()).contains(&header_len);
+        fits.then(|| Self {
+            octets,
+            is_ipv4: true,
+            protocol: (!is_fragment).then(|| ip.get_next_level_protocol()),
+            header_len,
+            len: ip.get_total_length().into(),
+        })
+    }
+
+    /// Looks behind options for each hop and for the destination. A routing header hides
+    /// the address that checksums are made with, and a fragment may begin anywhere.
+    pub(super) fn v6(octets: &'a [u8]) -> Option<Self> {
+        let ip = Ipv6Packet::new(octets)?;
+        let (mut protocol, mut header_len, mut extensions) = (ip.get_next_header(), IPV6_LEN, 0);
+        while matches!(protocol, IpNextHeaderProtocols::Hopopt | IpNextHeaderProtocols::Ipv6Opts)
+            && extensions < MAX_EXTENSIONS
+        {
+            let [next, units] = *octets.get(header_len..)?.first_chunk()?;
+            protocol = IpNextHeaderProtocol(next);
+            header_len += (usize::from(units) + 1) * 8;
+            extensions += 1;
+        }
+        let is_fragment = protocol == IpNextHeaderProtocols::Ipv6Frag;
+        (ip.get_version() == 6 && header_len <= octets.len()).then(|| Self {
+            octets,
+            is_ipv4: false,
+            protocol: (!is_fragment).then_some(protocol),
+            header_len,
+            len: IPV6_LEN + usize::from(ip.get_payload_length()),
+        })
+    }
+
+    /// Whether it is version 4, and not 6.
+    #[must_use]
+    pub const fn is_ipv4(&self) -> bool {
+        self.is_ipv4
+    }
+
+    /// What it carries behind options and extension headers; `None` in a fragment.
+    #[must_use]
+    pub const fn protocol(&self) -> Option<IpNextHeaderProtocol> {
+        self.protocol
+    }
+
+    /// Octets before the payload: the header, with options or extension headers.
+    #[must_use]
+    pub const fn header_len(&self) -> usize {
+        self.header_len
+    }
+
+    /// Length of the packet as its header tells it, which may be more octets than are
+    /// there.
+    #[must_use]
+    pub const fn total_len(&self) -> usize {
+        self.len
+    }
+
+    /// Both addresses, source first: 8 or 32 octets.
+    #[must_use]
+    pub fn addresses(&self) -> &'a [u8] {
+        if self.is_ipv4 { &self.octets[12..IPV4_LEN] } else { &self.octets[8..IPV6_LEN] }
+    }
+
+    /// Source address.
+    #[must_use]
+    pub fn source(&self) -> Option<IpAddr> {
+        if self.is_ipv4 {
+            Ipv4Packet::new(self.octets).map(|ip| ip.get_source().into())
+        } else {
+            Ipv6Packet::new(self.octets).map(|ip| ip.get_source().into())
+        }
+    }
+
+    /// Time to live, or hop limit.
+    #[must_use]
+    pub const fn hop_limit(&self) -> u8 {
+        self.octets[if self.is_ipv4 { 8 } else { 7 }]
+    }
+
+    /// What of the payload is there. Octets behind the packet are padding, and no part of
+    /// it.
+    #[must_use]
+    pub fn payload(&self) -> &'a [u8] {
+        self.octets.get(self.header_len..self.len.min(self.octets.len())).unwrap_or_default()
+    }
+}
+
+/// The TCP segment that `octets` begin with, if its header with options is there.
+#[must_use]
+pub fn tcp(octets: &[u8]) -> Option<TcpPacket<'_>> {
+    let tcp = TcpPacket::new(octets)?;
+    (TCP_LEN..=octets.len()).contains(&tcp_header_len(&tcp)).then_some(tcp)
+}
+
+/// Octets of a TCP header, with options.
+pub(crate) fn tcp_header_len(tcp: &TcpPacket<'_>) -> usize {
+    usize::from(tcp.get_data_offset()) * 4
+}
+
+/// The ARP packet that `octets` begin with, if it is of Ethernet and IPv4, which give it
+/// its form (RFC 826).
+#[must_use]
+pub fn arp(octets: &[u8]) -> Option<ArpPacket<'_>> {
+    ArpPacket::new(octets).filter(|arp| {
+        arp.get_hardware_type() == ArpHardwareTypes::Ethernet
+            && arp.get_protocol_type() == EtherTypes::Ipv4
+            && (arp.get_hw_addr_len(), arp.get_proto_addr_len()) == (6, 4)
+    })
+}
+
+/// Kind and octets of each option of a neighbor discovery message, type and length
+/// included; `None` for what is not one, and then no more: the whole message is to be
+/// discarded (RFC 4861, 4.6). `pnet_packet`'s own overflows at options of 256 octets.
+pub fn nd_options(mut options: &[u8]) -> impl Iterator<Item = Option<(NdpOptionType, &[u8])>> {
+    std::iter::from_fn(move || {
+        let [kind, units, ..] = *options else { return None };
+        let split = options.split_at_checked(usize::from(units) * 8).filter(|_| units > 0);
+        options = split.map_or(&[], |(_, rest)| rest);
+        Some(split.map(|(option, _)| (NdpOptionType(kind), option)))
+    })
+}

@@ -1,0 +1,180 @@
+//! Checked views of a frame's headers: Ethernet with VLAN tags here, IP and what it
+//! carries in [`ip`].
+//!
+//! Lowest in the core: whoever reads a header reads it here, so that all agree on tags,
+//! options and extension headers. A view exists only where its octets do; its accessors
+//! cannot panic. Nothing here copies, allocates, or walks further than a bound.
+//! `pnet_packet` reads headers of fixed form; tags, extension headers and lengths are
+//! ours.
+
+mod address;
+mod ip;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod reference;
+mod tag;
+
+pub use self::{
+    address::{MacAddr, ParseMacAddrError, Vid},
+    ip::{Ip, arp, nd_options, tcp},
+    tag::{Tag, TagChange},
+};
+pub(crate) use self::{
+    ip::{IPV4_LEN, IPV6_LEN, UDP_LEN, tcp_header_len},
+    tag::{Front, TAG_LEN},
+};
+pub use pnet_packet::{
+    arp::ArpPacket,
+    ip::{IpNextHeaderProtocol, IpNextHeaderProtocols},
+    tcp::TcpPacket,
+    udp::UdpPacket,
+};
+
+/// Octets of an Ethernet header: destination, source, EtherType (IEEE 802.3, 3.1.1).
+pub const HEADER_LEN: usize = 14;
+
+/// Where the EtherType or the outermost tag stands: behind the two addresses.
+const TYPE_AT: usize = 12;
+
+/// EtherType of a customer VLAN tag (IEEE 802.1Q, 9.5).
+pub const TPID_CVLAN: u16 = 0x8100;
+
+/// EtherType of a service VLAN tag (IEEE 802.1Q, 9.5).
+pub const TPID_SVLAN: u16 = 0x88a8;
+
+/// Most tags looked behind: a service tag and a customer tag, and as many again where
+/// one network is carried by another. A further one counts as an unknown EtherType.
+pub const MAX_TAGS: usize = 4;
+
+/// EtherType of ARP (RFC 826).
+pub const ETHERTYPE_ARP: u16 = 0x0806;
+/// EtherType of IPv4 (RFC 894).
+pub const ETHERTYPE_IPV4: u16 = 0x0800;
+/// EtherType of IPv6 (RFC 2464).
+pub const ETHERTYPE_IPV6: u16 = 0x86dd;
+
+/// Checked view of an Ethernet header with its VLAN tags, if any.
+#[derive(Debug, Clone, Copy)]
+pub struct Ethernet<'a> {
+    frame: &'a [u8],
+    tag: Option<Tag>,
+    /// Where the payload begins.
+    payload: usize,
+}
+
+impl<'a> Ethernet<'a> {
+    /// `None` where the octets are too few for the header, or for a tag that it
+    /// announces.
+    #[must_use]
+    pub fn new_checked(frame: &'a [u8]) -> Option<Self> {
+        Self::changed(frame, TagChange::None)
+    }
+
+    /// The header as it will be once `change` is done on `frame`.
+    #[must_use]
+    pub(crate) fn changed(frame: &'a [u8], change: TagChange) -> Option<Self> {
+        let mut tag = change.tag();
+        let mut tags = usize::from(tag.is_some());
+        let mut at = change.replaces().max(TYPE_AT);
+        while let ethertype = word(frame, at)?
+            && matches!(ethertype, TPID_CVLAN | TPID_SVLAN)
+            && tags < MAX_TAGS
+        {
+            let tci = word(frame, at + 2)?;
+            tag = tag.or(Tag::new(ethertype, tci));
+            tags += 1;
+            at += TAG_LEN;
+        }
+        Some(Self { frame, tag, payload: at + 2 })
+    }
+
+    fn mac(self, at: usize) -> MacAddr {
+        let mut octets = [0; 6];
+        octets.copy_from_slice(&self.frame[at..at + 6]);
+        MacAddr(octets)
+    }
+
+    /// Destination address.
+    #[must_use]
+    pub fn dst(self) -> MacAddr {
+        self.mac(0)
+    }
+
+    /// Source address.
+    #[must_use]
+    pub fn src(self) -> MacAddr {
+        self.mac(6)
+    }
+
+    /// Both addresses, destination first: 12 octets.
+    #[must_use]
+    pub fn addresses(self) -> &'a [u8] {
+        &self.frame[..TYPE_AT]
+    }
+
+    /// The outermost VLAN tag.
+    #[must_use]
+    pub const fn tag(self) -> Option<Tag> {
+        self.tag
+    }
+
+    /// VLAN of the frame, which an outermost customer tag tells; [`Vid::UNTAGGED`]
+    /// without one.
+    #[must_use]
+    pub fn vid(self) -> Vid {
+        match self.tag {
+            Some(tag) if tag.tpid() == TPID_CVLAN => tag.vid(),
+            _ => Vid::UNTAGGED,
+        }
+    }
+
+    /// EtherType, or length of an LLC frame, behind all tags.
+    #[must_use]
+    pub fn ethertype(self) -> u16 {
+        get(self.frame, self.payload - 2)
+    }
+
+    /// Whether [`ethertype`](Self::ethertype) or the outermost tag is of this type.
+    #[must_use]
+    pub fn is_of(self, ethertype: u16) -> bool {
+        self.ethertype() == ethertype || self.tag.is_some_and(|tag| tag.tpid() == ethertype)
+    }
+
+    /// What follows the header and its tags.
+    #[must_use]
+    pub fn payload(self) -> &'a [u8] {
+        &self.frame[self.payload..]
+    }
+
+    /// Where the payload begins, in octets from the start of the frame as it was read.
+    pub(crate) const fn payload_at(self) -> usize {
+        self.payload
+    }
+
+    /// The IP packet in it, if it is one whose headers are there.
+    #[must_use]
+    pub fn ip(self) -> Option<Ip<'a>> {
+        match self.ethertype() {
+            ETHERTYPE_IPV4 => Ip::v4(self.payload()),
+            ETHERTYPE_IPV6 => Ip::v6(self.payload()),
+            _ => None,
+        }
+    }
+}
+
+/// The word in network order at `at`, if it is there.
+fn word(octets: &[u8], at: usize) -> Option<u16> {
+    octets.get(at..)?.first_chunk().map(|octets| u16::from_be_bytes(*octets))
+}
+
+/// The word at `at`, which is known to be there.
+pub(crate) fn get(octets: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([octets[at], octets[at + 1]])
+}
+
+/// Writes a word in network order at `at`, which is known to be there.
+pub(crate) fn put(octets: &mut [u8], at: usize, value: u16) {
+    octets[at..at + 2].copy_from_slice(&value.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests;
