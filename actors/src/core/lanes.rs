@@ -7,12 +7,11 @@
 use std::{collections::VecDeque, hash::BuildHasher};
 
 use foldhash::fast::RandomState;
-use pnet_packet::Packet as _;
 
 use crate::core::{
     batch::BATCH_FRAMES,
     frame::Frame,
-    packet::{ETHERTYPE_ARP, IpNextHeaderProtocols, tcp},
+    packet::{ETHERTYPE_ARP, IpNextHeaderProtocols, tcp, tcp_header_len},
 };
 
 /// Longest urgent frame: room for all headers of a TCP segment, and for what asks
@@ -106,10 +105,11 @@ impl Lanes {
                 Some((self.hash(ip.addresses()), is_small(frame)))
             }
             IpNextHeaderProtocols::Tcp => {
-                let tcp = tcp(ip.payload())?;
-                let ports = (tcp.get_source(), tcp.get_destination());
+                let payload = ip.payload();
+                let header_len = tcp_header_len(&tcp(payload)?);
+                let (ports, is_bare) = (&payload[..4], payload.len() == header_len);
                 let flow = self.hasher.hash_one((ip.addresses(), ports));
-                Some((top_octet(flow), tcp.payload().is_empty() && is_small(frame)))
+                Some((top_octet(flow), is_bare && is_small(frame)))
             }
             _ => None,
         }

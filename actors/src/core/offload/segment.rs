@@ -164,7 +164,9 @@ impl<'a> Segments<'a> {
         }
         let front_end = TAG_LEN + self.front.replaces;
         let start = front_end - self.front.len();
-        head[start..front_end].copy_from_slice(&self.front);
+        if !self.front.is_empty() {
+            head[start..front_end].copy_from_slice(&self.front);
+        }
         Some((&head[start..], from..to))
     }
 }

@@ -70,13 +70,24 @@ impl<'a> Ethernet<'a> {
     }
 
     /// The header as it will be once `change` is done on `frame`.
+    #[inline]
     #[must_use]
     pub(crate) fn changed(frame: &'a [u8], change: TagChange) -> Option<Self> {
+        let head: &[u8; HEADER_LEN] = frame.first_chunk()?;
+        // Nearly all frames: no tag, and none to come.
+        if change.is_none() && !is_tpid(get(head, TYPE_AT)) {
+            return Some(Self { frame, tag: None, payload: HEADER_LEN });
+        }
+        Self::behind_tags(frame, change)
+    }
+
+    #[inline(never)]
+    fn behind_tags(frame: &'a [u8], change: TagChange) -> Option<Self> {
         let mut tag = change.tag();
         let mut tags = usize::from(tag.is_some());
         let mut at = change.replaces().max(TYPE_AT);
         while let ethertype = word(frame, at)?
-            && matches!(ethertype, TPID_CVLAN | TPID_SVLAN)
+            && is_tpid(ethertype)
             && tags < MAX_TAGS
         {
             let tci = word(frame, at + 2)?;
@@ -159,6 +170,10 @@ impl<'a> Ethernet<'a> {
             _ => None,
         }
     }
+}
+
+const fn is_tpid(ethertype: u16) -> bool {
+    matches!(ethertype, TPID_CVLAN | TPID_SVLAN)
 }
 
 /// The word in network order at `at`, if it is there.

@@ -126,6 +126,7 @@ impl Front {
     pub(crate) const MAX_LEN: usize = TYPE_AT + TAG_LEN;
 
     /// The front of `frame`, which has a header, and a tag where one is to go.
+    #[inline]
     pub(crate) fn new(frame: &[u8], change: TagChange) -> Self {
         let mut front = Self { octets: [0; Self::MAX_LEN], len: 0, replaces: change.replaces() };
         if !change.is_none() {
