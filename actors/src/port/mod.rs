@@ -61,7 +61,7 @@ pub trait Medium: 'static {
     }
 
     /// Whether its link takes frames with work left on them
-    /// ([`Frame::offload`]). For others the queue finishes frames and cuts
+    /// ([`Frame::offload`], [`Frame::tag_change`]). For others the queue finishes frames and cuts
     /// super-frames as they leave it.
     fn takes_offload(&self) -> bool {
         false

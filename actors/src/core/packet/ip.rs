@@ -43,7 +43,7 @@ pub struct Ip<'a> {
 }
 
 impl<'a> Ip<'a> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn v4(octets: &'a [u8]) -> Option<Self> {
         let head: &[u8; IPV4_LEN] = octets.first_chunk()?;
         let header_len = usize::from(head[0] & 0x0f) * 4;
@@ -61,7 +61,7 @@ impl<'a> Ip<'a> {
 
     /// Looks behind options for each hop and for the destination. A routing header hides
     /// the address that checksums are made with, and a fragment may begin anywhere.
-    #[inline]
+    #[inline(always)]
     pub(super) fn v6(octets: &'a [u8]) -> Option<Self> {
         let head: &[u8; IPV6_LEN] = octets.first_chunk()?;
         let (mut protocol, mut header_len) = (IpNextHeaderProtocol(head[6]), IPV6_LEN);
