@@ -91,7 +91,7 @@ impl<'a> Ethernet<'a> {
             && tags < MAX_TAGS
         {
             let tci = word(frame, at + 2)?;
-            tag = tag.or(Tag::new(ethertype, tci));
+            tag = tag.or_else(|| Tag::new(ethertype, tci));
             tags += 1;
             at += TAG_LEN;
         }

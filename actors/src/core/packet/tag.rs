@@ -101,12 +101,13 @@ impl TagChange {
         }
     }
 
-    /// By how many octets the frame, and all offsets behind its addresses, grow.
+    /// By how many octets, those of a tag, the frame and all offsets behind its addresses
+    /// grow.
     pub(crate) const fn shift(self) -> i16 {
         match self {
             Self::None | Self::Replace(_) => 0,
-            Self::Push(_) => TAG_LEN as i16,
-            Self::Pop => -(TAG_LEN as i16),
+            Self::Push(_) => 4,
+            Self::Pop => -4,
         }
     }
 }
