@@ -18,10 +18,10 @@ use clap_complete::{
     engine::{ArgValueCandidates, CompletionCandidate},
     env::Shells,
 };
-use etherws_actors::{connect::TlsOptions, control::Command as SwitchCommand};
+use etherws_actors::connect::TlsOptions;
 
 use crate::{
-    api::{client::Endpoint, entry::Entries},
+    api::{ListPort, client::Endpoint},
     cli::{self, CTLURL, CompletionsArgs, default_ctlurl},
     files,
 };
@@ -106,10 +106,10 @@ fn ports() -> Vec<CompletionCandidate> {
     let url = url.unwrap_or_else(default_ctlurl);
     let list = async {
         let endpoint = Endpoint::new(&url, None, TlsOptions::default()).ok()?;
-        endpoint.call(&SwitchCommand::ListPorts.into()).await.ok()
+        endpoint.ask(&ListPort::default()).await.ok()
     };
     let answer = System::new().block_on(async { timeout(ANSWER_LIMIT, list).await });
-    let Ok(Some(Entries::Ports(ports))) = answer else { return Vec::new() };
+    let Ok(Some(ports)) = answer else { return Vec::new() };
     let shown = ports.into_iter().map(|port| {
         let help = format!("{} {}", port.kind, port.target);
         CompletionCandidate::new(port.port.to_string()).help(Some(help.into()))

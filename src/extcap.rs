@@ -13,17 +13,14 @@ use std::{
 
 use actix_rt::time::timeout;
 use anyhow::{Context as _, Result, anyhow, bail};
-use etherws_actors::{control::Command, fdb::PortNumber};
+use etherws_actors::fdb::PortNumber;
 use futures_util::future::join_all;
 
 use crate::{
-    api::{
-        Request,
-        entry::{Entries, Port},
-    },
+    api::{ListPort, Port},
     cli::{ControlArgs, ExtcapArgs},
     ctl::{
-        capture::{Sink, filter, stream},
+        capture::{Sink, stream},
         endpoint,
         output::error_text,
     },
@@ -164,9 +161,8 @@ fn interfaces() -> String {
 
 async fn ports(switch: &Switch) -> Vec<Port> {
     let Ok(endpoint) = endpoint(ControlArgs::of(&switch.url)) else { return Vec::new() };
-    let request = Request::Switch(Command::ListPorts);
-    match timeout(LIST_LIMIT, endpoint.call(&request)).await {
-        Ok(Ok(Entries::Ports(ports))) => ports,
+    match timeout(LIST_LIMIT, endpoint.ask(&ListPort::default())).await {
+        Ok(Ok(ports)) => ports,
         _ => Vec::new(),
     }
 }
@@ -178,7 +174,7 @@ fn capture(interface: Interface, args: ExtcapArgs) -> Result<ExitCode> {
     if args.ctluser.is_some() && args.ctlpasswd.is_none() {
         bail!("--ctluser is given without a password; set it in the options of the interface");
     }
-    let mut capture = filter(&args.filter)?;
+    let mut capture = args.filter.capture()?;
     capture.ports.extend(interface.port);
     let endpoint = endpoint(ControlArgs {
         ctluser: args.ctluser,

@@ -2,41 +2,31 @@
 //! octets and panics where a promise does not hold. Built only for fuzzing and for
 //! tests; the tests here feed them `fuzz/seeds`, where every input that ever failed is kept.
 
-use etherws_actors::control::{Command, Reply};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 
 use crate::{
-    api::{
-        self, Execute, Request,
-        entry::Entries,
-        method::Method,
-        query::{Answer, Query},
-    },
+    api::{self, Perform, call::Method},
     hosts,
     refusal::Refusal,
     server,
 };
 
-/// Takes every request, after a look at whether it survives its way over the wire.
+/// Takes every call, after a look at whether its params survive their way over the wire.
 struct Mirror;
 
-fn reflect(request: &Request) {
-    let (method, params) = Method::of(request).expect("a method for each request");
-    let again = method.request(params.as_ref()).expect("what we send is understood");
-    let (method_again, params_again) = Method::of(&again).expect("a method for it");
-    assert_eq!((method_again.name, params_again), (method.name, params));
-}
-
-impl Execute for Mirror {
-    async fn execute(&self, command: Command) -> Result<Reply, Refusal> {
-        reflect(&command.into());
-        Ok(Reply::Ports(Vec::new()))
-    }
-}
-
-impl Answer for Mirror {
-    async fn answer(&self, query: Query) -> Result<Entries, Refusal> {
-        reflect(&Request::Program(query));
-        Ok(Entries::Servers(Vec::new()))
+impl Perform for Mirror {
+    async fn perform(
+        &self,
+        method: &'static Method,
+        params: Option<&Value>,
+    ) -> Result<Box<RawValue>, Refusal> {
+        let params = method.reread(params)?;
+        let again = method.reread(Some(&params)).expect("what we send is understood");
+        assert_eq!(again, params, "{method:?}");
+        Ok(to_raw_value(&params).expect("JSON"))
     }
 }
 
@@ -48,7 +38,7 @@ fn runtime() -> tokio::runtime::Runtime {
 /// commands mean the same after another trip.
 pub fn rpc(data: &[u8]) {
     if let Some(answer) = runtime().block_on(api::handle(&Mirror, data)) {
-        serde_json::from_slice::<serde_json::Value>(&answer).expect("an answer in JSON");
+        serde_json::from_slice::<Value>(&answer).expect("an answer in JSON");
     }
 }
 

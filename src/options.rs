@@ -5,6 +5,7 @@ use std::{fmt, path::PathBuf};
 
 use clap::Args;
 use etherws_actors::guard::storm::StormLimit;
+use serde::{Deserialize, Serialize};
 
 /// Most threads: more than any machine's cores that one Switch could feed.
 pub(crate) const MAX_THREADS: i64 = 256;
@@ -52,7 +53,8 @@ impl TlsFiles {
 }
 
 /// A text that `Debug` does not show.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct Secret(pub(crate) String);
 
 impl From<String> for Secret {

@@ -23,6 +23,13 @@ macro_rules! exceptions {
                     $(Self::$variant => $name,)*
                 }
             }
+
+            fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
         }
 
         impl Refusal {
@@ -43,8 +50,6 @@ exceptions! {
     Http http "HTTPError"
     /// Something is missing, or not there.
     Key key "KeyError"
-    /// No method can ask for it.
-    NotImplemented not_implemented "NotImplementedError"
     /// The system refuses.
     Os os "OSError"
     /// It cannot be done now.
@@ -71,6 +76,16 @@ impl Refusal {
     /// `text` names thing, value and way out in one line.
     pub(crate) fn new(exception: Exception, text: impl Into<String>) -> Self {
         Self { exception, text: text.into() }
+    }
+
+    /// From a text that may begin with the name of an exception; a wrong value otherwise.
+    pub(crate) fn read(text: &str) -> Self {
+        let exception =
+            text.split_once(": ").map(|(name, text)| (Exception::from_name(name), text));
+        match exception {
+            Some((Some(exception), text)) => Self::new(exception, text),
+            _ => Self::value(text),
+        }
     }
 
     /// What it says, without the name of the exception.

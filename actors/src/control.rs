@@ -1,5 +1,5 @@
-//! Control: one enum of commands, one of replies. JSON-RPC, `ctl` and programs
-//! that embed the switch all come through here.
+//! Control: a function for each thing that can be asked of a switch. JSON-RPC, `ctl` and
+//! programs that embed the switch all come through here.
 
 use std::{
     collections::BTreeMap,
@@ -38,73 +38,6 @@ use crate::{
     switch::Switch,
 };
 
-/// What can be asked of a switch.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// All ports, by number.
-    ListPorts,
-    /// Opens a port and adds it to the switch.
-    AddPort {
-        /// The port.
-        port: NewPort,
-        /// Its own settings.
-        settings: PortSettings,
-    },
-    /// Sets what the operator may set on a port.
-    SetPort {
-        /// Which port.
-        port: PortNumber,
-        /// What to set.
-        settings: PortSettings,
-        /// Names of the settings that it shall have from elsewhere again.
-        clear: Vec<&'static str>,
-    },
-    /// All there is to know of a port.
-    ShowPort {
-        /// Which port.
-        port: PortNumber,
-    },
-    /// Deletes a port. The reply is the port as it was.
-    DelPort {
-        /// Which port.
-        port: PortNumber,
-    },
-    /// The ports that are network interfaces.
-    ListInterfaces,
-    /// Applies all of `settings` to a port's interface, or nothing.
-    SetInterface {
-        /// Which port.
-        port: PortNumber,
-        /// What to set.
-        settings: InterfaceSettings,
-    },
-    /// The forwarding database, by VLAN and then address.
-    ListFdb,
-    /// Puts an address behind a port until it is deleted, or the port is.
-    AddFdb {
-        /// VLAN of the address.
-        vid: Vid,
-        /// The address.
-        mac: MacAddr,
-        /// The port.
-        port: PortNumber,
-    },
-    /// Deletes an entry of the forwarding database. The reply is the entry as it was.
-    DelFdb {
-        /// VLAN of the address.
-        vid: Vid,
-        /// The address.
-        mac: MacAddr,
-    },
-    /// Forgets what was learned. The reply is what was forgotten.
-    FlushFdb {
-        /// Behind which port; all of them without it.
-        port: Option<PortNumber>,
-        /// Whether static entries go as well.
-        all: bool,
-    },
-}
-
 /// A port to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewPort {
@@ -133,19 +66,6 @@ pub struct InterfaceInfo {
     pub target: String,
     /// Its settings; none, and an MTU of 0, while it does not exist.
     pub settings: Interface,
-}
-
-/// What a command gives.
-#[derive(Debug, Clone)]
-pub enum Reply {
-    /// Of the port commands: the ports concerned.
-    Ports(Vec<PortInfo>),
-    /// Of `ShowPort`.
-    Report(Box<PortReport>),
-    /// Of the interface commands: the interfaces concerned.
-    Interfaces(Vec<InterfaceInfo>),
-    /// Of the commands on the forwarding database: the entries concerned.
-    Fdb(Vec<FdbInfo>),
 }
 
 /// Why a command was not carried out. Nothing was changed.
@@ -384,34 +304,6 @@ impl Control {
         all: bool,
     ) -> Result<Vec<FdbInfo>, ControlError> {
         sorted(self.switch.send(FlushFdb { port, all }).await??).await
-    }
-
-    /// Carries out one command.
-    ///
-    /// # Errors
-    /// The command is refused, and then nothing of it remains.
-    pub async fn execute(&self, command: Command) -> Result<Reply, ControlError> {
-        Ok(match command {
-            Command::ListPorts => Reply::Ports(self.list_ports().await?),
-            Command::AddPort { port, settings } => {
-                Reply::Ports(vec![self.add_port(port, settings).await?])
-            }
-            Command::SetPort { port, settings, clear } => {
-                Reply::Ports(vec![self.set_port(port, settings, clear).await?])
-            }
-            Command::ShowPort { port } => Reply::Report(Box::new(self.show_port(port).await?)),
-            Command::DelPort { port } => Reply::Ports(vec![self.del_port(port).await?]),
-            Command::ListInterfaces => Reply::Interfaces(self.list_interfaces().await?),
-            Command::SetInterface { port, settings } => {
-                Reply::Interfaces(vec![self.set_interface(port, settings).await?])
-            }
-            Command::ListFdb => Reply::Fdb(self.list_fdb(FdbFilter::default()).await?),
-            Command::AddFdb { vid, mac, port } => {
-                Reply::Fdb(vec![self.add_fdb(vid, mac, port).await?])
-            }
-            Command::DelFdb { vid, mac } => Reply::Fdb(vec![self.del_fdb(vid, mac).await?]),
-            Command::FlushFdb { port, all } => Reply::Fdb(self.flush_fdb(port, all).await?),
-        })
     }
 
     /// Measures the switch: its counters, queues and tables at one moment.

@@ -24,7 +24,8 @@ use jsonrpsee_types::{ErrorObjectOwned, Id, Response, ResponsePayload};
 use serde_json::{Value, value::to_raw_value};
 use slog::{Discard, Logger, o};
 
-use super::{Refusal, Request, entry::Entries, method::Method};
+use super::call::{Answer, Call, Request, entries};
+use crate::refusal::Refusal;
 
 /// For a whole request. `addPort` answers once the switch has reached the client
 /// port's server or given up, and a 1.3 switch gives up when TCP does, after some
@@ -100,20 +101,35 @@ impl Endpoint {
         }
     }
 
-    /// Has the switch carry out one command.
-    pub(crate) async fn call(&self, request: &Request) -> Result<Entries, ErrorObjectOwned> {
-        timeout(TIME_LIMIT, self.ask(request)).await.unwrap_or_else(|_| {
+    /// Calls a method, in its own types.
+    pub(crate) async fn ask<C: Call>(&self, call: &C) -> Result<Vec<C::Entry>, ErrorObjectOwned> {
+        let result = self.exchange(&call.into()).await?;
+        entries(result).map_err(|error| self.foreign(&error))
+    }
+
+    /// Calls any method.
+    pub(crate) async fn call(&self, request: &Request) -> Result<Answer, ErrorObjectOwned> {
+        let result = self.exchange(request).await?;
+        (request.method.read)(result).map_err(|error| self.foreign(&error))
+    }
+
+    fn foreign(&self, error: &serde_json::Error) -> ErrorObjectOwned {
+        let text = format!("{} is no control service of etherws: {error}", self.address);
+        Refusal::value(text).internal()
+    }
+
+    /// Gives the result.
+    async fn exchange(&self, request: &Request) -> Result<Value, ErrorObjectOwned> {
+        timeout(TIME_LIMIT, self.send(request)).await.unwrap_or_else(|_| {
             let text =
                 format!("{} has not answered within {TIME_LIMIT:?}; is it stuck?", self.address);
             Err(Refusal::timeout(text).internal())
         })
     }
 
-    async fn ask(&self, request: &Request) -> Result<Entries, ErrorObjectOwned> {
-        let (method, params) = Method::of(request)
-            .ok_or_else(|| Refusal::not_implemented("no method carries this").internal())?;
-        let name = method.full_name();
-        let params = params.map(|params| to_raw_value(&params)).transpose();
+    async fn send(&self, request: &Request) -> Result<Value, ErrorObjectOwned> {
+        let name = request.method.full_name();
+        let params = request.params().map(to_raw_value).transpose();
         let params = params.map_err(|err| Refusal::value(err.to_string()).internal())?;
         // 1.3's ctl numbers every request 0: there is one to a connection.
         let request = jsonrpsee_types::Request::borrowed(&name, params.as_deref(), Id::Number(0));
@@ -126,15 +142,10 @@ impl Endpoint {
                 .internal()
         })?;
 
-        let foreign = |err: serde_json::Error| {
-            let text = format!("{} is no control service of etherws: {err}", self.address);
-            Refusal::value(text).internal()
-        };
-        let answer: Response<'_, Value> = serde_json::from_slice(&body).map_err(foreign)?;
+        let answer: Response<'_, Value> =
+            serde_json::from_slice(&body).map_err(|error| self.foreign(&error))?;
         match answer.payload {
-            ResponsePayload::Success(result) => {
-                method.entries(result.into_owned()).map_err(foreign)
-            }
+            ResponsePayload::Success(result) => Ok(result.into_owned()),
             ResponsePayload::Error(error) => Err(error.into_owned()),
         }
     }
@@ -238,11 +249,10 @@ mod tests {
     use std::{cell::RefCell, rc::Rc};
 
     use actix_rt::net::TcpListener;
-    use etherws_actors::control::Command;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-    use crate::api::entry::Port;
+    use crate::api::{ListPort, Port};
 
     const ERROR: &str = r#"{"jsonrpc": "2.0", "id": 0, "error": {"code": -32602,
         "message": "Invalid params", "data": "KeyError: 2"}}"#;
@@ -253,7 +263,7 @@ mod tests {
         status: &str,
         body: &str,
         credentials: Option<Credentials>,
-    ) -> (String, Result<Entries, ErrorObjectOwned>) {
+    ) -> (String, Result<Vec<Port>, ErrorObjectOwned>) {
         let answer = format!(
             "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Type: text/html\r\n\r\n{body}",
             body.len()
@@ -275,7 +285,7 @@ mod tests {
             let url = format!("http://{address}/ctl");
             let endpoint =
                 Endpoint::new(&url, credentials, TlsOptions::default()).expect("a good URL");
-            let result = endpoint.call(&Command::ListPorts.into()).await;
+            let result = endpoint.ask(&ListPort::default()).await;
             let request = String::from_utf8(request.borrow().clone()).expect("text");
             (request, result)
         })
@@ -303,7 +313,7 @@ mod tests {
             request.ends_with(r#"{"jsonrpc":"2.0","id":0,"method":"etherws.control.listport"}"#),
             "{request}"
         );
-        let Ok(Entries::Ports(ports)) = result else { panic!("{result:?}") };
+        let ports = result.expect("ports");
         assert!(matches!(ports.as_slice(), [Port { port: 1, rx: 7, state: None, .. }]));
     }
 
@@ -344,7 +354,7 @@ mod tests {
         drop(listener);
         let endpoint = Endpoint::new(&url, None, TlsOptions::default()).expect("a good URL");
         let error = actix_rt::System::new()
-            .block_on(endpoint.call(&Command::ListPorts.into()))
+            .block_on(endpoint.ask(&ListPort::default()))
             .expect_err("refused");
         assert!(data(&error).contains(&url) && data(&error).contains("refused"), "{error:?}");
     }

@@ -2,18 +2,22 @@
 //! params and entries, and examples that were asked of a running switch. Says nothing
 //! that does not stand there.
 
-use std::sync::LazyLock;
+use std::{future::ready, sync::LazyLock};
 
+use clap::Args;
+use etherws_actors::settings::Role;
 use jsonrpsee_types::ErrorCode;
-use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, transform::RecursiveTransform};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use schemars::{
+    JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, transform::RecursiveTransform,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json, value::to_raw_value};
 
 use super::{
-    Refusal,
-    method::{METHODS, Method},
+    METHODS,
+    call::{Answer, Group, Method},
 };
-use crate::refusal::Exception;
+use crate::refusal::{Exception, Refusal};
 
 /// The specification that the document follows, <https://spec.open-rpc.org>.
 const OPENRPC: &str = "1.3.2";
@@ -101,18 +105,18 @@ fn describe(
     taken: &mut SchemaGenerator,
     given: &mut SchemaGenerator,
 ) -> Value {
-    let params = method.params.map(|params| {
-        let mut params = params(taken);
-        taken.transforms_mut().for_each(|transform| transform.transform(&mut params));
-        descriptors(params)
-    });
+    let mut params = (method.params)(taken);
+    taken.transforms_mut().for_each(|transform| transform.transform(&mut params));
     let examples = examples.iter().filter(|example| example.method == method.name);
     json!({
         "name": method.full_name(),
-        "summary": method.doc,
+        "summary": method.doc(),
+        "x-group": method.group,
+        "x-role": method.role,
+        "x-audited": method.audited,
         "paramStructure": "by-name",
-        "params": params.unwrap_or_default(),
-        "result": { "name": "result", "schema": (method.entries.schema)(given) },
+        "params": descriptors(params),
+        "result": { "name": "result", "schema": (method.result)(given) },
         "errors": ERRORS.map(|(name, ..)| json!({"$ref": format!("#/components/errors/{name}")})),
         "examples": examples.map(pairing).collect::<Vec<_>>(),
     })
@@ -151,7 +155,26 @@ fn pairing(example: &Example) -> Value {
     })
 }
 
-/// What `result` of `rpc.discover` is.
-pub(super) fn schema(_: &mut SchemaGenerator) -> Schema {
-    Schema::new_ref(META_SCHEMA.to_owned())
-}
+/// Print the document of the control API, OpenRPC: all methods, their params and results.
+#[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
+struct Discover {}
+
+/// The one method whose result is no list.
+pub(super) const DISCOVER: Method = Method {
+    name: "rpc.discover",
+    aliases: &[],
+    group: Group::Operation,
+    role: Role::Read,
+    audited: false,
+    params: Discover::json_schema,
+    result: |_| Schema::new_ref(META_SCHEMA.to_owned()),
+    run: |_, _| {
+        let unlikely = |error: serde_json::Error| Refusal::runtime(error.to_string());
+        Box::pin(ready(to_raw_value(&document()).map_err(unlikely)))
+    },
+    check: |_| Ok(()),
+    reread: |_| Ok(json!({})),
+    command: Discover::augment_args,
+    given: |_| Ok(json!({})),
+    read: |json| Ok(Answer { json, table: None }),
+};

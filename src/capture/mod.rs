@@ -14,7 +14,6 @@ use etherws_actors::{
     frame::{MacAddr, ParseMacAddrError, Vid},
     mirror::{Direction, Filter},
 };
-use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use crate::refusal::Refusal;
@@ -76,30 +75,6 @@ impl Capture {
         Ok(capture)
     }
 
-    /// Of the params of a method.
-    pub(crate) fn from_params(params: &Value) -> Result<Self, Refusal> {
-        let mut capture = Self::default();
-        let none = Map::new();
-        let members = match params {
-            Value::Null => &none,
-            Value::Object(members) => members,
-            _ => {
-                return Err(Refusal::wrong_type("params must be an object: {\"ports\": [1]}"));
-            }
-        };
-        for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
-            match value {
-                Value::String(text) => capture.set(name, text)?,
-                Value::Array(list) => {
-                    let texts: Vec<_> = list.iter().map(plain).collect();
-                    capture.set(name, &texts.join(","))?;
-                }
-                other => capture.set(name, &other.to_string())?,
-            }
-        }
-        Ok(capture)
-    }
-
     /// Sets one option by its name, from its text. The only place that checks; an empty text,
     /// as forms send it, leaves the option unset.
     pub(crate) fn set(&mut self, name: &str, text: &str) -> Result<(), Refusal> {
@@ -155,7 +130,7 @@ impl Capture {
     }
 
     /// Each option that is set, by name, as [`set`](Self::set) takes it.
-    fn options(&self) -> impl Iterator<Item = (&'static str, String)> {
+    pub(crate) fn options(&self) -> impl Iterator<Item = (&'static str, String)> {
         let ports: Vec<_> = self.ports.iter().map(ToString::to_string).collect();
         let snaplen = (self.snaplen != DEFAULT_SNAPLEN).then(|| self.snaplen.to_string());
         let direction = self.direction.map(|direction| name_of(direction).to_owned());
@@ -202,10 +177,6 @@ pub(crate) const fn name_of(direction: Direction) -> &'static str {
     }
 }
 
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
 fn port(text: &str) -> Result<PortNumber, Refusal> {
     let port = text.trim().parse().ok().and_then(PortNumber::new);
     port.ok_or_else(|| invalid("port", text, "listport shows the numbers"))
@@ -225,8 +196,6 @@ fn invalid(name: &str, text: &str, way_out: impl Display) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -246,9 +215,6 @@ mod tests {
             capture.set(name, text).unwrap();
             assert_eq!(Capture::from_query(&capture.to_query()).as_ref(), Ok(&capture));
         }
-        let params = json!({"ports": [3, "1"], "direction": "rx", "vlan": 10, "count": "5",
-            "mac": "02:00:00:00:00:01", "ethertype": 0x0806, "snaplen": 96, "duration": 7});
-        assert_eq!(Capture::from_params(&params), Ok(capture));
         assert_eq!(Capture::from_query("vlan=&mac="), Ok(Capture::default()), "an empty form");
     }
 
@@ -272,6 +238,5 @@ mod tests {
             let error = Capture::from_query(query).expect_err(query).to_string();
             assert!(error.contains(expected), "{error}");
         }
-        assert!(Capture::from_params(&json!([1])).is_err());
     }
 }

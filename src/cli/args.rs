@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, ColorChoice, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::ctl::{ControlArgs, CtlArgs, FilterArgs};
+use super::ctl::{ControlArgs, CtlArgs};
+use crate::api::Filter;
 use crate::options::{GuardArgs, MAX_THREADS, Secret};
 
 /// An Ethernet switch in user space whose cables may be WebSockets
@@ -312,7 +313,7 @@ pub(crate) struct ExtcapArgs {
     #[arg(long)]
     pub(crate) ctlinsecure: bool,
     #[command(flatten)]
-    pub(crate) filter: FilterArgs,
+    pub(crate) filter: Filter,
 }
 
 #[derive(Debug, Args)]

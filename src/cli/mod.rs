@@ -27,10 +27,7 @@ use crate::{
 };
 pub(crate) use args::{CheckArgs, CompletionsArgs, DoctorArgs, ExtcapArgs, ManualArgs, PasswdArgs};
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
-pub(crate) use ctl::{
-    CTLURL, CaptureArgs, ControlArgs, CtlArgs, CtlMethod, FilterArgs, Order, PortKind, SetportArgs,
-    TopArgs, default_ctlurl,
-};
+pub(crate) use ctl::{CTLURL, ControlArgs, CtlArgs, CtlMethod, Order, TopArgs, default_ctlurl};
 pub(crate) use pages::page;
 
 /// What the program is called by, in Wireshark's folder.

@@ -19,19 +19,19 @@ use super::{
     style::Look,
 };
 use crate::{
-    api::{Request, client::Endpoint, entry::Entries, query::Query},
+    api::{CaptureFrames, client::Endpoint},
     capture::{Capture, lines, reader::Reader},
-    cli::{CaptureArgs, ControlArgs, FilterArgs},
+    cli::ControlArgs,
     refusal::Refusal,
 };
 
 /// Captures until there is enough, or Ctrl-C.
 pub(super) fn run(
     control: ControlArgs,
-    args: CaptureArgs,
+    args: &CaptureFrames,
     output: &Output,
 ) -> Result<ExitCode, ErrorObjectOwned> {
-    let capture = wanted(&args).map_err(Refusal::internal)?;
+    let capture = args.capture().map_err(Refusal::internal)?;
     let to = args.write.as_deref();
     if to == Some(Path::new("-")) && io::stdout().is_terminal() {
         let text = "standard output is a terminal; give -w FILE, or a pipe behind it";
@@ -46,35 +46,6 @@ pub(super) fn run(
         say(&format!("{captured} captured\n{lost} lost\n"));
         result
     })
-}
-
-/// What `args` ask the switch for.
-pub(super) fn request(args: &CaptureArgs) -> Result<Query, Refusal> {
-    wanted(args).map(Query::Capture)
-}
-
-fn wanted(args: &CaptureArgs) -> Result<Capture, Refusal> {
-    let mut capture = filter(&args.filter)?;
-    capture.set("ports", &args.ports.join(","))?;
-    for (name, value) in [("count", &args.count), ("duration", &args.duration)] {
-        capture.set(name, value.as_deref().unwrap_or_default())?;
-    }
-    Ok(capture)
-}
-
-/// What the options of a filter ask for.
-pub(crate) fn filter(args: &FilterArgs) -> Result<Capture, Refusal> {
-    let mut capture = Capture::default();
-    for (name, value) in [
-        ("direction", &args.direction),
-        ("vlan", &args.vlan),
-        ("mac", &args.mac),
-        ("ethertype", &args.ethertype),
-        ("snaplen", &args.snaplen),
-    ] {
-        capture.set(name, value.as_deref().unwrap_or_default())?;
-    }
-    Ok(capture)
 }
 
 /// Where a capture goes.
@@ -123,11 +94,8 @@ pub(crate) async fn stream(
     capture: &Capture,
     open: impl FnOnce() -> Result<Sink, Refusal>,
 ) -> Result<(Reader, Result<ExitCode, ErrorObjectOwned>), ErrorObjectOwned> {
-    let request = Request::Program(Query::Capture(capture.clone()));
-    let path = match endpoint.call(&request).await? {
-        Entries::Streams(streams) => streams.into_iter().next().map(|stream| stream.path),
-        _ => None,
-    };
+    let streams = endpoint.ask(&CaptureFrames::from(capture)).await?;
+    let path = streams.into_iter().next().map(|stream| stream.path);
     let path = path.ok_or_else(|| {
         Refusal::value("the switch names no stream; is it older than this?").internal()
     })?;

@@ -7,30 +7,28 @@ mod monitor;
 pub(crate) mod output;
 mod progress;
 pub(crate) mod rates;
-mod request;
 pub(crate) mod style;
 mod table;
 mod top;
 
-use std::{
-    path::{self, PathBuf},
-    process::ExitCode,
-};
+use std::{path, process::ExitCode};
 
-use etherws_actors::{
-    connect::{ClientCertificate, TlsOptions},
-    control::{Command, NewPort},
-    kinds::ClientOptions,
-};
+use etherws_actors::connect::{ClientCertificate, Credentials, TlsOptions};
 use jsonrpsee_types::ErrorObjectOwned;
 
 use crate::{
-    api::{Request, client::Endpoint, entry::Entries, query::Query},
+    api::{
+        AddPort, Monitor,
+        call::{Call as _, Request},
+        client::Endpoint,
+    },
     cli::{ControlArgs, CtlArgs, CtlMethod},
+    options::Secret,
+    parse::credentials,
+    prompt,
     refusal::Refusal,
 };
 use output::{Output, say};
-pub(crate) use request::login;
 
 /// Of a program that Ctrl-C has ended, as shells have it: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
@@ -44,8 +42,8 @@ pub(crate) fn run(args: CtlArgs) -> ExitCode {
         CtlMethod::Top(args) => endpoint(control).map_err(Refusal::internal).and_then(|endpoint| {
             actix_rt::System::new().block_on(top::run(&endpoint, &args, &output))
         }),
-        CtlMethod::Capture(args) => capture::run(control, args, &output),
-        method => ask(control, method, &output),
+        CtlMethod::Capture(args) => capture::run(control, &args, &output),
+        CtlMethod::Call(request) => ask(control, request, &output),
     };
     done.unwrap_or_else(|error| {
         output.error(&error);
@@ -56,34 +54,50 @@ pub(crate) fn run(args: CtlArgs) -> ExitCode {
 /// One request, one answer.
 fn ask(
     control: ControlArgs,
-    method: CtlMethod,
+    mut request: Request,
     output: &Output,
 ) -> Result<ExitCode, ErrorObjectOwned> {
+    request.check().map_err(Refusal::internal)?;
     // In the order in which 1.3 asks for them: the client port's password is first.
-    let mut request = request::request(method).map_err(Refusal::internal)?;
+    let mut add = request.typed::<AddPort>().filter(AddPort::is_client);
+    if let Some(add) = &mut add {
+        add.login().map_err(Refusal::internal)?;
+    }
     let endpoint = endpoint(control).map_err(Refusal::internal)?;
     let mut what = format!("waiting for {endpoint}");
     let mut after = "the switch may carry it out all the same";
-    if let Request::Switch(Command::AddPort { port: NewPort::Client(options), .. }) = &mut request {
-        what = format!("connecting to {}", options.url);
-        after = "the switch goes on connecting, for 10 s at most; listport shows what became of it";
+    if let Some(add) = &mut add {
+        what = format!("connecting to {}", add.target);
+        after = "the switch goes on connecting, for 10 s at most; listport shows the outcome";
         if endpoint.is_local() {
-            resolve_files(options);
+            add.options.files().for_each(resolve);
         }
+        request = Request::from(&*add);
     }
     actix_rt::System::new().block_on(async {
+        if request.method.name == Monitor::NAME {
+            let streams = endpoint.ask(&Monitor {}).await?;
+            return monitor::follow(&endpoint, &streams, output.json).await;
+        }
         let call = progress::wait(&what, output.stderr, endpoint.call(&request));
         let Some(answer) = call.await else {
             say(&format!("etherws: the request was interrupted: {after}\n"));
             return Ok(INTERRUPTED.into());
         };
-        let entries = answer?;
-        if let (Request::Program(Query::Monitor), Entries::Streams(streams)) = (&request, &entries)
-        {
-            return monitor::follow(&endpoint, streams, output.json).await;
-        }
-        Ok(output.entries(&entries))
+        Ok(output.answer(&answer?))
     })
+}
+
+impl AddPort {
+    /// Asks for the password of a client port if there is a name only.
+    fn login(&mut self) -> Result<(), Refusal> {
+        let options = &mut self.options;
+        let login = login(options.user.take(), options.passwd.take(), "Client Password: ")?;
+        if let Some(Credentials { user, password }) = login {
+            (options.user, options.passwd) = (Some(user), Some(Secret(password)));
+        }
+        Ok(())
+    }
 }
 
 /// The control service that `args` name. Asks for its password if there is a name alone.
@@ -95,21 +109,32 @@ pub(crate) fn endpoint(args: ControlArgs) -> Result<Endpoint, Refusal> {
     Endpoint::new(&args.ctlurl, credentials, TlsOptions { cacerts, insecure, certificate })
 }
 
-fn resolve_files(options: &mut ClientOptions) {
-    if let Some(cacerts) = &mut options.cacerts {
-        resolve(cacerts);
-    }
-    if let Some(ClientCertificate { cert, key }) = &mut options.certificate {
-        resolve(cert);
-        resolve(key);
+/// Name and password; asks for the password if there is a name only.
+pub(crate) fn login(
+    user: Option<String>,
+    password: Option<Secret>,
+    prompt: &str,
+) -> Result<Option<Credentials>, Refusal> {
+    let given = |text: &String| !text.is_empty();
+    let user = user.filter(given);
+    let password = password.map(|Secret(password)| password).filter(given);
+    let login = credentials(user.as_deref(), password.as_deref())?;
+    match login {
+        Some(login) if login.password.is_empty() => {
+            let password =
+                prompt::password(prompt).map_err(|err| Refusal::os(format!("{err:#}")))?;
+            Ok(Some(Credentials { password, ..login }))
+        }
+        login => Ok(login),
     }
 }
 
 /// The switch opens the file, and a daemon's directory is `/`: what the user can see
 /// here goes over by its whole name. What is not here may be where the switch is.
-fn resolve(file: &mut PathBuf) {
+fn resolve(file: &mut String) {
     if let Ok(whole) = path::absolute(&file)
         && whole.exists()
+        && let Ok(whole) = whole.into_os_string().into_string()
     {
         *file = whole;
     }

@@ -13,7 +13,7 @@ use tokio::signal::ctrl_c;
 
 use super::output::{ended, write};
 use crate::{
-    api::{client::Endpoint, entry::Stream},
+    api::{Stream, client::Endpoint},
     refusal::Refusal,
 };
 

@@ -14,7 +14,7 @@ use super::{
     style::{self, Look},
     table,
 };
-use crate::api::entry::Entries;
+use crate::{api::call::Answer, refusal::Refusal};
 
 /// Both streams, and how to write to them.
 #[derive(Debug, Clone, Copy)]
@@ -32,30 +32,23 @@ impl Output {
         Self { json, stdout: Look::stdout(color), stderr: Look::stderr(color) }
     }
 
-    /// Prints an answer.
-    pub(crate) fn entries(&self, entries: &Entries) -> ExitCode {
+    /// Prints an answer: its table to standard output, since the columns are those of 1.3, and
+    /// what else a person is told to standard error.
+    pub(crate) fn answer(&self, answer: &Answer) -> ExitCode {
         if self.json {
-            return print(&to_json(entries));
+            return print(&to_json(&answer.json));
         }
-        let status = print(&table::table(entries, self.stdout));
-        self.explain(entries);
+        let status = print(&table::table(answer, self.stdout));
+        for note in answer.table.iter().flat_map(|table| &table.notes) {
+            let note = self.stderr.paint(style::WARNING, style::clean(note));
+            say(&format!("  {note}\n"));
+        }
         status
-    }
-
-    /// Says on standard error why ports are not up: the table's columns are those of 1.3.
-    fn explain(&self, entries: &Entries) {
-        let Entries::Ports(ports) = entries else { return };
-        for port in ports {
-            if let Some(error) = &port.error {
-                let text = format!("Port {}: {}", port.port, self.stderr.safe(error));
-                say(&format!("  {}\n", self.stderr.paint(style::WARNING, text)));
-            }
-        }
     }
 
     /// Prints why there is no answer.
     pub(crate) fn error(&self, error: &ErrorObjectOwned) {
-        say(&if self.json { to_json(error) } else { error_lines(error, self.stderr) });
+        say(&if self.json { to_json(error) } else { error_line(error, self.stderr) });
     }
 }
 
@@ -102,15 +95,25 @@ pub(crate) fn to_json_line(value: &impl serde::Serialize) -> String {
     text
 }
 
-/// Two lines, as 1.3 prints them.
-fn error_lines(error: &ErrorObjectOwned, look: Look) -> String {
-    let head = format!("{} ({})", error.message(), error.code());
-    let data = error_text(error);
-    format!("  {}\n    {}\n", look.paint(style::BAD, head), look.safe(&data))
+/// One line. Code and name of the exception are for programs: `--json` has them. What is
+/// not one of our sentences is shown with both.
+fn error_line(error: &ErrorObjectOwned, look: Look) -> String {
+    let data = error_data(error);
+    let refusal = Refusal::read(&data);
+    let text = match refusal.text() {
+        text if text.contains(' ') => text.to_owned(),
+        _ => format!("{} ({}): {data}", error.message(), error.code()),
+    };
+    format!("{} {}\n", look.paint(style::BAD, "etherws:"), style::clean(&text))
+}
+
+/// What an error says, in a sentence.
+pub(crate) fn error_text(error: &ErrorObjectOwned) -> String {
+    style::clean(Refusal::read(&error_data(error)).text()).into_owned()
 }
 
 /// What an error says in its `data`.
-pub(crate) fn error_text(error: &ErrorObjectOwned) -> String {
+fn error_data(error: &ErrorObjectOwned) -> String {
     match error.data().map(|data| serde_json::from_str(data.get())) {
         Some(Ok(Value::String(text))) => text,
         Some(Ok(other)) => other.to_string(),
@@ -123,13 +126,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_two_lines_whatever_its_data() {
+    fn an_error_is_a_sentence_whatever_its_data() {
         let error = |data| ErrorObjectOwned::owned(-32602, "Invalid params", data);
-        assert_eq!(
-            error_lines(&error(Some(Value::from("KeyError: 2"))), Look::PLAIN),
-            "  Invalid params (-32602)\n    KeyError: 2\n"
-        );
-        assert_eq!(error_lines(&error(None), Look::PLAIN), "  Invalid params (-32602)\n    \n");
+        for (data, shown) in [
+            (Some(Value::from("KeyError: 2: no such port")), "etherws: 2: no such port\n"),
+            // Of a 1.3 switch.
+            (Some(Value::from("KeyError: 2")), "etherws: Invalid params (-32602): KeyError: 2\n"),
+            (
+                Some(Value::from("OSError: a\u{1b}[2J b\u{202e}")),
+                "etherws: a\u{fffd}[2J b\u{fffd}\n",
+            ),
+            (None, "etherws: Invalid params (-32602): \n"),
+        ] {
+            assert_eq!(error_line(&error(data), Look::PLAIN), shown);
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::{cmp::Ordering, collections::VecDeque, time::Duration};
 
 use serde::Serialize;
 
-use super::table::{self, titles};
-use crate::{api::entry::Port, cli::Order};
+use super::table::titles;
+use crate::{api::Port, cli::Order};
 
 /// Looks that a sparkline shows: it takes as many columns.
 const HISTORY: usize = 16;
@@ -122,7 +122,7 @@ pub(super) fn rows(rates: &[Rate], history: bool) -> Vec<Vec<String>> {
         let mut row = vec![
             rate.port.port.to_string(),
             rate.port.kind.clone(),
-            table::state(&rate.port).to_owned(),
+            rate.port.state().to_owned(),
             bits(rate.bits_rx),
             bits(rate.bits_tx),
             short(rate.frames_rx),

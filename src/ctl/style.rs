@@ -64,12 +64,17 @@ impl Look {
     /// `text` as it may be shown: a terminal obeys control characters, and names come
     /// from elsewhere.
     pub(crate) fn safe(self, text: &str) -> Cow<'_, str> {
-        if self.terminal && text.contains(char::is_control) {
-            text.replace(char::is_control, "\u{fffd}").into()
-        } else {
-            text.into()
-        }
+        if self.terminal { clean(text) } else { text.into() }
     }
+}
+
+/// `text` without what steers a terminal, or the direction of what is around it.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    if text.contains(steers) { text.replace(steers, "\u{fffd}").into() } else { text.into() }
 }
 
 /// A text with its style.

@@ -10,27 +10,15 @@ use super::{
     output,
     style::{self, Look},
 };
-use crate::{
-    api::entry::{
-        Entries, FdbLine, Host, Interface, Limit, Port, PortReport, Server, Stream, Token,
-    },
-    config::Change,
-};
+use crate::api::call::{Answer, Table};
 
-/// What `ctl` prints of `entries`.
-pub(crate) fn table(entries: &Entries, look: Look) -> String {
-    let rows = match entries {
-        Entries::Ports(ports) => port_rows(ports),
-        Entries::Reports(reports) => report_rows(reports),
-        Entries::Interfaces(interfaces) => interface_rows(interfaces),
-        Entries::Fdb(lines) => fdb_rows(lines),
-        Entries::Hosts(hosts) => host_rows(hosts),
-        Entries::Servers(servers) => server_rows(servers),
-        Entries::Tokens(tokens) => token_rows(tokens),
-        Entries::Streams(streams) => stream_rows(streams),
-        Entries::Changes(changes) => change_rows(changes),
-        Entries::Document(document) => return output::to_json(document),
+/// What `ctl` prints of an answer.
+pub(crate) fn table(answer: &Answer, look: Look) -> String {
+    let Some(Table { titles, rows, .. }) = &answer.table else {
+        return output::to_json(&answer.json);
     };
+    let titles = titles.iter().map(|&title| title.to_owned()).collect();
+    let rows: Vec<_> = [titles].into_iter().chain(rows.iter().cloned()).collect();
     render(&rows, look)
 }
 
@@ -95,162 +83,6 @@ fn is_number(cell: &str) -> bool {
             && number.bytes().all(|octet| octet.is_ascii_digit() || octet == b'.')
 }
 
-fn port_rows(ports: &[Port]) -> Vec<Vec<String>> {
-    let mut rows = vec![titles(["Port", "Type", "State", "RX", "TX", "Target"])];
-    rows.extend(ports.iter().map(|port| {
-        vec![
-            port.port.to_string(),
-            port.kind.clone(),
-            state(port).to_owned(),
-            port.rx.to_string(),
-            port.tx.to_string(),
-            port.target.clone(),
-        ]
-    }));
-    rows
-}
-
-/// A row for each thing that a reload or a save has changed, or could not change.
-fn change_rows(changes: &[Change]) -> Vec<Vec<String>> {
-    let mut rows = vec![titles(["Action", "Port", "Item", "Note"])];
-    rows.extend(changes.iter().map(|change| {
-        vec![
-            change.action.name().to_owned(),
-            change.port.map(|port| port.to_string()).unwrap_or_default(),
-            change.item.clone(),
-            change.note.clone().unwrap_or_default(),
-        ]
-    }));
-    rows
-}
-
-/// `shut`, or what the switch says; a 1.3 switch has none that are not up.
-pub(super) fn state(port: &Port) -> &str {
-    if port.shut { "shut" } else { port.state.as_deref().unwrap_or("up") }
-}
-
-/// A row for each thing that has a name, of one port after the other.
-fn report_rows(reports: &[PortReport]) -> Vec<Vec<String>> {
-    let mut rows = vec![titles(["Name", "Value", "Limit"])];
-    let mut row = |name: &str, value: &str, limit: &str| rows.push(titles([name, value, limit]));
-    for PortReport { port, loopguard, details, counters, limits } in reports {
-        row("port", &port.port.to_string(), "");
-        row("type", &port.kind, "");
-        row("target", &port.target, "");
-        row("state", state(port), "");
-        if let Some(error) = &port.error {
-            row("reason", error, "");
-        }
-        row("loopguard", if *loopguard { "on" } else { "off" }, "");
-        for (name, value) in details {
-            row(name, value, "");
-        }
-        for (name, Limit { value, limit }) in limits {
-            row(name, &value.to_string(), limit);
-        }
-        for (name, value) in counters {
-            row(name, &value.to_string(), "");
-        }
-    }
-    rows
-}
-
-/// A row for each address, all of them complete, so that each line can be read alone.
-fn interface_rows(interfaces: &[Interface]) -> Vec<Vec<String>> {
-    let mut rows = vec![titles(["Port", "Type", "Address", "Netmask", "MTU", "Target"])];
-    for interface in interfaces {
-        for (address, netmask) in addresses(interface) {
-            rows.push(vec![
-                interface.port.to_string(),
-                interface.kind.clone(),
-                address,
-                netmask,
-                interface.mtu.to_string(),
-                interface.target.clone(),
-            ]);
-        }
-    }
-    rows
-}
-
-/// Addresses with their netmasks: the primary one first, dotted for IPv4; IPv6 has the
-/// length of its prefix instead. At least one, which may be empty.
-fn addresses(interface: &Interface) -> Vec<(String, String)> {
-    let primary = (interface.address.clone(), interface.netmask.clone());
-    let others = interface.addresses.iter().filter_map(|cidr| {
-        let (address, length) = cidr.split_once('/')?;
-        let v4 = address.contains('.') && !address.contains(':');
-        let netmask = match length.parse() {
-            Ok(length) if v4 => crate::api::entry::netmask(length).to_string(),
-            _ => length.to_owned(),
-        };
-        Some((address.to_owned(), netmask))
-    });
-    let mut rows: Vec<_> = others.filter(|(address, _)| *address != primary.0).collect();
-    if !primary.0.is_empty() || rows.is_empty() {
-        rows.insert(0, primary);
-    }
-    rows
-}
-
-fn stream_rows(streams: &[Stream]) -> Vec<Vec<String>> {
-    let rows = streams.iter().map(|stream| titles([&stream.path]));
-    [titles(["Path"])].into_iter().chain(rows).collect()
-}
-
-fn token_rows(tokens: &[Token]) -> Vec<Vec<String>> {
-    let mut rows = vec![titles(["Token", "User", "Expires"])];
-    rows.extend(
-        tokens
-            .iter()
-            .map(|token| vec![token.token.clone(), token.user.clone(), token.expires.clone()]),
-    );
-    rows
-}
-
-fn fdb_rows(lines: &[FdbLine]) -> Vec<Vec<String>> {
-    let mut rows = vec![titles(["Port", "VLAN", "MAC", "Age"])];
-    rows.extend(lines.iter().map(|line| {
-        let age = if line.is_static { "static".to_owned() } else { line.age.to_string() };
-        vec![line.port.to_string(), line.vid.to_string(), line.mac.clone(), age]
-    }));
-    rows
-}
-
-/// A row for each host with all of its addresses, so that a search for one of them shows
-/// whose it is; a dash where nothing is known, so that each row has all its columns.
-fn host_rows(hosts: &[Host]) -> Vec<Vec<String>> {
-    let or_dash = |cell: String| if cell.is_empty() { "-".to_owned() } else { cell };
-    let known = |cell: &Option<String>| or_dash(cell.clone().unwrap_or_default());
-    let row = ["Port", "VLAN", "MAC", "IPv4", "IPv6", "Name", "Vendor", "User", "Age"];
-    let mut rows = vec![titles(row)];
-    rows.extend(hosts.iter().map(|host| {
-        vec![
-            known(&host.port.map(|port| port.to_string())),
-            host.vid.to_string(),
-            host.mac.clone(),
-            or_dash(host.ipv4.join(",")),
-            or_dash(host.ipv6.join(",")),
-            known(&host.name),
-            known(&host.vendor),
-            known(&host.user),
-            host.age.to_string(),
-        ]
-    }));
-    rows
-}
-
-fn server_rows(servers: &[Server]) -> Vec<Vec<String>> {
-    let mut rows = vec![titles(["Service", "Counter", "Value"])];
-    rows.extend(servers.iter().flat_map(|server| {
-        let row = |(name, value): (&String, &u64)| {
-            vec![server.service.clone(), name.clone(), value.to_string()]
-        };
-        server.counters.iter().map(row)
-    }));
-    rows
-}
-
 pub(super) fn titles<const N: usize>(titles: [&str; N]) -> Vec<String> {
     titles.map(str::to_owned).into()
 }
@@ -260,15 +92,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::method::METHODS;
+    use crate::api::METHODS;
 
-    fn table(entries: &Entries) -> String {
-        super::table(entries, Look::PLAIN)
+    fn table(answer: &Answer) -> String {
+        super::table(answer, Look::PLAIN)
     }
 
-    fn entries(method: &str, entries: serde_json::Value) -> Entries {
+    fn entries(method: &str, entries: serde_json::Value) -> Answer {
         let method = METHODS.iter().find(|m| m.name == method).expect("method");
-        method.entries(json!({"entries": entries})).expect("entries")
+        method.read(json!({"entries": entries})).expect("entries")
     }
 
     #[test]

@@ -23,7 +23,6 @@ use crossterm::{
         LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
     },
 };
-use etherws_actors::control::Command;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jsonrpsee_types::ErrorObjectOwned;
 use tokio::time::MissedTickBehavior;
@@ -35,7 +34,7 @@ use super::{
     table::render,
 };
 use crate::{
-    api::{client::Endpoint, entry::Entries},
+    api::{ListPort, client::Endpoint},
     cli::{Order, TopArgs},
 };
 
@@ -54,10 +53,8 @@ pub(super) async fn run(
     args: &TopArgs,
     output: &Output,
 ) -> Result<ExitCode, ErrorObjectOwned> {
-    let first = match endpoint.call(&Command::ListPorts.into()).await? {
-        Entries::Ports(ports) => rates::rates(&[], ports, Duration::ZERO),
-        _ => Vec::new(),
-    };
+    let ports = endpoint.ask(&ListPort::default()).await?;
+    let first = rates::rates(&[], ports, Duration::ZERO);
     let top = Top {
         endpoint,
         rates: first,
@@ -158,16 +155,15 @@ impl Top<'_> {
 
     /// Asks the switch. What was seen last stays if it does not answer.
     async fn look(&mut self) {
-        let answer = timeout(ANSWER_LIMIT, self.endpoint.call(&Command::ListPorts.into())).await;
+        let answer = timeout(ANSWER_LIMIT, self.endpoint.ask(&ListPort::default())).await;
         let now = Instant::now();
         self.error = match answer {
-            Ok(Ok(Entries::Ports(ports))) => {
+            Ok(Ok(ports)) => {
                 self.rates = rates::rates(&self.rates, ports, now - self.at);
                 self.at = now;
                 rates::sort(&mut self.rates, self.order);
                 None
             }
-            Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(error_text(&error)),
             Err(_) => Some(format!("{} has not answered within {ANSWER_LIMIT:?}", self.endpoint)),
         };

@@ -4,13 +4,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use actix_rt::time::sleep;
-use etherws_actors::{control::Command, fdb::PortNumber};
 
 use super::Finding;
 use crate::{
     api::{
+        Interface, Limit, ListInterface, ListPort, Port, PortRef, PortReport, ShowPort,
         client::Endpoint,
-        entry::{Entries, Interface, Limit, Port, PortReport},
     },
     ctl::output::error_text,
 };
@@ -35,9 +34,8 @@ pub(super) struct Device {
 /// Checks the switch behind `endpoint`. Returns the devices of its ports, if they are on
 /// this machine.
 pub(super) async fn look(endpoint: &Endpoint) -> (Vec<Device>, Vec<Finding>) {
-    let ports = match endpoint.call(&Command::ListPorts.into()).await {
-        Ok(Entries::Ports(ports)) => ports,
-        Ok(_) => Vec::new(),
+    let ports = match endpoint.ask(&ListPort::default()).await {
+        Ok(ports) => ports,
         Err(error) => {
             let advice = "start one with etherws sw, or name another with --ctlurl";
             let text = format!("no running switch was checked: {}", error_text(&error));
@@ -48,21 +46,17 @@ pub(super) async fn look(endpoint: &Endpoint) -> (Vec<Device>, Vec<Finding>) {
     let mut findings = vec![Finding::ok("control", text)];
     findings.extend(ports.iter().filter_map(state));
     sleep(SAMPLE).await;
-    if let Ok(Entries::Ports(later)) = endpoint.call(&Command::ListPorts.into()).await {
+    if let Ok(later) = endpoint.ask(&ListPort::default()).await {
         findings.extend(discards(&ports, &later));
     }
     for port in ports.iter().take(MAX_REPORTS) {
-        let Some(port) = PortNumber::new(port.port) else { continue };
+        let port = PortRef::Number(port.port.into());
         // A 1.3 switch has no such method, and a port may have gone.
-        if let Ok(Entries::Reports(reports)) =
-            endpoint.call(&Command::ShowPort { port }.into()).await
-        {
+        if let Ok(reports) = endpoint.ask(&ShowPort { port }).await {
             findings.extend(reports.iter().flat_map(limits));
         }
     }
-    if let Ok(Entries::Interfaces(interfaces)) =
-        endpoint.call(&Command::ListInterfaces.into()).await
-    {
+    if let Ok(interfaces) = endpoint.ask(&ListInterface {}).await {
         findings.extend(mtus(&interfaces));
     }
     let is_device = |port: &&Port| matches!(port.kind.as_str(), "tap" | "netdev");
@@ -211,6 +205,7 @@ mod tests {
         let report = |value: u64, limit: &str| PortReport {
             port: port(json!({})),
             loopguard: true,
+            settings: BTreeMap::new(),
             details: BTreeMap::new(),
             counters: BTreeMap::new(),
             limits: BTreeMap::from([("macs".to_owned(), Limit { value, limit: limit.to_owned() })]),

@@ -9,7 +9,7 @@ use std::{
 
 use actix::Addr;
 use etherws_actors::{
-    control::{Command, Control, Reply},
+    control::Control,
     message::DelPort,
     monitor::{Event, Monitor},
     state::Stop,
@@ -31,11 +31,7 @@ use super::{
     status::Status,
     upgrade::Handshake,
 };
-use crate::api::{
-    Execute,
-    entry::Entries,
-    query::{Answer, Query},
-};
+use crate::api::call::Program;
 
 /// The tunnel service.
 pub(crate) struct TunnelService {
@@ -57,15 +53,10 @@ pub(crate) struct ControlService {
     pub(crate) status: Arc<Status>,
 }
 
-impl Execute for ControlService {
-    async fn execute(&self, command: Command) -> Result<Reply, crate::refusal::Refusal> {
-        Execute::execute(&self.control, command).await
-    }
-}
-
-impl Answer for ControlService {
-    async fn answer(&self, query: Query) -> Result<Entries, crate::refusal::Refusal> {
-        self.status.answer(query).await
+impl ControlService {
+    /// What methods act on.
+    pub(super) fn program(&self) -> Program<'_> {
+        Program { control: &self.control, service: &*self.status }
     }
 }
 

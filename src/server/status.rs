@@ -3,10 +3,11 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use etherws_actors::{control::Control, monitor::Monitor};
+use futures_util::future::LocalBoxFuture;
 use jiff::Timestamp;
 
 use super::{
@@ -20,10 +21,12 @@ use super::{
 };
 use crate::{
     api::{
-        entry::{Entries, Host, Server, Stream, Token},
-        query::{Answer, Query},
+        call::Service,
+        program::{Server, Token},
     },
-    hosts::Hosts,
+    capture::Capture,
+    config::Change,
+    hosts::{HostInfo, Hosts},
     refusal::Refusal,
 };
 
@@ -51,45 +54,51 @@ pub(crate) struct Listener {
     pub(crate) pending: Arc<Pending>,
 }
 
-impl Answer for Status {
-    async fn answer(&self, query: Query) -> Result<Entries, Refusal> {
-        match query {
-            Query::ListHosts => {
-                let hosts = self.hosts.as_ref().ok_or_else(|| {
-                    let text = "no list of hosts is kept: start the switch without --no-hosts";
-                    Refusal::runtime(text.to_owned())
-                })?;
-                let ended = |error| Refusal::runtime(format!("the switch: {error}"));
-                let list = hosts.list().await.map_err(ended)?;
-                Ok(Entries::Hosts(list.into_iter().map(Host::from).collect()))
-            }
-            Query::ShowServer => {
-                let listeners = self.listeners();
-                let listeners = listeners.iter().map(|one| self.show(one));
-                let hosts = self.hosts.as_ref().map(|hosts| Server {
-                    service: "hosts".to_owned(),
-                    counters: hosts.counters().map(|(name, n)| (name.to_owned(), n)).into(),
-                });
-                Ok(Entries::Servers(listeners.chain(hosts).collect()))
-            }
-            Query::Monitor => Ok(Entries::Streams(vec![Stream { path: events::PATH.to_owned() }])),
-            Query::Capture(what) => {
-                capture::check(&self.control, &what).await?;
-                let path = format!("{}?{}", capture::PATH, what.to_query());
-                Ok(Entries::Streams(vec![Stream { path }]))
-            }
-            Query::Reload => self.orders.give(Order::Reload).await.map(Entries::Changes),
-            Query::Save => self.orders.give(Order::Save).await.map(Entries::Changes),
-            Query::CreateToken { user, ttl } => {
-                let token = self
-                    .tokens
-                    .create(Arc::clone(&user), ttl, Instant::now())
-                    .map_err(|error| Refusal::runtime(error.to_string()))?;
-                let expires = Timestamp::now().checked_add(ttl).unwrap_or(Timestamp::MAX);
-                let expires = expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-                Ok(Entries::Tokens(vec![Token { token, user: user.to_string(), expires }]))
-            }
-        }
+impl Service for Status {
+    fn hosts(&self) -> LocalBoxFuture<'_, Result<Vec<HostInfo>, Refusal>> {
+        Box::pin(async {
+            let hosts = self.hosts.as_ref().ok_or_else(|| {
+                Refusal::runtime("no list of hosts is kept: start the switch without --no-hosts")
+            })?;
+            hosts.list().await.map_err(|error| Refusal::runtime(format!("the switch: {error}")))
+        })
+    }
+
+    fn servers(&self) -> Vec<Server> {
+        let listeners = self.listeners();
+        let listeners = listeners.iter().map(|one| self.show(one));
+        let hosts = self.hosts.as_ref().map(|hosts| Server {
+            service: "hosts".to_owned(),
+            counters: hosts.counters().map(|(name, n)| (name.to_owned(), n)).into(),
+        });
+        listeners.chain(hosts).collect()
+    }
+
+    fn create_token(&self, user: &str, ttl: Duration) -> Result<Token, Refusal> {
+        let token = self.tokens.create(user.into(), ttl, Instant::now());
+        let token = token.map_err(|error| Refusal::runtime(error.to_string()))?;
+        let expires = Timestamp::now().checked_add(ttl).unwrap_or(Timestamp::MAX);
+        let expires = expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        Ok(Token { token, user: user.to_owned(), expires })
+    }
+
+    fn reload(&self) -> LocalBoxFuture<'_, Result<Vec<Change>, Refusal>> {
+        Box::pin(self.orders.give(Order::Reload))
+    }
+
+    fn save(&self) -> LocalBoxFuture<'_, Result<Vec<Change>, Refusal>> {
+        Box::pin(self.orders.give(Order::Save))
+    }
+
+    fn events(&self) -> String {
+        events::PATH.to_owned()
+    }
+
+    fn capture<'a>(&'a self, what: &'a Capture) -> LocalBoxFuture<'a, Result<String, Refusal>> {
+        Box::pin(async {
+            capture::check(&self.control, what).await?;
+            Ok(format!("{}?{}", capture::PATH, what.to_query()))
+        })
     }
 }
 

@@ -123,10 +123,9 @@ fn every_ctl_command_is_a_method_and_the_other_way_round() {
     let methods: BTreeSet<_> =
         document["methods"].as_array().unwrap().iter().map(command).collect();
     let help = etherws(&["ctl", "--help"]).ok().stdout;
-    let (_, commands) = help.split_once("Commands:\n").expect("a list of commands");
-    let commands = commands.lines().take_while(|line| line.starts_with("  "));
+    let (groups, _) = help.split_once("Options:\n").expect("options behind the commands");
     // What goes on in a further line stands further in.
-    let commands = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let commands = groups.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     let commands: BTreeSet<_> = commands
         .filter(|name| !name.is_empty() && !VIEWS.contains(name))
         .map(str::to_owned)

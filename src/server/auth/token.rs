@@ -18,7 +18,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{Authenticator, Deciding, Decision, Identity};
 use crate::{
-    api::query::MAX_TTL,
+    api::program::MAX_TTL,
     server::{
         refusal::Refusal,
         request::Request,
@@ -145,7 +145,7 @@ fn in_query(query: Option<&str>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::query::DEFAULT_TTL;
+    use crate::api::program::DEFAULT_TTL;
 
     fn create(tokens: &Tokens, now: Instant) -> String {
         tokens.create("alice".into(), DEFAULT_TTL, now).unwrap()

@@ -1,0 +1,319 @@
+//! What a method of the control API is: one struct, its params, that says what it is called,
+//! who may call it and what it does. The dispatcher, `ctl` with its tables and help, the API
+//! document and the reference are made from these; nothing here knows a method by name.
+
+use std::{fmt, time::Duration};
+
+use clap::{ArgMatches, Args, FromArgMatches};
+use etherws_actors::{control::Control, names, settings::Role};
+use futures_util::future::LocalBoxFuture;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
+
+use super::{
+    params,
+    program::{Server, Token},
+};
+use crate::{capture::Capture, config::Change, hosts::HostInfo, refusal::Refusal};
+
+/// What every method's name begins with.
+pub(crate) const NAMESPACE: &str = "etherws.control.";
+
+/// Entries from which on they are written on a thread for such work: some 5 ms of it.
+const MANY: usize = 512;
+
+names! {
+    /// What a method is about: `ctl`'s help is sorted by it.
+    pub(crate) enum Group {
+        /// What frames come in and go out by.
+        Ports = "Ports",
+        /// The system's network interfaces behind ports.
+        Interfaces = "Interfaces",
+        /// The forwarding database, and who is on the LAN.
+        Addresses = "Addresses",
+        /// Who comes in by WebSocket.
+        Tunnels = "Tunnels",
+        /// The program itself.
+        Operation = "Operation",
+        /// What passes the switch.
+        Traffic = "See traffic",
+    }
+}
+
+/// A method: its params, each with its comment. The first paragraph of the struct's own
+/// comment is what `ctl`'s help says, all of it what the API document says.
+pub(crate) trait Call:
+    Args + FromArgMatches + Serialize + DeserializeOwned + JsonSchema + 'static
+{
+    /// Name behind [`NAMESPACE`].
+    const NAME: &'static str;
+    /// What else `ctl` calls it.
+    const ALIASES: &'static [&'static str] = &[];
+    /// What it is about.
+    const GROUP: Group;
+    /// Who may call it.
+    const ROLE: Role;
+    /// Whether it is to be noted who has called it.
+    const AUDITED: bool = !matches!(Self::ROLE, Role::Read);
+    /// What its answer is a list of.
+    type Entry: Entry;
+
+    /// Carries it out, or leaves everything as it was.
+    fn run(self, program: Program<'_>) -> impl Future<Output = Result<Vec<Self::Entry>, Refusal>>;
+
+    /// Refuses what no switch would take, before one is asked.
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Its command of `ctl`, which `command` already has name and help of.
+    fn command(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+/// An entry of an answer, and its rows in a table.
+pub(crate) trait Entry: Serialize + DeserializeOwned + JsonSchema + Send + 'static {
+    /// Titles of the table's columns.
+    const TITLES: &'static [&'static str];
+
+    /// Its rows, mostly one.
+    fn rows(&self) -> Vec<Vec<String>>;
+
+    /// What a person is told besides.
+    fn note(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What methods act on: the switch, and the program around it.
+#[derive(Clone, Copy)]
+pub(crate) struct Program<'a> {
+    pub(crate) control: &'a Control,
+    pub(crate) service: &'a dyn Service,
+}
+
+/// The program around the switch, as methods see it.
+pub(crate) trait Service {
+    /// Who is on the LAN.
+    fn hosts(&self) -> LocalBoxFuture<'_, Result<Vec<HostInfo>, Refusal>>;
+    /// What its listeners have counted.
+    fn servers(&self) -> Vec<Server>;
+    /// Makes a token.
+    fn create_token(&self, user: &str, ttl: Duration) -> Result<Token, Refusal>;
+    /// Reads all files again, and applies what has changed.
+    fn reload(&self) -> LocalBoxFuture<'_, Result<Vec<Change>, Refusal>>;
+    /// Writes the ports as they are into the configuration file.
+    fn save(&self) -> LocalBoxFuture<'_, Result<Vec<Change>, Refusal>>;
+    /// Path of the stream of events.
+    fn events(&self) -> String;
+    /// Path and query of a capture, which is possible.
+    fn capture<'a>(&'a self, what: &'a Capture) -> LocalBoxFuture<'a, Result<String, Refusal>>;
+}
+
+/// What will become of a call: its result.
+type Outcome<'a> = LocalBoxFuture<'a, Result<Box<RawValue>, Refusal>>;
+
+/// A type's schema.
+pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+// `result` of every method but one; as a doc comment it would stand in each of them.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+struct Listing<T> {
+    entries: Vec<T>,
+}
+
+/// A method without its types: what the tables of methods are made of.
+pub(crate) struct Method {
+    /// Name behind [`NAMESPACE`], or one that begins with `rpc.`.
+    pub(crate) name: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) group: Group,
+    pub(crate) role: Role,
+    pub(crate) audited: bool,
+    /// What its params are, an object.
+    pub(super) params: SchemaOf,
+    /// What `result` is.
+    pub(super) result: SchemaOf,
+    pub(super) run: for<'a> fn(Option<&'a Value>, Program<'a>) -> Outcome<'a>,
+    pub(super) check: fn(&Value) -> Result<(), Refusal>,
+    #[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "tests look at it"))]
+    pub(super) reread: fn(Option<&Value>) -> Result<Value, Refusal>,
+    pub(super) command: fn(clap::Command) -> clap::Command,
+    pub(super) given: fn(&ArgMatches) -> Result<Value, clap::Error>,
+    pub(super) read: fn(Value) -> serde_json::Result<Answer>,
+}
+
+impl Method {
+    pub(super) const fn of<C: Call>() -> Self {
+        Self {
+            name: C::NAME,
+            aliases: C::ALIASES,
+            group: C::GROUP,
+            role: C::ROLE,
+            audited: C::AUDITED,
+            params: C::json_schema,
+            result: SchemaGenerator::subschema_for::<Listing<C::Entry>>,
+            run: |params, program| {
+                Box::pin(async move { written(typed::<C>(params)?.run(program).await?).await })
+            },
+            check: |params| typed::<C>(Some(params))?.check(),
+            reread: |params| Ok(encode(&typed::<C>(params)?)),
+            command: C::command,
+            given: |matches| C::from_arg_matches(matches).map(|call| encode(&call)),
+            read: |result| read::<C::Entry>(result),
+        }
+    }
+
+    /// Reads a result.
+    #[cfg(test)]
+    pub(crate) fn read(&self, result: Value) -> serde_json::Result<Answer> {
+        (self.read)(result)
+    }
+
+    /// Its comment. One line, as the API document has it.
+    pub(crate) fn doc(&self) -> String {
+        let schema = (self.params)(&mut SchemaGenerator::default());
+        let doc = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+        doc.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Params as the method reads them: nothing that it does not know.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn reread(&self, params: Option<&Value>) -> Result<Value, Refusal> {
+        (self.reread)(params)
+    }
+
+    /// Name on the wire.
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}{}", self.namespace(), self.name)
+    }
+
+    /// Names that begin with `rpc.` are the protocol's own (JSON-RPC 2.0, 4.3).
+    pub(super) fn namespace(&self) -> &'static str {
+        if self.name.starts_with("rpc.") { "" } else { NAMESPACE }
+    }
+
+    /// Name of its command of `ctl`: `listif` for `listInterface`.
+    pub(crate) fn command_name(&self) -> String {
+        let name = self.name.strip_prefix("rpc.").unwrap_or(self.name);
+        name.to_lowercase().replace("interface", "if")
+    }
+
+    /// Its command of `ctl`; `name` is its [`command_name`](Self::command_name).
+    pub(crate) fn command(&self, name: &'static str) -> clap::Command {
+        (self.command)(clap::Command::new(name).visible_aliases(self.aliases))
+    }
+
+    /// What a command line has asked of it.
+    pub(crate) fn given(&'static self, matches: &ArgMatches) -> Result<Request, clap::Error> {
+        Ok(Request { method: self, params: (self.given)(matches)? })
+    }
+}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// A method and its params, to be asked of a switch.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) method: &'static Method,
+    /// An object.
+    pub(super) params: Value,
+}
+
+impl fmt::Debug for Request {
+    /// Without the params: there may be a password in them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("method", &self.method.name).finish_non_exhaustive()
+    }
+}
+
+impl Request {
+    /// As the method's own type, if it asks for that.
+    pub(crate) fn typed<C: Call>(&self) -> Option<C> {
+        (self.method.name == C::NAME).then(|| typed(Some(&self.params)).ok())?
+    }
+
+    /// Refuses what no switch would take.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        (self.method.check)(&self.params)
+    }
+
+    /// The params to send: none if there is nothing in them.
+    pub(crate) fn params(&self) -> Option<&Value> {
+        Some(&self.params).filter(|params| params.as_object().is_none_or(|all| !all.is_empty()))
+    }
+}
+
+impl<C: Call> From<&C> for Request {
+    fn from(call: &C) -> Self {
+        let find = || super::METHODS.iter().find(|method| method.name == C::NAME);
+        let method = find().expect("a method that is called is in the list; a test calls each");
+        Self { method, params: encode(call) }
+    }
+}
+
+/// An answer as it is shown.
+pub(crate) struct Answer {
+    /// `entries` as they came; of `rpc.discover` the document.
+    pub(crate) json: Value,
+    /// `None` for what is no list.
+    pub(crate) table: Option<Table>,
+}
+
+/// Entries as rows.
+pub(crate) struct Table {
+    pub(crate) titles: &'static [&'static str],
+    pub(crate) rows: Vec<Vec<String>>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// The entries of a result.
+pub(super) fn entries<E: Entry>(result: Value) -> serde_json::Result<Vec<E>> {
+    serde_json::from_value(result).map(|list: Listing<E>| list.entries)
+}
+
+fn read<E: Entry>(mut result: Value) -> serde_json::Result<Answer> {
+    let json = result.get("entries").cloned().unwrap_or_default();
+    let entries: Vec<E> = entries(result.take())?;
+    let table = Table {
+        titles: E::TITLES,
+        rows: entries.iter().flat_map(E::rows).collect(),
+        notes: entries.iter().filter_map(E::note).collect(),
+    };
+    Ok(Answer { json, table: Some(table) })
+}
+
+/// Params in the method's own type.
+pub(super) fn typed<C: Call>(params: Option<&Value>) -> Result<C, Refusal> {
+    let params = params::lenient(C::json_schema, params.unwrap_or(&Value::Null))?;
+    serde_json::from_value(params).map_err(|error| Refusal::read(&error.to_string()))
+}
+
+/// As JSON: there is nothing in params that it cannot say.
+fn encode(params: &impl Serialize) -> Value {
+    serde_json::to_value(params).unwrap_or_default()
+}
+
+/// A result as it goes out. Many entries are written elsewhere: this thread has frames to
+/// forward.
+async fn written<E: Entry>(entries: Vec<E>) -> Result<Box<RawValue>, Refusal> {
+    let many = entries.len() > MANY;
+    let write = move || to_raw_value(&Listing { entries });
+    let written = if many {
+        let lost = |_| Refusal::runtime("the program is about to end");
+        tokio::task::spawn_blocking(write).await.map_err(lost)?
+    } else {
+        write()
+    };
+    written.map_err(|error| Refusal::runtime(error.to_string()))
+}

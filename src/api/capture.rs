@@ -1,0 +1,148 @@
+//! The method that captures: its answer says where to read the frames. What may be asked
+//! for, and how it is written, `crate::capture` knows.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use clap::Args;
+use etherws_actors::settings::Role;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    call::{Call, Group, Program},
+    params::NumberOrText,
+    program::Stream,
+};
+use crate::{capture::Capture, refusal::Refusal};
+
+/// Capture frames: to look at them, or for Wireshark.
+///
+/// A stream of pcapng. Entries: where to GET it.
+#[derive(Debug, Clone, Default, JsonSchema, Serialize, Deserialize, Args)]
+#[serde(default)]
+pub(crate) struct CaptureFrames {
+    /// Numbers of the ports; missing or empty: all of them, and those that come.
+    #[arg(value_name = "PORT", allow_negative_numbers = true)]
+    #[schemars(with = "Vec<NumberOrText>")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    filter: Filter,
+    /// End after so many frames.
+    #[arg(short, long, value_name = "NUMBER", allow_negative_numbers = true)]
+    #[schemars(with = "Option<NumberOrText>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<String>,
+    /// End after so many seconds.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[schemars(with = "Option<NumberOrText>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<String>,
+    /// Write pcapng to a file, or to standard output: -; without it a line for each frame
+    #[arg(short, long, value_name = "FILE")]
+    #[serde(skip)]
+    pub(crate) write: Option<PathBuf>,
+    /// What there is no such option for: it is refused, since nobody wants all frames instead.
+    #[arg(skip)]
+    #[schemars(skip)]
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
+}
+
+/// Which frames to capture, and how much of them.
+#[derive(Debug, Clone, Default, JsonSchema, Serialize, Deserialize, Args)]
+#[serde(default)]
+pub(crate) struct Filter {
+    /// Only frames that come in, rx, or that go out, tx.
+    #[arg(long, value_name = "rx|tx")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<String>,
+    /// Frames of this VLAN, 1 to 4094; 0: without tag.
+    #[arg(long, value_name = "VID", allow_negative_numbers = true)]
+    #[schemars(with = "Option<NumberOrText>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vlan: Option<String>,
+    /// Frames from or to this address, as 02:00:00:00:00:01.
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mac: Option<String>,
+    /// Frames of this EtherType: arp, ip, ipv6 ..., or a number as 0x0806.
+    #[arg(long, value_name = "TYPE")]
+    #[schemars(with = "Option<NumberOrText>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ethertype: Option<String>,
+    /// Octets of each frame, 20 to 262144; all without it.
+    #[arg(short, long, value_name = "OCTETS", allow_negative_numbers = true)]
+    #[schemars(with = "Option<NumberOrText>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snaplen: Option<String>,
+}
+
+impl Filter {
+    /// What it asks for.
+    pub(crate) fn capture(&self) -> Result<Capture, Refusal> {
+        let mut capture = Capture::default();
+        for (name, value) in [
+            ("direction", &self.direction),
+            ("vlan", &self.vlan),
+            ("mac", &self.mac),
+            ("ethertype", &self.ethertype),
+            ("snaplen", &self.snaplen),
+        ] {
+            capture.set(name, value.as_deref().unwrap_or_default())?;
+        }
+        Ok(capture)
+    }
+}
+
+impl CaptureFrames {
+    /// What it asks for.
+    pub(crate) fn capture(&self) -> Result<Capture, Refusal> {
+        let mut capture = self.filter.capture()?;
+        for name in self.others.keys() {
+            capture.set(name, "?")?;
+        }
+        capture.set("ports", &self.ports.join(","))?;
+        for (name, value) in [("count", &self.count), ("duration", &self.duration)] {
+            capture.set(name, value.as_deref().unwrap_or_default())?;
+        }
+        Ok(capture)
+    }
+}
+
+impl From<&Capture> for CaptureFrames {
+    fn from(capture: &Capture) -> Self {
+        let options: BTreeMap<_, _> = capture.options().collect();
+        let option = |name| options.get(name).cloned();
+        Self {
+            ports: capture.ports.iter().map(ToString::to_string).collect(),
+            filter: Filter {
+                direction: option("direction"),
+                vlan: option("vlan"),
+                mac: option("mac"),
+                ethertype: option("ethertype"),
+                snaplen: option("snaplen"),
+            },
+            count: option("count"),
+            duration: option("duration"),
+            ..Self::default()
+        }
+    }
+}
+
+impl Call for CaptureFrames {
+    const NAME: &'static str = "capture";
+    const GROUP: Group = Group::Traffic;
+    const ROLE: Role = Role::Admin;
+    type Entry = Stream;
+
+    async fn run(self, program: Program<'_>) -> Result<Vec<Stream>, Refusal> {
+        Ok(vec![Stream { path: program.service.capture(&self.capture()?).await? }])
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.capture().map(drop)
+    }
+}

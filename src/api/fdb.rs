@@ -1,0 +1,310 @@
+//! Methods about the forwarding database.
+
+use clap::Args;
+use etherws_actors::{
+    error::one_line,
+    fdb::{FdbFilter, Status},
+    frame::{MacAddr, Vid},
+    message::FdbInfo,
+    settings::Role,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    call::{Call, Entry, Group, Program},
+    port::PortRef,
+};
+use crate::{parse, refusal::Refusal};
+
+/// A MAC address, `"02:00:00:00:00:01"`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize,
+)]
+#[schemars(inline, with = "String")]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Mac(pub(crate) MacAddr);
+
+impl TryFrom<String> for Mac {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl std::str::FromStr for Mac {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map(Self)
+            .map_err(|error: etherws_actors::frame::ParseMacAddrError| one_line(&error))
+    }
+}
+
+impl From<Mac> for String {
+    fn from(Mac(mac): Mac) -> Self {
+        mac.to_string()
+    }
+}
+
+/// A VLAN, 1 to 4094; 0: none.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize,
+)]
+#[schemars(inline, with = "u16")]
+#[serde(try_from = "i64", into = "u16")]
+pub(crate) struct Vlan(pub(crate) Vid);
+
+impl Default for Vlan {
+    fn default() -> Self {
+        Self(Vid::UNTAGGED)
+    }
+}
+
+impl TryFrom<i64> for Vlan {
+    type Error = Refusal;
+
+    fn try_from(number: i64) -> Result<Self, Refusal> {
+        parse::vid(number).map(Self)
+    }
+}
+
+impl std::str::FromStr for Vlan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("Invalid VLAN: {text}; give 1 to 4094, or 0 for none");
+        let number: i64 = text.parse().map_err(|_| wrong())?;
+        number.try_into().map_err(|_: Refusal| wrong())
+    }
+}
+
+impl From<Vlan> for u16 {
+    fn from(Vlan(vid): Vlan) -> Self {
+        vid.get()
+    }
+}
+
+impl std::fmt::Display for Vlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.get().fmt(f)
+    }
+}
+
+/// Where a list goes on: behind the address `"MAC"`, or `"VLAN/MAC"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[schemars(inline, with = "String")]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct After(pub(crate) (Vid, MacAddr));
+
+impl TryFrom<String> for After {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl std::str::FromStr for After {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (vlan, mac) = text.split_once('/').unwrap_or(("0", text));
+        Ok(Self((vlan.parse::<Vlan>()?.0, mac.parse::<Mac>()?.0)))
+    }
+}
+
+impl From<After> for String {
+    fn from(After((vid, mac)): After) -> Self {
+        format!("{}/{mac}", vid.get())
+    }
+}
+
+/// List the forwarding database, by VLAN and then address.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
+#[serde(default)]
+pub(crate) struct ListFdb {
+    /// Only what is behind this port: its number or name.
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<PortRef>,
+    /// Only this address.
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mac: Option<Mac>,
+    /// Only this VLAN; 0: no VLAN.
+    #[arg(long, value_name = "VID", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vlan: Option<Vlan>,
+    /// Only static entries.
+    #[arg(long = "static")]
+    #[serde(rename = "static", skip_serializing_if = "std::ops::Not::not")]
+    is_static: bool,
+    /// Only what comes behind this: the last one of an answer, for the next of a long list.
+    #[arg(long, value_name = "[VLAN/]ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<After>,
+    /// At most so many.
+    #[arg(long, value_name = "NUMBER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<usize>,
+}
+
+impl Call for ListFdb {
+    const NAME: &'static str = "listFdb";
+    const GROUP: Group = Group::Addresses;
+    const ROLE: Role = Role::Read;
+    type Entry = FdbLine;
+
+    async fn run(self, program: Program<'_>) -> Result<Vec<FdbLine>, Refusal> {
+        let only = match &self.port {
+            Some(port) => Some(port.find(program).await?),
+            None => None,
+        };
+        let filter = FdbFilter {
+            port: only,
+            vid: self.vlan.map(|Vlan(vid)| vid),
+            mac: self.mac.map(|Mac(mac)| mac),
+            status: self.is_static.then_some(Status::Static),
+        };
+        let lines = program.control.list_fdb(filter).await?.into_iter();
+        let is_later =
+            |line: &FdbInfo| self.after.is_none_or(|After(after)| (line.vid, line.mac) > after);
+        let lines = lines.filter(is_later).take(self.limit.unwrap_or(usize::MAX));
+        Ok(lines.map(FdbLine::from).collect())
+    }
+}
+
+/// Add a static MAC entry: an address that neither ages nor moves.
+///
+/// It is there until it is deleted, or its port is. Entries: that entry.
+#[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
+pub(crate) struct AddFdb {
+    /// Address, as 02:00:00:00:00:01.
+    mac: Mac,
+    /// Number or name of the port.
+    #[arg(allow_negative_numbers = true)]
+    port: PortRef,
+    /// VLAN of the address, 1 to 4094; 0 or missing: none.
+    #[arg(long = "vlan", value_name = "VID", allow_negative_numbers = true)]
+    #[arg(default_value_t, hide_default_value = true)]
+    #[serde(default)]
+    vid: Vlan,
+}
+
+impl Call for AddFdb {
+    const NAME: &'static str = "addFdb";
+    const GROUP: Group = Group::Addresses;
+    const ROLE: Role = Role::Operate;
+    type Entry = FdbLine;
+
+    async fn run(self, program: Program<'_>) -> Result<Vec<FdbLine>, Refusal> {
+        let port = self.port.find(program).await?;
+        Ok(vec![program.control.add_fdb(self.vid.0, self.mac.0, port).await?.into()])
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.port.check()
+    }
+}
+
+/// Delete a MAC address from the forwarding database, static or learned.
+///
+/// Entries: that entry, as it was.
+#[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
+pub(crate) struct DelFdb {
+    /// Address, as 02:00:00:00:00:01.
+    mac: Mac,
+    /// VLAN of the address, 1 to 4094; 0 or missing: none.
+    #[arg(long = "vlan", value_name = "VID", allow_negative_numbers = true)]
+    #[arg(default_value_t, hide_default_value = true)]
+    #[serde(default)]
+    vid: Vlan,
+}
+
+impl Call for DelFdb {
+    const NAME: &'static str = "delFdb";
+    const GROUP: Group = Group::Addresses;
+    const ROLE: Role = Role::Operate;
+    type Entry = FdbLine;
+
+    async fn run(self, program: Program<'_>) -> Result<Vec<FdbLine>, Refusal> {
+        Ok(vec![program.control.del_fdb(self.vid.0, self.mac.0).await?.into()])
+    }
+}
+
+/// Forget the addresses that were learned.
+///
+/// Entries: what was forgotten.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
+#[serde(default)]
+pub(crate) struct FlushFdb {
+    /// Number or name of the port that they are behind; all ports without it.
+    #[arg(allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<PortRef>,
+    /// Static entries as well.
+    #[arg(long)]
+    all: bool,
+}
+
+impl Call for FlushFdb {
+    const NAME: &'static str = "flushFdb";
+    const GROUP: Group = Group::Addresses;
+    const ROLE: Role = Role::Operate;
+    type Entry = FdbLine;
+
+    async fn run(self, program: Program<'_>) -> Result<Vec<FdbLine>, Refusal> {
+        let port = match &self.port {
+            Some(port) => Some(port.find(program).await?),
+            None => None,
+        };
+        let flushed = program.control.flush_fdb(port, self.all).await?;
+        Ok(flushed.into_iter().map(FdbLine::from).collect())
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.port.as_ref().map_or(Ok(()), PortRef::check)
+    }
+}
+
+/// A line of the forwarding database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct FdbLine {
+    /// VLAN, 0 for none.
+    pub(crate) vid: u16,
+    /// Address, as `02:00:00:00:00:01`.
+    pub(crate) mac: String,
+    /// Number of the port that it is behind.
+    pub(crate) port: u32,
+    /// Seconds since it was last seen; 1.3 follows the wall clock, which may step
+    /// back.
+    pub(crate) age: i64,
+    /// Whether it neither ages nor moves; missing where not.
+    #[serde(default, rename = "static", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_static: bool,
+}
+
+impl From<FdbInfo> for FdbLine {
+    fn from(info: FdbInfo) -> Self {
+        Self {
+            vid: info.vid.get(),
+            mac: info.mac.to_string(),
+            port: info.entry.port.get(),
+            age: i64::try_from(info.age).unwrap_or(i64::MAX),
+            is_static: info.entry.status == Status::Static,
+        }
+    }
+}
+
+impl Entry for FdbLine {
+    // As etherws 1.3 prints them.
+    const TITLES: &'static [&'static str] = &["Port", "VLAN", "MAC", "Age"];
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        let age = if self.is_static { "static".to_owned() } else { self.age.to_string() };
+        vec![vec![self.port.to_string(), self.vid.to_string(), self.mac.clone(), age]]
+    }
+}

@@ -1,0 +1,535 @@
+//! Methods about ports, but the one that adds them; and what a port is on the wire. The
+//! members that etherws 1.3 does not send may be missing.
+
+use std::{collections::BTreeMap, convert::Infallible, fmt, str::FromStr, sync::Arc};
+
+use clap::Args;
+use etherws_actors::{
+    counters::{Discard, Incident},
+    fdb::PortNumber,
+    message::{self, PortInfo},
+    settings::{InForce, Origin, PortName, PortSettings, Role, Setting},
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::call::{Call, Entry, Group, Program};
+use crate::refusal::Refusal;
+
+/// A port as it is named in params: by its number, or by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub(crate) enum PortRef {
+    /// As it was given: there may be no such number.
+    Number(i64),
+    Name(String),
+}
+
+impl From<String> for PortRef {
+    fn from(text: String) -> Self {
+        text.trim().parse().map_or(Self::Name(text), Self::Number)
+    }
+}
+
+impl FromStr for PortRef {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.to_owned().into())
+    }
+}
+
+impl fmt::Display for PortRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+impl Serialize for PortRef {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) => serializer.serialize_i64(*number),
+            Self::Name(name) => serializer.serialize_str(name),
+        }
+    }
+}
+
+impl JsonSchema for PortRef {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PortRef".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]})
+    }
+}
+
+impl PortRef {
+    /// Refuses what can be no port.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Number(number) => {
+                let port = u32::try_from(*number).ok().and_then(PortNumber::new);
+                port.map(drop).ok_or_else(|| {
+                    let text = format!("Invalid port: {number}; listport shows the ports' numbers");
+                    Refusal::value(text)
+                })
+            }
+            Self::Name(name) => self.name(name).map(drop),
+        }
+    }
+
+    fn name(&self, name: &str) -> Result<PortName, Refusal> {
+        name.parse().map_err(|_| {
+            Refusal::value(format!("port must be a whole number or a port's name, not {name:?}"))
+        })
+    }
+
+    /// The number of the port.
+    pub(super) async fn find(&self, program: Program<'_>) -> Result<PortNumber, Refusal> {
+        let port = match self {
+            Self::Number(number) => u32::try_from(*number).ok().and_then(PortNumber::new),
+            Self::Name(name) => program.control.find_port(self.name(name)?).await?,
+        };
+        port.ok_or_else(|| Refusal::no_such_port(self))
+    }
+}
+
+/// List the ports, by number.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
+#[serde(default)]
+pub(crate) struct ListPort {
+    /// Only this one: its number or name.
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) port: Option<PortRef>,
+    /// Only those of this user's sessions.
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+    /// Only those of this type: tap, netdev, client, server.
+    #[arg(long = "type", value_name = "TYPE")]
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(crate) kind: Option<String>,
+    /// Only those in this state: up, loop, connecting, backoff, failed, shut.
+    #[arg(long, value_name = "STATE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<String>,
+    /// Only those with a higher number: the last one of an answer, for the next of a long list.
+    #[arg(long, value_name = "NUMBER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) after: Option<u32>,
+    /// At most so many.
+    #[arg(long, value_name = "NUMBER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<usize>,
+}
+
+impl Call for ListPort {
+    const NAME: &'static str = "listPort";
+    const ALIASES: &'static [&'static str] = &["ls"];
+    const GROUP: Group = Group::Ports;
+    const ROLE: Role = Role::Read;
+    type Entry = Port;
+
+    async fn run(self, program: Program<'_>) -> Result<Vec<Port>, Refusal> {
+        let only = match &self.port {
+            Some(port) => Some(port.find(program).await?.get()),
+            None => None,
+        };
+        let ports = program.control.list_ports().await?.into_iter().map(Port::from);
+        let is_asked_for = |port: &Port| {
+            only.is_none_or(|only| port.port == only)
+                && self.user.as_ref().is_none_or(|user| port.user.as_ref() == Some(user))
+                && self.kind.as_ref().is_none_or(|kind| port.kind == *kind)
+                && self.state.as_ref().is_none_or(|state| port.state() == state)
+                && self.after.is_none_or(|after| port.port > after)
+        };
+        let limit = self.limit.unwrap_or(usize::MAX);
+        Ok(ports.filter(is_asked_for).take(limit).collect())
+    }
+}
+
+/// Show a port in detail: settings, counters, limits.
+#[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
+pub(crate) struct ShowPort {
+    /// Number or name of the port.
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) port: PortRef,
+}
+
+impl Call for ShowPort {
+    const NAME: &'static str = "showPort";
+    const ALIASES: &'static [&'static str] = &["show"];
+    const GROUP: Group = Group::Ports;
+    const ROLE: Role = Role::Read;
+    type Entry = PortReport;
+
+    async fn run(self, program: Program<'_>) -> Result<Vec<PortReport>, Refusal> {
+        let port = self.port.find(program).await?;
+        Ok(vec![program.control.show_port(port).await?.into()])
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.port.check()
+    }
+}
+
+/// Set up a port.
+///
+/// What is missing or null stays as it is. Entries: that port.
+#[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
+pub(crate) struct SetPort {
+    /// Number or name of the port.
+    #[arg(allow_negative_numbers = true)]
+    port: PortRef,
+    /// Settings that the port is to have from the defaults again, by name.
+    #[arg(long = "default", value_name = "NAME")]
+    #[serde(rename = "default", default, skip_serializing_if = "Vec::is_empty")]
+    defaults: Vec<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    settings: PortSettings,
+}
+
+impl SetPort {
+    fn cleared(&self) -> Result<Vec<&'static str>, Refusal> {
+        let find = |name: &String| Setting::find(name).map(|setting| setting.name);
+        let unknown = |name: &String| {
+            let error = PortSettings::default().set(name, "").err();
+            Refusal::value(error.map_or_else(String::new, |error| error.to_string()))
+        };
+        self.defaults.iter().map(|name| find(name).ok_or_else(|| unknown(name))).collect()
+    }
+}
+
+impl Call for SetPort {
+    const NAME: &'static str = "setPort";
+    const GROUP: Group = Group::Ports;
+    const ROLE: Role = Role::Operate;
+    type Entry = Port;
+
+    async fn run(self, program: Program<'_>) -> Result<Vec<Port>, Refusal> {
+        let (port, clear) = (self.port.find(program).await?, self.cleared()?);
+        Ok(vec![program.control.set_port(port, self.settings, clear).await?.into()])
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.port.check()?;
+        self.cleared().map(drop)
+    }
+
+    fn command(command: clap::Command) -> clap::Command {
+        // 1.3 took --s for it.
+        Self::augment_args(command).mut_arg("shut", |shut| shut.alias("s"))
+    }
+}
+
+/// Delete a port.
+///
+/// Entries: that port, as it was.
+#[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
+pub(crate) struct DelPort {
+    /// Number or name of the port.
+    #[arg(allow_negative_numbers = true)]
+    port: PortRef,
+}
+
+impl Call for DelPort {
+    const NAME: &'static str = "delPort";
+    const GROUP: Group = Group::Ports;
+    const ROLE: Role = Role::Operate;
+    type Entry = Port;
+
+    async fn run(self, program: Program<'_>) -> Result<Vec<Port>, Refusal> {
+        let port = self.port.find(program).await?;
+        Ok(vec![program.control.del_port(port).await?.into()])
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.port.check()
+    }
+}
+
+/// A port.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Port {
+    /// Number, from 1. It is not used again after the port has gone.
+    pub(crate) port: u32,
+    /// `tap`, `netdev`, `client`, or `server`: a WebSocket that somebody opened.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// The device's real name, the interface's name, the URL, or the peer's address and
+    /// port.
+    pub(crate) target: String,
+    /// Frames that the medium has taken.
+    pub(crate) tx: u64,
+    /// Frames received from the medium.
+    pub(crate) rx: u64,
+    /// Octets of those sent.
+    #[serde(rename = "octets-tx", skip_serializing_if = "Option::is_none")]
+    pub(crate) octets_tx: Option<u64>,
+    /// Octets of those received.
+    #[serde(rename = "octets-rx", skip_serializing_if = "Option::is_none")]
+    pub(crate) octets_rx: Option<u64>,
+    /// Its name, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    /// Whose session it is, of a server port that knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+    /// Whether frames from and to it are dropped.
+    pub(crate) shut: bool,
+    /// `up`, `loop`: blocked by the loop guard, `connecting`, `backoff`: the next attempt to
+    /// open it waits, or `failed`: given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<String>,
+    /// Why the state is not `up`; missing where there is no reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    /// Frames discarded, by reason: `on-error`, `port-down`, `same-port`,
+    /// `lack-of-buffers`, `loop`, `storm-broadcast`, `storm-multicast`, `storm-unicast`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) discards: BTreeMap<String, u64>,
+    /// WebSocket text messages ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<u64>,
+}
+
+/// A port, with all there is to know of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct PortReport {
+    /// What `listPort` shows.
+    #[serde(flatten)]
+    pub(crate) port: Port,
+    /// Whether the loop guard watches it.
+    pub(crate) loopguard: bool,
+    /// Its settings as they are in force, by name.
+    #[serde(default)]
+    pub(crate) settings: BTreeMap<String, SettingInForce>,
+    /// What its kind says of it, texts by name.
+    pub(crate) details: BTreeMap<String, String>,
+    /// Counters by name.
+    pub(crate) counters: BTreeMap<String, u64>,
+    /// Limits by name: `queue-octets` (while it is open), `macs`, and for each class of storm
+    /// control the frames of the burst that are used up.
+    pub(crate) limits: BTreeMap<String, Limit>,
+}
+
+/// A setting of a port, as it is in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct SettingInForce {
+    /// As the option that sets it is written; `""` where there is none.
+    pub(crate) value: String,
+    /// Where the port has it from: it is its own, of its profile, of its user's profile, or
+    /// the default.
+    pub(crate) origin: Origin,
+}
+
+/// A limit of a port.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Limit {
+    /// How much of it is used now.
+    pub(crate) value: u64,
+    /// As the option that sets it is written.
+    pub(crate) limit: String,
+}
+
+impl From<PortInfo> for Port {
+    fn from(info: PortInfo) -> Self {
+        let counters = Arc::clone(&info.counters);
+        Self {
+            port: info.port.get(),
+            kind: info.kind.to_owned(),
+            target: info.target,
+            tx: counters.tx_frames(),
+            rx: counters.rx_frames(),
+            octets_tx: Some(counters.tx_octets()),
+            octets_rx: Some(counters.rx_octets()),
+            name: info.name.map(String::from),
+            description: info.description.map(String::from),
+            user: info
+                .details
+                .iter()
+                .find(|(name, _)| *name == "user")
+                .map(|(_, user)| user.clone()),
+            shut: info.shut,
+            state: Some(info.state.name().to_owned()),
+            error: info.state.reason().map(str::to_owned),
+            discards: Discard::ALL
+                .iter()
+                .map(|&reason| (reason.name().to_owned(), counters.discards(reason)))
+                .collect(),
+            text: Some(counters.text_messages()),
+        }
+    }
+}
+
+impl From<message::PortReport> for PortReport {
+    fn from(report: message::PortReport) -> Self {
+        let counters = Arc::clone(&report.info.counters);
+        let discards = Discard::ALL
+            .iter()
+            .map(|&reason| (format!("discard-{}", reason.name()), counters.discards(reason)));
+        let incidents =
+            Incident::ALL.iter().map(|&one| (one.name().to_owned(), counters.incidents(one)));
+        // The names of ieee802-dot1q-bridge (IEEE 802.1Q, 48.6).
+        let frames = [
+            ("frame-rx", counters.rx_frames()),
+            ("octets-rx", counters.rx_octets()),
+            ("frame-tx", counters.tx_frames()),
+            ("octets-tx", counters.tx_octets()),
+        ];
+        let frames = frames.map(|(name, value)| (name.to_owned(), value)).into_iter();
+        Self {
+            loopguard: report
+                .settings
+                .iter()
+                .any(|one| one.name == "loop-guard" && one.value == "on"),
+            settings: report
+                .settings
+                .iter()
+                .map(|InForce { name, value, origin }| {
+                    let value = SettingInForce { value: value.clone(), origin: *origin };
+                    ((*name).to_owned(), value)
+                })
+                .collect(),
+            details: report
+                .info
+                .details
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+            counters: frames.chain(discards).chain(incidents).collect(),
+            limits: report
+                .limits
+                .into_iter()
+                .map(|one| (one.name.to_owned(), Limit { value: one.value, limit: one.limit }))
+                .collect(),
+            port: Port::from(report.info),
+        }
+    }
+}
+
+impl Port {
+    /// `shut`, or what the switch says; a 1.3 switch has none that are not up.
+    pub(crate) fn state(&self) -> &str {
+        if self.shut { "shut" } else { self.state.as_deref().unwrap_or("up") }
+    }
+}
+
+impl Entry for Port {
+    // As etherws 1.3 prints them: scripts cut the columns.
+    const TITLES: &'static [&'static str] = &["Port", "Type", "State", "RX", "TX", "Target"];
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        vec![vec![
+            self.port.to_string(),
+            self.kind.clone(),
+            self.state().to_owned(),
+            self.rx.to_string(),
+            self.tx.to_string(),
+            self.target.clone(),
+        ]]
+    }
+
+    fn note(&self) -> Option<String> {
+        self.error.as_ref().map(|error| format!("Port {}: {error}", self.port))
+    }
+}
+
+impl Entry for PortReport {
+    const TITLES: &'static [&'static str] = &["Name", "Value", "Limit"];
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        let Self { port, loopguard, settings, details, counters, limits } = self;
+        let mut rows = Vec::new();
+        let mut row = |name: &str, value: &str, limit: &str| {
+            rows.push([name, value, limit].map(str::to_owned).to_vec());
+        };
+        row("port", &port.port.to_string(), "");
+        row("type", &port.kind, "");
+        row("target", &port.target, "");
+        row("state", port.state(), "");
+        if let Some(error) = &port.error {
+            row("reason", error, "");
+        }
+        // An older switch has nothing else to say of its settings.
+        if settings.is_empty() {
+            row("loopguard", if *loopguard { "on" } else { "off" }, "");
+        }
+        for (name, SettingInForce { value, origin }) in settings {
+            if !value.is_empty() {
+                row(name, &format!("{value} ({origin})"), "");
+            }
+        }
+        for (name, value) in details {
+            row(name, value, "");
+        }
+        for (name, Limit { value, limit }) in limits {
+            row(name, &value.to_string(), limit);
+        }
+        for (name, value) in counters {
+            row(name, &value.to_string(), "");
+        }
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etherws_actors::{counters::Counters, state::PortState};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn port_has_the_members_of_1_3_and_ours() {
+        let counters = Counters::default();
+        counters.received(3, 300);
+        counters.sent(2, 200);
+        counters.discarded(Discard::LackOfBuffers, 5);
+        counters.text_message();
+        let info = PortInfo {
+            port: PortNumber::FIRST,
+            name: None,
+            description: None,
+            kind: "client",
+            target: "ws://h/".to_owned(),
+            interface: None,
+            state: PortState::Backoff { reason: "refused".to_owned() },
+            shut: true,
+            details: vec![("user", "alice".to_owned())],
+            counters: Arc::new(counters),
+        };
+        assert_eq!(
+            serde_json::to_value(Port::from(info.clone())).expect("serializes"),
+            json!({"port": 1, "type": "client", "target": "ws://h/", "tx": 2, "rx": 3,
+                "octets-tx": 200, "octets-rx": 300, "user": "alice", "shut": true, "state": "backoff", "error": "refused", "text": 1,
+                "discards": {"on-error": 0, "port-down": 0, "same-port": 0,
+                    "lack-of-buffers": 5, "loop": 0, "storm-broadcast": 0,
+                    "storm-multicast": 0, "storm-unicast": 0}})
+        );
+        let limits = vec![message::Limit { name: "macs", value: 1, limit: "8192".to_owned() }];
+        let report =
+            message::PortReport { info, own: Default::default(), settings: Vec::new(), limits };
+        let report = serde_json::to_value(PortReport::from(report)).expect("serializes");
+        assert_eq!((&report["port"], &report["state"]), (&json!(1), &json!("backoff")));
+        assert_eq!(report["details"], json!({"user": "alice"}));
+        assert_eq!(report["limits"], json!({"macs": {"value": 1, "limit": "8192"}}));
+        let counters = &report["counters"];
+        assert_eq!((&counters["octets-rx"], &counters["frame-tx"]), (&json!(300), &json!(2)));
+        assert_eq!(counters["discard-lack-of-buffers"], 5);
+        assert_eq!(counters["text-messages"], 1);
+    }
+}
