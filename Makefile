@@ -85,6 +85,7 @@ install: manual
 	install -D -m 755 $(ETHERWS) $(DESTDIR)$(PREFIX)/bin/etherws
 	install -d $(SHARE)/man/man1
 	install -m 644 $(MANUAL)/man1/*.1 $(SHARE)/man/man1
+	install -D -m 644 $(MANUAL)/man5/etherws.toml.5 $(SHARE)/man/man5/etherws.toml.5
 	install -D -m 644 $(MANUAL)/bash/etherws.bash $(SHARE)/bash-completion/completions/etherws
 	install -D -m 644 $(MANUAL)/zsh/_etherws $(SHARE)/zsh/site-functions/_etherws
 	install -D -m 644 $(MANUAL)/fish/etherws.fish $(SHARE)/fish/vendor_completions.d/etherws.fish
@@ -93,7 +94,7 @@ install: manual
 DEB_VERSION = $(subst -,~,$(lastword $(shell $(ETHERWS) --version)))-1
 
 deb: manual cargo-deb
-	gzip -9n $(MANUAL)/man1/*
+	gzip -9n $(MANUAL)/man?/*
 	$(CARGO) deb --no-build --strip --locked --deb-version '$(DEB_VERSION)'
 
 cargo-deb:

@@ -1,9 +1,9 @@
 // The dialogs that change something: add, set up and delete a port. A refusal stays in its
 // dialog, in the switch's own words, beside what was typed.
 
-import { $, say, text } from "./dom.js";
+import { $, h, say, text } from "./dom.js";
 import { nameOf } from "./ports.js";
-import { batch, call, RpcError } from "./rpc.js";
+import { batch, call, parametersOf, RpcError } from "./rpc.js";
 
 /** Opens the dialog `id` for a form that `send` carries out; it closes when that is done. */
 export function openForm(id, send) {
@@ -107,13 +107,57 @@ export async function deletePort(port, done) {
     }
 }
 
-const STORMS = ["broadcast", "multicast", "unicast"];
+/**
+ * A field for each setting of a port, as the switch describes it. An empty one leaves the
+ * setting to the default, which it shows.
+ */
+function settingFields(report, parameters) {
+    return Object.entries(report.settings).map(([name, { value, origin }]) => {
+        const { description, schema } = parameters.find((one) => one.name === name) ?? {};
+        const isOwn = origin === "own";
+        const attributes = { name: `setting-${name}`, title: description };
+        const types = [schema?.type].flat();
+        if (!types.includes("boolean")) {
+            return h("label", { class: "field" }, name, h("input", {
+                ...attributes, value: isOwn ? value : "", placeholder: value,
+                autocomplete: "off", spellcheck: "false",
+            }));
+        }
+        const options = [["", isOwn ? "default" : `${value} (${origin})`], ["on", "on"], ["off", "off"]];
+        return h("label", { class: "field" }, name, h("select", attributes,
+            ...options.map(([option, words]) =>
+                h("option", { value: option, selected: option === (isOwn ? value : "") }, words))));
+    });
+}
 
-/** Sets up a port: its guards, and the interface of a tap or netdev. */
+/** What was typed into those fields, as params of setPort; nothing of what was not touched. */
+function settingParams(data, report) {
+    const params = {};
+    const cleared = [];
+    for (const [name, { value, origin }] of Object.entries(report.settings)) {
+        const typed = String(data.get(`setting-${name}`) ?? "").trim();
+        if (typed === (origin === "own" ? value : "")) {
+            continue;
+        }
+        if (typed === "") {
+            cleared.push(name);
+        } else {
+            // Control takes any text for a true boolean, as etherws 1.3 did.
+            params[name] = { on: true, off: false }[typed] ?? typed;
+        }
+    }
+    return cleared.length ? { ...params, default: cleared } : params;
+}
+
+/** Sets up a port: its settings, and the interface of a tap or netdev. */
 export async function setPort({ port: number }, done) {
     let answers;
+    let parameters;
     try {
-        answers = await batch([["showPort", { port: number }], ["listInterface"]]);
+        [answers, parameters] = await Promise.all([
+            batch([["showPort", { port: number }], ["listInterface"]]),
+            parametersOf("setPort"),
+        ]);
     } catch (reason) {
         return say(reason.message);
     }
@@ -123,35 +167,26 @@ export async function setPort({ port: number }, done) {
     }
     const [report] = reports;
     const own = interfaces instanceof RpcError ? null : interfaces.find((one) => one.port === number);
-    const before = {
-        maxmacs: report.limits.macs?.limit ?? "",
-        ...Object.fromEntries(STORMS.map((name) =>
-            [`storm${name}`, report.limits[`storm-${name}`]?.limit ?? ""])),
-        address: own?.addresses?.[0] ?? "",
-        mtu: String(own?.mtu ?? ""),
-    };
+    const before = { address: own?.addresses?.[0] ?? "", mtu: String(own?.mtu ?? "") };
     // What was not touched is not sent: somebody else may have set it since.
-    const changed = (data, names) => Object.fromEntries(names
+    const changed = (data) => Object.fromEntries(Object.keys(before)
         .map((name) => [name, String(data.get(name) ?? "").trim()])
         .filter(([name, value]) => value !== before[name]));
+    $("set-settings").replaceChildren(...settingFields(report, parameters));
     const form = openForm("set-dialog", async (data) => {
-        const guards = changed(data, ["maxmacs", ...STORMS.map((name) => `storm${name}`)]);
-        if (data.has("loopguard") !== report.loopguard) {
-            guards.loopguard = data.has("loopguard");
-        }
-        if (Object.keys(guards).length) {
-            await call("setPort", { port: number, ...guards });
-        }
-        const settings = own ? changed(data, ["address", "mtu"]) : {};
+        const settings = settingParams(data, report);
         if (Object.keys(settings).length) {
-            await call("setInterface", { port: number, ...settings });
+            await call("setPort", { port: number, ...settings });
+        }
+        const addresses = own ? changed(data) : {};
+        if (Object.keys(addresses).length) {
+            await call("setInterface", { port: number, ...addresses });
         }
         say(`Set up ${nameOf(report)}.`);
         done();
     });
     text($("set-title"), `Set up ${nameOf(report)}`);
     Object.entries(before).forEach(([name, value]) => { form[name].value = value; });
-    form.loopguard.checked = report.loopguard;
     $("set-interface").hidden = !own;
     $("set-interface").disabled = !own;
 }

@@ -26,7 +26,7 @@ export class PortPane {
             // First, so that they stay where they are when the rest comes.
             h("div", { class: "actions" },
                 button("set", "Set up…"), button("capture", "Capture…")),
-            list("about", "Port"), list("frames", "Frames"), list("discards", "Discards"),
+            list("about", "Port"), list("settings", "Settings"), list("frames", "Frames"), list("discards", "Discards"),
             list("incidents", "Incidents"), list("limits", "Limits"));
     }
 
@@ -47,11 +47,13 @@ export class PortPane {
             ["target", report.target],
             ["state", stateOf(report)],
             ...(report.error ? [["reason", report.error]] : []),
-            ["loopguard", report.loopguard ? "on" : "off"],
             ...Object.entries(report.details),
             ...(own ? [["mtu", count(own.mtu)]] : []),
             ...(own?.addresses ?? []).map((address, at) => [at ? `address ${at + 1}` : "address", address]),
         ]);
+        fill(this.#lists.settings, Object.entries(report.settings)
+            .filter(([, { value }]) => value !== "")
+            .map(([name, { value, origin }]) => [name, origin === "own" ? value : `${value} (${origin})`]));
         fill(this.#lists.frames, FRAMES.filter((name) => name in report.counters)
             .map((name) => [name, count(report.counters[name])]));
         fill(this.#lists.discards, of(discard)

@@ -23,7 +23,7 @@ const discards = (port) => Object.values(port.discards ?? {}).reduce((sum, one) 
 export const stateOf = (port) => (port.shut ? "shut" : port.state ?? "up");
 
 /** A port in words, for titles. */
-export const nameOf = (port) => `port ${port.port} (${port.type} ${port.target})`;
+export const nameOf = (port) => `port ${port.name ?? port.port} (${port.type} ${port.target})`;
 
 export class Ports {
     #rates;
@@ -92,7 +92,7 @@ export class Ports {
 
     #draw() {
         const line = (port) =>
-            `${port.port} ${port.type} ${port.target} ${port.user ?? ""} ${stateOf(port)}`.toLowerCase();
+            `${port.port} ${port.name ?? ""} ${port.type} ${port.target} ${port.user ?? ""} ${stateOf(port)}`.toLowerCase();
         const found = this.#list.filter((port) => port.port === this.open || matches(line(port), this.#words));
         const up = this.#list.filter((port) => stateOf(port) === "up").length;
         text($("sum-ports"), `${count(up)} of ${count(this.#list.length)}`);
@@ -151,7 +151,7 @@ export class Ports {
             [...row.children].map((cell) => [cell.dataset.cell, cell]));
         const state = stateOf(port);
         text(cells.type, port.type);
-        text(cells.target, port.target);
+        text(cells.target, port.name ? `${port.name} · ${port.target}` : port.target);
         cells.target.title = port.target;
         text(cells.user, port.user ?? "");
         text(cells.state, state);

@@ -76,5 +76,12 @@ export async function batch(calls) {
     });
 }
 
+/** How the API document describes the params of a method: name, description and schema. */
+export async function parametersOf(method) {
+    // It does not change while the switch runs.
+    parametersOf.document ??= (await post({ jsonrpc: "2.0", id: 0, method: "rpc.discover" }, 8000)).result;
+    return parametersOf.document.methods.find(({ name }) => name === NAMESPACE + method).params;
+}
+
 /** Where a stream is that a method has named: a path of the same listener. */
 export const stream = (path) => new URL(`.${path}`, BASE).href;

@@ -104,7 +104,7 @@ fn an_expired_certificate_and_one_for_another_name_are_told() {
     let (content, findings) = doctor(&switch.site, &args);
     assert!(!content);
     let (level, text) = found(&findings, "certificate-dates");
-    assert!(level == "fail" && text.contains("has expired"), "{text}");
+    assert!(level == "fail" && text.contains("expired on"), "{text}");
     let (level, text) = found(&findings, "certificate-name");
     assert!(level == "fail" && text.contains("other.example, not for localhost"), "{text}");
 }

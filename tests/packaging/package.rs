@@ -30,7 +30,7 @@ fn build(dir: &TempDir, version: &str) -> Vec<u8> {
     if !fs::exists(&binary).unwrap() {
         command("strip", &["-o", &binary, ETHERWS]);
         command(ETHERWS, &["manual", &dir.at("release/manual")]);
-        command("sh", &["-c", "gzip -9n \"$0\"/man1/*", &dir.at("release/manual")]);
+        command("sh", &["-c", "gzip -9n \"$0\"/man?/*", &dir.at("release/manual")]);
     }
     let package = dir.at("etherws.deb");
     let options = ["--no-build", "--no-strip", "--fast", "--offline", "--locked"];

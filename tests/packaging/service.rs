@@ -142,7 +142,7 @@ fn a_socket_that_cannot_be_served_is_named() {
     let dir = TempDir::new();
     let unix = |name: &str| format!("{name}={}", dir.at(name));
     for (socket, expected) in [
-        ("web=tcp", "\"web\": call it \"tunnel\" or \"control\" with FileDescriptorName="),
+        ("web=tcp", "\"web\" of an inherited socket is not known; set FileDescriptorName="),
         ("tunnel=udp", "\"tunnel\" is of no use"),
         ("control=udp", "\"control\" is of no use"),
         ("tunnel=connected", "does not listen"),

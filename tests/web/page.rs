@@ -177,13 +177,14 @@ fn ports_are_added_shut_set_up_and_deleted() {
     browser.click("[data-port='1'] [data-action=open]");
     browser.click(".detail [data-action=set]");
     browser.wait("document.getElementById('set-dialog').open");
-    browser.eval("document.querySelector('#set-dialog [name=stormbroadcast]').select()");
+    browser.eval("document.querySelector('#set-dialog [name=setting-storm-broadcast]').select()");
     browser.type_text("10/40");
     browser.press("Enter");
     browser.wait("!document.getElementById('set-dialog').open");
     let report = &switch.json(&["showport", "1"])[0];
     assert_eq!(report["limits"]["storm-broadcast"]["limit"], "10/40");
     assert_eq!(report["limits"]["macs"]["limit"], "8192");
+    assert_eq!(report["settings"]["storm-broadcast"]["origin"], "own");
 
     browser.click("[data-port='1'] [data-action=delete]");
     browser.wait("document.getElementById('confirm').open");
