@@ -96,8 +96,8 @@ fn an_error_is_on_standard_error_and_in_the_exit_status() {
     for (args, named) in [
         (&["delport", "77"][..], &["77: no such port"][..]),
         (&["delport", "one"], &["one: no such port"]),
-        (&["setport", "--shut", "1", "9"], &["no port 9"]),
-        (&["setif", "--mtu", "1400", "9"], &["no port 9"]),
+        (&["setport", "--shut", "1", "9"], &["9: no such port"]),
+        (&["setif", "--mtu", "1400", "9"], &["9: no such port"]),
         (&["delport", "0"], &["Invalid port: 0"]),
         (&["setif", "--address", "192.0.2", "1"], &["192.0.2"]),
         (&["setif", "--netmask", "255.0.255.0", "1"], &["255.0.255.0"]),

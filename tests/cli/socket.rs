@@ -52,7 +52,7 @@ fn a_socket_serves_control_to_its_user_and_goes_with_the_switch() {
     assert!(switch.process.wait_exit().success());
     assert!(!fs::exists(&path).unwrap());
     let output = etherws(&["ctl", "--ctlurl", &format!("unix:{path}"), "listport"]).failed();
-    assert!(output.stderr.contains(&path) && output.stderr.contains("-32603"), "{output:?}");
+    assert!(output.stderr.contains(&path), "{output:?}");
 }
 
 #[test]

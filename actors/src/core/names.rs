@@ -77,6 +77,9 @@ macro_rules! names_schema {
                 ::schemars::json_schema!({
                     "type": "string",
                     "enum": Self::ALL.map(|value| value.name()),
+                    "description": Self::ALL
+                        .map(|value| format!("`{}`: {}", value.name(), value.help()))
+                        .join(" "),
                 })
             }
         }
