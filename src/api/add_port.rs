@@ -152,8 +152,8 @@ impl FromArgMatches for AddPort {
 
 impl Args for AddPort {
     fn augment_args(command: clap::Command) -> clap::Command {
-        let command = command.about("Add a port").subcommand_required(true);
-        Given::augment_subcommands(command).arg_required_else_help(true)
+        let command = Given::augment_subcommands(command).about("Add a port");
+        command.subcommand_required(true).arg_required_else_help(true)
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {

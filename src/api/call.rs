@@ -207,7 +207,9 @@ impl Method {
 
     /// Its command of `ctl`; `name` is its [`command_name`](Self::command_name).
     pub(crate) fn command(&self, name: &'static str) -> clap::Command {
-        (self.command)(clap::Command::new(name).visible_aliases(self.aliases))
+        let command = clap::Command::new(name).visible_aliases(self.aliases);
+        // The rest of the comment is about the wire.
+        (self.command)(command).long_about(None::<&str>)
     }
 
     /// What a command line has asked of it.

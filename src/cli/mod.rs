@@ -108,8 +108,29 @@ fn nearest(mut error: clap::Error) -> clap::Error {
         && let Some(nearest) = names.last().cloned()
     {
         error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![nearest]));
+        return error;
+    }
+    if let Some(tip) = what_there_is(&error) {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     error
+}
+
+/// For a word that is like no command: where it is one, or which there are.
+fn what_there_is(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let mut definition = definition();
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let ctl = definition.find_subcommand_mut("ctl")?.clone();
+    let is_of_ctl = usage.contains("etherws ctl ");
+    if !is_of_ctl && ctl.find_subcommand(word).is_some() {
+        return Some(format!("it is a command of ctl: etherws ctl {word}"));
+    }
+    let of = if is_of_ctl { &ctl } else { &definition };
+    let names = of.get_subcommands().filter(|it| !it.is_hide_set()).map(clap::Command::get_name);
+    Some(format!("there are {}", names.collect::<Vec<_>>().join(", ")))
 }
 
 /// Wireshark runs whatever stands in its folder, without a word of ours: there the
@@ -124,7 +145,8 @@ fn with_name(mut args: Vec<OsString>) -> Vec<OsString> {
 
 /// The definition, also for what else is made from it.
 pub(crate) fn definition() -> clap::Command {
-    with_examples(Cli::command(), "").mut_subcommand("ctl", ctl::with_groups)
+    let group = |it: clap::Command| if it.get_name() == "ctl" { ctl::with_groups(it) } else { it };
+    with_examples(Cli::command(), "").mut_subcommands(group)
 }
 
 /// The command that `words` lead to, and those under it, with examples in the help.

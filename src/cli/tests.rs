@@ -189,6 +189,7 @@ fn bad_command_lines_are_refused_by_name() {
         ("etherws ctl setport --shut 2 1", "\"2\" is neither on nor off"),
         ("etherws ctl setport 1 --storm-broadcast x", r#""x" is not a storm limit"#),
         ("etherws ctl setport 1 --loopguard maybe", "neither on nor off"),
+        ("etherws ctl xyzzy", "unrecognized subcommand 'xyzzy'"),
         ("etherws ctl delfdb 02:00", "\"02:00\" is no MAC address"),
         ("etherws sw --maxmacs -1", "--maxmacs"),
     ] {
@@ -200,4 +201,18 @@ fn bad_command_lines_are_refused_by_name() {
 #[test]
 fn one_listener_serves_both_under_different_paths() {
     assert!(shares(&sw("etherws sw --ctlhost '' --ctlport 80")));
+}
+
+#[test]
+fn an_unknown_word_is_told_with_those_that_there_are() {
+    for (line, expected) in [
+        ("etherws ctl xyzzy", "there are listport, addport, "),
+        ("etherws xyzzy", "there are sw, check, ctl, "),
+        ("etherws listport", "it is a command of ctl: etherws ctl listport"),
+        ("etherws ctl listports", "'listport'"),
+    ] {
+        let error = definition().try_get_matches_from(line.split(' ')).expect_err(line);
+        let shown = nearest(error).to_string();
+        assert!(shown.contains(expected), "{line}: {shown}");
+    }
 }
