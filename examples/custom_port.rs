@@ -52,7 +52,7 @@ struct UdpLink(UdpSocket);
 impl Link for UdpLink {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
         let Self(socket) = self;
-        let PortIo { mut ingress, mut egress, mut stop, counters, .. } = io;
+        let PortIo { mut ingress, mut egress, mut stop, .. } = io;
         let receive = async {
             let mut buffer = BytesMut::new();
             loop {
@@ -74,10 +74,9 @@ impl Link for UdpLink {
             loop {
                 egress.recv(&mut batch).await;
                 for frame in batch.drain(..) {
-                    match socket.send(frame.data()).await {
-                        Ok(octets) => counters.sent(1, octets as u64),
-                        // Too long for a datagram, or refused: the next may pass.
-                        Err(_) => counters.discarded(Discard::OnError, 1),
+                    // Too long for a datagram, or refused: the next may pass.
+                    if socket.send(frame.data()).await.is_err() {
+                        egress.refused(&frame, Discard::OnError);
                     }
                 }
             }

@@ -75,7 +75,8 @@ impl Counters {
         self.rx_octets.fetch_add(octets, Relaxed);
     }
 
-    /// Counts frames that the medium has taken.
+    /// Counts frames that the medium has taken. The egress queue does: a link need not,
+    /// and must not.
     pub fn sent(&self, frames: u64, octets: u64) {
         self.tx_frames.fetch_add(frames, Relaxed);
         self.tx_octets.fetch_add(octets, Relaxed);

@@ -83,7 +83,7 @@ pub(super) async fn carry<D: Device>(device: D, io: PortIo) -> Result<(), PortEr
     loop {
         let stopped = tokio::select! {
             stopped = receive(&device, &ready, &mut ingress, &counters) => stopped,
-            lost = transmit(&device, &ready, &mut egress, &mut unsent, &counters) => Stopped::Lost(lost),
+            lost = transmit(&device, &ready, &mut egress, &mut unsent) => Stopped::Lost(lost),
             lost = look_after(&device, &counters) => Stopped::Lost(lost),
             _ = stop.wait() => return Ok(()),
         };
@@ -171,13 +171,14 @@ struct Unsent {
 }
 
 impl Unsent {
-    /// Puts its segments in the place of the next frame.
-    fn cut(&mut self, counters: &Counters) {
+    /// Puts its segments in the place of the next frame; `false` where it has none.
+    fn cut(&mut self) -> bool {
         let mut segments = Vec::new();
-        if segment(self.frames[self.done].clone(), |frame| segments.push(frame)).is_err() {
-            counters.discarded(Discard::OnError, 1);
+        let is_cut = segment(self.frames[self.done].clone(), |frame| segments.push(frame)).is_ok();
+        if is_cut {
+            self.frames.splice(self.done..=self.done, segments);
         }
-        self.frames.splice(self.done..=self.done, segments);
+        is_cut
     }
 }
 
@@ -187,35 +188,28 @@ async fn transmit<D: Device>(
     ready: &AsyncFd<OwnedFd>,
     egress: &mut EgressQueue,
     unsent: &mut Unsent,
-    counters: &Counters,
 ) -> PortError {
     loop {
         while let Some(frame) = unsent.frames.get(unsent.done) {
             let is_cut = frame.offload().gso == Gso::Udp && !device.takes_datagrams();
-            let (count, _) = frame.on_wire();
             let rest = &unsent.frames[unsent.done..];
             let sent = if is_cut { Err(Fault::MustBeCut) } else { send(device, ready, rest).await };
-            match sent {
+            let reason = match sent {
                 Ok(sent) => {
-                    for frame in &rest[..sent] {
-                        let (count, octets) = frame.on_wire();
-                        counters.sent(count, octets);
-                    }
                     unsent.done += sent;
                     continue;
                 }
-                Err(Fault::Frame(reason)) => counters.discarded(reason, count),
-                Err(Fault::Down | Fault::WouldBlock) => counters.discarded(Discard::OnError, count),
-                Err(Fault::MustBeCut) => {
-                    unsent.cut(counters);
-                    continue;
-                }
+                Err(Fault::MustBeCut) if unsent.cut() => continue,
+                Err(Fault::Frame(reason)) => reason,
+                Err(Fault::Down | Fault::WouldBlock | Fault::MustBeCut) => Discard::OnError,
                 Err(Fault::Lost(error)) => return error,
-            }
+            };
+            egress.refused(&unsent.frames[unsent.done], reason);
             unsent.done += 1;
         }
         unsent.frames.clear();
         unsent.done = 0;
+        egress.done();
         // A device that always has room never waits: let others run.
         tokio::task::yield_now().await;
         egress.recv(&mut unsent.frames).await;
@@ -267,18 +261,16 @@ mod tests {
         let datagrams = Shape::tcp4(3 * 500, 500).frame();
         let mut unsent =
             Unsent { frames: vec![plain(1), plain(2), datagrams.clone(), plain(3)], done: 2 };
-        let counters = Counters::default();
-        unsent.cut(&counters);
+        assert!(unsent.cut());
         let lens: Vec<_> = unsent.frames.iter().map(Frame::len).collect();
         let one = datagrams.len() - 2 * 500;
         assert_eq!(lens, [60, 60, one, one, one, 60]);
-        assert_eq!(counters.discards(Discard::OnError), 0);
         assert!(unsent.frames.iter().all(|frame| frame.offload().is_none()));
         let nonsense = Offload { gso: Gso::Udp, gso_size: 9, csum: Some((9, 9)), ecn: false };
         unsent.frames[5] = Frame::with_offload(plain(3).into_data(), nonsense);
         unsent.done = 5;
-        unsent.cut(&counters);
-        assert_eq!((unsent.frames.len(), counters.discards(Discard::OnError)), (5, 1));
+        assert!(!unsent.cut());
+        assert_eq!(unsent.frames.len(), 6, "it is left to be refused");
     }
 }
 

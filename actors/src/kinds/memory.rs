@@ -98,7 +98,7 @@ pub struct MemoryLink {
 
 impl Link for MemoryLink {
     async fn run(mut self, io: PortIo) -> Result<(), PortError> {
-        let PortIo { mut ingress, mut egress, mut stop, counters, .. } = io;
+        let PortIo { mut ingress, mut egress, mut stop, .. } = io;
         let rx = async {
             loop {
                 let mut batch = Vec::with_capacity(BATCH_FRAMES);
@@ -113,10 +113,8 @@ impl Link for MemoryLink {
             loop {
                 egress.recv(&mut batch).await;
                 for frame in batch.drain(..) {
-                    let octets = frame.len() as u64;
-                    match self.to_user.try_send(frame) {
-                        Ok(()) => counters.sent(1, octets),
-                        Err(_) => counters.discarded(Discard::LackOfBuffers, 1),
+                    if let Err(error) = self.to_user.try_send(frame) {
+                        egress.refused(&error.into_inner(), Discard::LackOfBuffers);
                     }
                 }
             }

@@ -113,8 +113,8 @@ pub struct PortIo {
     pub egress: EgressQueue,
     /// Resolves when the port is to end.
     pub stop: StopSignal,
-    /// The port's counters. The Switch counts what it receives; the link counts
-    /// what it has sent, and what its medium refused.
+    /// The port's counters. The Switch counts what comes in, the queue what goes out; a
+    /// link counts what its medium gives and no frame can be made of.
     pub counters: Arc<Counters>,
     /// Names the port in each record.
     pub log: Logger,

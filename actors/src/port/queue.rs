@@ -8,10 +8,15 @@
 //! A queue that is long holds back the credits of batches that came for it alone, and
 //! their sender reads no more: that is how a bottleneck is felt at the other end
 //! before frames are dropped. A link that takes nothing at all holds nothing back.
+//!
+//! The queue counts what is sent, so that no kind of port can forget it: a batch counts
+//! when the link comes for the next one, without what the medium
+//! [refused](EgressQueue::refused).
 
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    mem,
     rc::Rc,
 };
 
@@ -21,6 +26,7 @@ use tokio::sync::Notify;
 use crate::{
     core::{
         batch::{BATCH_FRAMES, BATCH_OCTETS, INGRESS_CREDITS},
+        counters::Discard,
         frame::Frame,
         gauge::{Gauge, cost},
         lanes::Lanes,
@@ -80,6 +86,8 @@ pub struct EgressQueue {
     finisher: Finisher,
     /// Octets of a batch at most, but for its first frame.
     batch_octets: usize,
+    /// What the link is sending: frames on the wire, and their octets.
+    sending: (u64, u64),
 }
 
 /// Both ends of a queue that `gauge` measures. Frames leave it as `finisher` lets them
@@ -95,7 +103,7 @@ pub(crate) fn channel(gauge: Gauge, finisher: Finisher) -> (Sender, EgressQueue)
         stuck: Cell::default(),
     });
     let sender = Sender { queue: Rc::clone(&queue), arena: BytesMut::new() };
-    (sender, EgressQueue { queue, finisher, batch_octets: BATCH_OCTETS })
+    (sender, EgressQueue { queue, finisher, batch_octets: BATCH_OCTETS, sending: (0, 0) })
 }
 
 impl Sender {
@@ -147,6 +155,11 @@ impl Sender {
     }
 }
 
+fn add(sum: &mut (u64, u64), (frames, octets): (u64, u64)) {
+    sum.0 += frames;
+    sum.1 += octets;
+}
+
 /// Frames that stand one behind the other in memory.
 struct Run {
     frames: usize,
@@ -182,8 +195,10 @@ impl EgressQueue {
 
     /// Waits for frames and moves a batch of them to the end of `batch`: at most
     /// [`BATCH_FRAMES`] and, but for the first, [`BATCH_OCTETS`] or what was
-    /// [set](Self::set_batch_octets); a super-frame that is cut on its way out becomes as many frames as it has segments. Nothing is
-    /// lost when the future is dropped.
+    /// [set](Self::set_batch_octets); a super-frame that is cut on its way out becomes as
+    /// many frames as it has segments. Nothing is lost when the future is dropped.
+    ///
+    /// Who comes for a batch is [done](Self::done) with the one before.
     pub async fn recv(&mut self, batch: &mut Vec<Frame>) {
         while !self.try_recv(batch) {
             self.queue.ready.notified().await;
@@ -192,6 +207,7 @@ impl EgressQueue {
 
     /// Like [`recv`](Self::recv) without waiting; whether there was a frame.
     pub fn try_recv(&mut self, batch: &mut Vec<Frame>) -> bool {
+        self.done();
         let allowed = self.finisher.allowed();
         let mut frames = self.queue.frames.borrow_mut();
         let (mut count, mut octets, mut released) = (0, 0, 0);
@@ -203,7 +219,10 @@ impl EgressQueue {
             octets += frame.len();
             released += cost(frame);
             let Some(frame) = frames.pop() else { break };
-            self.finisher.pass(frame, allowed, |frame| batch.push(frame));
+            self.finisher.pass(frame, allowed, |frame| {
+                add(&mut self.sending, frame.on_wire());
+                batch.push(frame);
+            });
         }
         frames.shrink();
         drop(frames);
@@ -213,6 +232,24 @@ impl EgressQueue {
             self.give_credit();
         }
         count > 0
+    }
+
+    /// Counts the frame as discarded, not as sent: the medium refused it, or never got it.
+    /// It must be of the batch at hand, or a segment of a frame in it.
+    pub fn refused(&mut self, frame: &Frame, reason: Discard) {
+        let (frames, octets) = frame.on_wire();
+        self.finisher.counters().discarded(reason, frames);
+        self.sending.0 = self.sending.0.saturating_sub(frames);
+        self.sending.1 = self.sending.1.saturating_sub(octets);
+    }
+
+    /// Counts the batch at hand as sent: the medium has taken all of it but what it
+    /// [refused](Self::refused). For links that do not come for the next one at once.
+    pub fn done(&mut self) {
+        let (frames, octets) = mem::take(&mut self.sending);
+        if frames > 0 {
+            self.finisher.counters().sent(frames, octets);
+        }
     }
 
     /// One credit for each batch, so that the queue stays short; all when it is
@@ -240,10 +277,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::core::{
-        counters::{Counters, Discard},
-        frame::Offload,
-    };
+    use crate::core::{counters::Counters, frame::Offload, offload::segment::tests::Shape};
 
     fn frame(len: usize) -> Frame {
         Frame::new(Bytes::from(vec![7; len]))
@@ -317,6 +351,28 @@ mod tests {
         assert!(receiver.try_recv(&mut batch));
         assert_eq!(batch, [frame(60)]);
         assert_eq!(counters.discards(Discard::OnError), 1);
+    }
+
+    #[test]
+    fn a_batch_counts_as_sent_when_the_next_is_asked_for_without_what_was_refused() {
+        let counters = Arc::new(Counters::default());
+        let finisher = Finisher::new(Arc::default(), false, Arc::clone(&counters));
+        let (mut sender, mut receiver) = channel(Gauge::new(usize::MAX), finisher);
+        let whole = Shape::tcp4(3 * 500, 500).frame();
+        let (segments, octets) = whole.on_wire();
+        let sent = [whole, frame(60), frame(100)];
+        let gauge = &receiver.queue.gauge;
+        assert!(sent.iter().all(|frame| gauge.admit(frame)));
+        sender.push(sent.to_vec());
+        let mut batch = Vec::new();
+        assert!(receiver.try_recv(&mut batch));
+        assert_eq!(counters.tx_frames(), 0, "the link has it, the medium not yet");
+        receiver.refused(&batch[1], Discard::LackOfBuffers);
+        assert!(!receiver.try_recv(&mut batch));
+        assert_eq!((counters.tx_frames(), counters.tx_octets()), (segments + 1, octets + 100));
+        assert_eq!(counters.discards(Discard::LackOfBuffers), 1);
+        receiver.done();
+        assert_eq!(counters.tx_frames(), segments + 1, "once");
     }
 
     fn credit(all: &Arc<Semaphore>) -> Credit {

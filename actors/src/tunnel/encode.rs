@@ -13,19 +13,13 @@ use std::{
     mem,
     ops::Range,
     pin::Pin,
-    sync::Arc,
     task::{self, Poll},
 };
 
 use tokio::io::AsyncWrite;
 
 use super::codec::{Header, Opcode, Role, mask_copy};
-use crate::core::{
-    batch::BATCH_OCTETS,
-    counters::{Counters, Discard},
-    frame::Frame,
-    offload::segment::Segments,
-};
+use crate::core::{batch::BATCH_OCTETS, frame::Frame, offload::segment::Segments};
 
 /// Octets of randomness that are drawn at once: a system's generator costs
 /// microseconds a call, a thousandth of that a key.
@@ -94,7 +88,6 @@ pub(super) struct Encoder {
     /// A client's.
     masks: Option<Masks>,
     gather: Gather,
-    counters: Arc<Counters>,
     /// What the write at hand copies, up to `end`. The length only grows, so that
     /// copying a payload in needs no zeroing first.
     copies: Vec<u8>,
@@ -104,26 +97,20 @@ pub(super) struct Encoder {
     /// Length of the write, and how much of it is done.
     octets: usize,
     written: usize,
-    /// Frames in the write as the peer gets them, and their octets.
-    frames: u64,
-    frame_octets: u64,
     /// What comes after the write: frame of the batch, segment of the frame.
     next: (usize, usize),
 }
 
 impl Encoder {
-    pub(super) fn new(role: Role, gather: Gather, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(role: Role, gather: Gather) -> Self {
         Self {
             masks: (role == Role::Client).then(Masks::default),
             gather,
-            counters,
             copies: Vec::new(),
             end: 0,
             parts: Vec::new(),
             octets: 0,
             written: 0,
-            frames: 0,
-            frame_octets: 0,
             next: (0, 0),
         }
     }
@@ -134,11 +121,13 @@ impl Encoder {
     }
 
     /// Writes what is in line and then the rest of `batch`, which must be the same
-    /// until all of it is written: then the next call begins with another.
+    /// until all of it is written: then the next call begins with another. `refused` gets
+    /// each frame whose offload fields do not fit it: it is not written.
     pub(super) async fn write(
         &mut self,
         stream: &mut (impl AsyncWrite + Unpin),
         batch: &[Frame],
+        mut refused: impl FnMut(&Frame),
     ) -> io::Result<()> {
         loop {
             while self.written < self.octets {
@@ -148,7 +137,7 @@ impl Encoder {
                 }
             }
             self.finish_write();
-            self.fill(batch)?;
+            self.fill(batch, &mut refused)?;
             if self.octets == 0 {
                 self.next = (0, 0);
                 return Ok(());
@@ -157,13 +146,13 @@ impl Encoder {
     }
 
     /// Gathers as much of the batch as goes into one write.
-    fn fill(&mut self, batch: &[Frame]) -> io::Result<()> {
+    fn fill(&mut self, batch: &[Frame], refused: &mut impl FnMut(&Frame)) -> io::Result<()> {
         while let (at, from) = self.next
             && let Some(frame) = batch.get(at)
             && self.has_room()
         {
             let Ok(segments) = Segments::new(frame) else {
-                self.counters.discarded(Discard::OnError, 1);
+                refused(frame);
                 self.next = (at + 1, 0);
                 continue;
             };
@@ -171,8 +160,6 @@ impl Encoder {
             while self.has_room()
                 && let Some((head, payload)) = segments.next()
             {
-                self.frames += 1;
-                self.frame_octets += (head.len() + payload.len()) as u64;
                 self.next.1 += 1;
                 let octets = &frame.data()[payload.clone()];
                 self.message(Opcode::Binary, head, octets, Some((at, payload)))?;
@@ -262,12 +249,8 @@ impl Encoder {
         stream.poll_write_vectored(cx, &slices[..used])
     }
 
-    /// Counts what is written, and makes room for the next write.
+    /// Makes room for the next write.
     fn finish_write(&mut self) {
-        if self.frames > 0 {
-            self.counters.sent(self.frames, self.frame_octets);
-        }
-        (self.frames, self.frame_octets) = (0, 0);
         (self.octets, self.written, self.end) = (0, 0, 0);
         self.parts.clear();
         if self.copies.len() > COPIES_KEPT {

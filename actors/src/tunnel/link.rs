@@ -35,7 +35,10 @@ use super::{
 };
 use crate::{
     core::{
-        batch::BATCH_FRAMES, counters::Counters, frame::Frame, offload::coalesce::Coalescer,
+        batch::BATCH_FRAMES,
+        counters::{Counters, Discard},
+        frame::Frame,
+        offload::coalesce::Coalescer,
         state::Stop,
     },
     port::{EgressQueue, IngressSender, Link, PortError, PortIo, SwitchGone},
@@ -115,7 +118,7 @@ enum End {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
-        let PortIo { mut ingress, mut egress, mut stop, counters, log } = io;
+        let PortIo { mut ingress, egress, mut stop, counters, log } = io;
         let Self { stream, role, read, single, pinged } = self;
         let gather = match role {
             _ if single => Gather::Single,
@@ -129,7 +132,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
         let mut receiver = Receiver::new(reader, role, read);
         let mut sender = Sender {
             stream: writer,
-            encoder: Encoder::new(role, gather, Arc::clone(&counters)),
+            encoder: Encoder::new(role, gather),
+            egress,
             batch: Vec::new(),
             pace: Pace::new(),
         };
@@ -138,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
                 Ok(code) => End::Closed(code),
                 Err(error) => End::Failed(error),
             },
-            Err(error) = sender.run(&mut egress, &pongs, &heartbeat) => End::Failed(error),
+            Err(error) = sender.run(&pongs, &heartbeat) => End::Failed(error),
             () = heartbeat.silence() => End::Failed(TunnelError::Silent),
             stop = stop.wait() => End::Stopped(stop),
         };
@@ -165,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
                 };
                 let mut answer = pin!(maybe_done(receiver.until_close()));
                 tokio::select! {
-                    () = within(flush, sender.empty(&mut egress)) => {}
+                    () = within(flush, sender.empty()) => {}
                     () = answer.as_mut() => {}
                 }
                 let farewell = async { tokio::join!(sender.send_close(Some(code)), answer) };
@@ -329,6 +333,7 @@ enum Next {
 struct Sender<S> {
     stream: WriteHalf<S>,
     encoder: Encoder,
+    egress: EgressQueue,
     /// Frames that are being written.
     batch: Vec<Frame>,
     pace: Pace,
@@ -338,12 +343,11 @@ impl<S: AsyncWrite> Sender<S> {
     /// Sends what comes until the connection is lost.
     async fn run(
         &mut self,
-        egress: &mut EgressQueue,
         pongs: &Pongs,
         heartbeat: &Heartbeat,
     ) -> Result<Infallible, TunnelError> {
         loop {
-            if has_waited(self.flush_paced(egress)).await? {
+            if has_waited(self.flush_paced()).await? {
                 heartbeat.alive();
             }
             if let Some(payload) = pongs.due.take() {
@@ -355,7 +359,7 @@ impl<S: AsyncWrite> Sender<S> {
                 continue;
             }
             tokio::select! {
-                () = egress.recv(&mut self.batch) => {}
+                () = self.egress.recv(&mut self.batch) => {}
                 () = pongs.ready.notified() => {}
                 () = heartbeat.ready() => {}
             }
@@ -364,19 +368,19 @@ impl<S: AsyncWrite> Sender<S> {
 
     /// Writes the batch at hand, and sets the length of the next by the time that it
     /// took.
-    async fn flush_paced(&mut self, egress: &mut EgressQueue) -> Result<(), TunnelError> {
+    async fn flush_paced(&mut self) -> Result<(), TunnelError> {
         let octets = self.batch.iter().map(Frame::len).sum();
         let began = Instant::now();
         self.flush().await?;
         self.pace.wrote(octets, began.elapsed());
-        egress.set_batch_octets(self.pace.octets());
+        self.egress.set_batch_octets(self.pace.octets());
         Ok(())
     }
 
     /// Sends what is in the queue.
-    async fn empty(&mut self, egress: &mut EgressQueue) -> Result<(), TunnelError> {
+    async fn empty(&mut self) -> Result<(), TunnelError> {
         self.flush().await?;
-        while egress.try_recv(&mut self.batch) {
+        while self.egress.try_recv(&mut self.batch) {
             self.flush().await?;
         }
         Ok(())
@@ -384,8 +388,11 @@ impl<S: AsyncWrite> Sender<S> {
 
     /// Writes what is pending to its last octet.
     async fn flush(&mut self) -> Result<(), TunnelError> {
-        self.encoder.write(&mut self.stream, &self.batch).await.map_err(TunnelError::Lost)?;
-        self.batch.clear();
+        let Self { stream, encoder, egress, batch, .. } = self;
+        let refused = |frame: &Frame| egress.refused(frame, Discard::OnError);
+        encoder.write(stream, batch, refused).await.map_err(TunnelError::Lost)?;
+        batch.clear();
+        egress.done();
         self.stream.flush().await.map_err(TunnelError::Lost)
     }
 

@@ -53,6 +53,11 @@ impl Finisher {
         Self { allowed, plain, counters }
     }
 
+    /// The port's counters.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
     /// What may pass now: to be asked once for a batch.
     pub(crate) fn allowed(&self) -> OffloadTypes {
         if self.plain { OffloadTypes::NONE } else { self.allowed.get() }

@@ -76,7 +76,10 @@ impl Test {
         let role = socket.role;
         let (to_test, frames) = mpsc::unbounded_channel();
         let counters = Arc::new(Counters::default());
-        let (queue, egress) = queue::channel(Gauge::new(usize::MAX), Finisher::default());
+        let (queue, egress) = queue::channel(
+            Gauge::new(usize::MAX),
+            Finisher::new(Arc::default(), false, Arc::clone(&counters)),
+        );
         let (stop, stopped) = oneshot::channel();
         let switch = Frames(to_test).start().recipient();
         let io = PortIo {
