@@ -4,6 +4,7 @@
 //! can be tested against naive models, and none of it can hold up a frame.
 
 pub(crate) mod announce;
+pub(crate) mod backpressure;
 pub mod batch;
 pub mod counters;
 pub mod error;

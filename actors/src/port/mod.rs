@@ -7,7 +7,7 @@
 
 pub mod queue;
 
-use std::{any::Any, future::Future, io, mem, pin::Pin, sync::Arc, time::Duration};
+use std::{any::Any, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use actix::{fut::wrap_future, prelude::*};
 use slog::Logger;
@@ -20,7 +20,7 @@ pub use queue::EgressQueue;
 
 use crate::{
     core::{
-        batch::{BATCH_OCTETS, INGRESS_CREDITS},
+        batch::INGRESS_CREDITS,
         counters::Counters,
         fdb::PortNumber,
         frame::Frame,
@@ -143,7 +143,7 @@ impl IngressSender {
     /// Waits for a credit, hands over a batch, and yields to the runtime, so that a
     /// busy port does not keep its receivers from running. `frames` should hold at
     /// most [`BATCH_FRAMES`](crate::core::batch::BATCH_FRAMES) and
-    /// [`BATCH_OCTETS`].
+    /// [`BATCH_OCTETS`](crate::core::batch::BATCH_OCTETS).
     ///
     /// # Errors
     /// The Switch has ended.
@@ -210,8 +210,6 @@ type LinkFuture = Pin<Box<dyn Future<Output = Result<(), PortError>>>>;
 pub(crate) struct Port {
     queue: queue::Sender,
     link: AbortHandle,
-    /// Whether a timer for held credits runs.
-    watched: bool,
     /// Dropped with the actor: how the supervisor hears of a panic in here.
     ended: Option<oneshot::Sender<End>>,
 }
@@ -225,8 +223,7 @@ impl Port {
         let (ended, end) = oneshot::channel();
         let link = actix_rt::spawn(link);
         let addr = Self::create(|ctx| {
-            let port =
-                Self { queue, link: link.abort_handle(), watched: false, ended: Some(ended) };
+            let port = Self { queue, link: link.abort_handle(), ended: Some(ended) };
             ctx.spawn(wrap_future(link).map(|result, port: &mut Self, ctx: &mut Context<Self>| {
                 port.end(result);
                 ctx.stop();
@@ -264,26 +261,12 @@ impl End {
     }
 }
 
-/// Time in which a link must take a whole batch, or else nobody waits for it any more:
-/// 400 Mbit/s. Waiting smooths the bursts of a fast link. Behind a slower one
-/// it would only move the queue into the sender's device, where nothing is dropped
-/// and TCP never learns of the bottleneck.
-const STUCK_AFTER: Duration = Duration::from_millis(5);
-
 impl Port {
     /// Sees to it that a link that takes little holds no credit for long.
-    fn watch(&mut self, ctx: &mut Context<Self>) {
-        let Some(taken) = self.queue.holds() else { return };
-        if mem::replace(&mut self.watched, true) {
-            return;
+    fn check_after(delay: Option<Duration>, ctx: &mut Context<Self>) {
+        if let Some(delay) = delay {
+            ctx.run_later(delay, |port, ctx| Self::check_after(port.queue.check(), ctx));
         }
-        ctx.run_later(STUCK_AFTER, move |port, ctx| {
-            port.watched = false;
-            if port.queue.holds().is_some_and(|now| now - taken < BATCH_OCTETS as u64) {
-                port.queue.give_up_holding();
-            }
-            port.watch(ctx);
-        });
     }
 }
 
@@ -316,8 +299,7 @@ impl Handler<Egress> for Port {
     fn handle(&mut self, egress: Egress, ctx: &mut Context<Self>) {
         self.queue.push(egress.frames);
         if egress.alone {
-            self.queue.hold(egress.credit);
-            self.watch(ctx);
+            Self::check_after(self.queue.hold(egress.credit), ctx);
         }
     }
 }

@@ -5,26 +5,21 @@
 //! frames, urgent ones in a lane of their own (`lanes`); the port's task takes them in
 //! batches.
 //!
-//! A queue that is long holds back the credits of batches that came for it alone, and
-//! their sender reads no more: that is how a bottleneck is felt at the other end
-//! before frames are dropped. A link that takes nothing at all holds nothing back.
+//! A long queue holds back the credits of batches that came for it only
+//! (`backpressure`), and their sender reads no more.
 //!
 //! The queue counts what is sent, so that no kind of port can forget it: a batch counts
 //! when the link comes for the next one, without what the medium
 //! [refused](EgressQueue::refused).
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
-    mem,
-    rc::Rc,
-};
+use std::{cell::RefCell, mem, rc::Rc, time::Duration};
 
 use bytes::BytesMut;
 use tokio::sync::Notify;
 
 use crate::{
     core::{
+        backpressure::Backpressure,
         batch::{BATCH_FRAMES, BATCH_OCTETS, INGRESS_CREDITS},
         counters::Discard,
         frame::Frame,
@@ -38,10 +33,6 @@ use crate::{
 /// Octets that a queue holds at most: all that one sender has credits for, and a
 /// batch from another. More only adds delay.
 pub const QUEUE_OCTETS: usize = (INGRESS_CREDITS + 1) * BATCH_OCTETS;
-
-/// A queue longer than this holds credits back: a tenth of a millisecond of work at
-/// the speed of memory, so that a link that is read in time never idles.
-const HOLD_OCTETS: usize = 128 * 1024;
 
 /// A queue longer than this is not keeping up: small frames in it are copied out
 /// of the buffers that they were read into, see [`Sender::push`].
@@ -63,12 +54,7 @@ struct Queue {
     frames: RefCell<Lanes>,
     ready: Notify,
     gauge: Gauge,
-    /// Credits that are held back, oldest first: at most those that there are.
-    held: RefCell<VecDeque<Credit>>,
-    /// Octets that the link has taken.
-    taken: Cell<u64>,
-    /// Whether the link has stopped taking any: then nothing is held back.
-    stuck: Cell<bool>,
+    pressure: RefCell<Backpressure<Credit>>,
 }
 
 /// The port actor's end.
@@ -98,9 +84,7 @@ pub(crate) fn channel(gauge: Gauge, finisher: Finisher) -> (Sender, EgressQueue)
         frames: RefCell::default(),
         ready: Notify::new(),
         gauge,
-        held: RefCell::default(),
-        taken: Cell::default(),
-        stuck: Cell::default(),
+        pressure: RefCell::default(),
     });
     let sender = Sender { queue: Rc::clone(&queue), arena: BytesMut::new() };
     (sender, EgressQueue { queue, finisher, batch_octets: BATCH_OCTETS, sending: (0, 0) })
@@ -134,24 +118,17 @@ impl Sender {
         self.queue.ready.notify_one();
     }
 
-    /// Takes the credit of a batch that came for this port alone, and gives it back
-    /// when the queue is short.
-    pub(crate) fn hold(&self, credit: Credit) {
-        if self.queue.gauge.used() > HOLD_OCTETS && !self.queue.stuck.get() {
-            self.queue.held.borrow_mut().push_back(credit);
-        }
+    /// Takes the credit of a batch that came for this port only, and gives it back when
+    /// the queue is short, or the link stuck: after the time that this gives,
+    /// [`check`](Self::check) is to be called.
+    pub(crate) fn hold(&self, credit: Credit) -> Option<Duration> {
+        self.queue.pressure.borrow_mut().hold(credit, self.queue.gauge.used())
     }
 
-    /// Whether credits are held back, and how many octets the link has taken up to now.
-    pub(crate) fn holds(&self) -> Option<u64> {
-        (!self.queue.held.borrow().is_empty()).then(|| self.queue.taken.get())
-    }
-
-    /// Gives all credits back and holds none before the queue is short again: the
-    /// link is stuck, and senders have other receivers.
-    pub(crate) fn give_up_holding(&self) {
-        self.queue.stuck.set(true);
-        self.queue.held.borrow_mut().clear();
+    /// Gives all credits back if the link is stuck; if not, the time of the next check,
+    /// while there are any.
+    pub(crate) fn check(&self) -> Option<Duration> {
+        self.queue.pressure.borrow_mut().check()
     }
 }
 
@@ -228,8 +205,7 @@ impl EgressQueue {
         drop(frames);
         self.queue.gauge.release(released);
         if count > 0 {
-            self.queue.taken.set(self.queue.taken.get() + octets as u64);
-            self.give_credit();
+            self.queue.pressure.borrow_mut().took(octets, self.queue.gauge.used());
         }
         count > 0
     }
@@ -251,22 +227,6 @@ impl EgressQueue {
             self.finisher.counters().sent(frames, octets);
         }
     }
-
-    /// One credit for each batch, so that the queue stays short; all when it is
-    /// empty, since then nobody comes for the others.
-    fn give_credit(&self) {
-        let used = self.queue.gauge.used();
-        if used > HOLD_OCTETS {
-            return;
-        }
-        self.queue.stuck.set(false);
-        let mut held = self.queue.held.borrow_mut();
-        if used == 0 {
-            held.clear();
-        } else {
-            held.pop_front();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -277,7 +237,10 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::core::{counters::Counters, frame::Offload, offload::segment::tests::Shape};
+    use crate::core::{
+        backpressure::HOLD_OCTETS, counters::Counters, frame::Offload,
+        offload::segment::tests::Shape,
+    };
 
     fn frame(len: usize) -> Frame {
         Frame::new(Bytes::from(vec![7; len]))
@@ -385,7 +348,7 @@ mod tests {
         let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let all = Arc::new(Semaphore::new(INGRESS_CREDITS));
         sender.hold(credit(&all));
-        assert_eq!((all.available_permits(), sender.holds()), (4, None), "the queue is short");
+        assert_eq!(all.available_permits(), 4, "the queue is short");
         for len in [200_000, 200_000, 100_000] {
             let bulk = frame(len);
             assert!(gauge.admit(&bulk));
@@ -400,7 +363,7 @@ mod tests {
         assert!(receiver.try_recv(&mut batch));
         assert_eq!(all.available_permits(), 2, "it is short");
         assert!(receiver.try_recv(&mut batch));
-        assert_eq!((all.available_permits(), sender.holds()), (4, None), "it is empty");
+        assert_eq!(all.available_permits(), 4, "it is empty");
     }
 
     #[test]
@@ -411,11 +374,11 @@ mod tests {
         let bulk = frame(2 * HOLD_OCTETS);
         assert!(gauge.admit(&bulk));
         sender.push(vec![bulk.clone()]);
+        assert!(sender.hold(credit(&all)).is_some(), "a check is due");
+        assert_eq!(all.available_permits(), 3);
+        assert_eq!(sender.check(), None);
         sender.hold(credit(&all));
-        assert_eq!((all.available_permits(), sender.holds()), (3, Some(0)));
-        sender.give_up_holding();
-        sender.hold(credit(&all));
-        assert_eq!((all.available_permits(), sender.holds()), (4, None));
+        assert_eq!(all.available_permits(), 4);
         assert!(receiver.try_recv(&mut Vec::new()));
         assert!(gauge.admit(&bulk));
         sender.push(vec![bulk]);
