@@ -23,7 +23,7 @@ PEERS := $(TARGET)/peers
 SKIPPED := $(TARGET)/tmp/skipped
 
 .PHONY: all demo bench bench-compare fuzz soak docs manual install deb \
-    test check lab format lints doc deny imports documents unit suite tools peers cargo-deb
+    test check lab format lints features doc deny imports documents unit suite tools peers cargo-deb
 
 all:
 	$(CARGO) build --release --locked
@@ -103,7 +103,7 @@ cargo-deb:
 # Each part can be made by itself; `make -k test` goes on after one that failed.
 test: tools peers check suite
 
-check: format lints doc deny imports documents unit
+check: format lints features doc deny imports documents unit
 
 format:
 	$(CARGO) fmt --all --check
@@ -111,6 +111,12 @@ format:
 # Warnings are errors, among them what Rust has only since a version later than ours.
 lints:
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+# Who embeds a switch with ports in memory only needs neither TLS nor a C compiler.
+features:
+	! $(CARGO) tree --locked -p etherws-actors --no-default-features -e normal,build | \
+	    grep -E 'rustls|aws-lc|cmake|rtnetlink'
+	$(CARGO) check --locked -p etherws-actors --lib --no-default-features
 
 doc:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked

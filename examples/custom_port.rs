@@ -1,114 +1,105 @@
-//! A kind of port written outside the crate: frames over UDP, one a datagram. All
-//! that a kind needs is a `Medium` that opens and a `Link` that carries; it gets
-//! restarts, counters and a bounded queue from the switch.
+//! A kind of port written outside the crate: frames over UDP, one a datagram. It is
+//! registered by its name, and then control adds it like any other.
 //!
 //! ```sh
 //! cargo run --example custom_port
 //! ```
 
-use std::{error::Error, net::SocketAddr};
+use std::{error::Error, io};
 
-use actix::Actor;
 use bytes::{Bytes, BytesMut};
-use etherws_actors::{
-    batch::BATCH_FRAMES,
-    counters::Discard,
-    frame::{Frame, MAX_FRAME_LEN},
-    kinds::Memory,
-    port::{Link, Medium, PortError, PortIo},
-    settings::PortSettings,
-    supervisor,
-    switch::{Switch, SwitchOptions},
-};
-use slog::{Logger, o};
+use etherws_actors::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
 use tokio::net::UdpSocket;
 
-/// A port over UDP between two fixed addresses.
-struct Udp {
-    local: SocketAddr,
-    peer: SocketAddr,
+// The kind: its options, its medium, and what carries frames.
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct UdpOptions {
+    /// Address and port of the other end.
+    target: String,
+    /// Our own.
+    local: String,
+}
+
+struct Udp(UdpOptions);
+
+impl Kind for Udp {
+    const NAME: &'static str = "udp";
+    type Options = UdpOptions;
+
+    fn target(options: &UdpOptions) -> &str {
+        &options.target
+    }
+
+    fn medium(options: UdpOptions, _: &Context) -> Result<Self, PortError> {
+        Ok(Self(options))
+    }
 }
 
 impl Medium for Udp {
-    type Link = UdpLink;
+    type Link = Socket;
 
     fn kind(&self) -> &'static str {
-        "udp"
+        Self::NAME
     }
 
     fn target(&self) -> String {
-        self.peer.to_string()
+        self.0.target.clone()
     }
 
-    async fn open(&mut self) -> Result<UdpLink, PortError> {
-        let socket = UdpSocket::bind(self.local).await?;
-        socket.connect(self.peer).await?;
-        Ok(UdpLink(socket))
+    async fn open(&mut self) -> Result<Socket, PortError> {
+        let socket = UdpSocket::bind(&self.0.local).await?;
+        socket.connect(&self.0.target).await?;
+        Ok(Socket(socket))
     }
 }
 
-struct UdpLink(UdpSocket);
+struct Socket(UdpSocket);
 
-impl Link for UdpLink {
-    async fn run(self, io: PortIo) -> Result<(), PortError> {
-        let Self(socket) = self;
-        let PortIo { mut ingress, mut egress, mut stop, .. } = io;
-        let receive = async {
-            let mut buffer = BytesMut::new();
-            loop {
-                socket.readable().await?;
-                let mut batch = Vec::with_capacity(BATCH_FRAMES);
-                while batch.len() < BATCH_FRAMES {
-                    buffer.reserve(MAX_FRAME_LEN);
-                    match socket.try_recv_buf(&mut buffer) {
-                        Ok(_) => batch.push(Frame::new(buffer.split().freeze())),
-                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
-                        Err(error) => return Err(PortError::from(error)),
-                    }
-                }
-                ingress.send(batch).await?;
+impl FrameIo for Socket {
+    async fn recv(&self) -> io::Result<Frame> {
+        let mut buffer = BytesMut::with_capacity(MAX_FRAME_LEN);
+        loop {
+            match self.0.recv_buf(&mut buffer).await {
+                // What was sent before has found nobody: that is no end of this port.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                received => return received.map(|_| Frame::new(buffer.freeze())),
             }
-        };
-        let transmit = async {
-            let mut batch = Vec::with_capacity(BATCH_FRAMES);
-            loop {
-                egress.recv(&mut batch).await;
-                for frame in batch.drain(..) {
-                    // Too long for a datagram, or refused: the next may pass.
-                    if socket.send(frame.data()).await.is_err() {
-                        egress.refused(&frame, Discard::OnError);
-                    }
-                }
-            }
-        };
-        tokio::select! {
-            end = receive => end,
-            () = transmit => Ok(()),
-            _ = stop.wait() => Ok(()),
         }
     }
+
+    async fn send(&self, frame: &Frame) -> io::Result<()> {
+        self.0.send(frame.data()).await.map(drop)
+    }
 }
+
+// Two switches with such a port each, and a host on either.
 
 #[actix::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let log = Logger::root(slog::Discard, o!());
+    kinds::register::<Udp>();
     // Two free addresses; the sockets that found them make room for the ports.
     let (a, b) = {
         let (a, b) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
-        (a.local_addr()?, b.local_addr()?)
+        (a.local_addr()?.to_string(), b.local_addr()?.to_string())
     };
+    let mut switches = Vec::new();
     let mut hosts = Vec::new();
-    for (local, peer) in [(a, b), (b, a)] {
-        let switch = Switch::new(SwitchOptions {
-            // Its frames would reach the ports in memory as well.
-            ports: PortSettings { loop_guard: Some(false), ..PortSettings::default() },
-            ..SwitchOptions::default()
-        })
-        .start();
-        supervisor::add(&switch, Udp { local, peer }, &log).await?;
+    for (local, target) in [(&a, &b), (&b, &a)] {
+        let switch = SwitchHandle::start(SwitchOptions::default());
+        let options = Map::from_iter([
+            ("local".to_owned(), json!(local)),
+            ("target".to_owned(), json!(target)),
+        ]);
+        let port = PortSpec::from_options("udp", options)?;
+        let port = switch.control().add_port(port, PortSettings::default()).await?;
+        println!("port {}: {} {}", port.port, port.kind, port.state.name());
         let (port, host) = Memory::pair("host", 64);
-        supervisor::add(&switch, port, &log).await?;
+        switch.add(port.leaf()).await?;
         hosts.push(host);
+        switches.push(switch);
     }
 
     let mut data = vec![0xff; 6];
@@ -118,5 +109,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     hosts[0].send(Frame::new(Bytes::from(data))).await?;
     let received = hosts[1].recv().await.ok_or("the host's port is gone")?;
     println!("received: {}", String::from_utf8_lossy(&received.data()[14..]));
+    for switch in switches {
+        switch.shutdown().await;
+    }
     Ok(())
 }

@@ -8,17 +8,8 @@
 
 use std::{error::Error, time::Duration};
 
-use actix::Actor;
 use bytes::Bytes;
-use etherws_actors::{
-    control::{Control, NewPort},
-    frame::Frame,
-    kinds::{ClientOptions, Memory},
-    settings::PortSettings,
-    supervisor,
-    switch::{Switch, SwitchOptions},
-};
-use slog::{Discard, Logger, o};
+use etherws_actors::prelude::*;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).ok_or("usage: embed ws://HOST[:PORT]/[PATH]")?;
@@ -27,23 +18,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn embed(url: String) -> Result<(), Box<dyn Error>> {
-    let log = Logger::root(Discard, o!());
-    let switch = Switch::new(SwitchOptions {
-        aging_time: Duration::from_secs(60),
-        // Its frames would reach the ports in memory as well.
-        ports: PortSettings { loop_guard: Some(false), ..PortSettings::default() },
-        log: log.clone(),
-        ..SwitchOptions::default()
-    })
-    .start();
-    let control = Control::new(switch.clone(), log.clone());
-
+    let options = SwitchOptions { aging_time: Duration::from_secs(60), ..SwitchOptions::default() };
+    let switch = SwitchHandle::start(options);
+    // Nothing but this program is behind them.
     let (port, inside) = Memory::pair("inside", 64);
-    supervisor::add(&switch, port, &log).await?;
+    switch.add(port.leaf()).await?;
     let (port, mut monitor) = Memory::pair("monitor", 64);
-    supervisor::add(&switch, port, &log).await?;
-    let client = NewPort::Client(ClientOptions { url, ..ClientOptions::default() });
-    control.add_port(client, PortSettings::default()).await?;
+    switch.add(port.leaf()).await?;
+    let client = PortSpec::new::<Client>(ClientOptions::new(url));
+    switch.control().add_port(client, PortSettings::default()).await?;
 
     // A broadcast from one port reaches the other two.
     let mut hello = vec![0xff; 6];
@@ -55,18 +38,19 @@ async fn embed(url: String) -> Result<(), Box<dyn Error>> {
     println!("the monitor sees {} octets", seen.len());
 
     // A port counts a frame when its medium has taken it.
-    while sent(&control, "client").await? == 0 {
+    while sent(&switch, "client").await? == 0 {
         actix::clock::sleep(Duration::from_millis(10)).await;
     }
-    for port in control.list_ports().await? {
+    for port in switch.control().list_ports().await? {
         let (rx, tx) = (port.counters.rx_frames(), port.counters.tx_frames());
-        let state = port.state.name();
-        println!("port {} {} {state} {}: rx {rx}, tx {tx}", port.port, port.kind, port.target);
+        let (number, kind, state, target) = (port.port, port.kind, port.state.name(), port.target);
+        println!("port {number} {kind} {state} {target}: rx {rx}, tx {tx}");
     }
+    switch.shutdown().await;
     Ok(())
 }
 
-async fn sent(control: &Control, kind: &str) -> Result<u64, Box<dyn Error>> {
-    let ports = control.list_ports().await?;
-    Ok(ports.iter().filter(|p| p.kind == kind).map(|p| p.counters.tx_frames()).sum())
+async fn sent(switch: &SwitchHandle, kind: &str) -> Result<u64, Box<dyn Error>> {
+    let ports = switch.control().list_ports().await?;
+    Ok(ports.iter().filter(|port| port.kind == kind).map(|port| port.counters.tx_frames()).sum())
 }

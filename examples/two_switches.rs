@@ -7,18 +7,8 @@
 
 use std::error::Error;
 
-use actix::{Actor, Addr};
 use bytes::Bytes;
-use etherws_actors::{
-    control::Control,
-    fdb::FdbFilter,
-    frame::{Frame, MacAddr},
-    kinds::{Memory, memory::MemoryHandle},
-    settings::PortSettings,
-    supervisor,
-    switch::{Switch, SwitchOptions},
-};
-use slog::{Discard, Logger, o};
+use etherws_actors::{fdb::FdbFilter, kinds::memory::MemoryHandle, prelude::*};
 
 /// EtherType for experiments (IEEE 802, 9.2.3).
 const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
@@ -34,11 +24,21 @@ fn text(frame: &Frame) -> String {
     String::from_utf8_lossy(&frame.data()[14..]).into_owned()
 }
 
-/// Adds a port in memory and gives the other end of it.
-async fn plug(switch: &Addr<Switch>, name: &str) -> Result<MemoryHandle, Box<dyn Error>> {
-    let (port, handle) = Memory::pair(name, 64);
-    supervisor::add(switch, port, &Logger::root(Discard, o!())).await?;
-    Ok(handle)
+/// Adds a port for a host, and gives the host's end of it.
+async fn plug(switch: &SwitchHandle, name: &str) -> Result<MemoryHandle, Box<dyn Error>> {
+    let (port, host) = Memory::pair(name, 64);
+    switch.add(port.leaf()).await?;
+    Ok(host)
+}
+
+/// Joins two switches: behind these ports is more than a host.
+async fn join(left: &SwitchHandle, right: &SwitchHandle) -> Result<(), Box<dyn Error>> {
+    let (port, left_end) = Memory::pair("trunk", 64);
+    left.add(port).await?;
+    let (port, right_end) = Memory::pair("trunk", 64);
+    right.add(port).await?;
+    actix::spawn(cable(left_end, right_end));
+    Ok(())
 }
 
 /// Carries frames between two ports until one of them is deleted.
@@ -55,9 +55,8 @@ async fn cable(mut left: MemoryHandle, mut right: MemoryHandle) {
     }
 }
 
-async fn print_fdb(name: &str, switch: &Addr<Switch>) -> Result<(), Box<dyn Error>> {
-    let control = Control::new(switch.clone(), Logger::root(Discard, o!()));
-    for known in control.list_fdb(FdbFilter::default()).await? {
+async fn print_fdb(name: &str, switch: &SwitchHandle) -> Result<(), Box<dyn Error>> {
+    for known in switch.control().list_fdb(FdbFilter::default()).await? {
         println!("{name}: {} is behind port {}", known.mac, known.entry.port);
     }
     Ok(())
@@ -65,14 +64,9 @@ async fn print_fdb(name: &str, switch: &Addr<Switch>) -> Result<(), Box<dyn Erro
 
 #[actix::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // The loop guard's frames would reach the ports in memory as well.
-    let options = SwitchOptions {
-        ports: PortSettings { loop_guard: Some(false), ..PortSettings::default() },
-        ..SwitchOptions::default()
-    };
-    let left = Switch::new(options.clone()).start();
-    let right = Switch::new(options).start();
-    actix::spawn(cable(plug(&left, "trunk").await?, plug(&right, "trunk").await?));
+    let left = SwitchHandle::start(SwitchOptions::default());
+    let right = SwitchHandle::start(SwitchOptions::default());
+    join(&left, &right).await?;
 
     let mut alice = plug(&left, "alice").await?;
     let mut bob = plug(&right, "bob").await?;

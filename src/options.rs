@@ -1,11 +1,11 @@
 //! Options that several parts of the program share: who listens where, its TLS files, how
 //! many sessions and what limits there are. Plain values; whoever makes them has checked them.
 
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use etherws_actors::guard::storm::StormLimit;
-use serde::{Deserialize, Serialize};
+pub(crate) use etherws_actors::secret::Secret;
 
 /// Most threads: more than any machine's cores that one Switch could feed.
 pub(crate) const MAX_THREADS: i64 = 256;
@@ -49,23 +49,6 @@ impl TlsFiles {
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         let Self { key, cert, client_ca } = self;
         [cert, key].into_iter().chain(client_ca).cloned().collect()
-    }
-}
-
-/// A text that `Debug` does not show.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Secret(pub(crate) String);
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
     }
 }
 

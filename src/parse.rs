@@ -1,50 +1,128 @@
 //! Texts and numbers to the switch's own values, the same for the command line, the
 //! configuration file and JSON-RPC. A refusal names value and way out, and no password.
 
-use std::{error::Error, net::IpAddr};
+use std::net::IpAddr;
 
 use etherws_actors::{
-    connect::{ClientCertificate, Credentials, Scheme, ServerUrl, proxy},
+    connect::Credentials,
     error::one_line,
     frame::{MacAddr, Vid},
     interface::{AddressSetting, InterfaceSettings},
-    kinds::client::{ClientError, MAX_SERVERS},
+    kinds::{KindInfo, PortSpec, SpecError, Via, kinds},
 };
+use schemars::SchemaGenerator;
+use serde_json::{Map, Value};
 
 use crate::refusal::Refusal;
 
-/// A client port's URLs and proxy, checked as far as that goes without a connection.
-pub(crate) fn check_client(
-    url: &str,
-    more_urls: &[String],
-    proxy: Option<&str>,
-) -> Result<(), Refusal> {
-    let refuse = |err: &dyn Error| Refusal::value(one_line(err));
-    if more_urls.len() >= MAX_SERVERS {
-        return Err(refuse(&ClientError::Servers(more_urls.len() + 1)));
-    }
-    for url in [url].into_iter().chain(more_urls.iter().map(String::as_str)) {
-        ServerUrl::parse(url, Scheme::WebSocket).map_err(|err| refuse(&err))?;
-    }
-    proxy.map_or(Ok(()), |proxy| proxy::check(proxy).map_err(|err| refuse(&err)))
+/// Something of a port that cannot be so.
+#[derive(Debug)]
+pub(crate) struct PortFault {
+    /// Member or key that it is about.
+    pub(crate) key: String,
+    pub(crate) refusal: Refusal,
 }
 
-/// Files of our own certificate and its key; empty counts as missing.
-pub(crate) fn client_certificate(
-    cert: Option<&str>,
-    key: Option<&str>,
-) -> Result<Option<ClientCertificate>, Refusal> {
-    let given = |file: &&str| !file.is_empty();
-    match (cert.filter(given), key.filter(given)) {
-        (None, None) => Ok(None),
-        (Some(cert), Some(key)) => {
-            Ok(Some(ClientCertificate { cert: cert.into(), key: key.into() }))
+impl PortFault {
+    /// The refusal for whoever is told of one fault only.
+    pub(crate) fn first(faults: Vec<Self>) -> Refusal {
+        let first = faults.into_iter().next().map(|fault| fault.refusal);
+        first.unwrap_or_else(|| Refusal::value("the port cannot be so"))
+    }
+}
+
+/// A port of the kind `kind`, whose other members are `target` and options. Those from
+/// control are read as leniently as etherws 1.3 does: null counts as missing, what the kind
+/// does not have is ignored, and a truth is whatever Python takes for one.
+pub(crate) fn port(
+    kind: &str,
+    members: Map<String, Value>,
+    from: Via,
+) -> Result<PortSpec, Vec<PortFault>> {
+    let fault = |key: &str, refusal| PortFault { key: key.to_owned(), refusal };
+    let info = KindInfo::find(kind);
+    let known = info.and_then(|kind| kind.options(from, &mut SchemaGenerator::default()));
+    let mut options = Map::new();
+    let mut faults = Vec::new();
+    for (name, value) in members {
+        let schema = match &known {
+            // A kind from elsewhere: it reads its options itself.
+            None => Some(&Value::Null),
+            Some(known) => known.get(&name),
+        };
+        match (schema, from) {
+            (_, Via::Control) if value.is_null() => {}
+            (None, Via::Control) => {}
+            (None, Via::File) => faults.push(fault(&name, unknown(&name, kind))),
+            (Some(schema), from) => match fit(&name, value, schema, from) {
+                Ok(value) => drop(options.insert(name, value)),
+                Err(refusal) => faults.push(fault(&name, refusal)),
+            },
         }
-        (cert, key) => {
-            let file = cert.or(key).unwrap_or_default();
-            let text = format!("{file} is given as cert or key alone; give both, or neither");
-            Err(Refusal::value(text))
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let mut port = PortSpec::from_options(kind, options).map_err(|error| {
+        let key = if matches!(error, SpecError::Kind { .. }) { "type" } else { "target" };
+        vec![fault(key, Refusal::value(one_line(&error)))]
+    })?;
+    let wrong = port.check(from).into_iter();
+    faults.extend(wrong.map(|error| fault(error.key, Refusal::value(error.text))));
+    if faults.is_empty() { Ok(port) } else { Err(faults) }
+}
+
+/// A kind has no such option.
+fn unknown(name: &str, kind: &str) -> Refusal {
+    let mut generator = SchemaGenerator::default();
+    let mut has = |kind: &KindInfo| {
+        kind.options(Via::File, &mut generator).is_some_and(|options| options.contains_key(name))
+    };
+    let owners: Vec<_> = kinds().iter().filter(|kind| has(kind)).map(|kind| kind.name).collect();
+    Refusal::value(if owners.is_empty() {
+        format!("unknown key {name} of a {kind} port; delete it")
+    } else {
+        format!("{name} is for {} ports only; delete it", owners.join(" and "))
+    })
+}
+
+/// The value of an option, as its schema has it. A refusal does not hold it: it may be a
+/// password.
+fn fit(name: &str, value: Value, schema: &Value, from: Via) -> Result<Value, Refusal> {
+    let is = |word: &str| match &schema["type"] {
+        Value::Array(types) => types.iter().any(|one| one == word),
+        one => one == word,
+    };
+    let (fits, form) = if is("boolean") {
+        if from == Via::Control {
+            return Ok(truth(&value).into());
         }
+        (value.is_boolean(), "true or false")
+    } else if is("array") {
+        let texts = value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+        (texts, "a list of strings")
+    } else if is("integer") {
+        let text = value.as_str().and_then(|text| text.trim().parse::<i64>().ok());
+        if let (Some(number), Via::Control) = (text, from) {
+            return Ok(number.into());
+        }
+        (value.is_i64() || value.is_u64(), "a whole number")
+    } else {
+        (value.is_string() || !is("string"), "a string, in quotes")
+    };
+    if fits { Ok(value) } else { Err(Refusal::wrong_type(format!("{name} must be {form}"))) }
+}
+
+/// Whatever Python takes for true: `"no"` is, 0 and `""` are not. `"off"`, as settings are
+/// shown, is not either.
+pub(crate) fn truth(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(truth) => *truth,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !matches!(text.as_str(), "" | "off"),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(members) => !members.is_empty(),
     }
 }
 

@@ -74,7 +74,7 @@ fn check_tells_of_every_mistake_with_its_place() {
         ":6:8: ",
         ":9:8: unknown value tab; did you mean tap?",
         ":14:10: \"http://x/\" begins with neither",
-        ":15:7: mtu is for tap and netdev ports alone",
+        ":15:7: mtu is for tap and netdev ports only",
         ":16:1: mac is missing",
         "bad.toml: 7 errors",
     ] {

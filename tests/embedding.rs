@@ -27,11 +27,12 @@ fn an_embedded_switch_joins_another() {
     let switch = Switch::start(&[]);
     let text = example("embed", &[&switch.url()]).ok().stdout;
     assert!(text.contains("the monitor sees 43 octets"), "{text}");
-    assert!(text.contains(&format!("port 3 client up {}: rx 0, tx 1", switch.url())), "{text}");
+    assert!(text.contains(&format!("port 3 client up {}: rx ", switch.url())), "{text}");
 }
 
 #[test]
 fn a_port_kind_of_ones_own_carries_frames() {
     let text = example("custom_port", &[]).ok().stdout;
+    assert!(text.contains("port 1: udp up"), "{text}");
     assert!(text.contains("received: over UDP"), "{text}");
 }

@@ -18,14 +18,13 @@ use tokio::sync::oneshot;
 
 use crate::{
     core::{
-        error::one_line,
         fdb::{FdbError, FdbFilter, PortNumber},
         frame::{MacAddr, Vid},
         interface::{AddressSetting, Interface, InterfaceSettings},
         settings::{PortName, PortSettings},
         state::Stop,
     },
-    kinds::{Client, ClientOptions, Netdev, Tap},
+    kinds::{Adding, PortSpec},
     message::{
         AddFdb, AddMirror, AddPortError, DelFdb, DelPort, FdbInfo, FindPort, FlushFdb,
         KeepInterface, ListFdb, ListPorts, PortInfo, PortReport, SetDefaults, SetPort,
@@ -33,27 +32,9 @@ use crate::{
     },
     mirror::{Filter, MIRROR_OCTETS, MirrorReader, TooManyMirrors},
     netlink::{self, LinkError},
-    port::Medium,
-    supervisor::{self, AddError},
+    supervisor::AddError,
     switch::Switch,
 };
-
-/// A port to add.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NewPort {
-    /// A new TAP device.
-    Tap {
-        /// Its name; one `%d` becomes the lowest free number.
-        name: String,
-    },
-    /// An existing network interface.
-    Netdev {
-        /// Its name.
-        name: String,
-    },
-    /// A WebSocket that we open.
-    Client(ClientOptions),
-}
 
 /// An interface as control shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +88,7 @@ pub enum ControlError {
 #[derive(Debug, Clone)]
 pub struct Known {
     /// As it was added; holds its password.
-    pub new: NewPort,
+    pub new: PortSpec,
     /// Addresses that were set, each with its prefix length.
     pub addresses: Vec<(IpAddr, u8)>,
     /// The MTU that was set, in octets.
@@ -188,7 +169,7 @@ impl Control {
     /// It cannot be opened, or the switch refuses it or its settings: nothing remains.
     pub async fn add_port(
         &self,
-        port: NewPort,
+        port: PortSpec,
         settings: PortSettings,
     ) -> Result<PortInfo, ControlError> {
         let number = self.add(port, settings, None).await?;
@@ -330,7 +311,7 @@ impl Control {
     /// The port cannot be: its options are wrong, or its interface is another port's.
     pub async fn keep(
         &self,
-        port: NewPort,
+        port: PortSpec,
         settings: PortSettings,
         interface: Vec<InterfaceSettings>,
     ) -> Result<PortNumber, ControlError> {
@@ -359,7 +340,7 @@ impl Control {
     /// With settings of an interface, the port need not open at once.
     async fn add(
         &self,
-        port: NewPort,
+        port: PortSpec,
         settings: PortSettings,
         interface: Option<Vec<InterfaceSettings>>,
     ) -> Result<PortNumber, ControlError> {
@@ -379,39 +360,26 @@ impl Control {
 
     async fn place(
         &self,
-        port: NewPort,
+        port: PortSpec,
         settings: PortSettings,
         interface: Option<Vec<InterfaceSettings>>,
     ) -> Result<PortNumber, ControlError> {
-        if let NewPort::Tap { name } | NewPort::Netdev { name } = &port {
+        if let Some(name) = port.interface() {
             self.check_unused(name).await?;
         }
-        let Some(arbiter) = self.placement.next() else {
-            return Ok(add_here(&self.switch, port, settings, interface, &self.log).await?);
-        };
         let (switch, log) = (self.switch.clone(), self.log.clone());
+        let adding = Adding { switch, settings, interface, log };
+        let Some(arbiter) = self.placement.next() else {
+            return Ok(port.add(adding).await?);
+        };
         let (answer, answered) = oneshot::channel();
         arbiter.spawn_fn(move || {
             actix_rt::spawn(async move {
-                let added =
-                    add_here(&switch, port, settings, interface, &log).await.map_err(|error| {
-                        match error {
-                            // What a medium's error holds may not cross threads; its text may.
-                            AddError::Open(error) => Err(one_line(&*error)),
-                            AddError::Refused(error) => Ok(error),
-                            AddError::SwitchGone(_) => Err("the switch has ended".to_owned()),
-                        }
-                    });
                 // Whoever asked is gone: the port stays, as if the answer were lost.
-                let _ = answer.send(added);
+                let _ = answer.send(port.add(adding).await);
             });
         });
-        match answered.await {
-            Ok(Ok(number)) => Ok(number),
-            Ok(Err(Ok(refused))) => Err(AddError::Refused(refused).into()),
-            Ok(Err(Err(text))) => Err(AddError::Open(text.into()).into()),
-            Err(_) => Err(ControlError::SwitchGone(MailboxError::Closed)),
-        }
+        Ok(answered.await.map_err(|_| MailboxError::Closed)??)
     }
 
     /// Has the frames that `filter` wants copied for whoever reads them, of each its first
@@ -445,48 +413,6 @@ impl Control {
         let ports = self.switch.send(ListPorts).await?;
         ports.into_iter().find(|p| p.port == number).ok_or(ControlError::NoSuchPort(number))
     }
-}
-
-/// Adds a port that runs on this Arbiter.
-async fn add_here(
-    switch: &Addr<Switch>,
-    port: NewPort,
-    settings: PortSettings,
-    interface: Option<Vec<InterfaceSettings>>,
-    log: &Logger,
-) -> Result<PortNumber, AddError> {
-    match port {
-        NewPort::Tap { name } => {
-            add_medium(switch, Tap::new(name), settings, interface, true, log).await
-        }
-        NewPort::Netdev { name } => {
-            add_medium(switch, Netdev::new(name), settings, interface, true, log).await
-        }
-        NewPort::Client(options) => {
-            let client = Client::new(options, log.clone()).map_err(|e| AddError::Open(e.into()))?;
-            add_medium(switch, client, settings, interface, false, log).await
-        }
-    }
-}
-
-/// With settings of an interface, it need not open at once; `is_quick` is to be waited for all the same.
-async fn add_medium<M: Medium>(
-    switch: &Addr<Switch>,
-    medium: M,
-    settings: PortSettings,
-    interface: Option<Vec<InterfaceSettings>>,
-    is_quick: bool,
-    log: &Logger,
-) -> Result<PortNumber, AddError> {
-    let Some(interface) = interface else {
-        return supervisor::add_with(switch, medium, settings, log).await;
-    };
-    let (number, tried) = supervisor::keep(switch, medium, settings, interface, log).await?;
-    if is_quick {
-        // Dropped without a word, it has been tried as well.
-        let _ = tried.await;
-    }
-    Ok(number)
 }
 
 /// The same entries by VLAN and then address. A full table is sorted on a thread where no

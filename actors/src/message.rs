@@ -84,6 +84,8 @@ pub struct AddPort {
     pub details: Details,
     /// Whether to announce what is behind other ports when this one comes back.
     pub announces: bool,
+    /// Whether nothing but a station is behind it: it gets no loop-detect frames.
+    pub is_leaf: bool,
     /// Whose session it is: the port that has the same holder is deleted.
     pub holder: Option<Holder>,
     /// Its own settings, from the first frame on.

@@ -162,6 +162,7 @@ impl<M: Medium> Supervisor<M> {
                 interface: medium.interface(),
                 details: medium.details(),
                 announces: medium.announces(),
+                is_leaf: medium.is_leaf(),
                 holder: medium.holder(),
                 settings,
                 counters: Arc::clone(&counters),

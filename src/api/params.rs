@@ -8,7 +8,7 @@ use etherws_actors::settings::Setting;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value};
 
-use crate::refusal::Refusal;
+use crate::{parse::truth, refusal::Refusal};
 
 /// The schema of a text that may come as a number as well.
 pub(super) struct NumberOrText;
@@ -129,17 +129,4 @@ fn integer(name: &str, value: &Value) -> Result<i64, Refusal> {
         _ => None,
     };
     number.ok_or_else(|| Refusal::value(format!("{name} must be a whole number, not {value}")))
-}
-
-/// Whatever Python takes for true: `"no"` is, 0 and `""` are not. `"off"`, as settings are
-/// shown, is not either.
-fn truth(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(truth) => *truth,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !matches!(text.as_str(), "" | "off"),
-        Value::Array(list) => !list.is_empty(),
-        Value::Object(members) => !members.is_empty(),
-    }
 }

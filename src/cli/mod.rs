@@ -19,11 +19,11 @@ use clap::{
     CommandFactory as _, FromArgMatches as _,
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use etherws_actors::{connect::ClientCertificate, kinds::ClientOptions};
+use etherws_actors::kinds::ClientOptions;
 
 use crate::{
     config::{self, Sw},
-    options::{GuardArgs, Secret, Service, TlsFiles},
+    options::{GuardArgs, Service, TlsFiles},
 };
 pub(crate) use args::{CheckArgs, CompletionsArgs, DoctorArgs, ExtcapArgs, ManualArgs, PasswdArgs};
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
@@ -82,10 +82,8 @@ pub(crate) struct Client {
     pub(crate) debug: bool,
     /// Do not become a daemon.
     pub(crate) foreground: bool,
-    /// The server and the way to it, without name and password.
+    /// The server and the way to it; the password is prompted for.
     pub(crate) options: ClientOptions,
-    /// For HTTP Basic authentication; the password is prompted for.
-    pub(crate) user: Option<String>,
 }
 
 /// Reads the program's arguments. Ends the program for `--help`, `--version` and
@@ -311,24 +309,23 @@ impl ServerArgs {
 
 impl ClientArgs {
     fn validate(self) -> Result<Client> {
+        let (cert, key) = (readable("--cert", self.cert)?, readable("--key", self.key)?);
+        if cert.is_some() != key.is_some() {
+            bail!("--cert and --key belong together: give both, or neither");
+        }
         Ok(Client {
             device: self.common.device(),
             debug: self.common.debug,
             foreground: self.common.foreground,
             options: ClientOptions {
-                url: self.uri,
-                more_urls: Vec::new(),
-                credentials: None,
+                user: self.user,
                 cacerts: readable("--cacerts", self.cacerts)?,
                 insecure: self.insecure,
-                certificate: match (readable("--cert", self.cert)?, readable("--key", self.key)?) {
-                    (Some(cert), Some(key)) => Some(ClientCertificate { cert, key }),
-                    (None, None) => None,
-                    _ => bail!("--cert and --key belong together: give both, or neither"),
-                },
-                proxy: self.proxy.map(|Secret(proxy)| proxy),
+                cert,
+                key,
+                proxy: self.proxy,
+                ..ClientOptions::new(self.uri)
             },
-            user: self.user,
         })
     }
 }

@@ -4,15 +4,15 @@
 use std::net::IpAddr;
 
 use etherws_actors::{
-    control::NewPort,
     fdb::PortNumber,
     frame::{MacAddr, Vid},
     guard::storm::StormLimit,
+    kinds::PortSpec,
     settings::PortSettings,
 };
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
-use super::{Action, Change, Port, kind_and_target};
+use super::{Action, Change, Port};
 
 /// A port as it is now.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub(crate) struct Running {
     pub(crate) number: PortNumber,
     /// As the file has it, if it does.
     pub(crate) of_file: Option<Port>,
-    pub(crate) new: NewPort,
+    pub(crate) new: PortSpec,
     /// All of them.
     pub(crate) settings: PortSettings,
     /// That control has set.
@@ -67,19 +67,19 @@ pub(crate) fn edit(
                 let Some(table) = ports.get_mut(at) else { continue };
                 let names = update(table, port, running, defaults);
                 if !names.is_empty() {
-                    let change = Change::new(Action::Changed, shown(&port.new));
+                    let change = Change::new(Action::Changed, port.new.to_string());
                     changes.push(change.port(number).note(names.join(", ")));
                 }
             }
             None => {
                 ports.remove(at);
-                changes.push(Change::new(Action::Deleted, shown(&port.new)).port(number));
+                changes.push(Change::new(Action::Deleted, port.new.to_string()).port(number));
             }
         }
     }
     changes.reverse();
     for running in running.iter().filter(|running| running.of_file.is_none()) {
-        let change = |action| Change::new(action, shown(&running.new)).port(running.number);
+        let change = |action| Change::new(action, running.new.to_string()).port(running.number);
         match new_table(running, defaults) {
             Ok(table) => {
                 ports.push(table);
@@ -107,7 +107,7 @@ fn table_of<'a>(
     let table = ports.get(at)?;
     let text = |key| table.get(key).and_then(Item::as_str);
     let own = (text("type")?, text("target")?);
-    tables.iter().find(|(port, _)| kind_and_target(&port.new) == own).copied()
+    tables.iter().find(|(port, _)| (port.new.kind(), port.new.target()) == own).copied()
 }
 
 /// Brings a table to what its port is now; gives the keys that had to change.
@@ -184,39 +184,12 @@ fn settings(running: &Running, port: Option<&Port>, default: &PortSettings) -> V
     ]
 }
 
-fn new_table(running: &Running, defaults: &PortSettings) -> Result<Table, &'static str> {
+fn new_table(running: &Running, defaults: &PortSettings) -> Result<Table, String> {
     let mut table = Table::new();
-    let (kind, target) = kind_and_target(&running.new);
-    table.insert("type", value(kind));
-    table.insert("target", value(target));
-    if let NewPort::Client(options) = &running.new {
-        if options.credentials.is_some() {
-            return Err("it has a password, which is not written: add it to the file by hand, \
-                        with user and password-file");
-        }
-        if options.proxy.as_ref().is_some_and(|proxy| proxy.contains('@')) {
-            return Err("its proxy has a password, which is not written: set https_proxy instead");
-        }
-        if !options.more_urls.is_empty() {
-            table.insert("urls", value(options.more_urls.iter().collect::<Array>()));
-        }
-        if options.insecure {
-            table.insert("insecure", value(true));
-        }
-        let certificate = options.certificate.as_ref();
-        let files = [
-            ("cacerts", options.cacerts.as_ref()),
-            ("cert", certificate.map(|files| &files.cert)),
-            ("key", certificate.map(|files| &files.key)),
-        ];
-        for (key, file) in files {
-            if let Some(file) = file {
-                let name = file.to_str().ok_or("the name of one of its files is no UTF-8")?;
-                table.insert(key, value(name));
-            }
-        }
-        if let Some(proxy) = &options.proxy {
-            table.insert("proxy", value(proxy));
+    table.insert("type", value(running.new.kind()));
+    for (key, option) in running.new.for_file().map_err(|error| error.text)? {
+        if let Some(option) = toml_value(&option) {
+            table.insert(&key, value(option));
         }
     }
     if !running.addresses.is_empty() {
@@ -235,6 +208,19 @@ fn new_table(running: &Running, defaults: &PortSettings) -> Result<Table, &'stat
         table.insert("fdb", entries.into());
     }
     Ok(table)
+}
+
+/// The same in TOML, which has no null.
+fn toml_value(option: &serde_json::Value) -> Option<Value> {
+    Some(match option {
+        serde_json::Value::Bool(truth) => (*truth).into(),
+        serde_json::Value::Number(number) => number.as_i64()?.into(),
+        serde_json::Value::String(text) => text.into(),
+        serde_json::Value::Array(list) => {
+            list.iter().filter_map(toml_value).collect::<Array>().into()
+        }
+        serde_json::Value::Null | serde_json::Value::Object(_) => return None,
+    })
 }
 
 fn addresses_value(addresses: &[(IpAddr, u8)]) -> Value {
@@ -270,9 +256,4 @@ fn fdb_table((vid, mac): &(Vid, MacAddr)) -> Table {
         table.insert("vlan", value(i64::from(vid.get())));
     }
     table
-}
-
-fn shown(new: &NewPort) -> String {
-    let (kind, target) = kind_and_target(new);
-    format!("{kind} {target}")
 }

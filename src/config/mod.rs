@@ -8,17 +8,21 @@ mod name;
 mod read;
 mod resolve;
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
-use etherws_actors::guard::storm::StormLimit;
-use schemars::JsonSchema;
+use etherws_actors::{
+    guard::storm::StormLimit,
+    kinds::{Via, all_options, kinds},
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 pub(crate) use self::{
     change::{Action, Change},
     edit::{Running, edit},
     read::{Fault, Faults, File, Source},
-    resolve::{Port, Sw, kind_and_target, resolve},
+    resolve::{Port, Sw, resolve},
 };
 
 /// The whole file. What is missing in it has its default.
@@ -142,33 +146,17 @@ pub(crate) struct Log {
 
 /// `[[port]]`
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
+#[schemars(deny_unknown_fields)]
 pub(crate) struct PortTable {
     /// Kind of the port
     #[serde(rename = "type")]
-    #[schemars(required)]
-    pub(crate) kind: Option<Kind>,
-    /// Name of the TAP (%d becomes a number) or of the interface; URL of the server
-    #[schemars(required)]
-    pub(crate) target: Option<String>,
-    /// client: further URLs of the same segment, tried in turn when one cannot be reached
-    #[serde(default)]
-    pub(crate) urls: Vec<String>,
-    /// client: name for the server
-    pub(crate) user: Option<String>,
-    /// client: file with the password of user, in its first line
-    pub(crate) password_file: Option<PathBuf>,
-    /// client: CA certificates that the server's must verify against, PEM; by default the
-    /// system's
-    pub(crate) cacerts: Option<PathBuf>,
-    /// client: do not verify the server's certificate. Default: false
-    pub(crate) insecure: Option<bool>,
-    /// client: our own certificate chain, for a server that wants one, PEM
-    pub(crate) cert: Option<PathBuf>,
-    /// client: private key of cert, PEM
-    pub(crate) key: Option<PathBuf>,
-    /// client: HTTP proxy, http://HOST:PORT; by default that of the environment
-    pub(crate) proxy: Option<String>,
+    #[schemars(required, schema_with = "kind")]
+    pub(crate) kind: Option<String>,
+    /// Its target, and the options that its kind has
+    #[serde(flatten)]
+    #[schemars(with = "KindOptions")]
+    pub(crate) options: Map<String, Value>,
     /// tap, netdev: one IPv4 and one IPv6 address at most, as "192.0.2.1/24"
     pub(crate) addresses: Option<Vec<String>>,
     /// tap, netdev: largest packet in octets
@@ -194,16 +182,23 @@ pub(crate) struct PortTable {
     pub(crate) fdb: Vec<FdbTable>,
 }
 
-/// Kind of a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Kind {
-    /// A new TAP device
-    Tap,
-    /// An existing network interface
-    Netdev,
-    /// A WebSocket that the switch opens
-    Client,
+fn kind(_: &mut SchemaGenerator) -> Schema {
+    let names: Vec<_> = kinds().iter().map(|kind| kind.name).collect();
+    json_schema!({"type": "string", "enum": names})
+}
+
+/// The options of all kinds, for the schema.
+struct KindOptions;
+
+impl JsonSchema for KindOptions {
+    fn schema_name() -> Cow<'static, str> {
+        "KindOptions".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let options = all_options(Via::File, generator);
+        json_schema!({"type": "object", "properties": options, "required": ["target"]})
+    }
 }
 
 /// `[[port.fdb]]`
@@ -348,7 +343,7 @@ mod tests {
         let (file, faults) = read(&example(2));
         assert_eq!(faults, []);
         let text = example(2);
-        let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+        let schema: Value = serde_json::from_str(&schema()).unwrap();
         for (table, definition) in schema["$defs"].as_object().unwrap() {
             let Some(keys) = definition["properties"].as_object() else { continue };
             for key in keys.keys().filter(|key| *key != "user" || table != "Switch") {
@@ -368,7 +363,7 @@ mod tests {
 
     #[test]
     fn every_option_has_a_key_and_every_key_an_option() {
-        let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+        let schema: Value = serde_json::from_str(&schema()).unwrap();
         let table = |name: &str| schema["$defs"][name]["properties"].as_object().unwrap().clone();
         let mut keys = Vec::new();
         for (section, name) in

@@ -10,7 +10,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use etherws_actors::kinds::KindInfo;
 use serde::Deserialize as _;
+use serde_json::Value;
 use toml::{
     Spanned,
     de::{DeTable, DeValue, Deserializer},
@@ -237,7 +239,11 @@ fn with_hint(message: &str) -> String {
         return message.replace('\n', ", ");
     };
     let Some(unknown) = names.next() else { return message.to_owned() };
-    let known: Vec<_> = names.collect();
+    hint(kind, unknown, &names.collect::<Vec<_>>())
+}
+
+/// That a name is not known, with the one that may be meant.
+pub(super) fn hint(kind: &str, unknown: &str, known: &[&str]) -> String {
     let alike = known.iter().map(|name| (strsim::jaro_winkler(unknown, name), name));
     match alike.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)) {
         Some((_, meant)) => format!("unknown {kind} {unknown}; did you mean {meant}?"),
@@ -310,9 +316,13 @@ impl Config {
             .into_iter()
             .for_each(&absolute);
         for port in port {
-            [&mut port.password_file, &mut port.cacerts, &mut port.cert, &mut port.key]
-                .into_iter()
-                .for_each(&absolute);
+            let kind = port.kind.as_deref().and_then(KindInfo::find);
+            for name in kind.iter().flat_map(|kind| kind.files) {
+                let Some(Value::String(file)) = port.options.get_mut(*name) else { continue };
+                let mut path = Some(PathBuf::from(&*file));
+                absolute(&mut path);
+                path.into_iter().for_each(|path| *file = path.to_string_lossy().into_owned());
+            }
         }
     }
 }

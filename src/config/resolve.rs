@@ -10,26 +10,25 @@ use std::{
 };
 
 use etherws_actors::{
-    connect::ClientCertificate,
-    control::NewPort,
     fdb::DEFAULT_AGING_TIME,
     frame::{MacAddr, Vid},
     interface::AddressSetting,
-    kinds::ClientOptions,
+    kinds::{KindInfo, PortSpec, Via, kinds},
     settings::PortSettings,
 };
 
+use serde_json::{Map, Value};
+
 use super::{
-    Config, FdbTable, Kind, PortTable, Storm, Tls,
-    read::{Fault, Faults, File, Source, shown},
+    Config, FdbTable, PortTable, Storm, Tls,
+    read::{Fault, Faults, File, Source, hint, shown},
 };
 use crate::{
-    files,
     options::{
         DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, GuardArgs, Limits, MAX_THREADS, Service,
         TlsFiles,
     },
-    parse::{check_client, client_certificate, credentials, interface_settings, mac, vid},
+    parse::{self, PortFault, interface_settings, mac, vid},
     refusal::Refusal,
 };
 
@@ -84,7 +83,7 @@ pub(crate) struct Sw {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Port {
     /// What it is: by its type and target it is told from others.
-    pub(crate) new: NewPort,
+    pub(crate) new: PortSpec,
     /// What is set of these is to be so.
     pub(crate) settings: PortSettings,
     /// What its interface is to have, each with its prefix length.
@@ -293,9 +292,8 @@ impl Checker<'_> {
         for (at, table) in tables.iter().enumerate() {
             let key = format!("port.{at}");
             let Some(port) = self.port(&key, table) else { continue };
-            if ports.iter().any(|other| is_same(&other.new, &port.new)) {
-                let (kind, target) = kind_and_target(&port.new);
-                let text = format!("{kind} {target} is there twice; delete one of them");
+            if ports.iter().any(|other| other.new.is_same(&port.new)) {
+                let text = format!("duplicate port {}; delete one of the two", port.new);
                 self.fault(&format!("{key}.target"), text);
             }
             ports.push(port);
@@ -315,37 +313,24 @@ impl Checker<'_> {
 
     fn port(&mut self, key: &str, table: &PortTable) -> Option<Port> {
         let before = self.faults.len();
-        let kind = self.required(key, "type", "tap, netdev or client", table.kind);
-        let target = table.target.clone();
-        let target = self.required(key, "target", "an interface's name or a URL", target);
-        let (kind, target) = (kind?, target?);
-        if target.is_empty() {
+        let names: Vec<_> = kinds().iter().map(|kind| kind.name).collect();
+        let kind = self.required(key, "type", &names.join(", "), table.kind.as_deref())?;
+        let Some(info) = KindInfo::find(kind) else {
+            self.fault(&format!("{key}.type"), hint("value", kind, &names));
+            return None;
+        };
+        let target = table.options.get("target");
+        let target = self.required(key, "target", "an interface's name or a URL", target)?;
+        if target == "" {
             self.fault(&format!("{key}.target"), "target is empty; give a name or a URL");
         }
-        let of_clients = [
-            ("urls", !table.urls.is_empty()),
-            ("user", table.user.is_some()),
-            ("password-file", table.password_file.is_some()),
-            ("cacerts", table.cacerts.is_some()),
-            ("insecure", table.insecure.is_some()),
-            ("cert", table.cert.is_some()),
-            ("key", table.key.is_some()),
-            ("proxy", table.proxy.is_some()),
-        ];
         let of_interfaces =
             [("addresses", table.addresses.is_some()), ("mtu", table.mtu.is_some())];
-        let (foreign, kinds) = match kind {
-            Kind::Client => (&of_interfaces[..], "tap and netdev ports"),
-            Kind::Tap | Kind::Netdev => (&of_clients[..], "client ports"),
-        };
-        for (name, _) in foreign.iter().filter(|(_, given)| *given) {
-            self.fault(&format!("{key}.{name}"), format!("{name} is for {kinds} alone; delete it"));
+        for (name, _) in of_interfaces.iter().filter(|(_, given)| *given && !info.interface) {
+            let text = format!("{name} is for tap and netdev ports only; delete it");
+            self.fault(&format!("{key}.{name}"), text);
         }
-        let new = match kind {
-            Kind::Tap => Some(NewPort::Tap { name: target }),
-            Kind::Netdev => Some(NewPort::Netdev { name: target }),
-            Kind::Client => self.client(key, target, table).map(NewPort::Client),
-        };
+        let new = self.spec(key, kind, table.options.clone());
         let storm = |limit: Option<Storm>| limit.map(|Storm(limit)| limit);
         let settings = PortSettings {
             shut: table.shut,
@@ -384,80 +369,24 @@ impl Checker<'_> {
         value
     }
 
-    fn client(&mut self, key: &str, url: String, table: &PortTable) -> Option<ClientOptions> {
+    /// Kind, target and options.
+    fn spec(&mut self, key: &str, kind: &str, options: Map<String, Value>) -> Option<PortSpec> {
+        let files = KindInfo::find(kind).map_or(&[][..], |kind| kind.files);
         let before = self.faults.len();
-        let at = |name: &str| format!("{key}.{name}");
-        let proxy = table.proxy.as_deref();
-        if let Err(refusal) = check_client(&url, &table.urls, proxy) {
-            // Which of them it is about, its text says.
-            let is_target = check_client(&url, &[], None).is_err();
-            let name = if is_target {
-                "target"
-            } else if check_client(&url, &table.urls, None).is_err() {
-                "urls"
-            } else {
-                "proxy"
-            };
-            self.fault(&at(name), refusal.text());
-        }
-        if proxy.is_some_and(|proxy| proxy.contains('@')) {
-            let text = "a proxy's password has no place in this file; leave proxy out and set \
-                        https_proxy in the environment";
-            self.fault(&at("proxy"), text);
-        }
-        let user = table.user.as_deref();
-        let password = match (&table.password_file, user) {
-            (Some(path), _) => self.password(&at("password-file"), path),
-            (None, Some(user)) => {
-                let text = format!("user {user:?} without password-file; give it");
-                self.fault(&at("user"), text);
-                None
-            }
-            (None, None) => None,
-        };
-        let credentials = match credentials(user, password.as_deref()) {
-            Ok(credentials) => credentials,
-            Err(refusal) => {
-                let name = if user.is_some() { "user" } else { "password-file" };
-                self.fault(&at(name), refusal.text());
-                None
+        let spec = match parse::port(kind, options, Via::File) {
+            Ok(spec) => spec,
+            Err(faults) => {
+                for PortFault { key: name, refusal } in faults {
+                    self.fault(&format!("{key}.{name}"), refusal.text());
+                }
+                return None;
             }
         };
-        let cacerts = self.readable(&at("cacerts"), table.cacerts.as_deref());
-        let [cert, own_key] = [("cert", &table.cert), ("key", &table.key)]
-            .map(|(name, file)| self.readable(&at(name), file.as_deref()));
-        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let (cert_text, key_text) = (text(&table.cert), text(&table.key));
-        if let Err(refusal) = client_certificate(cert_text.as_deref(), key_text.as_deref()) {
-            let name = if table.cert.is_some() { "cert" } else { "key" };
-            self.fault(&at(name), refusal.text());
+        for (name, value) in spec.options().iter().filter(|(name, _)| files.contains(&&***name)) {
+            self.readable(&format!("{key}.{name}"), value.as_str().map(Path::new));
         }
-        (self.faults.len() == before).then(|| ClientOptions {
-            url,
-            more_urls: table.urls.clone(),
-            credentials,
-            cacerts,
-            insecure: table.insecure.unwrap_or(false),
-            certificate: cert.zip(own_key).map(|(cert, key)| ClientCertificate { cert, key }),
-            proxy: table.proxy.clone(),
-        })
-    }
-
-    /// The first line of a file.
-    fn password(&mut self, key: &str, path: &Path) -> Option<String> {
-        let read = files::read(path).and_then(|octets| {
-            let text = String::from_utf8(octets).map_err(|_| io::ErrorKind::InvalidData)?;
-            let line = text.lines().next().unwrap_or_default().to_owned();
-            if line.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(line) }
-        });
-        read.map_err(|error: io::Error| {
-            let shown = path.display();
-            let text = format!(
-                "password-file {shown}: give a file with a password in its first line: {error}"
-            );
-            self.fault(key, text);
-        })
-        .ok()
+        let whole = |file: &Path| path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        (self.faults.len() == before).then(|| spec.with_files(whole))
     }
 
     /// At most one of each family, since an interface has one that is set.
@@ -495,20 +424,6 @@ impl Checker<'_> {
         let mac = entry.mac.as_ref().map(|text| mac(text).map_err(|refusal| keep("mac", refusal)));
         let mac = self.required(key, "mac", "an address as 02:00:00:00:00:01", mac);
         Some((vid.ok()?, mac?.ok()?))
-    }
-}
-
-/// Whether both are the same port, whatever else is set of it.
-pub(super) fn is_same(one: &NewPort, other: &NewPort) -> bool {
-    kind_and_target(one) == kind_and_target(other)
-}
-
-/// What a port is told by.
-pub(crate) fn kind_and_target(new: &NewPort) -> (&'static str, &str) {
-    match new {
-        NewPort::Tap { name } => ("tap", name),
-        NewPort::Netdev { name } => ("netdev", name),
-        NewPort::Client(options) => ("client", &options.url),
     }
 }
 

@@ -11,9 +11,15 @@ pub(crate) mod style;
 mod table;
 mod top;
 
-use std::{path, process::ExitCode};
+use std::{
+    path::{self, Path, PathBuf},
+    process::ExitCode,
+};
 
-use etherws_actors::connect::{ClientCertificate, Credentials, TlsOptions};
+use etherws_actors::{
+    connect::{ClientCertificate, Credentials, TlsOptions},
+    kinds::{Client, ClientOptions},
+};
 use jsonrpsee_types::ErrorObjectOwned;
 
 use crate::{
@@ -59,19 +65,25 @@ fn ask(
 ) -> Result<ExitCode, ErrorObjectOwned> {
     request.check().map_err(Refusal::internal)?;
     // In the order in which 1.3 asks for them: the client port's password is first.
-    let mut add = request.typed::<AddPort>().filter(AddPort::is_client);
-    if let Some(add) = &mut add {
-        add.login().map_err(Refusal::internal)?;
+    let mut add = request.typed::<AddPort>();
+    let mut port = add.as_ref().map(AddPort::port).transpose().map_err(Refusal::internal)?;
+    if let Some(client) = port.as_mut().and_then(|port| port.get_mut::<Client>())
+        && let ClientOptions { user: Some(_), passwd: passwd @ None, .. } = client
+    {
+        *passwd = Some(Secret(password("Client Password: ").map_err(Refusal::internal)?));
     }
     let endpoint = endpoint(control).map_err(Refusal::internal)?;
     let mut what = format!("waiting for {endpoint}");
     let mut after = "the switch may carry it out all the same";
-    if let Some(add) = &mut add {
-        what = format!("connecting to {}", add.target);
-        after = "the switch goes on connecting, for 10 s at most; listport shows the outcome";
-        if endpoint.is_local() {
-            add.options.files().for_each(resolve);
+    if let Some((add, mut port)) = add.as_mut().zip(port) {
+        if port.interface().is_none() {
+            what = format!("connecting to {}", port.target());
+            after = "the switch goes on connecting, for 10 s at most; listport shows the outcome";
         }
+        if endpoint.is_local() {
+            port = port.with_files(resolve);
+        }
+        add.set(&port);
         request = Request::from(&*add);
     }
     actix_rt::System::new().block_on(async {
@@ -86,18 +98,6 @@ fn ask(
         };
         Ok(output.answer(&answer?))
     })
-}
-
-impl AddPort {
-    /// Asks for the password of a client port if there is a name only.
-    fn login(&mut self) -> Result<(), Refusal> {
-        let options = &mut self.options;
-        let login = login(options.user.take(), options.passwd.take(), "Client Password: ")?;
-        if let Some(Credentials { user, password }) = login {
-            (options.user, options.passwd) = (Some(user), Some(Secret(password)));
-        }
-        Ok(())
-    }
 }
 
 /// The control service that `args` name. Asks for its password if there is a name alone.
@@ -121,21 +121,18 @@ pub(crate) fn login(
     let login = credentials(user.as_deref(), password.as_deref())?;
     match login {
         Some(login) if login.password.is_empty() => {
-            let password =
-                prompt::password(prompt).map_err(|err| Refusal::os(format!("{err:#}")))?;
-            Ok(Some(Credentials { password, ..login }))
+            Ok(Some(Credentials { password: self::password(prompt)?, ..login }))
         }
         login => Ok(login),
     }
 }
 
+fn password(prompt: &str) -> Result<String, Refusal> {
+    prompt::password(prompt).map_err(|err| Refusal::os(format!("{err:#}")))
+}
+
 /// The switch opens the file, and a daemon's directory is `/`: what the user can see
 /// here goes over by its whole name. What is not here may be where the switch is.
-fn resolve(file: &mut String) {
-    if let Ok(whole) = path::absolute(&file)
-        && whole.exists()
-        && let Ok(whole) = whole.into_os_string().into_string()
-    {
-        *file = whole;
-    }
+fn resolve(file: &Path) -> PathBuf {
+    path::absolute(file).ok().filter(|whole| whole.exists()).unwrap_or_else(|| file.to_owned())
 }

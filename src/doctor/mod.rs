@@ -17,8 +17,7 @@ use std::{
 
 use etherws_actors::{
     connect::{ClientCertificate, ProxyChoice, TlsOptions},
-    control::NewPort,
-    kinds::ClientOptions,
+    kinds::{Client, ClientOptions, Netdev},
 };
 use serde::Serialize;
 
@@ -127,26 +126,20 @@ impl Subject {
         self.htpasswd.dedup();
         let mut findings = Vec::new();
         for port in &sw.ports {
-            match &port.new {
-                NewPort::Tap { .. } => {}
-                NewPort::Netdev { name } => self.netdevs.push(name.clone()),
-                NewPort::Client(options) => findings.extend(self.add_client(options)),
+            if let Some(netdev) = port.new.get::<Netdev>() {
+                self.netdevs.push(netdev.name.clone());
+            } else if let Some(options) = port.new.get::<Client>() {
+                findings.extend(self.add_client(options));
             }
         }
         findings
     }
 
     fn add_client(&mut self, options: &ClientOptions) -> Vec<Finding> {
-        let tls = TlsOptions {
-            cacerts: options.cacerts.clone(),
-            insecure: options.insecure,
-            certificate: options.certificate.clone(),
-        };
-        let proxy = options.proxy.clone().map_or(ProxyChoice::Environment, ProxyChoice::Url);
         let mut findings = Vec::new();
-        for url in [&options.url].into_iter().chain(&options.more_urls) {
-            let credentials = options.credentials.clone();
-            match tunnel::Tunnel::new(url, credentials, tls.clone(), proxy.clone()) {
+        for url in options.all_urls() {
+            let (credentials, tls, proxy) = (options.credentials(), options.tls(), options.proxy());
+            match tunnel::Tunnel::new(url, credentials, tls, proxy) {
                 Ok(tunnel) => self.tunnels.push(tunnel),
                 Err(error) => {
                     findings.push(Finding::fail("tunnel", error.to_string(), "correct its URL"));

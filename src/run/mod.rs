@@ -12,7 +12,10 @@ use std::process::ExitCode;
 
 use actix_rt::System;
 use anyhow::Result;
-use etherws_actors::{connect::Credentials, control::NewPort};
+use etherws_actors::{
+    kinds::{Client, ClientOptions},
+    secret::Secret,
+};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use slog::{Logger, debug};
 
@@ -28,11 +31,9 @@ use crate::{
 /// # Errors
 /// A file, a listener or a first port does not open.
 pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
-    let user = options.user.take();
-    let ask = || match &user {
-        Some(_) => prompt::password("Client Password: "),
-        None => Ok(String::new()),
-    };
+    let mut client = options.ports.iter_mut().find_map(|port| port.get_mut::<Client>());
+    let has_user = client.as_ref().is_some_and(|client| client.user.is_some());
+    let ask = || if has_user { prompt::password("Client Password: ") } else { Ok(String::new()) };
     let (ready, password) = if options.logging.foreground {
         (None, ask()?)
     } else {
@@ -41,8 +42,8 @@ pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
             Role::Child(ready, password) => (Some(ready), password),
         }
     };
-    if let (Some(user), Some(NewPort::Client(client))) = (user, options.ports.last_mut()) {
-        client.credentials = Some(Credentials { user, password });
+    if let Some(ClientOptions { user: Some(_), passwd, .. }) = &mut client {
+        *passwd = Some(Secret(password));
     }
     let account = options.account.as_deref().map(privileges::find_user).transpose()?;
     // All that needs a privilege which is not kept.

@@ -9,10 +9,11 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use etherws_actors::{
-    control::{ControlError, NewPort},
+    control::ControlError,
     error::one_line,
     fdb::{FdbFilter, PortNumber, Status},
     interface::{AddressSetting, InterfaceSettings},
+    kinds::PortSpec,
     message::{PortReport, SetDefaults},
     monitor::{Event, Kind},
     settings::PortSettings,
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     check,
-    config::{self, Action, Change, Port, Source, kind_and_target},
+    config::{self, Action, Change, Port, Source},
     files, logging, passwd,
     refusal::Refusal,
     server::order::{Given, Order},
@@ -160,24 +161,22 @@ impl InForce {
     async fn change_ports(&mut self, new: Vec<Port>) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut old = std::mem::take(&mut self.ports);
-        let is_new = |port: &Port| {
-            new.iter().any(|new| kind_and_target(&new.new) == kind_and_target(&port.new))
-        };
+        let is_new = |port: &Port| new.iter().any(|new| new.new.is_same(&port.new));
         // First what goes: a new one may want its interface.
         for (port, number) in old.extract_if(.., |(port, _)| !is_new(port)) {
             if self.house.control.del_port(number).await.is_ok() {
-                changes.push(Change::new(Action::Deleted, item(&port.new)).port(number));
+                changes.push(Change::new(Action::Deleted, port.new.to_string()).port(number));
             }
         }
         for port in new {
-            let is_it = |new: &NewPort| kind_and_target(new) == kind_and_target(&port.new);
+            let is_it = |new: &PortSpec| new.is_same(&port.new);
             let known = self.house.control.known();
             let before = old.iter().find(|(old, _)| is_it(&old.new));
             let own = before.map(|(_, number)| *number);
             let at = known.iter().find(|(number, _)| Some(*number) == own);
             let at = at.or_else(|| known.iter().find(|(_, known)| is_it(&known.new)));
             let (number, change) = match at {
-                Some((number, known)) if !is_elsewhere(&known.new, &port.new) => {
+                Some((number, known)) if known.new.at(port.new.target()) == port.new => {
                     let before = before.map(|(old, _)| old);
                     (Some(*number), self.change_port(*number, &port, before).await)
                 }
@@ -209,7 +208,8 @@ impl InForce {
             {
                 Ok(number) => number,
                 Err(error) => {
-                    let change = Change::new(Action::Kept, item(&port.new)).note(one_line(&error));
+                    let change =
+                        Change::new(Action::Kept, port.new.to_string()).note(one_line(&error));
                     return (None, Some(change));
                 }
             };
@@ -218,7 +218,7 @@ impl InForce {
             let added = self.house.control.add_fdb(vid, mac, number).await;
             failed.extend(added.err().map(|error| one_line(&error)));
         }
-        let change = Change::new(action, item(&port.new)).port(number);
+        let change = Change::new(action, port.new.to_string()).port(number);
         let failed = (!failed.is_empty()).then(|| failed.join("; "));
         let note = [note, failed].into_iter().flatten().collect::<Vec<_>>().join("; ");
         (Some(number), Some(if note.is_empty() { change } else { change.note(note) }))
@@ -261,7 +261,7 @@ impl InForce {
                 (Action::Changed, format!("{}; {}", set.join(", "), failed.join("; ")))
             }
         };
-        Some(Change::new(action, item(&port.new)).port(number).note(note))
+        Some(Change::new(action, port.new.to_string()).port(number).note(note))
     }
 
     /// What is set otherwise than the file says. What it says no longer has its default.
@@ -391,8 +391,8 @@ impl InForce {
             .filter_map(|port| {
                 let is_it = |running: &&config::Running| {
                     running.of_file.as_ref().map_or_else(
-                        || kind_and_target(&running.new) == kind_and_target(&port.new),
-                        |own| kind_and_target(&own.new) == kind_and_target(&port.new),
+                        || running.new.is_same(&port.new),
+                        |own| own.new.is_same(&port.new),
                     )
                 };
                 let running = ports.iter().find(is_it)?;
@@ -410,10 +410,10 @@ impl InForce {
         for (number, known) in self.house.control.known() {
             let Ok(report) = self.house.control.show_port(number).await else { continue };
             let of_file = self.ports.iter().find(|(_, own)| *own == number);
-            let new = match known.new {
+            let new = match known.new.interface() {
                 // The number that the kernel has put in.
-                NewPort::Tap { .. } => NewPort::Tap { name: report.info.target.clone() },
-                other => other,
+                Some(_) => known.new.at(&report.info.target),
+                None => known.new,
             };
             all.push(config::Running {
                 number,
@@ -433,21 +433,6 @@ impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.item, self.action.name())
     }
-}
-
-/// Whether a port has to be opened anew to be the other.
-fn is_elsewhere(one: &NewPort, other: &NewPort) -> bool {
-    match (one, other) {
-        (NewPort::Client(one), NewPort::Client(other)) => one != other,
-        // A device is its name, in which the kernel may have put a number.
-        _ => false,
-    }
-}
-
-/// What a port is called where changes are told.
-fn item(new: &NewPort) -> String {
-    let (kind, target) = kind_and_target(new);
-    format!("{kind} {target}")
 }
 
 /// What holds for ports that say nothing else.

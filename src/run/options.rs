@@ -3,7 +3,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use etherws_actors::{control::NewPort, fdb::DEFAULT_AGING_TIME};
+use etherws_actors::{
+    fdb::DEFAULT_AGING_TIME,
+    kinds::{Client, PortSpec, Tap, TapOptions},
+};
 
 use crate::{
     cli,
@@ -38,9 +41,7 @@ pub(crate) struct Options {
     /// The file, if there is one.
     pub(super) source: Option<config::Source>,
     /// Ports that it begins with; without one of them it does not begin.
-    pub(super) ports: Vec<NewPort>,
-    /// Whose password is to be asked for, for the client port among them.
-    pub(super) user: Option<String>,
+    pub(super) ports: Vec<PortSpec>,
     /// The account to run as.
     pub(super) account: Option<String>,
 }
@@ -65,7 +66,6 @@ impl From<Sw> for Options {
             ports: Vec::new(),
             configured: sw.ports,
             source: sw.source,
-            user: None,
             account: sw.user,
         }
     }
@@ -73,7 +73,7 @@ impl From<Sw> for Options {
 
 impl Options {
     /// What 0.3 has no options for: no control, and so nothing that could only be seen there.
-    fn legacy(debug: bool, foreground: bool, ports: Vec<NewPort>) -> Self {
+    fn legacy(debug: bool, foreground: bool, ports: Vec<PortSpec>) -> Self {
         Self {
             logging: logging::Options { debug, foreground, conf: None },
             aging_time: DEFAULT_AGING_TIME,
@@ -91,15 +91,18 @@ impl Options {
             configured: Vec::new(),
             source: None,
             ports,
-            user: None,
             account: None,
         }
     }
 }
 
+fn tap(device: String) -> PortSpec {
+    PortSpec::new::<Tap>(TapOptions::new(device))
+}
+
 impl From<cli::Server> for Options {
     fn from(server: cli::Server) -> Self {
-        let ports = vec![NewPort::Tap { name: server.device }];
+        let ports = vec![tap(server.device)];
         Self {
             tunnel: Some(server.tunnel),
             allowed_origins: server.allowed_origins,
@@ -110,7 +113,7 @@ impl From<cli::Server> for Options {
 
 impl From<cli::Client> for Options {
     fn from(client: cli::Client) -> Self {
-        let ports = vec![NewPort::Tap { name: client.device }, NewPort::Client(client.options)];
-        Self { user: client.user, ..Self::legacy(client.debug, client.foreground, ports) }
+        let ports = vec![tap(client.device), PortSpec::new::<Client>(client.options)];
+        Self::legacy(client.debug, client.foreground, ports)
     }
 }

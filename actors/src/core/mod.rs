@@ -20,5 +20,6 @@ pub mod offload;
 pub mod packet;
 pub(crate) mod ports;
 pub mod relay;
+pub mod secret;
 pub mod settings;
 pub mod state;

@@ -1,57 +1,170 @@
 //! The port kind `client`: a tunnel that we open, and open again when it is lost, to
 //! the first of its servers that can be reached.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    fs::OpenOptions,
+    io::{self, Read as _},
+    iter,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use awc::BoxedSocket;
+use nix::fcntl::OFlag;
+use serde::{Deserialize, Serialize};
 use slog::{Logger, debug};
 
+use super::{Context, Kind, OptionError, Via};
 use crate::{
     connect::{
         ClientCertificate, Credentials, DialError, ProxyChoice, Route, Scheme, ServerUrl,
-        TlsOptions, UrlError, dial,
-        proxy::{self, ProxyError},
+        TlsOptions, dial, proxy,
         tls::{self, TlsError},
     },
-    core::{error::one_line, holder::Instance},
+    core::{error::one_line, holder::Instance, secret::Secret},
     port::{Medium, PortError},
     tunnel::WebSocket,
 };
 
-/// How to reach a WebSocket server.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// Options of a client port: how to reach a WebSocket server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ClientOptions {
-    /// `ws://` or `wss://`.
+    /// URL of the server, ws://HOST[:PORT]/PATH or wss://...
+    #[serde(rename = "target")]
+    #[cfg_attr(feature = "clap", arg(id = "target", value_name = "URL"))]
     pub url: String,
-    /// Other URLs of the same segment, tried in turn when one cannot be reached.
-    pub more_urls: Vec<String>,
-    /// Name and password for HTTP Basic authentication.
-    pub credentials: Option<Credentials>,
-    /// PEM file of the CA certificates that the server's must verify against;
-    /// the system's without it.
+    /// Up to 7 further URLs of the same segment, tried in turn when one cannot be reached
+    #[serde(default)]
+    #[cfg_attr(feature = "clap", arg(value_name = "MORE_URLS"))]
+    pub urls: Vec<String>,
+    /// Name for HTTP Basic authentication at the server
+    #[cfg_attr(feature = "clap", arg(long, value_name = "NAME"))]
+    pub user: Option<String>,
+    /// Password of user; other users of the machine can see it on a command line, and without
+    /// it a terminal is asked
+    // 1.3 took --p for --passwd: --proxy must not make it ambiguous.
+    #[cfg_attr(feature = "clap", arg(long, value_name = "PASSWORD", alias = "p"))]
+    pub passwd: Option<Secret>,
+    /// File with the password of user, in its first line
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "clap", arg(skip))]
+    pub password_file: Option<PathBuf>,
+    /// CA certificates that the server's must verify against, PEM; by default the system's
+    // As --p: --cert must not make --c ambiguous.
+    #[cfg_attr(feature = "clap", arg(long, value_name = "FILE", alias = "c", value_parser = path))]
     pub cacerts: Option<PathBuf>,
-    /// Take any certificate.
+    /// Do not verify the server's certificate
+    #[serde(default)]
+    #[cfg_attr(feature = "clap", arg(long))]
     pub insecure: bool,
-    /// Our own, for a server that asks for one.
-    pub certificate: Option<ClientCertificate>,
-    /// HTTP proxy to go through, `http://[user:password@]host:port`. Without it
-    /// the environment's `http_proxy`, `https_proxy` and `no_proxy` count.
-    pub proxy: Option<String>,
+    /// Our own certificate chain, for a server that wants one, PEM; with key
+    #[cfg_attr(feature = "clap", arg(long, value_name = "FILE", value_parser = path))]
+    pub cert: Option<PathBuf>,
+    /// Private key of cert, PEM, not encrypted
+    #[cfg_attr(feature = "clap", arg(long, value_name = "FILE", value_parser = path))]
+    pub key: Option<PathBuf>,
+    /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT; by default that of http_proxy,
+    /// https_proxy and no_proxy in the switch's environment
+    #[cfg_attr(feature = "clap", arg(long, value_name = "URL"))]
+    pub proxy: Option<Secret>,
 }
 
-impl fmt::Debug for ClientOptions {
-    /// Leaves the proxy out: its URL may hold a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientOptions")
-            .field("url", &self.url)
-            .field("more_urls", &self.more_urls)
-            .field("credentials", &self.credentials)
-            .field("cacerts", &self.cacerts)
-            .field("insecure", &self.insecure)
-            .field("certificate", &self.certificate)
-            .finish_non_exhaustive()
+/// A name of a file, which control can carry.
+#[cfg(feature = "clap")]
+fn path(text: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(text.into())
+}
+
+impl ClientOptions {
+    /// For the server at `url`.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), ..Self::default() }
+    }
+
+    /// All URLs, in the order in which they are tried.
+    pub fn all_urls(&self) -> impl Iterator<Item = &String> {
+        [&self.url].into_iter().chain(&self.urls)
+    }
+
+    /// Name and password for HTTP Basic authentication.
+    #[must_use]
+    pub fn credentials(&self) -> Option<Credentials> {
+        let password = self.passwd.clone().map_or_else(String::new, |Secret(text)| text);
+        self.user.clone().map(|user| Credentials { user, password })
+    }
+
+    /// How to meet the server's certificate.
+    #[must_use]
+    pub fn tls(&self) -> TlsOptions {
+        let pair = self.cert.clone().zip(self.key.clone());
+        TlsOptions {
+            cacerts: self.cacerts.clone(),
+            insecure: self.insecure,
+            certificate: pair.map(|(cert, key)| ClientCertificate { cert, key }),
+        }
+    }
+
+    /// The proxy to go through.
+    #[must_use]
+    pub fn proxy(&self) -> ProxyChoice {
+        let url = self.proxy.clone().map(|Secret(url)| url);
+        url.map_or(ProxyChoice::Environment, ProxyChoice::Url)
+    }
+
+    /// What is wrong with name and password.
+    fn check_login(&mut self, from: Via) -> Option<OptionError> {
+        let wrong = |key, text: &str| Some(OptionError::new(key, text));
+        if let Some(path) = &self.password_file {
+            match first_line(path) {
+                Ok(line) => self.passwd = Some(Secret(line)),
+                Err(error) => {
+                    let text = format!(
+                        "password-file {}: give a file with a password in its first line: {error}",
+                        path.display()
+                    );
+                    return Some(OptionError::new("password-file", text));
+                }
+            }
+        }
+        let key = if self.password_file.is_some() { "password-file" } else { "passwd" };
+        match (&self.user, &self.passwd) {
+            (None, Some(_)) => {
+                wrong(key, "a password is given without a user; give both, or neither")
+            }
+            (Some(user), _) if user.contains(':') => {
+                wrong("user", "a user name cannot hold a colon (RFC 7617); choose another one")
+            }
+            (Some(user), None) if from == Via::File => {
+                let text = format!("user {user:?} without password-file; give it");
+                Some(OptionError::new("user", text))
+            }
+            (Some(_), Some(_)) if from == Via::File && self.password_file.is_none() => wrong(
+                "passwd",
+                "it has a password, which is not written: add it to the file by hand, with user \
+                 and password-file",
+            ),
+            _ => None,
+        }
     }
 }
+
+/// The first line of a small file.
+fn first_line(path: &Path) -> io::Result<String> {
+    // A FIFO that nobody writes to must not hold the program up.
+    let open = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    let mut text = String::new();
+    open?.take(MAX_PASSWORD_FILE).read_to_string(&mut text)?;
+    let line = text.lines().next().unwrap_or_default();
+    if line.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(line.to_owned()) }
+}
+
+/// Octets of a file with a password that are read; another file was named by mistake.
+const MAX_PASSWORD_FILE: u64 = 64 * 1024;
 
 /// Most servers of one port: each may take ten seconds to be given up, and whoever
 /// waits for `addport` waits for all of them.
@@ -72,66 +185,101 @@ pub struct Client {
 
 /// Options that cannot work, however often it is tried.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClientError {
-    /// No URL of a tunnel.
+    /// One of them cannot be so.
     #[error(transparent)]
-    Url(#[from] UrlError),
-    /// More servers than anybody would wait for.
-    #[error("{0} URLs are given for one port; give at most {MAX_SERVERS}")]
-    Servers(usize),
-    /// HTTP Basic authentication ends the name at its first colon (RFC 7617, 2).
-    #[error("the user name {user:?} holds a colon; leave it out")]
-    Colon {
-        /// As given.
-        user: String,
-    },
+    Option(#[from] OptionError),
     /// Certificates or our own key cannot be read.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// No URL of a proxy.
-    #[error(transparent)]
-    Proxy(#[from] ProxyError),
     /// No id for the port.
     #[error("the system gives no random numbers")]
     Random(#[from] getrandom::Error),
 }
 
 impl Client {
-    /// Checks what can be checked before there is a connection.
+    /// Checks what can be checked before there is a connection, files among it.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub fn new(options: ClientOptions, log: Logger) -> Result<Self, ClientError> {
-        let ClientOptions { url, more_urls, credentials, cacerts, insecure, certificate, proxy } =
-            options;
-        let urls = [url].into_iter().chain(more_urls);
-        let servers = urls
-            .map(|url| ServerUrl::parse(&url, Scheme::WebSocket))
-            .collect::<Result<Vec<_>, _>>()?;
-        if servers.len() > MAX_SERVERS {
-            return Err(ClientError::Servers(servers.len()));
+    pub fn new(mut options: ClientOptions, log: Logger) -> Result<Self, ClientError> {
+        if let Some(error) = Self::check(&mut options, Via::Control).into_iter().next() {
+            return Err(error.into());
         }
-        if let Some(Credentials { user, .. }) = &credentials
-            && user.contains(':')
-        {
-            return Err(ClientError::Colon { user: user.clone() });
-        }
-        if let Some(path) = &cacerts {
+        let tls = options.tls();
+        if let Some(path) = &tls.cacerts {
             tls::read_certificates(path)?;
         }
-        if let Some(certificate) = &certificate {
+        if let Some(certificate) = &tls.certificate {
             certificate.read()?;
         }
-        let proxy = match proxy {
-            Some(url) => {
-                proxy::check(&url)?;
-                ProxyChoice::Url(url)
+        let parse = |url: &String| ServerUrl::parse(url, Scheme::WebSocket).ok();
+        let servers = options.all_urls().filter_map(parse).collect();
+        let route = Route { tls, proxy: options.proxy(), log };
+        let credentials = options.credentials();
+        Ok(Self { servers, at: 0, credentials, instance: Instance::random()?, route })
+    }
+}
+
+impl Kind for Client {
+    const NAME: &'static str = "client";
+    const HELP: &'static str = "A WebSocket that the switch opens";
+    const FILES: &'static [&'static str] = &["password-file", "cacerts", "cert", "key"];
+    const SECRETS: &'static [&'static str] = &["passwd"];
+    const FILE_ONLY: &'static [&'static str] = &["password-file"];
+    type Options = ClientOptions;
+
+    fn target(options: &ClientOptions) -> &str {
+        &options.url
+    }
+
+    fn check(options: &mut ClientOptions, from: Via) -> Vec<OptionError> {
+        let ClientOptions { user, passwd, proxy, cert, key, .. } = options;
+        // Empty counts as missing, as 1.3 has it.
+        user.take_if(|text| text.is_empty());
+        for secret in [passwd, proxy] {
+            secret.take_if(|Secret(text)| text.is_empty());
+        }
+        for file in [cert, key] {
+            file.take_if(|path| path.as_os_str().is_empty());
+        }
+        let mut errors = Vec::new();
+        let mut wrong = |key, text: String| errors.push(OptionError::new(key, text));
+        let names = iter::once("target").chain(iter::repeat("urls"));
+        for (name, url) in names.zip(options.all_urls()) {
+            if let Err(error) = ServerUrl::parse(url, Scheme::WebSocket) {
+                wrong(name, one_line(&error));
             }
-            None => ProxyChoice::Environment,
+        }
+        let servers = options.all_urls().count();
+        if servers > MAX_SERVERS {
+            let text = format!("{servers} URLs are given for one port; give at most {MAX_SERVERS}");
+            wrong("urls", text);
+        }
+        if let Some(Secret(url)) = &options.proxy {
+            if let Err(error) = proxy::check(url) {
+                wrong("proxy", one_line(&error));
+            } else if from == Via::File && url.contains('@') {
+                let text = "a proxy's password has no place in this file; leave proxy out and \
+                            set https_proxy in the environment";
+                wrong("proxy", text.to_owned());
+            }
+        }
+        errors.extend(options.check_login(from));
+        let (key, file) = match (&options.cert, &options.key) {
+            (Some(cert), None) => ("cert", cert),
+            (None, Some(key)) => ("key", key),
+            _ => return errors,
         };
-        let route = Route { tls: TlsOptions { cacerts, insecure, certificate }, proxy, log };
-        let instance = Instance::random()?;
-        Ok(Self { servers, at: 0, credentials, instance, route })
+        let file = file.display();
+        let text = format!("{file} is given as cert or key only; give both, or neither");
+        errors.push(OptionError::new(key, text));
+        errors
+    }
+
+    fn medium(options: ClientOptions, context: &Context) -> Result<Self, PortError> {
+        Ok(Self::new(options, context.log.clone())?)
     }
 }
 
@@ -150,7 +298,7 @@ impl Medium for Client {
     type Link = WebSocket<BoxedSocket>;
 
     fn kind(&self) -> &'static str {
-        "client"
+        Self::NAME
     }
 
     fn target(&self) -> String {
@@ -199,36 +347,31 @@ mod tests {
         Client::new(options, log).map_err(|error| one_line(&error))
     }
 
-    fn options(url: &str) -> ClientOptions {
-        ClientOptions { url: url.to_owned(), ..ClientOptions::default() }
-    }
-
     #[test]
     fn the_target_is_the_url_as_given() {
         let url = "WS://Host:80/p?q";
-        assert_eq!(client(options(url)).map(|client| client.target()), Ok(url.to_owned()));
+        assert_eq!(
+            client(ClientOptions::new(url)).map(|client| client.target()),
+            Ok(url.to_owned())
+        );
     }
 
     #[test]
     fn options_that_cannot_work_are_refused_before_anything_is_dialed() {
-        let secret = || "secret".to_owned();
-        let named = |user: &str| Some(Credentials { user: user.to_owned(), password: secret() });
+        let secret = || Some(Secret("secret".to_owned()));
         let url = "wss://host/";
+        let ok = || ClientOptions::new(url);
         for (options, part) in [
-            (options("http://host/"), "ws:// nor wss://"),
-            (options("ws://user:secret@host/"), "--user"),
+            (ClientOptions::new("http://host/"), "ws:// nor wss://"),
+            (ClientOptions::new("ws://user:secret@host/"), "--user"),
+            (ClientOptions { urls: vec!["http://host/".to_owned()], ..ok() }, "ws:// nor wss://"),
+            (ClientOptions { urls: vec![url.to_owned(); 8], ..ok() }, "9 URLs"),
+            (ClientOptions { user: Some("a:b".to_owned()), passwd: secret(), ..ok() }, "a colon"),
+            (ClientOptions { passwd: secret(), ..ok() }, "without a user"),
+            (ClientOptions { cert: Some("/own.pem".into()), ..ok() }, "give both"),
+            (ClientOptions { cacerts: Some("/no/such/file".into()), ..ok() }, "/no/such/file"),
             (
-                ClientOptions { more_urls: vec!["http://host/".to_owned()], ..options(url) },
-                "ws:// nor wss://",
-            ),
-            (ClientOptions { more_urls: vec![url.to_owned(); 8], ..options(url) }, "9 URLs"),
-            (ClientOptions { credentials: named("a:b"), ..options(url) }, "\"a:b\" holds a colon"),
-            (
-                ClientOptions { cacerts: Some("/no/such/file".into()), ..options(url) },
-                "/no/such/file",
-            ),
-            (
-                ClientOptions { proxy: Some("ftp://u:secret@h".to_owned()), ..options(url) },
+                ClientOptions { proxy: Some("ftp://u:secret@h".to_owned().into()), ..ok() },
                 "--proxy",
             ),
         ] {

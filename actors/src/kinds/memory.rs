@@ -14,6 +14,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Memory {
     name: String,
+    is_leaf: bool,
     to_user: mpsc::Sender<Frame>,
     from_user: Arc<Mutex<mpsc::Receiver<Frame>>>,
 }
@@ -39,9 +40,16 @@ impl Memory {
         let (to_user, from_switch) = mpsc::channel(frames);
         let from_user = Arc::new(Mutex::new(from_user));
         (
-            Self { name: name.to_owned(), to_user, from_user },
+            Self { name: name.to_owned(), is_leaf: false, to_user, from_user },
             MemoryHandle { to_switch, from_switch },
         )
+    }
+
+    /// With a station at the program's end that leads to no other port: it gets no frames of
+    /// the loop guard.
+    #[must_use]
+    pub fn leaf(self) -> Self {
+        Self { is_leaf: true, ..self }
     }
 }
 
@@ -74,6 +82,10 @@ impl Medium for Memory {
 
     fn target(&self) -> String {
         self.name.clone()
+    }
+
+    fn is_leaf(&self) -> bool {
+        self.is_leaf
     }
 
     fn restarts(&self) -> bool {

@@ -1,16 +1,43 @@
 //! The kinds of port that come with the switch, one file each. None imports another.
+//!
+//! To add one: its file, its line below, and, if it can be asked for by name, its line in
+//! [`KINDS`].
 
+#[cfg(feature = "tunnel")]
 pub mod client;
+#[cfg(feature = "devices")]
 mod device;
 pub mod memory;
+#[cfg(feature = "devices")]
 pub mod netdev;
+#[cfg(feature = "tunnel")]
 pub mod session;
-#[cfg(test)]
+mod spec;
+#[cfg(all(test, feature = "devices"))]
 mod super_frames;
+#[cfg(feature = "devices")]
 pub mod tap;
 
+#[cfg(feature = "tunnel")]
 pub use client::{Client, ClientOptions};
 pub use memory::Memory;
-pub use netdev::Netdev;
+#[cfg(feature = "devices")]
+pub use netdev::{Netdev, NetdevOptions};
+#[cfg(feature = "tunnel")]
 pub use session::{Session, SessionInfo};
-pub use tap::Tap;
+pub(crate) use spec::Adding;
+#[cfg(feature = "schemars")]
+pub use spec::all_options;
+pub use spec::{Context, Kind, KindInfo, OptionError, PortSpec, SpecError, Via, kinds, register};
+#[cfg(feature = "devices")]
+pub use tap::{Tap, TapOptions};
+
+/// Kinds that can be asked for by name, in the order in which they are shown.
+const KINDS: &[KindInfo] = &[
+    #[cfg(feature = "devices")]
+    KindInfo::of::<Tap>(),
+    #[cfg(feature = "devices")]
+    KindInfo::of::<Netdev>(),
+    #[cfg(feature = "tunnel")]
+    KindInfo::of::<Client>(),
+];

@@ -11,8 +11,12 @@ use std::{
 
 use bytes::BytesMut;
 use nix::libc;
+use serde::{Deserialize, Serialize};
 
-use super::device::{Device, Fault, carry};
+use super::{
+    Context, Kind,
+    device::{Device, Fault, carry},
+};
 use crate::{
     core::{
         counters::{Counters, Discard},
@@ -37,11 +41,46 @@ impl Netdev {
     }
 }
 
+/// Options of a netdev port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NetdevOptions {
+    /// Name of the interface
+    #[serde(rename = "target")]
+    #[cfg_attr(feature = "clap", arg(id = "target", value_name = "TARGET"))]
+    pub name: String,
+}
+
+impl NetdevOptions {
+    /// For the interface called `name`.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into() }
+    }
+}
+
+impl Kind for Netdev {
+    const NAME: &'static str = "netdev";
+    const HELP: &'static str = "An existing network interface";
+    const INTERFACE: bool = true;
+    type Options = NetdevOptions;
+
+    fn target(options: &NetdevOptions) -> &str {
+        &options.name
+    }
+
+    fn medium(options: NetdevOptions, _: &Context) -> Result<Self, PortError> {
+        Ok(Self::new(options.name))
+    }
+}
+
 impl Medium for Netdev {
     type Link = NetdevLink;
 
     fn kind(&self) -> &'static str {
-        "netdev"
+        Self::NAME
     }
 
     fn target(&self) -> String {

@@ -11,9 +11,13 @@ use std::{
 
 use bytes::BytesMut;
 use nix::libc;
+use serde::{Deserialize, Serialize};
 use slog::debug;
 
-use super::device::{Device, Fault, carry};
+use super::{
+    Context, Kind,
+    device::{Device, Fault, carry},
+};
 use crate::{
     core::{
         counters::Discard,
@@ -49,11 +53,46 @@ impl Tap {
     }
 }
 
+/// Options of a tap port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TapOptions {
+    /// Name of the device; %d becomes the lowest free number
+    #[serde(rename = "target")]
+    #[cfg_attr(feature = "clap", arg(id = "target", value_name = "TARGET"))]
+    pub name: String,
+}
+
+impl TapOptions {
+    /// For the interface called `name`.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into() }
+    }
+}
+
+impl Kind for Tap {
+    const NAME: &'static str = "tap";
+    const HELP: &'static str = "A new TAP device";
+    const INTERFACE: bool = true;
+    type Options = TapOptions;
+
+    fn target(options: &TapOptions) -> &str {
+        &options.name
+    }
+
+    fn medium(options: TapOptions, _: &Context) -> Result<Self, PortError> {
+        Ok(Self::new(options.name))
+    }
+}
+
 impl Medium for Tap {
     type Link = TapLink;
 
     fn kind(&self) -> &'static str {
-        "tap"
+        Self::NAME
     }
 
     fn target(&self) -> String {

@@ -5,6 +5,7 @@
 //! opens, the `Port` actor stands between the Switch and the link, and restarts
 //! are none of a kind's business.
 
+mod pump;
 pub mod queue;
 
 use std::{any::Any, future::Future, io, pin::Pin, sync::Arc, time::Duration};
@@ -16,6 +17,7 @@ use tokio::{
     task::{AbortHandle, JoinError},
 };
 
+pub use pump::FrameIo;
 pub use queue::EgressQueue;
 
 use crate::{
@@ -35,7 +37,7 @@ use crate::{
 
 /// Why a port's medium did not open, or why its link ended: an error that names
 /// the thing, the value and the way out. Its sources are the causes.
-pub type PortError = Box<dyn std::error::Error>;
+pub type PortError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A kind of port: what can be opened, and opened again after it was lost.
 pub trait Medium: 'static {
@@ -75,6 +77,12 @@ pub trait Medium: 'static {
     /// Whether the Switch announces what is behind its other ports when this one has
     /// been lost and is up again: for media with a switch at the other end.
     fn announces(&self) -> bool {
+        false
+    }
+
+    /// Whether nothing but a station is behind it, which can lead to no other port: the loop
+    /// guard sends it no frames.
+    fn is_leaf(&self) -> bool {
         false
     }
 

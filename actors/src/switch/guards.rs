@@ -225,7 +225,7 @@ impl Switch {
     /// Has the port at `at` send a loop-detect frame, even while it is blocked.
     pub(super) fn probe_port(&mut self, at: usize) {
         let port = &self.ports[at];
-        if port.is_open() && port.guards.loop_guard {
+        if port.is_open() && port.guards.loop_guard && !port.is_leaf {
             let probe = self.loops.probe(port.number);
             self.append(at, probe, TokioInstant::now().into_std());
         }
@@ -239,7 +239,7 @@ impl Switch {
         let discard = (!passes).then_some(Discard::StormMulticast);
         self.mirrors.received(port.number, &frame, discard, now);
         match probe {
-            Probe::Foreign if passes => self.flood(at, frame, now),
+            Probe::Foreign if passes => self.flood_to(at, frame, now, |port| !port.is_leaf),
             Probe::Foreign => port.counters.discarded(Discard::StormMulticast, 1),
             Probe::Own(sender) => {
                 let receiver = port.number;

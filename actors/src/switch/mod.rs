@@ -95,6 +95,8 @@ struct PortEntry {
     target: String,
     interface: Option<String>,
     announces: bool,
+    /// Whether nothing but a station is behind it.
+    is_leaf: bool,
     /// Whether it takes the place of what was lost, and has not been up since.
     returning: bool,
     holder: Option<Holder>,
@@ -257,11 +259,22 @@ impl Switch {
     /// Gives `frame` to every port but the one at `ingress`: to the last of them
     /// itself, to the others a reference.
     fn flood(&mut self, ingress: usize, frame: Frame, now: StdInstant) {
+        self.flood_to(ingress, frame, now, |_| true);
+    }
+
+    /// The same, to ports that `wanted` is true of.
+    fn flood_to(
+        &mut self,
+        ingress: usize,
+        frame: Frame,
+        now: StdInstant,
+        wanted: impl Fn(&PortEntry) -> bool,
+    ) {
         let mut last = None;
         let mut from = 0;
         while let Some(at) = self.forwarding.next(from) {
             from = at + 1;
-            if at == ingress {
+            if at == ingress || !wanted(&self.ports[at]) {
                 continue;
             }
             if let Some(before) = last.replace(at) {
@@ -455,6 +468,7 @@ impl Handler<AddPort> for Switch {
                 target: port.target,
                 interface: port.interface,
                 announces: port.announces,
+                is_leaf: port.is_leaf,
                 returning,
                 holder: port.holder,
                 state: PortState::Connecting,

@@ -1,0 +1,18 @@
+//! In the place of `netlink` where the crate is built without it: interfaces are ports like
+//! others, and nothing can be set on them.
+
+use crate::core::interface::{Interface, InterfaceSettings};
+
+/// Nothing can be set.
+#[derive(Debug, thiserror::Error)]
+#[error("interface {0} cannot be set up: this program is built without netlink")]
+pub struct LinkError(String);
+
+pub(crate) async fn apply(name: &str, _: &InterfaceSettings) -> Result<(), LinkError> {
+    Err(LinkError(name.to_owned()))
+}
+
+/// Nothing is known of it.
+pub(crate) async fn interface(_: &str) -> Result<Option<Interface>, LinkError> {
+    Ok(None)
+}
