@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
+pub use super::framing::{Header, MAX_HEADER_LEN};
 use crate::core::frame::MAX_FRAME_LEN;
 
 /// Longest message that is taken unless told otherwise, in octets: the longest
@@ -16,9 +17,6 @@ pub const MAX_MESSAGE_LEN: usize = MAX_FRAME_LEN;
 
 /// Longest payload of a control frame (RFC 6455, 5.5).
 pub const MAX_CONTROL_LEN: usize = 125;
-
-/// Longest header: 2 octets, a length of 8 and a masking key of 4.
-pub const MAX_HEADER_LEN: usize = 14;
 
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
@@ -343,19 +341,12 @@ pub enum Opcode {
     Pong = PONG,
 }
 
-/// A frame's header as it goes onto the wire.
-#[derive(Debug, Clone, Copy)]
-pub struct Header {
-    octets: [u8; MAX_HEADER_LEN],
-    len: u8,
-}
-
 impl Header {
     /// The header before a payload of `len` octets, which is masked if there is a
     /// key.
     #[must_use]
     pub fn new(opcode: Opcode, len: usize, mask: Option<[u8; 4]>) -> Self {
-        let mut header = Self { octets: [0; MAX_HEADER_LEN], len: 0 };
+        let mut header = Self::empty(mask);
         let bit = if mask.is_some() { MASKED } else { 0 };
         header.push(&[FIN | opcode as u8]);
         match (u8::try_from(len), u16::try_from(len)) {
@@ -373,21 +364,6 @@ impl Header {
             header.push(&mask);
         }
         header
-    }
-
-    fn push(&mut self, octets: &[u8]) {
-        let at = usize::from(self.len);
-        self.octets[at..at + octets.len()].copy_from_slice(octets);
-        #[expect(clippy::cast_possible_truncation, reason = "at most MAX_HEADER_LEN")]
-        {
-            self.len += octets.len() as u8;
-        }
-    }
-
-    /// Its octets.
-    #[must_use]
-    pub fn as_slice(&self) -> &[u8] {
-        &self.octets[..usize::from(self.len)]
     }
 }
 

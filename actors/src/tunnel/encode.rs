@@ -18,12 +18,12 @@ use std::{
 
 use tokio::io::AsyncWrite;
 
-use super::codec::{Header, Opcode, Role, mask_copy};
+use super::{
+    codec::{Opcode, mask_copy},
+    framing::{Framing, Header},
+    messages::Messages,
+};
 use crate::core::{batch::BATCH_OCTETS, frame::Frame, offload::segment::Segments};
-
-/// Octets of randomness that are drawn at once: a system's generator costs
-/// microseconds a call, a thousandth of that a key.
-const RANDOM_OCTETS: usize = 4096;
 
 /// Copied octets after which a write is full: no stream takes more at once.
 const WRITE_OCTETS: usize = BATCH_OCTETS;
@@ -38,28 +38,6 @@ const COPY_BELOW: usize = 256;
 /// Octets of copies whose memory is kept for the next batch: one message beyond a
 /// full write. What a longer one took is not to stay for ever.
 const COPIES_KEPT: usize = WRITE_OCTETS + 2048;
-
-/// Masking keys that a peer's proxy cannot foresee (RFC 6455, 10.3): the kernel's
-/// own randomness. A library's generator would gather entropy for 30 ms at its first
-/// use, and all ports would wait.
-#[derive(Debug, Default)]
-struct Masks {
-    pool: Vec<[u8; 4]>,
-}
-
-impl Masks {
-    fn next(&mut self) -> io::Result<[u8; 4]> {
-        if let Some(mask) = self.pool.pop() {
-            return Ok(mask);
-        }
-        self.pool.resize(RANDOM_OCTETS / 4, [0; 4]);
-        if let Err(error) = getrandom::fill(self.pool.as_flattened_mut()) {
-            self.pool.clear();
-            return Err(error.into());
-        }
-        self.pool.pop().ok_or_else(|| io::Error::other("the system gives no random numbers"))
-    }
-}
 
 /// What of its messages an encoder copies, and how many it writes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,9 +62,8 @@ struct Part {
 
 /// Turns frames and control messages into octets, and writes them.
 #[derive(Debug)]
-pub(super) struct Encoder {
-    /// A client's.
-    masks: Option<Masks>,
+pub(super) struct Encoder<F> {
+    framing: F,
     gather: Gather,
     /// What the write at hand copies, up to `end`. The length only grows, so that
     /// copying a payload in needs no zeroing first.
@@ -101,10 +78,10 @@ pub(super) struct Encoder {
     next: (usize, usize),
 }
 
-impl Encoder {
-    pub(super) fn new(role: Role, gather: Gather) -> Self {
+impl<F: Framing> Encoder<F> {
+    pub(super) fn new(framing: F, gather: Gather) -> Self {
         Self {
-            masks: (role == Role::Client).then(Masks::default),
+            framing,
             gather,
             copies: Vec::new(),
             end: 0,
@@ -113,11 +90,6 @@ impl Encoder {
             written: 0,
             next: (0, 0),
         }
-    }
-
-    /// Puts a control message in line. Only between batches.
-    pub(super) fn control(&mut self, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
-        self.message(opcode, &[], payload, None)
     }
 
     /// Writes what is in line and then the rest of `batch`, which must be the same
@@ -162,7 +134,8 @@ impl Encoder {
             {
                 self.next.1 += 1;
                 let octets = &frame.data()[payload.clone()];
-                self.message(Opcode::Binary, head, octets, Some((at, payload)))?;
+                let header = self.framing.header(head.len() + octets.len())?;
+                self.message(header, head, octets, Some((at, payload)));
             }
             if segments.is_done() {
                 self.next = (at + 1, 0);
@@ -178,17 +151,15 @@ impl Encoder {
         }
     }
 
-    /// Adds a message of `head` and `payload` to the write. `place` tells where in
+    /// Adds a message of `header`, `head` and `payload` to the write. `place` tells where in
     /// the batch the payload stands, if it may go out from there.
     fn message(
         &mut self,
-        opcode: Opcode,
+        header: Header,
         head: &[u8],
         payload: &[u8],
         place: Option<(usize, Range<usize>)>,
-    ) -> io::Result<()> {
-        let mask = self.masks.as_mut().map(Masks::next).transpose()?;
-        let header = Header::new(opcode, head.len() + payload.len(), mask);
+    ) {
         let place = place.filter(|_| self.gather == Gather::Headers && payload.len() > COPY_BELOW);
         let copied = if place.is_some() { &[] } else { payload };
         let len = header.as_slice().len() + head.len() + copied.len();
@@ -199,7 +170,7 @@ impl Encoder {
             self.copies[self.end..self.end + len].split_at_mut(header.as_slice().len());
         let (to_head, to_payload) = rest.split_at_mut(head.len());
         to_header.copy_from_slice(header.as_slice());
-        match mask {
+        match header.mask() {
             Some(mut mask) => {
                 mask_copy(to_head, head, mask);
                 mask.rotate_left(head.len() % 4);
@@ -216,7 +187,6 @@ impl Encoder {
             self.octets += payload.len();
             self.parts.push(Part { copied: self.end, frame, payload });
         }
-        Ok(())
     }
 
     /// Writes once, from the first octet that is not written.
@@ -259,5 +229,14 @@ impl Encoder {
     }
 }
 
+impl Encoder<Messages> {
+    /// Puts a control message in line. Only between batches.
+    pub(super) fn control(&mut self, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
+        let header = self.framing.header_of(opcode, payload.len())?;
+        self.message(header, &[], payload, None);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

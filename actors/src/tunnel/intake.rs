@@ -1,4 +1,5 @@
-//! Reading from a tunnel's stream, into blocks that all tunnels of a thread share.
+//! Reading from a tunnel's stream, into blocks that all tunnels of a thread share, and
+//! taking frames out of them.
 //!
 //! First on a received frame's path: messages are cut out of what is read here
 //! without a copy. A tunnel that waits must hold nothing of a block: a thousand
@@ -15,7 +16,15 @@ use std::{
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::{blocks::Blocks, core::batch::BATCH_OCTETS};
+use super::framing::{Framing, Item};
+use crate::{
+    blocks::Blocks,
+    core::{
+        batch::{BATCH_FRAMES, BATCH_OCTETS},
+        frame::Frame,
+        offload::coalesce::Coalescer,
+    },
+};
 
 /// Room that a read finds at least, in octets. A new block for each read would cost
 /// more than reading the last quarter of one in smaller pieces.
@@ -75,6 +84,54 @@ fn poll_read(
         block.clear();
         result
     })
+}
+
+/// What comes behind a batch.
+pub(super) enum Next<T> {
+    /// Another, of what was read already.
+    Frames,
+    /// More has to be read.
+    Read,
+    /// Nothing.
+    End(T),
+}
+
+/// Takes a batch of frames out of what was read, joined to super-frames where they may be.
+/// `control` gets what comes beside them; what it gives is the end.
+pub(super) fn take<F: Framing, T>(
+    framing: &mut F,
+    coalescer: &mut Coalescer,
+    read: &mut BytesMut,
+    mut control: impl FnMut(F::Control) -> Option<T>,
+) -> (Vec<Frame>, Next<Result<T, F::Error>>) {
+    let (mut joined, mut gathered, mut at) = (Vec::new(), None, 0);
+    let next = loop {
+        match framing.decode(read, &mut at) {
+            Ok(Some(Item::Frame(place))) => {
+                joined.extend(coalescer.push(read, place));
+                if joined.len() + 1 == BATCH_FRAMES {
+                    break Next::Frames;
+                }
+            }
+            Ok(Some(Item::Gathered(data))) => {
+                gathered = Some(Frame::new(data));
+                break Next::Frames;
+            }
+            Ok(Some(Item::Control(item))) => {
+                if let Some(end) = control(item) {
+                    break Next::End(Ok(end));
+                }
+            }
+            Ok(None) => break Next::Read,
+            Err(error) => break Next::End(Err(error)),
+        }
+    };
+    joined.extend(coalescer.finish(read));
+    let block = read.split_to(at).freeze();
+    let frames = joined
+        .iter()
+        .map(|joined| Frame::with_offload(block.slice(joined.place.clone()), joined.offload));
+    (frames.chain(gathered).collect(), next)
 }
 
 #[cfg(test)]

@@ -27,15 +27,16 @@ use tokio::{
 };
 
 use super::{
-    codec::{CloseCode, Decoder, Event, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role},
+    codec::{CloseCode, Event, Opcode, ProtocolError, Role},
     encode::{Encoder, Gather},
+    framing::{Framing as _, Item},
     heartbeat::Heartbeat,
-    intake,
+    intake::{self, Next},
+    messages::Messages,
     pace::Pace,
 };
 use crate::{
     core::{
-        batch::BATCH_FRAMES,
         counters::{Counters, Discard},
         frame::Frame,
         offload::coalesce::Coalescer,
@@ -132,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
         let mut receiver = Receiver::new(reader, role, read);
         let mut sender = Sender {
             stream: writer,
-            encoder: Encoder::new(role, gather),
+            encoder: Encoder::new(Messages::new(role), gather),
             egress,
             batch: Vec::new(),
             pace: Pace::new(),
@@ -217,15 +218,15 @@ impl Pongs {
 /// From the stream to the Switch.
 struct Receiver<S> {
     stream: ReadHalf<S>,
-    decoder: Decoder,
+    messages: Messages,
     coalescer: Coalescer,
     read: BytesMut,
 }
 
 impl<S: AsyncRead> Receiver<S> {
     fn new(stream: ReadHalf<S>, role: Role, read: BytesMut) -> Self {
-        let decoder = Decoder::new(role, MAX_MESSAGE_LEN);
-        Self { stream, decoder, coalescer: Coalescer::default(), read }
+        let messages = Messages::new(role);
+        Self { stream, messages, coalescer: Coalescer::default(), read }
     }
 
     /// Hands frames to the Switch until the peer closes.
@@ -245,7 +246,7 @@ impl<S: AsyncRead> Receiver<S> {
                     self.fill().await?;
                     heartbeat.alive();
                 }
-                Next::End(end) => return end,
+                Next::End(end) => return end.map_err(TunnelError::Protocol),
             }
         }
     }
@@ -256,35 +257,18 @@ impl<S: AsyncRead> Receiver<S> {
         pongs: &Pongs,
         heartbeat: &Heartbeat,
         counters: &Counters,
-    ) -> (Vec<Frame>, Next) {
-        let (block, coalescer) = (&mut self.read, &mut self.coalescer);
-        let (mut joined, mut fragmented, mut at) = (Vec::new(), None, 0);
-        let next = loop {
-            match self.decoder.decode(block, &mut at) {
-                Ok(Some(Event::Binary(place))) => {
-                    joined.extend(coalescer.push(block, place));
-                    if joined.len() + 1 == BATCH_FRAMES {
-                        break Next::Frames;
-                    }
-                }
-                Ok(Some(Event::Fragmented(data))) => {
-                    fragmented = Some(Frame::new(data));
-                    break Next::Frames;
-                }
-                Ok(Some(Event::Text(_))) => counters.text_message(),
-                Ok(Some(Event::Ping(payload))) => pongs.answer(payload),
-                Ok(Some(Event::Pong(payload))) => heartbeat.pong(&payload),
-                Ok(Some(Event::Close(code))) => break Next::End(Ok(code)),
-                Ok(None) => break Next::Read,
-                Err(error) => break Next::End(Err(TunnelError::Protocol(error))),
+    ) -> (Vec<Frame>, Next<Result<Option<CloseCode>, ProtocolError>>) {
+        intake::take(&mut self.messages, &mut self.coalescer, &mut self.read, |event| {
+            match event {
+                Event::Text(_) => counters.text_message(),
+                Event::Ping(payload) => pongs.answer(payload),
+                Event::Pong(payload) => heartbeat.pong(&payload),
+                Event::Close(code) => return Some(code),
+                // Frames do not come here.
+                Event::Binary(_) | Event::Fragmented(_) => {}
             }
-        };
-        joined.extend(coalescer.finish(block));
-        let block = block.split_to(at).freeze();
-        let frames = joined
-            .iter()
-            .map(|joined| Frame::with_offload(block.slice(joined.place.clone()), joined.offload));
-        (frames.chain(fragmented).collect(), next)
+            None
+        })
     }
 
     /// Reads what is ready.
@@ -300,10 +284,10 @@ impl<S: AsyncRead> Receiver<S> {
     async fn until_close(&mut self) {
         loop {
             let mut at = 0;
-            let event = self.decoder.decode(&mut self.read, &mut at);
+            let item = self.messages.decode(&mut self.read, &mut at);
             self.read.advance(at);
-            match event {
-                Ok(Some(Event::Close(_))) | Err(_) => return,
+            match item {
+                Ok(Some(Item::Control(Event::Close(_)))) | Err(_) => return,
                 Ok(Some(_)) => {}
                 Ok(None) if self.fill().await.is_err() => return,
                 Ok(None) => {}
@@ -319,20 +303,11 @@ impl<S: AsyncRead> Receiver<S> {
     }
 }
 
-/// What comes behind a batch.
-enum Next {
-    /// Another, of what was read already.
-    Frames,
-    /// More has to be read.
-    Read,
-    End(Result<Option<CloseCode>, TunnelError>),
-}
-
 /// From the egress queue to the stream. What is being written is kept here, not in
 /// a future: when one is dropped, the next goes on at the same octet.
 struct Sender<S> {
     stream: WriteHalf<S>,
-    encoder: Encoder,
+    encoder: Encoder<Messages>,
     egress: EgressQueue,
     /// Frames that are being written.
     batch: Vec<Frame>,

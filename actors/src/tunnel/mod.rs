@@ -6,9 +6,11 @@
 
 pub mod codec;
 mod encode;
+mod framing;
 mod heartbeat;
 mod intake;
 pub mod link;
+mod messages;
 mod pace;
 
 pub use link::WebSocket;

@@ -17,6 +17,7 @@ use tokio::{
 
 use crate::{
     core::{
+        batch::BATCH_FRAMES,
         counters::Discard,
         fdb::PortNumber,
         frame::{Gso, Offload},
@@ -26,7 +27,7 @@ use crate::{
     message::Ingress,
     port::{StopSignal, queue},
     tunnel::{
-        codec::{Header, mask_copy, tests::binary},
+        codec::{Decoder, Header, MAX_MESSAGE_LEN, mask_copy, tests::binary},
         link::*,
     },
 };
