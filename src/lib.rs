@@ -28,6 +28,7 @@ mod refusal;
 mod run;
 mod server;
 mod service;
+mod state;
 
 use std::process::ExitCode;
 

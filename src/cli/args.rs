@@ -100,6 +100,10 @@ pub(super) struct SwArgs {
     /// Run as this user, once listening; keeps CAP_NET_ADMIN and CAP_NET_RAW
     #[arg(long, value_name = "NAME")]
     pub(super) user: Option<String>,
+    /// Folder for what outlasts a restart, as the MAC addresses of TAP devices
+    /// [default: /var/lib/etherws, if it is there]
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
     /// Seconds after which an address that was not seen again is forgotten [default: 300]
     #[arg(long, value_name = "SECONDS")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]

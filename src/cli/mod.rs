@@ -250,6 +250,7 @@ impl SwArgs {
                 ageout: self.ageout,
                 threads: self.threads,
                 user: self.user,
+                state: self.state,
                 loopguard: self.no_loopguard.then_some(false),
                 hosts: self.no_hosts.then_some(false),
                 maxmacs,

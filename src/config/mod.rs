@@ -54,6 +54,9 @@ pub(crate) struct Switch {
     pub(crate) threads: Option<u16>,
     /// Account to run as once it listens; by default the one that starts it
     pub(crate) user: Option<String>,
+    /// Folder for what outlasts a restart, as the MAC addresses of TAP devices. Default:
+    /// /var/lib/etherws, if it is there
+    pub(crate) state: Option<PathBuf>,
     /// Whether to look for loops: two ports that lead to one network. Default: true
     pub(crate) loopguard: Option<bool>,
     /// Whether to keep a list of hosts, with their addresses and names. Default: true
@@ -251,7 +254,7 @@ impl Config {
     /// This one, and `below` where it says nothing. The ports are those of both.
     pub(crate) fn over(mut self, below: Self) -> Self {
         let own = &mut self.switch;
-        lay!(own, below.switch; ageout, threads, user, loopguard, hosts, maxmacs,
+        lay!(own, below.switch; ageout, threads, user, state, loopguard, hosts, maxmacs,
             storm_broadcast, storm_multicast, storm_unicast);
         let own = &mut self.tunnel;
         own.tls = Tls::over(own.tls.take(), below.tunnel.tls);

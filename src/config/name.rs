@@ -6,6 +6,7 @@ pub(super) const OPTIONS: &[(&str, &str)] = &[
     ("switch.ageout", "--ageout"),
     ("switch.threads", "--threads"),
     ("switch.user", "--user"),
+    ("switch.state", "--state"),
     ("switch.loopguard", "--no-loopguard"),
     ("switch.hosts", "--no-hosts"),
     ("switch.maxmacs", "--maxmacs"),

@@ -308,13 +308,12 @@ impl Config {
                 _ => folder.join(&*path),
             };
         };
-        let Self { tunnel, control, log, port, .. } = self;
+        let Self { switch, tunnel, control, log, port } = self;
         for tls in [&mut tunnel.tls, &mut control.tls].into_iter().flatten() {
             [&mut tls.key, &mut tls.cert, &mut tls.client_ca].into_iter().for_each(&absolute);
         }
-        [&mut tunnel.htpasswd, &mut control.htpasswd, &mut control.socket, &mut log.conf]
-            .into_iter()
-            .for_each(&absolute);
+        let files = [&mut tunnel.htpasswd, &mut control.htpasswd, &mut control.socket];
+        files.into_iter().chain([&mut log.conf, &mut switch.state]).for_each(&absolute);
         for port in port {
             let kind = port.kind.as_deref().and_then(KindInfo::find);
             for name in kind.iter().flat_map(|kind| kind.files) {

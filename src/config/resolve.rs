@@ -53,6 +53,8 @@ pub(crate) struct Sw {
     pub(crate) aging_time: Duration,
     /// Whether to look for loops.
     pub(crate) loop_guard: bool,
+    /// Folder of the state that is kept; absolute.
+    pub(crate) state: Option<PathBuf>,
     /// Whether to keep a list of hosts.
     pub(crate) hosts: bool,
     /// Limits of each port.
@@ -176,6 +178,7 @@ impl Checker<'_> {
             user: switch.user.clone(),
             aging_time: aging_time.unwrap_or(DEFAULT_AGING_TIME),
             loop_guard: switch.loopguard.unwrap_or(true),
+            state: self.absolute("switch.state", "folder", switch.state.as_deref()),
             hosts: switch.hosts.unwrap_or(true),
             guards: GuardArgs {
                 maxmacs: switch.maxmacs,
@@ -188,7 +191,7 @@ impl Checker<'_> {
             allowed_origins: tunnel.allow_origin.clone().unwrap_or_default(),
             limits,
             control: by_tcp.then_some(service),
-            control_socket: self.socket(control.socket.as_deref()),
+            control_socket: self.absolute("control.socket", "file", control.socket.as_deref()),
             control_names: control.name.clone().unwrap_or_default(),
             control_open: control.open.unwrap_or(false),
             ports: self.ports(port),
@@ -275,14 +278,14 @@ impl Checker<'_> {
             .ok()
     }
 
-    /// The file need not be there, but a daemon's directory is `/`.
-    fn socket(&mut self, path: Option<&Path>) -> Option<PathBuf> {
+    /// It need not be there, but a daemon's directory is `/`.
+    fn absolute(&mut self, key: &str, what: &str, path: Option<&Path>) -> Option<PathBuf> {
         let path = path?;
         path::absolute(path)
             .map_err(|error| {
-                let name = self.name("control.socket");
-                let text = format!("{name} {path:?}: give the name of a file: {error}");
-                self.fault("control.socket", text);
+                let name = self.name(key);
+                let text = format!("{name} {path:?}: give the name of a {what}: {error}");
+                self.fault(key, text);
             })
             .ok()
     }

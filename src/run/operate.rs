@@ -123,8 +123,8 @@ impl InForce {
         changes.extend(self.change_switch(&new).await);
         changes.extend(self.change_ports(new.configured.clone()).await);
         // As it is, and not as it should be.
-        let Options { threads, account, logging, .. } = self.options.clone();
-        self.options = Options { threads, account, logging, ..new };
+        let Options { threads, state, account, logging, .. } = self.options.clone();
+        self.options = Options { threads, state, account, logging, ..new };
         Ok(changes)
     }
 
@@ -145,6 +145,7 @@ impl InForce {
             ("switch.threads", old.threads != new.threads),
             ("switch.hosts", old.hosts != new.hosts),
             ("switch.user", old.account != new.account),
+            ("switch.state", old.state != new.state),
             ("log.debug", old.logging.debug != new.logging.debug),
             ("log.conf", old.logging.conf != new.logging.conf),
         ];

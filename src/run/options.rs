@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(super) logging: logging::Options,
     pub(super) aging_time: Duration,
     pub(super) loop_guard: bool,
+    /// Folder of the state that is kept; by default the usual one.
+    pub(super) state: Option<PathBuf>,
     /// Whether to keep a list of hosts.
     pub(super) hosts: bool,
     pub(super) guards: GuardArgs,
@@ -53,6 +55,7 @@ impl From<Sw> for Options {
             logging: logging::Options { debug, foreground, conf },
             aging_time: sw.aging_time,
             loop_guard: sw.loop_guard,
+            state: sw.state,
             hosts: sw.hosts,
             guards: sw.guards,
             threads: sw.threads,
@@ -78,6 +81,7 @@ impl Options {
             logging: logging::Options { debug, foreground, conf: None },
             aging_time: DEFAULT_AGING_TIME,
             loop_guard: true,
+            state: None,
             hosts: false,
             guards: GuardArgs::default(),
             threads: 1,

@@ -28,7 +28,9 @@ pub use session::{Session, SessionInfo};
 pub(crate) use spec::Adding;
 #[cfg(feature = "schemars")]
 pub use spec::all_options;
-pub use spec::{Context, Kind, KindInfo, OptionError, PortSpec, SpecError, Via, kinds, register};
+pub use spec::{
+    Context, Kind, KindInfo, OptionError, PortSpec, SpecError, Store, Via, kinds, register,
+};
 #[cfg(feature = "devices")]
 pub use tap::{Tap, TapOptions};
 

@@ -9,7 +9,7 @@ use std::{
     any::Any,
     fmt,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use actix::Addr;
@@ -77,6 +77,19 @@ pub trait Kind: Medium + Sized {
 pub struct Context {
     /// Where it may log.
     pub log: Logger,
+    /// Where it may keep what is to outlast the program.
+    pub store: Option<Arc<dyn Store>>,
+}
+
+/// What outlasts the program without being configuration: values by section and key. Only
+/// an aid: what it does not know, or cannot keep, must do no harm.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// What is kept under `key`.
+    fn get(&self, section: &str, key: &str) -> Option<Value>;
+
+    /// Keeps it. May wait for a disk: not for a thread that carries frames. A failure is
+    /// told where the store logs.
+    fn set(&self, section: &str, key: &str, value: Value);
 }
 
 /// Where options come from.
@@ -383,7 +396,7 @@ impl PortSpec {
     /// # Errors
     /// See [`Kind::medium`].
     pub fn verify(&self, log: &Logger) -> Result<(), PortError> {
-        self.0.verify(&Context { log: log.clone() })
+        self.0.verify(&Context { log: log.clone(), store: None })
     }
 
     /// See [`Kind::check`].
@@ -471,6 +484,7 @@ pub(crate) struct Adding {
     pub(crate) settings: PortSettings,
     /// With settings of an interface, it need not open at once.
     pub(crate) interface: Option<Vec<InterfaceSettings>>,
+    pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) log: Logger,
 }
 
@@ -529,8 +543,8 @@ impl<K: Kind> Spec for Typed<K> {
 
     fn add(self: Box<Self>, to: Adding) -> LocalBoxFuture<'static, Result<PortNumber, AddError>> {
         Box::pin(async move {
-            let Adding { switch, settings, interface, log } = to;
-            let context = Context { log: log.clone() };
+            let Adding { switch, settings, interface, store, log } = to;
+            let context = Context { log: log.clone(), store };
             let medium = K::medium(self.0, &context).map_err(AddError::Open)?;
             let Some(interface) = interface else {
                 return supervisor::add_with(&switch, medium, settings, &log).await;

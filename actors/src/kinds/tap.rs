@@ -7,15 +7,17 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
 };
 
+use actix_rt::task::spawn_blocking;
 use bytes::BytesMut;
 use nix::libc;
 use serde::{Deserialize, Serialize};
 use slog::debug;
 
 use super::{
-    Context, Kind,
+    Context, Kind, Store,
     device::{Device, Fault, carry},
 };
 use crate::{
@@ -34,12 +36,17 @@ use crate::{
 /// many of them, one of 32 a third, and lost TCP's segments too.
 const QUEUE_FRAMES: u32 = 512;
 
+/// The section of a [`Store`] with MAC addresses.
+const MACS: &str = "mac";
+
 /// A TAP device to be made.
 #[derive(Debug)]
 pub struct Tap {
     name: String,
     /// Once the kernel has chosen it.
     mac: Option<MacAddr>,
+    /// Where addresses of devices outlast the program.
+    store: Option<Arc<dyn Store>>,
 }
 
 impl Tap {
@@ -49,8 +56,19 @@ impl Tap {
     /// [`open`](Medium::open) says what is wrong with a name.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), mac: None }
+        Self { name: name.into(), mac: None, store: None }
     }
+
+    /// The address that the device `name` had before, if a device can have it.
+    fn kept(&self, name: &str) -> Option<MacAddr> {
+        let mac = self.store.as_ref()?.get(MACS, &key(name))?.as_str()?.parse().ok();
+        mac.filter(|mac: &MacAddr| mac.0[0] & 1 == 0 && mac.0 != [0; 6])
+    }
+}
+
+/// What a device is called in the store.
+fn key(name: &str) -> String {
+    format!("tap:{name}")
 }
 
 /// Options of a tap port.
@@ -83,8 +101,8 @@ impl Kind for Tap {
         &options.name
     }
 
-    fn medium(options: TapOptions, _: &Context) -> Result<Self, PortError> {
-        Ok(Self::new(options.name))
+    fn medium(options: TapOptions, context: &Context) -> Result<Self, PortError> {
+        Ok(Self { store: context.store.clone(), ..Self::new(options.name) })
     }
 }
 
@@ -108,12 +126,19 @@ impl Medium for Tap {
     }
 
     async fn open(&mut self) -> Result<TapLink, PortError> {
-        let tap = sys::tap::Tap::open(&self.name, self.mac)?;
+        // A persistent device has its address from whoever made it.
+        let kept = |tap: &sys::tap::Tap| self.kept(tap.name()).filter(|_| tap.is_new());
+        let tap = sys::tap::Tap::open(&self.name, |tap| self.mac.or_else(|| kept(tap)))?;
         if tap.is_new() {
             netlink::set_queue(tap.name(), QUEUE_FRAMES).await?;
         }
         tap.name().clone_into(&mut self.name);
         self.mac = tap.mac().ok();
+        if let (Some(store), Some(mac), true) = (self.store.clone(), self.mac, tap.is_new()) {
+            let key = key(tap.name());
+            // What fails is in the store's log.
+            let _ = spawn_blocking(move || store.set(MACS, &key, mac.to_string().into())).await;
+        }
         Ok(TapLink(tap))
     }
 
@@ -328,7 +353,7 @@ mod tests {
     fn a_deleted_device_ends_the_link_and_comes_back_under_its_name() {
         in_namespace(|| {
             run(async {
-                let first = sys::tap::Tap::open("ewp%d", None).expect("ewp0");
+                let first = sys::tap::Tap::open("ewp%d", |_| None).expect("ewp0");
                 let mut tap = Tap::new("ewp%d");
                 let rig = Rig::open(&mut tap).await;
                 drop(first);

@@ -90,9 +90,12 @@ pub(crate) struct Tap {
 
 impl Tap {
     /// Makes the device, or attaches to a persistent one that nobody uses, and
-    /// brings it up. A `%d` in `name` becomes the lowest free number. Without `mac`
-    /// the kernel chooses an address.
-    pub(crate) fn open(name: &str, mac: Option<MacAddr>) -> Result<Self, TapError> {
+    /// brings it up. A `%d` in `name` becomes the lowest free number. It gets the address
+    /// that `mac` gives for it; without one it keeps the kernel's.
+    pub(crate) fn open(
+        name: &str,
+        mac: impl FnOnce(&Self) -> Option<MacAddr>,
+    ) -> Result<Self, TapError> {
         if !is_valid(name) {
             return Err(TapError::Name { name: name.to_owned() });
         }
@@ -109,7 +112,7 @@ impl Tap {
         let mut tap = Self { file, name: name_of(&request), is_new, offloads: 0 };
         tap.set_offloads().map_err(|source| set_error(&tap.name, source))?;
         let failed = |what, source| TapError::Other { what, name: tap.name.clone(), source };
-        if let Some(mac) = mac {
+        if let Some(mac) = mac(&tap) {
             tap.set_mac(mac).map_err(|source| failed("set the MAC address of", source))?;
         }
         tap.bring_up().map_err(|source| match source.raw_os_error() {
@@ -279,7 +282,7 @@ mod tests {
     fn names_that_the_kernel_would_refuse_are_named_in_the_error() {
         for name in ["", "sixteen_octets__", "a/b", "a b", "a:b", "%d%d", "a%s", "..", "ü", "a\0"]
         {
-            let error = Tap::open(name, None).expect_err(name).to_string();
+            let error = Tap::open(name, |_| None).expect_err(name).to_string();
             assert!(error.starts_with(&format!("{name:?} cannot name")), "{error}");
         }
         for name in ["ewp%d", "%d", "fifteen_octets_", "tap0", "a.b-c"] {
@@ -290,8 +293,8 @@ mod tests {
     #[test]
     fn devices_are_numbered_up_and_gone_with_their_descriptor() {
         in_namespace(|| {
-            let first = Tap::open("ewp%d", None).expect("a TAP");
-            let second = Tap::open("ewp%d", None).expect("another");
+            let first = Tap::open("ewp%d", |_| None).expect("a TAP");
+            let second = Tap::open("ewp%d", |_| None).expect("another");
             assert_eq!((first.name(), second.name()), ("ewp0", "ewp1"));
             let flags = std::fs::read_to_string("/proc/net/dev").expect("procfs");
             assert!(flags.contains("ewp1:"));
@@ -305,7 +308,7 @@ mod tests {
     fn without_permission_the_error_says_which_one() {
         in_namespace(|| {
             drop_capabilities();
-            let error = Tap::open("ewp0", None).expect_err("no permission").to_string();
+            let error = Tap::open("ewp0", |_| None).expect_err("no permission").to_string();
             assert!(error.contains("\"ewp0\"; it needs CAP_NET_ADMIN"), "{error}");
         });
     }
@@ -313,9 +316,9 @@ mod tests {
     #[test]
     fn a_device_in_use_and_a_device_of_another_kind_are_told_apart() {
         in_namespace(|| {
-            let tap = Tap::open("ewp0", None).expect("a TAP");
-            assert!(matches!(Tap::open(tap.name(), None), Err(TapError::Busy { .. })));
-            assert!(matches!(Tap::open("lo", None), Err(TapError::NoTap { .. })));
+            let tap = Tap::open("ewp0", |_| None).expect("a TAP");
+            assert!(matches!(Tap::open(tap.name(), |_| None), Err(TapError::Busy { .. })));
+            assert!(matches!(Tap::open("lo", |_| None), Err(TapError::NoTap { .. })));
         });
     }
 }
