@@ -77,7 +77,7 @@ pub mod monitor;
 #[cfg(feature = "netlink")]
 pub(crate) mod netlink;
 #[cfg(not(feature = "netlink"))]
-#[path = "netlink_none.rs"]
+#[path = "netlink/none.rs"]
 pub(crate) mod netlink;
 pub mod port;
 pub mod supervisor;
