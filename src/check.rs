@@ -98,7 +98,7 @@ fn check_open(control: &Service, open: bool) -> Result<()> {
 /// What the switch would do, a line each.
 fn explain(sw: &Sw, path: &Path) -> String {
     let mut lines = vec![format!("{}: good", path.display())];
-    let guard = if sw.loop_guard { "loop guard" } else { "no loop guard" };
+    let guard = if sw.port_defaults.loop_guard() { "loop guard" } else { "no loop guard" };
     let threads =
         if sw.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", sw.threads) };
     lines.push(format!("switch: ageout {} s, {guard}, {threads}", sw.aging_time.as_secs()));

@@ -3,8 +3,6 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
-use etherws_actors::guard::storm::StormLimit;
 pub(crate) use etherws_actors::secret::Secret;
 
 /// Most threads: more than any machine's cores that one Switch could feed.
@@ -80,21 +78,4 @@ impl Default for Limits {
             address: DEFAULT_MAX_SESSIONS_EACH,
         }
     }
-}
-
-/// Limits of a port: of all ports for `sw`, of one for `setport`.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct GuardArgs {
-    /// Most MAC addresses that are learned behind a port [default: 8192]
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    pub(crate) maxmacs: Option<usize>,
-    /// Broadcast frames a second from a port, and at once; or off [default: 1000/4000]
-    #[arg(long, value_name = "RATE[/BURST]")]
-    pub(crate) storm_broadcast: Option<StormLimit>,
-    /// The same for multicast [default: 5000/20000]
-    #[arg(long, value_name = "RATE[/BURST]")]
-    pub(crate) storm_multicast: Option<StormLimit>,
-    /// The same for frames to unknown addresses [default: 5000/20000]
-    #[arg(long, value_name = "RATE[/BURST]")]
-    pub(crate) storm_unicast: Option<StormLimit>,
 }

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 use clap_complete::Shell;
+use etherws_actors::settings::PortDefaults;
 
 use super::ctl::{ControlArgs, CtlArgs};
 use crate::api::Filter;
-use crate::options::{GuardArgs, MAX_THREADS, Secret};
+use crate::options::{MAX_THREADS, Secret};
 
 /// An Ethernet switch in user space whose cables may be WebSockets
 #[derive(Debug, Parser)]
@@ -61,7 +62,7 @@ impl Common {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Start a switch
-    Sw(SwArgs),
+    Sw(Box<SwArgs>),
     /// Check a configuration file, and say what a switch would do with it
     Check(CheckArgs),
     /// Control a running switch
@@ -92,7 +93,8 @@ pub(super) struct SwArgs {
     #[arg(long)]
     pub(super) debug: bool,
     /// Configuration of logging, in the form of Python's logging.config.fileConfig
-    #[arg(long, value_name = "FILE")]
+    // 1.3 took --l and --lo for it: --loop-guard must not make them ambiguous.
+    #[arg(long, value_name = "FILE", aliases = ["l", "lo"])]
     pub(super) logconf: Option<PathBuf>,
     /// Stay in the foreground instead of becoming a daemon
     #[arg(long)]
@@ -113,7 +115,7 @@ pub(super) struct SwArgs {
     #[arg(long)]
     pub(super) no_loopguard: bool,
     #[command(flatten)]
-    pub(super) guards: GuardArgs,
+    pub(super) port_defaults: PortDefaults,
     /// Keep no list of hosts, with their addresses and names
     #[arg(long)]
     pub(super) no_hosts: bool,

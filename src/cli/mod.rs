@@ -23,7 +23,7 @@ use etherws_actors::kinds::ClientOptions;
 
 use crate::{
     config::{self, Sw},
-    options::{GuardArgs, Service, TlsFiles},
+    options::{Service, TlsFiles},
 };
 pub(crate) use args::{CheckArgs, CompletionsArgs, DoctorArgs, ExtcapArgs, ManualArgs, PasswdArgs};
 use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
@@ -244,19 +244,17 @@ impl SwArgs {
     fn into_config(self) -> config::Config {
         let tls = |key, cert, client_ca| config::Tls { key, cert, client_ca };
         let some = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
-        let GuardArgs { maxmacs, storm_broadcast, storm_multicast, storm_unicast } = self.guards;
+        let mut port_defaults = self.port_defaults.0;
+        if self.no_loopguard {
+            port_defaults.loop_guard = Some(false);
+        }
         config::Config {
             switch: config::Switch {
                 ageout: self.ageout,
                 threads: self.threads,
                 user: self.user,
                 state: self.state,
-                loopguard: self.no_loopguard.then_some(false),
                 hosts: self.no_hosts.then_some(false),
-                maxmacs,
-                storm_broadcast: storm_broadcast.map(config::Storm),
-                storm_multicast: storm_multicast.map(config::Storm),
-                storm_unicast: storm_unicast.map(config::Storm),
             },
             tunnel: config::Tunnel {
                 host: self.host,
@@ -280,6 +278,7 @@ impl SwArgs {
                 tls: Some(tls(self.ctlsslkey, self.ctlsslcert, self.ctlsslclientca)),
             },
             log: config::Log { debug: self.debug.then_some(true), conf: self.logconf },
+            port_defaults: config::PortDefaultsTable { settings: port_defaults },
             port: Vec::new(),
         }
     }

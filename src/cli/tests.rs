@@ -127,17 +127,17 @@ fn numbers_of_ports_may_be_negative_for_a_better_error() {
 fn limits_are_those_of_all_ports_or_of_one() {
     let limits = "--maxmacs 9 --storm-broadcast 10 --storm-multicast off --storm-unicast 5/7";
     let all = sw(&format!("etherws sw --no-loopguard {limits}"));
-    assert!(!all.loop_guard);
+    assert!(!all.port_defaults.loop_guard());
     let shown = |limit: Option<StormLimit>| limit.map(|limit| limit.to_string());
-    assert_eq!(all.guards.maxmacs, Some(9));
-    assert_eq!(shown(all.guards.storm_broadcast).as_deref(), Some("10/40"));
-    assert_eq!(shown(all.guards.storm_multicast).as_deref(), Some("off"));
-    assert_eq!(shown(all.guards.storm_unicast).as_deref(), Some("5/7"));
+    assert_eq!(all.port_defaults.max_macs, Some(9));
+    assert_eq!(shown(all.port_defaults.storm_broadcast).as_deref(), Some("10/40"));
+    assert_eq!(shown(all.port_defaults.storm_multicast).as_deref(), Some("off"));
+    assert_eq!(shown(all.port_defaults.storm_unicast).as_deref(), Some("5/7"));
     let one = ctl(&format!("etherws ctl setport 1 --loopguard off {limits}"));
     let expected = json!({"port": 1, "loop-guard": false, "max-macs": 9,
         "storm-broadcast": "10/40", "storm-multicast": "off", "storm-unicast": "5/7"});
     assert_eq!(params(one), expected);
-    assert!(sw("etherws sw").loop_guard);
+    assert!(sw("etherws sw").port_defaults.loop_guard());
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn bad_command_lines_are_refused_by_name() {
         ("etherws ctl setport 1 --loopguard maybe", "neither on nor off"),
         ("etherws ctl xyzzy", "unrecognized subcommand 'xyzzy'"),
         ("etherws ctl delfdb 02:00", "\"02:00\" is no MAC address"),
-        ("etherws sw --maxmacs -1", "--maxmacs"),
+        ("etherws sw --maxmacs -1", "--max-macs"),
     ] {
         let error = invoke(line).expect_err(line);
         assert!(error.contains(expected), "{line}: {error}");

@@ -6,9 +6,8 @@ use std::net::IpAddr;
 use etherws_actors::{
     fdb::PortNumber,
     frame::{MacAddr, Vid},
-    guard::storm::StormLimit,
     kinds::PortSpec,
-    settings::PortSettings,
+    settings::{PortSettings, Setting},
 };
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
@@ -21,7 +20,7 @@ pub(crate) struct Running {
     /// As the file has it, if it does.
     pub(crate) of_file: Option<Port>,
     pub(crate) new: PortSpec,
-    /// All of them.
+    /// Those of its own.
     pub(crate) settings: PortSettings,
     /// That control has set.
     pub(crate) addresses: Vec<(IpAddr, u8)>,
@@ -45,7 +44,6 @@ pub(crate) fn edit(
     text: &str,
     tables: &[(&Port, PortNumber)],
     running: &[Running],
-    defaults: &PortSettings,
 ) -> Result<Edited, String> {
     let mut document: DocumentMut =
         text.parse().map_err(|error: toml_edit::TomlError| error.message().to_owned())?;
@@ -65,7 +63,7 @@ pub(crate) fn edit(
         match running.iter().find(|running| running.number == number) {
             Some(running) => {
                 let Some(table) = ports.get_mut(at) else { continue };
-                let names = update(table, port, running, defaults);
+                let names = update(table, port, running);
                 if !names.is_empty() {
                     let change = Change::new(Action::Changed, port.new.to_string());
                     changes.push(change.port(number).note(names.join(", ")));
@@ -80,7 +78,7 @@ pub(crate) fn edit(
     changes.reverse();
     for running in running.iter().filter(|running| running.of_file.is_none()) {
         let change = |action| Change::new(action, running.new.to_string()).port(running.number);
-        match new_table(running, defaults) {
+        match new_table(running) {
             Ok(table) => {
                 ports.push(table);
                 changes.push(change(Action::Added));
@@ -111,18 +109,10 @@ fn table_of<'a>(
 }
 
 /// Brings a table to what its port is now; gives the keys that had to change.
-fn update(
-    table: &mut Table,
-    port: &Port,
-    running: &Running,
-    defaults: &PortSettings,
-) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    for (key, now, file, default) in settings(running, Some(port), defaults) {
-        if text_of(now.as_ref()) != text_of(file.or(default).as_ref()) {
-            put(table, key, now);
-            names.push(key);
-        }
+fn update(table: &mut Table, port: &Port, running: &Running) -> Vec<&'static str> {
+    let mut names = running.settings.differing(&port.settings);
+    for name in &names {
+        put_setting(table, name, &running.settings);
     }
     let addresses = port.addresses.clone().unwrap_or_default();
     let same = |own: &(IpAddr, u8)| addresses.contains(own);
@@ -142,10 +132,6 @@ fn update(
     names
 }
 
-fn text_of(value: Option<&Value>) -> Option<String> {
-    value.map(ToString::to_string)
-}
-
 /// Changes a value, and leaves the comment behind it.
 fn put(table: &mut Table, key: &str, new: Option<Value>) {
     let Some(mut new) = new else { return };
@@ -160,31 +146,26 @@ fn put(table: &mut Table, key: &str, new: Option<Value>) {
     }
 }
 
-/// A key of a port; its value now, in the file, and by default.
-type Setting = (&'static str, Option<Value>, Option<Value>, Option<Value>);
-
-fn settings(running: &Running, port: Option<&Port>, default: &PortSettings) -> Vec<Setting> {
-    let none = PortSettings::default();
-    let (now, file) = (&running.settings, port.map_or(&none, |port| &port.settings));
-    let number = |count: Option<usize>| count.and_then(|n| i64::try_from(n).ok()).map(Value::from);
-    let storm = |limit: Option<StormLimit>| limit.map(|limit| Value::from(limit.to_string()));
-    let truth = |truth: Option<bool>| truth.map(Value::from);
-    macro_rules! row {
-        ($key:literal, $field:ident, $as:ident) => {
-            ($key, $as(now.$field), $as(file.$field), $as(default.$field))
-        };
+/// Writes a setting under the name that the table has for it, or takes it out.
+fn put_setting(table: &mut Table, name: &str, settings: &PortSettings) {
+    let aliases = Setting::find(name).map_or(&[][..], |setting| setting.aliases);
+    let key = aliases.iter().copied().find(|alias| table.contains_key(alias)).unwrap_or(name);
+    let text = settings.show(name);
+    // Numbers and truth values are written as such.
+    let value = text.map(|text| match serde_json::to_value(settings) {
+        Ok(all) if all[name].is_boolean() => Value::from(all[name] == true),
+        Ok(all) if all[name].is_number() => Value::from(all[name].as_i64().unwrap_or_default()),
+        _ => Value::from(text),
+    });
+    match value {
+        Some(_) => put(table, key, value),
+        None => {
+            table.remove(key);
+        }
     }
-    vec![
-        row!("shut", shut, truth),
-        row!("loopguard", loop_guard, truth),
-        row!("maxmacs", max_macs, number),
-        row!("storm-broadcast", storm_broadcast, storm),
-        row!("storm-multicast", storm_multicast, storm),
-        row!("storm-unicast", storm_unicast, storm),
-    ]
 }
 
-fn new_table(running: &Running, defaults: &PortSettings) -> Result<Table, String> {
+fn new_table(running: &Running) -> Result<Table, String> {
     let mut table = Table::new();
     table.insert("type", value(running.new.kind()));
     for (key, option) in running.new.for_file().map_err(|error| error.text)? {
@@ -198,10 +179,8 @@ fn new_table(running: &Running, defaults: &PortSettings) -> Result<Table, String
     if let Some(mtu) = running.mtu {
         table.insert("mtu", value(i64::from(mtu)));
     }
-    for (key, now, _, default) in settings(running, None, defaults) {
-        if text_of(now.as_ref()) != text_of(default.as_ref()) {
-            put(&mut table, key, now);
-        }
+    for name in running.settings.differing(&PortSettings::default()) {
+        put_setting(&mut table, name, &running.settings);
     }
     if !running.fdb.is_empty() {
         let entries: ArrayOfTables = running.fdb.iter().map(fdb_table).collect();

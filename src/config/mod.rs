@@ -11,8 +11,8 @@ mod resolve;
 use std::{borrow::Cow, path::PathBuf};
 
 use etherws_actors::{
-    guard::storm::StormLimit,
     kinds::{Via, all_options, kinds},
+    settings::{PortSettings, Scope, Setting},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) control: Control,
     /// What is logged, and where to.
     pub(crate) log: Log,
+    /// Settings of all ports that have none of their own.
+    pub(crate) port_defaults: PortDefaultsTable,
     /// The ports, in the order of their numbers.
     pub(crate) port: Vec<PortTable>,
 }
@@ -57,21 +59,26 @@ pub(crate) struct Switch {
     /// Folder for what outlasts a restart, as the MAC addresses of TAP devices. Default:
     /// /var/lib/etherws, if it is there
     pub(crate) state: Option<PathBuf>,
-    /// Whether to look for loops: two ports that lead to one network. Default: true
-    pub(crate) loopguard: Option<bool>,
     /// Whether to keep a list of hosts, with their addresses and names. Default: true
     pub(crate) hosts: Option<bool>,
-    /// Most MAC addresses that are learned behind a port. Default: 8192
-    pub(crate) maxmacs: Option<usize>,
-    /// Broadcast frames a second from a port, and at once, or "off". Default: "1000/4000"
-    #[schemars(with = "Option<StormText>")]
-    pub(crate) storm_broadcast: Option<Storm>,
-    /// The same for multicast. Default: "5000/20000"
-    #[schemars(with = "Option<StormText>")]
-    pub(crate) storm_multicast: Option<Storm>,
-    /// The same for frames to unknown addresses. Default: "5000/20000"
-    #[schemars(with = "Option<StormText>")]
-    pub(crate) storm_unicast: Option<Storm>,
+}
+
+/// `[port-defaults]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(transform = only_for_all)]
+pub(crate) struct PortDefaultsTable {
+    /// In the file they stand in the table itself, where only what is known is let in.
+    #[serde(rename = "(settings)")]
+    #[schemars(flatten)]
+    pub(crate) settings: PortSettings,
+}
+
+/// Leaves out what two ports cannot share.
+fn only_for_all(schema: &mut Schema) {
+    let keys = schema.get_mut("properties").and_then(Value::as_object_mut);
+    let is_for_all = |key: &str| Setting::find(key).is_some_and(|s| s.scope == Scope::Anywhere);
+    keys.into_iter().for_each(|keys| keys.retain(|key, _| is_for_all(key)));
 }
 
 /// `[tunnel]`
@@ -165,21 +172,10 @@ pub(crate) struct PortTable {
     /// tap, netdev: largest packet in octets
     #[schemars(range(min = 576))]
     pub(crate) mtu: Option<u32>,
-    /// Whether to drop all frames from and to the port. Default: false
-    pub(crate) shut: Option<bool>,
-    /// Whether to look for loops through it. Default: that of the switch, as below
-    pub(crate) loopguard: Option<bool>,
-    /// Most MAC addresses that are learned behind it
-    pub(crate) maxmacs: Option<usize>,
-    /// Broadcast frames a second from it, and at once, or "off"
-    #[schemars(with = "Option<StormText>")]
-    pub(crate) storm_broadcast: Option<Storm>,
-    /// The same for multicast
-    #[schemars(with = "Option<StormText>")]
-    pub(crate) storm_multicast: Option<Storm>,
-    /// The same for frames to unknown addresses
-    #[schemars(with = "Option<StormText>")]
-    pub(crate) storm_unicast: Option<Storm>,
+    /// Its own settings; they come before those of `[port-defaults]`.
+    #[serde(rename = "(settings)", default)]
+    #[schemars(flatten)]
+    pub(crate) settings: PortSettings,
     /// Addresses that are behind it for good
     #[serde(default)]
     pub(crate) fdb: Vec<FdbTable>,
@@ -216,33 +212,6 @@ pub(crate) struct FdbTable {
     pub(crate) vlan: Option<u16>,
 }
 
-/// A storm limit, as the options write it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "StormText")]
-pub(crate) struct Storm(pub(crate) StormLimit);
-
-/// Frames a second, with a burst as "1000/4000", or "off".
-#[derive(Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "no storm limit; write frames a second as 1000, with a burst as \"1000/4000\", or \"off\""
-)]
-enum StormText {
-    Rate(u32),
-    Text(#[schemars(regex(pattern = r"^(off|[0-9]+(/[0-9]+)?)$"))] String),
-}
-
-impl TryFrom<StormText> for Storm {
-    type Error = etherws_actors::guard::storm::ParseStormLimitError;
-
-    fn try_from(text: StormText) -> Result<Self, Self::Error> {
-        match text {
-            StormText::Rate(rate) => Ok(Self(StormLimit::with_rate(rate))),
-            StormText::Text(text) => text.parse().map(Self),
-        }
-    }
-}
-
 /// Lays the first over the second, field by field.
 macro_rules! lay {
     ($own:expr, $below:expr; $($field:ident),*) => {
@@ -254,8 +223,7 @@ impl Config {
     /// This one, and `below` where it says nothing. The ports are those of both.
     pub(crate) fn over(mut self, below: Self) -> Self {
         let own = &mut self.switch;
-        lay!(own, below.switch; ageout, threads, user, state, loopguard, hosts, maxmacs,
-            storm_broadcast, storm_multicast, storm_unicast);
+        lay!(own, below.switch; ageout, threads, user, state, hosts);
         let own = &mut self.tunnel;
         own.tls = Tls::over(own.tls.take(), below.tunnel.tls);
         lay!(own, below.tunnel; host, port, path, htpasswd, allow_origin, maxsessions,
@@ -264,6 +232,8 @@ impl Config {
         own.tls = Tls::over(own.tls.take(), below.control.tls);
         lay!(own, below.control; host, port, path, socket, name, open, htpasswd);
         lay!(self.log, below.log; debug, conf);
+        let own = &mut self.port_defaults.settings;
+        *own = own.or(&below.port_defaults.settings);
         self.port.extend(below.port);
         self
     }
@@ -327,18 +297,13 @@ mod tests {
         assert_eq!(run(&EXAMPLE.replace(own, "")), defaults);
         let spelled_out = example(1).replace(own, "");
         assert!(spelled_out.contains("\nageout = 300"), "{spelled_out}");
-        // Unset, they are these.
-        let guards = "GuardArgs { maxmacs: Some(8192), storm_broadcast: Some(Rate { rate: 1000, \
-                      burst: 4000 }), storm_multicast: Some(Rate { rate: 5000, burst: 20000 }), \
-                      storm_unicast: Some(Rate { rate: 5000, burst: 20000 }) }";
-        let declared = etherws_actors::settings::PortSettings::declared();
-        assert_eq!(declared.storm_broadcast().to_string(), "1000/4000");
-        assert_eq!(declared.storm_multicast().to_string(), "5000/20000");
-        assert_eq!(declared.storm_unicast, declared.storm_multicast);
-        assert_eq!(etherws_actors::fdb::DEFAULT_MAX_MACS, 8192);
-        let none = "GuardArgs { maxmacs: None, storm_broadcast: None, storm_multicast: None, \
-                    storm_unicast: None }";
-        assert_eq!(run(&spelled_out).replace(guards, none), defaults);
+        // Unset, they are these, and read as they are written.
+        let settings = |text: &str| read(text).0.config.port_defaults.settings;
+        let declared = PortSettings::declared();
+        let for_all = PortSettings { shut: None, ..declared };
+        assert_eq!(settings(&spelled_out), for_all);
+        let none = format!("{:?}", PortSettings::default());
+        assert_eq!(run(&spelled_out).replace(&format!("{for_all:?}"), &none), defaults);
     }
 
     #[test]

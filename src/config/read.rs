@@ -10,12 +10,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use etherws_actors::kinds::KindInfo;
+use etherws_actors::{
+    kinds::KindInfo,
+    settings::{SETTINGS, Scope, Setting},
+};
 use serde::Deserialize as _;
 use serde_json::Value;
 use toml::{
     Spanned,
-    de::{DeTable, DeValue, Deserializer},
+    de::{DeString, DeTable, DeValue, Deserializer},
 };
 
 use super::{Config, Sw, name, resolve};
@@ -212,13 +215,15 @@ fn parse(text: &str) -> (Config, Vec<Fault>) {
         // What is left of it would be misunderstood.
         return (Config::default(), faults);
     }
+    gather_settings(root.get_mut());
     while faults.len() < MAX_FAULTS {
         match Config::deserialize(Deserializer::from(root.clone())) {
             Ok(config) => return (config, faults),
             Err(error) => {
                 let removed = error.span().and_then(|span| remove(root.get_mut(), &span));
                 let stays = removed.is_none();
-                faults.push(fault(&error, removed.unwrap_or_default()));
+                let key = removed.unwrap_or_default().replace(&format!("{GATHERED}."), "");
+                faults.push(fault(&error, key));
                 if stays {
                     break;
                 }
@@ -226,6 +231,64 @@ fn parse(text: &str) -> (Config, Vec<Fault>) {
         }
     }
     (Config::default(), faults)
+}
+
+/// The table that the settings of a port are gathered in, since a struct with a flattened
+/// part would take unknown keys. Nobody writes a key like this.
+const GATHERED: &str = "(settings)";
+
+/// Gathers the settings of each port, and those for all ports, in tables of their own.
+/// `[switch]` has had some of the latter: they are still taken there.
+fn gather_settings(root: &mut DeTable<'_>) {
+    let for_all = |setting: &Setting| setting.scope == Scope::Anywhere;
+    let former = table(root, "switch").map(|table| take_settings(table, for_all));
+    let own = table(root, "port-defaults").map(|table| take_settings(table, for_all));
+    let mut gathered = former.unwrap_or_default();
+    gathered.extend(own.unwrap_or_default());
+    if !gathered.is_empty() {
+        if table(root, "port-defaults").is_none() {
+            root.insert(
+                unplaced("port-defaults"),
+                Spanned::new(0..0, DeValue::Table(DeTable::new())),
+            );
+        }
+        if let Some(table) = table(root, "port-defaults") {
+            insert_settings(table, gathered);
+        }
+    }
+    if let Some(DeValue::Array(ports)) = root.get_mut("port").map(Spanned::get_mut) {
+        for port in ports.iter_mut() {
+            if let DeValue::Table(port) = port.get_mut() {
+                let gathered = take_settings(port, |_| true);
+                insert_settings(port, gathered);
+            }
+        }
+    }
+}
+
+fn table<'a, 'i>(root: &'a mut DeTable<'i>, name: &str) -> Option<&'a mut DeTable<'i>> {
+    match root.get_mut(name)?.get_mut() {
+        DeValue::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+/// A key that stands nowhere.
+fn unplaced(key: &'static str) -> Spanned<DeString<'static>> {
+    Spanned::new(0..0, key.into())
+}
+
+/// Takes the settings that are wanted out of a table.
+fn take_settings<'i>(table: &mut DeTable<'i>, wanted: impl Fn(&Setting) -> bool) -> DeTable<'i> {
+    let is_wanted = |key: &str| Setting::find(key).is_some_and(&wanted);
+    let keys: Vec<_> = table.keys().filter(|key| is_wanted(key.get_ref())).cloned().collect();
+    keys.into_iter().filter_map(|key| table.remove_entry(&key)).collect()
+}
+
+fn insert_settings<'i>(table: &mut DeTable<'i>, settings: DeTable<'i>) {
+    if !settings.is_empty() {
+        table.insert(unplaced(GATHERED), Spanned::new(0..0, DeValue::Table(settings)));
+    }
 }
 
 /// A message of serde's in our words; if a name is unknown, with the one that may be meant.
@@ -239,7 +302,12 @@ fn with_hint(message: &str) -> String {
         return message.replace('\n', ", ");
     };
     let Some(unknown) = names.next() else { return message.to_owned() };
-    hint(kind, unknown, &names.collect::<Vec<_>>())
+    let mut known: Vec<_> = names.collect();
+    if known.contains(&GATHERED) {
+        known.retain(|name| *name != GATHERED);
+        known.extend(SETTINGS.iter().map(|setting| setting.name));
+    }
+    hint(kind, unknown, &known)
 }
 
 /// That a name is not known, with the one that may be meant.
@@ -308,7 +376,7 @@ impl Config {
                 _ => folder.join(&*path),
             };
         };
-        let Self { switch, tunnel, control, log, port } = self;
+        let Self { switch, tunnel, control, log, port, .. } = self;
         for tls in [&mut tunnel.tls, &mut control.tls].into_iter().flatten() {
             [&mut tls.key, &mut tls.cert, &mut tls.client_ca].into_iter().for_each(&absolute);
         }

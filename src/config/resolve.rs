@@ -20,13 +20,12 @@ use etherws_actors::{
 use serde_json::{Map, Value};
 
 use super::{
-    Config, FdbTable, PortTable, Storm, Tls,
+    Config, FdbTable, PortTable, Tls,
     read::{Fault, Faults, File, Source, hint, shown},
 };
 use crate::{
     options::{
-        DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, GuardArgs, Limits, MAX_THREADS, Service,
-        TlsFiles,
+        DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, Limits, MAX_THREADS, Service, TlsFiles,
     },
     parse::{self, PortFault, interface_settings, mac, vid},
     refusal::Refusal,
@@ -51,14 +50,12 @@ pub(crate) struct Sw {
     pub(crate) user: Option<String>,
     /// After which an address that was not seen again is forgotten.
     pub(crate) aging_time: Duration,
-    /// Whether to look for loops.
-    pub(crate) loop_guard: bool,
     /// Folder of the state that is kept; absolute.
     pub(crate) state: Option<PathBuf>,
     /// Whether to keep a list of hosts.
     pub(crate) hosts: bool,
-    /// Limits of each port.
-    pub(crate) guards: GuardArgs,
+    /// Settings of ports that have none of their own.
+    pub(crate) port_defaults: PortSettings,
     /// Threads that ports are spread over; at least 1.
     pub(crate) threads: usize,
     /// Where WebSocket clients come in.
@@ -132,7 +129,7 @@ impl Checker<'_> {
     }
 
     fn sw(&mut self, config: &Config) -> Sw {
-        let Config { switch, tunnel, control, log, port } = config;
+        let Config { switch, tunnel, control, log, port_defaults, port } = config;
         let tls = self.tls("tunnel.tls", tunnel.tls.as_ref());
         let control_tls = self.tls("control.tls", control.tls.as_ref());
         if switch.ageout == Some(0) {
@@ -163,7 +160,6 @@ impl Checker<'_> {
         if by_tcp {
             self.check_shared(&tunnel_service, &service);
         }
-        let storm = |limit: Option<Storm>| limit.map(|Storm(limit)| limit);
         let limits = Limits {
             all: tunnel.maxsessions.unwrap_or(DEFAULT_MAX_SESSIONS),
             user: tunnel.maxsessionsperuser.unwrap_or(DEFAULT_MAX_SESSIONS_EACH),
@@ -177,15 +173,9 @@ impl Checker<'_> {
             logconf: self.readable("log.conf", log.conf.as_deref()),
             user: switch.user.clone(),
             aging_time: aging_time.unwrap_or(DEFAULT_AGING_TIME),
-            loop_guard: switch.loopguard.unwrap_or(true),
             state: self.absolute("switch.state", "folder", switch.state.as_deref()),
             hosts: switch.hosts.unwrap_or(true),
-            guards: GuardArgs {
-                maxmacs: switch.maxmacs,
-                storm_broadcast: storm(switch.storm_broadcast),
-                storm_multicast: storm(switch.storm_multicast),
-                storm_unicast: storm(switch.storm_unicast),
-            },
+            port_defaults: port_defaults.settings.clone(),
             threads: threads.into(),
             tunnel: tunnel_service,
             allowed_origins: tunnel.allow_origin.clone().unwrap_or_default(),
@@ -334,16 +324,7 @@ impl Checker<'_> {
             self.fault(&format!("{key}.{name}"), text);
         }
         let new = self.spec(key, kind, table.options.clone());
-        let storm = |limit: Option<Storm>| limit.map(|Storm(limit)| limit);
-        let settings = PortSettings {
-            shut: table.shut,
-            loop_guard: table.loopguard,
-            max_macs: table.maxmacs,
-            storm_broadcast: storm(table.storm_broadcast),
-            storm_multicast: storm(table.storm_multicast),
-            storm_unicast: storm(table.storm_unicast),
-            ..PortSettings::default()
-        };
+        let settings = table.settings.clone();
         let addresses = table.addresses.as_ref().map(|texts| self.addresses(key, texts));
         let entries = table.fdb.iter().enumerate();
         let fdb =

@@ -14,7 +14,7 @@ use etherws_actors::{
     fdb::{FdbFilter, PortNumber, Status},
     interface::{AddressSetting, InterfaceSettings},
     kinds::PortSpec,
-    message::{PortReport, SetDefaults},
+    message::SetDefaults,
     monitor::{Event, Kind},
     settings::PortSettings,
 };
@@ -139,7 +139,7 @@ impl InForce {
         if defaults(old) != defaults(new) {
             // The switch has ended otherwise, and the program ends with it.
             let _ = self.house.control.set_defaults(defaults(new)).await;
-            changed("switch: ageout, loopguard, maxmacs or storm limits");
+            changed("switch.ageout or port-defaults");
         }
         let fixed = [
             ("switch.threads", old.threads != new.threads),
@@ -235,9 +235,9 @@ impl InForce {
         let report = self.house.control.show_port(number).await.ok()?;
         let mut set = Vec::new();
         let mut failed = Vec::new();
-        let (settings, names) = self.differing(&report, port, before);
+        let (settings, clear, names) = Self::differing(&report.own, port, before);
         if !names.is_empty() {
-            match self.house.control.set_port(number, settings, Vec::new()).await {
+            match self.house.control.set_port(number, settings, clear).await {
                 Ok(_) => set.extend(names),
                 Err(error) => failed.push(one_line(&error)),
             }
@@ -265,32 +265,22 @@ impl InForce {
         Some(Change::new(action, port.new.to_string()).port(number).note(note))
     }
 
-    /// What is set otherwise than the file says. What it says no longer has its default.
+    /// What is to be set and what to be left to the defaults again, so that the port's own
+    /// settings are as the file says; and the names of what changes. What control has set
+    /// and the file never said anything of stays.
     fn differing(
-        &self,
-        report: &PortReport,
+        own: &PortSettings,
         port: &Port,
         before: Option<&Port>,
-    ) -> (PortSettings, Vec<&'static str>) {
-        let now = report.own.or(&default_settings(&self.options));
-        let default = default_settings(&self.options);
-        let before = before.map(|before| &before.settings);
-        let mut settings = PortSettings::default();
-        let mut names = Vec::new();
-        macro_rules! compare {
-            ($($field:ident: $name:literal),*) => {$(
-                let dropped = before.and_then(|b| b.$field.as_ref()).and(default.$field);
-                let wanted = port.settings.$field.or(dropped);
-                if wanted.is_some() && wanted != now.$field {
-                    settings.$field = wanted;
-                    names.push($name);
-                }
-            )*};
-        }
-        compare!(shut: "shut", loop_guard: "loopguard", max_macs: "maxmacs",
-            storm_broadcast: "storm-broadcast", storm_multicast: "storm-multicast",
-            storm_unicast: "storm-unicast");
-        (settings, names)
+    ) -> (PortSettings, Vec<&'static str>, Vec<&'static str>) {
+        let wanted = &port.settings;
+        let (set, gone): (Vec<_>, Vec<_>) =
+            wanted.differing(own).into_iter().partition(|name| wanted.show(name).is_some());
+        let was_of_file =
+            |name: &&str| before.is_some_and(|before| before.settings.show(name).is_some());
+        let clear: Vec<_> = gone.into_iter().filter(was_of_file).collect();
+        let names = set.into_iter().chain(clear.iter().copied()).collect();
+        (wanted.clone(), clear, names)
     }
 
     async fn differing_interface(
@@ -374,8 +364,7 @@ impl InForce {
         }
         let ports = self.running().await;
         let known = self.ports.iter().map(|(port, number)| (port, *number)).collect::<Vec<_>>();
-        let defaults = default_settings(&self.options);
-        let edited = config::edit(&source.file.text, &known, &ports, &defaults)
+        let edited = config::edit(&source.file.text, &known, &ports)
             .map_err(|error| failed("written", error))?;
         if edited.text != source.file.text {
             let metadata = std::fs::metadata(path).map_err(|e| failed("written", e.to_string()))?;
@@ -420,7 +409,7 @@ impl InForce {
                 number,
                 of_file: of_file.map(|(port, _)| port.clone()),
                 new,
-                settings: report.own.or(&default_settings(&self.options)),
+                settings: report.own,
                 addresses: known.addresses,
                 mtu: known.mtu,
                 fdb: self.static_entries(number).await,
@@ -438,20 +427,7 @@ impl std::fmt::Display for Change {
 
 /// What holds for ports that say nothing else.
 pub(super) fn defaults(options: &Options) -> SetDefaults {
-    let ports = PortSettings {
-        loop_guard: Some(options.loop_guard),
-        max_macs: options.guards.maxmacs,
-        storm_broadcast: options.guards.storm_broadcast,
-        storm_multicast: options.guards.storm_multicast,
-        storm_unicast: options.guards.storm_unicast,
-        ..PortSettings::default()
-    };
-    SetDefaults { aging_time: options.aging_time, ports }
-}
-
-/// The same, with what was declared.
-fn default_settings(options: &Options) -> PortSettings {
-    defaults(options).ports.or(&PortSettings::declared())
+    SetDefaults { aging_time: options.aging_time, ports: options.port_defaults.clone() }
 }
 
 /// One command for each address, and one for the MTU: before an IPv6 address, which wants

@@ -6,13 +6,14 @@ use std::{path::PathBuf, time::Duration};
 use etherws_actors::{
     fdb::DEFAULT_AGING_TIME,
     kinds::{Client, PortSpec, Tap, TapOptions},
+    settings::PortSettings,
 };
 
 use crate::{
     cli,
     config::{self, Sw},
     logging,
-    options::{GuardArgs, Limits, Service},
+    options::{Limits, Service},
 };
 
 /// A switch to run.
@@ -20,12 +21,12 @@ use crate::{
 pub(crate) struct Options {
     pub(super) logging: logging::Options,
     pub(super) aging_time: Duration,
-    pub(super) loop_guard: bool,
     /// Folder of the state that is kept; by default the usual one.
     pub(super) state: Option<PathBuf>,
     /// Whether to keep a list of hosts.
     pub(super) hosts: bool,
-    pub(super) guards: GuardArgs,
+    /// Settings of ports that have none of their own.
+    pub(super) port_defaults: PortSettings,
     /// Arbiters, each a thread, that ports are spread over.
     pub(super) threads: usize,
     pub(super) tunnel: Option<Service>,
@@ -54,10 +55,9 @@ impl From<Sw> for Options {
         Self {
             logging: logging::Options { debug, foreground, conf },
             aging_time: sw.aging_time,
-            loop_guard: sw.loop_guard,
             state: sw.state,
             hosts: sw.hosts,
-            guards: sw.guards,
+            port_defaults: sw.port_defaults,
             threads: sw.threads,
             tunnel: Some(sw.tunnel),
             allowed_origins: sw.allowed_origins,
@@ -80,10 +80,9 @@ impl Options {
         Self {
             logging: logging::Options { debug, foreground, conf: None },
             aging_time: DEFAULT_AGING_TIME,
-            loop_guard: true,
             state: None,
             hosts: false,
-            guards: GuardArgs::default(),
+            port_defaults: PortSettings::default(),
             threads: 1,
             tunnel: None,
             allowed_origins: Vec::new(),
