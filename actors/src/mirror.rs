@@ -169,7 +169,7 @@ fn cost(copy: &Mirrored) -> usize {
 
 /// Why there is no mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{MAX_MIRRORS} mirrors look on already; end one of the captures")]
+#[error("{MAX_MIRRORS} captures are running already; stop one first")]
 pub struct TooManyMirrors;
 
 /// The Switch's end of a mirror.

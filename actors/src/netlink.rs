@@ -77,10 +77,12 @@ pub enum LinkError {
     )]
     Ipv6Disabled { name: String, what: String, source: io::Error },
     /// The kernel refused.
-    #[error("cannot set {what} of {name}; all was left as it was")]
+    #[error("cannot set {what} of {name}; nothing was changed")]
     Refused { name: String, what: String, source: io::Error },
     /// The kernel refused, and so it did with what was before.
-    #[error("cannot set {what} of {name}, nor back what was before ({undo}); look at `ip addr`")]
+    #[error(
+        "cannot set {what} of {name}, nor restore what was set before ({undo}); look at `ip addr`"
+    )]
     NotUndone { name: String, what: String, undo: io::Error, source: io::Error },
     /// No answer from the kernel.
     #[error("cannot read the settings of {name}")]

@@ -196,7 +196,7 @@ impl<M: Medium> Supervisor<M> {
         };
         let Ok((running, _)) = self.start(link).await else { return };
         if let Err(error) = self.set_up(&settings).await {
-            warn!(self.log, "interface lacks its settings"; "reason" => one_line(&error));
+            warn!(self.log, "interface settings could not be applied"; "reason" => one_line(&error));
         }
         drop(tried);
         self.supervise(running).await;
@@ -271,7 +271,7 @@ impl<M: Medium> Supervisor<M> {
             if let Some(settings) = settings
                 && let Err(error) = self.medium.configure(&settings).await
             {
-                warn!(self.log, "interface lacks its settings"; "reason" => one_line(&*error));
+                warn!(self.log, "interface settings could not be applied"; "reason" => one_line(&*error));
             }
         }
     }
@@ -289,7 +289,7 @@ impl<M: Medium> Supervisor<M> {
             }
         }
         if timeout(STOP_LIMIT, ended).await.is_err() {
-            error!(self.log, "port does not end: its task is aborted");
+            error!(self.log, "port did not end in time: its task was aborted");
         }
         port.do_send(Terminate);
         None

@@ -114,7 +114,7 @@ impl Endpoint {
     }
 
     fn foreign(&self, error: &serde_json::Error) -> ErrorObjectOwned {
-        let text = format!("{} is no control service of etherws: {error}", self.address);
+        let text = format!("{} is not an etherws control service: {error}", self.address);
         Refusal::value(text).internal()
     }
 

@@ -33,7 +33,7 @@ const EXAMPLES: &str = include_str!("examples.json");
 /// The errors that a request may end with: name in the document, code, and an example of
 /// exception and text.
 const ERRORS: [(&str, ErrorCode, Exception, &str); 4] = [
-    ("ParseError", ErrorCode::ParseError, Exception::Value, "body is no JSON: ..."),
+    ("ParseError", ErrorCode::ParseError, Exception::Value, "body is not valid JSON: ..."),
     ("InvalidRequest", ErrorCode::InvalidRequest, Exception::Key, "'method' is missing"),
     ("MethodNotFound", ErrorCode::MethodNotFound, Exception::Attribute, "no method listPorts; ..."),
     ("InvalidParams", ErrorCode::InvalidParams, Exception::Key, "'port' is missing in params"),

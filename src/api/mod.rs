@@ -100,8 +100,9 @@ fn nearest<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
 
 /// The method of a full name.
 fn find(name: &Value) -> Result<&'static Method, Refusal> {
-    let full_name =
-        name.as_str().ok_or_else(|| Refusal::attribute(format!("method is no string: {name}")))?;
+    let full_name = name
+        .as_str()
+        .ok_or_else(|| Refusal::attribute(format!("method is not a string: {name}")))?;
     let is_it = |method: &&Method| full_name.strip_prefix(method.namespace()) == Some(method.name);
     METHODS.iter().find(is_it).ok_or_else(|| {
         let Some(name) = full_name.strip_prefix(NAMESPACE) else {
@@ -124,7 +125,7 @@ pub(crate) async fn handle(program: &impl Perform, body: &[u8]) -> Option<Vec<u8
         Ok(Value::Array(batch)) => handle_batch(program, batch).await,
         Ok(request) => to_vec(&handle_one(program, request).await?),
         Err(err) => {
-            let refusal = Refusal::value(format!("body is no JSON: {err}"));
+            let refusal = Refusal::value(format!("body is not valid JSON: {err}"));
             to_vec(&Response::new(Value::Null, Err(refusal.with_code(ErrorCode::ParseError))))
         }
     }

@@ -148,7 +148,7 @@ pub(crate) struct Token {
     /// For the query of a tunnel's URL, `?token=...`. It opens one tunnel, whatever
     /// passwords there are; 1,024 may wait to be used.
     pub(crate) token: String,
-    /// Whom it lets in.
+    /// User name the token stands for.
     pub(crate) user: String,
     /// Until when, as `2026-01-31T12:00:00Z`.
     pub(crate) expires: String,

@@ -189,7 +189,7 @@ fn bad_command_lines_are_refused_by_name() {
         ("etherws ctl setport 1 --storm-broadcast x", r#""x" is not a storm limit"#),
         ("etherws ctl setport 1 --loopguard maybe", "neither on nor off"),
         ("etherws ctl xyzzy", "unrecognized subcommand 'xyzzy'"),
-        ("etherws ctl delfdb 02:00", "\"02:00\" is no MAC address"),
+        ("etherws ctl delfdb 02:00", "\"02:00\" is not a MAC address"),
         ("etherws sw --maxmacs -1", "--max-macs"),
     ] {
         let error = invoke(line).expect_err(line);

@@ -122,7 +122,8 @@ impl File {
         let shown = path.display();
         let octets =
             files::read(path).with_context(|| format!("{shown}: give a file that can be read"))?;
-        let text = String::from_utf8(octets).with_context(|| format!("{shown}: is no UTF-8"))?;
+        let text =
+            String::from_utf8(octets).with_context(|| format!("{shown} is not valid UTF-8"))?;
         let path = path::absolute(path).with_context(|| format!("{shown}: has no whole name"))?;
         let (mut config, faults) = parse(&text);
         let credentials = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);

@@ -295,7 +295,7 @@ impl Checker<'_> {
         for (at, port) in ports.iter().enumerate() {
             for (line, entry) in port.fdb.iter().enumerate() {
                 if seen.contains(entry) {
-                    let text = format!("address {} is there twice; delete one of them", entry.1);
+                    let text = format!("duplicate address {}; delete one of them", entry.1);
                     self.fault(&format!("port.{at}.fdb.{line}.mac"), text);
                 }
                 seen.push(*entry);

@@ -54,7 +54,7 @@ pub(super) async fn follow(
             }
         }
         if buffer.len() > MAX_LINE {
-            return Err(gone("what comes is no stream of events; is it an etherws switch?"));
+            return Err(gone("the answer is not an event stream; is it an etherws switch?"));
         }
     }
 }

@@ -44,7 +44,7 @@ impl fmt::Debug for ProxyChoice {
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
     /// Neither a URL nor host and port.
-    #[error("{origin} is no proxy's URL; write http://[user:password@]host:port")]
+    #[error("{origin} is not a proxy URL; write http://[user:password@]host:port")]
     Invalid {
         /// Where it comes from; not its value, which may hold a password.
         origin: &'static str,

@@ -65,7 +65,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// Nobody listens on the Unix socket, or it is not for us.
-    #[error("cannot connect to {}; check that the switch runs, and as whom", .path.display())]
+    #[error("cannot connect to {}; check that the switch is running, and as which user", .path.display())]
     Unix {
         /// The socket's file.
         path: PathBuf,

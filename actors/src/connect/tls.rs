@@ -44,7 +44,7 @@ pub struct ClientCertificate {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file cannot be read, or is damaged.
-    #[error("cannot read certificates from {}; give a PEM file by its whole name", .path.display())]
+    #[error("cannot read certificates from {}; give the full path of a PEM file", .path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum TlsError {
         path: PathBuf,
     },
     /// The private key cannot be read, is damaged or is encrypted.
-    #[error("cannot read a private key from {}; give an unencrypted PEM file by its whole name", .path.display())]
+    #[error("cannot read a private key from {}; give the full path of an unencrypted PEM file", .path.display())]
     Key {
         /// The file.
         path: PathBuf,
@@ -66,7 +66,7 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// Our own certificate cannot be used with its key.
-    #[error("certificate {} and key {} are no pair; give those that were made together", .certificate.cert.display(), .certificate.key.display())]
+    #[error("certificate {} and key {} do not match; give the key that the certificate was issued for", .certificate.cert.display(), .certificate.key.display())]
     Pair {
         /// Both files.
         certificate: ClientCertificate,

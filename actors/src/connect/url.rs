@@ -30,7 +30,7 @@ impl Scheme {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// No URL at all.
-    #[error("{url:?} is no URL; write {scheme}://host[:port]/path")]
+    #[error("{url:?} is not a valid URL; write {scheme}://host[:port]/path")]
     Invalid {
         /// As given.
         url: String,

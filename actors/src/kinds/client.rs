@@ -194,7 +194,7 @@ pub enum ClientError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// No id for the port.
-    #[error("the system gives no random numbers")]
+    #[error("the system did not provide random numbers")]
     Random(#[from] getrandom::Error),
 }
 
@@ -326,7 +326,7 @@ impl Medium for Client {
                 Ok(tunnel) => return Ok(tunnel),
                 Err(error) if self.servers.len() == 1 => return Err(error.into()),
                 Err(error) => {
-                    debug!(self.route.log, "a server gives no tunnel"; "reason" => one_line(&error));
+                    debug!(self.route.log, "a server did not accept the tunnel"; "reason" => one_line(&error));
                     failures.push(error);
                     self.at = (self.at + 1) % self.servers.len();
                 }

@@ -95,7 +95,7 @@ pub(super) async fn carry<D: Device>(device: D, io: PortIo) -> Result<(), PortEr
                 ready = watch()?;
             }
             Stopped::Lost(error) => {
-                debug!(log, "the device is lost"; "reason" => %error);
+                debug!(log, "device lost"; "reason" => %error);
                 return Err(error);
             }
         }

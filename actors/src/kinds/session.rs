@@ -65,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Session<S> {
 
 /// A session was opened a second time.
 #[derive(Debug, thiserror::Error)]
-#[error("the session of {0} is over; its client has to come again")]
+#[error("the session of {0} has ended; its client must reconnect")]
 struct Over(SocketAddr);
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Medium for Session<S> {

@@ -154,7 +154,7 @@ pub struct TapLink(sys::tap::Tap);
 impl Link for TapLink {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
         let (tcp, udp) = self.0.takes_super_frames();
-        debug!(io.log, "super-frames come whole where the kernel can"; "tcp" => tcp, "udp" => udp);
+        debug!(io.log, "offload accepted by the kernel"; "tcp" => tcp, "udp" => udp);
         carry(self, io).await
     }
 }
@@ -358,7 +358,7 @@ mod tests {
                 let rig = Rig::open(&mut tap).await;
                 drop(first);
                 ip("link del ewp1");
-                let error = rig.end().await.expect_err("the device is lost");
+                let error = rig.end().await.expect_err("device lost");
                 assert_eq!(error.to_string(), "lost TAP device ewp1");
                 let rig = Rig::open(&mut tap).await;
                 assert_eq!(tap.target(), "ewp1", "not the free ewp0");

@@ -37,7 +37,7 @@ pub(super) struct Blocked {
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self { itself: true, .. } => f.write_str("what it sends comes back to it"),
+            Self { itself: true, .. } => f.write_str("its own frames come back to it"),
             Self { with, .. } => write!(f, "it leads to the same network as port {with}"),
         }
     }
@@ -173,7 +173,7 @@ impl Switch {
                 port.counters.happened(Incident::Flap);
                 if port.guards.flaps.begins(now) {
                     self.monitor.tell(|| event(Kind::Flap).number("pinned", pinned.get()));
-                    warn!(self.log, "address moves to and fro: it is pinned to a port for 10 s";
+                    warn!(self.log, "address is flapping between ports; pinned for 10 s";
                         "mac" => %header.src(), "port" => %port.number, "pinned" => %pinned);
                 }
             }
@@ -205,7 +205,7 @@ impl Switch {
                 .blocked
                 .is_some_and(|blocked| self.loops.is_over(port.number, blocked.round))
             {
-                info!(self.log, "no loop any more: port is tried again"; "port" => %port.number);
+                info!(self.log, "loop has ended: port is unblocked"; "port" => %port.number);
                 self.unblock(at);
             }
             self.probe_port(at);

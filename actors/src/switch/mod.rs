@@ -328,8 +328,8 @@ impl Switch {
             return false;
         };
         port.stop(Stop::Deleted);
-        self.tell_deleted(&port, "its client has come again");
-        info!(self.log, "port is replaced: its client has come again";
+        self.tell_deleted(&port, "its client reconnected");
+        info!(self.log, "port replaced: its client reconnected";
             "port" => %port.number, "type" => port.kind, "target" => port.target);
         true
     }

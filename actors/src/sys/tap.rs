@@ -72,7 +72,7 @@ pub(crate) enum TapError {
     #[error("TAP device {name:?} is in use by another program; end that, or choose another name")]
     Busy { name: String, source: io::Error },
     /// It exists, and is something else.
-    #[error("interface {name:?} exists and is no TAP device; choose another name")]
+    #[error("interface {name:?} exists and is not a TAP device; choose another name")]
     NoTap { name: String, source: io::Error },
     /// Anything else.
     #[error("cannot {what} TAP device {name:?}")]

@@ -127,7 +127,7 @@ pub enum ProtocolError {
     #[error("a close frame has the invalid code {0}")]
     CloseCode(u16),
     /// The text behind a close code is no UTF-8 (RFC 6455, 8.1).
-    #[error("the reason in a close frame is no UTF-8")]
+    #[error("the reason in a close frame is not valid UTF-8")]
     CloseReason,
     /// Longer than the limit (RFC 6455, 10.4).
     #[error("a message of at least {len} octets is longer than the limit of {limit}")]

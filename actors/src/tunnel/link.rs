@@ -58,13 +58,13 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 pub enum TunnelError {
     /// We closed the connection for it.
-    #[error("closed with code {}, since the peer broke the protocol", .0.close_code().get())]
+    #[error("closed with code {}: the peer violated the protocol", .0.close_code().get())]
     Protocol(#[source] ProtocolError),
     /// A process that is killed ends like this.
     #[error("the peer ended the connection without a close frame")]
     NoCloseFrame,
     /// It answers no ping, and sends nothing else.
-    #[error("nothing has come from the peer for some ten seconds, not even the answer to a ping")]
+    #[error("peer timed out: nothing received for 10 s, not even a pong")]
     Silent,
     /// The connection failed.
     #[error("the connection was lost")]

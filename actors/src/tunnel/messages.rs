@@ -77,7 +77,7 @@ impl Masks {
             self.pool.clear();
             return Err(error.into());
         }
-        self.pool.pop().ok_or_else(|| io::Error::other("the system gives no random numbers"))
+        self.pool.pop().ok_or_else(|| io::Error::other("the system did not provide random numbers"))
     }
 }
 

@@ -153,7 +153,7 @@ fn a_loop_and_its_end_are_told() {
         let echo = lab.memory().await;
         let echo = guards::cable(echo, None);
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let reason = "what it sends comes back to it";
+        let reason = "its own frames come back to it";
         assert_eq!(told(&mut watcher)[2..], [format!("loop 1 with=1 reason={reason}")]);
         echo.set(false);
         tokio::time::sleep(Duration::from_secs(60)).await;

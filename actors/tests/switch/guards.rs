@@ -114,7 +114,7 @@ fn a_port_that_hears_itself_is_blocked_unless_the_operator_says_otherwise() {
         let mut a = lab.memory().await;
         let _echo = cable(lab.memory().await, None);
         tokio::time::sleep(seconds(2)).await;
-        assert_eq!(lab.port(2).await.state.reason(), Some("what it sends comes back to it"));
+        assert_eq!(lab.port(2).await.state.reason(), Some("its own frames come back to it"));
         lab.set(2, PortSettings { loop_guard: Some(false), ..PortSettings::default() }).await;
         assert_eq!(lab.state(2).await, "up");
         tokio::time::sleep(seconds(5)).await;

@@ -123,7 +123,7 @@ pub enum FdbError {
     #[error("no port {0}; listport shows those there are")]
     NoSuchPort(PortNumber),
     /// A frame may come from one station only.
-    #[error("{0} is a group address; only an address of one station has a place")]
+    #[error("group address {0} cannot be added; give a unicast address")]
     GroupAddress(MacAddr),
     /// The bound of static entries.
     #[error("there are {MAX_STATIC} static entries; delete one first (delfdb)")]

@@ -31,9 +31,9 @@ impl fmt::Debug for MacAddr {
     }
 }
 
-/// The text is no MAC address of the form `02:00:00:00:00:01`.
+/// The text is not a MAC address of the form `02:00:00:00:00:01`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no MAC address; write six octets as 02:00:00:00:00:01")]
+#[error("{0:?} is not a MAC address; write six octets as 02:00:00:00:00:01")]
 pub struct ParseMacAddrError(String);
 
 impl FromStr for MacAddr {
