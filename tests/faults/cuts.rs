@@ -88,7 +88,7 @@ fn a_client_that_comes_again_ends_its_session_that_hangs_and_nobody_elses() {
         ports.len() == 3 && ports[0]["port"] == before[1]
     });
     assert!(lost.elapsed() < FOUND / 2, "not for its silence: {:?}", lost.elapsed());
-    assert!(server.process.stderr.contains("port is replaced"));
+    assert!(server.process.stderr.contains("port replaced"));
     switch.wait_state(number, "up");
     let ports = server.ports();
     assert_eq!((&ports[0]["port"], &ports[1]["port"]), (&before[1], &station.into()));

@@ -143,10 +143,10 @@ fn a_socket_that_cannot_be_served_is_named() {
     let unix = |name: &str| format!("{name}={}", dir.at(name));
     for (socket, expected) in [
         ("web=tcp", "\"web\" of an inherited socket is not known; set FileDescriptorName="),
-        ("tunnel=udp", "\"tunnel\" is of no use"),
-        ("control=udp", "\"control\" is of no use"),
+        ("tunnel=udp", "\"tunnel\" cannot be used"),
+        ("control=udp", "\"control\" cannot be used"),
         ("tunnel=connected", "does not listen"),
-        (&unix("tunnel"), "\"tunnel\" is of no use"),
+        (&unix("tunnel"), "\"tunnel\" cannot be used"),
         // Control is on the Unix socket alone.
         ("control=tcp", "control has no TCP listener"),
     ] {

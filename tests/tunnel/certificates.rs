@@ -72,7 +72,7 @@ fn nobody_else_is_let_in() {
     for (own, said) in [
         (vec!["--cert", &alice.cert], "both"),
         (vec!["--cert", &alice.cert, "--key", "/missing"], "/missing"),
-        (vec!["--cert", &authority.ca, "--key", &alice.key], "no pair"),
+        (vec!["--cert", &authority.ca, "--key", &alice.key], "do not match"),
     ] {
         let output = switch.ctl(&[&["addport", "client"], &own[..], &[&url]].concat()).failed();
         assert!(output.stderr.contains(said), "{said}: {}", output.stderr);

@@ -60,7 +60,7 @@ fn cacerts_may_be_named_from_where_ctl_is() {
     there.current_dir(ca.parent().unwrap());
     run(there).ok();
     let error = run(add(name)).failed().stderr;
-    assert!(error.contains(name) && error.contains("whole name"), "{error}");
+    assert!(error.contains(name) && error.contains("full path"), "{error}");
 }
 
 #[test]
