@@ -47,6 +47,7 @@ impl Offload {
     pub const NONE: Self = Self { gso: Gso::None, ecn: false, gso_size: 0, csum: None };
 
     /// Whether the frame can go to a plain medium as it is.
+    #[inline]
     #[must_use]
     pub const fn is_none(&self) -> bool {
         matches!(self.gso, Gso::None) && self.csum.is_none()
@@ -84,6 +85,7 @@ const _: () = assert!(size_of::<Frame>() <= 48);
 
 impl Frame {
     /// A finished frame.
+    #[inline]
     #[must_use]
     pub const fn new(data: Bytes) -> Self {
         Self::with_offload(data, Offload::NONE)
@@ -91,6 +93,7 @@ impl Frame {
 
     /// A frame with work left on it. Nothing in `offload` is trusted: who does
     /// that work checks each field against the frame's length.
+    #[inline]
     #[must_use]
     pub const fn with_offload(data: Bytes, offload: Offload) -> Self {
         Self { data, offload, tag_change: TagChange::None }
@@ -98,18 +101,21 @@ impl Frame {
 
     /// All octets of the frame, without the [change](Self::tag_change) of its tag that is
     /// left to be done.
+    #[inline]
     #[must_use]
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
     /// The frame's buffer, as [`data`](Self::data).
+    #[inline]
     #[must_use]
     pub fn into_data(self) -> Bytes {
         self.data
     }
 
     /// What is left to be done. Its offsets are those of [`data`](Self::data).
+    #[inline]
     #[must_use]
     pub const fn offload(&self) -> &Offload {
         &self.offload
@@ -124,12 +130,14 @@ impl Frame {
     }
 
     /// What is left to be done on the outermost VLAN tag.
+    #[inline]
     #[must_use]
     pub const fn tag_change(&self) -> TagChange {
         self.tag_change
     }
 
     /// Whether nothing is left to be done: the frame can go to a plain medium as it is.
+    #[inline]
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         self.offload.is_none() && self.tag_change.is_none()
@@ -200,8 +208,12 @@ impl Frame {
     }
 
     /// Length in octets, with the tag's change.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
+        if self.tag_change.is_none() {
+            return self.data.len();
+        }
         self.data.len().saturating_add_signed(self.tag_change.shift().into())
     }
 
@@ -227,6 +239,7 @@ impl Frame {
     }
 
     /// Whether there is no octet at all.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.data.is_empty()
@@ -234,9 +247,13 @@ impl Frame {
 
     /// The checked view of the header, with the tag's change, or `None` where the octets
     /// are too few for the header, or for a VLAN tag that it announces.
+    #[inline(always)]
     #[must_use]
     pub fn header(&self) -> Option<Ethernet<'_>> {
-        Ethernet::changed(&self.data, self.tag_change)
+        match self.tag_change {
+            TagChange::None => Ethernet::new_checked(&self.data),
+            change => Ethernet::changed(&self.data, change),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use crate::core::{
     batch::BATCH_FRAMES,
     frame::Frame,
-    packet::{ETHERTYPE_ARP, IpNextHeaderProtocols, tcp, tcp_header_len},
+    packet::{ETHERTYPE_ARP, IpNextHeaderProtocols, tcp_header_len},
 };
 
 /// Longest urgent frame: room for all headers of a TCP segment, and for what asks
@@ -106,7 +106,7 @@ impl Lanes {
             }
             IpNextHeaderProtocols::Tcp => {
                 let payload = ip.payload();
-                let header_len = tcp_header_len(&tcp(payload)?);
+                let header_len = tcp_header_len(payload)?;
                 let (ports, is_bare) = (&payload[..4], payload.len() == header_len);
                 let flow = self.hasher.hash_one((ip.addresses(), ports));
                 Some((top_octet(flow), is_bare && is_small(frame)))

@@ -16,8 +16,7 @@ use super::{
 use crate::core::{
     frame::{Gso, Offload},
     packet::{
-        Ethernet, IPV4_LEN, IPV6_LEN, IpNextHeaderProtocols, UDP_LEN, UdpPacket, get, put, tcp,
-        tcp_header_len,
+        Ethernet, IPV4_LEN, IPV6_LEN, IpNextHeaderProtocols, UDP_LEN, get, put, tcp_header_len,
     },
 };
 
@@ -157,15 +156,15 @@ impl<'a> Segment<'a> {
         }
         let (is_tcp, header_len) = match packet.protocol()? {
             IpNextHeaderProtocols::Tcp => {
-                let tcp = tcp(packet.payload())?;
-                if tcp.get_flags() & !TCP_FLAGS != 0 {
+                let header_len = tcp_header_len(packet.payload())?;
+                if packet.payload()[13] & !TCP_FLAGS != 0 {
                     return None;
                 }
-                (true, tcp_header_len(&tcp))
+                (true, header_len)
             }
             IpNextHeaderProtocols::Udp => {
-                let udp = UdpPacket::new(packet.payload())?;
-                if usize::from(udp.get_length()) != data.len() - transport {
+                let udp: &[u8; UDP_LEN] = packet.payload().first_chunk()?;
+                if usize::from(get(udp, 4)) != data.len() - transport {
                     return None;
                 }
                 (false, UDP_LEN)

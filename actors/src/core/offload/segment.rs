@@ -13,7 +13,7 @@ use super::checksum::{fold, sum};
 use crate::core::{
     frame::{Frame, Gso, Offload},
     packet::{
-        Ethernet, Front, HEADER_LEN, IpNextHeaderProtocols, TAG_LEN, UDP_LEN, get, put, tcp,
+        Ethernet, Front, HEADER_LEN, IpNextHeaderProtocols, TAG_LEN, UDP_LEN, get, put,
         tcp_header_len,
     },
 };
@@ -223,7 +223,7 @@ impl Layout {
             _ => return None,
         };
         let (payload, csum) = if is_tcp {
-            (transport + tcp_header_len(&tcp(&data[transport..])?), TCP_CSUM)
+            (transport + tcp_header_len(&data[transport..])?, TCP_CSUM)
         } else {
             (transport + UDP_LEN, UDP_CSUM)
         };

@@ -85,18 +85,21 @@ impl<'a> Ip<'a> {
     }
 
     /// Whether it is version 4, and not 6.
+    #[inline]
     #[must_use]
     pub const fn is_ipv4(&self) -> bool {
         self.is_ipv4
     }
 
     /// What it carries behind options and extension headers; `None` in a fragment.
+    #[inline]
     #[must_use]
     pub const fn protocol(&self) -> Option<IpNextHeaderProtocol> {
         self.protocol
     }
 
     /// Octets before the payload: the header, with options or extension headers.
+    #[inline]
     #[must_use]
     pub const fn header_len(&self) -> usize {
         self.header_len
@@ -104,12 +107,14 @@ impl<'a> Ip<'a> {
 
     /// Length of the packet as its header tells it, which may be more octets than are
     /// there.
+    #[inline]
     #[must_use]
     pub const fn total_len(&self) -> usize {
         self.len
     }
 
     /// Both addresses, source first: 8 or 32 octets.
+    #[inline]
     #[must_use]
     pub fn addresses(&self) -> &'a [u8] {
         if self.is_ipv4 { &self.octets[12..IPV4_LEN] } else { &self.octets[8..IPV6_LEN] }
@@ -133,6 +138,7 @@ impl<'a> Ip<'a> {
 
     /// What of the payload is there. Octets behind the packet are padding, and no part of
     /// it.
+    #[inline]
     #[must_use]
     pub fn payload(&self) -> &'a [u8] {
         self.octets.get(self.header_len..self.len.min(self.octets.len())).unwrap_or_default()
@@ -142,13 +148,16 @@ impl<'a> Ip<'a> {
 /// The TCP segment that `octets` begin with, if its header with options is there.
 #[must_use]
 pub fn tcp(octets: &[u8]) -> Option<TcpPacket<'_>> {
-    let tcp = TcpPacket::new(octets)?;
-    (TCP_LEN..=octets.len()).contains(&tcp_header_len(&tcp)).then_some(tcp)
+    tcp_header_len(octets)?;
+    TcpPacket::new(octets)
 }
 
-/// Octets of a TCP header, with options.
-pub(crate) fn tcp_header_len(tcp: &TcpPacket<'_>) -> usize {
-    usize::from(tcp.get_data_offset()) * 4
+/// Octets of the TCP header with options that `octets` begin with, if it is there.
+#[inline]
+pub(crate) fn tcp_header_len(octets: &[u8]) -> Option<usize> {
+    let head: &[u8; TCP_LEN] = octets.first_chunk()?;
+    let len = usize::from(head[12] >> 4) * 4;
+    (TCP_LEN..=octets.len()).contains(&len).then_some(len)
 }
 
 /// The ARP packet that `octets` begin with, if it is of Ethernet and IPv4, which give it

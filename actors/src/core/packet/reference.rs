@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{Ethernet, Tag, TagChange, arp, nd_options, tcp};
+use super::{Ethernet, Tag, TagChange, arp, nd_options, tcp_header_len};
 use crate::core::frame::Frame;
 
 /// Octets that are taken off the front one by one.
@@ -139,7 +139,7 @@ fn view(header: Ethernet<'_>) -> Seen {
             header_len: ip.header_len(),
             total_len: ip.total_len(),
             payload: ip.payload().to_vec(),
-            tcp: tcp(ip.payload()).map(|tcp| super::ip::tcp_header_len(&tcp)),
+            tcp: tcp_header_len(ip.payload()),
         }),
     }
 }
