@@ -336,7 +336,12 @@ mod tests {
             ("500 Internal Server Error", "<html>", None, "HTTP Error 500"),
             ("200 OK", "<html>", None, "not an etherws control service"),
             ("200 OK", "{}", None, "not an etherws control service"),
-            ("200 OK", r#"{"id": 0, "result": {"entries": 5}}"#, None, "not an etherws control service"),
+            (
+                "200 OK",
+                r#"{"id": 0, "result": {"entries": 5}}"#,
+                None,
+                "not an etherws control service",
+            ),
         ] {
             let (_, result) = exchange(status, body, credentials);
             let error = result.expect_err(status);

@@ -124,7 +124,8 @@ impl File {
             files::read(path).with_context(|| format!("{shown}: give a file that can be read"))?;
         let text =
             String::from_utf8(octets).with_context(|| format!("{shown} is not valid UTF-8"))?;
-        let path = path::absolute(path).with_context(|| format!("{shown}: the full path cannot be found"))?;
+        let path = path::absolute(path)
+            .with_context(|| format!("{shown}: the full path cannot be found"))?;
         let (mut config, faults) = parse(&text);
         let credentials = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);

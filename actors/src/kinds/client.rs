@@ -1,6 +1,8 @@
 //! The port kind `client`: a tunnel that we open, and open again when it is lost, to
 //! the first of its servers that can be reached.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "what stands in brackets is help text")]
+
 use std::{
     fmt,
     fs::OpenOptions,

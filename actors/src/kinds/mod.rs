@@ -1,7 +1,7 @@
 //! The kinds of port that come with the switch, one file each. None imports another.
 //!
 //! To add one: its file, its line below, and, if it can be asked for by name, its line in
-//! [`KINDS`].
+//! `KINDS`.
 
 #[cfg(feature = "tunnel")]
 pub mod client;

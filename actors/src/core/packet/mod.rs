@@ -1,5 +1,5 @@
 //! Checked views of a frame's headers: Ethernet with VLAN tags here, IP and what it
-//! carries in [`ip`].
+//! carries in `ip`.
 //!
 //! Lowest in the core: whoever reads a header reads it here, so that all agree on tags,
 //! options and extension headers. A view exists only where its octets do; its accessors

@@ -1,6 +1,6 @@
 //! Settings of a port: what an operator may set on one port, or for all of them.
 //!
-//! Each setting is one declaration in [`settings!`] below, and its use. The command line,
+//! Each setting is one declaration in `settings!` below, and its use. The command line,
 //! the configuration file, control, the page and the documentation take its name, its help
 //! and its form from there.
 //!
