@@ -110,9 +110,10 @@ fn ports() -> Vec<CompletionCandidate> {
     };
     let answer = System::new().block_on(async { timeout(ANSWER_LIMIT, list).await });
     let Ok(Some(ports)) = answer else { return Vec::new() };
-    let shown = ports.into_iter().map(|port| {
+    let shown = ports.into_iter().flat_map(|port| {
         let help = format!("{} {}", port.kind, port.target);
-        CompletionCandidate::new(port.port.to_string()).help(Some(help.into()))
+        let of = move |value| CompletionCandidate::new(value).help(Some(help.clone().into()));
+        port.name.into_iter().chain([port.port.to_string()]).map(of)
     });
     shown.collect()
 }

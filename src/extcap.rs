@@ -13,7 +13,6 @@ use std::{
 
 use actix_rt::time::timeout;
 use anyhow::{Context as _, Result, anyhow, bail};
-use etherws_actors::fdb::PortNumber;
 use futures_util::future::join_all;
 
 use crate::{
@@ -26,6 +25,9 @@ use crate::{
     },
     refusal::Refusal,
 };
+
+/// What all ports of a switch are called.
+const ALL: &str = "all";
 
 /// The switch of this machine.
 const LOCAL: &str = "http://127.0.0.1:7867/ctl";
@@ -115,22 +117,22 @@ fn switches() -> Vec<Switch> {
 
 /// What can be captured: a port of a switch, or all of them.
 struct Interface {
-    port: Option<PortNumber>,
+    /// Its number or name.
+    port: Option<String>,
     url: String,
 }
 
 impl Interface {
     fn find(name: &str) -> Result<Self> {
-        let (prefix, port) = name.rsplit_once('-').unwrap_or_default();
-        let port = match port {
-            "all" => Some(None),
-            number => number.parse().ok().and_then(PortNumber::new).map(Some),
+        // Names of ports have hyphens, too.
+        let of = |switch: Switch| {
+            let port = name.strip_prefix(&switch.prefix)?.strip_prefix('-')?;
+            let port = (port != ALL).then(|| port.to_owned());
+            Some((switch.prefix.len(), Self { port, url: switch.url }))
         };
-        let switch = switches().into_iter().find(|switch| switch.prefix == prefix);
-        match (port, switch) {
-            (Some(port), Some(switch)) => Ok(Self { port, url: switch.url }),
-            _ => Err(anyhow!("no interface {name}; --extcap-interfaces lists them")),
-        }
+        let found = switches().into_iter().filter_map(of).max_by_key(|(prefix, _)| *prefix);
+        let none = || anyhow!("no interface {name}; --extcap-interfaces lists them");
+        found.map(|(_, interface)| interface).ok_or_else(none)
     }
 }
 
@@ -142,10 +144,12 @@ fn interfaces() -> String {
     let switches = switches();
     let lists = actix_rt::System::new().block_on(join_all(switches.iter().map(ports)));
     for (switch, ports) in switches.iter().zip(lists) {
-        let all = [("all".to_owned(), "all ports".to_owned())].into_iter();
+        let all = [(ALL.to_owned(), "all ports".to_owned())].into_iter();
         let each = ports.into_iter().map(|port| {
-            let user = port.user.map(|user| format!("{user}@")).unwrap_or_default();
-            (port.port.to_string(), format!("{} {} {user}{}", port.port, port.kind, port.target))
+            let user = port.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+            let name = port.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+            let text = format!("{name}{} {} {user}{}", port.port, port.kind, port.target);
+            (id_of(&port), text)
         });
         for (id, text) in all.chain(each) {
             // Braces are the format's own.
@@ -157,6 +161,15 @@ fn interfaces() -> String {
         }
     }
     lines
+}
+
+/// What a port is called behind its switch's prefix: a name outlasts a restart, as the
+/// options that Wireshark keeps for an interface do, but may hold what it does not take.
+fn id_of(port: &Port) -> String {
+    let is_plain = |name: &&String| {
+        *name != ALL && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+    };
+    port.name.as_ref().filter(is_plain).cloned().unwrap_or_else(|| port.port.to_string())
 }
 
 async fn ports(switch: &Switch) -> Vec<Port> {
@@ -175,7 +188,9 @@ fn capture(interface: Interface, args: ExtcapArgs) -> Result<ExitCode> {
         bail!("--ctluser is given without a password; set it in the options of the interface");
     }
     let mut capture = args.filter.capture()?;
-    capture.ports.extend(interface.port);
+    if let Some(port) = &interface.port {
+        capture.set("ports", port)?;
+    }
     let endpoint = endpoint(ControlArgs {
         ctluser: args.ctluser,
         ctlpasswd: args.ctlpasswd,

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::{
     call::{Call, Group, Program},
-    port::Port,
+    port::{Port, check_scope},
 };
 use crate::{
     parse::{self, PortFault},
@@ -46,6 +46,7 @@ fn kind(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "enum": kinds.iter().map(|kind| kind.name).collect::<Vec<_>>(),
+        "x-kinds": kinds.iter().map(|kind| (kind.name.to_owned(), kind.help.into())).collect::<Map<_, Value>>(),
         "description": kinds.iter().map(about).collect::<Vec<_>>().join(" "),
     })
 }
@@ -121,6 +122,7 @@ impl Args for AddPort {
 impl AddPort {
     /// The port, whose options are checked.
     pub(crate) fn port(&self) -> Result<PortSpec, Refusal> {
+        check_scope(self.settings.given())?;
         let mut members = self.options.clone();
         members.insert("target".to_owned(), self.target.as_str().into());
         parse::port(&self.kind, members, Via::Control).map_err(PortFault::first)

@@ -80,6 +80,8 @@ pub(crate) trait Call:
 pub(crate) trait Entry: Serialize + DeserializeOwned + JsonSchema + Send + 'static {
     /// Titles of the table's columns.
     const TITLES: &'static [&'static str];
+    /// Those of columns that are left out where no row has anything in them.
+    const OPTIONAL: &'static [&'static str] = &[];
 
     /// Its rows, mostly one.
     fn rows(&self) -> Vec<Vec<String>>;
@@ -274,9 +276,20 @@ pub(crate) struct Answer {
 
 /// Entries as rows.
 pub(crate) struct Table {
-    pub(crate) titles: &'static [&'static str],
+    pub(crate) titles: Vec<&'static str>,
     pub(crate) rows: Vec<Vec<String>>,
     pub(crate) notes: Vec<String>,
+}
+
+impl Table {
+    fn leave_out_if_empty(&mut self, title: &str) {
+        let column = self.titles.iter().position(|one| *one == title);
+        let Some(at) = column.filter(|&at| self.rows.iter().all(|row| row[at].is_empty())) else {
+            return;
+        };
+        self.titles.remove(at);
+        self.rows.iter_mut().for_each(|row| drop(row.remove(at)));
+    }
 }
 
 /// The entries of a result.
@@ -287,11 +300,12 @@ pub(super) fn entries<E: Entry>(result: Value) -> serde_json::Result<Vec<E>> {
 fn read<E: Entry>(mut result: Value) -> serde_json::Result<Answer> {
     let json = result.get("entries").cloned().unwrap_or_default();
     let entries: Vec<E> = entries(result.take())?;
-    let table = Table {
-        titles: E::TITLES,
+    let mut table = Table {
+        titles: E::TITLES.to_vec(),
         rows: entries.iter().flat_map(E::rows).collect(),
         notes: entries.iter().filter_map(E::note).collect(),
     };
+    E::OPTIONAL.iter().for_each(|title| table.leave_out_if_empty(title));
     Ok(Answer { json, table: Some(table) })
 }
 

@@ -22,7 +22,7 @@ use crate::{capture::Capture, refusal::Refusal};
 #[derive(Debug, Clone, Default, JsonSchema, Serialize, Deserialize, Args)]
 #[serde(default)]
 pub(crate) struct CaptureFrames {
-    /// Numbers of the ports; missing or empty: all of them, and those that come.
+    /// Numbers or names of the ports; missing or empty: all of them, and those that come.
     #[arg(value_name = "PORT", allow_negative_numbers = true)]
     #[schemars(with = "Vec<NumberOrText>")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -117,7 +117,7 @@ impl From<&Capture> for CaptureFrames {
         let options: BTreeMap<_, _> = capture.options().collect();
         let option = |name| options.get(name).cloned();
         Self {
-            ports: capture.ports.iter().map(ToString::to_string).collect(),
+            ports: option("ports").into_iter().collect(),
             filter: Filter {
                 direction: option("direction"),
                 vlan: option("vlan"),

@@ -201,13 +201,24 @@ pub(crate) struct SetPort {
 
 impl SetPort {
     fn cleared(&self) -> Result<Vec<&'static str>, Refusal> {
-        let find = |name: &String| Setting::find(name).map(|setting| setting.name);
         let unknown = |name: &String| {
             let error = PortSettings::default().set(name, "").err();
             Refusal::value(error.map_or_else(String::new, |error| error.to_string()))
         };
-        self.defaults.iter().map(|name| find(name).ok_or_else(|| unknown(name))).collect()
+        let find = |name: &String| Setting::find(name).ok_or_else(|| unknown(name));
+        let cleared = self.defaults.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        check_scope(cleared.iter().copied().chain(self.settings.given()))?;
+        Ok(cleared.iter().map(|setting| setting.name).collect())
     }
+}
+
+/// Refuses settings that control may not set.
+pub(super) fn check_scope(
+    settings: impl IntoIterator<Item = &'static Setting>,
+) -> Result<(), Refusal> {
+    let check = |setting: &Setting| setting.check_control();
+    let checked = settings.into_iter().try_for_each(check);
+    checked.map_err(|error| Refusal::value(error.to_string()))
 }
 
 impl Call for SetPort {
@@ -429,8 +440,10 @@ impl Port {
 }
 
 impl Entry for Port {
-    // As etherws 1.3 prints them: scripts cut the columns.
-    const TITLES: &'static [&'static str] = &["Port", "Type", "State", "RX", "TX", "Target"];
+    // As etherws 1.3 prints them: scripts cut the columns, so that ours come behind.
+    const TITLES: &'static [&'static str] =
+        &["Port", "Type", "State", "RX", "TX", "Target", "Name"];
+    const OPTIONAL: &'static [&'static str] = &["Name"];
 
     fn rows(&self) -> Vec<Vec<String>> {
         vec![vec![
@@ -440,6 +453,7 @@ impl Entry for Port {
             self.rx.to_string(),
             self.tx.to_string(),
             self.target.clone(),
+            self.name.clone().unwrap_or_default(),
         ]]
     }
 

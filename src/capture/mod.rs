@@ -13,6 +13,7 @@ use etherws_actors::{
     fdb::PortNumber,
     frame::{MacAddr, ParseMacAddrError, Vid},
     mirror::{Direction, Filter},
+    settings::PortName,
 };
 use url::form_urlencoded;
 
@@ -31,8 +32,10 @@ const MAX_DURATION: u64 = 7 * 24 * 3600;
 /// What is captured, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Capture {
-    /// Of these ports; empty: of all.
+    /// Of these ports; with no names either, of all.
     pub(crate) ports: Vec<PortNumber>,
+    /// Of the ports with these names, which the switch knows.
+    pub(crate) names: Vec<PortName>,
     /// What passes them this way.
     pub(crate) direction: Option<Direction>,
     /// Of this VLAN.
@@ -54,6 +57,7 @@ impl Default for Capture {
     fn default() -> Self {
         Self {
             ports: Vec::new(),
+            names: Vec::new(),
             direction: None,
             vlan: None,
             mac: None,
@@ -84,7 +88,13 @@ impl Capture {
         }
         match name {
             "ports" => {
-                self.ports = text.split(',').map(port).collect::<Result<_, _>>()?;
+                for text in text.split(',').map(str::trim) {
+                    match text.parse().map(PortNumber::new) {
+                        Ok(Some(number)) => self.ports.push(number),
+                        Ok(None) => return Err(no_port(text)),
+                        Err(_) => self.names.push(text.parse().map_err(|_| no_port(text))?),
+                    }
+                }
                 self.ports.sort_unstable();
                 self.ports.dedup();
             }
@@ -131,7 +141,9 @@ impl Capture {
 
     /// Each option that is set, by name, as [`set`](Self::set) takes it.
     pub(crate) fn options(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let ports: Vec<_> = self.ports.iter().map(ToString::to_string).collect();
+        let numbers = self.ports.iter().map(ToString::to_string);
+        let names = self.names.iter().map(ToString::to_string);
+        let ports: Vec<_> = numbers.chain(names).collect();
         let snaplen = (self.snaplen != DEFAULT_SNAPLEN).then(|| self.snaplen.to_string());
         let direction = self.direction.map(|direction| name_of(direction).to_owned());
         let values = [
@@ -152,7 +164,7 @@ impl Capture {
         form_urlencoded::Serializer::new(String::new()).extend_pairs(self.options()).finish()
     }
 
-    /// What the mirror is to take.
+    /// What the mirror is to take; names have become numbers.
     pub(crate) fn filter(&self) -> Filter {
         Filter {
             ports: self.ports.clone(),
@@ -177,9 +189,8 @@ pub(crate) const fn name_of(direction: Direction) -> &'static str {
     }
 }
 
-fn port(text: &str) -> Result<PortNumber, Refusal> {
-    let port = text.trim().parse().ok().and_then(PortNumber::new);
-    port.ok_or_else(|| invalid("port", text, "listport shows the numbers"))
+fn no_port(text: &str) -> Refusal {
+    invalid("port", text, "listport shows numbers and names")
 }
 
 fn number(name: &str, text: &str, least: u64, most: u64) -> Result<u64, Refusal> {
@@ -203,7 +214,7 @@ mod tests {
         let mut capture = Capture::default();
         assert_eq!(capture.to_query(), "");
         for (name, text) in [
-            ("ports", "3, 1,3"),
+            ("ports", "3, uplink, 1,3"),
             ("direction", "rx"),
             ("vlan", "10"),
             ("mac", "02:00:00:00:00:01"),
@@ -222,7 +233,7 @@ mod tests {
     fn invalid_options_are_refused_by_name_and_value() {
         for (query, expected) in [
             ("ports=0", "Invalid port: 0; listport"),
-            ("ports=1,x", "Invalid port: x"),
+            ("ports=1,-x", "Invalid port: -x"),
             ("vlan=4095", "Invalid vlan: 4095; give 0 to 4094"),
             ("mac=2:3", "\"2:3\" is "),
             (

@@ -122,6 +122,21 @@ mod tests {
     }
 
     #[test]
+    fn names_stand_behind_what_1_3_prints_and_only_where_there_are_some() {
+        let port = |number, name: Option<&str>| {
+            json!({"port": number, "type": "tap", "target": "ewp0", "tx": 0, "rx": 0,
+                "shut": false, "name": name})
+        };
+        let ports = entries("listPort", json!([port(1, None), port(2, Some("uplink"))]));
+        assert_eq!(
+            table(&ports),
+            "  Port  Type  State  RX  TX  Target  Name  \n\
+             \x20 1     tap   up     0   0   ewp0          \n\
+             \x20 2     tap   up     0   0   ewp0    uplink\n"
+        );
+    }
+
+    #[test]
     fn state_is_ours_unless_the_port_is_shut() {
         let port = |shut| {
             json!({"port": 1, "type": "client", "target": "t", "tx": 0, "rx": 0, "shut": shut,

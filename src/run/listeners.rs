@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     options::Options,
-    wanted::{Wanted, wanted},
+    specs::{ListenerSpec, listener_specs},
 };
 use crate::{
     config::Action,
@@ -55,7 +55,7 @@ pub(super) type Sockets = Vec<Arc<StdListener>>;
 /// A listener with its sockets, which nobody accepts from yet.
 #[derive(Debug)]
 pub(super) struct Bound {
-    wanted: Wanted,
+    spec: ListenerSpec,
     sockets: Sockets,
 }
 
@@ -69,13 +69,13 @@ pub(super) fn open(
     mut inherited: Inherited,
 ) -> Result<(Vec<Bound>, Option<UnixListener>)> {
     let mut all = Vec::new();
-    for wanted in wanted(options) {
-        let of_tunnel = wanted.tunnel.is_some();
+    for spec in listener_specs(options) {
+        let of_tunnel = spec.tunnel.is_some();
         let sockets = if of_tunnel { &mut inherited.tunnel } else { &mut inherited.control };
         all.push(if sockets.is_empty() {
-            bind(&wanted)?
+            bind(&spec)?
         } else {
-            Bound { wanted, sockets: sockets.drain(..).map(Arc::new).collect() }
+            Bound { spec, sockets: sockets.drain(..).map(Arc::new).collect() }
         });
     }
     for (name, left) in [("tunnel", inherited.tunnel), ("control", inherited.control)] {
@@ -92,14 +92,14 @@ pub(super) fn open(
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub(super) fn bind(wanted: &Wanted) -> Result<Bound> {
-    let sockets = listen::bind(&wanted.host, wanted.port)?.into_iter().map(Arc::new).collect();
-    Ok(Bound { wanted: wanted.clone(), sockets })
+pub(super) fn bind(spec: &ListenerSpec) -> Result<Bound> {
+    let sockets = listen::bind(&spec.host, spec.port)?.into_iter().map(Arc::new).collect();
+    Ok(Bound { spec: spec.clone(), sockets })
 }
 
 /// What all listeners share.
 #[derive(Debug, Clone)]
-pub(super) struct House {
+pub(super) struct Shared {
     pub(super) switch: Addr<Switch>,
     pub(super) control: Control,
     pub(super) status: Arc<Status>,
@@ -160,7 +160,7 @@ type Ways = Vec<Vec<Arc<Watched<dyn Authenticator>>>>;
 /// All that listens.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    house: House,
+    shared: Shared,
     tcp: Vec<Tcp>,
     unix: Option<Unix>,
 }
@@ -176,11 +176,11 @@ struct Tcp {
 
 impl Tcp {
     /// Closes its sockets, and gives what it was.
-    async fn stop(self) -> Wanted {
+    async fn stop(self) -> ListenerSpec {
         for task in self.accepting {
             task.end().await;
         }
-        self.bound.wanted
+        self.bound.spec
     }
 }
 
@@ -202,8 +202,8 @@ struct Prepared {
 
 impl Listeners {
     /// None yet.
-    pub(super) fn new(house: House) -> Self {
-        Self { house, tcp: Vec::new(), unix: None }
+    pub(super) fn new(shared: Shared) -> Self {
+        Self { shared, tcp: Vec::new(), unix: None }
     }
 
     /// Starts what listens: TCP on sockets that are open, control's Unix socket at `path`.
@@ -238,7 +238,7 @@ impl Listeners {
     /// A file or an address cannot be used; nothing was changed.
     pub(super) async fn change(
         &mut self,
-        wanted: Vec<Wanted>,
+        specs: Vec<ListenerSpec>,
         path: Option<PathBuf>,
     ) -> Result<Vec<(Action, String)>> {
         let has_path = match &self.unix {
@@ -249,7 +249,7 @@ impl Listeners {
         let new_path = path.as_deref().filter(|_| !has_path);
         let socket = new_path.map(unix::bind).transpose()?;
         let mut rivals = Vec::new();
-        let prepared = match self.prepare_all(&wanted, &mut rivals).await {
+        let prepared = match self.prepare_all(&specs, &mut rivals).await {
             Ok(prepared) => prepared,
             Err(error) => {
                 for rival in rivals {
@@ -260,11 +260,11 @@ impl Listeners {
         };
         let mut done: Vec<_> = rivals.iter().map(|gone| (Action::Deleted, gone.item())).collect();
         for new in prepared {
-            let former = self.at(&new.bound.wanted);
+            let former = self.at(&new.bound.spec);
             let endpoint = former.map(|at| Arc::clone(&self.tcp[at].endpoint));
             let started = self.start_tcp(new, endpoint.as_deref()).await?;
             let action = if former.is_some() { Action::Changed } else { Action::Added };
-            done.push((action, started.bound.wanted.item()));
+            done.push((action, started.bound.spec.item()));
             match former {
                 Some(at) => {
                     let former = mem::replace(&mut self.tcp[at], started);
@@ -275,10 +275,10 @@ impl Listeners {
             }
         }
         self.tcp.retain(|tcp| {
-            let stays = wanted.iter().any(|wanted| wanted.is_at(&tcp.bound.wanted));
+            let stays = specs.iter().any(|spec| spec.is_at(&tcp.bound.spec));
             if !stays {
                 tcp.endpoint.retired.store(true, Relaxed);
-                done.push((Action::Deleted, tcp.bound.wanted.item()));
+                done.push((Action::Deleted, tcp.bound.spec.item()));
             }
             stays
         });
@@ -299,26 +299,26 @@ impl Listeners {
     /// because others want their addresses.
     async fn prepare_all(
         &mut self,
-        all: &[Wanted],
-        rivals: &mut Vec<Wanted>,
+        all: &[ListenerSpec],
+        rivals: &mut Vec<ListenerSpec>,
     ) -> Result<Vec<Prepared>> {
         let mut prepared = Vec::new();
-        for wanted in all {
-            let bound = match self.at(wanted) {
-                Some(at) if self.tcp[at].bound.wanted == *wanted => continue,
+        for spec in all {
+            let bound = match self.at(spec) {
+                Some(at) if self.tcp[at].bound.spec == *spec => continue,
                 Some(at) => {
-                    Bound { wanted: wanted.clone(), sockets: self.tcp[at].bound.sockets.clone() }
+                    Bound { spec: spec.clone(), sockets: self.tcp[at].bound.sockets.clone() }
                 }
-                None => match bind(wanted) {
+                None => match bind(spec) {
                     Ok(bound) => bound,
                     Err(error) => {
                         let rival = self.tcp.iter().position(|tcp| {
-                            let own = &tcp.bound.wanted;
-                            own.port == wanted.port && !all.iter().any(|one| one.is_at(own))
+                            let own = &tcp.bound.spec;
+                            own.port == spec.port && !all.iter().any(|one| one.is_at(own))
                         });
                         let Some(at) = rival else { return Err(error) };
                         rivals.push(self.tcp.remove(at).stop().await);
-                        bind(wanted)?
+                        bind(spec)?
                     }
                 },
             };
@@ -328,25 +328,25 @@ impl Listeners {
     }
 
     /// Opens again what was stopped for another one that did not come.
-    async fn restore(&mut self, wanted: Wanted) {
-        let started = match bind(&wanted).and_then(|bound| self.prepare(bound)) {
+    async fn restore(&mut self, spec: ListenerSpec) {
+        let started = match bind(&spec).and_then(|bound| self.prepare(bound)) {
             Ok(prepared) => self.start_tcp(prepared, None).await,
             Err(error) => Err(error),
         };
         match started {
             Ok(started) => self.tcp.push(started),
-            Err(error) => error!(self.house.log, "{} is lost: {error:#}", wanted.item()),
+            Err(error) => error!(self.shared.log, "{} is lost: {error:#}", spec.item()),
         }
         self.show();
     }
 
-    fn at(&self, wanted: &Wanted) -> Option<usize> {
-        self.tcp.iter().position(|tcp| tcp.bound.wanted.is_at(wanted))
+    fn at(&self, spec: &ListenerSpec) -> Option<usize> {
+        self.tcp.iter().position(|tcp| tcp.bound.spec.is_at(spec))
     }
 
     /// Ends the sessions of users whom the new gate does not know.
     fn revoke_missing(&self, former: &Tcp, new: &Tcp) {
-        let House { status, switch, log, .. } = &self.house;
+        let Shared { status, switch, log, .. } = &self.shared;
         if let (Some(former), Some(new)) = (&former.endpoint.tunnel, &new.endpoint.tunnel) {
             let gone = new.gate.strangers(former.gate.users());
             revoke(&gone, &status.sessions, switch, log);
@@ -355,20 +355,19 @@ impl Listeners {
 
     /// Opens the files of a listener, save those that one at work has open.
     fn prepare(&self, bound: Bound) -> Result<Prepared> {
-        let House { log, switch, status, .. } = &self.house;
-        let wanted = &bound.wanted;
-        let local = wanted.is_local_only(&bound.sockets, log)?;
-        let allowed_origins =
-            wanted.tunnel.iter().flat_map(|tunnel| tunnel.allowed_origins.clone());
+        let Shared { log, switch, status, .. } = &self.shared;
+        let spec = &bound.spec;
+        let local = spec.is_local_only(&bound.sockets, log)?;
+        let allowed_origins = spec.tunnel.iter().flat_map(|tunnel| tunnel.allowed_origins.clone());
         let handshake = Arc::new(Handshake { allowed_origins: allowed_origins.collect() });
-        let certificate = wanted.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        let of_tunnel = wanted.tunnel.as_ref().map(|tunnel| Access {
+        let certificate = spec.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let of_tunnel = spec.tunnel.as_ref().map(|tunnel| Access {
             certificate,
             htpasswd: tunnel.htpasswd.as_ref(),
             local: false,
             tokens: Some((&status.tokens, &handshake)),
         });
-        let of_control = wanted.control.as_ref().map(|control| Access {
+        let of_control = spec.control.as_ref().map(|control| Access {
             certificate,
             htpasswd: control.htpasswd.as_ref(),
             local,
@@ -384,7 +383,7 @@ impl Listeners {
             self.watched(files.paths(), at_work, open, Tls::reload)
         };
         let files = Files {
-            tls: wanted.tls.as_ref().map(certificates).transpose()?,
+            tls: spec.tls.as_ref().map(certificates).transpose()?,
             tunnel: self.ways(of_tunnel, |files| &files.tunnel, reload_tunnel)?,
             // A request of control is over before its user could be removed.
             control: self.ways(of_control, |files| &files.control, |way| way.reload())?,
@@ -401,7 +400,7 @@ impl Listeners {
     ) -> Result<Ways> {
         let way = |spec: auth::Spec<'_>| {
             let at_work = self.tcp.iter().flat_map(|tcp| open(&tcp.files).iter().flatten());
-            self.watched(spec.files, at_work, || (spec.open)(&self.house.log), reload.clone())
+            self.watched(spec.files, at_work, || (spec.open)(&self.shared.log), reload.clone())
         };
         let steps = access.iter().flat_map(Access::steps);
         steps.map(|ways| ways.into_iter().map(way).collect()).collect()
@@ -422,7 +421,7 @@ impl Listeners {
         if let Some(open) = at_work.find(|open| open.files == files) {
             return Ok(Arc::clone(open));
         }
-        let House { reload: asked, status, .. } = &self.house;
+        let Shared { reload: asked, status, .. } = &self.shared;
         let watch = Watch::new(files.clone());
         let value = open()?;
         let (loaded, monitor) = (Arc::clone(&value), status.monitor.clone());
@@ -436,44 +435,44 @@ impl Listeners {
     /// Accepts from a listener's sockets; what `former` has counted it goes on counting.
     async fn start_tcp(&self, prepared: Prepared, former: Option<&Endpoint>) -> Result<Tcp> {
         let Prepared { bound, files, handshake } = prepared;
-        let house = &self.house;
+        let shared = &self.shared;
         let counters = former.map_or_else(Arc::default, |former| Arc::clone(&former.counters));
         let pending = former.map_or_else(
-            || Pending::new(house.descriptors, Arc::clone(&counters)),
+            || Pending::new(shared.descriptors, Arc::clone(&counters)),
             |former| Arc::clone(&former.pending),
         );
         let gate = |ways: &Ways| {
             let value = |way: &Arc<Watched<dyn Authenticator>>| Arc::clone(&way.value);
             let steps = ways.iter().map(|step| step.iter().map(value).collect());
-            Arc::new(Gate::new(steps.collect(), house.log.clone()))
+            Arc::new(Gate::new(steps.collect(), shared.log.clone()))
         };
         let tls = files.tls.as_ref().map(|tls| Arc::clone(&tls.value));
         let endpoint = Arc::new(Endpoint {
             tls: tls.is_some(),
-            tunnel: bound.wanted.tunnel.as_ref().map(|wanted| TunnelService {
-                path: wanted.path.clone(),
+            tunnel: bound.spec.tunnel.as_ref().map(|spec| TunnelService {
+                path: spec.path.clone(),
                 gate: gate(&files.tunnel),
                 handshake,
-                sessions: Arc::clone(&house.status.sessions),
-                switch: house.switch.clone(),
+                sessions: Arc::clone(&shared.status.sessions),
+                switch: shared.switch.clone(),
             }),
-            control: bound.wanted.control.as_ref().map(|wanted| ControlService {
-                path: wanted.path.clone(),
-                guard: Guard { names: wanted.names.clone() },
+            control: bound.spec.control.as_ref().map(|spec| ControlService {
+                path: spec.path.clone(),
+                guard: Guard { names: spec.names.clone() },
                 gate: gate(&files.control),
-                control: house.control.clone(),
-                status: Arc::clone(&house.status),
+                control: shared.control.clone(),
+                status: Arc::clone(&shared.status),
             }),
             pending,
-            reserve: Arc::clone(&house.reserve),
+            reserve: Arc::clone(&shared.reserve),
             counters,
-            monitor: house.status.monitor.clone(),
-            log: house.log.clone(),
+            monitor: shared.status.monitor.clone(),
+            log: shared.log.clone(),
             retired: false.into(),
         });
-        let log = house.log.new(o!("service" => bound.wanted.service()));
+        let log = shared.log.new(o!("service" => bound.spec.service()));
         let is_tls = endpoint.tls;
-        let workers = server::start(&endpoint, tls, &house.arbiters).await?;
+        let workers = server::start(&endpoint, tls, &shared.arbiters).await?;
         let mut accepting = Vec::new();
         for socket in &bound.sockets {
             let address = socket.local_addr().context("listening socket without address")?;
@@ -488,7 +487,7 @@ impl Listeners {
     }
 
     fn start_unix(&self, socket: unix::Listener) -> Result<Unix> {
-        let house = &self.house;
+        let shared = &self.shared;
         let counters = Arc::new(ServerCounters::default());
         let endpoint = Arc::new(Endpoint {
             tls: false,
@@ -496,20 +495,20 @@ impl Listeners {
             control: Some(ControlService {
                 path: unix::CONTROL_PATH.to_owned(),
                 guard: Guard::default(),
-                gate: Arc::new(Gate::local(house.log.clone())),
-                control: house.control.clone(),
-                status: Arc::clone(&house.status),
+                gate: Arc::new(Gate::local(shared.log.clone())),
+                control: shared.control.clone(),
+                status: Arc::clone(&shared.status),
             }),
-            pending: Pending::new(house.descriptors, Arc::clone(&counters)),
+            pending: Pending::new(shared.descriptors, Arc::clone(&counters)),
             counters,
-            reserve: Arc::clone(&house.reserve),
-            monitor: house.status.monitor.clone(),
-            log: house.log.clone(),
+            reserve: Arc::clone(&shared.reserve),
+            monitor: shared.status.monitor.clone(),
+            log: shared.log.clone(),
             retired: false.into(),
         });
         let (path, inherited) = (socket.path().to_owned(), socket.is_inherited());
-        info!(house.log, "listening"; "service" => "control", "socket" => %path.display());
-        let (serve, log) = (socket.serve(Arc::clone(&endpoint))?, house.log.clone());
+        info!(shared.log, "listening"; "service" => "control", "socket" => %path.display());
+        let (serve, log) = (socket.serve(Arc::clone(&endpoint))?, shared.log.clone());
         let _accepting = Task::spawn(async move {
             if let Err(error) = serve.await {
                 warn!(log, "control's socket is not served: {error:#}");
@@ -525,8 +524,8 @@ impl Listeners {
             counters: Arc::clone(&endpoint.counters),
             pending: Arc::clone(&endpoint.pending),
         };
-        let tcp = self.tcp.iter().map(|tcp| listener(tcp.bound.wanted.service(), &tcp.endpoint));
+        let tcp = self.tcp.iter().map(|tcp| listener(tcp.bound.spec.service(), &tcp.endpoint));
         let unix = self.unix.iter().map(|unix| listener("control-socket", &unix.endpoint));
-        self.house.status.set_listeners(tcp.chain(unix).collect());
+        self.shared.status.set_listeners(tcp.chain(unix).collect());
     }
 }

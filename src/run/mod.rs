@@ -5,8 +5,8 @@
 mod listeners;
 mod operate;
 mod options;
+mod specs;
 mod start;
-mod wanted;
 
 use std::process::ExitCode;
 

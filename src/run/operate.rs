@@ -22,23 +22,23 @@ use slog::{error, info, warn};
 use tokio::sync::mpsc;
 
 use super::{
-    listeners::{House, Listeners},
+    listeners::{Listeners, Shared},
     options::Options,
-    wanted::wanted,
+    specs::listener_specs,
 };
 use crate::{
     check,
     config::{self, Action, Change, Port, Source},
     files, logging, passwd,
     refusal::Refusal,
-    server::order::{Given, Order},
+    server::operation::{Operation, Requested},
     service,
 };
 
 /// The program's configuration, and what it was applied to.
 #[derive(Debug)]
 pub(super) struct InForce {
-    house: House,
+    shared: Shared,
     listeners: Listeners,
     options: Options,
     /// The ports of the file, in its order, and the numbers that they have.
@@ -47,34 +47,34 @@ pub(super) struct InForce {
 
 impl InForce {
     /// With listeners that were started from `options`, and no port of the file yet.
-    pub(super) fn new(house: House, listeners: Listeners, options: Options) -> Self {
-        Self { house, listeners, options, ports: Vec::new() }
+    pub(super) fn new(shared: Shared, listeners: Listeners, options: Options) -> Self {
+        Self { shared, listeners, options, ports: Vec::new() }
     }
 
     /// Adds the ports of the file. Says what would keep it from being read again.
     pub(super) async fn add_ports(&mut self) {
         if let Some(Err(error)) = self.options.source.as_ref().map(Source::read_again) {
-            warn!(self.house.log, "this user cannot read the configuration again: {error:#}");
+            warn!(self.shared.log, "this user cannot read the configuration again: {error:#}");
         }
         for change in self.change_ports(self.options.configured.clone()).await {
             if change.action == Action::Kept {
-                error!(self.house.log, "configuration is not met"; "item" => change.item,
+                error!(self.shared.log, "configuration is not met"; "item" => change.item,
                     "port" => change.port, "reason" => change.note);
             }
         }
     }
 
-    /// Carries out orders, one after the other, for as long as this runs.
-    pub(super) async fn obey(mut self, mut orders: mpsc::Receiver<Given>) {
-        while let Some((order, answer)) = orders.recv().await {
-            let outcome = match order {
-                Order::Reload => {
-                    service::reloading(&self.house.log);
+    /// Carries out what is requested, one after the other, for as long as this runs.
+    pub(super) async fn operate(mut self, mut requested: mpsc::Receiver<Requested>) {
+        while let Some((operation, answer)) = requested.recv().await {
+            let outcome = match operation {
+                Operation::Reload => {
+                    service::reloading(&self.shared.log);
                     let outcome = self.reload().await;
-                    service::ready(&self.house.log);
+                    service::ready(&self.shared.log);
                     outcome
                 }
-                Order::Save => self.save().await,
+                Operation::Save => self.save().await,
             };
             // Whoever asked may have gone.
             let _ = answer.send(outcome);
@@ -85,26 +85,26 @@ impl InForce {
     async fn reload(&mut self) -> Result<Vec<Change>, Refusal> {
         logging::reopen();
         // To the new files alone: who has renamed the old ones reads them already.
-        info!(self.house.log, "reloading");
+        info!(self.shared.log, "reloading");
         let outcome = self.apply().await;
         // Passwords and certificates, whatever the configuration is worth.
-        self.house.reload.request();
+        self.shared.reload.request();
         let event = Event::new(Kind::Reload);
         match &outcome {
             Ok(changes) if changes.is_empty() => {}
             Ok(changes) => {
                 for change in changes {
                     let note = change.note.as_deref().unwrap_or_default();
-                    info!(self.house.log, "configuration: {change}"; "note" => note);
+                    info!(self.shared.log, "configuration: {change}"; "note" => note);
                 }
-                info!(self.house.log, "configuration read again"; "changes" => changes.len());
+                info!(self.shared.log, "configuration read again"; "changes" => changes.len());
                 let items = changes.iter().map(|change| change.to_string());
                 let items = items.collect::<Vec<_>>().join(", ");
-                self.house.status.monitor.tell(|| event.text("changed", &items));
+                self.shared.status.monitor.tell(|| event.text("changed", &items));
             }
             Err(refusal) => {
-                error!(self.house.log, "configuration stays as it was"; "reason" => refusal.text());
-                self.house.status.monitor.tell(|| event.text("refused", refusal.text()));
+                error!(self.shared.log, "configuration stays as it was"; "reason" => refusal.text());
+                self.shared.status.monitor.tell(|| event.text("refused", refusal.text()));
             }
         }
         outcome
@@ -116,7 +116,7 @@ impl InForce {
         let (source, sw) = source.read_again().map_err(wrong)?;
         check::verify(&sw, &source.file).map_err(|faults| wrong(faults.into()))?;
         let new = Options { source: Some(source), ..sw.into() };
-        let changed = self.listeners.change(wanted(&new), new.control_socket.clone()).await;
+        let changed = self.listeners.change(listener_specs(&new), new.control_socket.clone()).await;
         let changed = changed.map_err(|error| Refusal::os(format!("{error:#}")))?;
         let mut changes: Vec<_> =
             changed.into_iter().map(|(action, item)| Change::new(action, item)).collect();
@@ -133,12 +133,12 @@ impl InForce {
         let mut changes = Vec::new();
         let mut changed = |key: &str| changes.push(Change::new(Action::Changed, key));
         if old.limits != new.limits {
-            self.house.status.sessions.set_limits(new.limits.within(self.house.descriptors));
+            self.shared.status.sessions.set_limits(new.limits.within(self.shared.descriptors));
             changed("tunnel: limits of sessions");
         }
         if defaults(old) != defaults(new) {
             // The switch has ended otherwise, and the program ends with it.
-            let _ = self.house.control.set_defaults(defaults(new)).await;
+            let _ = self.shared.control.set_defaults(defaults(new)).await;
             changed("switch.ageout or port-defaults");
         }
         let fixed = [
@@ -165,13 +165,13 @@ impl InForce {
         let is_new = |port: &Port| new.iter().any(|new| new.new.is_same(&port.new));
         // First what goes: a new one may want its interface.
         for (port, number) in old.extract_if(.., |(port, _)| !is_new(port)) {
-            if self.house.control.del_port(number).await.is_ok() {
+            if self.shared.control.del_port(number).await.is_ok() {
                 changes.push(Change::new(Action::Deleted, port.new.to_string()).port(number));
             }
         }
         for port in new {
             let is_it = |new: &PortSpec| new.is_same(&port.new);
-            let known = self.house.control.known();
+            let known = self.shared.control.known();
             let before = old.iter().find(|(old, _)| is_it(&old.new));
             let own = before.map(|(_, number)| *number);
             let at = known.iter().find(|(number, _)| Some(*number) == own);
@@ -183,7 +183,7 @@ impl InForce {
                 }
                 Some((number, _)) => {
                     // Two tunnels to one server would be a loop: the old one goes first.
-                    let _ = self.house.control.del_port(*number).await;
+                    let _ = self.shared.control.del_port(*number).await;
                     let note = format!("opened anew; it was port {number}");
                     self.add_port(&port, Action::Changed, Some(note)).await
                 }
@@ -204,19 +204,21 @@ impl InForce {
         note: Option<String>,
     ) -> (Option<PortNumber>, Option<Change>) {
         let interface = interface_settings(port.addresses.iter().flatten(), port.mtu);
-        let number =
-            match self.house.control.keep(port.new.clone(), port.settings.clone(), interface).await
-            {
-                Ok(number) => number,
-                Err(error) => {
-                    let change =
-                        Change::new(Action::Kept, port.new.to_string()).note(one_line(&error));
-                    return (None, Some(change));
-                }
-            };
+        let number = match self
+            .shared
+            .control
+            .keep(port.new.clone(), port.settings.clone(), interface)
+            .await
+        {
+            Ok(number) => number,
+            Err(error) => {
+                let change = Change::new(Action::Kept, port.new.to_string()).note(one_line(&error));
+                return (None, Some(change));
+            }
+        };
         let mut failed = Vec::new();
         for &(vid, mac) in &port.fdb {
-            let added = self.house.control.add_fdb(vid, mac, number).await;
+            let added = self.shared.control.add_fdb(vid, mac, number).await;
             failed.extend(added.err().map(|error| one_line(&error)));
         }
         let change = Change::new(action, port.new.to_string()).port(number);
@@ -232,18 +234,18 @@ impl InForce {
         port: &Port,
         before: Option<&Port>,
     ) -> Option<Change> {
-        let report = self.house.control.show_port(number).await.ok()?;
+        let report = self.shared.control.show_port(number).await.ok()?;
         let mut set = Vec::new();
         let mut failed = Vec::new();
         let (settings, clear, names) = Self::differing(&report.own, port, before);
         if !names.is_empty() {
-            match self.house.control.set_port(number, settings, clear).await {
+            match self.shared.control.set_port(number, settings, clear).await {
                 Ok(_) => set.extend(names),
                 Err(error) => failed.push(one_line(&error)),
             }
         }
         for (settings, name) in self.differing_interface(number, port, before).await {
-            match self.house.control.set_interface(number, settings).await {
+            match self.shared.control.set_interface(number, settings).await {
                 Ok(_) => set.push(name),
                 Err(error) => failed.push(one_line(&error)),
             }
@@ -292,7 +294,7 @@ impl InForce {
         if port.addresses.is_none() && port.mtu.is_none() && before.is_none() {
             return Vec::new();
         }
-        let interfaces = self.house.control.list_interfaces().await.unwrap_or_default();
+        let interfaces = self.shared.control.list_interfaces().await.unwrap_or_default();
         let Some(now) = interfaces.into_iter().find(|one| one.port == number) else {
             return Vec::new();
         };
@@ -326,11 +328,11 @@ impl InForce {
         let gone = gone.filter(|entry| own.contains(entry) && !port.fdb.contains(entry));
         let mut changed = false;
         for &(vid, mac) in gone {
-            self.house.control.del_fdb(vid, mac).await?;
+            self.shared.control.del_fdb(vid, mac).await?;
             changed = true;
         }
         for &(vid, mac) in port.fdb.iter().filter(|entry| !own.contains(entry)) {
-            self.house.control.add_fdb(vid, mac, number).await?;
+            self.shared.control.add_fdb(vid, mac, number).await?;
             changed = true;
         }
         Ok(changed)
@@ -342,7 +344,7 @@ impl InForce {
     ) -> Vec<(etherws_actors::frame::Vid, etherws_actors::frame::MacAddr)> {
         let filter =
             FdbFilter { port: Some(number), status: Some(Status::Static), ..Default::default() };
-        let lines = self.house.control.list_fdb(filter).await.unwrap_or_default();
+        let lines = self.shared.control.list_fdb(filter).await.unwrap_or_default();
         lines.into_iter().map(|line| (line.vid, line.mac)).collect()
     }
 
@@ -370,7 +372,7 @@ impl InForce {
             let metadata = std::fs::metadata(path).map_err(|e| failed("written", e.to_string()))?;
             passwd::replace(path, Some(&metadata), edited.text.as_bytes())
                 .map_err(|error| failed("written", error.to_string()))?;
-            info!(self.house.log, "configuration written"; "file" => %path.display());
+            info!(self.shared.log, "configuration written"; "file" => %path.display());
         }
         let (source, sw) =
             source.read_again().map_err(|error| Refusal::runtime(format!("{error:#}")))?;
@@ -397,8 +399,8 @@ impl InForce {
     /// The ports that control has added, as they are now.
     async fn running(&self) -> Vec<config::Running> {
         let mut all = Vec::new();
-        for (number, known) in self.house.control.known() {
-            let Ok(report) = self.house.control.show_port(number).await else { continue };
+        for (number, known) in self.shared.control.known() {
+            let Ok(report) = self.shared.control.show_port(number).await else { continue };
             let of_file = self.ports.iter().find(|(_, own)| *own == number);
             let new = match known.new.interface() {
                 // The number that the kernel has put in.

@@ -23,7 +23,7 @@ use slog::{Logger, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
-    listeners::{Bound, House, Listeners},
+    listeners::{Bound, Listeners, Shared},
     operate::{self, InForce},
     options::Options,
 };
@@ -32,7 +32,7 @@ use crate::{
     files::Reload,
     hosts::Hosts,
     server::{
-        order::{Order, Orders},
+        operation::{Operation, Operations},
         reserve::Reserve,
         sessions::Sessions,
         status::Status,
@@ -77,17 +77,17 @@ pub(super) async fn run(
     let store = State::open(options.state.as_deref(), &log).map(|state| Arc::new(state) as _);
     let control = Control::with_arbiters(switch.clone(), log.clone(), handles.clone());
     let control = control.with_store(store);
-    let (orders, taken) = Orders::new();
+    let (operations, requested) = Operations::new();
     let hosts =
         if options.hosts { Some(Hosts::watch(switch.clone(), log.clone()).await?) } else { None };
-    let house = House {
+    let shared = Shared {
         switch: switch.clone(),
         control: control.clone(),
         status: Arc::new(Status {
             listeners: Mutex::default(),
             sessions: Sessions::new(limits),
             tokens: Arc::default(),
-            orders: orders.clone(),
+            operations: operations.clone(),
             monitor: monitor.clone(),
             control: control.clone(),
             hosts,
@@ -99,7 +99,7 @@ pub(super) async fn run(
         reload: Reload::new(),
         log: log.clone(),
     };
-    let mut listeners = Listeners::new(house.clone());
+    let mut listeners = Listeners::new(shared.clone());
     for port in options.ports.drain(..) {
         control
             .add_port(port, PortSettings::default())
@@ -107,10 +107,10 @@ pub(super) async fn run(
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
     listeners.start(bound, options.control_socket.clone(), control_socket).await?;
-    let mut in_force = InForce::new(house, listeners, options);
+    let mut in_force = InForce::new(shared, listeners, options);
     in_force.add_ports().await;
-    let operating = actix_rt::spawn(in_force.obey(taken));
-    actix_rt::spawn(reload_on(hangup, orders));
+    let operating = actix_rt::spawn(in_force.operate(requested));
+    actix_rt::spawn(reload_on(hangup, operations));
     started(ready, &log)?;
     actix_rt::spawn(service::watch(switch.clone().recipient(), log.clone()));
     tokio::select! {
@@ -158,10 +158,10 @@ fn started(ready: Option<Ready>, log: &Logger) -> Result<()> {
 
 /// Has all files that may be read again be read again, and log files opened anew, for
 /// whoever has renamed them (logrotate).
-async fn reload_on(mut hangup: Signal, orders: Orders) {
+async fn reload_on(mut hangup: Signal, operations: Operations) {
     while hangup.recv().await.is_some() {
         // What is wrong is in the log.
-        let _ = orders.give(Order::Reload).await;
+        let _ = operations.request(Operation::Reload).await;
     }
 }
 

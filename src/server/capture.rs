@@ -45,14 +45,23 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long a full mirror may hold up who wants another: until one has ended.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
-/// Whether the ports of a capture are there; the first that is not.
-pub(super) async fn check(
+/// The capture with numbers for the names of its ports.
+///
+/// # Errors
+/// A port is not there.
+pub(super) async fn resolve(
     control: &Control,
-    capture: &Capture,
-) -> Result<(), crate::refusal::Refusal> {
+    mut capture: Capture,
+) -> Result<Capture, crate::refusal::Refusal> {
     let there = control.list_ports().await.map_err(crate::refusal::Refusal::from)?;
+    for name in std::mem::take(&mut capture.names) {
+        let port = there.iter().find(|info| info.name.as_ref() == Some(&name));
+        let port = port.ok_or_else(|| crate::refusal::Refusal::no_such_port(&name))?;
+        capture.ports.push(port.port);
+    }
     let missing = capture.ports.iter().find(|port| there.iter().all(|info| info.port != **port));
-    missing.map_or(Ok(()), |port| Err(crate::refusal::Refusal::no_such_port(port)))
+    missing.map_or(Ok(()), |port| Err(crate::refusal::Refusal::no_such_port(port)))?;
+    Ok(capture)
 }
 
 /// Answers with frames from now on.
@@ -65,7 +74,7 @@ async fn open(control: &Control, query: &str) -> Result<HttpResponse, Refusal> {
         Refusal::request(StatusCode::BAD_REQUEST, refusal.to_string())
     };
     let capture = Capture::from_query(query).map_err(refused)?;
-    check(control, &capture).await.map_err(refused)?;
+    let capture = resolve(control, capture).await.map_err(refused)?;
     let snaplen = usize::try_from(capture.snaplen).unwrap_or(usize::MAX);
     let mirror = control.mirror(capture.filter(), snaplen).await.map_err(|_| {
         let text = "Too many captures; stop one, or try again later";

@@ -13,7 +13,7 @@ pub(crate) mod guard;
 pub(crate) mod http;
 pub(crate) mod listen;
 mod metrics;
-pub(crate) mod order;
+pub(crate) mod operation;
 mod page;
 mod peer;
 pub(crate) mod pending;

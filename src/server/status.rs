@@ -15,7 +15,7 @@ use super::{
     capture,
     counters::ServerCounters,
     events,
-    order::{Order, Orders},
+    operation::{Operation, Operations},
     pending::Pending,
     sessions::Sessions,
 };
@@ -36,7 +36,7 @@ pub(crate) struct Status {
     pub(crate) listeners: Mutex<Vec<Listener>>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) tokens: Arc<Tokens>,
-    pub(crate) orders: Orders,
+    pub(crate) operations: Operations,
     pub(crate) monitor: Monitor,
     /// When the program began to serve.
     pub(crate) started: Timestamp,
@@ -83,11 +83,11 @@ impl Service for Status {
     }
 
     fn reload(&self) -> LocalBoxFuture<'_, Result<Vec<Change>, Refusal>> {
-        Box::pin(self.orders.give(Order::Reload))
+        Box::pin(self.operations.request(Operation::Reload))
     }
 
     fn save(&self) -> LocalBoxFuture<'_, Result<Vec<Change>, Refusal>> {
-        Box::pin(self.orders.give(Order::Save))
+        Box::pin(self.operations.request(Operation::Save))
     }
 
     fn events(&self) -> String {
@@ -96,7 +96,7 @@ impl Service for Status {
 
     fn capture<'a>(&'a self, what: &'a Capture) -> LocalBoxFuture<'a, Result<String, Refusal>> {
         Box::pin(async {
-            capture::check(&self.control, what).await?;
+            let what = capture::resolve(&self.control, what.clone()).await?;
             Ok(format!("{}?{}", capture::PATH, what.to_query()))
         })
     }

@@ -3,7 +3,7 @@
 
 import { $, h, say, text } from "./dom.js";
 import { nameOf } from "./ports.js";
-import { batch, call, parametersOf, RpcError } from "./rpc.js";
+import { batch, call, parametersOf, resolved, RpcError } from "./rpc.js";
 
 /** Opens the dialog `id` for a form that `send` carries out; it closes when that is done. */
 export function openForm(id, send) {
@@ -42,40 +42,83 @@ function confirm(title, words, yes) {
     });
 }
 
-/** What is given; a member that is empty is left out. */
-function given(data, names) {
-    const values = names.map((name) => [name, String(data.get(name) ?? "").trim()]);
-    return Object.fromEntries(values.filter(([, value]) => value !== ""));
+/** A field for a value, as its schema describes it; a list has a line for each. */
+function field(name, label, title, schema) {
+    const types = [schema.type].flat();
+    const attributes = { name, title, autocomplete: "off", spellcheck: "false" };
+    if (types.includes("boolean") && types.includes("null")) {
+        const option = ([value, words]) => h("option", { value }, words);
+        return h("label", { class: "field" }, label, h("select", attributes,
+            ...[["", "default"], ["true", "on"], ["false", "off"]].map(option)));
+    }
+    if (types.includes("boolean")) {
+        return h("label", { class: "check" }, h("input", { ...attributes, type: "checkbox", value: "true" }), ` ${label}`);
+    }
+    if (types.includes("array")) {
+        return h("label", { class: "field" }, label, h("textarea", { ...attributes, rows: 2 }));
+    }
+    const secret = schema.writeOnly && { type: "password", autocomplete: "new-password" };
+    return h("label", { class: "field" }, label, h("input", { ...attributes, ...secret }));
 }
 
-/** Adds a port. */
-export function addPort(done) {
-    const dialog = $("add-dialog");
+/** What was typed into such a field; undefined if nothing was. */
+function typed(data, name, schema) {
+    const types = [schema.type].flat();
+    const value = String(data.get(name) ?? "");
+    if (types.includes("boolean")) {
+        return { true: true, false: false }[value];
+    }
+    if (types.includes("array")) {
+        const list = value.split(/\s+/).filter(Boolean);
+        return list.length ? list : undefined;
+    }
+    // Blanks may be part of a password.
+    return (schema.writeOnly ? value : value.trim()) || undefined;
+}
+
+/** Adds a port: of any kind, with the options that the switch says it has. */
+export async function addPort(done) {
+    let parameters;
+    try {
+        parameters = await parametersOf("addPort");
+    } catch (reason) {
+        return say(reason.message);
+    }
+    const schemaOf = (wanted) => resolved(parameters.find(({ name }) => name === wanted).schema);
+    // Tunnels first: from a page one adds them most.
+    const kinds = Object.entries(schemaOf("type")["x-kinds"]).reverse();
+    const options = Object.entries(schemaOf("options").properties);
+    const settings = parameters.filter(({ name }) => !["type", "target", "options"].includes(name));
+    $("add-kinds").replaceChildren(h("legend", { class: "hidden" }, "Type"), ...kinds.map(([name], at) =>
+        h("label", null, h("input", { type: "radio", name: "type", value: name, checked: !at }), ` ${name}`)));
+    $("add-settings").replaceChildren(...settings.map(({ name, description, schema }) =>
+        field(`setting-${name}`, name, description, schema)));
     const form = openForm("add-dialog", async (data) => {
         const type = data.get("type");
-        const params = { type, target: data.get("target").trim() };
-        if (type === "client") {
-            params.options = given(data, ["user", "cacerts", "cert", "key", "proxy"]);
-            const urls = String(data.get("urls")).split(/\s+/).filter(Boolean);
-            // As it is: blanks may be part of it.
-            Object.assign(params.options, data.get("passwd") && { passwd: data.get("passwd") },
-                urls.length && { urls }, data.get("insecure") && { insecure: true });
-        }
-        const [port] = await call("addPort", params);
+        const own = options.filter(([, schema]) => type in schema["x-kinds"])
+            .map(([name, schema]) => [name, typed(data, `option-${name}`, schema)]);
+        const set = settings.map(({ name, schema }) => [name, typed(data, `setting-${name}`, schema)]);
+        const [port] = await call("addPort", {
+            type, target: data.get("target").trim(), options: Object.fromEntries(own), ...Object.fromEntries(set),
+        });
         form.reset();
         say(`Added ${nameOf(port)}.`);
         done();
     });
-    const hints = { client: "wss://198.51.100.7/", tap: "ewp%d", netdev: "eth1" };
     const show = () => {
-        dialog.dataset.type = form.type.value;
-        form.target.placeholder = hints[form.type.value];
+        const { value: type } = form.elements.type;
+        text($("add-help"), `${kinds.find(([name]) => name === type)[1]}.`);
+        const target = field("target", schemaOf("target")["x-kinds"][type], "", {});
+        target.firstElementChild.required = true;
+        $("add-target").replaceChildren(target);
+        $("add-options").replaceChildren(...options.filter(([, schema]) => type in schema["x-kinds"])
+            .map(([name, schema]) => field(`option-${name}`, name, schema["x-kinds"][type], schema)));
     };
-    form.type.forEach((radio) => { radio.onchange = show; });
+    $("add-kinds").onchange = show;
     // No password stays in a page that somebody leaves open.
-    dialog.onclose = () => { form.passwd.value = ""; };
+    $("add-dialog").onclose = () => $("add-options").replaceChildren();
     show();
-    form.target.focus();
+    form.elements.target.focus();
 }
 
 /** Shuts a port, or opens it again. */

@@ -83,5 +83,11 @@ export async function parametersOf(method) {
     return parametersOf.document.methods.find(({ name }) => name === NAMESPACE + method).params;
 }
 
+/** A schema of that document itself, where another one only names it. */
+export function resolved(schema) {
+    const { $ref } = schema.allOf?.[0] ?? schema;
+    return $ref ? parametersOf.document.components.schemas[$ref.split("/").pop()] : schema;
+}
+
 /** Where a stream is that a method has named: a path of the same listener. */
 export const stream = (path) => new URL(`.${path}`, BASE).href;

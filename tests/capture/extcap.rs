@@ -90,6 +90,12 @@ fn what_wireshark_asks_is_answered() {
     assert!(list.contains("interface {value=etherws-all}{display=etherws: all ports}"), "{list}");
     let port = format!("interface {{value={id}-1}}{{display=etherws {name}: 1 server 127.0.0.1:");
     assert!(list.contains(&port), "{list}");
+    switch.ctl(&["setport", "--name", "site-a", "1"]).ok();
+    let list = ask(&["--extcap-interfaces", "--extcap-version=4.0"]).ok().stdout;
+    let named = format!("{{value={id}-site-a}}{{display=etherws {name}: site-a: 1 server 127.");
+    assert!(list.contains(&named), "{list}");
+    let named = format!("{id}-site-a");
+    ask(&["--extcap-interface", &named, "--extcap-dlts"]).ok();
     let all = format!("{id}-all");
     let dlts = ask(&["--extcap-interface", &all, "--extcap-dlts"]).ok().stdout;
     assert_eq!(dlts, "dlt {number=1}{name=EN10MB}{display=Ethernet}\n");

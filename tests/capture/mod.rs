@@ -146,6 +146,7 @@ fn filters_choose_frames_and_snaplen_cuts_them() {
     need!(tool("tshark"));
     let switch = Switch::start(&[]);
     let (mut one, mut two) = stations(&switch);
+    switch.ctl(&["setport", "--name", "second", "2"]).ok();
     let tagged = |vid: u8| {
         let mut data = frame(2, 1, &[9; 100]);
         data.splice(12..12, [0x81, 0, 0, vid]);
@@ -154,7 +155,7 @@ fn filters_choose_frames_and_snaplen_cuts_them() {
     let mut capture = Capture::start(
         &switch,
         &[
-            "2",
+            "second",
             "--vlan",
             "10",
             "--mac",
@@ -246,7 +247,8 @@ fn captures_are_bounded_and_end_with_their_readers() {
     }
     for (args, expected) in [
         (&["capture", "9"][..], "9: no such port"),
-        (&["capture", "x"], "Invalid port: x"),
+        (&["capture", "x"], "x: no such port"),
+        (&["capture", "1e3"], "Invalid port: 1e3"),
         (
             &["capture", "--ethertype", "foo"],
             "Invalid ethertype: foo; give a number such as 0x0806, or",

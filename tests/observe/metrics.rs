@@ -29,6 +29,7 @@ fn busy() -> (Switch, Switch, Vec<WebSocket>) {
     other.send_frame(b"short");
     switch.add(&["client", &peer.url()]);
     switch.ctl(&["addfdb", "02:00:00:00:00:09", "2"]).ok();
+    switch.ctl(&["setport", "--name", "second", "2"]).ok();
     assert_eq!(http::ask(switch.tunnel, "GET", "/none", &[], "").status, 404);
     wait_until("all frames", || {
         let [one, other] = [1, 2].map(|number| switch.port(number));
@@ -71,6 +72,9 @@ fn each_number_is_that_of_control() {
             };
             assert_eq!(shown, number(count), "{name} of {labels}");
         }
+        let name = port["name"].as_str().unwrap_or_default();
+        let info = format!("etherws_port_info{{{labels},name=\"{name}\",user=\"\"}}");
+        assert_eq!(metric(&info), 1.0);
         assert_eq!(labelled("state", "state", "up"), 1.0);
         assert_eq!(labelled("state", "state", "failed"), 0.0);
         assert_eq!(value("shut"), 0.0);

@@ -50,6 +50,7 @@ fn a_shell_completes_commands_options_ports_users_and_devices() {
     let switch = Switch::start(&["--host", "127.0.0.1"]);
     let (_socket, port) = switch.open();
     let port = port.to_string();
+    switch.ctl(&["setport", "--name", "uplink", &port]).ok();
     let dir = TempDir::new();
     let users = dir.file("users", "alice:x\nbob:x\n");
     for (words, expected) in [
@@ -57,6 +58,9 @@ fn a_shell_completes_commands_options_ports_users_and_devices() {
         (&["etherws", "ctl", "list"], "listport"),
         (&["etherws", "ctl", "addport", "client", "--ca"], "--cacerts"),
         (&["etherws", "ctl", "delport", ""], &port),
+        (&["etherws", "ctl", "delport", ""], "uplink"),
+        (&["etherws", "ctl", "capture", "up"], "uplink"),
+        (&["etherws", "ctl", "listfdb", "--port", ""], "uplink"),
         (&["etherws", "ctl", "addport", "netdev", ""], "lo"),
         (&["etherws", "passwd", &users, "b"], "bob"),
     ] {

@@ -157,6 +157,19 @@ fn ports_are_added_shut_set_up_and_deleted() {
     let Bench { switch, browser } = &bench;
     let other = Switch::start(&[]);
     browser.click("#add");
+    browser.wait("document.getElementById('add-dialog').open");
+    let kinds =
+        browser.eval("[...document.querySelectorAll('#add-kinds input')].map((one) => one.value)");
+    assert_eq!(kinds, serde_json::json!(["client", "netdev", "tap"]));
+    browser.click("#add-kinds [value=tap]");
+    browser.wait("document.getElementById('add-target').textContent.includes('%d')");
+    assert_eq!(browser.eval("document.getElementById('add-options').childElementCount"), 0);
+    browser.click("#add-kinds [value=client]");
+    browser.wait("document.querySelector('#add-options [name=option-passwd]').type === 'password'");
+    browser.click("#add-dialog summary");
+    browser.click("#add-dialog [name=setting-name]");
+    browser.type_text("uplink");
+    browser.click("#add-dialog [name=target]");
     browser.type_text("ws://127.0.0.1:1/");
     browser.press("Enter");
     let refused = browser.wait("document.querySelector('#add-dialog .error').textContent");
@@ -167,6 +180,7 @@ fn ports_are_added_shut_set_up_and_deleted() {
     browser.wait("!document.getElementById('add-dialog').open");
     browser.wait("document.querySelector('[data-port=\"1\"] [data-state=up]')");
     assert_eq!(switch.port(1)["target"], other.url());
+    assert_eq!(switch.port(1)["name"], "uplink");
 
     browser.click("[data-port='1'] [data-action=shut]");
     browser.wait("document.querySelector('[data-port=\"1\"] [data-state=shut]')");

@@ -7,6 +7,8 @@
 pub mod client;
 #[cfg(feature = "devices")]
 mod device;
+mod info;
+mod kind;
 pub mod memory;
 #[cfg(feature = "devices")]
 pub mod netdev;
@@ -20,17 +22,17 @@ pub mod tap;
 
 #[cfg(feature = "tunnel")]
 pub use client::{Client, ClientOptions};
+#[cfg(feature = "schemars")]
+pub use info::all_options;
+pub use info::{KindInfo, kinds, register};
+pub use kind::{Context, Kind, OptionError, Store, Via};
 pub use memory::Memory;
 #[cfg(feature = "devices")]
 pub use netdev::{Netdev, NetdevOptions};
 #[cfg(feature = "tunnel")]
 pub use session::{Session, SessionInfo};
 pub(crate) use spec::Adding;
-#[cfg(feature = "schemars")]
-pub use spec::all_options;
-pub use spec::{
-    Context, Kind, KindInfo, OptionError, PortSpec, SpecError, Store, Via, kinds, register,
-};
+pub use spec::{PortSpec, SpecError};
 #[cfg(feature = "devices")]
 pub use tap::{Tap, TapOptions};
 

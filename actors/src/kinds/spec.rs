@@ -1,123 +1,28 @@
 //! A port as it is asked for: its kind, and the options that this kind has.
-//!
-//! The options of a kind are one struct: its fields are the keys of the configuration file,
-//! the members of control's params and the options of the command line, and their comments
-//! are the help. Nothing else names them. A kind is known by its line in [`KINDS`](super), or,
-//! if a program brings it, by [`register`].
+
+#[cfg(feature = "clap")]
+mod options;
 
 use std::{
     any::Any,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use actix::Addr;
 use futures_util::future::LocalBoxFuture;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{DeserializeOwned, Error as _},
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 use slog::Logger;
 
-use super::KINDS;
+use super::{Context, Kind, KindInfo, OptionError, Store, Via, info::names};
 use crate::{
     core::{fdb::PortNumber, interface::InterfaceSettings, settings::PortSettings},
-    port::{Medium, PortError},
+    port::PortError,
     supervisor::{self, AddError},
     switch::Switch,
 };
-
-/// A kind of port that can be asked for by name.
-pub trait Kind: Medium + Sized {
-    /// The word for it: `type` in the file and in control's params.
-    const NAME: &'static str;
-
-    /// What it is, in a few words without a stop.
-    const HELP: &'static str = "";
-
-    /// Whether its target is the name of a network interface of this host.
-    const INTERFACE: bool = false;
-
-    /// Options that are names of files, which the switch opens.
-    const FILES: &'static [&'static str] = &[];
-
-    /// Options that hold a password: they come by control, and never stand in a file.
-    const SECRETS: &'static [&'static str] = &[];
-
-    /// Options that only the configuration file may have: who may use control need not be
-    /// one who may read every file of the switch.
-    const FILE_ONLY: &'static [&'static str] = &[];
-
-    /// All that can be said of one. As JSON it is an object with the text `target`.
-    type Options: Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync;
-
-    /// What it is to be joined to: with [`NAME`](Self::NAME), what a port of the file is told
-    /// by. Must not hold a password.
-    fn target(options: &Self::Options) -> &str;
-
-    /// What is wrong with the options, as far as that shows without opening anything but
-    /// the file of a password, which is read here. From a file, passwords are wrong.
-    fn check(options: &mut Self::Options, from: Via) -> Vec<OptionError> {
-        let _ = (options, from);
-        Vec::new()
-    }
-
-    /// The medium with these options.
-    ///
-    /// # Errors
-    /// Options that cannot work, however often it is tried.
-    fn medium(options: Self::Options, context: &Context) -> Result<Self, PortError>;
-}
-
-/// What a medium is made with besides its options.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Context {
-    /// Where it may log.
-    pub log: Logger,
-    /// Where it may keep what is to outlast the program.
-    pub store: Option<Arc<dyn Store>>,
-}
-
-/// What outlasts the program without being configuration: values by section and key. Only
-/// an aid: what it does not know, or cannot keep, must do no harm.
-pub trait Store: fmt::Debug + Send + Sync {
-    /// What is kept under `key`.
-    fn get(&self, section: &str, key: &str) -> Option<Value>;
-
-    /// Keeps it. May wait for a disk: not for a thread that carries frames. A failure is
-    /// told where the store logs.
-    fn set(&self, section: &str, key: &str, value: Value);
-}
-
-/// Where options come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Via {
-    /// Control, or the program itself.
-    Control,
-    /// The configuration file.
-    File,
-}
-
-/// An option that cannot be so.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text}")]
-pub struct OptionError {
-    /// Its name.
-    pub key: &'static str,
-    /// Names the value and the way out.
-    pub text: String,
-}
-
-impl OptionError {
-    /// An error of the option `key`.
-    #[must_use]
-    pub fn new(key: &'static str, text: impl Into<String>) -> Self {
-        Self { key, text: text.into() }
-    }
-}
 
 /// What was asked for is not a port.
 #[derive(Debug, thiserror::Error)]
@@ -145,154 +50,6 @@ fn one_of(names: &[&str]) -> String {
         [most @ .., last] if !most.is_empty() => format!("{} or {last}", most.join(", ")),
         _ => names.concat(),
     }
-}
-
-#[cfg(feature = "clap")]
-use clap::Args as Arguments;
-#[cfg(feature = "schemars")]
-use schemars::JsonSchema as Described;
-
-#[cfg(not(feature = "clap"))]
-pub(super) trait Arguments {}
-#[cfg(not(feature = "clap"))]
-impl<T> Arguments for T {}
-
-#[cfg(not(feature = "schemars"))]
-pub(super) trait Described {}
-#[cfg(not(feature = "schemars"))]
-impl<T> Described for T {}
-
-/// What there is to say of a kind.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct KindInfo {
-    /// [`Kind::NAME`].
-    pub name: &'static str,
-    /// [`Kind::HELP`].
-    pub help: &'static str,
-    /// [`Kind::INTERFACE`].
-    pub interface: bool,
-    /// [`Kind::FILES`].
-    pub files: &'static [&'static str],
-    /// [`Kind::SECRETS`].
-    pub secrets: &'static [&'static str],
-    /// [`Kind::FILE_ONLY`].
-    pub file_only: &'static [&'static str],
-    parse: fn(Value) -> serde_json::Result<PortSpec>,
-    #[cfg(feature = "schemars")]
-    schema: Option<fn(&mut schemars::SchemaGenerator) -> schemars::Schema>,
-    #[cfg(feature = "clap")]
-    arguments: Option<(Augment, Given)>,
-}
-
-/// Adds the options of a kind to a command.
-#[cfg(feature = "clap")]
-type Augment = fn(clap::Command) -> clap::Command;
-
-/// Reads what was given of them.
-#[cfg(feature = "clap")]
-type Given = fn(&clap::ArgMatches) -> Result<PortSpec, clap::Error>;
-
-impl KindInfo {
-    /// A kind from elsewhere: the command line and the API document do not know it.
-    const fn registered<K: Kind>() -> Self {
-        Self {
-            name: K::NAME,
-            help: K::HELP,
-            interface: K::INTERFACE,
-            files: K::FILES,
-            secrets: K::SECRETS,
-            file_only: K::FILE_ONLY,
-            parse: |options| serde_json::from_value(options).map(PortSpec::new::<K>),
-            #[cfg(feature = "schemars")]
-            schema: None,
-            #[cfg(feature = "clap")]
-            arguments: None,
-        }
-    }
-
-    /// A kind of this crate.
-    pub(super) const fn of<K: Kind<Options: Arguments + Described>>() -> Self {
-        Self {
-            #[cfg(feature = "schemars")]
-            schema: Some(K::Options::json_schema),
-            #[cfg(feature = "clap")]
-            arguments: Some((K::Options::augment_args, |matches| {
-                use clap::FromArgMatches as _;
-                K::Options::from_arg_matches(matches).map(PortSpec::new::<K>)
-            })),
-            ..Self::registered::<K>()
-        }
-    }
-
-    /// The kind of that name.
-    #[must_use]
-    pub fn find(name: &str) -> Option<Self> {
-        kinds().into_iter().find(|kind| kind.name == name)
-    }
-
-    /// JSON schemas of its options by name, of those that may come from there; `None` for
-    /// a kind that was registered.
-    #[cfg(feature = "schemars")]
-    #[must_use]
-    pub fn options(
-        &self,
-        from: Via,
-        generator: &mut schemars::SchemaGenerator,
-    ) -> Option<Map<String, Value>> {
-        let mut schema = self.schema?(generator);
-        let mut options = match schema.remove("properties") {
-            Some(Value::Object(options)) => options,
-            _ => Map::new(),
-        };
-        let foreign = match from {
-            Via::Control => self.file_only,
-            Via::File => self.secrets,
-        };
-        options.retain(|name, _| !foreign.contains(&name.as_str()));
-        Some(options)
-    }
-}
-
-/// JSON schemas of the options of all kinds of this crate, by name; each says whose it is.
-#[cfg(feature = "schemars")]
-#[must_use]
-pub fn all_options(from: Via, generator: &mut schemars::SchemaGenerator) -> Map<String, Value> {
-    let mut all: Map<String, Value> = Map::new();
-    for kind in KINDS {
-        for (name, mut schema) in kind.options(from, generator).unwrap_or_default() {
-            let help = schema["description"].as_str().unwrap_or_default();
-            let mut help = format!("{}: {help}", kind.name);
-            if let Some(other) = all.get(&name).and_then(|other| other["description"].as_str()) {
-                help = format!("{other}; {help}");
-            }
-            schema["description"] = help.into();
-            all.insert(name, schema);
-        }
-    }
-    all
-}
-
-/// Kinds that programs have brought.
-static REGISTERED: Mutex<Vec<KindInfo>> = Mutex::new(Vec::new());
-
-/// Makes a kind from outside this crate known by its name, everywhere in the process. One
-/// that has the name of another takes its place, unless that is a kind of this crate.
-pub fn register<K: Kind>() {
-    let mut registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
-    registered.retain(|kind| kind.name != K::NAME);
-    registered.push(KindInfo::registered::<K>());
-}
-
-/// All kinds that can be asked for: first those of this crate.
-#[must_use]
-pub fn kinds() -> Vec<KindInfo> {
-    let registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
-    KINDS.iter().chain(registered.iter()).copied().collect()
-}
-
-fn names() -> Vec<&'static str> {
-    kinds().iter().map(|kind| kind.name).collect()
 }
 
 /// A port to add. [`Display`](fmt::Display) gives kind and target.
@@ -558,49 +315,5 @@ impl<K: Kind> Spec for Typed<K> {
             }
             Ok(number)
         })
-    }
-}
-
-#[cfg(feature = "clap")]
-mod options {
-    //! Kinds as subcommands, with the options that each has.
-
-    use clap::{ArgMatches, Command, Error, FromArgMatches, Subcommand, error::ErrorKind};
-
-    use super::{KINDS, KindInfo, PortSpec};
-
-    impl Subcommand for PortSpec {
-        fn augment_subcommands(command: Command) -> Command {
-            let subcommand = |kind: &KindInfo| {
-                let (augment, _) = kind.arguments?;
-                // The comment on the options would be in the place of the kind's.
-                Some(augment(Command::new(kind.name)).about(kind.help))
-            };
-            command.subcommands(KINDS.iter().filter_map(subcommand))
-        }
-
-        fn augment_subcommands_for_update(command: Command) -> Command {
-            Self::augment_subcommands(command)
-        }
-
-        fn has_subcommand(name: &str) -> bool {
-            KINDS.iter().any(|kind| kind.name == name)
-        }
-    }
-
-    impl FromArgMatches for PortSpec {
-        fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-            let found = matches.subcommand().and_then(|(name, matches)| {
-                let kind = KINDS.iter().find(|kind| kind.name == name)?;
-                let (_, parse) = kind.arguments?;
-                Some(parse(matches))
-            });
-            found.unwrap_or_else(|| Err(Error::new(ErrorKind::MissingSubcommand)))
-        }
-
-        fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
-            *self = Self::from_arg_matches(matches)?;
-            Ok(())
-        }
     }
 }

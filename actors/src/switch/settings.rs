@@ -40,8 +40,7 @@ impl Switch {
         {
             return Err(SetPortError::NameInUse { name: name.clone(), port });
         }
-        let mut given = SETTINGS.iter().filter(|one| settings.show(one.name).is_some());
-        match given.find(|one| !one.kinds.is_empty() && !one.kinds.contains(&kind)) {
+        match settings.given().find(|one| !one.kinds.is_empty() && !one.kinds.contains(&kind)) {
             None => Ok(()),
             Some(setting) => {
                 let kinds = setting.kinds.join(" and ");

@@ -159,6 +159,22 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     },
     Family {
+        name: "etherws_port_info",
+        help: "What the port is: its name and whose session it is, empty where it has none.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| {
+            let ports = scrape.survey.ports.iter().map(|port| {
+                let name = port.info.name.as_ref().map(|name| name.as_str());
+                let user = port.info.details.iter().find(|(name, _)| *name == "user");
+                let user = user.map(|(_, user)| &**user);
+                let [name, user] = [name, user].map(Option::unwrap_or_default);
+                (labels(port, [("name", name), ("user", user)]), Value::Count(1))
+            });
+            ports.collect()
+        },
+    },
+    Family {
         name: "etherws_fdb_entries",
         help: "Entries of the forwarding database.",
         unit: None,

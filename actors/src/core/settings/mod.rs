@@ -96,6 +96,17 @@ impl Setting {
         SETTINGS.iter().find(|one| one.name == name || one.aliases.contains(&name))
     }
 
+    /// Whether control may set it, and not only the configuration file.
+    ///
+    /// # Errors
+    /// It may not; the error says where to write it.
+    pub fn check_control(&self) -> Result<(), ValueError> {
+        match self.scope {
+            Scope::Anywhere | Scope::Port => Ok(()),
+            Scope::File => Err(ValueError::only_in_file(self.name)),
+        }
+    }
+
     /// Its declared value, as it is written; `None` where it has none.
     #[must_use]
     pub fn default(&self) -> Option<String> {
@@ -159,6 +170,12 @@ macro_rules! settings {
                 Self { $($field: self.$field.clone().or_else(|| below.$field.clone()),)+ }
             }
 
+            /// The settings that these give a value.
+            pub fn given(&self) -> impl Iterator<Item = &'static Setting> {
+                let given = [$(self.$field.is_some()),+];
+                SETTINGS.iter().zip(given).filter_map(|(setting, given)| given.then_some(setting))
+            }
+
             /// Names of the settings that are otherwise in `other`, or only in one of both.
             #[must_use]
             pub fn differing(&self, other: &Self) -> Vec<&'static str> {
@@ -208,12 +225,13 @@ macro_rules! settings {
             #[cfg(feature = "clap")]
             fn arguments() -> Vec<clap::Arg> {
                 let of: [fn(&'static Setting) -> clap::Arg; SETTINGS.len()] = [$(options::argument::<$type>),+];
-                SETTINGS.iter().zip(of).map(|(setting, argument)| argument(setting)).collect()
+                let all = SETTINGS.iter().zip(of).filter(|(setting, _)| setting.scope != Scope::File);
+                all.map(|(setting, argument)| argument(setting)).collect()
             }
 
             /// What was given of these options.
             #[cfg(feature = "clap")]
-            fn given(matches: &clap::ArgMatches) -> Self {
+            fn read(matches: &clap::ArgMatches) -> Self {
                 Self { $($field: options::given($name, matches),)+ }
             }
         }
@@ -295,6 +313,17 @@ mod tests {
         assert_eq!((both.max_macs(), both.shut(), both.loop_guard()), (5, true, false));
         assert_eq!(both.or(&PortSettings::declared()).storm_unicast(), both.storm_unicast());
         assert_eq!(own.differing(&below), ["shut", "loop-guard", "max-macs"]);
+    }
+
+    #[test]
+    fn what_only_the_file_may_have_is_refused_to_control_and_no_option() {
+        let setting = |scope| Setting { name: "script", scope, ..Setting::PLAIN };
+        assert_eq!(setting(Scope::Anywhere).check_control(), Ok(()));
+        assert_eq!(setting(Scope::Port).check_control(), Ok(()));
+        let error = setting(Scope::File).check_control().expect_err("a script").to_string();
+        assert!(error.starts_with("script can only be set in the configuration file"), "{error}");
+        let given = of(&[("name", "a"), ("max-macs", "5")]);
+        assert_eq!(given.given().map(|one| one.name).collect::<Vec<_>>(), ["name", "max-macs"]);
     }
 
     #[test]

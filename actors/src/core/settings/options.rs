@@ -42,11 +42,11 @@ impl Args for PortSettings {
 
 impl FromArgMatches for PortSettings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self::given(matches))
+        Ok(Self::read(matches))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::given(matches).or(self);
+        *self = Self::read(matches).or(self);
         Ok(())
     }
 }

@@ -24,6 +24,13 @@ impl ValueError {
         Self(text.into())
     }
 
+    /// The setting may not come by control.
+    pub(super) fn only_in_file(name: &str) -> Self {
+        Self(format!(
+            "{name} can only be set in the configuration file, as a key of the port's [[port]]"
+        ))
+    }
+
     /// No setting has this name.
     pub(super) fn unknown(name: &str) -> Self {
         let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();

@@ -9,25 +9,25 @@ use slog::{Logger, warn};
 use super::{listeners::Sockets, options::Options};
 use crate::options::{Service, TlsFiles};
 
-/// A TCP listener, as it is wanted.
+/// A TCP listener: where it listens, and what it serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct ListenerSpec {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) tls: Option<TlsFiles>,
-    pub(super) tunnel: Option<WantedTunnel>,
-    pub(super) control: Option<WantedControl>,
+    pub(super) tunnel: Option<TunnelSpec>,
+    pub(super) control: Option<ControlSpec>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct WantedTunnel {
+pub(super) struct TunnelSpec {
     pub(super) path: String,
     pub(super) htpasswd: Option<PathBuf>,
     pub(super) allowed_origins: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct WantedControl {
+pub(super) struct ControlSpec {
     pub(super) path: String,
     pub(super) htpasswd: Option<PathBuf>,
     pub(super) names: Vec<String>,
@@ -36,8 +36,8 @@ pub(super) struct WantedControl {
 
 /// The TCP listeners that `options` ask for: tunnel's, and control's unless that is the
 /// same one.
-pub(super) fn wanted(options: &Options) -> Vec<Wanted> {
-    let at = |service: &Service| Wanted {
+pub(super) fn listener_specs(options: &Options) -> Vec<ListenerSpec> {
+    let at = |service: &Service| ListenerSpec {
         host: service.host.clone(),
         port: service.port,
         tls: service.tls.clone(),
@@ -48,25 +48,25 @@ pub(super) fn wanted(options: &Options) -> Vec<Wanted> {
     if let Some(service) = &options.tunnel {
         let (path, htpasswd) = (service.path.clone(), service.htpasswd.clone());
         let allowed_origins = options.allowed_origins.clone();
-        let tunnel = Some(WantedTunnel { path, htpasswd, allowed_origins });
-        all.push(Wanted { tunnel, ..at(service) });
+        let tunnel = Some(TunnelSpec { path, htpasswd, allowed_origins });
+        all.push(ListenerSpec { tunnel, ..at(service) });
     }
     if let Some(service) = &options.control {
         let (path, htpasswd) = (service.path.clone(), service.htpasswd.clone());
         let host = Some(&service.host).filter(|host| !host.is_empty());
         let names = options.control_names.iter().chain(host).cloned().collect();
-        let control = Some(WantedControl { path, htpasswd, names, open: options.control_open });
+        let control = Some(ControlSpec { path, htpasswd, names, open: options.control_open });
         match all.first_mut() {
             Some(tunnel) if options.tunnel.as_ref().is_some_and(|t| t.shares_listener(service)) => {
                 tunnel.control = control;
             }
-            _ => all.push(Wanted { control, ..at(service) }),
+            _ => all.push(ListenerSpec { control, ..at(service) }),
         }
     }
     all
 }
 
-impl Wanted {
+impl ListenerSpec {
     /// What it serves, as in the log.
     pub(super) fn service(&self) -> &'static str {
         match (&self.tunnel, &self.control) {
