@@ -37,8 +37,8 @@ fn runtime() -> tokio::runtime::Runtime {
 /// The body of a request to control: there is an answer in JSON, or none is due, and
 /// commands mean the same after another trip.
 pub fn rpc(data: &[u8]) {
-    if let Some(answer) = runtime().block_on(api::handle(&Mirror, data)) {
-        serde_json::from_slice::<Value>(&answer).expect("an answer in JSON");
+    if let Some(answer) = runtime().block_on(api::handle(&Mirror, data.to_vec().into())) {
+        serde_json::from_slice::<Value>(&answer.to_vec()).expect("an answer in JSON");
     }
 }
 

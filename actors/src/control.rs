@@ -258,7 +258,13 @@ impl Control {
     /// # Errors
     /// The switch has ended.
     pub async fn list_fdb(&self, filter: FdbFilter) -> Result<Vec<FdbInfo>, ControlError> {
-        sorted(self.switch.send(ListFdb { filter }).await?).await
+        let (mut pages, mut next) = (Vec::new(), Some(0));
+        while let Some(page) = next {
+            let got = self.switch.send(ListFdb { filter, page }).await?;
+            pages.push(got.entries);
+            next = got.next;
+        }
+        sorted(pages).await
     }
 
     /// Puts an address behind a port until it is deleted, or the port is.
@@ -292,7 +298,15 @@ impl Control {
         port: Option<PortNumber>,
         all: bool,
     ) -> Result<Vec<FdbInfo>, ControlError> {
-        sorted(self.switch.send(FlushFdb { port, all }).await??).await
+        let (mut pages, mut next) = (Vec::new(), Some(0));
+        while let Some(page) = next {
+            let got = self.switch.send(FlushFdb { port, all, page }).await??;
+            pages.push(got.entries);
+            next = got.next;
+        }
+        let flushed = sorted(pages).await?;
+        info!(self.log, "forwarding database is flushed"; "addresses" => flushed.len());
+        Ok(flushed)
     }
 
     /// Measures the switch: its counters, queues and tables at one moment.
@@ -423,10 +437,11 @@ impl Control {
     }
 }
 
-/// The same entries by VLAN and then address. A full table is sorted on a thread where no
-/// frame waits for it.
-async fn sorted(mut entries: Vec<FdbInfo>) -> Result<Vec<FdbInfo>, ControlError> {
+/// The entries of all pages by VLAN and then address. A full table is sorted on a thread
+/// where no frame waits for it.
+async fn sorted(pages: Vec<Vec<FdbInfo>>) -> Result<Vec<FdbInfo>, ControlError> {
     let sorted = actix_rt::task::spawn_blocking(move || {
+        let mut entries = pages.concat();
         entries.sort_unstable_by_key(|entry| (entry.vid, entry.mac));
         entries
     });

@@ -272,23 +272,37 @@ pub struct DelFdb {
     pub mac: MacAddr,
 }
 
-/// Forgets what was learned. The reply is what was forgotten.
+/// Forgets what was learned, of one page. The reply is what was forgotten.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<FdbInfo>, FdbError>")]
+#[rtype(result = "Result<FdbPage, FdbError>")]
 pub struct FlushFdb {
     /// Behind which port; all of them without it.
     pub port: Option<PortNumber>,
     /// Whether static entries go as well.
     pub all: bool,
+    /// Which page; the first is 0.
+    pub page: usize,
 }
 
-/// Asks for entries of the forwarding database. They come in no order: whoever wants one
-/// sorts them elsewhere, since 65,536 entries hold up all frames for as long as that takes.
+/// Asks for a page of the forwarding database. Its entries come in no order: whoever wants
+/// one sorts them elsewhere. 65,536 entries at once would hold up all frames for as long as
+/// that takes.
 #[derive(Debug, Default, Message)]
-#[rtype(result = "Vec<FdbInfo>")]
+#[rtype(result = "FdbPage")]
 pub struct ListFdb {
     /// Which entries.
     pub filter: FdbFilter,
+    /// Which page; the first is 0.
+    pub page: usize,
+}
+
+/// A page of the forwarding database.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct FdbPage {
+    /// What was asked for of it: [`PAGE`](crate::fdb::PAGE) entries at most.
+    pub entries: Vec<FdbInfo>,
+    /// The page to ask for next; `None`: that was the last one.
+    pub next: Option<usize>,
 }
 
 /// Has frames copied to a mirror. The reply is where they come; who drops it ends the

@@ -13,6 +13,7 @@ use serde_json::{
     Value,
     value::{RawValue, to_raw_value},
 };
+use tokio::sync::Semaphore;
 
 use super::{
     params,
@@ -22,6 +23,9 @@ use crate::{capture::Capture, config::Change, hosts::HostInfo, refusal::Refusal}
 
 /// What every method's name begins with.
 pub(crate) const NAMESPACE: &str = "etherws.control.";
+
+/// The turns of methods with long answers: while one is made, it takes some 25 MB.
+static LONG: Semaphore = Semaphore::const_new(1);
 
 /// Entries from which on they are written on a thread for such work: some 5 ms of it.
 const MANY: usize = 512;
@@ -59,6 +63,8 @@ pub(crate) trait Call:
     const ROLE: Role;
     /// Whether it is to be noted who has called it.
     const AUDITED: bool = !matches!(Self::ROLE, Role::Read);
+    /// Whether its answer may be a list of thousands: of those, one is made at a time.
+    const LONG: bool = false;
     /// What its answer is a list of.
     type Entry: Entry;
 
@@ -162,7 +168,11 @@ impl Method {
             params: C::json_schema,
             result: SchemaGenerator::subschema_for::<Listing<C::Entry>>,
             run: |params, program| {
-                Box::pin(async move { written(typed::<C>(params)?.run(program).await?).await })
+                Box::pin(async move {
+                    let call = typed::<C>(params)?;
+                    let _turn = if C::LONG { LONG.acquire().await.ok() } else { None };
+                    written(call.run(program).await?).await
+                })
             },
             check: |params| typed::<C>(Some(params))?.check(),
             reread: |params| Ok(encode(&typed::<C>(params)?)),
@@ -325,11 +335,14 @@ fn encode(params: &impl Serialize) -> Value {
 async fn written<E: Entry>(entries: Vec<E>) -> Result<Box<RawValue>, Refusal> {
     let many = entries.len() > MANY;
     let write = move || to_raw_value(&Listing { entries });
-    let written = if many {
-        let lost = |_| Refusal::runtime("the program is about to end");
-        tokio::task::spawn_blocking(write).await.map_err(lost)?
-    } else {
-        write()
-    };
+    let written = if many { apart(write).await? } else { write() };
     written.map_err(|error| Refusal::runtime(error.to_string()))
+}
+
+/// Does long work on a thread where no frame waits for it.
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let lost = |_| Refusal::runtime("the program is about to end");
+    tokio::task::spawn_blocking(work).await.map_err(lost)
 }

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    call::{Call, Entry, Group, Program},
+    call::{Call, Entry, Group, Program, apart},
     port::PortRef,
 };
 use crate::{parse, refusal::Refusal};
@@ -154,6 +154,7 @@ pub(crate) struct ListFdb {
 
 impl Call for ListFdb {
     const NAME: &'static str = "listFdb";
+    const LONG: bool = true;
     const GROUP: Group = Group::Addresses;
     const ROLE: Role = Role::Read;
     type Entry = FdbLine;
@@ -169,11 +170,15 @@ impl Call for ListFdb {
             mac: self.mac.map(|Mac(mac)| mac),
             status: self.is_static.then_some(Status::Static),
         };
-        let lines = program.control.list_fdb(filter).await?.into_iter();
-        let is_later =
-            |line: &FdbInfo| self.after.is_none_or(|After(after)| (line.vid, line.mac) > after);
-        let lines = lines.filter(is_later).take(self.limit.unwrap_or(usize::MAX));
-        Ok(lines.map(FdbLine::from).collect())
+        let lines = program.control.list_fdb(filter).await?;
+        let is_later = move |line: &FdbInfo| {
+            self.after.is_none_or(|After(after)| (line.vid, line.mac) > after)
+        };
+        apart(move || {
+            let lines = lines.into_iter().filter(is_later).take(self.limit.unwrap_or(usize::MAX));
+            lines.map(FdbLine::from).collect()
+        })
+        .await
     }
 }
 
@@ -252,6 +257,7 @@ pub(crate) struct FlushFdb {
 
 impl Call for FlushFdb {
     const NAME: &'static str = "flushFdb";
+    const LONG: bool = true;
     const GROUP: Group = Group::Addresses;
     const ROLE: Role = Role::Operate;
     type Entry = FdbLine;
@@ -262,7 +268,7 @@ impl Call for FlushFdb {
             None => None,
         };
         let flushed = program.control.flush_fdb(port, self.all).await?;
-        Ok(flushed.into_iter().map(FdbLine::from).collect())
+        apart(|| flushed.into_iter().map(FdbLine::from).collect()).await
     }
 
     fn check(&self) -> Result<(), Refusal> {

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    call::{Call, Entry, Group, Program},
+    call::{Call, Entry, Group, Program, apart},
     fdb::{After, Mac},
     port::PortRef,
 };
@@ -44,6 +44,7 @@ pub(crate) struct ListHosts {
 
 impl Call for ListHosts {
     const NAME: &'static str = "listHosts";
+    const LONG: bool = true;
     const GROUP: Group = Group::Addresses;
     const ROLE: Role = Role::Read;
     type Entry = Host;
@@ -53,14 +54,16 @@ impl Call for ListHosts {
             Some(port) => Some(port.find(program).await?),
             None => None,
         };
-        let is_asked_for = |host: &HostInfo| {
+        let hosts = program.service.hosts().await?;
+        let is_asked_for = move |host: &HostInfo| {
             only.is_none_or(|only| host.port == Some(only))
                 && self.mac.is_none_or(|Mac(mac)| host.mac == mac)
                 && self.user.as_ref().is_none_or(|user| host.user.as_ref() == Some(user))
                 && self.after.is_none_or(|After(after)| (host.vid, host.mac) > after)
         };
-        let hosts = program.service.hosts().await?.into_iter().filter(is_asked_for);
-        Ok(hosts.take(self.limit.unwrap_or(usize::MAX)).map(Host::from).collect())
+        let limit = self.limit.unwrap_or(usize::MAX);
+        apart(move || hosts.into_iter().filter(is_asked_for).take(limit).map(Host::from).collect())
+            .await
     }
 }
 

@@ -5,6 +5,7 @@
 //! A method is one struct (`call`), in the file of its family, and a line in [`METHODS`].
 
 mod add_port;
+mod answer;
 pub(crate) mod call;
 mod capture;
 pub(crate) mod client;
@@ -18,8 +19,8 @@ pub(crate) mod program;
 
 use std::sync::LazyLock;
 
-use jsonrpsee_types::{ErrorCode, ErrorObjectOwned, TwoPointZero};
-use serde::Serialize;
+use actix_web::web::Bytes;
+use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 use serde_json::{Value, value::RawValue};
 
 pub(crate) use self::{
@@ -32,10 +33,14 @@ pub(crate) use self::{
     program::{CreateToken, Monitor, Reload, Save, ShowServer, Stream},
 };
 use crate::refusal::Refusal;
+use answer::Answer;
 use call::{Method, NAMESPACE, Program};
 
-/// Most requests in one batch: each may be answered with the whole FDB, some 5 MB.
+/// Most requests in one batch: more than a page or a script has at once.
 const BATCH_REQUESTS: usize = 32;
+
+/// Octets of a request from which on it is read on a thread for such work: a millisecond.
+const LONG_REQUEST: usize = 64 * 1024;
 
 /// All methods.
 pub(crate) const METHODS: &[Method] = &[
@@ -119,28 +124,43 @@ fn find(name: &Value) -> Result<&'static Method, Refusal> {
 /// Carries out what the body of an HTTP request asks for, in its order, and gives the
 /// body of the answer, which is `application/json`. `None`: there were notifications
 /// alone, and nothing is to be answered (HTTP 204).
-pub(crate) async fn handle(program: &impl Perform, body: &[u8]) -> Option<Vec<u8>> {
+pub(crate) async fn handle(program: &impl Perform, body: Bytes) -> Option<Answer> {
+    let mut answer = Answer::default();
     // serde_json refuses what is nested deeper than 128.
-    match serde_json::from_slice(body) {
-        Ok(Value::Array(batch)) => handle_batch(program, batch).await,
-        Ok(request) => to_vec(&handle_one(program, request).await?),
+    let long = body.len() > LONG_REQUEST;
+    let read = move || serde_json::from_slice(&body);
+    let request = if long { call::apart(read).await.ok()? } else { read() };
+    match request {
+        Ok(Value::Array(batch)) => handle_batch(program, batch, &mut answer).await,
+        Ok(request) => {
+            if let Some(response) = handle_one(program, request).await {
+                response.write(&mut answer);
+            }
+        }
         Err(err) => {
             let refusal = Refusal::value(format!("body is not valid JSON: {err}"));
-            to_vec(&Response::new(Value::Null, Err(refusal.with_code(ErrorCode::ParseError))))
+            let error = Err(refusal.with_code(ErrorCode::ParseError));
+            Response::new(Value::Null, error).write(&mut answer);
         }
     }
+    (answer.len() > 0).then_some(answer)
 }
 
-async fn handle_batch(program: &impl Perform, batch: Vec<Value>) -> Option<Vec<u8>> {
+async fn handle_batch(program: &impl Perform, batch: Vec<Value>, answer: &mut Answer) {
     if batch.is_empty() || batch.len() > BATCH_REQUESTS {
         let text = format!("a batch holds 1 to {BATCH_REQUESTS} requests, not {}", batch.len());
-        return to_vec(&invalid(Value::Null, &Refusal::value(text)));
+        invalid(Value::Null, &Refusal::value(text)).write(answer);
+        return;
     }
-    let mut responses = Vec::with_capacity(batch.len());
     for request in batch {
-        responses.extend(handle_one(program, request).await);
+        if let Some(response) = handle_one(program, request).await {
+            answer.push(if answer.len() == 0 { &b"["[..] } else { b"," });
+            response.write(answer);
+        }
     }
-    if responses.is_empty() { None } else { to_vec(&responses) }
+    if answer.len() > 0 {
+        answer.push(&b"]"[..]);
+    }
 }
 
 /// `None`: a notification, which gets no answer, not even an error.
@@ -178,36 +198,40 @@ fn invalid(id: Value, refusal: &Refusal) -> Response {
     Response::new(id, Err(refusal.with_code(ErrorCode::InvalidRequest)))
 }
 
-/// An answer. The id is given back whatever it is, as 1.3 does: the type of
+/// What one call came to. The id is given back whatever it is, as 1.3 does: the type of
 /// jsonrpsee, which knows no negative numbers, would refuse some.
-#[derive(Serialize)]
 struct Response {
-    jsonrpc: TwoPointZero,
     id: Value,
-    #[serde(flatten)]
-    outcome: Outcome,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Outcome {
-    Result(Box<RawValue>),
-    Error(ErrorObjectOwned),
+    outcome: Result<Box<RawValue>, ErrorObjectOwned>,
 }
 
 impl Response {
-    fn new(id: Value, outcome: Result<Box<RawValue>, ErrorObjectOwned>) -> Self {
-        let outcome = match outcome {
-            Ok(result) => Outcome::Result(result),
-            Err(error) => Outcome::Error(error),
-        };
-        Self { jsonrpc: TwoPointZero, id, outcome }
+    const fn new(id: Value, outcome: Result<Box<RawValue>, ErrorObjectOwned>) -> Self {
+        Self { id, outcome }
     }
-}
 
-/// Always `Some`: an answer has nothing in it that JSON cannot say.
-fn to_vec(answer: &impl Serialize) -> Option<Vec<u8>> {
-    serde_json::to_vec(answer).ok()
+    /// Writes it behind what is in `answer`. A result is moved there; one that has no room is
+    /// an error.
+    fn write(self, answer: &mut Answer) {
+        let outcome = self.outcome.and_then(|result| {
+            let reserved = answer.reserve(result.get().len());
+            reserved.map_err(|refusal| refusal.with_code(ErrorCode::InternalError))?;
+            Ok(result)
+        });
+        answer.push(&b"{\"jsonrpc\":\"2.0\",\"id\":"[..]);
+        answer.push_json(&self.id);
+        match outcome {
+            Ok(result) => {
+                answer.push(&b",\"result\":"[..]);
+                answer.push(String::from(Box::<str>::from(result)));
+            }
+            Err(error) => {
+                answer.push(&b",\"error\":"[..]);
+                answer.push_json(&error);
+            }
+        }
+        answer.push(&b"}"[..]);
+    }
 }
 
 #[cfg(test)]

@@ -33,8 +33,8 @@ impl Perform for Recorder {
 }
 
 fn ask(control: &Recorder, body: &[u8]) -> Option<Value> {
-    let answer = actix_rt::System::new().block_on(handle(control, body))?;
-    Some(serde_json::from_slice(&answer).expect("an answer is JSON"))
+    let answer = actix_rt::System::new().block_on(handle(control, Bytes::copy_from_slice(body)))?;
+    Some(serde_json::from_slice(&answer.to_vec()).expect("an answer is JSON"))
 }
 
 fn answer(body: &str) -> Value {

@@ -20,10 +20,11 @@ use std::{
 use actix::{Addr, MailboxError};
 use actix_rt::task::spawn_blocking;
 use etherws_actors::{
+    control::{Control, ControlError},
     counters::Discard,
-    fdb::PortNumber,
+    fdb::{FdbFilter, PortNumber},
     frame::{MacAddr, Vid},
-    message::{AddMirror, FdbInfo, ListFdb, ListPorts, PortInfo},
+    message::{AddMirror, FdbInfo, PortInfo},
     mirror::{Batch, Filter, MirrorReader, Mirrored},
     switch::Switch,
 };
@@ -74,7 +75,6 @@ pub(crate) struct HostInfo {
 #[derive(Debug, Clone)]
 pub(crate) struct Hosts {
     shared: Arc<Mutex<Shared>>,
-    switch: Addr<Switch>,
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +93,7 @@ impl Hosts {
         let reader = switch
             .send(AddMirror { filter: Filter::hosts(), snaplen: SNAPLEN, octets: QUEUE_OCTETS })
             .await??;
-        let hosts = Self { shared: Arc::default(), switch };
+        let hosts = Self { shared: Arc::default() };
         actix_rt::spawn(hosts.clone().read(reader, log));
         Ok(hosts)
     }
@@ -131,13 +131,13 @@ impl Hosts {
     ///
     /// # Errors
     /// The switch has ended.
-    pub(crate) async fn list(&self) -> Result<Vec<HostInfo>, MailboxError> {
-        let fdb = self.switch.send(ListFdb::default()).await?;
-        let (ports, now) = (self.switch.send(ListPorts).await?, Instant::now());
+    pub(crate) async fn list(&self, control: &Control) -> Result<Vec<HostInfo>, ControlError> {
+        let fdb = control.list_fdb(FdbFilter::default()).await?;
+        let (ports, now) = (control.list_ports().await?, Instant::now());
         let hosts = self.lock().table.list(now);
         // Sorted where no frame waits for it.
-        let listed = spawn_blocking(move || joined(hosts, fdb, &ports, now));
-        listed.await.map_err(|_| MailboxError::Closed)
+        let listed = spawn_blocking(move || joined(hosts, &fdb, &ports, now));
+        listed.await.map_err(|_| ControlError::SwitchGone(MailboxError::Closed))
     }
 
     /// What is counted, by name.
@@ -180,15 +180,14 @@ impl Shared {
 /// What is said of each host, by VLAN and then MAC address.
 fn joined(
     mut hosts: Vec<((Vid, MacAddr), Host)>,
-    mut fdb: Vec<FdbInfo>,
+    fdb: &[FdbInfo],
     ports: &[PortInfo],
     now: Instant,
 ) -> Vec<HostInfo> {
     hosts.sort_unstable_by_key(|(key, _)| *key);
-    fdb.sort_unstable_by_key(|line| (line.vid, line.mac));
     let ports: HashMap<_, _> = ports.iter().map(|port| (port.port, port)).collect();
     let info = |((vid, mac), host): ((Vid, MacAddr), Host)| {
-        let place = place(&fdb, vid, mac);
+        let place = place(fdb, vid, mac);
         let port = place.map_or(host.port, |line| line.entry.port);
         let port = ports.get(&port);
         let last_seen =

@@ -203,7 +203,7 @@ async fn call(
     }
     check_content_type(&request.headers)?;
     let body = read(body).await?;
-    Ok(match api::handle(&control.program(), &body).await {
+    Ok(match api::handle(&control.program(), body).await {
         Some(reply) => {
             HttpResponse::Ok().content_type("application/json; charset=UTF-8").body(reply)
         }

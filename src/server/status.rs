@@ -60,7 +60,7 @@ impl Service for Status {
             let hosts = self.hosts.as_ref().ok_or_else(|| {
                 Refusal::runtime("no list of hosts is kept: start the switch without --no-hosts")
             })?;
-            hosts.list().await.map_err(|error| Refusal::runtime(format!("the switch: {error}")))
+            Ok(hosts.list(&self.control).await?)
         })
     }
 

@@ -10,7 +10,7 @@ use std::{cmp::Reverse, time::Instant};
 use bytes::Bytes;
 
 use crate::core::{
-    fdb::{Fdb, FdbEntry, FdbFilter, PortNumber},
+    fdb::{Fdb, FdbEntry, PortNumber},
     frame::{Frame, MacAddr, Vid},
     packet::{TAG_LEN, Tag},
 };
@@ -32,7 +32,7 @@ const MIN_FRAME_LEN: usize = 60;
 /// One frame for each address that is not behind `port`, from that address, in its
 /// VLAN.
 pub(crate) fn frames(fdb: &Fdb, port: PortNumber, now: Instant) -> Vec<Frame> {
-    let others = fdb.list(FdbFilter::default(), now);
+    let others = fdb.entries(now);
     let mut entries: Vec<_> = others.filter(|(.., entry)| entry.port != port).collect();
     let latest = |(.., entry): &(Vid, MacAddr, FdbEntry)| Reverse(entry.last_seen);
     // A full table is not sorted while frames wait: only the latest are.

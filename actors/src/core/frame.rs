@@ -6,7 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::packet::{Ethernet, Front, Tag, TagChange};
+use super::packet::{Ethernet, Front, HEADER_LEN, Tag, TagChange, is_tagged};
 pub use super::packet::{MacAddr, ParseMacAddrError, Vid};
 
 /// Longest frame that the switch carries, in octets without FCS: the largest IP
@@ -243,6 +243,25 @@ impl Frame {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.data.is_empty()
+    }
+
+    /// The frame's VLAN, with the tag's change, and what it begins with: all that the relay
+    /// asks of a frame to one station, in one branch where there is no tag. `None` where
+    /// there is no [`header`](Self::header).
+    #[inline]
+    pub(crate) fn vlan(&self) -> Option<(Vid, &[u8; HEADER_LEN])> {
+        let head = self.data.first_chunk()?;
+        let vid = if self.tag_change.is_none() && !is_tagged(head) {
+            Vid::UNTAGGED
+        } else {
+            self.changed_vlan()?
+        };
+        Some((vid, head))
+    }
+
+    #[inline(never)]
+    fn changed_vlan(&self) -> Option<Vid> {
+        Some(self.header()?.vid())
     }
 
     /// The checked view of the header, with the tag's change, or `None` where the octets

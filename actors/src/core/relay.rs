@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::core::{
     counters::Discard,
-    fdb::{Fdb, Learned, PortNumber},
+    fdb::{Fdb, Key, Learned, PortNumber},
     frame::{Frame, MacAddr},
     guard::{loops, reflections::Reflections, storm::Class},
     packet::Ethernet,
@@ -76,15 +76,21 @@ impl Relay {
     /// Frames from a multicast source are forwarded, as the original does, but teach
     /// nothing: no answer could ever go to such an address. Nor do loop-detect frames.
     pub fn relay(&mut self, ingress: PortNumber, frame: &Frame, now: Instant) -> (Verdict, Lesson) {
-        let Some(header) = frame.header() else {
+        let Some((vid, head)) = frame.vlan() else {
             return (Verdict::Discard(Discard::OnError), Lesson::Nothing);
         };
-        let dst = header.dst();
-        if dst.is_multicast() {
+        let [dst, src] = Key::pair(vid, head);
+        if dst.is_multicast()
+            && let Some(header) = frame.header()
+        {
             return self.relay_group(ingress, header, frame, now);
         }
-        let lesson = self.learn(ingress, header, now);
-        let verdict = match self.fdb.lookup(header.vid(), dst, now) {
+        let lesson = if src.is_multicast() {
+            Lesson::Nothing
+        } else {
+            Lesson::Learned(self.fdb.learn_key(src, ingress, now))
+        };
+        let verdict = match self.fdb.lookup_key(dst, now) {
             Some(egress) if egress == ingress => Verdict::Discard(Discard::SamePort),
             Some(egress) => Verdict::Forward(egress),
             None => Verdict::Flood(Class::UnknownUnicast),
@@ -217,6 +223,6 @@ mod tests {
             relay.relay(port(2), &probe, now),
             (Verdict::Local(Protocol::LoopDetect), Lesson::Nothing)
         );
-        assert_eq!(relay.fdb().list(crate::core::fdb::FdbFilter::default(), now).count(), 0);
+        assert_eq!(relay.fdb().entries(now).count(), 0);
     }
 }

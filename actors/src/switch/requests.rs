@@ -9,18 +9,19 @@ use super::{PortEntry, Switch};
 use crate::{
     core::fdb::{FdbError, FdbFilter, Status},
     message::{
-        AddFdb, AddMirror, DelFdb, DelPort, FdbInfo, FlushFdb, KeepInterface, ListFdb, ListPorts,
-        PortInfo, PortReport, PortSurvey, ShowPort, Survey, TakeSurvey, Usage,
+        AddFdb, AddMirror, DelFdb, DelPort, FdbInfo, FdbPage, FlushFdb, KeepInterface, ListFdb,
+        ListPorts, PortInfo, PortReport, PortSurvey, ShowPort, Survey, TakeSurvey, Usage,
     },
     mirror::{MirrorReader, TooManyMirrors},
 };
 
 impl Switch {
     /// In no order.
-    fn list_fdb(&self, filter: FdbFilter) -> Vec<FdbInfo> {
+    fn list_fdb(&self, page: usize, filter: FdbFilter) -> FdbPage {
         let now = Instant::now().into_std();
-        let lines = self.relay.fdb().list(filter, now);
-        lines.map(|(vid, mac, entry)| FdbInfo::new(vid, mac, entry, now)).collect()
+        let (entries, next) = self.relay.fdb().page(page, filter, now);
+        let of = |(vid, mac, entry)| FdbInfo::new(vid, mac, entry, now);
+        FdbPage { entries: entries.into_iter().map(of).collect(), next }
     }
 }
 
@@ -91,7 +92,7 @@ impl Handler<ListFdb> for Switch {
     type Result = MessageResult<ListFdb>;
 
     fn handle(&mut self, list: ListFdb, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.list_fdb(list.filter))
+        MessageResult(self.list_fdb(list.page, list.filter))
     }
 }
 
@@ -121,18 +122,18 @@ impl Handler<DelFdb> for Switch {
 }
 
 impl Handler<FlushFdb> for Switch {
-    type Result = Result<Vec<FdbInfo>, FdbError>;
+    type Result = Result<FdbPage, FdbError>;
 
     fn handle(&mut self, flush: FlushFdb, _: &mut Context<Self>) -> Self::Result {
         if let Some(port) = flush.port {
             self.find(port).ok_or(FdbError::NoSuchPort(port))?;
         }
         let status = (!flush.all).then_some(Status::Learned);
-        let flushed = self.list_fdb(FdbFilter { port: flush.port, status, ..FdbFilter::default() });
-        for line in &flushed {
+        let filter = FdbFilter { port: flush.port, status, ..FdbFilter::default() };
+        let flushed = self.list_fdb(flush.page, filter);
+        for line in &flushed.entries {
             self.relay.fdb_mut().remove(line.vid, line.mac);
         }
-        info!(self.log, "forwarding database is flushed"; "addresses" => flushed.len());
         Ok(flushed)
     }
 }

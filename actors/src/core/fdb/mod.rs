@@ -4,6 +4,7 @@
 //! Pure: time is an argument. Entries age lazily, when they are looked up, and are
 //! collected by [`Fdb::collect`], so that a quiet table does not keep memory.
 
+mod key;
 mod moves;
 
 use std::{
@@ -15,7 +16,11 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use self::moves::{Move, Moves};
+pub(crate) use self::key::Key;
+use self::{
+    key::{Place, Places},
+    moves::{Move, Moves},
+};
 use crate::core::frame::{MacAddr, Vid};
 
 /// Time after which an address that was not seen again is forgotten
@@ -34,6 +39,9 @@ pub const DEFAULT_MAX_MACS: usize = 8192;
 /// Static entries at most, beside the learned ones: more than anybody writes by hand.
 /// They have room of their own, or a stranger could keep the operator's out.
 pub const MAX_STATIC: usize = 4096;
+
+/// Entries of a page at most: some 50 µs of work, which frames wait for.
+pub const PAGE: usize = 1024;
 
 /// Least time between two searches of a full table for what has aged: one takes a
 /// millisecond, and strangers can ask for one with each frame.
@@ -149,12 +157,11 @@ pub struct Aged {
     pub port: PortNumber,
 }
 
-type Key = (Vid, MacAddr);
-
 #[derive(Debug)]
 struct Record {
     entry: FdbEntry,
     moves: Moves,
+    place: Place,
 }
 
 /// What is learned behind one port.
@@ -169,6 +176,7 @@ struct Share {
 #[derive(Debug)]
 pub struct Fdb {
     records: HashMap<Key, Record, RandomState>,
+    places: Places,
     /// By port; one that never learned anything may be missing.
     shares: HashMap<PortNumber, Share, RandomState>,
     learned: usize,
@@ -176,6 +184,7 @@ pub struct Fdb {
     capacity: usize,
     max_macs: usize,
     collected: Option<Instant>,
+    horizon: Horizon,
     /// What has aged and was not taken yet: as much as can be learned at most.
     aged: Vec<Aged>,
 }
@@ -187,12 +196,14 @@ impl Fdb {
     pub fn new(aging_time: Duration, capacity: usize) -> Self {
         Self {
             records: HashMap::default(),
+            places: Places::default(),
             shares: HashMap::default(),
             learned: 0,
             aging_time,
             capacity,
             max_macs: DEFAULT_MAX_MACS,
             collected: None,
+            horizon: Horizon::new(aging_time, None),
             aged: Vec::new(),
         }
     }
@@ -206,6 +217,7 @@ impl Fdb {
     /// Sets the time after which a learned address is forgotten.
     pub fn set_aging_time(&mut self, aging_time: Duration) {
         self.aging_time = aging_time;
+        self.horizon = Horizon::new(aging_time, None);
     }
 
     fn share(&mut self, port: PortNumber) -> &mut Share {
@@ -236,22 +248,36 @@ impl Fdb {
         (self.records.len() - self.learned, MAX_STATIC)
     }
 
-    fn is_fresh(&self, entry: &FdbEntry, now: Instant) -> bool {
-        is_fresh(entry, self.aging_time, now)
-    }
-
     /// Notes that `mac` was seen behind `port`; the newest port wins, within bounds.
     pub fn learn(&mut self, vid: Vid, mac: MacAddr, port: PortNumber, now: Instant) -> Learned {
-        let aging_time = self.aging_time;
-        let Some(Record { entry, moves }) = self.records.get_mut(&(vid, mac)) else {
+        self.learn_key(Key::new(vid, mac), port, now)
+    }
+
+    #[inline]
+    pub(crate) fn learn_key(&mut self, key: Key, port: PortNumber, now: Instant) -> Learned {
+        if self.horizon.now != Some(now) {
+            self.horizon = Horizon::new(self.aging_time, Some(now));
+        }
+        if let Some(Record { entry, .. }) = self.records.get_mut(&key)
+            && entry.port == port
+            && self.horizon.is_fresh(entry)
+        {
+            entry.last_seen = now;
+            return Learned::Refreshed;
+        }
+        self.learn_news(key, port, now)
+    }
+
+    /// The same where the frame tells something new.
+    #[inline(never)]
+    fn learn_news(&mut self, key: Key, port: PortNumber, now: Instant) -> Learned {
+        let (vid, mac, horizon) = (key.vid(), key.mac(), self.horizon);
+        let Some(Record { entry, moves, .. }) = self.records.get_mut(&key) else {
             return self.learn_new(vid, mac, port, now);
         };
-        let (was, fresh) = (entry.port, is_fresh(entry, aging_time, now));
+        let (was, fresh) = (entry.port, horizon.is_fresh(entry));
         if was == port {
             entry.last_seen = now;
-            if fresh {
-                return Learned::Refreshed;
-            }
             self.note_aged(vid, mac, port);
             return Learned::New;
         }
@@ -313,15 +339,36 @@ impl Fdb {
         self.share(port).learned += 1;
         self.learned += 1;
         let entry = FdbEntry { port, status: Status::Learned, last_seen: now };
-        self.records.insert((vid, mac), Record { entry, moves: Moves::default() });
+        self.insert(vid, mac, entry);
         Learned::New
+    }
+
+    /// A new entry, for an address that has none.
+    fn insert(&mut self, vid: Vid, mac: MacAddr, entry: FdbEntry) {
+        let key = Key::new(vid, mac);
+        let place = self.places.insert(key);
+        self.records.insert(key, Record { entry, moves: Moves::default(), place });
     }
 
     /// The port that `mac` is behind, unless it is unknown or has aged.
     #[must_use]
     pub fn lookup(&self, vid: Vid, mac: MacAddr, now: Instant) -> Option<PortNumber> {
-        let Record { entry, .. } = self.records.get(&(vid, mac))?;
-        self.is_fresh(entry, now).then_some(entry.port)
+        self.lookup_key(Key::new(vid, mac), now)
+    }
+
+    #[inline]
+    pub(crate) fn lookup_key(&self, key: Key, now: Instant) -> Option<PortNumber> {
+        let Record { entry, .. } = self.records.get(&key)?;
+        self.horizon(now).is_fresh(entry).then_some(entry.port)
+    }
+
+    /// What is seen no later than this has aged.
+    #[inline]
+    fn horizon(&self, now: Instant) -> Horizon {
+        if self.horizon.now == Some(now) {
+            return self.horizon;
+        }
+        Horizon::new(self.aging_time, Some(now))
     }
 
     /// Puts `mac` behind `port` until it is deleted, or the port is. A static entry
@@ -339,19 +386,20 @@ impl Fdb {
         if mac.is_multicast() {
             return Err(FdbError::GroupAddress(mac));
         }
-        let known = self.records.get(&(vid, mac)).map(|record| record.entry.status);
+        let known = self.records.get(&Key::new(vid, mac)).map(|record| record.entry.status);
         if known != Some(Status::Static) && self.statics().0 >= MAX_STATIC {
             return Err(FdbError::TooManyStatic);
         }
         self.remove(vid, mac);
         let entry = FdbEntry { port, status: Status::Static, last_seen: now };
-        self.records.insert((vid, mac), Record { entry, moves: Moves::default() });
+        self.insert(vid, mac, entry);
         Ok(entry)
     }
 
     /// Deletes an entry, static or learned, and gives it.
     pub fn remove(&mut self, vid: Vid, mac: MacAddr) -> Option<FdbEntry> {
-        let Record { entry, .. } = self.records.remove(&(vid, mac))?;
+        let Record { entry, place, .. } = self.records.remove(&Key::new(vid, mac))?;
+        self.places.remove(place);
         if entry.status == Status::Learned {
             self.learned -= 1;
             self.share(entry.port).learned -= 1;
@@ -373,22 +421,25 @@ impl Fdb {
     /// Forgets what has aged.
     pub fn collect(&mut self, now: Instant) {
         self.collected = Some(now);
-        let aging_time = self.aging_time;
+        let horizon = self.horizon(now);
         let (mut aged, capacity) = (self.take_aged(), self.capacity);
-        self.retain(|&(vid, mac), entry| {
-            let fresh = is_fresh(entry, aging_time, now);
+        self.retain(|key, entry| {
+            let fresh = horizon.is_fresh(entry);
             if !fresh && aged.len() < capacity {
-                aged.push(Aged { vid, mac, port: entry.port });
+                aged.push(Aged { vid: key.vid(), mac: key.mac(), port: entry.port });
             }
             fresh
         });
         self.aged = aged;
     }
 
-    fn retain(&mut self, mut keep: impl FnMut(&Key, &FdbEntry) -> bool) {
-        let Self { records, shares, learned, .. } = self;
-        records.retain(|key, Record { entry, .. }| {
-            let keep = keep(key, entry);
+    fn retain(&mut self, mut keep: impl FnMut(Key, &FdbEntry) -> bool) {
+        let Self { records, places, shares, learned, .. } = self;
+        records.retain(|key, Record { entry, place, .. }| {
+            let keep = keep(*key, entry);
+            if !keep {
+                places.remove(*place);
+            }
             if !keep && entry.status == Status::Learned {
                 *learned -= 1;
                 if let Some(share) = shares.get_mut(&entry.port) {
@@ -399,16 +450,30 @@ impl Fdb {
         });
     }
 
-    /// The entries that `filter` takes and that have not aged, in no order.
-    pub fn list(
+    /// All entries that have not aged, in no order.
+    pub fn entries(&self, now: Instant) -> impl Iterator<Item = (Vid, MacAddr, FdbEntry)> {
+        let entries = self.records.iter().map(|(key, record)| (key.vid(), key.mac(), record.entry));
+        let horizon = self.horizon(now);
+        entries.filter(move |(.., entry)| horizon.is_fresh(entry))
+    }
+
+    /// The entries of one page that `filter` takes and that have not aged, in no order, and
+    /// the page after it, if there is one. Page 0 is the first. Who asks for one page after
+    /// another gets each entry that is there all the time once.
+    #[must_use]
+    pub fn page(
         &self,
+        page: usize,
         filter: FdbFilter,
         now: Instant,
-    ) -> impl Iterator<Item = (Vid, MacAddr, FdbEntry)> {
-        let entries = self.records.iter().map(|(&(vid, mac), record)| (vid, mac, record.entry));
-        entries.filter(move |(vid, mac, entry)| {
-            filter.takes(*vid, *mac, entry) && self.is_fresh(entry, now)
-        })
+    ) -> (Vec<(Vid, MacAddr, FdbEntry)>, Option<usize>) {
+        let (keys, more) = self.places.piece(page.saturating_mul(PAGE), PAGE);
+        let of = |key: Key| Some((key.vid(), key.mac(), self.records.get(&key)?.entry));
+        let entries = keys.iter().flatten().filter_map(|key| of(*key));
+        let horizon = self.horizon(now);
+        let taken = entries
+            .filter(|(vid, mac, entry)| filter.takes(*vid, *mac, entry) && horizon.is_fresh(entry));
+        (taken.collect(), more.then(|| page + 1))
     }
 }
 
@@ -434,8 +499,25 @@ impl FdbFilter {
     }
 }
 
-fn is_fresh(entry: &FdbEntry, aging_time: Duration, now: Instant) -> bool {
-    entry.status == Status::Static || now.saturating_duration_since(entry.last_seen) <= aging_time
+/// The time before which what was seen has aged: worked out once for a batch, since
+/// subtracting times is a sixth of a frame's work.
+#[derive(Debug, Clone, Copy)]
+struct Horizon {
+    /// For when it was worked out.
+    now: Option<Instant>,
+    /// `None`: the machine has not run for so long.
+    at: Option<Instant>,
+}
+
+impl Horizon {
+    fn new(aging_time: Duration, now: Option<Instant>) -> Self {
+        Self { now, at: now.and_then(|now| now.checked_sub(aging_time)) }
+    }
+
+    #[inline]
+    fn is_fresh(self, entry: &FdbEntry) -> bool {
+        self.at.is_none_or(|at| entry.last_seen >= at) || entry.status == Status::Static
+    }
 }
 
 #[cfg(test)]
@@ -512,7 +594,31 @@ mod tests {
         fdb.flush_port(port(2));
         assert_eq!(fdb.lookup(Vid::UNTAGGED, mac(1), later), Some(port(2)));
         fdb.remove_port(port(2));
-        assert_eq!(fdb.list(FdbFilter::default(), later).count(), 0);
+        assert_eq!(fdb.entries(later).count(), 0);
+    }
+
+    #[test]
+    fn pages_are_bounded_and_show_each_entry_that_stays_once() {
+        let (mut fdb, now) = (Fdb::new(AGING, 10_000).with_max_macs(10_000), Instant::now());
+        let count = 5 * u32::try_from(PAGE).expect("small") / 2;
+        (0..count).for_each(|station| assert_eq!(seen(&mut fdb, station, 1, now), Learned::New));
+        let (mut stations, mut next) = (Vec::new(), Some(0));
+        while let Some(page) = next {
+            let (entries, after) = fdb.page(page, FdbFilter::default(), now);
+            assert!(entries.len() <= PAGE);
+            stations.extend(entries.into_iter().map(|(_, mac, _)| mac));
+            next = after;
+            // Others come and go meanwhile.
+            let other = 1_000_000 + u32::try_from(page).expect("small");
+            seen(&mut fdb, other, 2, now);
+            fdb.remove(Vid::UNTAGGED, mac(other));
+        }
+        stations.retain(|one| *one < mac(1_000_000));
+        stations.sort_unstable();
+        assert!(stations.into_iter().eq((0..count).map(mac)));
+        let filter = FdbFilter { port: Some(port(2)), ..FdbFilter::default() };
+        assert_eq!(fdb.page(0, filter, now), (vec![], Some(1)), "what is looked at is bounded");
+        assert_eq!(fdb.page(usize::MAX, filter, now), (vec![], None));
     }
 
     #[test]

@@ -184,6 +184,12 @@ impl<'a> Ethernet<'a> {
     }
 }
 
+/// Whether a tag follows the addresses.
+#[inline]
+pub(crate) fn is_tagged(head: &[u8; HEADER_LEN]) -> bool {
+    is_tpid(get(head, TYPE_AT))
+}
+
 const fn is_tpid(ethertype: u16) -> bool {
     matches!(ethertype, TPID_CVLAN | TPID_SVLAN)
 }

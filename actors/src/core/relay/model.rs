@@ -122,7 +122,7 @@ pub(crate) fn check(steps: impl IntoIterator<Item = Step>) {
             }
         }
         let instant = start + Duration::from_millis(now);
-        let listed = relay.fdb().list(crate::core::fdb::FdbFilter::default(), instant);
+        let listed = relay.fdb().entries(instant);
         let mut listed: Vec<_> = listed.map(|(v, m, e)| (v.get(), m, e.port.get())).collect();
         listed.sort_unstable();
         let mut expected: Vec<_> = model
