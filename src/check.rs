@@ -11,7 +11,7 @@ use slog::{Discard, Logger, o};
 
 use crate::{
     cli::CheckArgs,
-    config::{Fault, Faults, File, Sw, resolve, schema},
+    config::{CommandLine, Fault, Faults, File, Sw, resolve, schema},
     logging,
     options::Service,
     server::{auth, tls::Tls},
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let (file, faults) = File::read(path)?;
-    let sw = resolve(&file.config, Some(&file), faults);
+    let sw = resolve(&file.config, Some(&file), &CommandLine::default(), faults);
     match sw.and_then(|sw| verify(&sw, &file).map(|()| sw)) {
         Ok(sw) => {
             print!("{}", explain(&sw, path));
@@ -54,7 +54,7 @@ pub(crate) fn verify(sw: &Sw, file: &File) -> Result<(), Faults> {
             faults.push(Fault::new(key, format!("{error:#}")));
         }
     };
-    let tunnel = ("tunnel", Some(&sw.tunnel));
+    let tunnel = ("tunnel", sw.tunnel.as_ref());
     for (table, service) in [tunnel, ("control", sw.control.as_ref())] {
         let Some(service) = service else { continue };
         if let Some(path) = &service.htpasswd {
@@ -67,7 +67,7 @@ pub(crate) fn verify(sw: &Sw, file: &File) -> Result<(), Faults> {
     if let Some(control) = &sw.control {
         note("control.host", check_open(control, sw.control_open));
     }
-    if let Some(path) = &sw.logconf {
+    if let Some(path) = &sw.logging.conf {
         note("log.conf", logging::check(path));
     }
     // In the file's order: none of them is missing, or else this is not reached.
@@ -81,12 +81,10 @@ pub(crate) fn verify(sw: &Sw, file: &File) -> Result<(), Faults> {
 
 /// As the switch does it with the addresses that it got.
 fn check_open(control: &Service, open: bool) -> Result<()> {
-    let asks = control.htpasswd.is_some()
-        || control.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     let host = control.host.trim_matches(['[', ']']);
     let elsewhere =
         host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback() && !ip.is_unspecified());
-    if elsewhere && !asks && !open {
+    if elsewhere && !control.asks() && !open {
         bail!(
             "anyone who can reach {host} could control the switch: give control htpasswd or tls.client-ca, \
              or open = true"
@@ -102,13 +100,6 @@ fn explain(sw: &Sw, path: &Path) -> String {
     let threads =
         if sw.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", sw.threads) };
     lines.push(format!("switch: ageout {} s, {guard}, {threads}", sw.aging_time.as_secs()));
-    let asks = if sw.tunnel.htpasswd.is_none()
-        && sw.tunnel.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none())
-    {
-        "; whoever reaches it is let in"
-    } else {
-        ""
-    };
     let service = |service: &Service, scheme: &str| {
         let Service { host, port, path, htpasswd, tls } = service;
         let host = if host.is_empty() { "*" } else { host };
@@ -119,7 +110,10 @@ fn explain(sw: &Sw, path: &Path) -> String {
         let (passwords, ca) = (passwords.unwrap_or_default(), ca.unwrap_or_default());
         format!("{scheme}{s}://{host}:{port}{path}{passwords}{ca}")
     };
-    lines.push(format!("tunnel: {}{asks}", service(&sw.tunnel, "ws")));
+    if let Some(tunnel) = &sw.tunnel {
+        let asks = if tunnel.asks() { "" } else { "; whoever reaches it is let in" };
+        lines.push(format!("tunnel: {}{asks}", service(tunnel, "ws")));
+    }
     if let Some(control) = &sw.control {
         lines.push(format!("control: {}", service(control, "http")));
     }

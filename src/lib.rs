@@ -39,9 +39,7 @@ use cli::Invocation;
 pub fn run() -> ExitCode {
     completions::answer();
     let ended = cli::parse().and_then(|invocation| match invocation {
-        Invocation::Sw(options) => run::start((*options).into()),
-        Invocation::Server(options) => run::start(options.into()),
-        Invocation::Client(options) => run::start(options.into()),
+        Invocation::Sw(options) => run::start(*options),
         Invocation::Ctl(args) => Ok(ctl::run(args)),
         Invocation::Doctor(args) => Ok(doctor::run(args)),
         Invocation::Extcap(args) => extcap::run(*args),

@@ -24,6 +24,11 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// Whether a client must show anything to come in.
+    pub(crate) fn asks(&self) -> bool {
+        self.htpasswd.is_some() || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
+    }
+
     /// Whether both stand behind one listener: then their paths differ and their TLS
     /// files do not.
     pub(crate) fn shares_listener(&self, other: &Self) -> bool {

@@ -9,7 +9,9 @@ use etherws_actors::{
     settings::{SETTINGS, Scope},
 };
 
-use crate::api::settle;
+use serde_json::Value;
+
+use crate::{api::settle, support::switch::etherws};
 
 /// Compares the rows of the table after `titles` in a document, or writes them.
 pub(crate) fn table(document: &str, titles: &str, rows: impl Iterator<Item = String>) {
@@ -47,6 +49,29 @@ fn the_tables_are_made_from_the_lists_of_the_program() {
     table("docs/traffic.md", "| incident | what happened |", incidents);
     let events = words(Kind::ALL.map(|it| (it.name(), it.help())));
     table("docs/events.md", "| event | when, and its members |", events);
+}
+
+#[test]
+fn the_table_of_keys_is_made_from_the_schema() {
+    let schema = etherws(&["check", "--schema"]).ok();
+    settle("docs/config.schema.json", &schema.stdout);
+    let schema = schema.json();
+    let mut rows = Vec::new();
+    keys(&schema, &schema, "", &mut rows);
+    table("docs/config.md", "| key | option | what it says |", rows.into_iter());
+}
+
+/// A row for each key of a table that has an option, and of the tables in it.
+fn keys(schema: &Value, table: &Value, path: &str, rows: &mut Vec<String>) {
+    for (key, member) in table["properties"].as_object().unwrap() {
+        let name = member["$ref"].as_str().and_then(|name| name.strip_prefix("#"));
+        if let Some(inner) = name.and_then(|name| schema.pointer(name)) {
+            keys(schema, inner, &format!("{path}{key}."), rows);
+        } else if let Some(option) = member["option"].as_str() {
+            let text = member["description"].as_str().unwrap().replace('\n', " ");
+            rows.push(format!("| `{path}{key}` | `{option}` | {text} |"));
+        }
+    }
 }
 
 /// Whether a heading has this anchor, by GitHub's rule.

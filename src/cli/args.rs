@@ -6,11 +6,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 use clap_complete::Shell;
-use etherws_actors::settings::PortDefaults;
 
 use super::ctl::{ControlArgs, CtlArgs};
-use crate::api::Filter;
-use crate::options::{MAX_THREADS, Secret};
+use crate::{
+    api::Filter,
+    config::{Config, absolute},
+    options::Secret,
+};
 
 /// An Ethernet switch in user space whose cables may be WebSockets
 #[derive(Debug, Parser)]
@@ -53,10 +55,6 @@ impl Common {
         ];
         options.iter().find_map(|&(option, given)| given.then_some(option))
     }
-
-    pub(super) fn device(&self) -> String {
-        self.device.clone().unwrap_or_else(|| "ethws%d".to_owned())
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,114 +82,17 @@ pub(super) enum Command {
     Client(ClientArgs),
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub(super) struct SwArgs {
     /// Configuration file; all other options win over it
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Log each frame
-    #[arg(long)]
-    pub(super) debug: bool,
-    /// Configuration of logging, in the form of Python's logging.config.fileConfig
-    // 1.3 took --l and --lo for it: --loop-guard must not make them ambiguous.
-    #[arg(long, value_name = "FILE", aliases = ["l", "lo"])]
-    pub(super) logconf: Option<PathBuf>,
     /// Stay in the foreground instead of becoming a daemon
     #[arg(long)]
     pub(super) foreground: bool,
-    /// Run as this user, once listening; keeps CAP_NET_ADMIN and CAP_NET_RAW
-    #[arg(long, value_name = "NAME")]
-    pub(super) user: Option<String>,
-    /// Folder for what outlasts a restart, as the MAC addresses of TAP devices
-    /// [default: /var/lib/etherws, if it is there]
-    #[arg(long, value_name = "DIR")]
-    pub(super) state: Option<PathBuf>,
-    /// Seconds after which an address that was not seen again is forgotten [default: 300]
-    #[arg(long, value_name = "SECONDS")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
-    pub(super) ageout: Option<u32>,
-
-    /// Do not look for loops: two ports that lead to one network
-    #[arg(long)]
-    pub(super) no_loopguard: bool,
+    /// Its keys.
     #[command(flatten)]
-    pub(super) port_defaults: PortDefaults,
-    /// Keep no list of hosts, with their addresses and names
-    #[arg(long)]
-    pub(super) no_hosts: bool,
-
-    /// Threads that ports are spread over [default: 1]
-    #[arg(long, value_name = "NUMBER")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
-    pub(super) threads: Option<u16>,
-
-    /// HTTP path of the WebSocket service [default: /]
-    #[arg(long)]
-    pub(super) path: Option<String>,
-    /// Address to serve WebSockets on [default: all addresses]
-    #[arg(long)]
-    pub(super) host: Option<String>,
-    /// TCP port to serve WebSockets on [default: 80, or 443 with TLS]
-    #[arg(long)]
-    pub(super) port: Option<u16>,
-    /// Passwords of WebSocket clients, as written by Apache's htpasswd
-    #[arg(long, value_name = "FILE")]
-    pub(super) htpasswd: Option<PathBuf>,
-    /// Origin from which a browser may come besides the switch's own; * is any
-    #[arg(long, value_name = "URL")]
-    pub(super) allow_origin: Vec<String>,
-    /// Private key of the WebSocket service, PEM
-    #[arg(long, value_name = "FILE")]
-    pub(super) sslkey: Option<PathBuf>,
-    /// Certificate chain of the WebSocket service, PEM
-    // 1.3 took --sslc for it: --sslclientca must not make it ambiguous.
-    #[arg(long, value_name = "FILE", alias = "sslc")]
-    pub(super) sslcert: Option<PathBuf>,
-    /// Let in only WebSocket clients with a certificate of these CAs, PEM
-    #[arg(long, value_name = "FILE")]
-    pub(super) sslclientca: Option<PathBuf>,
-
-    /// Most sessions in all [default: 4096]
-    #[arg(long, value_name = "NUMBER")]
-    pub(super) maxsessions: Option<usize>,
-    /// Most sessions of one user [default: 2048]
-    #[arg(long, value_name = "NUMBER")]
-    pub(super) maxsessionsperuser: Option<usize>,
-    /// Most sessions from one IPv4 address, or IPv6 network of 64 bits [default: 2048]
-    #[arg(long, value_name = "NUMBER")]
-    pub(super) maxsessionsperaddress: Option<usize>,
-
-    /// HTTP path of the control service [default: /ctl]
-    #[arg(long, value_name = "PATH")]
-    pub(super) ctlpath: Option<String>,
-    /// Address to serve control on; empty: all addresses [default: 127.0.0.1]
-    #[arg(long, value_name = "HOST")]
-    pub(super) ctlhost: Option<String>,
-    /// TCP port to serve control on [default: 7867]
-    #[arg(long, value_name = "PORT")]
-    pub(super) ctlport: Option<u16>,
-    /// Unix socket to serve control on, for this user alone; instead of TCP, unless
-    /// --ctlhost or --ctlport is given
-    #[arg(long, value_name = "PATH")]
-    pub(super) ctlsock: Option<PathBuf>,
-    /// Name by which control may be asked for, besides localhost and its address
-    #[arg(long, value_name = "NAME")]
-    pub(super) ctlname: Vec<String>,
-    /// Serve control to other machines without password or client certificate
-    #[arg(long)]
-    pub(super) ctlopen: bool,
-    /// Passwords for control, as written by Apache's htpasswd
-    #[arg(long, value_name = "FILE")]
-    pub(super) ctlhtpasswd: Option<PathBuf>,
-    /// Private key of the control service, PEM
-    #[arg(long, value_name = "FILE")]
-    pub(super) ctlsslkey: Option<PathBuf>,
-    /// Certificate chain of the control service, PEM
-    #[arg(long, value_name = "FILE", alias = "ctlsslc")]
-    pub(super) ctlsslcert: Option<PathBuf>,
-    /// Let in only control clients with a certificate of these CAs, PEM
-    #[arg(long, value_name = "FILE")]
-    pub(super) ctlsslclientca: Option<PathBuf>,
+    pub(super) given: Config,
 }
 
 /// `etherws check`: which file.
@@ -322,33 +223,38 @@ pub(crate) struct ExtcapArgs {
     pub(crate) filter: Filter,
 }
 
+/// `etherws server`, of 0.3. The ids of its options are keys of the configuration.
 #[derive(Debug, Args)]
 pub(super) struct ServerArgs {
     #[command(flatten)]
     pub(super) common: Common,
     /// Address to serve WebSockets on [default: all addresses]
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub(super) address: String,
+    #[arg(id = "tunnel.host", long = "address", value_name = "ADDRESS")]
+    pub(super) address: Option<String>,
     /// TCP port to serve WebSockets on [default: 80, or 443 with TLS]
-    #[arg(long)]
+    #[arg(id = "tunnel.port", long = "port", value_name = "PORT")]
     pub(super) port: Option<u16>,
-    /// HTTP path of the WebSocket service
-    #[arg(long, default_value = "/")]
-    pub(super) path: String,
+    /// HTTP path of the WebSocket service [default: /]
+    #[arg(id = "tunnel.path", long = "path", value_name = "PATH")]
+    pub(super) path: Option<String>,
     /// Passwords of WebSocket clients, as written by Apache's htpasswd
-    #[arg(long, value_name = "FILE")]
+    #[arg(id = "tunnel.htpasswd", long = "htpasswd", value_name = "FILE")]
+    #[arg(value_parser = absolute())]
     pub(super) htpasswd: Option<PathBuf>,
     /// Origin from which a browser may come besides the switch's own; * is any
-    #[arg(long, value_name = "URL")]
-    pub(super) allow_origin: Vec<String>,
+    #[arg(id = "tunnel.allow-origin", long = "allow-origin", value_name = "URL")]
+    pub(super) allow_origin: Option<Vec<String>>,
     /// Private key of the WebSocket service, PEM
-    #[arg(long, value_name = "FILE")]
+    #[arg(id = "tunnel.tls.key", long = "keyfile", value_name = "FILE")]
+    #[arg(value_parser = absolute())]
     pub(super) keyfile: Option<PathBuf>,
     /// Certificate chain of the WebSocket service, PEM
-    #[arg(long, value_name = "FILE")]
+    #[arg(id = "tunnel.tls.cert", long = "certfile", value_name = "FILE")]
+    #[arg(value_parser = absolute())]
     pub(super) certfile: Option<PathBuf>,
 }
 
+/// `etherws client`, of 0.3.
 #[derive(Debug, Args)]
 pub(super) struct ClientArgs {
     #[command(flatten)]
@@ -360,16 +266,16 @@ pub(super) struct ClientArgs {
     #[arg(long, value_name = "NAME")]
     pub(super) user: Option<String>,
     /// CA certificates, PEM [default: the system's]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
     pub(super) cacerts: Option<PathBuf>,
     /// Do not verify the server's certificate
     #[arg(long)]
     pub(super) insecure: bool,
     /// Our own certificate chain, for a server that wants one, PEM
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "key", value_parser = absolute())]
     pub(super) cert: Option<PathBuf>,
     /// Private key of --cert, PEM
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "cert", value_parser = absolute())]
     pub(super) key: Option<PathBuf>,
     /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT [default: http_proxy,
     /// https_proxy and no_proxy of the environment]

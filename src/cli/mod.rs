@@ -7,26 +7,18 @@ mod args;
 mod ctl;
 mod pages;
 
-use std::{
-    env,
-    ffi::OsString,
-    fs::File,
-    path::{self, Path, PathBuf},
-};
+use std::{env, ffi::OsString, path::Path};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use clap::{
     CommandFactory as _, FromArgMatches as _,
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use etherws_actors::kinds::ClientOptions;
+use etherws_actors::kinds::{Client, ClientOptions, PortSpec, Tap, TapOptions};
 
-use crate::{
-    config::{self, Sw},
-    options::{Service, TlsFiles},
-};
+use crate::config::{self, CommandLine, Config, Sw, resolve};
 pub(crate) use args::{CheckArgs, CompletionsArgs, DoctorArgs, ExtcapArgs, ManualArgs, PasswdArgs};
-use args::{Cli, ClientArgs, Command, ServerArgs, SwArgs};
+use args::{Cli, ClientArgs, Command, Common, ServerArgs, SwArgs};
 pub(crate) use ctl::{CTLURL, ControlArgs, CtlArgs, CtlMethod, Order, TopArgs, default_ctlurl};
 pub(crate) use pages::page;
 
@@ -36,7 +28,7 @@ const EXTCAP_NAME: &str = "etherws-extcap";
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Invocation {
-    /// `etherws sw`
+    /// `etherws sw`, and `server` and `client` of 0.3
     Sw(Box<Sw>),
     /// `etherws ctl`
     Ctl(CtlArgs),
@@ -52,38 +44,6 @@ pub(crate) enum Invocation {
     Manual(ManualArgs),
     /// `etherws check`
     Check(CheckArgs),
-    /// `etherws server`, of 0.3
-    Server(Server),
-    /// `etherws client`, of 0.3
-    Client(Client),
-}
-
-/// The server of 0.3: one TAP, and whoever connects.
-#[derive(Debug)]
-pub(crate) struct Server {
-    /// Name of the TAP; one `%d` becomes the lowest free number.
-    pub(crate) device: String,
-    /// Log each frame.
-    pub(crate) debug: bool,
-    /// Do not become a daemon.
-    pub(crate) foreground: bool,
-    /// Where WebSocket clients come in.
-    pub(crate) tunnel: Service,
-    /// Whose pages may open one from a browser, besides the switch's own; `*`: all.
-    pub(crate) allowed_origins: Vec<String>,
-}
-
-/// The client of 0.3: one TAP and one WebSocket.
-#[derive(Debug)]
-pub(crate) struct Client {
-    /// Name of the TAP; one `%d` becomes the lowest free number.
-    pub(crate) device: String,
-    /// Log each frame.
-    pub(crate) debug: bool,
-    /// Do not become a daemon.
-    pub(crate) foreground: bool,
-    /// The server and the way to it; the password is prompted for.
-    pub(crate) options: ClientOptions,
 }
 
 /// Reads the program's arguments. Ends the program for `--help`, `--version` and
@@ -93,10 +53,21 @@ pub(crate) struct Client {
 ///
 /// A value that cannot be used: the text names option, value and way out.
 pub(crate) fn parse() -> Result<Invocation> {
-    let matches = definition().try_get_matches_from(with_name(env::args_os().collect()));
-    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = cli.unwrap_or_else(|err| nearest(err).exit());
-    cli.scoped().unwrap_or_else(|err| err.exit()).validate()
+    let args = with_name(env::args_os().collect());
+    read(args).unwrap_or_else(|error| nearest(error).exit())
+}
+
+/// What `args` ask for, or what clap has against them.
+fn read(args: Vec<OsString>) -> Result<Result<Invocation>, clap::Error> {
+    let mut definition = definition();
+    let matches = definition.try_get_matches_from_mut(args)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let debug = cli.common.debug;
+    let command = cli.scoped()?;
+    let line = matches.subcommand().and_then(|(name, given)| {
+        Some(CommandLine::new(definition.find_subcommand(name)?, given.clone()))
+    });
+    Ok(command.validate(line.unwrap_or_default().debug(debug)))
 }
 
 /// Leaves of several subcommands that a wrong one resembles the most similar alone:
@@ -176,10 +147,7 @@ impl Cli {
         };
         match &mut self.command {
             Command::Sw(_) if before.device.is_some() => return refuse("--device", "sw"),
-            Command::Sw(args) => {
-                args.foreground |= before.foreground;
-                args.debug |= before.debug;
-            }
+            Command::Sw(args) => args.foreground |= before.foreground,
             Command::Server(args) => args.common.merge(before),
             Command::Client(args) => args.common.merge(before),
             command => {
@@ -209,9 +177,9 @@ impl Command {
     }
 
     /// Checks what clap cannot: values against each other and against the machine.
-    fn validate(self) -> Result<Invocation> {
+    fn validate(self, line: CommandLine) -> Result<Invocation> {
         Ok(match self {
-            Self::Sw(args) => Invocation::Sw(Box::new(args.validate()?)),
+            Self::Sw(args) => Invocation::Sw(Box::new(args.validate(line)?)),
             Self::Ctl(args) => Invocation::Ctl(args),
             Self::Passwd(args) => Invocation::Passwd(args),
             Self::Doctor(args) => Invocation::Doctor(args),
@@ -219,167 +187,78 @@ impl Command {
             Self::Completions(args) => Invocation::Completions(args),
             Self::Manual(args) => Invocation::Manual(args),
             Self::Check(args) => Invocation::Check(args),
-            Self::Server(args) => Invocation::Server(args.validate()?),
-            Self::Client(args) => Invocation::Client(args.validate()?),
+            Self::Server(args) => Invocation::Sw(Box::new(args.validate(&line)?)),
+            Self::Client(args) => Invocation::Sw(Box::new(args.validate(&line)?)),
         })
     }
 }
 
 impl SwArgs {
     /// Reads the configuration file, if there is one, and checks both together.
-    fn validate(mut self) -> Result<Sw> {
-        let (foreground, path) = (self.foreground, self.config.take());
-        let args = self.into_config();
-        let Some(path) = path else {
-            return Ok(Sw { foreground, ..config::resolve(&args, None, Vec::new())? });
+    fn validate(self, line: CommandLine) -> Result<Sw> {
+        let Some(path) = self.config else {
+            let config = line.over(Config::default())?;
+            return Ok(foreground(resolve(&config, None, &line, Vec::new())?, self.foreground));
         };
         let (file, faults) = config::File::read(&path)?;
-        let sw = config::resolve(&args.clone().over(file.config.clone()), Some(&file), faults)
+        let config = line.over(file.config.clone())?;
+        let sw = resolve(&config, Some(&file), &line, faults)
             .map_err(|faults| anyhow!("{}", faults.report))?;
-        let here = env::current_dir().context("cannot tell the working directory")?;
-        let source = Some(config::Source::new(file, args, &here));
-        Ok(Sw { foreground, source, ..sw })
-    }
-
-    fn into_config(self) -> config::Config {
-        let tls = |key, cert, client_ca| config::Tls { key, cert, client_ca };
-        let some = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
-        let mut port_defaults = self.port_defaults.0;
-        if self.no_loopguard {
-            port_defaults.loop_guard = Some(false);
-        }
-        config::Config {
-            switch: config::Switch {
-                ageout: self.ageout,
-                threads: self.threads,
-                user: self.user,
-                state: self.state,
-                hosts: self.no_hosts.then_some(false),
-            },
-            tunnel: config::Tunnel {
-                host: self.host,
-                port: self.port,
-                path: self.path,
-                htpasswd: self.htpasswd,
-                allow_origin: some(self.allow_origin),
-                maxsessions: self.maxsessions,
-                maxsessionsperuser: self.maxsessionsperuser,
-                maxsessionsperaddress: self.maxsessionsperaddress,
-                tls: Some(tls(self.sslkey, self.sslcert, self.sslclientca)),
-            },
-            control: config::Control {
-                host: self.ctlhost,
-                port: self.ctlport,
-                path: self.ctlpath,
-                socket: self.ctlsock,
-                name: some(self.ctlname),
-                open: self.ctlopen.then_some(true),
-                htpasswd: self.ctlhtpasswd,
-                tls: Some(tls(self.ctlsslkey, self.ctlsslcert, self.ctlsslclientca)),
-            },
-            log: config::Log { debug: self.debug.then_some(true), conf: self.logconf },
-            port_defaults: config::PortDefaultsTable { settings: port_defaults },
-            port: Vec::new(),
-        }
+        let source = Some(config::Source { file, line });
+        Ok(Sw { source, ..foreground(sw, self.foreground) })
     }
 }
 
 impl ServerArgs {
-    fn validate(self) -> Result<Server> {
-        let tls = tls_files(
-            ("--keyfile", self.keyfile),
-            ("--certfile", self.certfile),
-            ("--sslclientca", None),
-        )?;
-        Ok(Server {
-            device: self.common.device(),
-            debug: self.common.debug,
-            foreground: self.common.foreground,
-            tunnel: Service {
-                host: self.address,
-                port: self.port.unwrap_or_else(|| default_port(tls.as_ref())),
-                path: absolute_path("--path", self.path)?,
-                htpasswd: readable("--htpasswd", self.htpasswd)?,
-                tls,
-            },
-            allowed_origins: self.allow_origin,
-        })
+    fn validate(self, line: &CommandLine) -> Result<Sw> {
+        let mut config = self.common.config();
+        config.tunnel = config::Tunnel {
+            host: self.address,
+            port: self.port,
+            path: self.path,
+            htpasswd: self.htpasswd,
+            allow_origin: self.allow_origin,
+            tls: config::TunnelTls { key: self.keyfile, cert: self.certfile, client_ca: None },
+            ..config::Tunnel::default()
+        };
+        let ports = vec![self.common.tap()];
+        let sw = resolve(&config, None, line, Vec::new())?;
+        Ok(Sw { ports, ..foreground(sw, self.common.foreground) })
     }
 }
 
 impl ClientArgs {
-    fn validate(self) -> Result<Client> {
-        let (cert, key) = (readable("--cert", self.cert)?, readable("--key", self.key)?);
-        if cert.is_some() != key.is_some() {
-            bail!("--cert and --key belong together: give both, or neither");
-        }
-        Ok(Client {
-            device: self.common.device(),
-            debug: self.common.debug,
-            foreground: self.common.foreground,
-            options: ClientOptions {
-                user: self.user,
-                cacerts: readable("--cacerts", self.cacerts)?,
-                insecure: self.insecure,
-                cert,
-                key,
-                proxy: self.proxy,
-                ..ClientOptions::new(self.uri)
-            },
-        })
+    fn validate(self, line: &CommandLine) -> Result<Sw> {
+        let client = PortSpec::new::<Client>(ClientOptions {
+            user: self.user,
+            cacerts: self.cacerts,
+            insecure: self.insecure,
+            cert: self.cert,
+            key: self.key,
+            proxy: self.proxy,
+            ..ClientOptions::new(self.uri)
+        });
+        let ports = vec![self.common.tap(), client.into()];
+        let sw = resolve(&self.common.config(), None, line, Vec::new())?;
+        Ok(Sw { ports, tunnel: None, ..foreground(sw, self.common.foreground) })
     }
 }
 
-/// Key and certificate, both or neither; a client CA only with them.
-fn tls_files(
-    (key_option, key): (&str, Option<PathBuf>),
-    (cert_option, cert): (&str, Option<PathBuf>),
-    (ca_option, client_ca): (&str, Option<PathBuf>),
-) -> Result<Option<TlsFiles>> {
-    let lacking = |given: &str, file: &Path, option| {
-        format!("{given} {} is given without {option}: TLS needs both", file.display())
-    };
-    let client_ca = readable(ca_option, client_ca)?;
-    match (readable(key_option, key)?, readable(cert_option, cert)?) {
-        (Some(key), Some(cert)) => Ok(Some(TlsFiles { key, cert, client_ca })),
-        (Some(key), None) => bail!(lacking(key_option, &key, cert_option)),
-        (None, Some(cert)) => bail!(lacking(cert_option, &cert, key_option)),
-        (None, None) => match client_ca {
-            Some(ca) => bail!(
-                "{ca_option} {} is given without {key_option} and {cert_option}: certificates \
-                 are shown over TLS alone",
-                ca.display()
-            ),
-            None => Ok(None),
-        },
+impl Common {
+    fn config(&self) -> Config {
+        let log = config::Log { debug: Some(self.debug), conf: None };
+        Config { log, legacy: true, ..Config::default() }
+    }
+
+    fn tap(&self) -> config::Port {
+        let name = self.device.clone().unwrap_or_else(|| "ethws%d".to_owned());
+        PortSpec::new::<Tap>(TapOptions::new(name)).into()
     }
 }
 
-/// A file that can be read, by a name that still holds in a daemon, whose directory
-/// is `/`. Symbolic links stay: a renewed certificate may be behind the same link.
-fn readable(option: &str, file: Option<PathBuf>) -> Result<Option<PathBuf>> {
-    let Some(file) = file else { return Ok(None) };
-    let checked = path::absolute(&file).and_then(|file| {
-        // A directory opens as well.
-        if File::open(&file)?.metadata()?.is_dir() {
-            return Err(std::io::ErrorKind::IsADirectory.into());
-        }
-        Ok(file)
-    });
-    checked
-        .map(Some)
-        .with_context(|| format!("{option} {}: give a file that can be read", file.display()))
-}
-
-fn absolute_path(option: &str, path: String) -> Result<String> {
-    if !path.starts_with('/') {
-        bail!("{option} {path:?}: must begin with /");
-    }
-    Ok(path)
-}
-
-const fn default_port(tls: Option<&TlsFiles>) -> u16 {
-    if tls.is_some() { 443 } else { 80 }
+fn foreground(mut sw: Sw, foreground: bool) -> Sw {
+    sw.logging.foreground = foreground;
+    sw
 }
 
 #[cfg(test)]

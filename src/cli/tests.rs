@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use clap::Parser as _;
 use etherws_actors::guard::storm::StormLimit;
 use serde_json::{Value, json};
 
@@ -10,10 +9,9 @@ use super::*;
 use crate::api::AddPort;
 
 fn invoke(line: &str) -> Result<Invocation, String> {
-    let args = line.split(' ').map(|arg| if arg == "''" { "" } else { arg });
-    let cli = Cli::try_parse_from(args).map_err(|err| err.to_string())?;
-    let command = cli.scoped().map_err(|err| err.to_string())?;
-    command.validate().map_err(|err| format!("{err:#}"))
+    let args = line.split(' ').map(|arg| if arg == "''" { "" } else { arg }.into());
+    let read = read(args.collect()).map_err(|err| err.to_string())?;
+    read.map_err(|err| format!("{err:#}"))
 }
 
 fn sw(line: &str) -> Sw {
@@ -42,7 +40,8 @@ fn add_port(args: CtlArgs) -> AddPort {
 }
 
 fn shares(sw: &Sw) -> bool {
-    sw.control.as_ref().is_some_and(|control| sw.tunnel.shares_listener(control))
+    let both = sw.control.as_ref().zip(sw.tunnel.as_ref());
+    both.is_some_and(|(control, tunnel)| tunnel.shares_listener(control))
 }
 
 #[test]
@@ -54,11 +53,11 @@ fn definition_is_consistent() {
 fn sw_has_the_defaults_of_1_3() {
     let sw = sw("etherws sw");
     assert_eq!(sw.aging_time, Duration::from_secs(300));
-    assert!(!sw.foreground && !sw.debug && !shares(&sw));
-    let control = sw.control.expect("by TCP");
-    assert_eq!((sw.tunnel.host.as_str(), sw.tunnel.port), ("", 80));
+    assert!(!sw.logging.foreground && !sw.logging.debug && !shares(&sw));
+    let (tunnel, control) = (sw.tunnel.expect("a tunnel"), sw.control.expect("by TCP"));
+    assert_eq!((tunnel.host.as_str(), tunnel.port), ("", 80));
     assert_eq!((control.host.as_str(), control.port), ("127.0.0.1", 7867));
-    assert_eq!((sw.tunnel.path.as_str(), control.path.as_str()), ("/", "/ctl"));
+    assert_eq!((tunnel.path.as_str(), control.path.as_str()), ("/", "/ctl"));
     assert!(sw.control_socket.is_none() && !sw.control_open);
 }
 
@@ -77,14 +76,15 @@ fn tls_moves_the_tunnel_to_443_and_leaves_control() {
     let sw = sw(&format!(
         "etherws sw --sslkey {file} --sslcert {file} --ctlsslkey {file} --ctlsslcert {file}"
     ));
-    assert_eq!((sw.tunnel.port, sw.control.map(|control| control.port)), (443, Some(7867)));
-    assert!(sw.tunnel.tls.is_some_and(|tls| tls.key.is_absolute()));
+    let tunnel = sw.tunnel.expect("a tunnel");
+    assert_eq!((tunnel.port, sw.control.map(|control| control.port)), (443, Some(7867)));
+    assert!(tunnel.tls.is_some_and(|tls| tls.key.is_absolute()));
 }
 
 #[test]
 fn prefixes_and_repeated_options_work_as_in_argparse() {
     let sw = sw("etherws sw --fore --age 5 --age 7 --ctlpo 1 --htp Cargo.toml");
-    assert!(sw.foreground && sw.tunnel.htpasswd.is_some());
+    assert!(sw.logging.foreground && sw.tunnel.is_some_and(|tunnel| tunnel.htpasswd.is_some()));
     assert_eq!(
         (sw.aging_time, sw.control.map(|control| control.port)),
         (Duration::from_secs(7), Some(1))
@@ -99,7 +99,8 @@ fn prefixes_and_repeated_options_work_as_in_argparse() {
 fn prefixes_of_1_3_are_none_of_newer_options() {
     let file = file!();
     let sw = sw(&format!("etherws sw --sslk {file} --sslc {file}"));
-    assert!(sw.tunnel.tls.is_some_and(|tls| tls.client_ca.is_none()));
+    let tls = sw.tunnel.and_then(|tunnel| tunnel.tls);
+    assert!(tls.is_some_and(|tls| tls.client_ca.is_none()));
     let args = ctl("etherws ctl addport client --c ca.pem wss://h/");
     assert_eq!(Value::from(add_port(args).options), json!({"cacerts": "ca.pem"}));
 }
@@ -147,14 +148,29 @@ fn options_of_0_3_stand_before_or_after_the_subcommand() {
         "etherws server --device t0 --foreground --debug --address ::1 --port 81",
         "etherws --device t1 --foreground --debug server --device t0 --address ::1 --port 81",
     ] {
-        let Ok(Invocation::Server(server)) = invoke(line) else { panic!("{line}") };
-        assert_eq!((server.device.as_str(), server.tunnel.host.as_str()), ("t0", "::1"));
-        assert!(server.foreground && server.debug && server.tunnel.port == 81, "{line}");
+        let server = sw(line);
+        let tunnel = server.tunnel.expect("a tunnel");
+        assert_eq!((server.ports[0].new.target(), tunnel.host.as_str()), ("t0", "::1"));
+        assert!(server.logging.foreground && server.logging.debug, "{line}");
+        assert!(tunnel.port == 81 && server.control.is_none() && !server.hosts, "{line}");
     }
-    let Ok(Invocation::Client(client)) = invoke("etherws client --uri ws://h/ --user u") else {
-        panic!("client");
-    };
-    assert_eq!((client.device.as_str(), client.options.url.as_str()), ("ethws%d", "ws://h/"));
+    let client = sw("etherws client --uri ws://h/ --user u");
+    let targets = client.ports.iter().map(|port| port.new.target()).collect::<Vec<_>>();
+    assert_eq!(targets, ["ethws%d", "ws://h/"]);
+    assert!(client.tunnel.is_none() && client.control.is_none() && client.legacy);
+}
+
+#[test]
+fn debug_stands_before_or_after_sw() {
+    assert!(sw("etherws --debug sw").logging.debug && sw("etherws sw --debug").logging.debug);
+    assert!(!sw("etherws sw --debug=false").logging.debug);
+}
+
+#[test]
+fn a_key_without_hyphens_is_taken_as_well() {
+    let limits =
+        sw("etherws sw --maxsessions 4 --maxsessionsperuser 2 --max-sessions-per-address 3");
+    assert_eq!((limits.limits.all, limits.limits.user, limits.limits.address), (4, 2, 3));
 }
 
 #[test]
@@ -172,10 +188,10 @@ fn bad_command_lines_are_refused_by_name() {
         ("etherws sw --sslkey Cargo.toml", "without --sslcert"),
         ("etherws sw --ctlsslcert Cargo.toml", "without --ctlsslkey"),
         ("etherws sw --sslclientca Cargo.toml", "without --sslkey and --sslcert"),
-        ("etherws client --uri wss://h/ --cert Cargo.toml", "--cert and --key belong"),
+        ("etherws client --uri wss://h/ --cert Cargo.toml", "--key <FILE>"),
         ("etherws ctl --ctlcert Cargo.toml listport", "--ctlkey"),
-        ("etherws sw --logconf nowhere.ini", "--logconf nowhere.ini: give a file"),
-        ("etherws sw --htpasswd src", "--htpasswd src"),
+        ("etherws sw --logconf nowhere.ini", "/nowhere.ini: give a file"),
+        ("etherws sw --htpasswd src", "--htpasswd /"),
         ("etherws sw --ctlhost '' --ctlport 80 --ctlpath /", "must not both be /"),
         (
             "etherws sw --port 7867 --host 127.0.0.1 --sslkey Cargo.toml --sslcert Cargo.toml",

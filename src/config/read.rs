@@ -3,6 +3,7 @@
 //! again, so that one mistake does not hide the next.
 
 use std::{
+    borrow::Cow,
     env, error,
     fmt::{self, Write as _},
     ops::Range,
@@ -15,13 +16,12 @@ use etherws_actors::{
     settings::{SETTINGS, Scope, Setting},
 };
 use serde::Deserialize as _;
-use serde_json::Value;
 use toml::{
     Spanned,
     de::{DeString, DeTable, DeValue, Deserializer},
 };
 
-use super::{Config, Sw, name, resolve};
+use super::{CommandLine, Config, Sw, path_keys, resolve};
 use crate::files;
 
 /// Most mistakes that are told of one file: more are no help.
@@ -45,25 +45,20 @@ pub(crate) struct File {
 pub(crate) struct Source {
     /// As it is in force.
     pub(crate) file: File,
-    /// The command line, which wins over it; its paths are absolute.
-    pub(crate) args: Config,
+    /// What wins over it.
+    pub(crate) line: CommandLine,
 }
 
 impl Source {
-    pub(crate) fn new(file: File, mut args: Config, here: &Path) -> Self {
-        args.make_absolute(here, None);
-        Self { file, args }
-    }
-
     /// The file as it is now, and what it asks for together with the command line.
     ///
     /// # Errors
     /// It cannot be read, or something in it is wrong.
     pub(crate) fn read_again(&self) -> Result<(Self, Sw)> {
         let (file, faults) = File::read(&self.file.path)?;
-        let config = self.args.clone().over(file.config.clone());
-        let sw = resolve(&config, Some(&file), faults)?;
-        Ok((Self { file, args: self.args.clone() }, sw))
+        let config = self.line.over(file.config.clone())?;
+        let sw = resolve(&config, Some(&file), &self.line, faults)?;
+        Ok((Self { file, line: self.line.clone() }, sw))
     }
 }
 
@@ -126,17 +121,8 @@ impl File {
             String::from_utf8(octets).with_context(|| format!("{shown} is not valid UTF-8"))?;
         let path = path::absolute(path)
             .with_context(|| format!("{shown}: the full path cannot be found"))?;
-        let (mut config, faults) = parse(&text);
-        let credentials = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-        config.make_absolute(&folder, credentials.as_deref());
+        let (config, faults) = parse(&text, path.parent().unwrap_or(Path::new("/")));
         Ok((Self { path, text, config }, faults))
-    }
-
-    /// Whether it has a key, by the key's whole name.
-    pub(super) fn has(&self, key: &str) -> bool {
-        let (root, _) = DeTable::parse_recoverable(&self.text);
-        find(root.get_ref(), key).is_some()
     }
 
     /// `faults` with their places in this file.
@@ -204,8 +190,8 @@ impl<'a> Place<'a> {
     }
 }
 
-/// What `text` says, and what is wrong with it.
-fn parse(text: &str) -> (Config, Vec<Fault>) {
+/// What `text` says, and what is wrong with it. Its relative paths begin in `folder`.
+fn parse(text: &str, folder: &Path) -> (Config, Vec<Fault>) {
     let fault = |error: &toml::de::Error, key| Fault {
         key,
         span: error.span(),
@@ -217,6 +203,7 @@ fn parse(text: &str) -> (Config, Vec<Fault>) {
         // What is left of it would be misunderstood.
         return (Config::default(), faults);
     }
+    make_absolute(root.get_mut(), folder);
     gather_settings(root.get_mut());
     while faults.len() < MAX_FAULTS {
         match Config::deserialize(Deserializer::from(root.clone())) {
@@ -365,42 +352,36 @@ fn find(root: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
     found
 }
 
-impl Config {
-    /// Makes relative paths absolute. A bare name is that of a credential, if the service
-    /// manager has given one of that name (systemd's `LoadCredential=`).
-    fn make_absolute(&mut self, folder: &Path, credentials: Option<&Path>) {
-        let absolute = |path: &mut Option<PathBuf>| {
-            let Some(path) = path else { return };
-            let bare = path.components().count() == 1 && path.is_relative();
-            let credential = credentials.filter(|_| bare).map(|folder| folder.join(&*path));
-            *path = match credential {
-                Some(credential) if credential.exists() => credential,
-                _ => folder.join(&*path),
-            };
-        };
-        let Self { switch, tunnel, control, log, port, .. } = self;
-        for tls in [&mut tunnel.tls, &mut control.tls].into_iter().flatten() {
-            [&mut tls.key, &mut tls.cert, &mut tls.client_ca].into_iter().for_each(&absolute);
-        }
-        let files = [&mut tunnel.htpasswd, &mut control.htpasswd, &mut control.socket];
-        files.into_iter().chain([&mut log.conf, &mut switch.state]).for_each(&absolute);
-        for port in port {
-            let kind = port.kind.as_deref().and_then(KindInfo::find);
-            for name in kind.iter().flat_map(|kind| kind.files) {
-                let Some(Value::String(file)) = port.options.get_mut(*name) else { continue };
-                let mut path = Some(PathBuf::from(&*file));
-                absolute(&mut path);
-                path.into_iter().for_each(|path| *file = path.to_string_lossy().into_owned());
-            }
+/// Makes relative paths absolute. A bare name is that of a credential, if the service
+/// manager has given one of that name (systemd's `LoadCredential=`).
+fn make_absolute(root: &mut DeTable<'_>, folder: &Path) {
+    let credentials = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let absolute = |path: &mut Cow<'_, str>| {
+        let own = Path::new(&**path);
+        let bare = own.components().count() == 1 && own.is_relative();
+        let credential = credentials.as_ref().filter(|_| bare).map(|folder| folder.join(own));
+        let whole = credential.filter(|path| path.exists()).unwrap_or_else(|| folder.join(own));
+        *path = whole.to_string_lossy().into_owned().into();
+    };
+    for key in path_keys() {
+        text_at(root, &key).map(absolute);
+    }
+    let Some(DeValue::Array(ports)) = root.get_mut("port").map(Spanned::get_mut) else { return };
+    for port in ports.iter_mut() {
+        let DeValue::Table(port) = port.get_mut() else { continue };
+        let kind = text_at(port, "type").and_then(|kind| KindInfo::find(kind));
+        for file in kind.iter().flat_map(|kind| kind.files) {
+            text_at(port, file).map(absolute);
         }
     }
 }
 
-/// What settings are called in what is told of them.
-pub(super) fn shown<'a>(file: Option<&File>, key: &'a str) -> std::borrow::Cow<'a, str> {
-    match file {
-        Some(_) if name::option(key) == key => name::plain(key).into(),
-        Some(file) if file.has(key) => key.into(),
-        _ => name::option(key).into(),
+/// The text that a key has, by the key's whole name.
+fn text_at<'a, 'i>(table: &'a mut DeTable<'i>, key: &str) -> Option<&'a mut Cow<'i, str>> {
+    let (name, rest) = key.split_once('.').map_or((key, None), |(name, rest)| (name, Some(rest)));
+    match (table.get_mut(name)?.get_mut(), rest) {
+        (DeValue::Table(inner), Some(rest)) => text_at(inner, rest),
+        (DeValue::String(text), None) => Some(text),
+        _ => None,
     }
 }

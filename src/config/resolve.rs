@@ -3,13 +3,15 @@
 //! ports, and opens other files only to see that they can be read.
 
 use std::{
+    borrow::Cow,
     fs, io,
     net::IpAddr,
-    path::{self, Path, PathBuf},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use etherws_actors::{
+    error::one_line,
     fdb::DEFAULT_AGING_TIME,
     frame::{MacAddr, Vid},
     interface::AddressSetting,
@@ -20,10 +22,11 @@ use etherws_actors::{
 use serde_json::{Map, Value};
 
 use super::{
-    Config, FdbTable, PortTable, Tls,
-    read::{Fault, Faults, File, Source, hint, shown},
+    CommandLine, Config, FdbTable, PortTable,
+    read::{Fault, Faults, File, Source, hint},
 };
 use crate::{
+    logging,
     options::{
         DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, Limits, MAX_THREADS, Service, TlsFiles,
     },
@@ -37,29 +40,25 @@ const MIN_MTU: u32 = 576;
 /// Least MTU with IPv6 (RFC 8200, 5).
 const MIN_MTU_IPV6: u32 = 1280;
 
-/// A switch to start.
+/// A switch to run.
 #[derive(Debug, Clone)]
 pub(crate) struct Sw {
-    /// Log each frame.
-    pub(crate) debug: bool,
-    /// Configuration of logging; absolute.
-    pub(crate) logconf: Option<PathBuf>,
-    /// Do not become a daemon.
-    pub(crate) foreground: bool,
+    /// How to log.
+    pub(crate) logging: logging::Options,
     /// Whom to run as, once listening.
     pub(crate) user: Option<String>,
     /// After which an address that was not seen again is forgotten.
     pub(crate) aging_time: Duration,
-    /// Folder of the state that is kept; absolute.
+    /// Folder of the state that is kept; absolute. By default the usual one.
     pub(crate) state: Option<PathBuf>,
     /// Whether to keep a list of hosts.
     pub(crate) hosts: bool,
     /// Settings of ports that have none of their own.
     pub(crate) port_defaults: PortSettings,
-    /// Threads that ports are spread over; at least 1.
+    /// Arbiters, each a thread, that ports are spread over; at least 1.
     pub(crate) threads: usize,
     /// Where WebSocket clients come in.
-    pub(crate) tunnel: Service,
+    pub(crate) tunnel: Option<Service>,
     /// Whose pages may open one from a browser, besides the switch's own; `*`: all.
     pub(crate) allowed_origins: Vec<String>,
     /// How many sessions there may be.
@@ -72,8 +71,11 @@ pub(crate) struct Sw {
     pub(crate) control_names: Vec<String>,
     /// Whether control is for anybody on any machine.
     pub(crate) control_open: bool,
-    /// Ports of the configuration file.
+    /// Ports of the configuration.
     pub(crate) ports: Vec<Port>,
+    /// Whether it starts as 0.3 does: not without one of its ports, and after it has asked
+    /// for a password.
+    pub(crate) legacy: bool,
     /// The file, if there is one.
     pub(crate) source: Option<Source>,
 }
@@ -93,16 +95,25 @@ pub(crate) struct Port {
     pub(crate) fdb: Vec<(Vid, MacAddr)>,
 }
 
-/// What `config` asks for; `file` is the one that it is from, at least in part.
+impl From<PortSpec> for Port {
+    /// With nothing set.
+    fn from(new: PortSpec) -> Self {
+        let settings = PortSettings::default();
+        Self { new, settings, addresses: None, mtu: None, fdb: Vec::new() }
+    }
+}
+
+/// What `config` asks for; it is from `file`, with `line` over it.
 ///
 /// # Errors
 /// Everything that cannot be so.
 pub(crate) fn resolve(
     config: &Config,
     file: Option<&File>,
+    line: &CommandLine,
     known: Vec<Fault>,
 ) -> Result<Sw, Faults> {
-    let mut checker = Checker { file, faults: known };
+    let mut checker = Checker { has_file: file.is_some(), line, faults: known };
     let sw = checker.sw(config);
     if checker.faults.is_empty() {
         return Ok(sw);
@@ -115,23 +126,29 @@ pub(crate) fn resolve(
 
 /// Notes what is wrong and goes on with something else.
 struct Checker<'a> {
-    file: Option<&'a File>,
+    has_file: bool,
+    line: &'a CommandLine,
     faults: Vec<Fault>,
 }
 
-impl Checker<'_> {
-    fn name<'k>(&self, key: &'k str) -> std::borrow::Cow<'k, str> {
-        shown(self.file, key)
+impl<'a> Checker<'a> {
+    fn name<'k>(&self, key: &'k str) -> Cow<'k, str>
+    where
+        'a: 'k,
+    {
+        self.line.name(key, self.has_file)
     }
 
     fn fault(&mut self, key: &str, text: impl Into<String>) {
+        // What an option says has no place in the file.
+        let key = if self.line.gives(key) { "" } else { key };
         self.faults.push(Fault::new(key, text));
     }
 
     fn sw(&mut self, config: &Config) -> Sw {
-        let Config { switch, tunnel, control, log, port_defaults, port } = config;
-        let tls = self.tls("tunnel.tls", tunnel.tls.as_ref());
-        let control_tls = self.tls("control.tls", control.tls.as_ref());
+        let Config { switch, tunnel, control, log, port_defaults, port, legacy } = config;
+        let tls = self.tls("tunnel.tls", tunnel.tls.files());
+        let control_tls = self.tls("control.tls", control.tls.files());
         if switch.ageout == Some(0) {
             let text = format!("{} 0: give 1 or more seconds", self.name("switch.ageout"));
             self.fault("switch.ageout", text);
@@ -143,6 +160,7 @@ impl Checker<'_> {
             self.fault("switch.threads", text);
         }
         let by_tcp = control.socket.is_none() || control.host.is_some() || control.port.is_some();
+        let by_tcp = by_tcp && !legacy;
         let service = Service {
             host: control.host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: control.port.unwrap_or(7867),
@@ -161,61 +179,57 @@ impl Checker<'_> {
             self.check_shared(&tunnel_service, &service);
         }
         let limits = Limits {
-            all: tunnel.maxsessions.unwrap_or(DEFAULT_MAX_SESSIONS),
-            user: tunnel.maxsessionsperuser.unwrap_or(DEFAULT_MAX_SESSIONS_EACH),
-            address: tunnel.maxsessionsperaddress.unwrap_or(DEFAULT_MAX_SESSIONS_EACH),
+            all: tunnel.max_sessions.unwrap_or(DEFAULT_MAX_SESSIONS),
+            user: tunnel.max_sessions_per_user.unwrap_or(DEFAULT_MAX_SESSIONS_EACH),
+            address: tunnel.max_sessions_per_address.unwrap_or(DEFAULT_MAX_SESSIONS_EACH),
         };
         let aging_time = switch.ageout.map(|seconds| Duration::from_secs(seconds.into()));
         Sw {
-            foreground: false,
-            source: None,
-            debug: log.debug.unwrap_or(false),
-            logconf: self.readable("log.conf", log.conf.as_deref()),
+            logging: logging::Options {
+                debug: log.debug.unwrap_or(false),
+                foreground: false,
+                conf: self.readable("log.conf", log.conf.as_deref()),
+            },
             user: switch.user.clone(),
             aging_time: aging_time.unwrap_or(DEFAULT_AGING_TIME),
-            state: self.absolute("switch.state", "folder", switch.state.as_deref()),
-            hosts: switch.hosts.unwrap_or(true),
-            port_defaults: port_defaults.settings.clone(),
+            state: switch.state.clone(),
+            hosts: switch.hosts.unwrap_or(!legacy),
+            port_defaults: port_defaults.settings.0.clone(),
             threads: threads.into(),
-            tunnel: tunnel_service,
+            tunnel: Some(tunnel_service),
             allowed_origins: tunnel.allow_origin.clone().unwrap_or_default(),
             limits,
             control: by_tcp.then_some(service),
-            control_socket: self.absolute("control.socket", "file", control.socket.as_deref()),
+            control_socket: control.socket.clone(),
             control_names: control.name.clone().unwrap_or_default(),
             control_open: control.open.unwrap_or(false),
             ports: self.ports(port),
+            legacy: *legacy,
+            source: None,
         }
     }
 
     /// Key and certificate, both or neither; a client CA only with them.
-    fn tls(&mut self, table: &str, tls: Option<&Tls>) -> Option<TlsFiles> {
-        let tls = tls?;
+    fn tls(&mut self, table: &str, given: [Option<&PathBuf>; 3]) -> Option<TlsFiles> {
         let [key, cert, ca] = ["key", "cert", "client-ca"].map(|name| format!("{table}.{name}"));
-        let client_ca = self.readable(&ca, tls.client_ca.as_deref());
-        let files = [(&key, &tls.key), (&cert, &tls.cert)]
-            .map(|(name, file)| self.readable(name, file.as_deref()));
         let [name, other] = [&key, &cert].map(|key| self.name(key).into_owned());
-        match (&tls.key, &tls.cert) {
-            (Some(_), Some(_)) => {
-                let [Some(key), Some(cert)] = files else { return None };
-                return Some(TlsFiles { key, cert, client_ca });
+        match given {
+            [Some(file), None, _] => self.fault(&key, lacking(&name, file, &other)),
+            [None, Some(file), _] => self.fault(&cert, lacking(&other, file, &name)),
+            [None, None, Some(file)] => {
+                let text = format!(
+                    "{} {} is given without {name} and {other}: certificates are shown over \
+                     TLS alone",
+                    self.name(&ca),
+                    file.display()
+                );
+                self.fault(&ca, text);
             }
-            (Some(file), None) => self.fault(&key, lacking(&name, file, &other)),
-            (None, Some(file)) => self.fault(&cert, lacking(&other, file, &name)),
-            (None, None) => {
-                if let Some(file) = &tls.client_ca {
-                    let text = format!(
-                        "{} {} is given without {name} and {other}: certificates are shown over \
-                         TLS alone",
-                        self.name(&ca),
-                        file.display()
-                    );
-                    self.fault(&ca, text);
-                }
-            }
+            _ => {}
         }
-        None
+        let mut file = |name, at: usize| self.readable(name, given[at].map(PathBuf::as_path));
+        let (key, cert, client_ca) = (file(&key, 0), file(&cert, 1), file(&ca, 2));
+        Some(TlsFiles { key: key?, cert: cert?, client_ca })
     }
 
     fn check_shared(&mut self, tunnel: &Service, control: &Service) {
@@ -255,26 +269,16 @@ impl Checker<'_> {
             if open.metadata()?.is_dir() {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
-            // By a name that still holds in a daemon, whose directory is `/`.
-            path::absolute(file)
+            Ok(file.to_owned())
         });
         checked
             .map_err(|error| {
                 let name = self.name(key);
-                let text =
-                    format!("{name} {}: give a file that can be read: {error}", file.display());
-                self.fault(key, text);
-            })
-            .ok()
-    }
-
-    /// It need not be there, but a daemon's directory is `/`.
-    fn absolute(&mut self, key: &str, what: &str, path: Option<&Path>) -> Option<PathBuf> {
-        let path = path?;
-        path::absolute(path)
-            .map_err(|error| {
-                let name = self.name(key);
-                let text = format!("{name} {path:?}: give the name of a {what}: {error}");
+                let text = format!(
+                    "{name} {}: give a file that can be read: {}",
+                    file.display(),
+                    one_line(&error)
+                );
                 self.fault(key, text);
             })
             .ok()
@@ -369,8 +373,7 @@ impl Checker<'_> {
         for (name, value) in spec.options().iter().filter(|(name, _)| files.contains(&&***name)) {
             self.readable(&format!("{key}.{name}"), value.as_str().map(Path::new));
         }
-        let whole = |file: &Path| path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        (self.faults.len() == before).then(|| spec.with_files(whole))
+        (self.faults.len() == before).then_some(spec)
     }
 
     /// At most one of each family, since an interface has one that is set.

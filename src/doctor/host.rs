@@ -125,7 +125,7 @@ fn descriptors(hard: nix::Result<u64>) -> Finding {
         Ok(hard) => Finding::warn(
             check,
             format!("the limit of open files is {hard}; {wanted} are needed for all sessions"),
-            "raise it with ulimit -Hn or LimitNOFILE= of the service, or lower --maxsessions",
+            "raise it with ulimit -Hn or LimitNOFILE= of the service, or lower --max-sessions",
         ),
         Err(error) => Finding::warn(
             check,

@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use crate::{
     cli::DoctorArgs,
-    config::{File, Sw, resolve},
+    config::{CommandLine, File, Sw, resolve},
     ctl::{
         self,
         output::{Output, print, to_json},
@@ -116,7 +116,7 @@ pub(crate) fn run(args: DoctorArgs) -> ExitCode {
 impl Subject {
     /// Adds what a switch with these options depends on.
     fn add(&mut self, sw: &Sw) -> Vec<Finding> {
-        for service in [Some(&sw.tunnel), sw.control.as_ref()].into_iter().flatten() {
+        for service in [sw.tunnel.as_ref(), sw.control.as_ref()].into_iter().flatten() {
             self.listen.push(service.port);
             self.tls.extend(service.tls.clone());
             self.htpasswd.extend(service.htpasswd.clone());
@@ -153,7 +153,7 @@ impl Subject {
 /// What a configuration file asks for.
 fn read_config(path: &Path) -> anyhow::Result<Sw> {
     let (file, faults) = File::read(path)?;
-    Ok(resolve(&file.config, Some(&file), faults)?)
+    Ok(resolve(&file.config, Some(&file), &CommandLine::default(), faults)?)
 }
 
 /// What the options name, and what is wrong with them.

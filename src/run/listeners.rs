@@ -24,12 +24,10 @@ use etherws_actors::{
 use slog::{Logger, error, info, o, warn};
 use tokio::task::JoinHandle;
 
-use super::{
-    options::Options,
-    specs::{ListenerSpec, listener_specs},
-};
+use super::specs::{ListenerSpec, listener_specs};
 use crate::{
     config::Action,
+    config::Sw,
     files::{Reload, Watch},
     options::TlsFiles,
     server::{
@@ -65,7 +63,7 @@ pub(super) struct Bound {
 /// # Errors
 /// An address cannot be listened on, or an inherited socket is for what is not served.
 pub(super) fn open(
-    options: &Options,
+    options: &Sw,
     mut inherited: Inherited,
 ) -> Result<(Vec<Bound>, Option<UnixListener>)> {
     let mut all = Vec::new();

@@ -4,7 +4,6 @@
 
 mod listeners;
 mod operate;
-mod options;
 mod specs;
 mod start;
 
@@ -19,8 +18,8 @@ use etherws_actors::{
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use slog::{Logger, debug};
 
-pub(crate) use self::options::Options;
 use crate::{
+    config::Sw,
     daemon::{self, Role},
     logging, privileges, prompt,
     service::Inherited,
@@ -30,8 +29,9 @@ use crate::{
 ///
 /// # Errors
 /// A file, a listener or a first port does not open.
-pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
-    let mut client = options.ports.iter_mut().find_map(|port| port.get_mut::<Client>());
+pub(crate) fn start(mut options: Sw) -> Result<ExitCode> {
+    let asking = options.ports.iter_mut().filter(|_| options.legacy);
+    let mut client = asking.into_iter().find_map(|port| port.new.get_mut::<Client>());
     let has_user = client.as_ref().is_some_and(|client| client.user.is_some());
     let ask = || if has_user { prompt::password("Client Password: ") } else { Ok(String::new()) };
     let (ready, password) = if options.logging.foreground {
@@ -45,7 +45,7 @@ pub(crate) fn start(mut options: Options) -> Result<ExitCode> {
     if let Some(ClientOptions { user: Some(_), passwd, .. }) = &mut client {
         *passwd = Some(Secret(password));
     }
-    let account = options.account.as_deref().map(privileges::find_user).transpose()?;
+    let account = options.user.as_deref().map(privileges::find_user).transpose()?;
     // All that needs a privilege which is not kept.
     let (bound, control_socket) = listeners::open(&options, Inherited::take()?)?;
     // What a file says may be another port below 1024 when it is read again.

@@ -23,12 +23,11 @@ use tokio::sync::mpsc;
 
 use super::{
     listeners::{Listeners, Shared},
-    options::Options,
     specs::listener_specs,
 };
 use crate::{
     check,
-    config::{self, Action, Change, Port, Source},
+    config::{self, Action, Change, Port, Source, Sw},
     files, logging, passwd,
     refusal::Refusal,
     server::operation::{Operation, Requested},
@@ -40,14 +39,14 @@ use crate::{
 pub(super) struct InForce {
     shared: Shared,
     listeners: Listeners,
-    options: Options,
+    options: Sw,
     /// The ports of the file, in its order, and the numbers that they have.
     ports: Vec<(Port, PortNumber)>,
 }
 
 impl InForce {
     /// With listeners that were started from `options`, and no port of the file yet.
-    pub(super) fn new(shared: Shared, listeners: Listeners, options: Options) -> Self {
+    pub(super) fn new(shared: Shared, listeners: Listeners, options: Sw) -> Self {
         Self { shared, listeners, options, ports: Vec::new() }
     }
 
@@ -56,7 +55,7 @@ impl InForce {
         if let Some(Err(error)) = self.options.source.as_ref().map(Source::read_again) {
             warn!(self.shared.log, "this user cannot read the configuration again: {error:#}");
         }
-        for change in self.change_ports(self.options.configured.clone()).await {
+        for change in self.change_ports(self.options.ports.clone()).await {
             if change.action == Action::Kept {
                 error!(self.shared.log, "configuration is not met"; "item" => change.item,
                     "port" => change.port, "reason" => change.note);
@@ -115,20 +114,20 @@ impl InForce {
         let wrong = |error: anyhow::Error| Refusal::value(format!("{error:#}"));
         let (source, sw) = source.read_again().map_err(wrong)?;
         check::verify(&sw, &source.file).map_err(|faults| wrong(faults.into()))?;
-        let new = Options { source: Some(source), ..sw.into() };
+        let new = Sw { source: Some(source), ..sw };
         let changed = self.listeners.change(listener_specs(&new), new.control_socket.clone()).await;
         let changed = changed.map_err(|error| Refusal::os(format!("{error:#}")))?;
         let mut changes: Vec<_> =
             changed.into_iter().map(|(action, item)| Change::new(action, item)).collect();
         changes.extend(self.change_switch(&new).await);
-        changes.extend(self.change_ports(new.configured.clone()).await);
+        changes.extend(self.change_ports(new.ports.clone()).await);
         // As it is, and not as it should be.
-        let Options { threads, state, account, logging, .. } = self.options.clone();
-        self.options = Options { threads, state, account, logging, ..new };
+        let Sw { threads, state, user, logging, .. } = self.options.clone();
+        self.options = Sw { threads, state, user, logging, ..new };
         Ok(changes)
     }
 
-    async fn change_switch(&self, new: &Options) -> Vec<Change> {
+    async fn change_switch(&self, new: &Sw) -> Vec<Change> {
         let old = &self.options;
         let mut changes = Vec::new();
         let mut changed = |key: &str| changes.push(Change::new(Action::Changed, key));
@@ -144,7 +143,7 @@ impl InForce {
         let fixed = [
             ("switch.threads", old.threads != new.threads),
             ("switch.hosts", old.hosts != new.hosts),
-            ("switch.user", old.account != new.account),
+            ("switch.user", old.user != new.user),
             ("switch.state", old.state != new.state),
             ("log.debug", old.logging.debug != new.logging.debug),
             ("log.conf", old.logging.conf != new.logging.conf),
@@ -391,7 +390,7 @@ impl InForce {
                 Some((port.clone(), running.number))
             })
             .collect();
-        self.options.configured = sw.ports;
+        self.options.ports = sw.ports;
         self.options.source = Some(source);
         Ok(edited.changes)
     }
@@ -428,7 +427,7 @@ impl std::fmt::Display for Change {
 }
 
 /// What holds for ports that say nothing else.
-pub(super) fn defaults(options: &Options) -> SetDefaults {
+pub(super) fn defaults(options: &Sw) -> SetDefaults {
     SetDefaults { aging_time: options.aging_time, ports: options.port_defaults.clone() }
 }
 

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use slog::{Logger, warn};
 
-use super::{listeners::Sockets, options::Options};
-use crate::options::{Service, TlsFiles};
+use super::listeners::Sockets;
+use crate::{
+    config::Sw,
+    options::{Service, TlsFiles},
+};
 
 /// A TCP listener: where it listens, and what it serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub(super) struct ControlSpec {
 
 /// The TCP listeners that `options` ask for: tunnel's, and control's unless that is the
 /// same one.
-pub(super) fn listener_specs(options: &Options) -> Vec<ListenerSpec> {
+pub(super) fn listener_specs(options: &Sw) -> Vec<ListenerSpec> {
     let at = |service: &Service| ListenerSpec {
         host: service.host.clone(),
         port: service.port,

@@ -15,7 +15,6 @@ use etherws_actors::{
     error::one_line,
     message::{SetDefaults, Shutdown},
     monitor::Monitor,
-    settings::PortSettings,
     switch::{Switch, SwitchOptions},
 };
 use jiff::Timestamp;
@@ -25,9 +24,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{
     listeners::{Bound, Listeners, Shared},
     operate::{self, InForce},
-    options::Options,
 };
 use crate::{
+    config::Sw,
     daemon::Ready,
     files::Reload,
     hosts::Hosts,
@@ -53,7 +52,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// # Errors
 /// A file, a listener or a first port does not open; the switch has panicked.
 pub(super) async fn run(
-    mut options: Options,
+    mut options: Sw,
     bound: Vec<Bound>,
     control_socket: Option<UnixListener>,
     descriptors: usize,
@@ -100,9 +99,9 @@ pub(super) async fn run(
         log: log.clone(),
     };
     let mut listeners = Listeners::new(shared.clone());
-    for port in options.ports.drain(..) {
+    for port in options.ports.extract_if(.., |_| options.legacy) {
         control
-            .add_port(port, PortSettings::default())
+            .add_port(port.new, port.settings)
             .await
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
@@ -137,7 +136,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-fn start_switch(options: &Options, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
+fn start_switch(options: &Sw, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
     let SetDefaults { aging_time, ports } = operate::defaults(options);
     Switch::new(SwitchOptions {
         aging_time,

@@ -38,11 +38,11 @@ names! {
         Busy = "busy",
         /// Connections that were closed, the oldest first, to make room for others.
         Connections = "connections",
-        /// Sessions beyond `--maxsessions`.
+        /// Sessions beyond `--max-sessions`.
         Sessions = "sessions",
-        /// Sessions beyond `--maxsessionsperuser`.
+        /// Sessions beyond `--max-sessions-per-user`.
         SessionsOfUser = "sessions-of-user",
-        /// Sessions beyond `--maxsessionsperaddress`.
+        /// Sessions beyond `--max-sessions-per-address`.
         SessionsOfAddress = "sessions-of-address",
         /// Requests with a head of more than 16 KiB.
         HeadSize = "head-size",

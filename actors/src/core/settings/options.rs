@@ -1,7 +1,7 @@
 //! Settings as options of a command line: `--NAME VALUE`, with the help that the setting
 //! has.
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use serde::{Deserialize, Serialize};
 
 use super::{PortSettings, Scope, Setting, SettingValue};
@@ -51,6 +51,9 @@ impl FromArgMatches for PortSettings {
     }
 }
 
+/// What `--loop-guard off` for all ports was first called.
+const NO_LOOP_GUARD: &str = "no-loopguard";
+
 /// The settings that may be defaults for all ports.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -62,7 +65,13 @@ impl Args for PortDefaults {
             Setting::find(argument.get_id().as_str())
                 .is_some_and(|one| one.scope == Scope::Anywhere)
         };
-        command.args(PortSettings::arguments().into_iter().filter(is_for_all))
+        let arguments = PortSettings::arguments().into_iter().filter(is_for_all);
+        command.args(arguments).arg(
+            Arg::new(NO_LOOP_GUARD)
+                .long(NO_LOOP_GUARD)
+                .action(ArgAction::SetTrue)
+                .help("Do not look for loops, as --loop-guard off"),
+        )
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -72,10 +81,15 @@ impl Args for PortDefaults {
 
 impl FromArgMatches for PortDefaults {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        PortSettings::from_arg_matches(matches).map(Self)
+        let mut own = Self::default();
+        own.update_from_arg_matches(matches)?;
+        Ok(own)
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        if matches.try_get_one(NO_LOOP_GUARD).ok().flatten() == Some(&true) {
+            self.0.loop_guard = Some(false);
+        }
         self.0.update_from_arg_matches(matches)
     }
 }
