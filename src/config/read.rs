@@ -121,7 +121,7 @@ impl File {
             String::from_utf8(octets).with_context(|| format!("{shown} is not valid UTF-8"))?;
         let path = path::absolute(path)
             .with_context(|| format!("{shown}: the full path cannot be found"))?;
-        let (config, faults) = parse(&text, path.parent().unwrap_or(Path::new("/")));
+        let (config, faults) = parse(&text, path.parent().unwrap_or(&path));
         Ok((Self { path, text, config }, faults))
     }
 
