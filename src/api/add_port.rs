@@ -31,7 +31,7 @@ pub(crate) struct AddPort {
     kind: String,
     #[schemars(schema_with = "target")]
     pub(crate) target: String,
-    /// What its kind has besides.
+    /// Options of this type of port.
     // A 1.3 switch wants it.
     #[serde(default)]
     #[schemars(with = "PortOptions")]

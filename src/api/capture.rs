@@ -16,13 +16,13 @@ use super::{
 };
 use crate::{capture::Capture, refusal::Refusal};
 
-/// Capture frames: to look at them, or for Wireshark.
+/// Capture frames, to print them or for Wireshark.
 ///
 /// A stream of pcapng. Entries: where to GET it.
 #[derive(Debug, Clone, Default, JsonSchema, Serialize, Deserialize, Args)]
 #[serde(default)]
 pub(crate) struct CaptureFrames {
-    /// Numbers or names of the ports; missing or empty: all of them, and those that come.
+    /// Numbers or names of the ports; if missing or empty, all ports, also those added later.
     #[arg(value_name = "PORT", allow_negative_numbers = true)]
     #[schemars(with = "Vec<NumberOrText>")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -30,17 +30,17 @@ pub(crate) struct CaptureFrames {
     #[command(flatten)]
     #[serde(flatten)]
     filter: Filter,
-    /// End after so many frames.
+    /// Stop after this many frames.
     #[arg(short, long, value_name = "NUMBER", allow_negative_numbers = true)]
     #[schemars(with = "Option<NumberOrText>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<String>,
-    /// End after so many seconds.
+    /// Stop after this many seconds.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     #[schemars(with = "Option<NumberOrText>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     duration: Option<String>,
-    /// Write pcapng to a file, or to standard output: -; without it a line for each frame
+    /// Write pcapng to a file, or to standard output (-), instead of printing a line for each frame
     #[arg(short, long, value_name = "FILE")]
     #[serde(skip)]
     pub(crate) write: Option<PathBuf>,
@@ -55,25 +55,25 @@ pub(crate) struct CaptureFrames {
 #[derive(Debug, Clone, Default, JsonSchema, Serialize, Deserialize, Args)]
 #[serde(default)]
 pub(crate) struct Filter {
-    /// Only frames that come in, rx, or that go out, tx.
+    /// Only received frames, rx, or only sent ones, tx.
     #[arg(long, value_name = "rx|tx")]
     #[serde(skip_serializing_if = "Option::is_none")]
     direction: Option<String>,
-    /// Frames of this VLAN, 1 to 4094; 0: without tag.
+    /// Only frames of this VLAN, 1 to 4094; 0: only untagged frames.
     #[arg(long, value_name = "VID", allow_negative_numbers = true)]
     #[schemars(with = "Option<NumberOrText>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     vlan: Option<String>,
-    /// Frames from or to this address, as 02:00:00:00:00:01.
+    /// Only frames from or to this address, such as 02:00:00:00:00:01.
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     mac: Option<String>,
-    /// Frames of this EtherType: arp, ip, ipv6 ..., or a number as 0x0806.
+    /// Only frames of this EtherType: arp, ip, ipv6 ..., or a number such as 0x0806.
     #[arg(long, value_name = "TYPE")]
     #[schemars(with = "Option<NumberOrText>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     ethertype: Option<String>,
-    /// Octets of each frame, 20 to 262144; all without it.
+    /// Octets to keep of each frame, 20 to 262144; by default all.
     #[arg(short, long, value_name = "OCTETS", allow_negative_numbers = true)]
     #[schemars(with = "Option<NumberOrText>")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -142,11 +142,11 @@ pub(crate) struct ListFdb {
     #[arg(long = "static")]
     #[serde(rename = "static", skip_serializing_if = "std::ops::Not::not")]
     is_static: bool,
-    /// Only what comes behind this: the last one of an answer, for the next of a long list.
+    /// Only entries after this one; give the last entry of one page to get the next.
     #[arg(long, value_name = "[VLAN/]ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<After>,
-    /// At most so many.
+    /// At most this many entries.
     #[arg(long, value_name = "NUMBER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<usize>,
@@ -246,11 +246,11 @@ impl Call for DelFdb {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(default)]
 pub(crate) struct FlushFdb {
-    /// Number or name of the port that they are behind; all ports without it.
+    /// Number or name of the port; without it, all ports.
     #[arg(allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<PortRef>,
-    /// Static entries as well.
+    /// Also delete static entries.
     #[arg(long)]
     all: bool,
 }
@@ -288,7 +288,7 @@ pub(crate) struct FdbLine {
     /// Seconds since it was last seen; 1.3 follows the wall clock, which may step
     /// back.
     pub(crate) age: i64,
-    /// Whether it neither ages nor moves; missing where not.
+    /// True for a static entry, which neither ages nor moves; otherwise missing.
     #[serde(default, rename = "static", skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_static: bool,
 }

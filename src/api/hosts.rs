@@ -16,7 +16,7 @@ use crate::{hosts::HostInfo, refusal::Refusal};
 
 /// List the hosts that are known: their addresses, names and ports.
 ///
-/// By VLAN and then MAC address; those that have told an address or a name.
+/// Sorted by VLAN and MAC address. A host is listed once it has revealed an address or a name.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(default)]
 pub(crate) struct ListHosts {
@@ -32,11 +32,11 @@ pub(crate) struct ListHosts {
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
-    /// Only what comes behind this: the last one of an answer, for the next of a long list.
+    /// Only entries after this one; give the last entry of one page to get the next.
     #[arg(long, value_name = "[VLAN/]ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<After>,
-    /// At most so many.
+    /// At most this many entries.
     #[arg(long, value_name = "NUMBER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<usize>,
@@ -67,7 +67,7 @@ impl Call for ListHosts {
     }
 }
 
-/// A host that has told of itself. All of it is what hosts say.
+/// A host on the LAN. Hosts report these values themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Host {
     /// Number of the port that it is behind, or was last; missing if that port is no more.
@@ -81,10 +81,10 @@ pub(crate) struct Host {
     pub(crate) ipv4: Vec<String>,
     /// IPv6 addresses.
     pub(crate) ipv6: Vec<String>,
-    /// Its name, as it told a DHCP server.
+    /// Its name, from its DHCP requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
-    /// Whose its MAC address is; `(local)`: it was made up.
+    /// Vendor of its MAC address; `(local)` for a locally administered one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) vendor: Option<String>,
     /// Whose session the port is.

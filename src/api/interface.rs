@@ -42,7 +42,8 @@ impl Call for ListInterface {
 
 /// Set up the network interface of a tap or netdev port.
 ///
-/// All of it, or nothing. What is missing or null stays as it is. Entries: that interface.
+/// If one setting fails, none is changed. What is missing or null stays as it is. Entries: that
+/// interface.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
 pub(crate) struct SetInterface {
     /// Number or name of the port.
@@ -53,8 +54,8 @@ pub(crate) struct SetInterface {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
-    /// IPv4 netmask, or length of the prefix; without an address, of the IPv4 address there
-    /// is. It may not differ from a length in the address.
+    /// IPv4 netmask or prefix length; without an address, it changes that of the current IPv4
+    /// address. It must agree with a prefix length in the address.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<NumberOrText>")]

@@ -122,11 +122,11 @@ pub(crate) struct ListPort {
     #[arg(long, value_name = "STATE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<String>,
-    /// Only those with a higher number: the last one of an answer, for the next of a long list.
+    /// Only ports with a higher number; give the last number of one page to get the next.
     #[arg(long, value_name = "NUMBER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) after: Option<u32>,
-    /// At most so many.
+    /// At most this many entries.
     #[arg(long, value_name = "NUMBER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<usize>,
@@ -190,7 +190,7 @@ pub(crate) struct SetPort {
     /// Number or name of the port.
     #[arg(allow_negative_numbers = true)]
     port: PortRef,
-    /// Settings that the port is to have from the defaults again, by name.
+    /// Settings to reset to their defaults, by name.
     #[arg(long = "default", value_name = "NAME")]
     #[serde(rename = "default", default, skip_serializing_if = "Vec::is_empty")]
     defaults: Vec<String>,
@@ -296,7 +296,7 @@ pub(crate) struct Port {
     /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
-    /// Whose session it is, of a server port that knows.
+    /// User of the session, for a server port whose client has a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<String>,
     /// Whether frames from and to it are dropped.
@@ -317,7 +317,7 @@ pub(crate) struct Port {
     pub(crate) text: Option<u64>,
 }
 
-/// A port, with all there is to know of it.
+/// A port in detail.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct PortReport {
     /// What `listPort` shows.
@@ -328,7 +328,7 @@ pub(crate) struct PortReport {
     /// Its settings as they are in force, by name.
     #[serde(default)]
     pub(crate) settings: BTreeMap<String, SettingInForce>,
-    /// What its kind says of it, texts by name.
+    /// Details of this type of port, strings by name.
     pub(crate) details: BTreeMap<String, String>,
     /// Counters by name.
     pub(crate) counters: BTreeMap<String, u64>,

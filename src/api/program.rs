@@ -21,7 +21,7 @@ pub(crate) const MAX_TTL: Duration = Duration::from_secs(3600);
 /// Longest name of a user, in octets, as in certificates.
 const MAX_USER: usize = 256;
 
-/// Show what the listeners have counted: connections, sessions, and refusals.
+/// Show the counters of the listeners: connections, sessions and refusals.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
 pub(crate) struct ShowServer {}
 
@@ -115,7 +115,7 @@ impl Call for Save {
     }
 }
 
-/// Print what happens, as it happens: ports, addresses, loops, storms, logins.
+/// Print events as they happen: ports, addresses, loops, storms, logins.
 ///
 /// A stream of events. Entries: where to GET it.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
@@ -145,8 +145,8 @@ pub(crate) struct Server {
 /// show it.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Token {
-    /// For the query of a tunnel's URL, `?token=...`. It opens one tunnel, whatever
-    /// passwords there are; 1,024 may wait to be used.
+    /// For the query of a tunnel's URL, `?token=...`. It opens one tunnel without a password. At
+    /// most 1,024 unused tokens can exist.
     pub(crate) token: String,
     /// User name the token stands for.
     pub(crate) user: String,

@@ -144,7 +144,7 @@ pub(crate) struct DoctorArgs {
     /// Do not verify that server's certificate
     #[arg(long)]
     pub(crate) insecure: bool,
-    /// Our own certificate chain, for a server that wants one, PEM
+    /// Client certificate chain to present to the server, PEM
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
     /// Private key of --cert, PEM
@@ -271,7 +271,7 @@ pub(super) struct ClientArgs {
     /// Do not verify the server's certificate
     #[arg(long)]
     pub(super) insecure: bool,
-    /// Our own certificate chain, for a server that wants one, PEM
+    /// Client certificate chain to present to the server, PEM
     #[arg(long, value_name = "FILE", requires = "key", value_parser = absolute())]
     pub(super) cert: Option<PathBuf>,
     /// Private key of --cert, PEM

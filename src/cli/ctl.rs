@@ -64,7 +64,7 @@ pub(crate) struct ControlArgs {
     /// Do not verify the control service's certificate
     #[arg(long)]
     pub(crate) ctlinsecure: bool,
-    /// Our own certificate chain, for a control service that wants one, PEM
+    /// Client certificate chain to present to the control service, PEM
     #[arg(long, value_name = "FILE", requires = "ctlkey")]
     pub(crate) ctlcert: Option<PathBuf>,
     /// Private key of --ctlcert, PEM

@@ -15,7 +15,7 @@ pub(crate) struct Change {
     /// Number of the port, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) port: Option<u32>,
-    /// Why, where that does not go without saying.
+    /// The reason, if it is not obvious.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
 }

@@ -55,7 +55,7 @@ pub struct ClientOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(skip))]
     pub password_file: Option<PathBuf>,
-    /// CA certificates that the server's must verify against, PEM; by default the system's
+    /// CA certificates to verify the server against, PEM; by default the system's
     // As --p: --cert must not make --c ambiguous.
     #[cfg_attr(feature = "clap", arg(long, value_name = "FILE", alias = "c", value_parser = path))]
     pub cacerts: Option<PathBuf>,
@@ -63,7 +63,7 @@ pub struct ClientOptions {
     #[serde(default)]
     #[cfg_attr(feature = "clap", arg(long))]
     pub insecure: bool,
-    /// Our own certificate chain, for a server that wants one, PEM; with key
+    /// Client certificate chain to present to the server, PEM; needs key
     #[cfg_attr(feature = "clap", arg(long, value_name = "FILE", value_parser = path))]
     pub cert: Option<PathBuf>,
     /// Private key of cert, PEM, not encrypted

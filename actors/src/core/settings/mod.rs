@@ -251,22 +251,22 @@ settings! {
     /// Whether the loop guard looks for loops through the port, and may block it.
     loop_guard ("loop-guard" | "loopguard"): bool = true;
 
-    /// Most MAC addresses that are learned behind the port. Those that are known stay.
+    /// Maximum number of MAC addresses learned behind the port; those already learned stay.
     max_macs ("max-macs" | "maxmacs"): usize = crate::core::fdb::DEFAULT_MAX_MACS;
 
     // An ARP scan sends some 500 a second and a whole /20 fits into the burst; at 1,000 a
     // second of ARP a station is not yet busy with it. Multicast and unknown unicast have
     // five times that, 60 Mbit/s of full frames, so that a few television channels, or a
     // sender whose receiver never speaks, pass.
-    /// Broadcast frames a second that the port may have flooded, and at once, or off.
+    /// Broadcast frames per second flooded from the port, with an optional burst, or off.
     storm_broadcast ("storm-broadcast" | "stormbroadcast"): StormLimit =
         StormLimit::Rate { rate: 1000, burst: 4000 };
 
-    /// The same for multicast frames.
+    /// Multicast frames per second flooded from the port, with an optional burst, or off.
     storm_multicast ("storm-multicast" | "stormmulticast"): StormLimit =
         StormLimit::Rate { rate: 5000, burst: 20_000 };
 
-    /// The same for frames to unknown addresses.
+    /// Unknown-unicast frames per second flooded from the port, with an optional burst, or off.
     storm_unicast ("storm-unicast" | "stormunicast"): StormLimit =
         StormLimit::Rate { rate: 5000, burst: 20_000 };
 
