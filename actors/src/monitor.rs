@@ -47,9 +47,8 @@ names! {
         /// An address moved to another port: `port`, `mac`, `vlan`, and `from`, the port where
         /// it was.
         MacMoved = "mac-moved",
-        /// An address was not seen for the aging time, and is forgotten: `port`, `mac`, `vlan`.
-        /// Reported when it is swept, up to a minute later. Addresses that go with their port,
-        /// or are flushed, are not reported one by one.
+        /// An address aged out: `port`, `mac`, `vlan`. Reported up to a minute after the aging
+        /// time. Addresses that are deleted with their port or flushed are not reported one by one.
         MacAged = "mac-aged",
         /// The loop guard blocked the port: `port`, `with`, the port at the other end of the
         /// loop, `reason`.

@@ -76,9 +76,9 @@ pub(super) enum Command {
     /// Write man pages and completions, for the package
     #[command(hide = true)]
     Manual(ManualArgs),
-    /// As etherws 0.3: join a TAP device and all WebSocket clients
+    /// Connect a TAP device to all WebSocket clients, as etherws 0.3 did
     Server(ServerArgs),
-    /// As etherws 0.3: join a TAP device and a WebSocket server
+    /// Connect a TAP device to a WebSocket server, as etherws 0.3 did
     Client(ClientArgs),
 }
 
@@ -123,7 +123,7 @@ pub(crate) struct PasswdArgs {
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) control: ControlArgs,
-    /// Configuration file of a switch: its files, interfaces and tunnels are looked at
+    /// Configuration file to check, with its files, interfaces and tunnels
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Interface that is to be a netdev port
@@ -157,7 +157,7 @@ pub(crate) struct DoctorArgs {
     /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,
-    /// Colour: on a terminal alone (auto), always or never
+    /// When to use colour: auto (on a terminal), always or never
     #[arg(long, value_name = "WHEN", default_value_t, hide_possible_values = true)]
     pub(crate) color: ColorChoice,
 }
@@ -195,7 +195,7 @@ pub(crate) struct ExtcapArgs {
     /// The interface, as listed
     #[arg(long, value_name = "NAME")]
     pub(crate) extcap_interface: Option<String>,
-    /// Capture filter: refused, the options below are for that
+    /// Capture filter of Wireshark; refused, use the options below
     #[arg(long, value_name = "FILTER")]
     pub(crate) extcap_capture_filter: Option<String>,
     /// Capture

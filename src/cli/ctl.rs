@@ -36,7 +36,7 @@ pub(crate) struct CtlArgs {
     /// Print JSON instead of a table
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Colour: on a terminal alone (auto), always or never
+    /// When to use colour: auto (on a terminal), always or never
     #[arg(long, global = true, value_name = "WHEN", default_value_t, hide_possible_values = true)]
     pub(crate) color: ColorChoice,
     #[command(subcommand)]
@@ -47,8 +47,8 @@ pub(crate) struct CtlArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ControlArgs {
     /// URL of the switch's control service; unix:PATH for a Unix socket
-    /// [default: that of the service, unix:/run/etherws/control.sock, where it is there
-    /// for us; else http://127.0.0.1:7867/ctl]
+    /// [default: unix:/run/etherws/control.sock, if this user may open it; else
+    /// http://127.0.0.1:7867/ctl]
     #[arg(long, value_name = "URL", env = CTLURL)]
     #[arg(default_value_t = default_ctlurl(), hide_default_value = true, hide_env_values = true)]
     pub(crate) ctlurl: String,
@@ -138,13 +138,13 @@ impl FromArgMatches for CtlMethod {
 /// Show live rates of the ports, until q is pressed
 #[derive(Debug, Args)]
 pub(crate) struct TopArgs {
-    /// Seconds between two looks
+    /// Seconds between two updates
     #[arg(short, long, value_name = "SECONDS", default_value_t = 1.0, value_parser = delay)]
     pub(crate) delay: f64,
-    /// Looks after which it ends [default: none]
+    /// Number of updates before it ends [default: no limit]
     #[arg(short = 'n', long, value_name = "NUMBER")]
     pub(crate) count: Option<u64>,
-    /// What stands first
+    /// Order of the ports
     #[arg(short, long, value_name = "ORDER", default_value = "rate")]
     pub(crate) sort: Order,
 }
@@ -152,13 +152,13 @@ pub(crate) struct TopArgs {
 /// Which port stands first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Order {
-    /// The busiest, in both directions
+    /// Highest rate first, both directions together
     Rate,
-    /// That which receives most
+    /// Highest receive rate first
     Rx,
-    /// That to which most is sent
+    /// Highest transmit rate first
     Tx,
-    /// The lowest number
+    /// Lowest port number first
     Port,
 }
 

@@ -29,10 +29,9 @@ const PAGES: &[Page] = &[
     page_of(
         "",
         "etherws is an Ethernet switch in user space. Its ports are TAP devices, network \
-         interfaces, and WebSockets: those that it opens to other switches, and those of \
-         clients that come in. So machines, virtual machines and containers are on one LAN \
-         through anything that HTTPS passes. etherws sw is the switch, etherws ctl controls it \
-         while it runs.",
+         interfaces and WebSockets, which it opens to other switches or accepts from clients. It \
+         puts machines, virtual machines and containers on one LAN through anything that lets \
+         HTTPS pass. etherws sw runs the switch, and etherws ctl controls it.",
         &[
             (
                 "sw --foreground --sslcert cert.pem --sslkey key.pem --htpasswd users",
@@ -46,12 +45,12 @@ const PAGES: &[Page] = &[
     page_of(
         "sw",
         "Starts a switch, in the background unless --foreground is given: the command returns \
-         once the switch serves. Ports come from the configuration file or by etherws ctl; each \
-         client of the WebSocket service is one, too. Without --htpasswd and --sslclientca \
-         everybody who reaches the WebSocket service is let in. Options win over the \
-         configuration file, whose keys are in etherws.toml(5).",
+         once the switch listens. Ports are added from the configuration file and by etherws \
+         ctl; each client of the WebSocket service becomes a port, too. Without --htpasswd and \
+         --sslclientca the switch accepts any client that can reach the WebSocket service. \
+         Options override the configuration file, whose keys are in etherws.toml(5).",
         &[
-            ("sw --config /etc/etherws/etherws.toml", "start what the file says"),
+            ("sw --config /etc/etherws/etherws.toml", "start a switch from a configuration file"),
             (
                 "sw --sslcert cert.pem --sslkey key.pem --htpasswd users",
                 "let in users, over TLS, on port 443",
@@ -74,10 +73,10 @@ const PAGES: &[Page] = &[
     ),
     page_of(
         "ctl",
-        "Asks a running switch by its control service, prints the answer as a table or as JSON, \
-         and ends with status 1 if it was refused. It asks the packaged service if that runs and \
-         may be asked, else the switch of this machine; --ctlurl or ETHERWS_CTLURL name another \
-         one.",
+        "Sends a request to the control service of a running switch, prints the answer as a table \
+         or as JSON, and exits with status 1 if the request was refused. Without --ctlurl and \
+         ETHERWS_CTLURL it asks the packaged service, if this user may, or else the switch that \
+         listens on loopback.",
         &[
             ("ctl listport", "list the ports"),
             (
@@ -109,7 +108,7 @@ const PAGES: &[Page] = &[
             ),
             (
                 "ctl addport client wss://a.example.org/ wss://b.example.org/",
-                "with a second server, in case that the first cannot be reached",
+                "use the second server if the first cannot be reached",
             ),
         ],
     ),
@@ -126,9 +125,12 @@ const PAGES: &[Page] = &[
     page_of("ctl listport", "", &[("ctl listport --json", "for a script")]),
     page_of(
         "ctl top",
-        "In a terminal, keys change the order; into a pipe it prints a table, or a line of JSON, \
-         at each look.",
-        &[("ctl top --delay 5 --count 3 --json", "three looks, five seconds apart, for a script")],
+        "On a terminal, keys change the order. In a pipe, each update is a table, or a line of \
+         JSON with --json.",
+        &[(
+            "ctl top --delay 5 --count 3 --json",
+            "print three updates, five seconds apart, for a script",
+        )],
     ),
     page_of(
         "ctl setif",
@@ -139,7 +141,7 @@ const PAGES: &[Page] = &[
         ],
     ),
     page_of("ctl listif", "", &[("ctl listif", "list addresses and MTUs")]),
-    page_of("ctl listfdb", "", &[("ctl listfdb", "list who is behind which port")]),
+    page_of("ctl listfdb", "", &[("ctl listfdb", "list addresses with their ports")]),
     page_of("ctl listhosts", "", &[("ctl listhosts", "list hosts with addresses and names")]),
     page_of(
         "ctl addfdb",
@@ -154,7 +156,7 @@ const PAGES: &[Page] = &[
         "Comments and all else in the file stay as they are. Passwords are not written.",
         &[("ctl save", "keep the ports for the next start")],
     ),
-    page_of("ctl showserver", "", &[("ctl showserver", "show who was let in and turned away")]),
+    page_of("ctl showserver", "", &[("ctl showserver", "show accepted and refused connections")]),
     page_of("ctl monitor", "", &[("ctl monitor --json", "print events, a line of JSON each")]),
     page_of(
         "ctl capture",
@@ -185,10 +187,7 @@ const PAGES: &[Page] = &[
          something keeps a switch from working.",
         &[
             ("doctor", "look at this machine and its switch"),
-            (
-                "doctor --url wss://hub.example.org/ --user site1",
-                "try a tunnel before it is needed",
-            ),
+            ("doctor --url wss://hub.example.org/ --user site1", "test the path to a server"),
         ],
     ),
 ];

@@ -8,10 +8,10 @@ use super::{NAME, SOURCE};
 use crate::config;
 
 /// What the schema does not say.
-const DESCRIPTION: &str = "The configuration of etherws sw --config, in TOML. All keys may be \
-    missing; then the default counts. Options of the command line win over them. Relative paths \
-    begin at the file's folder. etherws check says what is wrong in a file, and etherws ctl \
-    reload applies what has changed in it.";
+const DESCRIPTION: &str = "The configuration of etherws sw --config, in TOML. Missing keys \
+    have their defaults. Command-line options override keys. Relative paths start at the file's \
+    folder. etherws check reports the errors in a file, and etherws ctl reload applies its \
+    changes to a running switch.";
 
 /// A whole file; a test reads it.
 const EXAMPLE: &str = r#"[tunnel]

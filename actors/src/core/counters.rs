@@ -16,19 +16,19 @@ names! {
     pub enum Discard {
         /// The frame is too short for its header or VLAN tag, or its medium refused it.
         OnError = "on-error",
-        /// The port that the frame came in by, or should leave by, is shut or not up.
+        /// The ingress or the egress port is shut or not up.
         PortDown = "port-down",
-        /// The destination is behind the port that the frame came in by.
+        /// The destination is behind the ingress port.
         SamePort = "same-port",
-        /// The queue of the port that it should leave by is full.
+        /// The queue of the egress port is full.
         LackOfBuffers = "lack-of-buffers",
         /// The port is blocked by the loop guard.
         Loop = "loop",
-        /// There are more broadcast frames than storm control lets pass.
+        /// The port's storm limit for broadcast frames was exceeded.
         StormBroadcast = "storm-broadcast",
-        /// There are more multicast frames than storm control lets pass.
+        /// The port's storm limit for multicast frames was exceeded.
         StormMulticast = "storm-multicast",
-        /// There are more frames for unknown addresses than storm control lets pass.
+        /// The port's storm limit for frames to unknown addresses was exceeded.
         StormUnicast = "storm-unicast",
     }
 }

@@ -74,7 +74,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_port_discarded_frames",
-        help: "Frames that came in by the port, or should have gone out of it, and were discarded.",
+        help: "Frames discarded on ingress or egress of the port.",
         unit: None,
         kind: Counter,
         samples: |scrape| {
@@ -160,7 +160,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_port_info",
-        help: "What the port is: its name and whose session it is, empty where it has none.",
+        help: "Name of the port and user of its session; empty if it has none.",
         unit: None,
         kind: Gauge,
         samples: |scrape| {
