@@ -111,7 +111,7 @@ fn explain(sw: &Sw, path: &Path) -> String {
         format!("{scheme}{s}://{host}:{port}{path}{passwords}{ca}")
     };
     if let Some(tunnel) = &sw.tunnel {
-        let asks = if tunnel.asks() { "" } else { "; whoever reaches it is let in" };
+        let asks = if tunnel.asks() { "" } else { "; open to anyone who can reach it" };
         lines.push(format!("tunnel: {}{asks}", service(tunnel, "ws")));
     }
     if let Some(control) = &sw.control {

@@ -27,7 +27,7 @@ impl PortFault {
     /// The refusal for whoever is told of one fault only.
     pub(crate) fn first(faults: Vec<Self>) -> Refusal {
         let first = faults.into_iter().next().map(|fault| fault.refusal);
-        first.unwrap_or_else(|| Refusal::value("the port cannot be so"))
+        first.unwrap_or_else(|| Refusal::value("the port is not valid"))
     }
 }
 

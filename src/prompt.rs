@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 pub(crate) fn password(prompt: &str) -> Result<String> {
     if io::stdin().is_terminal() {
         return rpassword::prompt_password(prompt)
-            .context("no password can be asked for on the terminal: give it on standard input");
+            .context("cannot prompt for a password on the terminal; give it on standard input");
     }
     first_line(&mut io::stdin().lock(), prompt)
 }

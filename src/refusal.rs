@@ -95,7 +95,7 @@ impl Refusal {
 
     /// The switch has no such port.
     pub(crate) fn no_such_port(port: impl fmt::Display) -> Self {
-        Self::key(format!("{port}: no such port; listPort shows those there are"))
+        Self::key(format!("{port}: no such port; listPort shows the ports"))
     }
 
     /// As an error from before or beside the switch, as 1.3's ctl shows those.

@@ -53,7 +53,7 @@ pub struct InterfaceInfo {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// No port has this number.
-    #[error("no port {0}; listport shows those there are")]
+    #[error("no port {0}; listport shows the ports")]
     NoSuchPort(PortNumber),
     /// The port is no network interface.
     #[error("port {port} is a {kind} port and has no interface; only tap and netdev have")]

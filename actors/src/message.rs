@@ -176,7 +176,7 @@ pub struct SetPort {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetPortError {
     /// There is no such port.
-    #[error("no port {0}; listport shows those there are")]
+    #[error("no port {0}; listport shows the ports")]
     NoSuchPort(PortNumber),
     /// Names are unique.
     #[error("port {port} is named {name} already; choose another name, or rename that one first")]

@@ -41,7 +41,7 @@ const UNSPECIFIED: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// No interface of that name.
-    #[error("no network interface {name:?}; `ip link` lists those that there are")]
+    #[error("no network interface {name:?}; `ip link` lists the interfaces")]
     NoInterface { name: String },
     /// Too long or too short a prefix.
     #[error("prefix length {prefix_len} is too long for {address} on {name}; give at most {max}")]

@@ -138,8 +138,8 @@ impl Endpoint {
         let mut answer = request.await.map_err(|err| self.no_answer(&err))?;
         self.check_status(answer.status())?;
         let body = answer.body().limit(ANSWER_LIMIT).await.map_err(|err| {
-            Refusal::url(format!("the answer of {} broke off: {err}; ask again", self.address))
-                .internal()
+            let text = format!("the answer from {} was cut short: {err}; try again", self.address);
+            Refusal::url(text).internal()
         })?;
 
         let answer: Response<'_, Value> =
@@ -209,17 +209,17 @@ impl Endpoint {
         let way_out = match status {
             StatusCode::OK => return Ok(()),
             StatusCode::UNAUTHORIZED if self.credentials.is_some() => {
-                "it does not take this name and password; see --ctluser and --ctlpasswd"
+                "it rejected this name and password; check --ctluser and the password"
             }
-            StatusCode::UNAUTHORIZED => "it wants a name and a password: give --ctluser",
+            StatusCode::UNAUTHORIZED => "it requires a name and password; give --ctluser",
             StatusCode::FORBIDDEN => {
                 "it requires a client certificate (--ctlcert FILE and --ctlkey FILE), or accepts \
                  local clients only (see --ctlopen of the switch)"
             }
             StatusCode::MISDIRECTED_REQUEST => {
-                "it does not know itself by this name: see --ctlname of the switch"
+                "it does not accept this host name; add it with --ctlname on the switch"
             }
-            StatusCode::NOT_FOUND => "the path is another one: see --ctlpath of the switch",
+            StatusCode::NOT_FOUND => "the path is wrong; see --ctlpath of the switch",
             _ => "is this the control service of etherws? See --ctlurl",
         };
         let text = format!("HTTP Error {}: {}: {way_out}", status.as_u16(), self.address);
@@ -330,7 +330,7 @@ mod tests {
         let login = || Credentials { user: "u".to_owned(), password: "secret".to_owned() };
         for (status, body, credentials, expected) in [
             ("401 Unauthorized", "", None, "give --ctluser"),
-            ("401 Unauthorized", "", Some(login()), "does not take this name and password"),
+            ("401 Unauthorized", "", Some(login()), "rejected this name and password"),
             ("404 Not Found", "<html>", None, "--ctlpath"),
             ("302 Found", "", None, "HTTP Error 302"),
             ("500 Internal Server Error", "<html>", None, "HTTP Error 500"),

@@ -142,7 +142,7 @@ impl Cli {
     fn scoped(mut self) -> Result<Command, clap::Error> {
         let before = self.common;
         let refuse = |option, subcommand| {
-            let text = format!("{option} means nothing to '{subcommand}': leave it out");
+            let text = format!("'{subcommand}' does not take {option}; leave it out");
             Err(Self::command().error(ErrorKind::ArgumentConflict, text))
         };
         match &mut self.command {

@@ -57,7 +57,7 @@ impl InForce {
         }
         for change in self.change_ports(self.options.ports.clone()).await {
             if change.action == Action::Kept {
-                error!(self.shared.log, "configuration is not met"; "item" => change.item,
+                error!(self.shared.log, "configuration could not be applied"; "item" => change.item,
                     "port" => change.port, "reason" => change.note);
             }
         }
@@ -183,7 +183,7 @@ impl InForce {
                 Some((number, _)) => {
                     // Two tunnels to one server would be a loop: the old one goes first.
                     let _ = self.shared.control.del_port(*number).await;
-                    let note = format!("opened anew; it was port {number}");
+                    let note = format!("opened again; it was port {number}");
                     self.add_port(&port, Action::Changed, Some(note)).await
                 }
                 None => self.add_port(&port, Action::Added, None).await,

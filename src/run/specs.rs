@@ -107,7 +107,7 @@ impl ListenerSpec {
         const WAYS_OUT: &str = "give it passwords with --ctlhtpasswd, ask for certificates with \
                                 --ctlsslclientca, or open it to anybody with --ctlopen";
         if addresses.iter().any(|address| address.is_unspecified()) {
-            warn!(log, "control is refused to other machines: {WAYS_OUT}");
+            warn!(log, "control accepts local clients only: {WAYS_OUT}");
             return Ok(true);
         }
         bail!(

@@ -190,7 +190,7 @@ fn control_on_another_address_wants_something_to_be_shown() {
     let switch = listen("", &[]);
     let output = ask(url, &[]).failed();
     assert!(output.stderr.contains("403") && output.stderr.contains("--ctlopen"), "{output:?}");
-    assert!(switch.process.stderr.contains("control is refused to other machines"));
+    assert!(switch.process.stderr.contains("control accepts local clients only"));
     let local = ["ctl", "--ctlurl", "http://127.0.0.1:7867/ctl", "listport"];
     crate::support::process::run(command(&left.site, &local)).ok();
 }

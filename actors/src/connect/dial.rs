@@ -76,7 +76,7 @@ impl fmt::Display for Answer {
             (300..=399, Some(location)) => {
                 write!(f, ", it points to {location:?}; give that URL if it is the one you mean")
             }
-            (401, _) => f.write_str("; give its user with --user, and the password"),
+            (401, _) => f.write_str("; check the user (--user) and the password"),
             (403, _) => f.write_str(
                 "; the server may require a client certificate (--cert FILE and --key FILE), or a \
                  proxy forbids it",

@@ -291,7 +291,7 @@ struct NoServer(Vec<DialError>);
 
 impl fmt::Display for NoServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "none of {} servers gives a tunnel", self.0.len())?;
+        write!(f, "none of the {} servers accepted the tunnel", self.0.len())?;
         self.0.iter().try_for_each(|error| write!(f, "; {}", one_line(error)))
     }
 }

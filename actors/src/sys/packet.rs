@@ -53,7 +53,7 @@ const ALL_PROTOCOLS: u16 = libc::ETH_P_ALL as u16;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PacketError {
     /// No interface of that name.
-    #[error("no network interface {name:?}; `ip link` lists those that there are")]
+    #[error("no network interface {name:?}; `ip link` lists the interfaces")]
     NoInterface { name: String },
     /// Neither root nor CAP_NET_RAW.
     #[error(

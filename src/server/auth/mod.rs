@@ -180,7 +180,7 @@ impl Gate {
             };
             client = Some(both);
         }
-        client.ok_or_else(|| Refusal::new(Refused::Authentication, "Nobody is let in here"))
+        client.ok_or_else(|| Refusal::new(Refused::Authentication, "No client is accepted here"))
     }
 
     /// Whether somebody who was let in is still a user.

@@ -128,7 +128,7 @@ pub enum Learned {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FdbError {
     /// There is no such port.
-    #[error("no port {0}; listport shows those there are")]
+    #[error("no port {0}; listport shows the ports")]
     NoSuchPort(PortNumber),
     /// A frame may come from one station only.
     #[error("group address {0} cannot be added; give a unicast address")]
