@@ -83,7 +83,7 @@ export class Events {
         this.#source = null;
         text($("events-state"), "paused");
         const time = new Date().toISOString();
-        this.#take(JSON.stringify({ time, event: "paused", reason: "nobody looked at the page" }));
+        this.#take(JSON.stringify({ time, event: "paused", reason: "the page was hidden" }));
     }
 
     #take(data) {
