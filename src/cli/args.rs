@@ -84,7 +84,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct SwArgs {
-    /// Configuration file; all other options win over it
+    /// Configuration file; other options override it
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Stay in the foreground instead of becoming a daemon

@@ -38,7 +38,7 @@ pub(crate) use self::{
 use crate::options::MAX_THREADS;
 
 // A key is one field, here or in a table below. The id of its option is the key.
-/// The whole configuration. What is missing in it has its default.
+/// The configuration of a switch. A missing key has its default.
 #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 #[schemars(title = "Configuration of etherws sw")]
@@ -46,16 +46,16 @@ pub(crate) struct Config {
     /// The switch itself.
     #[command(flatten)]
     pub(crate) switch: Switch,
-    /// Where WebSocket clients come in.
+    /// The tunnel listener, for WebSocket clients.
     #[command(flatten)]
     pub(crate) tunnel: Tunnel,
-    /// Where control requests come in.
+    /// The control listener.
     #[command(flatten)]
     pub(crate) control: Control,
     /// What is logged, and where to.
     #[command(flatten)]
     pub(crate) log: Log,
-    /// Settings of all ports that have none of their own.
+    /// Default settings of ports.
     #[command(flatten)]
     pub(crate) port_defaults: PortDefaultsTable,
     /// The ports, in the order of their numbers.
@@ -73,7 +73,7 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 #[command(next_help_heading = "Switch")]
 pub(crate) struct Switch {
-    /// Seconds after which an address that was not seen again is forgotten [default: 300]
+    /// Seconds after which an address that was not seen again is aged out [default: 300]
     #[arg(id = "switch.ageout", long = "ageout", value_name = "SECONDS")]
     #[arg(value_parser = value_parser!(u32).range(1..), allow_negative_numbers = true)]
     #[schemars(range(min = 1))]
@@ -87,8 +87,8 @@ pub(crate) struct Switch {
     /// one that starts it]
     #[arg(id = "switch.user", long = "user", value_name = "NAME")]
     pub(crate) user: Option<String>,
-    /// Folder for what outlasts a restart, as the MAC addresses of TAP devices [default:
-    /// /var/lib/etherws, if it is there]
+    /// Folder for state kept across restarts, such as MAC addresses of TAP devices
+    /// [default: /var/lib/etherws, if it exists]
     #[arg(id = "switch.state", long = "state", value_name = "DIR")]
     #[arg(value_parser = absolute())]
     pub(crate) state: Option<PathBuf>,
@@ -127,7 +127,7 @@ fn only_for_all(schema: &mut Schema) {
 /// `[tunnel]`
 #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-#[command(next_help_heading = "Where WebSocket clients come in")]
+#[command(next_help_heading = "Tunnel listener")]
 pub(crate) struct Tunnel {
     /// Address to serve WebSockets on; empty: all addresses [default: all addresses]
     #[arg(id = "tunnel.host", long = "host", value_name = "HOST")]
@@ -138,30 +138,30 @@ pub(crate) struct Tunnel {
     /// HTTP path [default: /]
     #[arg(id = "tunnel.path", long = "path", value_name = "PATH")]
     pub(crate) path: Option<String>,
-    /// Passwords of clients, as written by etherws passwd or htpasswd [default: nobody is
-    /// asked for one]
+    /// Passwords of clients, as written by etherws passwd or htpasswd [default: no
+    /// password required]
     #[arg(id = "tunnel.htpasswd", long = "htpasswd", value_name = "FILE")]
     #[arg(value_parser = absolute())]
     pub(crate) htpasswd: Option<PathBuf>,
     /// Origin from which a browser may come besides the switch's own; * is any
     #[arg(id = "tunnel.allow-origin", long = "allow-origin", value_name = "URL")]
     pub(crate) allow_origin: Option<Vec<String>>,
-    /// Most sessions in all [default: 4096]
+    /// Maximum number of sessions [default: 4096]
     #[arg(id = "tunnel.max-sessions", long = "max-sessions", alias = "maxsessions")]
     #[arg(value_name = "NUMBER")]
     #[serde(alias = "maxsessions")]
     pub(crate) max_sessions: Option<usize>,
-    /// Most sessions of one user [default: 2048]
+    /// Maximum number of sessions of one user [default: 2048]
     #[arg(id = "tunnel.max-sessions-per-user", long = "max-sessions-per-user")]
     #[arg(alias = "maxsessionsperuser", value_name = "NUMBER")]
     #[serde(alias = "maxsessionsperuser")]
     pub(crate) max_sessions_per_user: Option<usize>,
-    /// Most sessions from one IPv4 address, or IPv6 network of 64 bits [default: 2048]
+    /// Maximum number of sessions from one IPv4 address or IPv6 /64 [default: 2048]
     #[arg(id = "tunnel.max-sessions-per-address", long = "max-sessions-per-address")]
     #[arg(alias = "maxsessionsperaddress", value_name = "NUMBER")]
     #[serde(alias = "maxsessionsperaddress")]
     pub(crate) max_sessions_per_address: Option<usize>,
-    /// With it the tunnel speaks TLS.
+    /// TLS of the tunnel listener.
     #[command(flatten)]
     pub(crate) tls: TunnelTls,
 }
@@ -169,7 +169,7 @@ pub(crate) struct Tunnel {
 /// `[control]`
 #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-#[command(next_help_heading = "Where control requests come in")]
+#[command(next_help_heading = "Control listener")]
 pub(crate) struct Control {
     /// Address to serve control on; empty: all addresses [default: 127.0.0.1]
     #[arg(id = "control.host", long = "ctlhost", value_name = "HOST")]
@@ -180,24 +180,24 @@ pub(crate) struct Control {
     /// HTTP path of control [default: /ctl]
     #[arg(id = "control.path", long = "ctlpath", value_name = "PATH")]
     pub(crate) path: Option<String>,
-    /// Unix socket to serve control on, for the switch's user alone; instead of TCP, unless
+    /// Unix socket to serve control on, only for the switch's user; replaces TCP, unless
     /// host or port is given
     #[arg(id = "control.socket", long = "ctlsock", value_name = "PATH")]
     #[arg(value_parser = absolute())]
     pub(crate) socket: Option<PathBuf>,
-    /// Name by which control may be asked for, besides localhost and its address
+    /// Host name that control accepts, besides localhost and its address
     #[arg(id = "control.name", long = "ctlname", value_name = "NAME")]
     pub(crate) name: Option<Vec<String>>,
     /// Whether other machines may control without password or certificate [default: false]
     #[arg(id = "control.open", long = "ctlopen", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     pub(crate) open: Option<bool>,
-    /// Passwords for control, as written by etherws passwd or htpasswd [default: nobody is
-    /// asked for one]
+    /// Passwords for control, as written by etherws passwd or htpasswd [default: no
+    /// password required]
     #[arg(id = "control.htpasswd", long = "ctlhtpasswd", value_name = "FILE")]
     #[arg(value_parser = absolute())]
     pub(crate) htpasswd: Option<PathBuf>,
-    /// With it control speaks TLS.
+    /// TLS of the control listener.
     #[command(flatten)]
     pub(crate) tls: ControlTls,
 }
@@ -218,7 +218,7 @@ macro_rules! tls_table {
             #[arg(id = concat!($table, ".cert"), long = $cert, alias = $short)]
             #[arg(value_name = "FILE", value_parser = absolute())]
             pub(crate) cert: Option<PathBuf>,
-            /// Lets in only clients with a certificate of these CAs, PEM
+            /// Accept only clients with a certificate of these CAs, PEM
             #[arg(id = concat!($table, ".client-ca"), long = $ca, value_name = "FILE")]
             #[arg(value_parser = absolute())]
             pub(crate) client_ca: Option<PathBuf>,
