@@ -308,8 +308,9 @@ pub(crate) struct Port {
     /// Why the state is not `up`; missing where there is no reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
-    /// Frames discarded, by reason: `on-error`, `port-down`, `same-port`,
-    /// `lack-of-buffers`, `loop`, `storm-broadcast`, `storm-multicast`, `storm-unicast`.
+    /// Frames discarded, by reason: `on-error`, `too-long`, `truncated`, `unknown-offload`,
+    /// `device-queue`, `port-down`, `same-port`, `lack-of-buffers`, `loop`,
+    /// `storm-broadcast`, `storm-multicast`, `storm-unicast`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) discards: BTreeMap<String, u64>,
     /// WebSocket text messages ignored.
@@ -530,7 +531,8 @@ mod tests {
             serde_json::to_value(Port::from(info.clone())).expect("serializes"),
             json!({"port": 1, "type": "client", "target": "ws://h/", "tx": 2, "rx": 3,
                 "octets-tx": 200, "octets-rx": 300, "user": "alice", "shut": true, "state": "backoff", "error": "refused", "text": 1,
-                "discards": {"on-error": 0, "port-down": 0, "same-port": 0,
+                "discards": {"on-error": 0, "too-long": 0, "truncated": 0,
+                    "unknown-offload": 0, "device-queue": 0, "port-down": 0, "same-port": 0,
                     "lack-of-buffers": 5, "loop": 0, "storm-broadcast": 0,
                     "storm-multicast": 0, "storm-unicast": 0}})
         );

@@ -94,7 +94,8 @@ fn state(port: &Port) -> Option<Finding> {
     })
 }
 
-/// What grows from one reading to the next.
+/// What grows from one reading to the next; and what has a cause that stays, however long
+/// ago a frame was lost by it.
 fn discards(before: &[Port], after: &[Port]) -> Vec<Finding> {
     let before: BTreeMap<_, _> = before.iter().map(|port| (port.port, &port.discards)).collect();
     let grown = after.iter().flat_map(|port| {
@@ -102,13 +103,17 @@ fn discards(before: &[Port], after: &[Port]) -> Vec<Finding> {
         port.discards.iter().filter_map(move |(reason, &count)| {
             let earlier = before.and_then(|discards| discards.get(reason)).copied();
             let more = count.saturating_sub(earlier.unwrap_or(count));
-            (more > 0).then_some((port, reason.as_str(), more))
+            let is_lasting = STAYS.contains(&reason.as_str()) && count > 0;
+            (more > 0 || is_lasting).then_some((port, reason.as_str(), more, count))
         })
     });
-    grown.filter_map(|(port, reason, more)| discard(port, reason, more)).collect()
+    grown.filter_map(|(port, reason, more, count)| discard(port, reason, more, count)).collect()
 }
 
-fn discard(port: &Port, reason: &str, more: u64) -> Option<Finding> {
+/// Reasons whose cause is how interfaces are set up.
+const STAYS: [&str; 4] = ["too-long", "truncated", "unknown-offload", "device-queue"];
+
+fn discard(port: &Port, reason: &str, more: u64, count: u64) -> Option<Finding> {
     let advice = match reason {
         "lack-of-buffers" => "its link is slower than the traffic to it: check the connection",
         "loop" => "two ports lead to the same network: remove one of them",
@@ -116,13 +121,32 @@ fn discard(port: &Port, reason: &str, more: u64) -> Option<Finding> {
             "find out who floods there; if it is intended, raise the limit with setport --storm-…"
         }
         "on-error" => "its peer sends invalid Ethernet frames",
+        "too-long" => {
+            "its interface does not take frames of that length: give all interfaces of the LAN \
+             one MTU, hosts included (ip link set DEV mtu N)"
+        }
+        "truncated" => {
+            "super-frames are longer than what is read at once: on the hosts, ip link set DEV \
+             gso_max_size 65536 gso_ipv4_max_size 65536"
+        }
+        "unknown-offload" => {
+            "super-frames have headers that are not known here: on the hosts, ethtool -K DEV tso \
+             off gso off"
+        }
+        "device-queue" => {
+            "the host sends faster by its interface than frames are read: raise txqueuelen (ip \
+             link set DEV txqueuelen N)"
+        }
         "port-down" => "it is shut, or not connected",
         // A frame whose receiver is behind the port that it came from: nothing is wrong.
         _ => return None,
     };
     let Port { port: number, kind, target, .. } = port;
-    let text =
-        format!("port {number} ({kind} {target}) discards {more} frames per second: {reason}");
+    let lost = match more {
+        0 => format!("has discarded {count} frames"),
+        _ => format!("discards {more} frames per second"),
+    };
+    let text = format!("port {number} ({kind} {target}) {lost}: {reason}");
     Some(Finding::warn("discards", text, advice))
 }
 
@@ -198,6 +222,10 @@ mod tests {
         let grown = discards(&at(5, 1), &at(12, 1));
         assert!(grown[0].text.contains("7 frames per second: lack-of-buffers"), "{grown:?}");
         assert!(discards(&[], &at(5, 1)).is_empty(), "a port that is new");
+        let stays = vec![port(json!({"discards": {"too-long": 3, "on-error": 3}}))];
+        let found = discards(&stays, &stays);
+        assert!(found[0].text.ends_with("has discarded 3 frames: too-long"), "{found:?}");
+        assert_eq!(found.len(), 1);
     }
 
     #[test]

@@ -16,6 +16,15 @@ names! {
     pub enum Discard {
         /// The frame is too short for its header or VLAN tag, or its medium refused it.
         OnError = "on-error",
+        /// The frame is longer than its medium takes: an interface's MTU.
+        TooLong = "too-long",
+        /// The frame is longer than what is read at once, and its end was lost.
+        Truncated = "truncated",
+        /// Work was left on the frame that is not understood: a super-frame with unknown
+        /// headers, or one that does not fit what is said of it.
+        UnknownOffload = "unknown-offload",
+        /// The queue between the host and its interface was full.
+        DeviceQueue = "device-queue",
         /// The ingress or the egress port is shut or not up.
         PortDown = "port-down",
         /// The destination is behind the ingress port.

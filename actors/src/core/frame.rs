@@ -9,9 +9,9 @@ use bytes::{Bytes, BytesMut};
 use super::packet::{Ethernet, Front, HEADER_LEN, Tag, TagChange, is_tagged};
 pub use super::packet::{MacAddr, ParseMacAddrError, Vid};
 
-/// Longest frame that the switch carries, in octets without FCS: the largest IP
-/// packet (65,535) behind an Ethernet header, rounded up to an even number.
-pub const MAX_FRAME_LEN: usize = 65_550;
+/// Longest frame on a wire that the switch carries, in octets without FCS: the largest IP
+/// packet (65,535) behind an Ethernet header and four tags, rounded up to an even number.
+pub const MAX_FRAME_LEN: usize = 65_566;
 
 /// What a super-frame is to be cut into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

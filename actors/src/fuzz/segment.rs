@@ -11,9 +11,9 @@ use crate::core::{
     packet::reference,
 };
 
-/// Most octets that a super-frame may become: 8,192 segments, each with 256 of headers and a
+/// Most octets that a super-frame may become: 8,192 segments, each with 512 of headers and a
 /// tag more.
-const MAX_OCTETS: usize = MAX_FRAME_LEN + 8192 * 260;
+const MAX_OCTETS: usize = MAX_FRAME_LEN + 8192 * 520;
 
 /// Offload fields, by how much the last octets are to be made longer, and the frame.
 pub fn segment(data: &[u8]) {

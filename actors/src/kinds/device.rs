@@ -5,16 +5,18 @@
 //! read block, without a copy. No frame ends the loop, only the device's loss does.
 
 use std::{
-    mem,
+    cell::RefCell,
+    collections::BTreeMap,
+    io, mem,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
 
 use bytes::BytesMut;
-use slog::{debug, info};
+use slog::{Logger, debug, info, warn};
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
         batch::{BATCH_FRAMES, BATCH_OCTETS},
         counters::{Counters, Discard},
         frame::{Frame, Gso},
-        offload::segment::segment,
+        offload::segment::{is_plain, segment},
     },
     port::{EgressQueue, IngressSender, PortError, PortIo, io_error},
     sys::{self, READ_OCTETS},
@@ -33,8 +35,14 @@ use crate::{
 /// interface that is down is deleted; a second is soon enough for a restart.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the log says that frames are lost for the same reason.
+const REMINDER: Duration = Duration::from_secs(60);
+
 /// A network device that never waits.
 pub(super) trait Device: AsFd + 'static {
+    /// Name of the interface.
+    fn name(&self) -> &str;
+
     /// Reads one frame into the spare capacity of `block`, at least
     /// [`READ_OCTETS`], with the work that is left on it.
     fn recv(&self, block: &mut BytesMut) -> Result<Frame, Fault>;
@@ -46,9 +54,61 @@ pub(super) trait Device: AsFd + 'static {
     /// many as it takes in one system call. How many; a fault is that of the first.
     fn send(&self, frames: &[Frame]) -> Result<usize, Fault>;
 
-    /// Looks after the device, now and then: an error is its loss.
-    fn check(&self, _: &Counters) -> Result<(), PortError> {
-        Ok(())
+    /// Looks after the device, now and then: an error is its loss. What was lost since the
+    /// last time, and why.
+    fn check(&self) -> Result<(Discard, u64), PortError>;
+}
+
+/// Counts frames that are lost at the device, and says why: each reason once a minute.
+struct Losses<'a> {
+    device: &'a str,
+    counters: &'a Counters,
+    log: &'a Logger,
+    said: RefCell<BTreeMap<Discard, Instant>>,
+}
+
+impl<'a> Losses<'a> {
+    fn new(device: &'a impl Device, counters: &'a Counters, log: &'a Logger) -> Self {
+        Self { device: device.name(), counters, log, said: RefCell::default() }
+    }
+
+    /// Frames that came from the device.
+    fn count(&self, reason: Discard, frames: u64) {
+        if frames > 0 {
+            self.counters.discarded(reason, frames);
+            self.say(reason);
+        }
+    }
+
+    /// Frames are lost, and were counted.
+    fn say(&self, reason: Discard) {
+        let device = self.device;
+        let what = match reason {
+            Discard::TooLong => format!(
+                "frames are longer than {device} takes; give all interfaces of this LAN one MTU"
+            ),
+            Discard::Truncated => format!(
+                "frames from {device} are longer than what is read at once; where they come from: \
+                 ip link set DEV gso_max_size 65536 gso_ipv4_max_size 65536"
+            ),
+            Discard::UnknownOffload => format!(
+                "{device} gives super-frames with headers that are not known here; where they come \
+                 from: ethtool -K DEV tso off gso off"
+            ),
+            Discard::DeviceQueue => format!(
+                "the host sends faster by {device} than frames are read; setport \
+                 --txqueuelen makes its queue longer"
+            ),
+            // Known to whoever looks at counters, and more than one cause.
+            _ => return,
+        };
+        let now = Instant::now();
+        let mut said = self.said.borrow_mut();
+        if said.get(&reason).is_none_or(|last| now - *last >= REMINDER) {
+            said.insert(reason, now);
+            let discards = self.counters.discards(reason);
+            warn!(self.log, "{what}"; "reason" => reason.name(), "frames" => discards);
+        }
     }
 }
 
@@ -59,12 +119,22 @@ pub(super) enum Fault {
     WouldBlock,
     /// A frame is lost, the device is not.
     Frame(Discard),
-    /// The device does not take such super-frames, as it says from now on.
+    /// The device does not take the frame with work left on it.
     MustBeCut,
     /// The device is there and down. It may come up again.
     Down,
     /// The device is lost.
     Lost(PortError),
+}
+
+/// Why a frame is lost, if an error of `sys` says so of one.
+pub(super) fn lost_frame(error: &io::Error) -> Option<Discard> {
+    match error.kind() {
+        sys::TRUNCATED => Some(Discard::Truncated),
+        sys::UNKNOWN_OFFLOAD => Some(Discard::UnknownOffload),
+        io::ErrorKind::UnexpectedEof => Some(Discard::OnError),
+        _ => None,
+    }
 }
 
 /// How reading ends.
@@ -80,11 +150,14 @@ pub(super) async fn carry<D: Device>(device: D, io: PortIo) -> Result<(), PortEr
     let watch = || sys::watch(device.as_fd()).map_err(|e| io_error("cannot wait for a device", e));
     let mut ready = watch()?;
     let mut unsent = Unsent::default();
+    let losses = Losses::new(&device, &counters, &log);
     loop {
         let stopped = tokio::select! {
-            stopped = receive(&device, &ready, &mut ingress, &counters) => stopped,
-            lost = transmit(&device, &ready, &mut egress, &mut unsent) => Stopped::Lost(lost),
-            lost = look_after(&device, &counters) => Stopped::Lost(lost),
+            stopped = receive(&device, &ready, &mut ingress, &losses) => stopped,
+            lost = transmit(&device, &ready, &mut egress, &mut unsent, &losses) => {
+                Stopped::Lost(lost)
+            }
+            lost = look_after(&device, &losses) => Stopped::Lost(lost),
             _ = stop.wait() => return Ok(()),
         };
         match stopped {
@@ -107,7 +180,7 @@ async fn receive<D: Device>(
     device: &D,
     ready: &AsyncFd<OwnedFd>,
     ingress: &mut IngressSender,
-    counters: &Counters,
+    losses: &Losses<'_>,
 ) -> Stopped {
     let mut blocks = Blocks::default();
     let mut batch = Vec::new();
@@ -117,7 +190,7 @@ async fn receive<D: Device>(
             Ok(frames) => frames,
             Err(error) => return Stopped::Lost(io_error("cannot wait for frames", error)),
         };
-        let fault = fill(device, &mut blocks, &mut batch, counters);
+        let fault = fill(device, &mut blocks, &mut batch, losses);
         if matches!(fault, Some(Fault::WouldBlock)) {
             frames.clear_ready();
         }
@@ -141,7 +214,7 @@ fn fill<D: Device>(
     device: &D,
     blocks: &mut Blocks,
     batch: &mut Vec<Frame>,
-    counters: &Counters,
+    losses: &Losses<'_>,
 ) -> Option<Fault> {
     batch.reserve(BATCH_FRAMES);
     let mut octets = 0;
@@ -152,7 +225,7 @@ fn fill<D: Device>(
                 batch.push(frame);
             }
             Err(Fault::Frame(reason)) => {
-                counters.discarded(reason, 1);
+                losses.count(reason, 1);
                 // Lost frames count too, so that they cannot hold us here.
                 octets += READ_OCTETS;
             }
@@ -188,10 +261,15 @@ async fn transmit<D: Device>(
     ready: &AsyncFd<OwnedFd>,
     egress: &mut EgressQueue,
     unsent: &mut Unsent,
+    losses: &Losses<'_>,
 ) -> PortError {
     loop {
         while let Some(frame) = unsent.frames.get(unsent.done) {
-            let is_cut = frame.offload().gso == Gso::Udp && !device.takes_datagrams();
+            let is_cut = match frame.offload().gso {
+                Gso::None => false,
+                Gso::Udp if !device.takes_datagrams() => true,
+                _ => !is_plain(frame),
+            };
             let rest = &unsent.frames[unsent.done..];
             let sent = if is_cut { Err(Fault::MustBeCut) } else { send(device, ready, rest).await };
             let reason = match sent {
@@ -201,10 +279,12 @@ async fn transmit<D: Device>(
                 }
                 Err(Fault::MustBeCut) if unsent.cut() => continue,
                 Err(Fault::Frame(reason)) => reason,
-                Err(Fault::Down | Fault::WouldBlock | Fault::MustBeCut) => Discard::OnError,
+                Err(Fault::MustBeCut) => Discard::UnknownOffload,
+                Err(Fault::Down | Fault::WouldBlock) => Discard::OnError,
                 Err(Fault::Lost(error)) => return error,
             };
             egress.refused(&unsent.frames[unsent.done], reason);
+            losses.say(reason);
             unsent.done += 1;
         }
         unsent.frames.clear();
@@ -239,13 +319,14 @@ async fn send<D: Device>(
 }
 
 /// Looks after the device until it is lost.
-async fn look_after<D: Device>(device: &D, counters: &Counters) -> PortError {
+async fn look_after<D: Device>(device: &D, losses: &Losses<'_>) -> PortError {
     let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = device.check(counters) {
-            return error;
+        match device.check() {
+            Ok((reason, frames)) => losses.count(reason, frames),
+            Err(error) => return error,
         }
     }
 }

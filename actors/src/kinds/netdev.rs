@@ -15,13 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Context, Kind,
-    device::{Device, Fault, carry},
+    device::{Device, Fault, carry, lost_frame},
 };
 use crate::{
     core::{
-        counters::{Counters, Discard},
+        counters::Discard,
         frame::{Frame, Gso, MAX_FRAME_LEN},
-        packet::{HEADER_LEN, TAG_LEN, TPID_CVLAN},
     },
     port::{Link, Medium, PortError, PortIo, io_error},
     sys::packet::PacketSocket,
@@ -125,10 +124,14 @@ impl AsFd for NetdevLink {
 }
 
 impl Device for NetdevLink {
+    fn name(&self) -> &str {
+        self.socket.name()
+    }
+
     fn recv(&self, block: &mut BytesMut) -> Result<Frame, Fault> {
         let (data, offload) = self.socket.recv(block).map_err(|error| self.fault(error))?;
-        if data.len() > MAX_FRAME_LEN {
-            return Err(Fault::Frame(Discard::OnError));
+        if data.len() > MAX_FRAME_LEN && offload.gso == Gso::None {
+            return Err(Fault::Frame(Discard::TooLong));
         }
         Ok(Frame::with_offload(data.freeze(), offload))
     }
@@ -147,7 +150,7 @@ impl Device for NetdevLink {
         if let (true, Some(frame)) = (gso != Gso::None, frames.first())
             && !self.fits(frame).map_err(|error| self.fault(error))?
         {
-            return Err(Fault::Frame(Discard::OnError));
+            return Err(Fault::Frame(Discard::TooLong));
         }
         self.socket.send(frames).map_err(|error| match error.raw_os_error() {
             // Before Linux 6.2 a packet socket refuses them, and nothing tells
@@ -155,14 +158,17 @@ impl Device for NetdevLink {
             Some(libc::EINVAL) if gso == Gso::Udp && self.takes_datagrams.replace(false) => {
                 Fault::MustBeCut
             }
+            // Work that it would do only elsewhere.
+            Some(libc::EINVAL) if frames.first().is_some_and(|f| !f.offload().is_none()) => {
+                Fault::MustBeCut
+            }
             _ => self.fault(error),
         })
     }
 
-    fn check(&self, counters: &Counters) -> Result<(), PortError> {
-        counters.discarded(Discard::LackOfBuffers, self.socket.drops().into());
+    fn check(&self) -> Result<(Discard, u64), PortError> {
         if self.socket.is_present() {
-            Ok(())
+            Ok((Discard::LackOfBuffers, self.socket.drops().into()))
         } else {
             Err(Box::new(Gone(self.socket.name().to_owned())))
         }
@@ -171,27 +177,26 @@ impl Device for NetdevLink {
 
 impl NetdevLink {
     /// Whether the segments of a super-frame are no longer than the interface's MTU.
-    /// A customer tag comes on top of it (IEEE 802.3, 3.2.7). Of plain frames the kernel
-    /// looks itself.
+    /// Tags come on top of it (IEEE 802.3, 3.2.7), as for a bridge. Of plain frames the
+    /// kernel looks itself.
     fn fits(&self, frame: &Frame) -> io::Result<bool> {
         let (Some(headers), Some(header)) = (frame.headers_len(), frame.header()) else {
             return Ok(false);
         };
-        let is_tagged = header.tag().is_some_and(|tag| tag.tpid() == TPID_CVLAN);
-        let link = HEADER_LEN + if is_tagged { TAG_LEN } else { 0 };
+        let link = frame.len() - header.payload().len();
         Ok(headers + usize::from(frame.offload().gso_size) <= link + self.socket.mtu()?)
     }
 
     fn fault(&self, error: io::Error) -> Fault {
-        if error.kind() == io::ErrorKind::InvalidData {
-            return Fault::Frame(Discard::OnError);
+        if let Some(reason) = lost_frame(&error) {
+            return Fault::Frame(reason);
         }
         match error.raw_os_error() {
             Some(libc::EAGAIN) => Fault::WouldBlock,
             Some(libc::ENOBUFS | libc::ENOMEM) => Fault::Frame(Discard::LackOfBuffers),
-            // Too long for the interface's MTU, too short, or of a kind that the
-            // kernel cannot describe.
-            Some(libc::EMSGSIZE | libc::EINVAL | libc::EINTR) => Fault::Frame(Discard::OnError),
+            Some(libc::EMSGSIZE) => Fault::Frame(Discard::TooLong),
+            // Too short.
+            Some(libc::EINVAL | libc::EINTR) => Fault::Frame(Discard::OnError),
             Some(libc::ENETDOWN) if self.socket.is_present() => Fault::Down,
             Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => {
                 Fault::Lost(Box::new(Gone(self.socket.name().to_owned())))
@@ -264,7 +269,7 @@ mod tests {
             run(async {
                 let mut rig = Rig::open(&mut Netdev::new("v0")).await;
                 rig.send_octets(&probe(&[0; 3000]));
-                until("too long", || rig.counters.discards(Discard::OnError) == 1).await;
+                until("too long", || rig.counters.discards(Discard::TooLong) == 1).await;
                 rig.send_octets(&probe(&[0; 1500]));
                 until("the longest", || rig.counters.tx_frames() == 1).await;
                 assert!(rig.is_running());
@@ -293,7 +298,7 @@ mod tests {
                 let tag = [0x81, 0x00, 0x00, 0x0a];
                 rig.send(vec![frame(&[], 1461), frame(&tag, 1461)]);
                 // Seven segments each.
-                until("too long", || rig.counters.discards(Discard::OnError) == 14).await;
+                until("too long", || rig.counters.discards(Discard::TooLong) == 14).await;
                 rig.send(vec![frame(&[], 1460), frame(&tag, 1460)]);
                 until("the longest", || rig.counters.tx_frames() == 14).await;
             });

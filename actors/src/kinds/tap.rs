@@ -18,7 +18,7 @@ use slog::debug;
 
 use super::{
     Context, Kind, Store,
-    device::{Device, Fault, carry},
+    device::{Device, Fault, carry, lost_frame},
 };
 use crate::{
     core::{
@@ -166,6 +166,10 @@ impl AsFd for TapLink {
 }
 
 impl Device for TapLink {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
     fn recv(&self, block: &mut BytesMut) -> Result<Frame, Fault> {
         let (data, offload) = self.0.recv(block).map_err(|error| self.fault(error))?;
         Ok(Frame::with_offload(data.freeze(), offload))
@@ -177,21 +181,27 @@ impl Device for TapLink {
     }
 
     fn send(&self, frames: &[Frame]) -> Result<usize, Fault> {
-        let sent = frames.first().map_or(Ok(()), |frame| self.0.send(frame));
-        sent.map(|()| 1).map_err(|error| self.fault(error))
+        let Some(frame) = frames.first() else { return Ok(0) };
+        self.0.send(frame).map(|()| 1).map_err(|error| match error.raw_os_error() {
+            Some(libc::EINVAL) if !frame.offload().is_none() => Fault::MustBeCut,
+            _ => self.fault(error),
+        })
+    }
+
+    fn check(&self) -> Result<(Discard, u64), PortError> {
+        Ok((Discard::DeviceQueue, 0))
     }
 }
 
 impl TapLink {
     fn fault(&self, error: io::Error) -> Fault {
-        if error.kind() == io::ErrorKind::InvalidData {
-            return Fault::Frame(Discard::OnError);
+        if let Some(reason) = lost_frame(&error) {
+            return Fault::Frame(reason);
         }
         match error.raw_os_error() {
             Some(libc::EAGAIN) => Fault::WouldBlock,
             Some(libc::ENOBUFS | libc::ENOMEM) => Fault::Frame(Discard::LackOfBuffers),
-            // Too short, too long, offload fields that do not fit the frame, or the
-            // interface is down (EIO).
+            // Too short, or the interface is down (EIO).
             Some(libc::EINVAL | libc::EMSGSIZE | libc::EIO | libc::EINTR) => {
                 Fault::Frame(Discard::OnError)
             }

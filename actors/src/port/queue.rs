@@ -313,7 +313,7 @@ mod tests {
         let mut batch = Vec::new();
         assert!(receiver.try_recv(&mut batch));
         assert_eq!(batch, [frame(60)]);
-        assert_eq!(counters.discards(Discard::OnError), 1);
+        assert_eq!(counters.discards(Discard::UnknownOffload), 1);
     }
 
     #[test]

@@ -23,8 +23,22 @@ pub(crate) mod vnet;
 /// Longest name of an interface in octets: the kernel's IFNAMSIZ less its NUL.
 pub(crate) const MAX_NAME_LEN: usize = 15;
 
-/// Room that a device's read needs: the longest frame behind its header.
-pub(crate) const READ_OCTETS: usize = vnet::LEN + MAX_FRAME_LEN;
+/// Longest super-frame that is read: an IP packet of 65,535 octets in a tunnel. More the
+/// kernel gives only where `gso_max_size` of an interface has been raised (BIG TCP).
+pub(crate) const MAX_SUPER_FRAME_LEN: usize = MAX_FRAME_LEN + MAX_TUNNEL_HEADERS;
+
+/// Octets of all headers before an IP packet that a tunnel carries.
+const MAX_TUNNEL_HEADERS: usize = 512;
+
+/// Room that a device's read needs: the longest frame behind its header. One that fills it
+/// may have been longer.
+pub(crate) const READ_OCTETS: usize = vnet::LEN + MAX_SUPER_FRAME_LEN + 1;
+
+/// A frame was lost because it was longer than what is read at once.
+pub(crate) const TRUNCATED: io::ErrorKind = io::ErrorKind::FileTooLarge;
+
+/// A frame was lost because the work that is left on it is not understood.
+pub(crate) const UNKNOWN_OFFLOAD: io::ErrorKind = io::ErrorKind::InvalidData;
 
 /// Tells when a device is ready: its descriptor, registered with the runtime under
 /// a number of its own.

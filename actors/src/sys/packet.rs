@@ -23,7 +23,7 @@ use nix::{
 };
 
 use super::{
-    MAX_NAME_LEN, READ_OCTETS,
+    MAX_NAME_LEN, READ_OCTETS, TRUNCATED, UNKNOWN_OFFLOAD,
     ifreq::{ioctl, request},
     vnet::{self, Prefix},
 };
@@ -189,9 +189,9 @@ impl PacketSocket {
     /// Receives one frame into the spare capacity of `buffer` and splits it off,
     /// with the work that is left on it.
     ///
-    /// `WouldBlock`: there is none. `InvalidData`: a frame was lost because it was
-    /// too long or of an unknown kind. ENETDOWN, once: the interface went down, or
-    /// away.
+    /// `WouldBlock`: there is none. [`TRUNCATED`], [`UNKNOWN_OFFLOAD`], and `UnexpectedEof`
+    /// for one that is too short: a frame was lost. ENETDOWN, once: the interface went
+    /// down, or away.
     pub(crate) fn recv(&self, buffer: &mut BytesMut) -> io::Result<(BytesMut, Offload)> {
         buffer.reserve(READ_OCTETS);
         let tag = self.recv_behind(buffer)?;
@@ -200,11 +200,12 @@ impl PacketSocket {
             let offload = vnet::take(&mut data)?;
             return Ok((data, offload));
         };
-        let offload = vnet::decode(&data, 4).ok_or(io::ErrorKind::InvalidData)?;
+        let offload = vnet::decode(&data, 4).ok_or(UNKNOWN_OFFLOAD)?;
         // The addresses move over the header, which is read: 12 octets, not the frame.
         data.advance(vnet::LEN - TAG_LEN);
         data.copy_within(TAG_LEN..TAG_LEN + TAG_AT, 0);
         data[TAG_AT..TAG_AT + TAG_LEN].copy_from_slice(&tag);
+        let offload = vnet::settled(&mut data, offload)?;
         Ok((data, offload))
     }
 
@@ -224,9 +225,16 @@ impl PacketSocket {
         // caller has reserved, and to `control`; both live longer than the call, and
         // the kernel only writes to them.
         let received = unsafe { libc::recvmsg(self.fd.as_raw_fd(), &mut message, 0) };
-        let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-        if message.msg_flags & libc::MSG_TRUNC != 0 || received < vnet::LEN + TAG_AT {
-            return Err(io::ErrorKind::InvalidData.into());
+        let received = usize::try_from(received).map_err(|_| match Errno::last() {
+            // A super-frame of a kind for which the header has no word: SCTP, say.
+            Errno::EINVAL => UNKNOWN_OFFLOAD.into(),
+            errno => io::Error::from(errno),
+        })?;
+        if message.msg_flags & libc::MSG_TRUNC != 0 {
+            return Err(TRUNCATED.into());
+        }
+        if received < vnet::LEN + TAG_AT {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
         // SAFETY: the kernel has written so many octets.
         unsafe { buffer.advance_mut(received) };

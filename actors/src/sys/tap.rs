@@ -23,7 +23,7 @@ use nix::{
 };
 
 use super::{
-    MAX_NAME_LEN, READ_OCTETS,
+    MAX_NAME_LEN, READ_OCTETS, TRUNCATED,
     ifreq::{ioctl, name_of, request},
     vnet,
 };
@@ -207,7 +207,8 @@ impl Tap {
 
     /// Reads one frame into the spare capacity of `buffer` and splits it off, with
     /// the work that is left on it. `WouldBlock`: there is none; EBADFD: the device
-    /// was deleted; `InvalidData`: a frame of an unknown kind was lost.
+    /// was deleted; [`UNKNOWN_OFFLOAD`](super::UNKNOWN_OFFLOAD), [`TRUNCATED`]: a frame was
+    /// lost.
     pub(crate) fn recv(&self, buffer: &mut BytesMut) -> io::Result<(BytesMut, Offload)> {
         buffer.reserve(READ_OCTETS);
         let spare = buffer.chunk_mut();
@@ -219,6 +220,10 @@ impl Tap {
         // SAFETY: the kernel has written the first `read` octets.
         unsafe { buffer.advance_mut(read) };
         let mut data = buffer.split();
+        // The kernel does not tell how long it was.
+        if read == READ_OCTETS {
+            return Err(TRUNCATED.into());
+        }
         let offload = vnet::take(&mut data)?;
         Ok((data, offload))
     }

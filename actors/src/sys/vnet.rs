@@ -2,8 +2,8 @@
 //! (virtio 1.2, 5.1.6) in the host's own byte order, as TAP devices and packet
 //! sockets have it.
 //!
-//! Below `sys/tap` and `sys/packet`. Translates to and from [`Offload`] and checks
-//! nothing against the frame: who does the work does that.
+//! Below `sys/tap` and `sys/packet`. Translates to and from [`Offload`]; work that no
+//! kernel would take from us is done here, or the frame is refused.
 
 use std::{
     io::{self, IoSlice},
@@ -14,8 +14,10 @@ use std::{
 use bytes::{Buf, BytesMut};
 use nix::sys::uio::writev;
 
+use super::UNKNOWN_OFFLOAD;
 use crate::core::{
     frame::{Frame, Gso, Offload},
+    offload::segment::settle,
     packet::Front,
 };
 
@@ -105,9 +107,15 @@ fn encode(frame: &Frame) -> [u8; LEN] {
 
 /// Cuts the header off the front of what was read.
 pub(super) fn take(data: &mut BytesMut) -> io::Result<Offload> {
-    let offload = decode(data, 0).ok_or(io::ErrorKind::InvalidData)?;
+    let offload = decode(data, 0).ok_or(UNKNOWN_OFFLOAD)?;
     data.advance(LEN);
-    Ok(offload)
+    settled(data, offload)
+}
+
+/// What is left to be done on a frame that was just read.
+#[inline]
+pub(super) fn settled(data: &mut [u8], offload: Offload) -> io::Result<Offload> {
+    Ok(settle(data, offload).map_err(|_| UNKNOWN_OFFLOAD)?)
 }
 
 /// Writes one frame behind its header: one system call.

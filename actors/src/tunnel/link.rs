@@ -364,7 +364,7 @@ impl<S: AsyncWrite> Sender<S> {
     /// Writes what is pending to its last octet.
     async fn flush(&mut self) -> Result<(), TunnelError> {
         let Self { stream, encoder, egress, batch, .. } = self;
-        let refused = |frame: &Frame| egress.refused(frame, Discard::OnError);
+        let refused = |frame: &Frame| egress.refused(frame, Discard::UnknownOffload);
         encoder.write(stream, batch, refused).await.map_err(TunnelError::Lost)?;
         batch.clear();
         egress.done();

@@ -75,7 +75,7 @@ impl Finisher {
         if may_pass {
             emit(frame);
         } else if segment(frame, emit).is_err() {
-            self.counters.discarded(Discard::OnError, 1);
+            self.counters.discarded(Discard::UnknownOffload, 1);
         }
     }
 }

@@ -3,13 +3,18 @@
 //!
 //! Last thing before a plain medium: each [`Frame`] that leaves here is finished.
 //! Every offload field is checked against the frame's octets; metadata that does
-//! not fit is an error, never a panic, and nothing comes out then.
+//! not fit is an error, never a panic, and nothing comes out then. A super-frame in a
+//! tunnel of its own is told by where its checksum begins: not behind the first IP
+//! header. See [`encapsulated`](super::encapsulated).
 
 use std::ops::Range;
 
 use bytes::{BufMut, BytesMut};
 
-use super::checksum::{fold, sum};
+use super::{
+    checksum::{crc32c, fold, sum},
+    encapsulated::{Encapsulated, Headers},
+};
 use crate::core::{
     frame::{Frame, Gso, Offload},
     packet::{
@@ -21,7 +26,7 @@ use crate::core::{
 /// Most segments of one super-frame: 64 KiB in segments of 8 octets, the least
 /// that Linux makes (TCP_MIN_SND_MSS of 48 less 40 octets of options). It bounds
 /// what a hostile `gso_size` of 1 makes us write.
-const MAX_SEGMENTS: usize = 8192;
+pub(super) const MAX_SEGMENTS: usize = 8192;
 
 /// Most octets before the payload, in a super-frame, and up to the checksum, in a
 /// frame that lacks one: 30 of Ethernet with four tags, 40 of IPv6, 60 of TCP and as
@@ -34,16 +39,61 @@ pub(super) const TCP_CSUM: usize = 16;
 /// Where the checksum stands in a UDP header (RFC 768).
 pub(super) const UDP_CSUM: usize = 6;
 
+/// Where the checksum stands in an SCTP header, a CRC32c (RFC 9260, 3.1).
+pub(super) const SCTP_CSUM: u16 = 8;
+
+/// Where TCP and UDP begin behind an Ethernet and an IPv4 header: most of all frames.
+const MOST: u16 = 34;
+
 /// TCP flags of the last segment only: FIN and PSH.
 pub(super) const TCP_LAST: u8 = 0x09;
 
 /// The TCP flag of the first segment only: CWR (RFC 3168, 6.1.2).
 pub(super) const TCP_FIRST: u8 = 0x80;
 
-/// A frame's offload fields do not fit its octets.
+/// A frame's offload fields do not fit its octets, or its headers are not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the frame's offload fields do not fit its octets")]
+#[error("the frame's offload fields do not fit its octets, or its headers are not understood")]
 pub(crate) struct BadOffload;
+
+/// Does where a frame is read what no kernel could be asked for later: checksums that are
+/// not those of TCP or UDP behind the first IP header. What is left comes back; a
+/// super-frame that could not be cut is an error.
+///
+/// `start` and `offset` are all that an interface is told. Some take them for granted and
+/// look for the outer headers of a packet themselves, and of SCTP's checksum no kernel
+/// hears from us that it is none of the Internet's.
+pub(crate) fn settle(data: &mut [u8], offload: Offload) -> Result<Offload, BadOffload> {
+    match offload {
+        Offload { gso: Gso::None, csum: None, .. } => Ok(offload),
+        Offload { csum: Some((MOST, 6 | 16)), .. } => Ok(offload),
+        Offload { gso: Gso::None, csum: Some(csum), .. } if !is_first(data, csum) => {
+            finish_checksum(data, csum)?;
+            Ok(Offload::NONE)
+        }
+        Offload { gso: Gso::None, .. } => Ok(offload),
+        _ if Layout::parse(data, &offload).is_some() => Ok(offload),
+        _ => Encapsulated::new(data, &offload).map(|_| offload).ok_or(BadOffload),
+    }
+}
+
+/// Whether a checksum is that of TCP or UDP behind the first IP header.
+fn is_first(data: &[u8], (start, offset): (u16, u16)) -> bool {
+    let Some(header) = Ethernet::new_checked(data) else { return false };
+    let Some(ip) = header.ip() else { return false };
+    let field = match ip.protocol() {
+        Some(IpNextHeaderProtocols::Tcp) => TCP_CSUM,
+        Some(IpNextHeaderProtocols::Udp) => UDP_CSUM,
+        _ => return false,
+    };
+    header.payload_at() + ip.header_len() == usize::from(start) && field == usize::from(offset)
+}
+
+/// Whether a super-frame is TCP or UDP behind the first IP header: one that a kernel can
+/// cut. Of what is inside of a tunnel it does not hear from us.
+pub(crate) fn is_plain(frame: &Frame) -> bool {
+    Layout::parse(frame.data(), frame.offload()).is_some()
+}
 
 /// Gives `emit` the finished frames that `frame` stands for, in order.
 ///
@@ -57,6 +107,9 @@ pub(crate) fn segment(frame: Frame, mut emit: impl FnMut(Frame)) -> Result<(), B
                 Ok(data) => data,
                 Err(shared) => BytesMut::from(&shared[..]),
             };
+            if checksum_end(csum) > MAX_HEAD {
+                return Err(BadOffload);
+            }
             finish_checksum(&mut data, csum)?;
             emit(Frame::new(data.freeze()));
         }
@@ -73,6 +126,17 @@ pub(crate) fn segment(frame: Frame, mut emit: impl FnMut(Frame)) -> Result<(), B
     Ok(())
 }
 
+/// How the headers of segments are made.
+#[derive(Debug)]
+enum Cut {
+    /// One segment, and its head is finished.
+    Not,
+    Plain(Layout),
+    /// Of such a frame the headers are longer than most: the only one for which memory is
+    /// taken, once for all of its segments.
+    Encapsulated(Box<Encapsulated>),
+}
+
 /// The finished frames that a frame stands for, none of them built: of each its
 /// own header octets, and where in the frame's octets its payload stands.
 #[derive(Debug)]
@@ -85,8 +149,7 @@ pub(crate) struct Segments<'a> {
     head_len: usize,
     /// What each segment begins with in place of its first octets.
     front: Front,
-    /// `None`: one segment, and its head is finished.
-    layout: Option<Layout>,
+    cut: Cut,
     /// Payload octets of each segment but the last.
     size: usize,
     count: usize,
@@ -103,7 +166,7 @@ impl<'a> Segments<'a> {
             head: [0; TAG_LEN + MAX_HEAD],
             head_len: front.replaces,
             front,
-            layout: None,
+            cut: Cut::Not,
             size: usize::MAX,
             count: 1,
             next: 0,
@@ -111,18 +174,27 @@ impl<'a> Segments<'a> {
         match (offload.gso, offload.csum) {
             (Gso::None, None) => {}
             (Gso::None, Some(csum)) => {
-                let (field, checksum) = checksum(data, csum)?;
-                segments.head_len = field + 2;
-                let head = &mut segments.head[TAG_LEN..];
-                head[..field].copy_from_slice(&data[..field]);
-                put(head, field, checksum);
+                let end = checksum_end(csum);
+                if end > MAX_HEAD {
+                    return Err(BadOffload);
+                }
+                let checksum = checksum(data, csum)?;
+                let head = &mut segments.head[TAG_LEN..TAG_LEN + end];
+                head.copy_from_slice(&data[..end]);
+                checksum.put(head, csum);
+                segments.head_len = end;
             }
-            (gso, _) => {
-                let layout = Layout::parse(data, gso, offload).ok_or(BadOffload)?;
-                segments.head_len = layout.payload;
+            _ => {
+                if let Some(layout) = Layout::parse(data, offload) {
+                    segments.head_len = layout.payload;
+                    segments.cut = Cut::Plain(layout);
+                } else {
+                    let headers = Encapsulated::new(data, offload).ok_or(BadOffload)?;
+                    segments.head_len = headers.payload();
+                    segments.cut = Cut::Encapsulated(Box::new(headers));
+                }
                 segments.size = usize::from(offload.gso_size);
-                segments.count = (data.len() - layout.payload).div_ceil(segments.size).max(1);
-                segments.layout = Some(layout);
+                segments.count = (data.len() - segments.head_len).div_ceil(segments.size).max(1);
             }
         }
         Ok(segments)
@@ -154,14 +226,18 @@ impl<'a> Segments<'a> {
         self.next += 1;
         let from = self.head_len + at * self.size;
         let to = self.data.len().min(from.saturating_add(self.size));
-        let head = &mut self.head[..TAG_LEN + self.head_len];
-        if let Some(layout) = &self.layout {
-            let head = &mut head[TAG_LEN..];
-            head.copy_from_slice(&self.data[..self.head_len]);
-            let position =
-                Position { at, offset: at * self.size, is_last: self.next == self.count };
-            layout.finish(head, &self.data[from..to], position);
-        }
+        let (headers, payload) = (&self.data[..self.head_len], &self.data[from..to]);
+        let position = Position { at, offset: at * self.size, is_last: self.next == self.count };
+        let head = match &mut self.cut {
+            Cut::Not => &mut self.head[..TAG_LEN + self.head_len],
+            Cut::Plain(layout) => {
+                let head = &mut self.head[..TAG_LEN + self.head_len];
+                head[TAG_LEN..].copy_from_slice(headers);
+                layout.finish(&mut head[TAG_LEN..], payload, position);
+                head
+            }
+            Cut::Encapsulated(encapsulated) => encapsulated.finish(headers, payload, position),
+        };
         let front_end = TAG_LEN + self.front.replaces;
         let start = front_end - self.front.len();
         if !self.front.is_empty() {
@@ -173,31 +249,70 @@ impl<'a> Segments<'a> {
 
 /// Which segment of its super-frame one is.
 #[derive(Debug, Clone, Copy)]
-struct Position {
-    at: usize,
+pub(super) struct Position {
+    pub(super) at: usize,
     /// Payload octets before it.
-    offset: usize,
-    is_last: bool,
+    pub(super) offset: usize,
+    pub(super) is_last: bool,
 }
 
 /// Finishes a checksum in place. `csum`: as in [`Offload`]; the field holds the
 /// sum of the pseudo-header.
 pub(crate) fn finish_checksum(data: &mut [u8], csum: (u16, u16)) -> Result<(), BadOffload> {
-    let (field, checksum) = checksum(data, csum)?;
-    put(data, field, checksum);
+    checksum(data, csum)?.put(data, csum);
     Ok(())
 }
 
-/// Where the checksum is to be stored, and the finished one.
-fn checksum(data: &[u8], (start, offset): (u16, u16)) -> Result<(usize, u16), BadOffload> {
+/// Where the field of a checksum ends, by the longest there can be.
+fn checksum_end((start, offset): (u16, u16)) -> usize {
+    usize::from(start) + usize::from(offset) + if offset == SCTP_CSUM { 4 } else { 2 }
+}
+
+/// A finished checksum.
+enum Checksum {
+    Internet(u16),
+    Crc([u8; 4]),
+}
+
+impl Checksum {
+    /// Writes it to `data`, whose field is there.
+    fn put(&self, data: &mut [u8], (start, offset): (u16, u16)) {
+        let field = usize::from(start) + usize::from(offset);
+        match self {
+            Self::Internet(checksum) => put(data, field, *checksum),
+            Self::Crc(crc) => data[field..field + 4].copy_from_slice(crc),
+        }
+    }
+}
+
+/// The finished checksum of a frame that lacks one.
+fn checksum(data: &[u8], (start, offset): (u16, u16)) -> Result<Checksum, BadOffload> {
+    if offset == SCTP_CSUM {
+        return eighth(data, start);
+    }
     let (start, offset) = (usize::from(start), usize::from(offset));
-    let field = start + offset;
-    if start < HEADER_LEN || field + 2 > data.len().min(MAX_HEAD) {
+    if start < HEADER_LEN || start + offset + 2 > data.len() {
         return Err(BadOffload);
     }
     let checksum = !fold(sum(&data[start..]));
     // In UDP a zero says that there is no checksum (RFC 768).
-    Ok((field, if checksum == 0 && offset == UDP_CSUM { 0xffff } else { checksum }))
+    let checksum = if checksum == 0 && offset == UDP_CSUM { 0xffff } else { checksum };
+    Ok(Checksum::Internet(checksum))
+}
+
+/// A checksum at SCTP's place: that it is SCTP only the headers before it tell.
+fn eighth(data: &[u8], start: u16) -> Result<Checksum, BadOffload> {
+    let headers = Headers::walk(data, start.into()).ok_or(BadOffload)?;
+    let (field, octets) = (usize::from(SCTP_CSUM), &data[usize::from(start)..headers.end()]);
+    if octets.len() < field + 4 {
+        return Err(BadOffload);
+    }
+    Ok(if headers.protocol() == IpNextHeaderProtocols::Sctp {
+        let (before, after) = (&octets[..field], &octets[field + 4..]);
+        Checksum::Crc(crc32c([before, &[0; 4], after]).to_le_bytes())
+    } else {
+        Checksum::Internet(!fold(sum(octets)))
+    })
 }
 
 /// Where the headers of a super-frame stand, checked against its octets.
@@ -212,11 +327,11 @@ struct Layout {
 }
 
 impl Layout {
-    fn parse(data: &[u8], gso: Gso, offload: &Offload) -> Option<Self> {
+    fn parse(data: &[u8], offload: &Offload) -> Option<Self> {
         let header = Ethernet::new_checked(data)?;
         let (packet, ip) = (header.ip()?, header.payload_at());
         let (is_ipv4, transport) = (packet.is_ipv4(), ip + packet.header_len());
-        let is_tcp = match (gso, packet.protocol()?, is_ipv4) {
+        let is_tcp = match (offload.gso, packet.protocol()?, is_ipv4) {
             (Gso::Tcp4, IpNextHeaderProtocols::Tcp, true)
             | (Gso::Tcp6, IpNextHeaderProtocols::Tcp, false) => true,
             (Gso::Udp, IpNextHeaderProtocols::Udp, _) => false,
@@ -229,8 +344,8 @@ impl Layout {
         };
         let size = usize::from(offload.gso_size);
         let fits = payload <= data.len().min(MAX_HEAD)
-            && data.len() - ip <= usize::from(u16::MAX)
             && size > 0
+            && payload - ip + size.min(data.len() - payload) <= usize::from(u16::MAX)
             && (data.len() - payload).div_ceil(size) <= MAX_SEGMENTS
             // Elsewhere: a tunnel's inner header, and we have found the outer one.
             && offload.csum.is_none_or(|(start, offset)| {
@@ -263,25 +378,47 @@ impl Layout {
             put(ip, 4, ip_len - 40);
             sum(&ip[8..40])
         };
-        let (protocol, field) = if self.is_tcp {
-            let sequence = u32::from(get(transport, 4)) << 16 | u32::from(get(transport, 6));
-            let sequence = sequence.wrapping_add(position.offset as u32);
-            transport[4..8].copy_from_slice(&sequence.to_be_bytes());
-            let first = if position.at == 0 { 0 } else { TCP_FIRST };
-            let last = if position.is_last { 0 } else { TCP_LAST };
-            transport[13] &= !(first | last);
-            (IpNextHeaderProtocols::Tcp, TCP_CSUM)
-        } else {
-            put(transport, 4, transport_len);
-            (IpNextHeaderProtocols::Udp, UDP_CSUM)
-        };
-        put(transport, field, 0);
-        // Each part but the payload has an even length.
-        let pseudo = pseudo + u64::from(protocol.0) + u64::from(transport_len);
-        let checksum = !fold(pseudo + sum(transport) + sum(payload));
-        // As in `checksum`; for TCP both zeros are the same.
-        put(transport, field, if checksum == 0 && !self.is_tcp { 0xffff } else { checksum });
+        let protocol =
+            if self.is_tcp { IpNextHeaderProtocols::Tcp } else { IpNextHeaderProtocols::Udp };
+        finish_transport(transport, payload, pseudo + u64::from(protocol.0), self.is_tcp, position);
     }
+}
+
+/// Sets in the TCP or UDP header of a segment, a copy of the super-frame's, what is
+/// different there. `pseudo`: the sum of the pseudo-header but for the length; with it, it
+/// comes back.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a segment's length fits 16 bits; sequence numbers wrap"
+)]
+pub(super) fn finish_transport(
+    transport: &mut [u8],
+    payload: &[u8],
+    pseudo: u64,
+    is_tcp: bool,
+    position: Position,
+) -> u64 {
+    let len = transport.len() + payload.len();
+    let field = if is_tcp {
+        let sequence = u32::from(get(transport, 4)) << 16 | u32::from(get(transport, 6));
+        let sequence = sequence.wrapping_add(position.offset as u32);
+        transport[4..8].copy_from_slice(&sequence.to_be_bytes());
+        let first = if position.at == 0 { 0 } else { TCP_FIRST };
+        let last = if position.is_last { 0 } else { TCP_LAST };
+        transport[13] &= !(first | last);
+        TCP_CSUM
+    } else {
+        put(transport, 4, len as u16);
+        UDP_CSUM
+    };
+    put(transport, field, 0);
+    // Each part but the payload has an even length.
+    let pseudo = pseudo + len as u64;
+    let checksum = !fold(pseudo + sum(transport) + sum(payload));
+    // As in `checksum`; for TCP both zeros are the same.
+    put(transport, field, if checksum == 0 && !is_tcp { 0xffff } else { checksum });
+    pseudo
 }
 
 #[cfg(test)]

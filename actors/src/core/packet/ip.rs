@@ -14,7 +14,7 @@ use pnet_packet::{
     tcp::TcpPacket,
 };
 
-use super::get;
+use super::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, get};
 
 /// Octets of an IPv4 header without options (RFC 791, 3.1).
 pub(crate) const IPV4_LEN: usize = 20;
@@ -43,8 +43,19 @@ pub struct Ip<'a> {
 }
 
 impl<'a> Ip<'a> {
+    /// The packet that `octets` begin with, announced by this EtherType, if its headers are
+    /// there.
     #[inline(always)]
-    pub(super) fn v4(octets: &'a [u8]) -> Option<Self> {
+    pub(crate) fn new_checked(ethertype: u16, octets: &'a [u8]) -> Option<Self> {
+        match ethertype {
+            ETHERTYPE_IPV4 => Self::v4(octets),
+            ETHERTYPE_IPV6 => Self::v6(octets),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn v4(octets: &'a [u8]) -> Option<Self> {
         let head: &[u8; IPV4_LEN] = octets.first_chunk()?;
         let header_len = usize::from(head[0] & 0x0f) * 4;
         // More fragments, or an offset.
@@ -62,7 +73,7 @@ impl<'a> Ip<'a> {
     /// Looks behind options for each hop and for the destination. A routing header hides
     /// the address that checksums are made with, and a fragment may begin anywhere.
     #[inline(always)]
-    pub(super) fn v6(octets: &'a [u8]) -> Option<Self> {
+    fn v6(octets: &'a [u8]) -> Option<Self> {
         let head: &[u8; IPV6_LEN] = octets.first_chunk()?;
         let (mut protocol, mut header_len) = (IpNextHeaderProtocol(head[6]), IPV6_LEN);
         let mut extensions = 0;

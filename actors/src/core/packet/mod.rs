@@ -176,11 +176,7 @@ impl<'a> Ethernet<'a> {
     #[inline(always)]
     #[must_use]
     pub fn ip(self) -> Option<Ip<'a>> {
-        match self.ethertype {
-            ETHERTYPE_IPV4 => Ip::v4(self.payload),
-            ETHERTYPE_IPV6 => Ip::v6(self.payload),
-            _ => None,
-        }
+        Ip::new_checked(self.ethertype, self.payload)
     }
 }
 

@@ -87,8 +87,8 @@ fn what_breaks_the_protocol_is_refused_with_the_right_code() {
     let long = [0x82, 127, 0x7f, 255, 255, 255, 255, 255, 255, 255];
     let half = [0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0];
     let all = [0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255];
-    let over = [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 15];
-    let fragments = [&[0x02, 126, 255, 255][..], &[0; 65_535], &[0x80, 16]].concat();
+    let over = [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 31];
+    let fragments = [&[0x02, 126, 255, 255][..], &[0; 65_535], &[0x80, 32]].concat();
     let cases: &[(&str, &[u8], u16)] = &[
         ("RSV1", &[0xc2, 0], 1002),
         ("RSV2", &[0xa2, 0], 1002),
@@ -108,7 +108,7 @@ fn what_breaks_the_protocol_is_refused_with_the_right_code() {
         ("2^63 - 1", &long, 1009),
         ("the limit and 1", &over, 1009),
         ("the limit and 1 in fragments", &fragments, 1009),
-        ("text over the limit", &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 15], 1009),
+        ("text over the limit", &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 31], 1009),
         ("continuation of nothing", &[0x80, 0], 1002),
         ("message in a message", &[0x02, 0, 0x82, 0], 1002),
         ("text in a message", &[0x02, 0, 0x81, 0], 1002),

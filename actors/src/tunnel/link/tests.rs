@@ -292,7 +292,7 @@ async fn an_unfinished_frame_is_finished_and_a_false_one_is_counted() {
     let finished = [&[0; 16][..], &[0xff, 0xff]].concat();
     assert_eq!(test.next().await, Some(binary(finished)));
     assert_eq!(test.next().await, Some(binary(frame(20).into_data())));
-    assert_eq!(test.counters.discards(Discard::OnError), 1);
+    assert_eq!(test.counters.discards(Discard::UnknownOffload), 1);
 }
 
 #[actix::test]
@@ -346,7 +346,7 @@ async fn what_breaks_the_protocol_is_told_before_the_end() {
     for (octets, code) in [
         (&[0xc2, 0x80, 0, 0, 0, 0][..], 1002),
         (&[0x82, 0x00], 1002),
-        (&[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 15, 0, 0, 0, 0], 1009),
+        (&[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 31, 0, 0, 0, 0], 1009),
         (&[0x82, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0], 1009),
     ] {
         let mut test = Test::start(Role::Server, 1000, &wire(Role::Server, 0x82, b"good"));

@@ -310,7 +310,10 @@ fn metadata_that_does_not_fit_is_refused() {
     refused(|data, _| data.truncate(40));
     refused(|data, _| data[18] = 0x4f);
     refused(|data, _| data[24] = 0x20);
-    refused(|data, _| data.resize(18 + 65_536, 0));
+    refused(|data, offload| {
+        data.resize(18 + 65_600, 0);
+        offload.gso_size = 65_500;
+    });
     refused(|_, offload| (offload.gso, offload.csum) = (Gso::None, Some((400, 16))));
 }
 
