@@ -41,8 +41,17 @@ pub(crate) struct Reader {
     parser: Option<PcapNgParser>,
     buffer: BytesMut,
     captured: u64,
-    /// By interface.
-    lost: BTreeMap<u32, u64>,
+    lost: BTreeMap<u32, Lost>,
+}
+
+/// Lost packets of an interface, which a file tells in two ways. Either may be ahead of the
+/// other: a loss stands in the next packet, and in statistics that may come before that.
+#[derive(Debug, Default)]
+struct Lost {
+    /// The sum of what packets say.
+    of_packets: u64,
+    /// What the last statistics say.
+    of_statistics: u64,
 }
 
 impl Reader {
@@ -72,14 +81,17 @@ impl Reader {
                         Some(Block::EnhancedPacket(packet)) => {
                             self.captured += 1;
                             if let Some(dropped) = dropped(&packet) {
-                                *self.lost.entry(packet.interface_id).or_default() += dropped;
+                                let lost = self.lost.entry(packet.interface_id).or_default();
+                                lost.of_packets += dropped;
                             }
                             each(&read_packet(self.parser.as_ref(), &packet));
                         }
                         Some(Block::InterfaceStatistics(statistics)) => {
                             for option in &statistics.options {
                                 if let InterfaceStatisticsOption::IsbIfDrop(lost) = option {
-                                    self.lost.insert(statistics.interface_id, *lost);
+                                    let known =
+                                        self.lost.entry(statistics.interface_id).or_default();
+                                    known.of_statistics = *lost;
                                 }
                             }
                         }
@@ -104,7 +116,7 @@ impl Reader {
 
     /// Packets that the switch could not hand over in time.
     pub(crate) fn lost(&self) -> u64 {
-        self.lost.values().sum()
+        self.lost.values().map(|lost| lost.of_packets.max(lost.of_statistics)).sum()
     }
 }
 
@@ -147,4 +159,56 @@ fn read_packet<'a>(
         }
     }
     read
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{borrow::Cow, time::Duration};
+
+    use pcap_file::{
+        DataLink,
+        pcapng::{
+            PcapNgBlock as _, PcapNgWriter,
+            blocks::{
+                interface_description::InterfaceDescriptionBlock,
+                interface_statistics::InterfaceStatisticsBlock,
+            },
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_loss_that_statistics_and_a_packet_tell_is_counted_once() {
+        let mut writer = PcapNgWriter::new(Vec::new()).unwrap();
+        let (linktype, options) = (DataLink::ETHERNET, Vec::new());
+        let interface = InterfaceDescriptionBlock { linktype, snaplen: 0, options };
+        let statistics = InterfaceStatisticsBlock {
+            interface_id: 0,
+            timestamp: 0,
+            options: vec![InterfaceStatisticsOption::IsbIfDrop(5)],
+        };
+        let packet = EnhancedPacketBlock {
+            interface_id: 0,
+            timestamp: Duration::ZERO,
+            original_len: 4,
+            data: Cow::Borrowed(&[0; 4]),
+            options: vec![EnhancedPacketOption::DropCount(5)],
+        };
+        let later = EnhancedPacketBlock {
+            options: vec![EnhancedPacketOption::DropCount(1)],
+            ..packet.clone()
+        };
+        for block in [
+            interface.into_block(),
+            statistics.into_block(),
+            packet.into_block(),
+            later.into_block(),
+        ] {
+            writer.write_block(&block).unwrap();
+        }
+        let mut reader = Reader::default();
+        reader.feed(writer.get_ref(), |_| {}).unwrap();
+        assert_eq!((reader.captured(), reader.lost()), (2, 6));
+    }
 }

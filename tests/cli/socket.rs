@@ -74,7 +74,7 @@ fn a_socket_alone_leaves_no_tcp_and_a_dead_switchs_is_replaced() {
     // Not while somebody listens there.
     let mut second = start();
     assert!(!second.wait_exit().success());
-    assert!(second.stderr.contains("another program listens"), "{}", second.stderr.text());
+    wait_until("the reason", || second.stderr.contains("another program listens"));
     etherws(&["ctl", "--ctlurl", &url, "listport"]).ok();
     first.kill();
     assert!(fs::exists(&path).unwrap());

@@ -34,7 +34,7 @@ fn a_client_port_goes_to_the_next_of_its_servers_and_stays_there() {
     second.process.kill();
     switch.wait_state(number, "backoff");
     let none = switch.ctl(&["addport", "client", &urls[0], &urls[1]]).failed();
-    for part in ["none of 2 servers", &urls[0][5..14], &second.tunnel.to_string()] {
+    for part in ["none of the 2 servers", &urls[0][5..14], &second.tunnel.to_string()] {
         assert!(none.stderr.contains(part), "{}", none.stderr);
     }
 }
