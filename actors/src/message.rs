@@ -20,8 +20,7 @@ use crate::{
         gauge::Gauge,
         holder::Holder,
         interface::Interface,
-        offload::AllowedOffload,
-        settings::{Description, InForce, PortName, PortSettings},
+        settings::{Description, InForce, LinkSettings, PortName, PortSettings},
         state::{Details, PortState, Stop},
     },
     mirror::{Filter, MirrorReader, TooManyMirrors},
@@ -93,7 +92,7 @@ pub struct AddPort {
     /// Shared with the port's task.
     pub counters: Arc<Counters>,
     /// The setting `offload`, shared with the port's task.
-    pub offload: Arc<AllowedOffload>,
+    pub link_settings: Arc<LinkSettings>,
     /// Ends the port for good. Closed when all of the port has ended.
     pub stop: mpsc::Sender<Stop>,
 }

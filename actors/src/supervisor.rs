@@ -22,8 +22,8 @@ use crate::{
         fdb::PortNumber,
         gauge::Gauge,
         interface::{Interface, InterfaceSettings},
-        offload::{AllowedOffload, finish::Finisher},
-        settings::PortSettings,
+        offload::finish::Finisher,
+        settings::{LinkSettings, PortSettings},
         state::{PortState, Stop},
     },
     message::{AddPort, AddPortError, KeepInterface, PortDown, PortGone, PortUp},
@@ -138,7 +138,7 @@ struct Supervisor<M> {
     switch: Addr<Switch>,
     number: PortNumber,
     counters: Arc<Counters>,
-    offload: Arc<AllowedOffload>,
+    settings: Arc<LinkSettings>,
     /// Its closing tells the Switch that all of the port has ended.
     stopped: mpsc::Receiver<Stop>,
     log: Logger,
@@ -153,7 +153,7 @@ impl<M: Medium> Supervisor<M> {
         log: &Logger,
     ) -> Result<Self, AddError> {
         let counters = Arc::new(Counters::default());
-        let offload = Arc::new(AllowedOffload::default());
+        let link_settings = Arc::new(LinkSettings::default());
         let (stop, stopped) = mpsc::channel(1);
         let number = switch
             .send(AddPort {
@@ -166,12 +166,20 @@ impl<M: Medium> Supervisor<M> {
                 holder: medium.holder(),
                 settings,
                 counters: Arc::clone(&counters),
-                offload: Arc::clone(&offload),
+                link_settings: Arc::clone(&link_settings),
                 stop,
             })
             .await??;
         let log = log.new(o!("port" => number.get()));
-        Ok(Self { medium, switch: switch.clone(), number, counters, offload, stopped, log })
+        Ok(Self {
+            medium,
+            switch: switch.clone(),
+            number,
+            counters,
+            settings: link_settings,
+            stopped,
+            log,
+        })
     }
 
     /// Opens the medium for the first time, however long it takes.
@@ -221,7 +229,7 @@ impl<M: Medium> Supervisor<M> {
     async fn start(&self, link: M::Link) -> Result<(Running, Option<Interface>), MailboxError> {
         let gauge = Gauge::new(QUEUE_OCTETS);
         let finisher =
-            |plain| Finisher::new(Arc::clone(&self.offload), plain, Arc::clone(&self.counters));
+            |plain| Finisher::new(Arc::clone(&self.settings), plain, Arc::clone(&self.counters));
         let egress = finisher(!self.medium.takes_offload());
         let (sender, egress) = queue::channel(gauge.clone(), egress);
         let (stop, stopped) = oneshot::channel();
@@ -234,6 +242,7 @@ impl<M: Medium> Supervisor<M> {
             egress,
             stop: StopSignal::new(stopped),
             counters: Arc::clone(&self.counters),
+            settings: Arc::clone(&self.settings),
             log: self.log.clone(),
         };
         let (port, ended) = Port::start(sender, Box::pin(link.run(io)));

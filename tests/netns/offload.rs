@@ -7,7 +7,7 @@ use super::{A, B, Pair, transfer::transfer};
 use crate::support::{
     lab::Namespace,
     need,
-    peers::{self, python, script},
+    peers::{self, python, script, tool},
     process::run,
     switch::Switch,
     wait_for, wait_until,
@@ -76,7 +76,11 @@ fn assert_no_errors(hosts: &[&Namespace], switches: &[&Switch]) {
         assert_eq!(checksum_errors(host), 0);
     }
     for switch in switches {
-        assert!(switch.ports().iter().all(|port| port["discards"]["on-error"] == 0));
+        for port in switch.ports() {
+            for reason in ["on-error", "too-long", "truncated", "unknown-offload"] {
+                assert_eq!(port["discards"][reason], 0, "{port:#}");
+            }
+        }
     }
 }
 
@@ -133,4 +137,105 @@ fn super_frames_pass_a_linux_bridge_and_a_netdev_without_a_checksum_error() {
     datagrams(&far, &near, "198.51.100.1");
     datagrams(&near, &far, "198.51.100.2");
     assert_no_errors(&[&a, &b, &near, &far], &[&left, &right]);
+}
+
+/// Two hosts behind netdev ports `p1` and `p2` of a switch, with IPv4 and IPv6 addresses.
+struct Cabled {
+    switch: Switch,
+    lab: Namespace,
+    near: Namespace,
+    far: Namespace,
+}
+
+impl Cabled {
+    fn new(mtus: [u32; 2]) -> Result<Self, String> {
+        let lab = Namespace::new()?;
+        let (near, far) = (lab.sibling(), lab.sibling());
+        for (at, (host, mtu)) in [&near, &far].into_iter().zip(mtus).enumerate() {
+            let (at, port) = (at + 1, format!("p{}", at + 1));
+            host.cable("eth0", &lab, &port);
+            lab.ip(&format!("link set {port} mtu {mtu}"));
+            host.ip(&format!("link set eth0 mtu {}", mtus[0]));
+            host.ip(&format!("addr add 192.0.2.{at}/24 dev eth0"));
+            host.ip(&format!("addr add 2001:db8::{at}/64 dev eth0 nodad"));
+        }
+        let switch = Switch::start_at(&lab.site, &[]);
+        switch.add(&["netdev", "p1"]);
+        switch.add(&["netdev", "p2"]);
+        wait_until("pings", || near.pings("192.0.2.2", 56) & far.pings("192.0.2.1", 56));
+        Ok(Self { switch, lab, near, far })
+    }
+}
+
+#[test]
+fn tcp_inside_of_vxlan_passes_whatever_its_checksums_and_the_far_device_are() {
+    need!(python());
+    need!(tool("ethtool"));
+    let net = need!(Cabled::new([1500, 1500]));
+    let outer = [
+        ("192.0.2.", "noudpcsum"),
+        ("192.0.2.", "udpcsum"),
+        ("2001:db8::", "udp6zerocsumtx udp6zerocsumrx"),
+        ("2001:db8::", "noudp6zerocsumtx noudp6zerocsumrx"),
+    ];
+    for (at, (network, checksums)) in outer.into_iter().enumerate() {
+        for (host, me, other) in [(&net.near, 1, 2), (&net.far, 2, 1)] {
+            let port = 4789 + at;
+            let link = format!(
+                "link add vx{at} type vxlan id {at} local {network}{me} remote {network}{other} \
+                 dstport {port} {checksums}"
+            );
+            let words: Vec<_> = link.split_whitespace().collect();
+            if host.run("ip", &words).code != Some(0) {
+                println!("SKIPPED: this kernel has no VXLAN");
+                return;
+            }
+            host.ip(&format!("link set vx{at} up"));
+            host.ip(&format!("addr add 198.51.{at}.{me}/24 dev vx{at}"));
+            host.ip(&format!("addr add fd00:{at}::{me}/64 dev vx{at} nodad"));
+        }
+    }
+    // What one host sends before the other has its end of the tunnel, without a checksum
+    // over IPv6, counts as one with a wrong checksum.
+    let before = [&net.near, &net.far].map(checksum_errors);
+    // At 0.26 Mbit/s, as it was, these would take half an hour.
+    let all = |octets| {
+        for at in 0..outer.len() {
+            transfer(&net.near.site, &net.far.site, &format!("198.51.{at}.2"), octets);
+            transfer(&net.far.site, &net.near.site, &format!("fd00:{at}::1"), octets);
+        }
+    };
+    all(OCTETS / 10);
+    for port in ["p1", "p2"] {
+        net.lab.run("ethtool", &["-K", port, "tso", "off", "gso", "off"]).ok();
+    }
+    all(OCTETS / 50);
+    assert_eq!([&net.near, &net.far].map(checksum_errors), before);
+    assert_no_errors(&[], &[&net.switch]);
+}
+
+#[test]
+fn tcp_of_hosts_with_long_frames_passes() {
+    need!(python());
+    let net = need!(Cabled::new([9000, 9000]));
+    assert!(net.near.run("ping", &["-c1", "-W2", "-Mdo", "-s8972", "192.0.2.2"]).code == Some(0));
+    transfer(&net.near.site, &net.far.site, "192.0.2.2", OCTETS);
+    transfer(&net.far.site, &net.near.site, "2001:db8::1", OCTETS);
+    assert_no_errors(&[&net.near, &net.far], &[&net.switch]);
+}
+
+#[test]
+fn frames_too_long_for_an_interface_are_counted_said_and_explained() {
+    let net = need!(Cabled::new([9000, 1500]));
+    for _ in 0..3 {
+        assert!(!net.near.pings("192.0.2.2", 8000));
+    }
+    assert_eq!(net.switch.port(2)["discards"]["too-long"], 3);
+    let said = net.switch.process.stderr.text();
+    assert_eq!(said.matches("longer than p2 takes").count(), 1, "{said}");
+    let mut doctor = crate::support::switch::command(&net.lab.site, &["doctor"]);
+    doctor.args(["--ctlurl", net.switch.control_url()]);
+    let found = run(doctor).stdout;
+    assert!(found.contains("has discarded 3 frames: too-long"), "{found}");
+    assert!(found.contains("p1 has 9000, p2 has 1500"), "{found}");
 }

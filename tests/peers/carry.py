@@ -257,8 +257,8 @@ def listed(mtu):
     for length in (14, 15, 16, 18, 59, 60, 61, 64, 576, mtu + 13, mtu + 14):
         yield raw, (), length
     for tags in ((0x8100,), (0x88A8,), (0x88A8, 0x8100), (0x8100, 0x8100)):
-        # Of tags, one of a customer comes on top of the MTU.
-        yield raw, tags, mtu + 14 + (4 if tags == (0x8100,) else 0)
+        # Tags come on top of the MTU.
+        yield raw, tags, mtu + 14 + 4 * len(tags)
         # The kernel looks two octets beyond a tag's EtherType.
         yield raw, tags, 16 + 4 * len(tags)
     for csum in ((34, 4), (40, 8 + 2), (100, 300), (mtu - 10, 0), (34, 6), (34, 16)):
@@ -273,7 +273,7 @@ def drawn(rng, mtu):
     """A random case."""
     if rng.random() < 0.15:
         tags = tuple(rng.choice((0x8100, 0x88A8)) for _ in range(rng.randrange(3)))
-        length = rng.randrange(16 + 4 * len(tags), mtu + 15)
+        length = rng.randrange(16, mtu + 15) + 4 * len(tags)
         csum = (rng.randrange(34, 200), rng.randrange(0, 300, 2))
         is_due = sum(csum) + 2 <= length and csum[1] != 8 and rng.random() < 0.5
         return raw, tags, length, csum if is_due else None

@@ -25,7 +25,8 @@ use crate::{
         batch::{BATCH_FRAMES, BATCH_OCTETS},
         counters::{Counters, Discard},
         frame::{Frame, Gso},
-        offload::segment::{is_plain, segment},
+        offload::segment::{is_plain, outer_datagrams, segment},
+        settings::LinkSettings,
     },
     port::{EgressQueue, IngressSender, PortError, PortIo, io_error},
     sys::{self, READ_OCTETS},
@@ -56,7 +57,7 @@ pub(super) trait Device: AsFd + 'static {
 
     /// Looks after the device, now and then: an error is its loss. What was lost since the
     /// last time, and why.
-    fn check(&self) -> Result<(Discard, u64), PortError>;
+    async fn check(&self, settings: &LinkSettings) -> Result<(Discard, u64), PortError>;
 }
 
 /// Counts frames that are lost at the device, and says why: each reason once a minute.
@@ -146,7 +147,7 @@ enum Stopped {
 /// Carries frames between a device and the Switch until one of them is lost or
 /// the port is to end.
 pub(super) async fn carry<D: Device>(device: D, io: PortIo) -> Result<(), PortError> {
-    let PortIo { mut ingress, mut egress, mut stop, counters, log } = io;
+    let PortIo { mut ingress, mut egress, mut stop, counters, settings, log } = io;
     let watch = || sys::watch(device.as_fd()).map_err(|e| io_error("cannot wait for a device", e));
     let mut ready = watch()?;
     let mut unsent = Unsent::default();
@@ -154,10 +155,10 @@ pub(super) async fn carry<D: Device>(device: D, io: PortIo) -> Result<(), PortEr
     loop {
         let stopped = tokio::select! {
             stopped = receive(&device, &ready, &mut ingress, &losses) => stopped,
-            lost = transmit(&device, &ready, &mut egress, &mut unsent, &losses) => {
+            lost = transmit(&device, &ready, &mut egress, &mut unsent, &settings, &losses) => {
                 Stopped::Lost(lost)
             }
-            lost = look_after(&device, &losses) => Stopped::Lost(lost),
+            lost = look_after(&device, &settings, &losses) => Stopped::Lost(lost),
             _ = stop.wait() => return Ok(()),
         };
         match stopped {
@@ -244,14 +245,16 @@ struct Unsent {
 }
 
 impl Unsent {
-    /// Puts its segments in the place of the next frame; `false` where it has none.
-    fn cut(&mut self) -> bool {
+    /// Puts its segments in the place of the next frame, or the datagrams of its tunnel as
+    /// super-frames; `false` where it has none.
+    fn cut(&mut self, to_datagrams: bool) -> bool {
         let mut segments = Vec::new();
-        let is_cut = segment(self.frames[self.done].clone(), |frame| segments.push(frame)).is_ok();
-        if is_cut {
+        let (frame, emit) = (self.frames[self.done].clone(), |frame| segments.push(frame));
+        let cut = if to_datagrams { outer_datagrams(frame, emit) } else { segment(frame, emit) };
+        if cut.is_ok() {
             self.frames.splice(self.done..=self.done, segments);
         }
-        is_cut
+        cut.is_ok()
     }
 }
 
@@ -261,15 +264,14 @@ async fn transmit<D: Device>(
     ready: &AsyncFd<OwnedFd>,
     egress: &mut EgressQueue,
     unsent: &mut Unsent,
+    settings: &LinkSettings,
     losses: &Losses<'_>,
 ) -> PortError {
     loop {
         while let Some(frame) = unsent.frames.get(unsent.done) {
-            let is_cut = match frame.offload().gso {
-                Gso::None => false,
-                Gso::Udp if !device.takes_datagrams() => true,
-                _ => !is_plain(frame),
-            };
+            let gso = frame.offload().gso;
+            let is_encapsulated = gso != Gso::None && !is_plain(frame);
+            let is_cut = is_encapsulated || gso == Gso::Udp && !device.takes_datagrams();
             let rest = &unsent.frames[unsent.done..];
             let sent = if is_cut { Err(Fault::MustBeCut) } else { send(device, ready, rest).await };
             let reason = match sent {
@@ -277,7 +279,11 @@ async fn transmit<D: Device>(
                     unsent.done += sent;
                     continue;
                 }
-                Err(Fault::MustBeCut) if unsent.cut() => continue,
+                Err(Fault::MustBeCut)
+                    if unsent.cut(is_encapsulated && may_be_datagrams(device, settings)) =>
+                {
+                    continue;
+                }
                 Err(Fault::Frame(reason)) => reason,
                 Err(Fault::MustBeCut) => Discard::UnknownOffload,
                 Err(Fault::Down | Fault::WouldBlock) => Discard::OnError,
@@ -294,6 +300,11 @@ async fn transmit<D: Device>(
         tokio::task::yield_now().await;
         egress.recv(&mut unsent.frames).await;
     }
+}
+
+/// Whether super-frames of UDP may be written.
+fn may_be_datagrams(device: &impl Device, settings: &LinkSettings) -> bool {
+    device.takes_datagrams() && settings.offload().udp
 }
 
 /// Writes a frame or more, as soon as there is room.
@@ -319,12 +330,16 @@ async fn send<D: Device>(
 }
 
 /// Looks after the device until it is lost.
-async fn look_after<D: Device>(device: &D, losses: &Losses<'_>) -> PortError {
+async fn look_after<D: Device>(
+    device: &D,
+    settings: &LinkSettings,
+    losses: &Losses<'_>,
+) -> PortError {
     let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match device.check() {
+        match device.check(settings).await {
             Ok((reason, frames)) => losses.count(reason, frames),
             Err(error) => return error,
         }
@@ -342,7 +357,7 @@ mod tests {
         let datagrams = Shape::tcp4(3 * 500, 500).frame();
         let mut unsent =
             Unsent { frames: vec![plain(1), plain(2), datagrams.clone(), plain(3)], done: 2 };
-        assert!(unsent.cut());
+        assert!(unsent.cut(true));
         let lens: Vec<_> = unsent.frames.iter().map(Frame::len).collect();
         let one = datagrams.len() - 2 * 500;
         assert_eq!(lens, [60, 60, one, one, one, 60]);
@@ -350,7 +365,7 @@ mod tests {
         let nonsense = Offload { gso: Gso::Udp, gso_size: 9, csum: Some((9, 9)), ecn: false };
         unsent.frames[5] = Frame::with_offload(plain(3).into_data(), nonsense);
         unsent.done = 5;
-        assert!(!unsent.cut());
+        assert!(!unsent.cut(true));
         assert_eq!(unsent.frames.len(), 6, "it is left to be refused");
     }
 }
@@ -367,8 +382,13 @@ pub(super) mod harness {
 
     use crate::{
         core::{
-            counters::Counters, fdb::PortNumber, frame::Frame, gauge::Gauge,
-            offload::finish::Finisher, state::Stop,
+            counters::Counters,
+            fdb::PortNumber,
+            frame::Frame,
+            gauge::Gauge,
+            offload::finish::Finisher,
+            settings::{LinkSettings, PortSettings},
+            state::Stop,
         },
         message::Ingress,
         port::{IngressSender, Link, Medium, PortError, PortIo, StopSignal, queue},
@@ -409,6 +429,7 @@ pub(super) mod harness {
         gauge: Gauge,
         stop: Option<oneshot::Sender<Stop>>,
         pub(in crate::kinds) counters: Arc<Counters>,
+        settings: Arc<LinkSettings>,
         task: actix_rt::task::JoinHandle<Result<(), PortError>>,
     }
 
@@ -420,7 +441,8 @@ pub(super) mod harness {
             let gauge = Gauge::new(queue::QUEUE_OCTETS);
             let counters = Arc::<Counters>::default();
             let plain = !medium.takes_offload();
-            let finisher = Finisher::new(Arc::default(), plain, Arc::clone(&counters));
+            let settings = Arc::<LinkSettings>::default();
+            let finisher = Finisher::new(Arc::clone(&settings), plain, Arc::clone(&counters));
             let (queue, egress) = queue::channel(gauge.clone(), finisher);
             let (stop, stopped) = oneshot::channel();
             let io = PortIo {
@@ -432,15 +454,21 @@ pub(super) mod harness {
                 egress,
                 stop: StopSignal::new(stopped),
                 counters: Arc::clone(&counters),
+                settings: Arc::clone(&settings),
                 log: slog::Logger::root(slog::Discard, slog::o!()),
             };
             let task = actix_rt::spawn(link.run(io));
-            Self { received, queue, gauge, stop: Some(stop), counters, task }
+            Self { received, queue, gauge, stop: Some(stop), counters, settings, task }
         }
 
         /// All frames that have come in since the last call.
         pub(in crate::kinds) fn take(&self) -> Vec<Frame> {
             std::mem::take(&mut *self.received.borrow_mut())
+        }
+
+        /// Sets what is in force, as the Switch does.
+        pub(in crate::kinds) fn set(&self, settings: &PortSettings) {
+            self.settings.apply(settings);
         }
 
         /// Queues what there is room for, as the Switch does.

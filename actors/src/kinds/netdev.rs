@@ -21,6 +21,7 @@ use crate::{
     core::{
         counters::Discard,
         frame::{Frame, Gso, MAX_FRAME_LEN},
+        settings::LinkSettings,
     },
     port::{Link, Medium, PortError, PortIo, io_error},
     sys::packet::PacketSocket,
@@ -152,7 +153,14 @@ impl Device for NetdevLink {
         {
             return Err(Fault::Frame(Discard::TooLong));
         }
-        self.socket.send(frames).map_err(|error| match error.raw_os_error() {
+        let sent = match (self.socket.send(frames), frames.first()) {
+            (Err(error), Some(frame)) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
+                let longest = self.longest(frame).map_err(|error| self.fault(error))?;
+                self.socket.send_tagged(frame, longest).map(|()| 1)
+            }
+            (sent, _) => sent,
+        };
+        sent.map_err(|error| match error.raw_os_error() {
             // Before Linux 6.2 a packet socket refuses them, and nothing tells
             // beforehand.
             Some(libc::EINVAL) if gso == Gso::Udp && self.takes_datagrams.replace(false) => {
@@ -166,7 +174,7 @@ impl Device for NetdevLink {
         })
     }
 
-    fn check(&self) -> Result<(Discard, u64), PortError> {
+    async fn check(&self, _: &LinkSettings) -> Result<(Discard, u64), PortError> {
         if self.socket.is_present() {
             Ok((Discard::LackOfBuffers, self.socket.drops().into()))
         } else {
@@ -180,11 +188,14 @@ impl NetdevLink {
     /// Tags come on top of it (IEEE 802.3, 3.2.7), as for a bridge. Of plain frames the
     /// kernel looks itself.
     fn fits(&self, frame: &Frame) -> io::Result<bool> {
-        let (Some(headers), Some(header)) = (frame.headers_len(), frame.header()) else {
-            return Ok(false);
-        };
-        let link = frame.len() - header.payload().len();
-        Ok(headers + usize::from(frame.offload().gso_size) <= link + self.socket.mtu()?)
+        let Some(headers) = frame.headers_len() else { return Ok(false) };
+        Ok(headers + usize::from(frame.offload().gso_size) <= self.longest(frame)?)
+    }
+
+    /// Longest frame with the tags of this one: the MTU, behind a header with them.
+    fn longest(&self, frame: &Frame) -> io::Result<usize> {
+        let payload = frame.header().map_or(0, |header| header.payload().len());
+        Ok(frame.len() - payload + self.socket.mtu()?)
     }
 
     fn fault(&self, error: io::Error) -> Fault {

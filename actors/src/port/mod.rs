@@ -29,7 +29,7 @@ use crate::{
         holder::Holder,
         interface::Interface,
         offload::finish::Finisher,
-        settings::OffloadTypes,
+        settings::{LinkSettings, OffloadTypes},
         state::{Details, Stop},
     },
     message::{Credit, Egress, Ingress},
@@ -124,6 +124,8 @@ pub struct PortIo {
     /// The port's counters. The Switch counts what comes in, the queue what goes out; a
     /// link counts what its medium gives and no frame can be made of.
     pub counters: Arc<Counters>,
+    /// What is in force of the settings that a link looks after itself.
+    pub settings: Arc<LinkSettings>,
     /// Names the port in each record.
     pub log: Logger,
 }

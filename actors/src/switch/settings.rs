@@ -62,7 +62,7 @@ impl Switch {
         let opened = port.shut && !settings.shut();
         let watched = !port.guards.loop_guard && settings.loop_guard();
         port.shut = settings.shut();
-        port.offload.set(settings.offload());
+        port.link_settings.apply(&settings);
         port.guards.apply(&settings);
         let (number, max_macs) = (port.number, settings.max_macs());
         self.relay.fdb_mut().set_max_macs(number, max_macs);

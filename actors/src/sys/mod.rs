@@ -17,6 +17,7 @@ pub mod inspect;
 #[cfg(test)]
 pub(crate) mod namespace;
 pub(crate) mod packet;
+mod tagged;
 pub(crate) mod tap;
 pub(crate) mod vnet;
 

@@ -8,6 +8,7 @@
 
 use std::{
     array,
+    cell::RefCell,
     io::{self, IoSlice},
     mem::{self, size_of},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -19,12 +20,13 @@ use nix::{
     errno::Errno,
     libc::{self, c_int},
     net::if_::if_nametoindex,
-    sys::socket::{AddressFamily, SockFlag, SockType, socket},
+    sys::socket::{self, AddressFamily, SockFlag, SockType},
 };
 
 use super::{
     MAX_NAME_LEN, READ_OCTETS, TRUNCATED, UNKNOWN_OFFLOAD,
     ifreq::{ioctl, request},
+    tagged::Ring,
     vnet::{self, Prefix},
 };
 use crate::core::{
@@ -79,6 +81,8 @@ pub(crate) struct PacketSocket {
     fd: OwnedFd,
     name: String,
     index: u32,
+    /// For frames whose tags make them longer than a write may be.
+    ring: RefCell<Option<Ring>>,
 }
 
 impl PacketSocket {
@@ -97,26 +101,23 @@ impl PacketSocket {
                 _ => PacketError::Other { name, source },
             }
         };
-        // No protocol yet: until it is bound the socket receives nothing, so no
-        // frame of another interface can slip in.
-        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let fd = socket(AddressFamily::Packet, SockType::Raw, flags, None)
-            .map_err(|errno| failed(errno.into()))?;
-        let socket = Self { fd, name: name.to_owned(), index };
+        let fd = socket().map_err(failed)?;
+        let socket = Self { fd, name: name.to_owned(), index, ring: RefCell::default() };
         socket.set_options().map_err(failed)?;
-        match socket.bind().map_err(failed)? {
+        match bind(&socket.fd, socket.ifindex(), ALL_PROTOCOLS).map_err(failed)? {
             libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => Ok(socket),
             kind => Err(PacketError::NoEthernet { name: name.to_owned(), kind }),
         }
     }
 
     fn set_options(&self) -> io::Result<()> {
-        self.set(libc::SOL_PACKET, libc::PACKET_AUXDATA, &1)?;
-        self.set(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1)?;
-        self.set(libc::SOL_PACKET, libc::PACKET_VNET_HDR, &1)?;
+        let fd = &self.fd;
+        set(fd, libc::SOL_PACKET, libc::PACKET_AUXDATA, &1)?;
+        set(fd, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1)?;
+        set(fd, libc::SOL_PACKET, libc::PACKET_VNET_HDR, &1)?;
         // Beyond net.core.rmem_max with CAP_NET_ADMIN, up to it without.
-        self.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_OCTETS)
-            .or_else(|_| self.set(libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_OCTETS))?;
+        set(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_OCTETS)
+            .or_else(|_| set(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_OCTETS))?;
         // A membership goes with the socket, IFF_PROMISC would stay.
         let membership = libc::packet_mreq {
             mr_ifindex: self.ifindex(),
@@ -124,42 +125,7 @@ impl PacketSocket {
             mr_alen: 0,
             mr_address: [0; 8],
         };
-        self.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
-    }
-
-    fn set<T>(&self, level: c_int, option: c_int, value: &T) -> io::Result<()> {
-        // SAFETY: the kernel reads `size_of::<T>()` octets at `value`.
-        let result = unsafe {
-            libc::setsockopt(
-                self.fd.as_raw_fd(),
-                level,
-                option,
-                ptr::from_ref(value).cast(),
-                socklen::<T>(),
-            )
-        };
-        Errno::result(result)?;
-        Ok(())
-    }
-
-    /// Binds, and gives the interface's ARP hardware type.
-    fn bind(&self) -> io::Result<u16> {
-        // SAFETY: all zero is a valid sockaddr_ll: it is made of integers.
-        let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
-        address.sll_family = FAMILY;
-        address.sll_protocol = ALL_PROTOCOLS.to_be();
-        address.sll_ifindex = self.ifindex();
-        let mut len = socklen::<libc::sockaddr_ll>();
-        // SAFETY: the kernel reads `len` octets of `address`.
-        let result =
-            unsafe { libc::bind(self.fd.as_raw_fd(), ptr::from_ref(&address).cast(), len) };
-        Errno::result(result)?;
-        // SAFETY: the kernel writes at most `len` octets of `address`.
-        let result = unsafe {
-            libc::getsockname(self.fd.as_raw_fd(), ptr::from_mut(&mut address).cast(), &mut len)
-        };
-        Errno::result(result)?;
-        Ok(address.sll_hatype)
+        set(fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
     }
 
     fn ifindex(&self) -> c_int {
@@ -267,6 +233,24 @@ impl PacketSocket {
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
 
+    /// Sends a frame that [`send`](Self::send) found too long, of `len` octets at most with
+    /// its tags.
+    pub(crate) fn send_tagged(&self, frame: &Frame, len: usize) -> io::Result<()> {
+        // Where there is no ring, it stays too long.
+        let too_long = || io::Error::from_raw_os_error(libc::EMSGSIZE);
+        if frame.len() > len {
+            return Err(too_long());
+        }
+        let len = vnet::LEN + len;
+        let mut ring = self.ring.borrow_mut();
+        // An MTU may have grown.
+        let ring = match ring.take().filter(|ring| ring.fits(len)) {
+            Some(open) => ring.insert(open),
+            None => ring.insert(Ring::open(self.ifindex(), len).map_err(|_| too_long())?),
+        };
+        ring.send(frame)
+    }
+
     /// Frames that the kernel has dropped for want of buffers since the last call.
     pub(crate) fn drops(&self) -> u32 {
         let mut statistics = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
@@ -289,6 +273,42 @@ impl AsFd for PacketSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// A packet socket of no protocol yet: until it is bound it receives nothing, so no frame of
+/// another interface can slip in.
+pub(super) fn socket() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    Ok(socket::socket(AddressFamily::Packet, SockType::Raw, flags, None)?)
+}
+
+/// Sets an option.
+pub(super) fn set<T>(fd: &OwnedFd, level: c_int, option: c_int, value: &T) -> io::Result<()> {
+    // SAFETY: the kernel reads `size_of::<T>()` octets at `value`.
+    let result = unsafe {
+        let value = ptr::from_ref(value).cast();
+        libc::setsockopt(fd.as_raw_fd(), level, option, value, socklen::<T>())
+    };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// Binds to an interface, and gives its ARP hardware type.
+pub(super) fn bind(fd: &OwnedFd, index: c_int, protocols: u16) -> io::Result<u16> {
+    // SAFETY: all zero is a valid sockaddr_ll: it is made of integers.
+    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+    address.sll_family = FAMILY;
+    address.sll_protocol = protocols.to_be();
+    address.sll_ifindex = index;
+    let mut len = socklen::<libc::sockaddr_ll>();
+    // SAFETY: the kernel reads `len` octets of `address`.
+    let result = unsafe { libc::bind(fd.as_raw_fd(), ptr::from_ref(&address).cast(), len) };
+    Errno::result(result)?;
+    // SAFETY: the kernel writes at most `len` octets of `address`.
+    let result =
+        unsafe { libc::getsockname(fd.as_raw_fd(), ptr::from_mut(&mut address).cast(), &mut len) };
+    Errno::result(result)?;
+    Ok(address.sll_hatype)
 }
 
 /// Size of an option's or address's type.

@@ -185,6 +185,18 @@ impl Tap {
         Ok(mac)
     }
 
+    /// Frames of the host that the kernel has dropped, for want of room in the device's
+    /// queue above all; `None` where the device is not in this namespace.
+    pub(crate) fn dropped(&self) -> Option<u64> {
+        let devices = std::fs::read_to_string("/proc/net/dev").ok()?;
+        let counters = devices.lines().find_map(|line| {
+            let (name, counters) = line.split_once(':')?;
+            (name.trim() == self.name).then_some(counters)
+        })?;
+        // Eight of received packets, and then octets, packets, errors.
+        counters.split_whitespace().nth(8 + 3)?.parse().ok()
+    }
+
     fn bring_up(&self) -> io::Result<()> {
         let any: OwnedFd =
             socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;

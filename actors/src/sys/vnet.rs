@@ -74,6 +74,14 @@ impl Prefix {
     }
 }
 
+impl Prefix {
+    /// Says how many octets the kernel is to copy at least.
+    pub(super) fn set_header_len(&mut self, len: usize) {
+        let len = u16::try_from(len).unwrap_or(u16::MAX);
+        self.octets[2..4].copy_from_slice(&len.to_ne_bytes());
+    }
+}
+
 impl Deref for Prefix {
     type Target = [u8];
 

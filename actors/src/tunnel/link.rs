@@ -119,7 +119,7 @@ enum End {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
-        let PortIo { mut ingress, egress, mut stop, counters, log } = io;
+        let PortIo { mut ingress, egress, mut stop, counters, log, .. } = io;
         let Self { stream, role, read, single, pinged } = self;
         let gather = match role {
             _ if single => Gather::Single,

@@ -317,6 +317,18 @@ impl Encapsulated {
         self.payload
     }
 
+    /// Where the outermost UDP header stands, behind the first IP header, and the sum of its
+    /// pseudo-header but for the length; `None` without a checksum.
+    pub(super) fn outer_udp(&self, data: &[u8]) -> Option<(usize, u64)> {
+        let header = Ethernet::new_checked(data)?;
+        let behind = header.payload_at() + header.ip()?.header_len();
+        let mut layers = self.headers.layers[..self.headers.count].iter();
+        layers.find_map(|layer| match *layer {
+            (at, Kind::Udp(pseudo)) if at == behind => Some((at, pseudo?)),
+            _ => None,
+        })
+    }
+
     /// The headers of the segment that carries `payload`, made of those of the super-frame,
     /// behind room for a tag.
     #[expect(

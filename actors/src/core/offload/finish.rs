@@ -1,43 +1,19 @@
 //! Finishing frames before they pass where their unfinished work may not: into a medium
 //! that takes only finished frames, or through a port whose setting `offload` says so.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use super::segment::segment;
 use crate::core::{
     counters::{Counters, Discard},
     frame::{Frame, Gso},
-    settings::OffloadTypes,
+    settings::{LinkSettings, OffloadTypes},
 };
-
-/// The setting `offload` of a port: set by the Switch, read where frames pass.
-#[derive(Debug)]
-pub struct AllowedOffload(AtomicU8);
-
-impl Default for AllowedOffload {
-    /// Everything.
-    fn default() -> Self {
-        Self(AtomicU8::new(OffloadTypes::ALL.bits()))
-    }
-}
-
-impl AllowedOffload {
-    pub(crate) fn set(&self, types: OffloadTypes) {
-        self.0.store(types.bits(), Relaxed);
-    }
-
-    fn get(&self) -> OffloadTypes {
-        OffloadTypes::from_bits(self.0.load(Relaxed))
-    }
-}
 
 /// Where frames pass in one direction.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Finisher {
-    allowed: Arc<AllowedOffload>,
+    settings: Arc<LinkSettings>,
     /// Whether the medium takes only finished frames.
     plain: bool,
     /// Frames that cannot be finished are counted here.
@@ -46,11 +22,11 @@ pub(crate) struct Finisher {
 
 impl Finisher {
     pub(crate) const fn new(
-        allowed: Arc<AllowedOffload>,
+        settings: Arc<LinkSettings>,
         plain: bool,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { allowed, plain, counters }
+        Self { settings, plain, counters }
     }
 
     /// The port's counters.
@@ -60,7 +36,7 @@ impl Finisher {
 
     /// What may pass now: to be asked once for a batch.
     pub(crate) fn allowed(&self) -> OffloadTypes {
-        if self.plain { OffloadTypes::NONE } else { self.allowed.get() }
+        if self.plain { OffloadTypes::NONE } else { self.settings.offload() }
     }
 
     /// Gives `emit` the frame, or the finished frames that it stands for.

@@ -6,5 +6,3 @@ pub(crate) mod coalesce;
 mod encapsulated;
 pub(crate) mod finish;
 pub(crate) mod segment;
-
-pub use finish::AllowedOffload;

@@ -18,7 +18,7 @@ use super::{
 use crate::core::{
     frame::{Frame, Gso, Offload},
     packet::{
-        Ethernet, Front, HEADER_LEN, IpNextHeaderProtocols, TAG_LEN, UDP_LEN, get, put,
+        Ethernet, Front, HEADER_LEN, IPV6_LEN, IpNextHeaderProtocols, TAG_LEN, UDP_LEN, get, put,
         tcp_header_len,
     },
 };
@@ -135,6 +135,73 @@ enum Cut {
     /// Of such a frame the headers are longer than most: the only one for which memory is
     /// taken, once for all of its segments.
     Encapsulated(Box<Encapsulated>),
+}
+
+/// Most datagrams of one super-frame: Linux takes no more (`UDP_MAX_SEGMENTS`).
+const MAX_DATAGRAMS: usize = 64;
+
+/// As [`segment`], but where a UDP tunnel with checksums is outermost its datagrams come out
+/// as super-frames: a kernel cuts those. Without a checksum they would get one.
+pub(crate) fn outer_datagrams(frame: Frame, mut emit: impl FnMut(Frame)) -> Result<(), BadOffload> {
+    let encapsulated = Encapsulated::new(frame.data(), frame.offload());
+    let Some((udp, pseudo)) = encapsulated.and_then(|one| one.outer_udp(frame.data())) else {
+        return segment(frame, emit);
+    };
+    let udp = udp.saturating_add_signed(frame.tag_change().shift().into());
+    let mut segments = Segments::new(&frame)?;
+    let mut buffer = BytesMut::with_capacity(segments.octets());
+    let (mut count, mut size) = (0, 0);
+    let mut finish = |whole: BytesMut, count: usize, size: usize| {
+        emit(if count > 1 {
+            datagrams(whole, udp, pseudo, size)
+        } else {
+            Frame::new(whole.freeze())
+        });
+    };
+    while let Some((head, payload)) = segments.next() {
+        let payload = &frame.data()[payload];
+        let len = head.len() + payload.len() - (udp + UDP_LEN);
+        if count == MAX_DATAGRAMS || buffer.len() + len > usize::from(u16::MAX) {
+            finish(buffer.split(), count, size);
+            count = 0;
+        }
+        if count == 0 {
+            size = len;
+            buffer.put_slice(head);
+        } else {
+            buffer.put_slice(&head[udp + UDP_LEN..]);
+        }
+        buffer.put_slice(payload);
+        count += 1;
+    }
+    finish(buffer, count, size);
+    Ok(())
+}
+
+/// A super-frame of datagrams of `size` octets each: `whole` is the first of them, finished,
+/// and the payloads of the others.
+#[expect(clippy::cast_possible_truncation, reason = "the frame is no longer than 65,535 octets")]
+fn datagrams(mut whole: BytesMut, udp: usize, pseudo: u64, size: usize) -> Frame {
+    let header =
+        Ethernet::new_checked(&whole).and_then(|header| Some((header.payload_at(), header.ip()?)));
+    if let Some((ip, is_ipv4)) = header.map(|(at, ip)| (at, ip.is_ipv4())) {
+        let len = whole.len() - ip;
+        let ip = &mut whole[ip..udp];
+        if is_ipv4 {
+            put(ip, 2, len as u16);
+            put(ip, 10, 0);
+            let checksum = !fold(sum(ip));
+            put(ip, 10, checksum);
+        } else {
+            put(ip, 4, (len - IPV6_LEN) as u16);
+        }
+    }
+    let len = whole.len() - udp;
+    put(&mut whole, udp + 4, len as u16);
+    put(&mut whole, udp + UDP_CSUM, fold(pseudo + len as u64));
+    let csum = Some((udp as u16, UDP_CSUM as u16));
+    let offload = Offload { gso: Gso::Udp, ecn: false, gso_size: size as u16, csum };
+    Frame::with_offload(whole.freeze(), offload)
 }
 
 /// The finished frames that a frame stands for, none of them built: of each its

@@ -8,12 +8,14 @@
 //! *profile* that its own settings name, that of its *user's profile*, the *default* for
 //! all ports. What none of them gives has the value that is declared here.
 
+mod link;
 #[cfg(feature = "clap")]
 mod options;
 mod value;
 
 use crate::{core::guard::storm::StormLimit, names};
 
+pub use self::link::LinkSettings;
 #[cfg(feature = "clap")]
 pub use self::options::PortDefaults;
 pub use self::value::{Description, OffloadTypes, PortName, SettingValue, ValueError};
@@ -274,6 +276,10 @@ settings! {
     /// of TCP or UDP, and checksums. With off, frames enter and leave it finished and no
     /// longer than its MTU: for programs that read a packet socket.
     offload ("offload"): OffloadTypes = OffloadTypes::ALL;
+
+    /// Frames that the kernel queues for the interface until they are read: beyond it drops
+    /// what the host sends. A new TAP device gets 1,000, one that was there keeps its own.
+    txqueuelen ("txqueuelen"): usize, kinds: &["tap"];
 }
 
 #[cfg(test)]
@@ -291,7 +297,8 @@ mod tests {
         for setting in SETTINGS {
             assert!(setting.help.ends_with('.'), "{}: {}", setting.name, setting.help);
             assert!(!setting.name.contains('_') && !setting.form.is_empty(), "{}", setting.name);
-            let example = setting.default().unwrap_or_else(|| "uplink".to_owned());
+            let word = if setting.form == <usize as SettingValue>::FORM { "7" } else { "uplink" };
+            let example = setting.default().unwrap_or_else(|| word.to_owned());
             let mut settings = PortSettings::default();
             for name in [setting.name].iter().chain(setting.aliases) {
                 settings.set(name, &example).expect("its own form");

@@ -88,6 +88,7 @@ impl Test {
             egress,
             stop: StopSignal::new(stopped),
             counters: Arc::clone(&counters),
+            settings: Arc::default(),
             log: Logger::root(NoLog, o!()),
         };
         let run = socket.run(io);
