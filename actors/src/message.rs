@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{
     core::{
+        batch::Source,
         counters::Counters,
         fdb::{FdbEntry, FdbError, FdbFilter, PortNumber},
         frame::{Frame, MacAddr, Vid},
@@ -61,8 +62,12 @@ pub struct Ingress {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Egress {
-    /// In the order in which they came in.
+    /// Those that are for this port only, in the order in which they came in.
     pub frames: Vec<Frame>,
+    /// Those that are flooded.
+    pub flooded: Vec<Frame>,
+    /// Who they are from.
+    pub source: Source,
     /// Of the batch that the frames came in with.
     pub credit: Credit,
     /// Whether nothing of that batch went to another port.

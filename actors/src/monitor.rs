@@ -56,7 +56,7 @@ names! {
         /// The port is no longer blocked: `port`.
         LoopEnded = "loop-ended",
         /// Storm control began to discard frames: `port`, `class` (`broadcast`, `multicast` or
-        /// `unicast`), `limit`.
+        /// `unicast`), and `limit`, in frames or in octets.
         Storm = "storm",
         /// Storm control has discarded nothing for 10 s: `port`, `class`, and `discarded`,
         /// frames since the storm began.
@@ -65,7 +65,8 @@ names! {
         /// where it stays. Reported once until it has been quiet for 10 s.
         Flap = "flap",
         /// An address was not learned because a table is full: `port`, and `limit`: that of the
-        /// `port` or of the `switch`. Reported once until it has been quiet for 10 s.
+        /// `port` or of the `switch`, and `by`: who has most there, a user, an address or a port.
+        /// Reported once until it has been quiet for 10 s.
         TableFull = "table-full",
         /// A tunnel's client was let in: `port`, `user` (`-` if no name is asked for), `peer`.
         Session = "session",

@@ -310,7 +310,8 @@ pub(crate) struct Port {
     pub(crate) error: Option<String>,
     /// Frames discarded, by reason: `on-error`, `too-long`, `truncated`, `unknown-offload`,
     /// `device-queue`, `port-down`, `same-port`, `lack-of-buffers`, `loop`,
-    /// `storm-broadcast`, `storm-multicast`, `storm-unicast`.
+    /// `storm-broadcast`, `storm-multicast`, `storm-unicast`,
+    /// `storm-octets`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) discards: BTreeMap<String, u64>,
     /// WebSocket text messages ignored.
@@ -534,7 +535,7 @@ mod tests {
                 "discards": {"on-error": 0, "too-long": 0, "truncated": 0,
                     "unknown-offload": 0, "device-queue": 0, "port-down": 0, "same-port": 0,
                     "lack-of-buffers": 5, "loop": 0, "storm-broadcast": 0,
-                    "storm-multicast": 0, "storm-unicast": 0}})
+                    "storm-multicast": 0, "storm-octets": 0, "storm-unicast": 0}})
         );
         let limits = vec![message::Limit { name: "macs", value: 1, limit: "8192".to_owned() }];
         let report =

@@ -117,7 +117,7 @@ fn discard(port: &Port, reason: &str, more: u64, count: u64) -> Option<Finding> 
     let advice = match reason {
         "lack-of-buffers" => "its link is slower than the traffic to it: check the connection",
         "loop" => "two ports lead to the same network: remove one of them",
-        "storm-broadcast" | "storm-multicast" | "storm-unicast" => {
+        "storm-broadcast" | "storm-multicast" | "storm-unicast" | "storm-octets" => {
             "find out who floods there; if it is intended, raise the limit with setport --storm-…"
         }
         "on-error" => "its peer sends invalid Ethernet frames",

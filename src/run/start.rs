@@ -16,6 +16,7 @@ use etherws_actors::{
     message::{SetDefaults, Shutdown},
     monitor::Monitor,
     switch::{Switch, SwitchOptions},
+    sys::memory,
 };
 use jiff::Timestamp;
 use slog::{Logger, info, warn};
@@ -111,6 +112,7 @@ pub(super) async fn run(
     let operating = actix_rt::spawn(in_force.operate(requested));
     actix_rt::spawn(reload_on(hangup, operations));
     started(ready, &log)?;
+    actix_rt::spawn(memory::give_back());
     actix_rt::spawn(service::watch(switch.clone().recipient(), log.clone()));
     tokio::select! {
         _ = interrupt.recv() => info!(log, "ending"; "signal" => "SIGINT"),

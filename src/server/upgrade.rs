@@ -150,9 +150,7 @@ impl Upgrade<'_> {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let Self { service, slot, identity, peer, instance, original } = self;
-        // All of the identity, and nothing that a name could forge.
-        let who = || format!("{identity:?}").into();
-        let holder = instance.map(|instance| Holder { identity: who(), instance });
+        let holder = Some(Holder { identity: identity.holder(peer.ip()).into(), instance });
         let user = identity.name.is_some().then(|| identity.to_string());
         let info = SessionInfo { peer, tls: endpoint.tls, original, holder, user };
         let session = Session::new(io, read, info).holding(Arc::clone(&slot));

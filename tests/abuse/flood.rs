@@ -48,7 +48,9 @@ fn memory(switch: &Switch) -> u64 {
 #[test]
 fn a_hundred_thousand_addresses_fill_one_ports_share_and_no_more() {
     let switch = Switch::start(&[]);
-    let ((mut a, number), (mut b, _), (mut c, _)) = (switch.open(), switch.open(), switch.open());
+    let ((mut a, number), mut b) =
+        (switch.open(), WebSocket::open_from([127, 0, 0, 7], switch.tunnel));
+    let mut c = WebSocket::open_from([127, 0, 0, 8], switch.tunnel);
     b.send_frame(&frame(255, 2, b"here I am"));
     find(&mut c, &frame(255, 2, b"here I am"));
     a.send_frame(&frame(255, 1, b"and I"));

@@ -1,11 +1,7 @@
 //! Guessed passwords, too many sessions, and connections that never become one.
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-};
+use std::io::{Read, Write};
 
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use serde_json::Value;
 
 use crate::support::{
@@ -31,23 +27,10 @@ fn counter(switch: &Switch, service: &str, name: &str) -> u64 {
     server["counters"][name].as_u64().unwrap_or_else(|| panic!("no {name}: {server}"))
 }
 
-/// A connection from another address of loopback.
-fn connect_from(from: [u8; 4], to: SocketAddr) -> TcpStream {
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let fd = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
-    let [a, b, c, d] = from;
-    socket::bind(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrIn::new(a, b, c, d, 0)).unwrap();
-    let SocketAddr::V4(to) = to else { panic!("{to}") };
-    socket::connect(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrIn::from(to)).unwrap();
-    let stream = TcpStream::from(fd);
-    stream.set_read_timeout(Some(crate::support::LIMIT)).unwrap();
-    stream
-}
-
 /// The answer to a login from an address of loopback.
 fn login_from(from: [u8; 4], switch: &Switch, user: &str, password: &str) -> Response {
     let login = http::basic(user, password);
-    let mut stream = connect_from(from, switch.tunnel);
+    let mut stream = http::connect_from(from, switch.tunnel);
     let headers = upgrade_with(&[("Authorization", &login)]);
     stream.write_all(&http::request("GET", "/", &headers, "")).unwrap();
     Response::read_head(&mut stream).expect("a reply")
@@ -134,7 +117,7 @@ fn sessions_are_limited_in_all_by_user_and_by_address() {
     assert_eq!(refused(open("alice")), (429, "Too many sessions of this user".to_owned()));
     let _third = open("bob").unwrap();
     assert_eq!(refused(open("bob")), (429, "Too many sessions from this address".to_owned()));
-    let mut elsewhere = connect_from([127, 0, 0, 9], switch.tunnel);
+    let mut elsewhere = http::connect_from([127, 0, 0, 9], switch.tunnel);
     let login = http::basic("bob", "top-secret");
     let headers = upgrade_with(&[("Authorization", &login)]);
     elsewhere.write_all(&http::request("GET", "/", &headers, "")).unwrap();

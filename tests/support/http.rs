@@ -5,6 +5,8 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
+
 use super::LIMIT;
 
 /// The head of a reply, and the body where there is one.
@@ -59,6 +61,19 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     stream.set_write_timeout(Some(LIMIT)).unwrap();
     stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// A connection from another address of loopback.
+pub(crate) fn connect_from(from: [u8; 4], to: SocketAddr) -> TcpStream {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let fd = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+    let [a, b, c, d] = from;
+    socket::bind(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrIn::new(a, b, c, d, 0)).unwrap();
+    let SocketAddr::V4(to) = to else { panic!("{to}") };
+    socket::connect(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrIn::from(to)).unwrap();
+    let stream = TcpStream::from(fd);
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
     stream
 }
 

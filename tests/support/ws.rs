@@ -89,6 +89,13 @@ impl WebSocket {
         Self::handshake(stream, tcp, path, headers)
     }
 
+    /// Opens `/` from another address of loopback: as another holder.
+    pub(crate) fn open_from(from: [u8; 4], address: SocketAddr) -> Self {
+        let tcp = http::connect_from(from, address);
+        let stream = Box::new(tcp.try_clone().unwrap());
+        Self::handshake(stream, tcp, "/", &[]).expect("101")
+    }
+
     /// The same over TLS to the name `localhost`, which the CA of `ca` must vouch for.
     pub(crate) fn open_tls(
         address: SocketAddr,

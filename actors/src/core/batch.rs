@@ -11,3 +11,19 @@ pub const BATCH_OCTETS: usize = 256 * 1024;
 /// Batches that a port may have on their way at once. It waits for a credit before
 /// the next: the backpressure that keeps the Switch's mailbox short.
 pub const INGRESS_CREDITS: usize = 4;
+
+/// Who the frames of a batch are from: egress queues are shared by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// Place of the holder whose port they came in by.
+    pub holder: u32,
+    /// Place of that port.
+    pub port: u32,
+    /// Whether they go to more ports than one.
+    pub flooded: bool,
+}
+
+impl Source {
+    /// The switch itself.
+    pub const OWN: Self = Self { holder: u32::MAX, port: u32::MAX, flooded: false };
+}

@@ -39,6 +39,8 @@ names! {
         StormMulticast = "storm-multicast",
         /// The port's storm limit for frames to unknown addresses was exceeded.
         StormUnicast = "storm-unicast",
+        /// There are more octets of flooded frames than storm control lets pass.
+        StormOctets = "storm-octets",
     }
 }
 

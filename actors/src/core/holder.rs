@@ -1,11 +1,17 @@
-//! Who comes again: a random id that a client port keeps over its reconnects, and
-//! sends in a header of the handshake.
+//! Whose a session is: who holds it, and by which of his client ports he comes again.
 //!
-//! Stands between the handshakes and the Switch, which closes the session that the
-//! same holder had before. The id is no proof of anything: it counts under the same
-//! authentication alone, and is shown to nobody.
+//! Stands between the handshakes and the Switch. What is limited for a port is limited for
+//! all ports of a holder together, and the session that the same client port had before
+//! ends. A client port's id is random, kept over its reconnects, and sent in a header of the
+//! handshake. It is no proof of anything: it counts under the same authentication alone, and
+//! is shown to nobody.
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    ops::{Index, IndexMut},
+    sync::Arc,
+};
 
 /// The header, in a request of ours and, the same again, in a server's answer: a
 /// server that gives it back is one of ours.
@@ -48,14 +54,101 @@ impl fmt::Debug for Instance {
     }
 }
 
-/// Whose session it is: the same client port under the same authentication is the
-/// same holder.
+/// Whose session it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// How the peer has authenticated, and as whom; equal texts are the same.
+    /// Who it is, as the log names him: how the peer has authenticated, and as whom, or the
+    /// network that it comes from, where nobody has a name. Equal texts are the same.
     pub identity: Arc<str>,
-    /// Its client port.
-    pub instance: Instance,
+    /// Its client port, if it says so.
+    pub instance: Option<Instance>,
+}
+
+impl Holder {
+    /// Whether both are sessions of the same client port.
+    #[must_use]
+    pub fn is_again(&self, other: &Self) -> bool {
+        self.instance.is_some() && self == other
+    }
+}
+
+/// Those who hold ports, each at a place from which he does not move, with what his ports
+/// share. A port without a holder is one by itself.
+#[derive(Debug)]
+pub(crate) struct Holders<T> {
+    places: Vec<Option<Held<T>>>,
+    free: Vec<usize>,
+    known: HashMap<Arc<str>, usize>,
+}
+
+#[derive(Debug)]
+struct Held<T> {
+    identity: Option<Arc<str>>,
+    ports: usize,
+    shared: T,
+}
+
+impl<T> Default for Holders<T> {
+    fn default() -> Self {
+        Self { places: Vec::new(), free: Vec::new(), known: HashMap::new() }
+    }
+}
+
+impl<T: Default> Holders<T> {
+    /// Notes a further port of a holder; his place.
+    pub(crate) fn join(&mut self, holder: Option<&Holder>) -> usize {
+        let identity = holder.map(|holder| &holder.identity);
+        if let Some(&at) = identity.and_then(|identity| self.known.get(identity)) {
+            if let Some(held) = &mut self.places[at] {
+                held.ports += 1;
+            }
+            return at;
+        }
+        let at = self.free.pop().unwrap_or(self.places.len());
+        if at == self.places.len() {
+            self.places.push(None);
+        }
+        let identity = identity.map(Arc::clone);
+        if let Some(identity) = &identity {
+            self.known.insert(Arc::clone(identity), at);
+        }
+        self.places[at] = Some(Held { identity, ports: 1, shared: T::default() });
+        at
+    }
+
+    /// A port of the holder at `at` is no more.
+    pub(crate) fn leave(&mut self, at: usize) {
+        let Some(held) = &mut self.places[at] else { return };
+        held.ports -= 1;
+        if held.ports == 0 {
+            if let Some(identity) = &held.identity {
+                self.known.remove(identity);
+            }
+            self.places[at] = None;
+            self.free.push(at);
+        }
+    }
+
+    /// Who the holder at `at` is; `None`: a port by itself.
+    pub(crate) fn identity(&self, at: usize) -> Option<&str> {
+        self.places.get(at)?.as_ref()?.identity.as_deref()
+    }
+}
+
+impl<T> Index<usize> for Holders<T> {
+    type Output = T;
+
+    /// # Panics
+    /// Nobody is at this place: places are only had from here, and end with the last port.
+    fn index(&self, at: usize) -> &T {
+        &self.places[at].as_ref().expect("a holder at its place").shared
+    }
+}
+
+impl<T> IndexMut<usize> for Holders<T> {
+    fn index_mut(&mut self, at: usize) -> &mut T {
+        &mut self.places[at].as_mut().expect("a holder at its place").shared
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +162,29 @@ mod tests {
         assert_eq!(Instance::parse(&one.to_string()), Some(one));
         assert_eq!(Instance::parse(&format!("{:032X}", one.0)), Some(one));
         assert!(!format!("{one:?}").contains(&one.to_string()));
+    }
+
+    #[test]
+    fn sessions_of_a_holder_share_a_place_and_other_ports_have_their_own() {
+        let holder = |identity: &str| Holder { identity: identity.into(), instance: None };
+        let mut holders = Holders::<u32>::default();
+        let alice = holders.join(Some(&holder("alice")));
+        let tap = holders.join(None);
+        let bob = holders.join(Some(&holder("bob")));
+        assert_eq!(holders.join(Some(&holder("alice"))), alice);
+        assert!(tap != alice && bob != alice && bob != tap && holders.join(None) != tap);
+        holders[alice] = 7;
+        holders.leave(alice);
+        assert_eq!((holders[alice], holders.identity(alice)), (7, Some("alice")));
+        assert_eq!(holders.identity(tap), None);
+        holders.leave(alice);
+        assert_eq!(holders.identity(alice), None);
+        let again = holders.join(Some(&holder("alice")));
+        assert_eq!(
+            (again, holders[again]),
+            (alice, 0),
+            "its place is free, and what was there gone"
+        );
     }
 
     #[test]

@@ -9,8 +9,10 @@ use std::{collections::VecDeque, hash::BuildHasher};
 use foldhash::fast::RandomState;
 
 use crate::core::{
-    batch::BATCH_FRAMES,
+    batch::{BATCH_FRAMES, Source},
+    fair::Fair,
     frame::Frame,
+    gauge::cost,
     packet::{ETHERTYPE_ARP, IpNextHeaderProtocols, tcp_header_len},
 };
 
@@ -29,8 +31,8 @@ const FLOWS: usize = 256;
 /// Frames in the order in which they leave.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    urgent: VecDeque<Frame>,
-    bulk: VecDeque<(Flow, Frame)>,
+    urgent: VecDeque<(Source, Frame)>,
+    bulk: Fair<(Flow, Frame)>,
     /// How many frames of each flow the bulk lane holds.
     queued: [u32; FLOWS],
     hasher: RandomState,
@@ -43,7 +45,7 @@ impl Default for Lanes {
     fn default() -> Self {
         Self {
             urgent: VecDeque::new(),
-            bulk: VecDeque::new(),
+            bulk: Fair::default(),
             queued: [0; FLOWS],
             hasher: RandomState::default(),
         }
@@ -51,45 +53,50 @@ impl Default for Lanes {
 }
 
 impl Lanes {
-    /// Queues a frame: in the urgent lane if it is urgent and nothing of its flow is in
-    /// the other.
-    pub(crate) fn push(&mut self, frame: Frame) {
+    /// Queues a frame: in the urgent lane if it is urgent, nothing of its flow is in the
+    /// other, and its source is not far ahead of its part of the link.
+    pub(crate) fn push(&mut self, source: Source, frame: Frame) {
         let (flow, is_urgent) = match self.classify(&frame) {
             Some((flow, is_urgent)) => (Some(flow), is_urgent),
             None => (None, false),
         };
         let queued = flow.map(|flow| &mut self.queued[usize::from(flow)]);
         match queued {
-            Some(0) if is_urgent && self.urgent.len() < URGENT_FRAMES => {
-                self.urgent.push_back(frame);
+            Some(0)
+                if is_urgent
+                    && self.urgent.len() < URGENT_FRAMES
+                    && self.bulk.pass(source, cost(&frame)) =>
+            {
+                self.urgent.push_back((source, frame));
                 return;
             }
             Some(queued) => *queued += 1,
             None => {}
         }
-        self.bulk.push_back((flow, frame));
+        self.bulk.push(source, (flow, frame));
     }
 
     /// The next frame.
     pub(crate) fn front(&self) -> Option<&Frame> {
-        self.urgent.front().or_else(|| self.bulk.front().map(|(_, frame)| frame))
+        let urgent = self.urgent.front().map(|(_, frame)| frame);
+        urgent.or_else(|| self.bulk.front().map(|(_, frame)| frame))
     }
 
     /// Takes the next frame.
-    pub(crate) fn pop(&mut self) -> Option<Frame> {
+    pub(crate) fn pop(&mut self) -> Option<(Source, Frame)> {
         self.urgent.pop_front().or_else(|| {
-            let (flow, frame) = self.bulk.pop_front()?;
+            let (source, (flow, frame)) = self.bulk.pop(|(_, frame)| cost(frame))?;
             if let Some(flow) = flow {
                 self.queued[usize::from(flow)] -= 1;
             }
-            Some(frame)
+            Some((source, frame))
         })
     }
 
     /// Gives back, when there is no frame, the memory that a burst took.
     pub(crate) fn shrink(&mut self) {
         if self.urgent.is_empty() && self.bulk.is_empty() {
-            self.bulk.shrink_to(BATCH_FRAMES);
+            self.bulk.shrink();
         }
     }
 
@@ -176,7 +183,7 @@ mod tests {
     fn drain(lanes: &mut Lanes) -> Vec<Frame> {
         std::iter::from_fn(|| {
             let next = lanes.front().cloned();
-            assert_eq!(next, lanes.pop());
+            assert_eq!(next, lanes.pop().map(|(_, frame)| frame));
             next
         })
         .collect()
@@ -187,7 +194,7 @@ mod tests {
         let mut lanes = Lanes::default();
         let bulk = [tcp(1, 1400, 0), ipv4(17, &[0; 8], 1400, 0)];
         for frame in bulk.iter().chain([frame]) {
-            lanes.push(frame.clone());
+            lanes.push(Source::OWN, frame.clone());
         }
         let out = drain(&mut lanes);
         assert!(out.iter().filter(|out| bulk.contains(out)).eq(&bulk), "bulk keeps its order");
@@ -221,8 +228,8 @@ mod tests {
     #[test]
     fn a_flood_of_urgent_frames_leaves_room_for_bulk_in_each_batch() {
         let mut lanes = Lanes::default();
-        lanes.push(tcp(1, 1400, 0));
-        (0..1000).for_each(|_| lanes.push(ping(56)));
+        lanes.push(Source::OWN, tcp(1, 1400, 0));
+        (0..1000).for_each(|_| lanes.push(Source::OWN, ping(56)));
         let out = drain(&mut lanes);
         assert_eq!(out.len(), 1001);
         assert!(out[..=URGENT_FRAMES].contains(&tcp(1, 1400, 0)));
@@ -237,10 +244,10 @@ mod tests {
             let (mut sent, mut out) = (0_u8, Vec::new());
             for step in steps {
                 let Some((port, has_payload)) = step else {
-                    out.extend(lanes.pop());
+                    out.extend(lanes.pop().map(|(_, frame)| frame));
                     continue;
                 };
-                lanes.push(tcp(port, if has_payload { 300 } else { 0 }, sent));
+                lanes.push(Source::OWN, tcp(port, if has_payload { 300 } else { 0 }, sent));
                 sent += 1;
             }
             out.extend(drain(&mut lanes));
@@ -261,7 +268,7 @@ mod tests {
             }
             let mut lanes = Lanes::default();
             let frame = Frame::new(Bytes::from(data));
-            lanes.push(frame.clone());
+            lanes.push(Source::OWN, frame.clone());
             prop_assert_eq!(drain(&mut lanes), [frame]);
         }
 

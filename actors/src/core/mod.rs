@@ -8,6 +8,7 @@ pub(crate) mod backpressure;
 pub mod batch;
 pub mod counters;
 pub mod error;
+pub(crate) mod fair;
 pub mod fdb;
 pub mod frame;
 pub mod gauge;

@@ -62,7 +62,7 @@ pub fn codec(data: &[u8]) {
                 assert!(payload.len() <= LIMIT);
                 round_trip(role, payload.to_vec());
             }
-            Event::Text(len) => assert!(len <= LIMIT),
+            Event::Text(len) | Event::Fragment(len) => assert!(len <= LIMIT),
             Event::Ping(_) | Event::Pong(_) | Event::Close(_) => {}
         }
     }

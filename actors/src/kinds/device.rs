@@ -382,6 +382,7 @@ pub(super) mod harness {
 
     use crate::{
         core::{
+            batch::Source,
             counters::Counters,
             fdb::PortNumber,
             frame::Frame,
@@ -473,8 +474,9 @@ pub(super) mod harness {
 
         /// Queues what there is room for, as the Switch does.
         pub(in crate::kinds) fn send(&mut self, frames: Vec<Frame>) {
-            let admitted = frames.into_iter().filter(|frame| self.gauge.admit(frame)).collect();
-            self.queue.push(admitted);
+            let admitted =
+                frames.into_iter().filter(|frame| self.gauge.admit(frame, Source::OWN)).collect();
+            self.queue.push(Source::OWN, admitted);
         }
 
         pub(in crate::kinds) fn send_octets(&mut self, octets: &[u8]) {

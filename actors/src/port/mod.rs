@@ -22,7 +22,7 @@ pub use queue::EgressQueue;
 
 use crate::{
     core::{
-        batch::INGRESS_CREDITS,
+        batch::{INGRESS_CREDITS, Source},
         counters::Counters,
         fdb::PortNumber,
         frame::Frame,
@@ -307,7 +307,8 @@ impl Handler<Egress> for Port {
     type Result = ();
 
     fn handle(&mut self, egress: Egress, ctx: &mut Context<Self>) {
-        self.queue.push(egress.frames);
+        self.queue.push(egress.source, egress.frames);
+        self.queue.push(Source { flooded: true, ..egress.source }, egress.flooded);
         if egress.alone {
             Self::check_after(self.queue.hold(egress.credit), ctx);
         }

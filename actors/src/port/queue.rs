@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use crate::{
     core::{
         backpressure::Backpressure,
-        batch::{BATCH_FRAMES, BATCH_OCTETS, INGRESS_CREDITS},
+        batch::{BATCH_FRAMES, BATCH_OCTETS, INGRESS_CREDITS, Source},
         counters::Discard,
         frame::Frame,
         gauge::{Gauge, cost},
@@ -99,10 +99,13 @@ impl Sender {
     /// backlog move to a buffer of their own. Those that were read one after the
     /// other are no worse than one frame of their length, and stay: a bulk
     /// transfer is not copied.
-    pub(crate) fn push(&mut self, frames: Vec<Frame>) {
+    pub(crate) fn push(&mut self, source: Source, frames: Vec<Frame>) {
+        if frames.is_empty() {
+            return;
+        }
         let mut queued = self.queue.frames.borrow_mut();
         if self.queue.gauge.used() <= BACKLOG_OCTETS {
-            frames.into_iter().for_each(|frame| queued.push(frame));
+            frames.into_iter().for_each(|frame| queued.push(source, frame));
         } else {
             let mut frames = frames.into_iter();
             while let run = run(frames.as_slice())
@@ -110,7 +113,8 @@ impl Sender {
             {
                 for frame in frames.by_ref().take(run.frames) {
                     let small = run.octets <= SMALL_FRAME;
-                    queued.push(if small { gather(&mut self.arena, &frame) } else { frame });
+                    let frame = if small { gather(&mut self.arena, &frame) } else { frame };
+                    queued.push(source, frame);
                 }
             }
         }
@@ -187,15 +191,19 @@ impl EgressQueue {
         self.done();
         let allowed = self.finisher.allowed();
         let mut frames = self.queue.frames.borrow_mut();
-        let (mut count, mut octets, mut released) = (0, 0, 0);
+        let (mut count, mut octets, mut released) = (0, 0, (Source::OWN, 0));
         while let Some(frame) = frames.front()
             && count < BATCH_FRAMES
             && (count == 0 || octets + frame.len() <= self.batch_octets)
         {
             count += 1;
             octets += frame.len();
-            released += cost(frame);
-            let Some(frame) = frames.pop() else { break };
+            let Some((source, frame)) = frames.pop() else { break };
+            if source != released.0 {
+                self.queue.gauge.release(released.0, mem::take(&mut released.1));
+                released.0 = source;
+            }
+            released.1 += cost(&frame);
             self.finisher.pass(frame, allowed, |frame| {
                 add(&mut self.sending, frame.on_wire());
                 batch.push(frame);
@@ -203,7 +211,7 @@ impl EgressQueue {
         }
         frames.shrink();
         drop(frames);
-        self.queue.gauge.release(released);
+        self.queue.gauge.release(released.0, released.1);
         if count > 0 {
             self.queue.pressure.borrow_mut().took(octets, self.queue.gauge.used());
         }
@@ -242,6 +250,8 @@ mod tests {
         offload::segment::tests::Shape,
     };
 
+    const OWN: Source = Source::OWN;
+
     fn frame(len: usize) -> Frame {
         Frame::new(Bytes::from(vec![7; len]))
     }
@@ -251,8 +261,8 @@ mod tests {
         let gauge = Gauge::new(usize::MAX);
         let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let frames: Vec<_> = (1..=100).map(frame).collect();
-        assert!(frames.iter().all(|f| gauge.admit(f)));
-        sender.push(frames);
+        assert!(frames.iter().all(|f| gauge.admit(f, OWN)));
+        sender.push(OWN, frames);
         let mut batch = Vec::new();
         assert!(receiver.try_recv(&mut batch));
         assert_eq!(batch.len(), BATCH_FRAMES);
@@ -267,12 +277,12 @@ mod tests {
         let gauge = Gauge::new(usize::MAX);
         let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let bulk = frame(BACKLOG_OCTETS);
-        assert!(gauge.admit(&bulk));
-        sender.push(vec![bulk]);
+        assert!(gauge.admit(&bulk, OWN));
+        sender.push(OWN, vec![bulk]);
         let buffer = Bytes::from(vec![1; 256 * 1024]);
         let small = Frame::new(buffer.slice(100..160));
-        assert!(gauge.admit(&small));
-        sender.push(vec![small.clone()]);
+        assert!(gauge.admit(&small, OWN));
+        sender.push(OWN, vec![small.clone()]);
         let mut batch = Vec::new();
         assert!(receiver.try_recv(&mut batch));
         assert_eq!(batch[1], small, "same octets");
@@ -287,8 +297,8 @@ mod tests {
         let mut frames: Vec<_> =
             (0..60).map(|i| Frame::new(buffer.slice(1518 * i + 4..1518 * (i + 1)))).collect();
         frames.insert(30, frame(60));
-        assert!(frames.iter().all(|frame| receiver.queue.gauge.admit(frame)));
-        sender.push(frames.clone());
+        assert!(frames.iter().all(|frame| receiver.queue.gauge.admit(frame, OWN)));
+        sender.push(OWN, frames.clone());
         let mut batch = Vec::new();
         assert!(receiver.try_recv(&mut batch));
         assert_eq!(batch.len(), 61);
@@ -308,8 +318,8 @@ mod tests {
         let offload = Offload { csum: Some((14, 1000)), ..Offload::NONE };
         let bad = Frame::with_offload(Bytes::from(vec![0; 60]), offload);
         let gauge = &receiver.queue.gauge;
-        assert!(gauge.admit(&bad) && gauge.admit(&frame(60)));
-        sender.push(vec![bad, frame(60)]);
+        assert!(gauge.admit(&bad, OWN) && gauge.admit(&frame(60), OWN));
+        sender.push(OWN, vec![bad, frame(60)]);
         let mut batch = Vec::new();
         assert!(receiver.try_recv(&mut batch));
         assert_eq!(batch, [frame(60)]);
@@ -325,8 +335,8 @@ mod tests {
         let (segments, octets) = whole.on_wire();
         let sent = [whole, frame(60), frame(100)];
         let gauge = &receiver.queue.gauge;
-        assert!(sent.iter().all(|frame| gauge.admit(frame)));
-        sender.push(sent.to_vec());
+        assert!(sent.iter().all(|frame| gauge.admit(frame, OWN)));
+        sender.push(OWN, sent.to_vec());
         let mut batch = Vec::new();
         assert!(receiver.try_recv(&mut batch));
         assert_eq!(counters.tx_frames(), 0, "the link has it, the medium not yet");
@@ -351,8 +361,8 @@ mod tests {
         assert_eq!(all.available_permits(), 4, "the queue is short");
         for len in [200_000, 200_000, 100_000] {
             let bulk = frame(len);
-            assert!(gauge.admit(&bulk));
-            sender.push(vec![bulk]);
+            assert!(gauge.admit(&bulk, OWN));
+            sender.push(OWN, vec![bulk]);
             sender.hold(credit(&all));
         }
         assert_eq!(all.available_permits(), 1);
@@ -372,16 +382,16 @@ mod tests {
         let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let all = Arc::new(Semaphore::new(INGRESS_CREDITS));
         let bulk = frame(2 * HOLD_OCTETS);
-        assert!(gauge.admit(&bulk));
-        sender.push(vec![bulk.clone()]);
+        assert!(gauge.admit(&bulk, OWN));
+        sender.push(OWN, vec![bulk.clone()]);
         assert!(sender.hold(credit(&all)).is_some(), "a check is due");
         assert_eq!(all.available_permits(), 3);
         assert_eq!(sender.check(), None);
         sender.hold(credit(&all));
         assert_eq!(all.available_permits(), 4);
         assert!(receiver.try_recv(&mut Vec::new()));
-        assert!(gauge.admit(&bulk));
-        sender.push(vec![bulk]);
+        assert!(gauge.admit(&bulk, OWN));
+        sender.push(OWN, vec![bulk]);
         sender.hold(credit(&all));
         assert_eq!(all.available_permits(), 3, "it moves again");
     }

@@ -9,13 +9,13 @@ use tokio::time::Instant as TokioInstant;
 use super::Switch;
 use crate::{
     core::{
-        counters::{Discard, Incident},
-        fdb::{Learned, PortNumber},
+        counters::{Counters, Discard, Incident},
+        fdb::{Learned, Owner, PortNumber},
         frame::Frame,
         guard::{
             Episode,
             loops::{Probe, is_probe, to_block},
-            storm::{Class, StormControl, StormLimit},
+            storm::{Class, StormControl, StormLimits},
         },
         relay::Lesson,
         settings::PortSettings,
@@ -51,9 +51,16 @@ struct Storm {
     before: u64,
 }
 
-/// The storm limits among settings, in the order of [`Class::ALL`].
-fn storm_limits(settings: &PortSettings) -> [StormLimit; Class::ALL.len()] {
-    [settings.storm_broadcast(), settings.storm_multicast(), settings.storm_unicast()]
+/// The storm limits among settings.
+fn storm_limits(settings: &PortSettings) -> StormLimits {
+    let frames = [settings.storm_broadcast(), settings.storm_multicast(), settings.storm_unicast()];
+    StormLimits { frames, octets: settings.storm_octets() }
+}
+
+/// Frames of a class that storm control has discarded, and of all classes those over the
+/// octets.
+fn discarded(counters: &Counters, class: Class) -> u64 {
+    counters.discards(class.discard()) + counters.discards(Discard::StormOctets)
 }
 
 /// The guards of one port.
@@ -62,7 +69,7 @@ pub(super) struct PortGuards {
     /// Whether the loop guard watches it.
     pub(super) loop_guard: bool,
     pub(super) blocked: Option<Blocked>,
-    storm: StormControl,
+    storm: StormLimits,
     storms: [Storm; Class::ALL.len()],
     flaps: Episode,
     full: Episode,
@@ -73,26 +80,26 @@ impl PortGuards {
         Self {
             loop_guard: settings.loop_guard(),
             blocked: None,
-            storm: StormControl::new(storm_limits(settings)),
+            storm: storm_limits(settings),
             storms: Default::default(),
             flaps: Episode::default(),
             full: Episode::default(),
         }
     }
 
-    /// Puts settings in force; those that are already are not touched.
+    /// Puts settings in force.
     pub(super) fn apply(&mut self, settings: &PortSettings) {
         self.loop_guard = settings.loop_guard();
-        for (class, limit) in Class::ALL.into_iter().zip(storm_limits(settings)) {
-            self.storm.set(class, limit);
-        }
+        self.storm = storm_limits(settings);
     }
 
-    /// The port's limits; `queue` and `macs` are what is used and what there may be.
+    /// The port's limits; `queue` and `macs` are what is used and what there may be, `flooded`
+    /// what was flooded for its holder.
     pub(super) fn limits(
         &self,
         queue: Option<(usize, usize)>,
         macs: (usize, usize),
+        flooded: &StormControl,
         now: Instant,
     ) -> Vec<Limit> {
         let of = |name, (value, limit): (usize, usize)| Limit {
@@ -100,9 +107,10 @@ impl PortGuards {
             value: value as u64,
             limit: limit.to_string(),
         };
-        let storm = Class::ALL.map(|class| {
-            let (value, limit) = self.storm.level(class, now);
-            Limit { name: class.discard().name(), value, limit: limit.to_string() }
+        let storm = flooded.levels(&self.storm, now).map(|(reason, value, limit)| Limit {
+            name: reason.name(),
+            value,
+            limit: limit.to_string(),
         });
         let queue = queue.map(|queue| of("queue-octets", queue));
         queue.into_iter().chain([of("macs", macs)]).chain(storm).collect()
@@ -110,32 +118,33 @@ impl PortGuards {
 }
 
 impl Switch {
-    /// Whether storm control lets `frame` be flooded; who asks counts what it does not.
-    pub(super) fn passes_storm_control(
+    /// Whether storm control lets `frame` be flooded, or for which reason it does not; who
+    /// asks counts that.
+    pub(super) fn storm_control(
         &mut self,
         at: usize,
         class: Class,
         frame: &Frame,
         now: Instant,
-    ) -> bool {
-        let port = &mut self.ports[at];
-        if port.guards.storm.admit(class, frame, now) {
-            return true;
-        }
+    ) -> Result<(), Discard> {
+        let port = &self.ports[at];
+        let admitted = self.holders[port.held].admit(&port.guards.storm, class, frame, now);
+        let Err(reason) = admitted else { return Ok(()) };
         self.end_storm(at, class, now);
         let port = &mut self.ports[at];
         let storm = &mut port.guards.storms[class as usize];
         if storm.episode.begins(now) {
-            storm.before = port.counters.discards(class.discard());
-            let (_, limit) = port.guards.storm.level(class, now);
+            storm.before = discarded(&port.counters, class);
+            let limit = port.guards.storm.of(reason);
             self.monitor.tell(|| {
                 let storm = Event::new(Kind::Storm).on(port.number);
                 storm.text("class", class.name()).text("limit", limit)
             });
             warn!(self.log, "storm: frames over the limit are discarded";
-                "port" => %port.number, "reason" => class.discard().name(), "limit" => %limit);
+                "port" => %port.number, "class" => class.name(), "reason" => reason.name(),
+                "limit" => %limit, "holder" => self.holders.identity(port.held));
         }
-        false
+        Err(reason)
     }
 
     /// Tells of the end of a storm that has been over for a while.
@@ -143,7 +152,7 @@ impl Switch {
         let port = &mut self.ports[at];
         let storm = &mut port.guards.storms[class as usize];
         if storm.episode.ended(now) {
-            let discarded = port.counters.discards(class.discard()) - storm.before;
+            let discarded = discarded(&port.counters, class) - storm.before;
             self.monitor.tell(|| {
                 let ended = Event::new(Kind::StormEnded).on(port.number);
                 ended.text("class", class.name()).number("discarded", discarded)
@@ -178,16 +187,36 @@ impl Switch {
                 }
             }
             Learned::Full | Learned::PortFull if port.guards.full.begins(now) => {
-                let (what, limit) = match learned {
-                    Learned::Full => ("all ports", "switch"),
-                    _ => ("this port", "port"),
-                };
-                let event = || Event::new(Kind::TableFull).on(port.number).text("limit", limit);
-                self.monitor.tell(event);
+                let limit = if learned == Learned::Full { "switch" } else { "port" };
+                let (port, of_port) = (port.number, (Owner::Holder(port.held), 0));
+                // Of a full table, who fills it: not who comes last.
+                let fdb = self.relay.fdb();
+                let most = fdb.most().filter(|_| learned == Learned::Full).unwrap_or(of_port).0;
+                let by = self.owner(most);
+                self.monitor.tell(|| {
+                    let event = Event::new(Kind::TableFull).on(port).text("limit", limit);
+                    event.text("by", &by)
+                });
                 warn!(self.log, "forwarding database is full: new addresses are flooded";
-                    "port" => %port.number, "limit of" => what);
+                    "port" => %port, "limit of" => limit, "filled by" => by);
             }
             _ => {}
+        }
+    }
+
+    /// Who it is, for people: a holder by his name, another by his port.
+    fn owner(&self, owner: Owner) -> String {
+        let port = |number: PortNumber| format!("port {number}");
+        match owner {
+            Owner::Port(number) => port(number),
+            Owner::Holder(held) => self.holders.identity(held).map_or_else(
+                || {
+                    let mut ports = self.ports.iter().map(|(_, port)| port);
+                    let own = ports.find(|port| port.held == held);
+                    own.map_or_else(String::new, |own| port(own.number))
+                },
+                str::to_owned,
+            ),
         }
     }
 
@@ -235,7 +264,7 @@ impl Switch {
     pub(super) fn receive_probe(&mut self, at: usize, frame: Frame, now: Instant) {
         let probe = self.loops.read(&frame);
         let port = &mut self.ports[at];
-        let passes = probe != Probe::Foreign || port.guards.storm.admit_probe(now);
+        let passes = probe != Probe::Foreign || self.holders[port.held].admit_probe(now);
         let discard = (!passes).then_some(Discard::StormMulticast);
         self.mirrors.received(port.number, &frame, discard, now);
         match probe {

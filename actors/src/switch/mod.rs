@@ -22,12 +22,16 @@ use tokio::{sync::mpsc, time::Instant};
 use crate::{
     core::{
         announce,
+        batch::Source,
         counters::{Counters, Discard},
-        fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, PortNumber},
+        fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, Owner, PortNumber},
         frame::Frame,
         gauge::Gauge,
-        guard::loops::{LoopGuard, PROBE_INTERVAL},
-        holder::Holder,
+        guard::{
+            loops::{LoopGuard, PROBE_INTERVAL},
+            storm::StormControl,
+        },
+        holder::{Holder, Holders},
         interface::Interface,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
@@ -99,6 +103,8 @@ struct PortEntry {
     /// Whether it takes the place of what was lost, and has not been up since.
     returning: bool,
     holder: Option<Holder>,
+    /// Place of its holder, with whom it shares what is limited.
+    held: usize,
     state: PortState,
     /// What was set on this port.
     own: PortSettings,
@@ -113,8 +119,9 @@ struct PortEntry {
     kept: Option<Interface>,
     /// While the port is up.
     outlet: Option<Outlet>,
-    /// Frames of the batch at hand that go out of this port. Empty between batches.
-    pending: Vec<Frame>,
+    /// Frames of the batch at hand that go out of this port: for it only, and flooded. Empty
+    /// between batches.
+    pending: [Vec<Frame>; 2],
 }
 
 impl PortEntry {
@@ -170,9 +177,13 @@ pub struct Switch {
     ports: Ports<PortEntry>,
     /// The ports that carry frames: what a flood goes to.
     forwarding: PortSet,
+    /// Who holds ports, and what was flooded for him.
+    holders: Holders<StormControl>,
     next: PortNumber,
     /// Ports with pending frames. Empty between batches.
     touched: Vec<usize>,
+    /// Who the batch at hand is from.
+    source: Source,
     collect_interval: Duration,
     mirrors: Mirrors,
     loops: LoopGuard,
@@ -197,8 +208,10 @@ impl Switch {
             relay: Relay::new(Fdb::new(options.aging_time, options.fdb_capacity)),
             ports: Ports::default(),
             forwarding: PortSet::default(),
+            holders: Holders::default(),
             next: PortNumber::FIRST,
             touched: Vec::new(),
+            source: Source::OWN,
             collect_interval: options.aging_time.min(COLLECT_INTERVAL),
             mirrors: Mirrors::default(),
             loops: LoopGuard::new(),
@@ -218,6 +231,7 @@ impl Switch {
         let at = self.ports.find(number)?;
         self.forwarding.set(at, false);
         self.relay.remove_port(number);
+        self.holders.leave(self.ports[at].held);
         self.ports.remove(number)
     }
 
@@ -229,9 +243,13 @@ impl Switch {
 
     /// Gives `frame` to the port at `at`, if it carries frames.
     fn enqueue(&mut self, at: usize, frame: Frame, now: StdInstant) {
+        self.enqueue_as(at, frame, false, now);
+    }
+
+    fn enqueue_as(&mut self, at: usize, frame: Frame, flooded: bool, now: StdInstant) {
         let port = &self.ports[at];
         if port.is_forwarding() {
-            self.append(at, frame, now);
+            self.append_as(at, frame, flooded, now);
         } else {
             let reason = if port.is_open() { Discard::Loop } else { Discard::PortDown };
             port.counters.discarded(reason, frame.on_wire().0);
@@ -241,18 +259,22 @@ impl Switch {
 
     /// Appends `frame` to what is pending for the port at `at`, unless its queue is full.
     fn append(&mut self, at: usize, frame: Frame, now: StdInstant) {
+        self.append_as(at, frame, false, now);
+    }
+
+    fn append_as(&mut self, at: usize, frame: Frame, flooded: bool, now: StdInstant) {
         let port = &mut self.ports[at];
         let Some(outlet) = &port.outlet else { return };
-        if !outlet.gauge.admit(&frame) {
+        if !outlet.gauge.admit(&frame, Source { flooded, ..self.source }) {
             port.counters.discarded(Discard::LackOfBuffers, frame.on_wire().0);
             self.mirrors.sent(port.number, &frame, Some(Discard::LackOfBuffers), now);
             return;
         }
         self.mirrors.sent(port.number, &frame, None, now);
-        if port.pending.is_empty() {
+        if port.pending.iter().all(Vec::is_empty) {
             self.touched.push(at);
         }
-        port.pending.push(frame);
+        port.pending[usize::from(flooded)].push(frame);
     }
 
     /// Gives `frame` to every port but the one at `ingress`: to the last of them
@@ -277,11 +299,11 @@ impl Switch {
                 continue;
             }
             if let Some(before) = last.replace(at) {
-                self.enqueue(before, frame.clone(), now);
+                self.enqueue_as(before, frame.clone(), true, now);
             }
         }
         if let Some(last) = last {
-            self.enqueue(last, frame, now);
+            self.enqueue_as(last, frame, true, now);
         }
     }
 
@@ -291,10 +313,11 @@ impl Switch {
         let alone = self.touched.len() == 1;
         for at in self.touched.drain(..) {
             let port = &mut self.ports[at];
-            let frames = port.pending.drain(..).collect();
+            let [frames, flooded] = port.pending.each_mut().map(taken);
             if let Some(outlet) = &port.outlet {
                 // Bounded by the gauge, so it may pass by the mailbox's own limit.
-                outlet.port.do_send(Egress { frames, credit: credit.clone(), alone });
+                let (source, credit) = (self.source, credit.clone());
+                outlet.port.do_send(Egress { frames, flooded, source, credit, alone });
             }
         }
         self.mirrors.flush();
@@ -321,7 +344,10 @@ impl Switch {
     /// Ends the port that `holder` had before; whether there was one. The one place
     /// that orders sessions: who comes here later is the one that lives.
     fn end_former(&mut self, holder: Option<&Holder>) -> bool {
-        let is_former = |port: &PortEntry| holder.is_some() && port.holder.as_ref() == holder;
+        let is_former = |port: &PortEntry| {
+            let both = holder.zip(port.holder.as_ref());
+            both.is_some_and(|(holder, other)| holder.is_again(other))
+        };
         let former = self.ports.iter().find(|(_, port)| is_former(port));
         let Some(port) = former.map(|(_, port)| port.number).and_then(|n| self.remove(n)) else {
             return false;
@@ -399,6 +425,7 @@ impl Handler<Ingress> for Switch {
             return;
         }
         counters.received(count, octets);
+        self.source = source(self.ports[at].held, at);
         let mut last = (port, Some(at));
         for frame in frames {
             if self.ports[at].guards.blocked.is_some() {
@@ -414,9 +441,10 @@ impl Handler<Ingress> for Switch {
                 news => self.tell_lesson(at, &frame, news, now),
             }
             let verdict = match verdict {
-                Verdict::Flood(class) if !self.passes_storm_control(at, class, &frame, now) => {
-                    Verdict::Discard(class.discard())
-                }
+                Verdict::Flood(class) => match self.storm_control(at, class, &frame, now) {
+                    Ok(()) => verdict,
+                    Err(reason) => Verdict::Discard(reason),
+                },
                 verdict => verdict,
             };
             if !matches!(verdict, Verdict::Local(_)) {
@@ -439,7 +467,22 @@ impl Handler<Ingress> for Switch {
             }
         }
         self.deliver(&credit);
+        self.source = Source::OWN;
     }
+}
+
+/// All of a list that keeps its room.
+fn taken(all: &mut Vec<Frame>) -> Vec<Frame> {
+    let mut taken = Vec::with_capacity(all.len());
+    taken.append(all);
+    taken
+}
+
+/// The source of what comes in by the port at `at`.
+fn source(held: usize, at: usize) -> Source {
+    // There are far fewer; where there were not, two would share.
+    let [holder, port] = [held, at].map(|place| u32::try_from(place).unwrap_or(u32::MAX));
+    Source { holder, port, flooded: false }
 }
 
 impl Handler<AddPort> for Switch {
@@ -459,6 +502,8 @@ impl Handler<AddPort> for Switch {
         let returning = self.end_former(port.holder.as_ref());
         let number = self.next;
         self.next = number.next();
+        let held = self.holders.join(port.holder.as_ref());
+        self.relay.fdb_mut().set_owner(number, Owner::Holder(held));
         let at = self.ports.insert(
             number,
             PortEntry {
@@ -470,6 +515,7 @@ impl Handler<AddPort> for Switch {
                 is_leaf: port.is_leaf,
                 returning,
                 holder: port.holder,
+                held,
                 state: PortState::Connecting,
                 own: port.settings,
                 shut: false,
@@ -480,7 +526,7 @@ impl Handler<AddPort> for Switch {
                 stop: port.stop,
                 kept: None,
                 outlet: None,
-                pending: Vec::new(),
+                pending: Default::default(),
             },
         );
         self.apply_settings(at);

@@ -43,7 +43,12 @@ impl Handler<ShowPort> for Switch {
             info: port.info(),
             own: port.own.clone(),
             settings: port.in_force(&self.defaults),
-            limits: port.guards.limits(port.queue(), macs, Instant::now().into_std()),
+            limits: port.guards.limits(
+                port.queue(),
+                macs,
+                &self.holders[port.held],
+                Instant::now().into_std(),
+            ),
         })
     }
 }

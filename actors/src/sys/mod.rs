@@ -14,6 +14,7 @@ use crate::core::frame::MAX_FRAME_LEN;
 
 mod ifreq;
 pub mod inspect;
+pub mod memory;
 #[cfg(test)]
 pub(crate) mod namespace;
 pub(crate) mod packet;

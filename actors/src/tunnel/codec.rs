@@ -4,7 +4,7 @@
 //! nor waits. It must never set memory aside for a length that a peer announces,
 //! and never trust one.
 
-use std::ops::Range;
+use std::{mem, ops::Range};
 
 use bytes::{Bytes, BytesMut};
 
@@ -81,6 +81,8 @@ pub enum Event {
     Binary(Range<usize>),
     /// A binary message that came in fragments.
     Fragmented(Bytes),
+    /// A fragment that does not end its message, and its length in octets.
+    Fragment(usize),
     /// A text message, of which only the length in octets is known. It is ignored,
     /// so it is not checked to be UTF-8 either.
     Text(usize),
@@ -205,7 +207,7 @@ impl FrameHeader {
 }
 
 /// A message of which fragments are still to come.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Fragments {
     text: bool,
     len: usize,
@@ -239,31 +241,27 @@ impl Decoder {
         block: &mut [u8],
         at: &mut usize,
     ) -> Result<Option<Event>, ProtocolError> {
-        loop {
-            let header = match self.header {
-                Some(header) => header,
-                None => {
-                    let Some((header, len)) = FrameHeader::read(&block[*at..], self.role)? else {
-                        return Ok(None);
-                    };
-                    *at += len;
-                    self.check(header)?;
-                    *self.header.insert(header)
-                }
-            };
-            // `check` has bounded the length.
-            let len = usize::try_from(header.len).unwrap_or(usize::MAX);
-            let Some(payload) = block[*at..].get_mut(..len) else { return Ok(None) };
-            self.header = None;
-            if let Some(mask) = header.mask {
-                unmask(payload, mask);
+        let header = match self.header {
+            Some(header) => header,
+            None => {
+                let Some((header, len)) = FrameHeader::read(&block[*at..], self.role)? else {
+                    return Ok(None);
+                };
+                *at += len;
+                self.check(header)?;
+                *self.header.insert(header)
             }
-            let place = *at..*at + len;
-            *at = place.end;
-            if let Some(event) = self.take(header, payload, place)? {
-                return Ok(Some(event));
-            }
+        };
+        // `check` has bounded the length.
+        let len = usize::try_from(header.len).unwrap_or(usize::MAX);
+        let Some(payload) = block[*at..].get_mut(..len) else { return Ok(None) };
+        self.header = None;
+        if let Some(mask) = header.mask {
+            unmask(payload, mask);
         }
+        let place = *at..*at + len;
+        *at = place.end;
+        self.take(header, payload, place).map(Some)
     }
 
     /// Judges a data frame by its header, before its payload has come.
@@ -286,13 +284,13 @@ impl Decoder {
         header: FrameHeader,
         payload: &[u8],
         place: Range<usize>,
-    ) -> Result<Option<Event>, ProtocolError> {
+    ) -> Result<Event, ProtocolError> {
         let fragments = match header.opcode {
-            PING => return Ok(Some(Event::Ping(Bytes::copy_from_slice(payload)))),
-            PONG => return Ok(Some(Event::Pong(Bytes::copy_from_slice(payload)))),
-            CLOSE => return close(payload).map(|code| Some(Event::Close(code))),
-            BINARY if header.fin => return Ok(Some(Event::Binary(place))),
-            TEXT if header.fin => return Ok(Some(Event::Text(payload.len()))),
+            PING => return Ok(Event::Ping(Bytes::copy_from_slice(payload))),
+            PONG => return Ok(Event::Pong(Bytes::copy_from_slice(payload))),
+            CLOSE => return close(payload).map(Event::Close),
+            BINARY if header.fin => return Ok(Event::Binary(place)),
+            TEXT if header.fin => return Ok(Event::Text(payload.len())),
             opcode => self.fragments.get_or_insert_with(|| Fragments {
                 text: opcode == TEXT,
                 len: 0,
@@ -304,11 +302,11 @@ impl Decoder {
             fragments.data.extend_from_slice(payload);
         }
         if !header.fin {
-            return Ok(None);
+            return Ok(Event::Fragment(payload.len()));
         }
-        Ok(self.fragments.take().map(|Fragments { text, len, data }| {
-            if text { Event::Text(len) } else { Event::Fragmented(data.freeze()) }
-        }))
+        let Fragments { text, len, data } = mem::take(fragments);
+        self.fragments = None;
+        Ok(if text { Event::Text(len) } else { Event::Fragmented(data.freeze()) })
     }
 }
 

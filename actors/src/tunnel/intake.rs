@@ -86,6 +86,10 @@ fn poll_read(
     })
 }
 
+/// Items that are no frames and are worked off at once: with frames between them they cost
+/// no more than a batch.
+const CONTROLS: usize = 4 * BATCH_FRAMES;
+
 /// What comes behind a batch.
 pub(super) enum Next<T> {
     /// Another, of what was read already.
@@ -97,14 +101,14 @@ pub(super) enum Next<T> {
 }
 
 /// Takes a batch of frames out of what was read, joined to super-frames where they may be.
-/// `control` gets what comes beside them; what it gives is the end.
+/// `control` gets what comes beside them, so many at most; what it gives is the end.
 pub(super) fn take<F: Framing, T>(
     framing: &mut F,
     coalescer: &mut Coalescer,
     read: &mut BytesMut,
     mut control: impl FnMut(F::Control) -> Option<T>,
 ) -> (Vec<Frame>, Next<Result<T, F::Error>>) {
-    let (mut joined, mut gathered, mut at) = (Vec::new(), None, 0);
+    let (mut joined, mut gathered, mut at, mut controls) = (Vec::new(), None, 0, 0);
     let next = loop {
         match framing.decode(read, &mut at) {
             Ok(Some(Item::Frame(place))) => {
@@ -120,6 +124,10 @@ pub(super) fn take<F: Framing, T>(
             Ok(Some(Item::Control(item))) => {
                 if let Some(end) = control(item) {
                     break Next::End(Ok(end));
+                }
+                controls += 1;
+                if controls == CONTROLS {
+                    break Next::Frames;
                 }
             }
             Ok(None) => break Next::Read,

@@ -17,19 +17,19 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::future::maybe_done;
 use slog::debug;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::Notify,
+    task::yield_now,
     time::{Instant, timeout},
 };
 
 use super::{
     codec::{CloseCode, Event, Opcode, ProtocolError, Role},
     encode::{Encoder, Gather},
-    framing::{Framing as _, Item},
     heartbeat::Heartbeat,
     intake::{self, Next},
     messages::Messages,
@@ -39,6 +39,7 @@ use crate::{
     core::{
         counters::{Counters, Discard},
         frame::Frame,
+        guard::chatter::Chatter,
         offload::coalesce::Coalescer,
         state::Stop,
     },
@@ -54,6 +55,9 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 /// The same for the program's end, where a second is all there is for both.
 const SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
 
+/// What a peer is told that sends too much of it.
+const CHATTER: &str = "over 1,000 messages a second that are not frames";
+
 /// Why a tunnel was lost.
 #[derive(Debug, thiserror::Error)]
 pub enum TunnelError {
@@ -63,6 +67,9 @@ pub enum TunnelError {
     /// A process that is killed ends like this.
     #[error("the peer ended the connection without a close frame")]
     NoCloseFrame,
+    /// We closed the connection for it.
+    #[error("closed with code {}: {CHATTER}", CloseCode::POLICY.get())]
+    Chatter,
     /// It answers no ping, and sends nothing else.
     #[error("peer timed out: nothing received for 10 s, not even a pong")]
     Silent,
@@ -109,6 +116,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<S> {
     }
 }
 
+impl TunnelError {
+    /// What to close the connection with, and the reason that the peer is told.
+    const fn close(&self) -> Option<(CloseCode, &'static str)> {
+        match self {
+            Self::Protocol(error) => Some((error.close_code(), "")),
+            Self::Chatter => Some((CloseCode::POLICY, CHATTER)),
+            _ => None,
+        }
+    }
+}
+
 /// What ended the exchange of frames.
 enum End {
     /// The peer sent a close frame.
@@ -150,14 +168,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
         match end {
             End::Closed(code) => {
                 debug!(log, "closed by the peer"; "code" => code.map(CloseCode::get));
-                within(CLOSE_LIMIT, sender.close(code)).await;
+                within(CLOSE_LIMIT, sender.close(code, "")).await;
                 Ok(())
             }
             End::Failed(error) => {
-                if let TunnelError::Protocol(error) = &error {
+                if let Some((code, reason)) = error.close() {
                     // Octets left unread would reset the connection, and the
                     // close frame with it.
-                    let close = sender.close(Some(error.close_code()));
+                    let close = sender.close(Some(code), reason);
                     within(CLOSE_LIMIT, async { tokio::join!(close, receiver.drain()) }).await;
                 }
                 Err(error.into())
@@ -173,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
                     () = within(flush, sender.empty()) => {}
                     () = answer.as_mut() => {}
                 }
-                let farewell = async { tokio::join!(sender.send_close(Some(code)), answer) };
+                let farewell = async { tokio::join!(sender.send_close(Some(code), ""), answer) };
                 within(close, farewell).await;
                 // Whether or not the peer has answered, TCP ends here, and at once.
                 within(Duration::ZERO, sender.stream.shutdown()).await;
@@ -215,18 +233,23 @@ impl Pongs {
     }
 }
 
+/// How the peer has ended it, or what it did that ends it.
+type Closed = Result<Option<CloseCode>, TunnelError>;
+
 /// From the stream to the Switch.
 struct Receiver<S> {
     stream: ReadHalf<S>,
     messages: Messages,
     coalescer: Coalescer,
+    chatter: Chatter,
     read: BytesMut,
 }
 
 impl<S: AsyncRead> Receiver<S> {
     fn new(stream: ReadHalf<S>, role: Role, read: BytesMut) -> Self {
         let messages = Messages::new(role);
-        Self { stream, messages, coalescer: Coalescer::default(), read }
+        let (coalescer, chatter) = (Coalescer::default(), Chatter::default());
+        Self { stream, messages, coalescer, chatter, read }
     }
 
     /// Hands frames to the Switch until the peer closes.
@@ -239,14 +262,19 @@ impl<S: AsyncRead> Receiver<S> {
     ) -> Result<Option<CloseCode>, TunnelError> {
         loop {
             let (batch, next) = self.take(pongs, heartbeat, counters);
-            ingress.send(batch).await?;
+            if batch.is_empty() {
+                // Whatever comes, others have their turn.
+                yield_now().await;
+            } else {
+                ingress.send(batch).await?;
+            }
             match next {
                 Next::Frames => {}
                 Next::Read => {
                     self.fill().await?;
                     heartbeat.alive();
                 }
-                Next::End(end) => return end.map_err(TunnelError::Protocol),
+                Next::End(end) => return end.map_err(TunnelError::Protocol)?,
             }
         }
     }
@@ -257,17 +285,30 @@ impl<S: AsyncRead> Receiver<S> {
         pongs: &Pongs,
         heartbeat: &Heartbeat,
         counters: &Counters,
-    ) -> (Vec<Frame>, Next<Result<Option<CloseCode>, ProtocolError>>) {
-        intake::take(&mut self.messages, &mut self.coalescer, &mut self.read, |event| {
-            match event {
-                Event::Text(_) => counters.text_message(),
-                Event::Ping(payload) => pongs.answer(payload),
-                Event::Pong(payload) => heartbeat.pong(&payload),
-                Event::Close(code) => return Some(code),
+    ) -> (Vec<Frame>, Next<Result<Closed, ProtocolError>>) {
+        let Self { messages, coalescer, chatter, read, .. } = self;
+        let mut clock = None;
+        intake::take(messages, coalescer, read, |event| {
+            let now = *clock.get_or_insert_with(|| Instant::now().into_std());
+            let admitted = match event {
+                Event::Fragment(len) => chatter.admits_fragment(len, now),
+                Event::Text(len) => {
+                    counters.text_message();
+                    chatter.admits(len, now)
+                }
+                Event::Ping(payload) => {
+                    pongs.answer(payload);
+                    chatter.admits(0, now)
+                }
+                Event::Pong(payload) => {
+                    heartbeat.pong(&payload);
+                    chatter.admits(0, now)
+                }
+                Event::Close(code) => return Some(Ok(code)),
                 // Frames do not come here.
-                Event::Binary(_) | Event::Fragmented(_) => {}
-            }
-            None
+                Event::Binary(_) | Event::Fragmented(_) => true,
+            };
+            (!admitted).then_some(Err(TunnelError::Chatter))
         })
     }
 
@@ -283,14 +324,12 @@ impl<S: AsyncRead> Receiver<S> {
     /// Throws away what comes until the peer's close frame, or the end.
     async fn until_close(&mut self) {
         loop {
-            let mut at = 0;
-            let item = self.messages.decode(&mut self.read, &mut at);
-            self.read.advance(at);
-            match item {
-                Ok(Some(Item::Control(Event::Close(_)))) | Err(_) => return,
-                Ok(Some(_)) => {}
-                Ok(None) if self.fill().await.is_err() => return,
-                Ok(None) => {}
+            let Self { messages, coalescer, read, .. } = self;
+            let is_close = |event| matches!(event, Event::Close(_)).then_some(());
+            match intake::take(messages, coalescer, read, is_close).1 {
+                Next::End(_) => return,
+                Next::Read if self.fill().await.is_err() => return,
+                Next::Read | Next::Frames => yield_now().await,
             }
         }
     }
@@ -299,6 +338,7 @@ impl<S: AsyncRead> Receiver<S> {
     async fn drain(&mut self) {
         while self.fill().await.is_ok() {
             self.read.clear();
+            yield_now().await;
         }
     }
 }
@@ -372,16 +412,20 @@ impl<S: AsyncWrite> Sender<S> {
     }
 
     /// Ends our side: what is being written, a close frame, the end of the stream.
-    async fn close(&mut self, code: Option<CloseCode>) -> Result<(), TunnelError> {
-        self.send_close(code).await?;
+    async fn close(&mut self, code: Option<CloseCode>, reason: &str) -> Result<(), TunnelError> {
+        self.send_close(code, reason).await?;
         self.stream.shutdown().await.map_err(TunnelError::Lost)
     }
 
-    async fn send_close(&mut self, code: Option<CloseCode>) -> Result<(), TunnelError> {
+    async fn send_close(
+        &mut self,
+        code: Option<CloseCode>,
+        reason: &str,
+    ) -> Result<(), TunnelError> {
         self.flush().await?;
-        let payload = code.map(|code| code.get().to_be_bytes());
-        let payload = payload.as_ref().map_or(&[][..], |octets| &octets[..]);
-        self.encoder.control(Opcode::Close, payload).map_err(TunnelError::Lost)?;
+        let code = code.map(|code| code.get().to_be_bytes());
+        let payload = code.map_or_else(Vec::new, |code| [&code, reason.as_bytes()].concat());
+        self.encoder.control(Opcode::Close, &payload).map_err(TunnelError::Lost)?;
         self.flush().await
     }
 }

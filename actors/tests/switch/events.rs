@@ -132,7 +132,7 @@ fn flaps_and_a_full_table_are_told_once_in_an_episode() {
             a.send(frame(9, number)).await.expect("port 1");
         }
         lab.settle().await;
-        let full = "table-full 1 limit=port";
+        let full = "table-full 1 limit=port by=port 1";
         assert_eq!(told(&mut watcher).iter().filter(|line| *line == full).count(), 1);
         for _ in 0..9 {
             for port in [&b, &a] {

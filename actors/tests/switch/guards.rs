@@ -222,7 +222,7 @@ fn static_addresses_are_the_operators() {
         while let Some(got) = c.try_recv() {
             assert_ne!(got, frame(9, 1));
         }
-        assert_eq!(std::iter::from_fn(|| b.try_recv()).last(), Some(frame(9, 1)));
+        assert!(std::iter::from_fn(|| b.try_recv()).any(|got| got == frame(9, 1)));
         assert_eq!(lab.incidents(3, Incident::LearnedEntryDiscard).await, 1);
         let flush = |all| lab.control.flush_fdb(None, all);
         flush(false).await.expect("it flushes");

@@ -1,7 +1,9 @@
 //! Who is on the other end of a connection, once it has been let in. Made by the ways of
 //! authentication; read by limits, sessions and logs. Holds no password, hash or token.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use super::attempts::Source;
 
 /// Somebody who was let in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,6 +33,18 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Who holds a session of his, as the log shows it: the user and the way that vouches
+    /// for him, or the network that he comes from where users have no names. Different for
+    /// different users, whatever their names.
+    pub(crate) fn holder(&self, address: IpAddr) -> String {
+        match self.name {
+            Some(_) => format!("user {self} by {}", self.way),
+            None => format!("address {}", Source::from(address)),
+        }
+    }
+}
+
 impl fmt::Display for Identity {
     /// The name, `-` for none; control characters are escaped: it goes into logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,5 +64,8 @@ mod tests {
         let name = Identity::new("password", "a\n\x1b[31mb".into());
         assert_eq!(name.to_string(), r"a\n\u{1b}[31mb");
         assert_eq!(Identity::ANONYMOUS.to_string(), "-");
+        let v6 = "2001:db8::1".parse().expect("an address");
+        assert_eq!(name.holder(v6), r"user a\n\u{1b}[31mb by password");
+        assert_eq!(Identity::ANONYMOUS.holder(v6), "address 2001:db8::/64");
     }
 }

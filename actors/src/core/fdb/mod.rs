@@ -6,6 +6,7 @@
 
 mod key;
 mod moves;
+mod shares;
 
 use std::{
     collections::HashMap,
@@ -17,9 +18,11 @@ use std::{
 use foldhash::fast::RandomState;
 
 pub(crate) use self::key::Key;
+pub use self::shares::Owner;
 use self::{
     key::{Place, Places},
     moves::{Move, Moves},
+    shares::{Bound, Shares},
 };
 use crate::core::frame::{MacAddr, Vid};
 
@@ -27,13 +30,14 @@ use crate::core::frame::{MacAddr, Vid};
 /// (IEEE 802.1Q, table 8-6).
 pub const DEFAULT_AGING_TIME: Duration = Duration::from_secs(300);
 
-/// Addresses that a database learns unless told otherwise: some 7 MB. Beyond it
-/// nothing is learned and frames to unknown addresses are flooded: what is alive is
-/// never evicted.
+/// Addresses that a database learns unless told otherwise: some 7 MB. Over it whoever has
+/// most loses his oldest; where nobody has more than a newcomer, nothing is learned, and
+/// frames to unknown addresses are flooded.
 pub const DEFAULT_CAPACITY: usize = 65_536;
 
-/// Addresses that are learned behind one port unless told otherwise: more stations than
-/// one segment bears, and seven ports full of invented ones leave room for an eighth.
+/// Addresses that are learned behind one port, and behind all ports of its holder together,
+/// unless told otherwise: more stations than one segment bears, and seven of them full of
+/// invented ones leave room for an eighth.
 pub const DEFAULT_MAX_MACS: usize = 8192;
 
 /// Static entries at most, beside the learned ones: more than anybody writes by hand.
@@ -164,25 +168,14 @@ struct Record {
     place: Place,
 }
 
-/// What is learned behind one port.
-#[derive(Debug, Clone, Copy)]
-struct Share {
-    learned: usize,
-    max: usize,
-}
-
 /// The forwarding database. Keyed by VLAN and address (independent VLAN learning);
 /// its hash is seeded, so that a stranger cannot choose colliding addresses.
 #[derive(Debug)]
 pub struct Fdb {
     records: HashMap<Key, Record, RandomState>,
     places: Places,
-    /// By port; one that never learned anything may be missing.
-    shares: HashMap<PortNumber, Share, RandomState>,
-    learned: usize,
+    shares: Shares,
     aging_time: Duration,
-    capacity: usize,
-    max_macs: usize,
     collected: Option<Instant>,
     horizon: Horizon,
     /// What has aged and was not taken yet: as much as can be learned at most.
@@ -197,11 +190,8 @@ impl Fdb {
         Self {
             records: HashMap::default(),
             places: Places::default(),
-            shares: HashMap::default(),
-            learned: 0,
+            shares: Shares::new(capacity, DEFAULT_MAX_MACS),
             aging_time,
-            capacity,
-            max_macs: DEFAULT_MAX_MACS,
             collected: None,
             horizon: Horizon::new(aging_time, None),
             aged: Vec::new(),
@@ -210,8 +200,9 @@ impl Fdb {
 
     /// The same with another bound for ports that have none of their own.
     #[must_use]
-    pub fn with_max_macs(self, max_macs: usize) -> Self {
-        Self { max_macs, ..self }
+    pub fn with_max_macs(mut self, max_macs: usize) -> Self {
+        self.shares.max_macs = max_macs;
+        self
     }
 
     /// Sets the time after which a learned address is forgotten.
@@ -220,32 +211,40 @@ impl Fdb {
         self.horizon = Horizon::new(aging_time, None);
     }
 
-    fn share(&mut self, port: PortNumber) -> &mut Share {
-        self.shares.entry(port).or_insert(Share { learned: 0, max: self.max_macs })
+    /// Sets how many addresses are learned behind `port` and all other ports of its owner.
+    /// What is known stays.
+    pub fn set_max_macs(&mut self, port: PortNumber, max_macs: usize) {
+        self.shares.set_max(port, max_macs);
     }
 
-    /// Sets how many addresses are learned behind `port`. What is known stays.
-    pub fn set_max_macs(&mut self, port: PortNumber, max_macs: usize) {
-        self.share(port).max = max_macs;
+    /// Says whose a new port is. One of which nothing was said is a port by itself.
+    pub fn set_owner(&mut self, port: PortNumber, owner: Owner) {
+        self.shares.set_owner(port, owner);
+    }
+
+    /// Who has most of what was learned, and how many addresses that is.
+    #[must_use]
+    pub fn most(&self) -> Option<(Owner, usize)> {
+        self.shares.most()
     }
 
     /// How many addresses were learned behind `port`, and how many may be.
     #[must_use]
     pub fn macs(&self, port: PortNumber) -> (usize, usize) {
-        self.shares.get(&port).map_or((0, self.max_macs), |share| (share.learned, share.max))
+        self.shares.of(port)
     }
 
     /// How many addresses were learned in all, aged ones that were not collected yet
     /// among them, and how many may be.
     #[must_use]
     pub const fn learned(&self) -> (usize, usize) {
-        (self.learned, self.capacity)
+        (self.shares.learned(), self.shares.capacity())
     }
 
     /// How many static entries there are, and may be.
     #[must_use]
     pub fn statics(&self) -> (usize, usize) {
-        (self.records.len() - self.learned, MAX_STATIC)
+        (self.records.len() - self.shares.learned(), MAX_STATIC)
     }
 
     /// Notes that `mac` was seen behind `port`; the newest port wins, within bounds.
@@ -291,13 +290,12 @@ impl Fdb {
                 Move::Pinned => return Learned::Pinned(was),
             }
         }
-        let share = self.shares.entry(port).or_insert(Share { learned: 0, max: self.max_macs });
-        if share.learned >= share.max {
+        if self.shares.is_full(port, Some(was)).is_some() {
             return Learned::PortFull;
         }
-        share.learned += 1;
         (entry.port, entry.last_seen) = (port, now);
-        self.share(was).learned -= 1;
+        self.shares.remove(was);
+        self.shares.add(port);
         if fresh {
             return Learned::Moved(was);
         }
@@ -306,7 +304,7 @@ impl Fdb {
     }
 
     fn note_aged(&mut self, vid: Vid, mac: MacAddr, port: PortNumber) {
-        if self.aged.len() < self.capacity {
+        if self.aged.len() < self.shares.capacity() {
             self.aged.push(Aged { vid, mac, port });
         }
     }
@@ -317,30 +315,59 @@ impl Fdb {
         mem::take(&mut self.aged)
     }
 
-    /// Which bound keeps another address behind `port` from being learned.
-    fn is_full(&self, port: PortNumber) -> Option<Learned> {
-        let (learned, max) = self.macs(port);
-        if learned >= max {
-            return Some(Learned::PortFull);
-        }
-        (self.learned >= self.capacity).then_some(Learned::Full)
-    }
-
     fn learn_new(&mut self, vid: Vid, mac: MacAddr, port: PortNumber, now: Instant) -> Learned {
-        if self.is_full(port).is_some() {
+        if self.shares.is_full(port, None).is_some() {
             let searched = self.collected.map(|at| now.saturating_duration_since(at));
             if searched.is_none_or(|ago| ago >= MIN_COLLECT_INTERVAL) {
                 self.collect(now);
+                if self.shares.learned() >= self.shares.capacity() {
+                    self.make_room();
+                }
             }
         }
-        if let Some(full) = self.is_full(port) {
-            return full;
+        match self.shares.is_full(port, None) {
+            Some(Bound::Owner) => return Learned::PortFull,
+            Some(Bound::Table) => return Learned::Full,
+            None => self.shares.add(port),
         }
-        self.share(port).learned += 1;
-        self.learned += 1;
         let entry = FdbEntry { port, status: Status::Learned, last_seen: now };
         self.insert(vid, mac, entry);
         Learned::New
+    }
+
+    /// Forgets the oldest addresses of those who have most.
+    fn make_room(&mut self) {
+        let mut surplus = self.shares.surplus();
+        let mut seen: HashMap<Owner, Vec<Instant>, RandomState> = HashMap::default();
+        for entry in self.records.values().map(|record| record.entry) {
+            let owner = self.shares.owner(entry.port);
+            if entry.status == Status::Learned && surplus.contains_key(&owner) {
+                seen.entry(owner).or_default().push(entry.last_seen);
+            }
+        }
+        // Of each, the time of the youngest that goes.
+        let youngest: HashMap<Owner, Instant, RandomState> = seen
+            .into_iter()
+            .filter_map(|(owner, mut times)| {
+                let at = surplus.get(&owner)?.checked_sub(1)?.min(times.len() - 1);
+                Some((owner, *times.select_nth_unstable(at).1))
+            })
+            .collect();
+        let owners: HashMap<PortNumber, Owner, RandomState> = self.shares.owners().collect();
+        let (mut aged, capacity) = (self.take_aged(), self.shares.capacity());
+        self.retain(|key, entry| {
+            let owner = owners.get(&entry.port).copied().unwrap_or(Owner::Port(entry.port));
+            let goes = entry.status == Status::Learned
+                && youngest.get(&owner).is_some_and(|time| entry.last_seen <= *time)
+                && surplus
+                    .get_mut(&owner)
+                    .is_some_and(|left| left.checked_sub(1).map(|less| *left = less).is_some());
+            if goes && aged.len() < capacity {
+                aged.push(Aged { vid: key.vid(), mac: key.mac(), port: entry.port });
+            }
+            !goes
+        });
+        self.aged = aged;
     }
 
     /// A new entry, for an address that has none.
@@ -401,8 +428,7 @@ impl Fdb {
         let Record { entry, place, .. } = self.records.remove(&Key::new(vid, mac))?;
         self.places.remove(place);
         if entry.status == Status::Learned {
-            self.learned -= 1;
-            self.share(entry.port).learned -= 1;
+            self.shares.remove(entry.port);
         }
         Some(entry)
     }
@@ -415,14 +441,14 @@ impl Fdb {
     /// Forgets all of a port that is no more, its static entries as well.
     pub fn remove_port(&mut self, port: PortNumber) {
         self.retain(|_, entry| entry.port != port);
-        self.shares.remove(&port);
+        self.shares.forget(port);
     }
 
     /// Forgets what has aged.
     pub fn collect(&mut self, now: Instant) {
         self.collected = Some(now);
         let horizon = self.horizon(now);
-        let (mut aged, capacity) = (self.take_aged(), self.capacity);
+        let (mut aged, capacity) = (self.take_aged(), self.shares.capacity());
         self.retain(|key, entry| {
             let fresh = horizon.is_fresh(entry);
             if !fresh && aged.len() < capacity {
@@ -434,17 +460,14 @@ impl Fdb {
     }
 
     fn retain(&mut self, mut keep: impl FnMut(Key, &FdbEntry) -> bool) {
-        let Self { records, places, shares, learned, .. } = self;
+        let Self { records, places, shares, .. } = self;
         records.retain(|key, Record { entry, place, .. }| {
             let keep = keep(*key, entry);
             if !keep {
                 places.remove(*place);
             }
             if !keep && entry.status == Status::Learned {
-                *learned -= 1;
-                if let Some(share) = shares.get_mut(&entry.port) {
-                    share.learned -= 1;
-                }
+                shares.remove(entry.port);
             }
             keep
         });
@@ -555,6 +578,58 @@ mod tests {
         let later = now + AGING + Duration::from_secs(1);
         assert_eq!(seen(&mut fdb, 7, 2, later), Learned::New, "all others have aged");
         assert_eq!((fdb.macs(port(1)).0, fdb.macs(port(2)).0), (0, 1));
+    }
+
+    #[test]
+    fn ports_of_an_owner_have_a_bound_together() {
+        let (mut fdb, now) = (Fdb::new(AGING, 100).with_max_macs(3), Instant::now());
+        (1..=2).for_each(|number| fdb.set_owner(port(number), Owner::Holder(5)));
+        for station in 0..3 {
+            assert_eq!(seen(&mut fdb, station, 1 + station % 2, now), Learned::New);
+        }
+        assert_eq!(seen(&mut fdb, 3, 2, now), Learned::PortFull);
+        assert_eq!(seen(&mut fdb, 0, 2, now), Learned::Moved(port(1)), "it is his already");
+        assert_eq!(seen(&mut fdb, 4, 3, now), Learned::New);
+        assert_eq!(seen(&mut fdb, 4, 1, now), Learned::PortFull, "another's is not");
+        assert_eq!((fdb.macs(port(1)).0, fdb.macs(port(2)).0), (1, 2));
+        assert_eq!(fdb.most(), Some((Owner::Holder(5), 3)));
+        fdb.remove_port(port(2));
+        assert_eq!(seen(&mut fdb, 5, 1, now), Learned::New);
+    }
+
+    #[test]
+    fn a_full_table_takes_from_whoever_has_most_and_from_nobody_else() {
+        let (mut fdb, mut now) = (Fdb::new(AGING, 1600), Instant::now());
+        // Two sessions of one attacker, one of another, and somebody with a few stations.
+        (1..=2).for_each(|number| fdb.set_owner(port(number), Owner::Holder(0)));
+        (0..50).for_each(|station| assert_eq!(seen(&mut fdb, station, 4, now), Learned::New));
+        let flood = |fdb: &mut Fdb, from: u32, now: &mut Instant| {
+            (0..1600).for_each(|n| {
+                *now += Duration::from_micros(1);
+                seen(fdb, from + n, 1 + n % 3, *now);
+            });
+        };
+        flood(&mut fdb, 10_000, &mut now);
+        assert_eq!(fdb.learned().0, 1500, "a sixteenth is left to others");
+        let of_most = fdb.macs(port(1)).0 + fdb.macs(port(2)).0;
+        assert!(of_most > 900 && fdb.most() == Some((Owner::Holder(0), of_most)));
+        for newcomer in 100..200 {
+            assert_eq!(seen(&mut fdb, newcomer, 5, now), Learned::New, "{newcomer}");
+        }
+        // Now it is full: who has most loses what he has not used for longest, and gets
+        // nothing of it back, whatever he sends.
+        now += MIN_COLLECT_INTERVAL;
+        for newcomer in 200..300 {
+            flood(&mut fdb, 20_000 + newcomer * 2000, &mut now);
+            assert_eq!(seen(&mut fdb, newcomer, 5, now), Learned::New, "{newcomer}");
+        }
+        assert_eq!((fdb.macs(port(4)).0, fdb.macs(port(5)).0), (50, 200));
+        assert_eq!(fdb.macs(port(1)).0 + fdb.macs(port(2)).0, of_most - 100);
+        assert_eq!(fdb.lookup(Vid::UNTAGGED, mac(10_000), now), None, "the oldest");
+        // Where all have the same, nobody gives.
+        let mut even = Fdb::new(AGING, 4);
+        (0..4).for_each(|n| assert_eq!(seen(&mut even, n, n + 1, now), Learned::New));
+        assert_eq!(seen(&mut even, 4, 5, now), Learned::Full);
     }
 
     #[test]

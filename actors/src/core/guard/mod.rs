@@ -1,9 +1,11 @@
 //! What keeps a mistake on one port from taking the LANs behind all of them: the loop
-//! guard, the MAC-flap guard and storm control.
+//! guard, the MAC-flap guard, storm control, and the bound on what is no frame.
 //!
 //! Pure, like the relay that they stand beside: time is an argument, and nothing is
 //! allocated for a frame. A frame for a known address meets none of them.
 
+pub(crate) mod bucket;
+pub(crate) mod chatter;
 pub mod loops;
 pub(crate) mod reflections;
 pub mod storm;

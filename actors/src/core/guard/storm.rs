@@ -1,20 +1,20 @@
 //! Storm control: how many frames a second a port may have flooded, for each class of
-//! frames by itself.
+//! frames by itself, and how many octets.
 //!
 //! Asked by the Switch before it floods, and never about a frame that goes to one port.
-//! A bucket is a point in time (the generic cell rate algorithm, ITU-T I.371): no
-//! timer fills it and no rounding empties it.
+//! Limits are those of a port; what was flooded is counted for all ports of a holder
+//! together, or a second session would double it.
 
-use std::{
-    fmt,
-    str::FromStr,
-    time::{Duration, Instant},
-};
+use std::{fmt, str::FromStr, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    core::{counters::Discard, frame::Frame},
+    core::{
+        counters::Discard,
+        frame::Frame,
+        guard::bucket::{Bucket, Rate},
+    },
     names,
 };
 
@@ -133,140 +133,108 @@ impl fmt::Display for StormLimit {
 /// Loop-detect frames of other switches pass by the multicast bucket, or a storm of
 /// multicast would hide the loop that it comes from. A switch sends one a second and
 /// port.
-const PROBES: StormLimit = StormLimit::with_rate(64);
+const PROBES: Rate = Rate { per_second: 64, burst: 256 };
 
-/// One class's bucket.
-#[derive(Debug)]
-struct Bucket {
-    limit: StormLimit,
-    /// When it is full again; in the past, it is full.
-    full_at: Option<Instant>,
-}
-
-/// Time that one frame takes at `rate`.
-fn interval(rate: u32) -> Duration {
-    Duration::from_nanos(1_000_000_000 / u64::from(rate.max(1)))
-}
-
-impl Bucket {
-    const fn new(limit: StormLimit) -> Self {
-        Self { limit, full_at: None }
-    }
-
-    fn lag(&self, now: Instant) -> Duration {
-        self.full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
-    }
-
-    /// Takes room for `frames` frames; `false` when there is none. A full bucket takes
-    /// whatever comes at once: else a super-frame longer than the burst never passed.
-    fn admit(&mut self, frames: u32, now: Instant) -> bool {
-        let StormLimit::Rate { rate, burst } = self.limit else { return true };
-        let (interval, lag) = (interval(rate), self.lag(now));
-        if rate == 0
-            || burst == 0
-            || (lag > Duration::ZERO && lag + interval * frames > interval * burst)
-        {
-            return false;
+impl StormLimit {
+    const fn rate(self) -> Option<Rate> {
+        match self {
+            Self::Off => None,
+            Self::Rate { rate, burst } => Some(Rate { per_second: rate, burst }),
         }
-        self.full_at = Some(now + lag + interval * frames);
-        true
-    }
-
-    /// Frames of the burst that are used up.
-    fn used(&self, now: Instant) -> u64 {
-        let StormLimit::Rate { rate, .. } = self.limit else { return 0 };
-        let used = self.lag(now).as_nanos().div_ceil(interval(rate).as_nanos().max(1));
-        u64::try_from(used).unwrap_or(u64::MAX)
     }
 }
 
-/// Storm control of one ingress port.
-#[derive(Debug)]
+/// What one port may have flooded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StormLimits {
+    /// Frames, in the order of [`Class::ALL`].
+    pub(crate) frames: [StormLimit; Class::ALL.len()],
+    /// Octets, of all classes together.
+    pub(crate) octets: StormLimit,
+}
+
+impl StormLimits {
+    /// The limit over which frames are discarded for this reason.
+    pub(crate) fn of(&self, reason: Discard) -> StormLimit {
+        let class = Class::ALL.into_iter().find(|class| class.discard() == reason);
+        class.map_or(self.octets, |class| self.frames[class as usize])
+    }
+}
+
+/// What was flooded for one holder: all of its ports together.
+#[derive(Debug, Default)]
 pub(crate) struct StormControl {
-    buckets: [Bucket; Class::ALL.len()],
+    frames: [Bucket; Class::ALL.len()],
+    octets: Bucket,
     probes: Bucket,
 }
 
 impl StormControl {
-    /// With limits in the order of [`Class::ALL`].
-    pub(crate) fn new(limits: [StormLimit; Class::ALL.len()]) -> Self {
-        let buckets = limits.map(Bucket::new);
-        Self { buckets, probes: Bucket::new(PROBES) }
-    }
-
-    /// Whether `frame` may be flooded; a super-frame counts as its segments.
-    pub(crate) fn admit(&mut self, class: Class, frame: &Frame, now: Instant) -> bool {
-        let (frames, _) = frame.on_wire();
-        self.buckets[class as usize].admit(u32::try_from(frames).unwrap_or(u32::MAX), now)
+    /// Whether `frame` may be flooded, or for which reason it may not; a super-frame counts
+    /// as its segments.
+    pub(crate) fn admit(
+        &mut self,
+        limits: &StormLimits,
+        class: Class,
+        frame: &Frame,
+        now: Instant,
+    ) -> Result<(), Discard> {
+        let (frames, octets) = frame.on_wire();
+        let of_frames = limits.frames[class as usize].rate();
+        let of_octets = limits.octets.rate();
+        let bucket = &mut self.frames[class as usize];
+        if of_frames.is_some_and(|rate| !bucket.has_room(rate, frames, now)) {
+            return Err(class.discard());
+        }
+        if of_octets.is_some_and(|rate| !self.octets.admit(rate, octets, now)) {
+            return Err(Discard::StormOctets);
+        }
+        if let Some(rate) = of_frames {
+            bucket.take(rate, frames, now);
+        }
+        Ok(())
     }
 
     /// Whether a loop-detect frame of another switch may be flooded.
     pub(crate) fn admit_probe(&mut self, now: Instant) -> bool {
-        self.probes.admit(1, now)
+        self.probes.admit(PROBES, 1, now)
     }
 
-    /// Sets a limit; one that is set already goes on with its bucket as it is.
-    pub(crate) fn set(&mut self, class: Class, limit: StormLimit) {
-        let bucket = &mut self.buckets[class as usize];
-        if bucket.limit != limit {
-            *bucket = Bucket::new(limit);
-        }
-    }
-
-    /// Frames of the burst that are used up, and the limit.
-    pub(crate) fn level(&self, class: Class, now: Instant) -> (u64, StormLimit) {
-        let bucket = &self.buckets[class as usize];
-        (bucket.used(now), bucket.limit)
+    /// What is used up of each burst, with the limit, by the reason that frames over it are
+    /// discarded for.
+    pub(crate) fn levels(
+        &self,
+        limits: &StormLimits,
+        now: Instant,
+    ) -> impl Iterator<Item = (Discard, u64, StormLimit)> {
+        let used = move |bucket: &Bucket, limit: StormLimit| {
+            limit.rate().map_or(0, |rate| bucket.used(rate, now))
+        };
+        let of = move |class: Class| {
+            let limit = limits.frames[class as usize];
+            (class.discard(), used(&self.frames[class as usize], limit), limit)
+        };
+        let octets = (Discard::StormOctets, used(&self.octets, limits.octets), limits.octets);
+        Class::ALL.into_iter().map(of).chain([octets])
     }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use proptest::prelude::*;
 
     use super::*;
-    use crate::frame::{Gso, Offload};
+    use crate::core::frame::{Gso, Offload};
 
     fn rate(rate: u32, burst: u32) -> StormLimit {
         StormLimit::Rate { rate, burst }
     }
 
-    proptest! {
-        #[test]
-        fn no_more_than_burst_and_rate_pass_and_no_less(
-            per_second in 1u32..10_000, burst in 1u32..10_000, gaps in prop::collection::vec(0u64..5_000_000, 1..2000),
-        ) {
-            let (start, mut bucket) = (Instant::now(), Bucket::new(rate(per_second, burst)));
-            let (mut now, mut passed) = (start, 0u32);
-            for gap in gaps {
-                now += Duration::from_nanos(gap);
-                let had_room = bucket.used(now) < u64::from(burst);
-                prop_assert_eq!(bucket.admit(1, now), had_room);
-                passed += u32::from(had_room);
-            }
-            let earned = (now - start).as_secs_f64() * f64::from(per_second) * 1.001 + 1.0;
-            prop_assert!(f64::from(passed) <= f64::from(burst) + earned);
-        }
-    }
-
-    #[test]
-    fn a_storm_passes_its_burst_and_then_its_rate() {
-        let mut bucket = Bucket::new(rate(1000, 4000));
-        let mut now = Instant::now();
-        assert_eq!((0..10_000).filter(|_| bucket.admit(1, now)).count(), 4000);
-        assert_eq!(bucket.used(now), 4000);
-        now += Duration::from_secs(1);
-        assert_eq!((0..10_000).filter(|_| bucket.admit(1, now)).count(), 1000);
-        now += Duration::from_secs(60);
-        assert_eq!(bucket.used(now), 0);
-        assert_eq!((0..10_000).filter(|_| bucket.admit(1, now)).count(), 4000, "no more is saved");
-    }
-
     #[test]
     fn classes_are_counted_apart_and_a_super_frame_as_its_segments() {
-        let limits = [rate(1000, 4000), rate(5000, 20_000), rate(1, 10)];
-        let (mut storm, now) = (StormControl::new(limits), Instant::now());
+        let frames = [rate(1000, 4000), rate(5000, 20_000), rate(1, 10)];
+        let limits = StormLimits { frames, octets: StormLimit::Off };
+        let (mut storm, now) = (StormControl::default(), Instant::now());
         let csum = Some((34, 6));
         let offload = Offload { gso: Gso::Udp, gso_size: 100, csum, ..Offload::NONE };
         // IPv4 and UDP, nine datagrams of 100 octets.
@@ -274,10 +242,28 @@ mod tests {
         data[12..15].copy_from_slice(&[0x08, 0x00, 0x45]);
         data[23] = 17;
         let frame = Frame::with_offload(Bytes::from(data), offload);
-        assert!(storm.admit(Class::UnknownUnicast, &frame, now));
-        assert!(!storm.admit(Class::UnknownUnicast, &frame, now));
-        assert_eq!(storm.level(Class::UnknownUnicast, now), (9, rate(1, 10)));
-        assert!(storm.admit(Class::Multicast, &frame, now) && storm.admit_probe(now));
+        let mut admit = |class| storm.admit(&limits, class, &frame, now);
+        assert_eq!(admit(Class::UnknownUnicast), Ok(()));
+        assert_eq!(admit(Class::UnknownUnicast), Err(Discard::StormUnicast));
+        assert_eq!(admit(Class::Multicast), Ok(()));
+        assert!(storm.admit_probe(now));
+        let unicast = storm.levels(&limits, now).nth(Class::UnknownUnicast as usize);
+        assert_eq!(unicast, Some((Discard::StormUnicast, 9, rate(1, 10))));
+    }
+
+    #[test]
+    fn ports_of_a_holder_share_frames_and_octets_each_by_its_own_limit() {
+        let octets = |octets| StormLimits { frames: [rate(10, 10); 3], octets };
+        let (narrow, wide) = (octets(rate(1000, 3000)), octets(StormLimit::Off));
+        let (mut storm, now) = (StormControl::default(), Instant::now());
+        let frame = Frame::new(Bytes::from(vec![0; 1000]));
+        let mut passed = |limits, class: Class| {
+            (0..100).take_while(|_| storm.admit(limits, class, &frame, now).is_ok()).count()
+        };
+        assert_eq!(passed(&narrow, Class::Broadcast), 3);
+        assert_eq!(passed(&narrow, Class::Multicast), 0, "octets are those of all classes");
+        assert_eq!(passed(&wide, Class::Broadcast), 7, "what the other port has sent counts");
+        assert_eq!(storm.admit(&narrow, Class::Multicast, &frame, now), Err(Discard::StormOctets));
     }
 
     #[test]
@@ -291,7 +277,12 @@ mod tests {
         for wrong in ["", "/", "x", "-1", "1/", "1/2/3", "4294967296"] {
             assert!(wrong.parse::<StormLimit>().is_err(), "{wrong:?}");
         }
-        assert!(!Bucket::new(rate(0, 0)).admit(1, Instant::now()));
-        assert!(Bucket::new(StormLimit::Off).admit(u32::MAX, Instant::now()));
+        let none = StormLimits { frames: [rate(0, 0); 3], octets: StormLimit::Off };
+        let frame = Frame::new(Bytes::from(vec![0; 60]));
+        let admit = |limits| {
+            StormControl::default().admit(limits, Class::Broadcast, &frame, Instant::now())
+        };
+        assert_eq!(admit(&none), Err(Discard::StormBroadcast));
+        assert_eq!(admit(&StormLimits { frames: [StormLimit::Off; 3], ..none }), Ok(()));
     }
 }

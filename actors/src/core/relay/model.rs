@@ -64,9 +64,29 @@ impl Model {
         }
         if self.0.len() >= CAPACITY && self.1.is_none_or(|searched| now - searched >= 1000) {
             self.collect(now);
+            if self.0.len() >= CAPACITY {
+                self.make_room();
+            }
         }
         if self.0.len() < CAPACITY {
             self.0.push((vid, mac, ingress, now));
+        }
+    }
+
+    /// Each port that has most loses the one that it has not seen for longest, if that is
+    /// two more than its part.
+    fn make_room(&mut self) {
+        let count = |port| self.0.iter().filter(|&&(_, _, p, _)| p == port).count();
+        let most = (1..5).map(count).max().unwrap_or_default();
+        let part = CAPACITY.div_ceil(1 + (1..5).filter(|port| count(*port) > 0).count());
+        if most < part + 2 {
+            return;
+        }
+        let givers: Vec<_> = (1..5).filter(|port| count(*port) == most).collect();
+        for giver in givers {
+            let of_giver = self.0.iter().enumerate().filter(|(_, entry)| entry.2 == giver);
+            let oldest = of_giver.min_by_key(|(_, entry)| entry.3).map(|(at, _)| at);
+            self.0.remove(oldest.expect("it has most"));
         }
     }
 

@@ -272,6 +272,12 @@ settings! {
     storm_unicast ("storm-unicast" | "stormunicast"): StormLimit =
         StormLimit::Rate { rate: 5000, burst: 20_000 };
 
+    // 40 Mbit/s: some television channels. What the frames' limits let pass in the longest
+    // frames, each class by itself, would be 130.
+    /// Octets a second of flooded frames of all three classes, and at once, or off.
+    storm_octets ("storm-octets"): StormLimit =
+        StormLimit::Rate { rate: 5_000_000, burst: 20_000_000 };
+
     /// Unfinished work that frames may bring into this port or take out of it: super-frames
     /// of TCP or UDP, and checksums. With off, frames enter and leave it finished and no
     /// longer than its MTU: for programs that read a packet socket.

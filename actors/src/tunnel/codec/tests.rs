@@ -21,19 +21,22 @@ fn frame(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 impl Decoder {
-    /// The next event, taken off the start of `buf`; every binary message as
+    /// The next whole message, taken off the start of `buf`; every binary one as
     /// [`binary`].
     pub(in crate::tunnel) fn next(
         &mut self,
         buf: &mut BytesMut,
     ) -> Result<Option<Event>, ProtocolError> {
-        let mut at = 0;
-        let event = self.decode(buf, &mut at)?;
-        let taken = buf.split_to(at).freeze();
-        Ok(event.map(|event| match event {
-            Event::Binary(place) => Event::Fragmented(taken.slice(place)),
-            event => event,
-        }))
+        loop {
+            let mut at = 0;
+            let event = self.decode(buf, &mut at)?;
+            let taken = buf.split_to(at).freeze();
+            match event {
+                Some(Event::Fragment(_)) => {}
+                Some(Event::Binary(place)) => return Ok(Some(binary(taken.slice(place)))),
+                event => return Ok(event),
+            }
+        }
     }
 }
 
@@ -144,6 +147,20 @@ fn the_limit_itself_is_taken() {
         let events = decode(Role::Server, &frame(Role::Server, 0x82, &payload));
         assert_eq!(events, Ok(vec![binary(payload)]), "{len} octets");
     }
+}
+
+#[test]
+fn each_fragment_is_an_event_so_that_none_are_worked_off_unseen() {
+    let empty = frame(Role::Server, CONTINUATION, &[]);
+    let mut block = [frame(Role::Server, BINARY, &[1, 2]), empty.repeat(100)].concat();
+    let (mut decoder, mut at) = (Decoder::new(Role::Server, MAX_MESSAGE_LEN), 0);
+    assert_eq!(decoder.decode(&mut block, &mut at), Ok(Some(Event::Fragment(2))));
+    for _ in 0..100 {
+        let before = at;
+        assert_eq!(decoder.decode(&mut block, &mut at), Ok(Some(Event::Fragment(0))));
+        assert_eq!(at - before, empty.len());
+    }
+    assert_eq!(decoder.decode(&mut block, &mut at), Ok(None));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The link against a peer on the other end of a pipe, on a virtual clock.
 
 use std::{
+    cell::Cell,
     pin::Pin,
     rc::Rc,
     task::{self, Poll},
@@ -17,7 +18,7 @@ use tokio::{
 
 use crate::{
     core::{
-        batch::BATCH_FRAMES,
+        batch::{BATCH_FRAMES, Source},
         counters::Discard,
         fdb::PortNumber,
         frame::{Gso, Offload},
@@ -121,7 +122,7 @@ impl Test {
     }
 
     fn queue(&mut self, lens: &[usize]) {
-        self.queue.push(lens.iter().map(|len| frame(*len)).collect());
+        self.queue.push(Source::OWN, lens.iter().map(|len| frame(*len)).collect());
     }
 
     fn stop(&mut self, stop: Stop) {
@@ -213,6 +214,47 @@ async fn a_ping_is_answered_and_of_many_at_least_the_last() {
     assert_eq!(test.next().await, Some(Event::Pong(Bytes::new())));
 }
 
+#[actix::test]
+async fn what_is_no_frame_never_holds_the_thread_and_too_much_of_it_is_the_end() {
+    tokio::time::pause();
+    for (first, payload) in [(0x00, 0), (0x89, 0), (0x8a, 0), (0x81, 0), (0x81, 1000), (0x02, 3)] {
+        let mut test = Test::start(Role::Server, 1 << 23, &[]);
+        let begun = if first == 0 { wire(Role::Server, 0x02, b"") } else { Vec::new() };
+        let message = wire(Role::Server, first, &vec![7; payload]);
+        let fragment = wire(Role::Server, 0x80, b"");
+        let message = if first == 2 { [message, fragment].concat() } else { message };
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let others = actix_rt::spawn(async move {
+            loop {
+                counted.set(counted.get() + 1);
+                yield_now().await;
+            }
+        });
+        let flood = [begun, message.repeat(6000)].concat();
+        test.peer.write_all(&flood).await.expect("room");
+        let before = turns.get();
+        let payload = loop {
+            let mut octets = [0; 2];
+            test.peer.read_exact(&mut octets).await.expect("a message");
+            let mut payload = vec![0; octets[1].into()];
+            test.peer.read_exact(&mut payload).await.expect("all of it");
+            if octets[0] == 0x88 {
+                break payload;
+            }
+        };
+        assert_eq!(
+            (&payload[..2], &payload[2..]),
+            (&1008_u16.to_be_bytes()[..], CHATTER.as_bytes())
+        );
+        assert!(turns.get() - before > 1, "{first}: {} turns", turns.get() - before);
+        others.abort();
+        drop(test.peer);
+        let error = test.link.await.expect("no panic").expect_err("it is closed");
+        assert_eq!(error, format!("closed with code 1008: {CHATTER}"));
+    }
+}
+
 /// A stream that notes the length of each write.
 struct Noting(DuplexStream, Rc<RefCell<Vec<usize>>>);
 
@@ -285,11 +327,14 @@ async fn an_unfinished_frame_is_finished_and_a_false_one_is_counted() {
     let mut test = Test::start(Role::Client, 1000, &[]);
     let false_one = Offload { gso: Gso::Tcp4, gso_size: 1448, ..Offload::NONE };
     let unfinished = Offload { csum: Some((14, 2)), ..Offload::NONE };
-    test.queue.push(vec![
-        Frame::with_offload(vec![0; 60].into(), false_one),
-        Frame::with_offload(vec![0; 18].into(), unfinished),
-        frame(20),
-    ]);
+    test.queue.push(
+        Source::OWN,
+        vec![
+            Frame::with_offload(vec![0; 60].into(), false_one),
+            Frame::with_offload(vec![0; 18].into(), unfinished),
+            frame(20),
+        ],
+    );
     let finished = [&[0; 16][..], &[0xff, 0xff]].concat();
     assert_eq!(test.next().await, Some(binary(finished)));
     assert_eq!(test.next().await, Some(binary(frame(20).into_data())));
