@@ -14,6 +14,10 @@ use super::{Finding, Subject, host::read, switch::Device};
 /// Least MTU with which IPv6 works (RFC 8200, 5).
 const MIN_MTU_IPV6: u32 = 1280;
 
+/// Longest super-frame that a kernel makes unless told otherwise; what is read at once has
+/// room for it.
+const MAX_SUPER_FRAME: u32 = 65_536;
+
 /// An interface, as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Link {
@@ -26,6 +30,8 @@ struct Link {
     /// Whether the link has a carrier.
     carrier: bool,
     mtu: u32,
+    /// Longest super-frame that the kernel makes of what the interface receives or sends.
+    super_frame: u32,
     /// Only for a bridge.
     stp: Option<bool>,
 }
@@ -76,12 +82,16 @@ impl Link {
             up: flags.contains(LinkFlags::Up),
             carrier: flags.contains(LinkFlags::LowerUp),
             mtu: 0,
+            super_frame: 0,
             stp: None,
         };
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+                LinkAttribute::GsoMaxSize(octets) | LinkAttribute::GroMaxSize(octets) => {
+                    link.super_frame = link.super_frame.max(*octets);
+                }
                 LinkAttribute::Controller(index) => link.master = Some(*index),
                 LinkAttribute::LinkInfo(infos) => infos.iter().for_each(|info| link.read(info)),
                 _ => {}
@@ -131,6 +141,17 @@ fn interface(device: &Device, links: &BTreeMap<u32, Link>) -> Vec<Finding> {
     if link.mtu < MIN_MTU_IPV6 {
         let text = format!("{name} has an MTU of {}; IPv6 needs {MIN_MTU_IPV6}", link.mtu);
         findings.push(Finding::warn("mtu", text, format!("ip link set {name} mtu {MIN_MTU_IPV6}")));
+    }
+    if link.super_frame > MAX_SUPER_FRAME {
+        let text = format!(
+            "{name} makes super-frames of up to {} octets (BIG TCP): those over {MAX_SUPER_FRAME} \
+             are lost",
+            link.super_frame
+        );
+        let advice = format!(
+            "ip link set {name} gso_max_size {MAX_SUPER_FRAME} gro_max_size {MAX_SUPER_FRAME}"
+        );
+        findings.push(Finding::warn("offloads", text, advice));
     }
     if inspect::has_lro(name).unwrap_or(false) {
         let text = format!("{name} has LRO on: packets that it merges cannot be forwarded");
@@ -245,7 +266,19 @@ mod tests {
 
     fn link(index: u32, name: &str, kind: Option<InfoKind>, master: Option<u32>) -> (u32, Link) {
         let name = name.to_owned();
-        (index, Link { index, name, kind, master, up: true, carrier: true, mtu: 1500, stp: None })
+        let up = true;
+        let link = Link {
+            index,
+            name,
+            kind,
+            master,
+            up,
+            carrier: up,
+            mtu: 1500,
+            super_frame: 65_536,
+            stp: None,
+        };
+        (index, link)
     }
 
     fn device(name: &str, kind: &str) -> Device {
@@ -283,6 +316,9 @@ mod tests {
         assert_eq!(level(true, false, 1500), Level::Warn);
         assert_eq!(level(true, true, 1200), Level::Warn);
         assert_eq!(level(true, true, 1500), Level::Ok);
+        let links = BTreeMap::from([(1, Link { super_frame: 200_000, ..eth.clone() })]);
+        let found = interface(&device("eth0", "netdev"), &links);
+        assert!(found.last().unwrap().text.contains("(BIG TCP)"), "{found:?}");
     }
 
     #[test]

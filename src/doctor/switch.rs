@@ -134,8 +134,8 @@ fn discard(port: &Port, reason: &str, more: u64, count: u64) -> Option<Finding> 
              off gso off"
         }
         "device-queue" => {
-            "the host sends faster by its interface than frames are read: raise txqueuelen (ip \
-             link set DEV txqueuelen N)"
+            "the host sends faster by its interface than frames are read: make its queue longer \
+             with ctl setport --txqueuelen N"
         }
         "port-down" => "it is shut, or not connected",
         // A frame whose receiver is behind the port that it came from: nothing is wrong.

@@ -167,3 +167,17 @@ fn frames_pass_a_tunnel_between_netdevs() {
     wait_until("a session", || left.ports().iter().any(|port| port["type"] == "server"));
     assert_all(&hosts.run(), &[&left, &right]);
 }
+
+#[test]
+fn frames_pass_a_tunnel_to_a_program_that_takes_only_finished_ones() {
+    need!(python());
+    let lab = need!(Namespace::new());
+    need!(lab.can_make_taps());
+    let switch = Switch::start_at(&lab.site, &[]);
+    let far = format!("ws:{}", switch.tunnel);
+    let hosts = Hosts::new(&lab, "ca0", &far, "off", 1500);
+    switch.add(&["netdev", "ca0"]);
+    let said = hosts.run();
+    assert_all(&said, &[&switch]);
+    assert_eq!(said["unfinished"], 0);
+}

@@ -2,8 +2,8 @@
 
     carry.py NEAR FAR OFFLOAD MTU SEED COUNT
 
-NEAR and FAR are TAP devices to be made, `name` or `name@/proc/PID/ns/net`, or `=name` for
-the host's end of an interface that is there. With OFFLOAD `off` a far TAP takes only
+NEAR and FAR are TAP devices to be made, `name` or `name@/proc/PID/ns/net`, `=name` for the
+host's end of an interface that is there, or `ws:HOST:PORT` for a session of a switch. With OFFLOAD `off` a far TAP takes only
 finished frames. Prints `ready` once both are there, waits for a line, then sends the listed
 cases and COUNT random ones and prints as JSON which of them came out otherwise than the
 model says, and which not at all.
@@ -383,7 +383,45 @@ class Tap:
         return os.read(self.device, 1 << 18)
 
 
+class Session:
+    """A WebSocket client, as of a program that knows nothing of work left on frames."""
+
+    def __init__(self, address):
+        host, port = address.split(":")
+        self.socket = socket.create_connection((host, int(port)))
+        self.socket.sendall(
+            f"GET / HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += self.exactly(1)
+        assert b" 101 " in answer, answer
+
+    def fileno(self):
+        return self.socket.fileno()
+
+    def exactly(self, count):
+        return self.socket.recv(count, socket.MSG_WAITALL)
+
+    def write(self, octets):
+        frame = octets[10:]
+        assert len(frame) < 126
+        self.socket.sendall(bytes([0x82, 0x80 + len(frame), 0, 0, 0, 0]) + frame)
+
+    def read(self):
+        kind, length = self.exactly(2)
+        if length >= 126:
+            length = int.from_bytes(self.exactly(2 if length == 126 else 8), "big")
+        message = self.exactly(length)
+        if kind == 0x89:
+            self.socket.sendall(bytes([0x8A, 0x80 + length, 0, 0, 0, 0]) + message)
+        return vnet() + (message if kind == 0x82 else b"")
+
+
 def interface(name, offload, mtu):
+    if name.startswith("ws:"):
+        return Session(name[3:])
     if name.startswith("="):
         return Packets(name[1:])
     name, _, namespace = name.partition("@")

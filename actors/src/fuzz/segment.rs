@@ -59,5 +59,13 @@ fn check(frame: &Frame) -> Option<Vec<Frame>> {
     assert!(segments.next().is_none());
     assert_eq!(at, Some(frame.data().len()));
     coalesce::check(&finished);
+
+    // The datagrams of a tunnel, for a kernel to cut.
+    let mut again = Vec::new();
+    segment::outer_datagrams(frame.clone(), |one| {
+        segment::segment(one, |segment| again.push(segment)).expect("plain super-frames");
+    })
+    .expect("what can be cut");
+    assert_eq!(again, finished);
     Some(finished)
 }
