@@ -9,6 +9,7 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     interface::{AddressSetting, InterfaceSettings},
     kinds::{KindInfo, PortSpec, SpecError, Via, kinds},
+    settings::SETTINGS,
 };
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value};
@@ -72,6 +73,18 @@ pub(crate) fn port(
     if faults.is_empty() { Ok(port) } else { Err(faults) }
 }
 
+/// How alike two words are that may be one (Jaro-Winkler): `adress` and `address` are 0.96.
+const ALIKE: f64 = 0.8;
+
+/// That a name is not known, with the one that may be meant.
+pub(crate) fn hint(kind: &str, unknown: &str, known: &[&str]) -> String {
+    let alike = known.iter().map(|name| (strsim::jaro_winkler(unknown, name), name));
+    match alike.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((_, meant)) => format!("unknown {kind} {unknown}; did you mean {meant}?"),
+        None => format!("unknown {kind} {unknown}; there are {}", known.join(", ")),
+    }
+}
+
 /// A kind has no such option.
 fn unknown(name: &str, kind: &str) -> Refusal {
     let mut generator = SchemaGenerator::default();
@@ -80,7 +93,12 @@ fn unknown(name: &str, kind: &str) -> Refusal {
     };
     let owners: Vec<_> = kinds().iter().filter(|kind| has(kind)).map(|kind| kind.name).collect();
     Refusal::value(if owners.is_empty() {
-        format!("unknown key {name} of a {kind} port; delete it")
+        let own = KindInfo::find(kind).and_then(|kind| kind.options(Via::File, &mut generator));
+        let own = own.unwrap_or_default();
+        let settings = SETTINGS.iter().map(|setting| setting.name);
+        let others = ["type", "addresses", "mtu", "fdb"].into_iter().chain(settings);
+        let known: Vec<_> = own.keys().map(String::as_str).chain(others).collect();
+        hint("key", name, &known)
     } else {
         format!("{name} is for {} ports only; delete it", owners.join(" and "))
     })

@@ -219,6 +219,13 @@ impl Endpoint {
             StatusCode::MISDIRECTED_REQUEST => {
                 "it does not accept this host name; add it with --ctlname on the switch"
             }
+            StatusCode::TOO_MANY_REQUESTS => {
+                "too many failed logins came from this address; wait a minute, then check \
+                 --ctluser and the password"
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                "this path is not that of control; give it with --ctlurl, as http://HOST:PORT/ctl"
+            }
             StatusCode::NOT_FOUND => "the path is wrong; see --ctlpath of the switch",
             _ => "is this the control service of etherws? See --ctlurl",
         };

@@ -418,6 +418,46 @@ mod tests {
     }
 
     #[test]
+    fn settings_are_written_as_on_a_command_line_or_as_values_of_the_file() {
+        let port = "[[port]]\ntype = \"tap\"\ntarget = \"a\"\n";
+        let settings = |lines: &str| {
+            let (file, faults) = read(&format!("{port}{lines}"));
+            assert_eq!(faults, [], "{lines}");
+            file.config.port[0].settings.clone()
+        };
+        for (one, other) in [
+            ("shut = true", "shut = \"on\""),
+            ("loop-guard = false", "loopguard = \"off\""),
+            ("max-macs = 5", "max-macs = \"5\""),
+            ("offload = false", "offload = \"off\""),
+            ("offload = [\"tcp\", \"udp\"]", "offload = \"tcp,udp\""),
+            ("storm-broadcast = 10", "storm-broadcast = \"10/40\""),
+            ("storm-unicast = false", "storm-unicast = \"off\""),
+        ] {
+            assert_ne!(settings(one), PortSettings::default(), "{one}");
+            assert_eq!(settings(one), settings(other), "{one}");
+        }
+        let (_, faults) = read(&format!("{port}shut = \"maybe\""));
+        assert_eq!(faults[0].text, "\"maybe\" is neither on nor off");
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_port_is_told_with_the_one_that_is_meant() {
+        let text = "[[port]]\ntype = \"client\"\ntarget = \"ws://h/\"\n";
+        for (line, meant) in [
+            ("adresses = []", "did you mean addresses?"),
+            ("password = \"x\"", "did you mean password-file?"),
+            ("maxmac = 3", "did you mean max-macs?"),
+            ("xyzzy = 1", "there are "),
+        ] {
+            let (file, faults) = read(&format!("{text}{line}"));
+            let none = CommandLine::default();
+            let faults = resolve(&file.config, Some(&file), &none, faults).unwrap_err();
+            assert!(faults.to_string().contains(meant), "{line}: {faults}");
+        }
+    }
+
+    #[test]
     fn every_key_has_its_option() {
         let schema: Value = serde_json::from_str(&schema()).unwrap();
         let option = |key: &str| schema.pointer(&pointer(&schema, key)?)?["option"].as_str();

@@ -22,13 +22,10 @@ use toml::{
 };
 
 use super::{CommandLine, Config, Sw, path_keys, resolve};
-use crate::files;
+use crate::{files, parse::hint};
 
 /// Most mistakes that are told of one file: more are no help.
 const MAX_FAULTS: usize = 32;
-
-/// How alike two words are that may be one (Jaro-Winkler): `adress` and `address` are 0.96.
-const ALIKE: f64 = 0.8;
 
 /// A configuration file.
 #[derive(Debug, Clone)]
@@ -297,15 +294,6 @@ fn with_hint(message: &str) -> String {
         known.extend(SETTINGS.iter().map(|setting| setting.name));
     }
     hint(kind, unknown, &known)
-}
-
-/// That a name is not known, with the one that may be meant.
-pub(super) fn hint(kind: &str, unknown: &str, known: &[&str]) -> String {
-    let alike = known.iter().map(|name| (strsim::jaro_winkler(unknown, name), name));
-    match alike.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((_, meant)) => format!("unknown {kind} {unknown}; did you mean {meant}?"),
-        None => format!("unknown {kind} {unknown}; there are {}", known.join(", ")),
-    }
 }
 
 /// Takes the innermost entry out that `span` is about, and gives its key.

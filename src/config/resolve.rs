@@ -23,14 +23,14 @@ use serde_json::{Map, Value};
 
 use super::{
     CommandLine, Config, FdbTable, PortTable,
-    read::{Fault, Faults, File, Source, hint},
+    read::{Fault, Faults, File, Source},
 };
 use crate::{
     logging,
     options::{
         DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, Limits, MAX_THREADS, Service, TlsFiles,
     },
-    parse::{self, PortFault, interface_settings, mac, vid},
+    parse::{self, PortFault, hint, interface_settings, mac, vid},
     refusal::Refusal,
 };
 

@@ -76,6 +76,10 @@ impl fmt::Display for Answer {
             (300..=399, Some(location)) => {
                 write!(f, ", it points to {location:?}; give that URL if it is the one you mean")
             }
+            (429, _) => f.write_str(
+                "; it has too many sessions, or too many failed logins came from this address: \
+                 wait a minute, then check the user and the password",
+            ),
             (401, _) => f.write_str("; check the user (--user) and the password"),
             (403, _) => f.write_str(
                 "; the server may require a client certificate (--cert FILE and --key FILE), or a \

@@ -142,7 +142,8 @@ macro_rules! settings {
         pub struct PortSettings {
             $(
                 $(#[doc = $help])+
-                #[serde(rename = $name, $(alias = $alias,)* skip_serializing_if = "Option::is_none")]
+                #[serde(rename = $name, $(alias = $alias,)* deserialize_with = "value::read")]
+                #[serde(skip_serializing_if = "Option::is_none")]
                 pub $field: Option<$type>,
             )+
         }

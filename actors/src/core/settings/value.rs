@@ -3,7 +3,8 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
 
 use super::SETTINGS;
 use crate::core::guard::storm::StormLimit;
@@ -51,6 +52,24 @@ pub trait SettingValue: Sized {
 
     /// The text that [`parse`](Self::parse) reads.
     fn show(&self) -> String;
+}
+
+/// Reads a value of a file or of control: the text of a command line, or what is written
+/// like it there, as `true`, 5 or a list of words.
+pub(super) fn read<'de, T: SettingValue, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    let text = |value: Value| match value {
+        Value::String(text) => text,
+        Value::Bool(on) => on.show(),
+        other => other.to_string(),
+    };
+    let text = match Value::deserialize(from)? {
+        Value::Null => return Ok(None),
+        Value::Array(list) => list.into_iter().map(text).collect::<Vec<_>>().join(","),
+        other => text(other),
+    };
+    T::parse(&text).map(Some).map_err(de::Error::custom)
 }
 
 impl SettingValue for bool {
