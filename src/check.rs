@@ -5,14 +5,17 @@
 use std::{net::IpAddr, path::Path, process::ExitCode};
 
 use anyhow::{Result, bail};
-use etherws_actors::error::one_line;
+use etherws_actors::{
+    error::one_line,
+    kinds::{Kind as _, Netdev},
+};
 use serde_json::Value;
 use slog::{Discard, Logger, o};
 
 use crate::{
     cli::CheckArgs,
     config::{CommandLine, Fault, Faults, File, Sw, resolve, schema},
-    logging,
+    logging, netdev,
     options::Service,
     server::{auth, tls::Tls},
 };
@@ -135,6 +138,8 @@ fn explain(sw: &Sw, path: &Path) -> String {
             line += ", shut";
         }
         lines.push(line);
+        let warning = (port.new.kind() == Netdev::NAME).then(|| netdev::warning(port.new.target()));
+        lines.extend(warning.flatten().map(|warning| format!("warning: {warning}")));
     }
     lines.join("\n") + "\n"
 }

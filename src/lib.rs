@@ -19,6 +19,7 @@ pub mod fuzz;
 mod hosts;
 mod logging;
 mod manual;
+mod netdev;
 mod options;
 mod parse;
 mod passwd;
@@ -28,7 +29,6 @@ mod refusal;
 mod run;
 mod server;
 mod service;
-mod state;
 
 use std::process::ExitCode;
 

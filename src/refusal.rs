@@ -129,9 +129,10 @@ impl From<ControlError> for Refusal {
             | ControlError::NoSuchPort(port) => Self::no_such_port(port),
             ControlError::Fdb(FdbError::NoSuchPort(port)) => Self::no_such_port(port),
             ControlError::Fdb(FdbError::NoSuchEntry { .. }) => Self::key(one_line(&error)),
-            ControlError::NoInterface { .. } | ControlError::Fdb(_) | ControlError::Settings(_) => {
-                Self::value(one_line(&error))
-            }
+            ControlError::NoInterface { .. }
+            | ControlError::InterfaceElsewhere { .. }
+            | ControlError::Fdb(_)
+            | ControlError::Settings(_) => Self::value(one_line(&error)),
             ControlError::Add(_) | ControlError::Interface(_) => Self::os(one_line(&error)),
             ControlError::Mirror(_) | ControlError::SwitchGone(_) => {
                 Self::runtime(one_line(&error))

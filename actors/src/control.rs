@@ -24,7 +24,7 @@ use crate::{
         settings::{PortName, PortSettings},
         state::Stop,
     },
-    kinds::{Adding, PortSpec, Store},
+    kinds::{Adding, PortSpec},
     message::{
         AddFdb, AddMirror, AddPortError, DelFdb, DelPort, FdbInfo, FindPort, FlushFdb,
         KeepInterface, ListFdb, ListPorts, PortInfo, PortReport, SetDefaults, SetPort,
@@ -45,8 +45,10 @@ pub struct InterfaceInfo {
     pub kind: &'static str,
     /// Its name.
     pub target: String,
-    /// Its settings; none, and an MTU of 0, while it does not exist.
+    /// Its settings; none, and an MTU of 0, while it does not exist here.
     pub settings: Interface,
+    /// Whether another network namespace has it.
+    pub is_elsewhere: bool,
 }
 
 /// Why a command was not carried out. Nothing was changed.
@@ -62,6 +64,15 @@ pub enum ControlError {
         port: PortNumber,
         /// Its kind.
         kind: &'static str,
+    },
+    /// Another network namespace has it.
+    #[error(
+        "{interface} was moved into another network namespace; set it up there: \
+         ip netns exec NAME ip addr ..."
+    )]
+    InterfaceElsewhere {
+        /// Its name.
+        interface: String,
     },
     /// The port could not be added.
     #[error(transparent)]
@@ -118,7 +129,6 @@ pub struct Control {
     switch: Addr<Switch>,
     known: Arc<Mutex<BTreeMap<PortNumber, Known>>>,
     placement: Arc<Placement>,
-    store: Option<Arc<dyn Store>>,
     log: Logger,
 }
 
@@ -153,14 +163,7 @@ impl Control {
     ) -> Self {
         let arbiters = iter::once(None).chain(arbiters.into_iter().map(Some)).collect();
         let placement = Arc::new(Placement { arbiters, next: AtomicUsize::new(0) });
-        Self { switch, known: Arc::default(), placement, store: None, log }
-    }
-
-    /// The same; ports that it adds keep in `store` what is to outlast the program.
-    #[must_use]
-    pub fn with_store(mut self, store: Option<Arc<dyn Store>>) -> Self {
-        self.store = store;
-        self
+        Self { switch, known: Arc::default(), placement, log }
     }
 
     /// All ports, by number.
@@ -242,6 +245,9 @@ impl Control {
         let Some(name) = &info.interface else {
             return Err(ControlError::NoInterface { port, kind: info.kind });
         };
+        if info.is_elsewhere {
+            return Err(ControlError::InterfaceElsewhere { interface: name.clone() });
+        }
         netlink::apply(name, &settings).await?;
         info!(self.log, "interface is set"; "port" => %port, "settings" => ?settings);
         let interface = interface_info(&info, name).await?;
@@ -389,8 +395,8 @@ impl Control {
         if let Some(name) = port.interface() {
             self.check_unused(name).await?;
         }
-        let (switch, store, log) = (self.switch.clone(), self.store.clone(), self.log.clone());
-        let adding = Adding { switch, settings, interface, store, log };
+        let (switch, log) = (self.switch.clone(), self.log.clone());
+        let adding = Adding { switch, settings, interface, log };
         let Some(arbiter) = self.placement.next() else {
             return Ok(port.add(adding).await?);
         };
@@ -449,6 +455,14 @@ async fn sorted(pages: Vec<Vec<FdbInfo>>) -> Result<Vec<FdbInfo>, ControlError> 
 }
 
 async fn interface_info(port: &PortInfo, name: &str) -> Result<InterfaceInfo, LinkError> {
-    let settings = netlink::interface(name).await?.unwrap_or_default();
-    Ok(InterfaceInfo { port: port.port, kind: port.kind, target: name.to_owned(), settings })
+    let is_elsewhere = port.is_elsewhere;
+    // One of that name may be another.
+    let settings = if is_elsewhere { None } else { netlink::interface(name).await? };
+    Ok(InterfaceInfo {
+        port: port.port,
+        kind: port.kind,
+        target: name.to_owned(),
+        settings: settings.unwrap_or_default(),
+        is_elsewhere,
+    })
 }

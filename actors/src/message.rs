@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix::prelude::*;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use crate::{
     core::{
@@ -20,7 +20,7 @@ use crate::{
         frame::{Frame, MacAddr, Vid},
         gauge::Gauge,
         holder::Holder,
-        interface::Interface,
+        interface::{Interface, InterfaceStatus},
         settings::{Description, InForce, LinkSettings, PortName, PortSettings},
         state::{Details, PortState, Stop},
     },
@@ -90,6 +90,8 @@ pub struct AddPort {
     pub announces: bool,
     /// Whether nothing but a station is behind it: it gets no loop-detect frames.
     pub is_leaf: bool,
+    /// Whether this host's own network stack is behind it.
+    pub is_host: bool,
     /// Whose session it is: the port that has the same holder is deleted.
     pub holder: Option<Holder>,
     /// Its own settings, from the first frame on.
@@ -100,6 +102,20 @@ pub struct AddPort {
     pub link_settings: Arc<LinkSettings>,
     /// Ends the port for good. Closed when all of the port has ended.
     pub stop: mpsc::Sender<Stop>,
+    /// The settings in force that the medium was opened with, and others when it is to be
+    /// opened anew with them.
+    pub reopen: watch::Sender<PortSettings>,
+}
+
+/// Asks whether a port of this kind can have these settings of its own, and for all that
+/// would be in force then.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<PortSettings, SetPortError>")]
+pub struct CheckSettings {
+    /// Kind of the port.
+    pub kind: &'static str,
+    /// Its own settings.
+    pub settings: PortSettings,
 }
 
 /// The Switch refuses a port.
@@ -156,6 +172,16 @@ pub struct PortGone {
     pub port: PortNumber,
     /// Why, for the log.
     pub reason: String,
+}
+
+/// The kernel shows something else of a port's interface than before. Supervisor to Switch.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct InterfaceChanged {
+    /// Which port.
+    pub port: PortNumber,
+    /// What it shows now.
+    pub status: InterfaceStatus,
 }
 
 /// Asks for all ports, in the order of their numbers.
@@ -342,6 +368,8 @@ pub struct PortInfo {
     pub target: String,
     /// Name of the network interface, for ports that are one.
     pub interface: Option<String>,
+    /// Whether another network namespace has that interface.
+    pub is_elsewhere: bool,
     /// What it is doing.
     pub state: PortState,
     /// Whether the operator has shut it.

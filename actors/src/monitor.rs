@@ -61,6 +61,10 @@ names! {
         /// Storm control has discarded nothing for 10 s: `port`, `class`, and `discarded`,
         /// frames since the storm began.
         StormEnded = "storm-ended",
+        /// A frame had the address of one of this switch's own devices as its source: another
+        /// machine has the same address, or there is a loop: `port`, `mac`, `vlan`, and `own`,
+        /// the port of the device. Reported once a minute and port.
+        OwnAddress = "own-address",
         /// An address is flapping between ports: `port`, `mac`, `vlan`, and `pinned`, the port
         /// where it stays. Reported once until it has been quiet for 10 s.
         Flap = "flap",

@@ -3,6 +3,8 @@
 //! Used by control alone, never on the frame's path. What is set is set as a
 //! whole: a step that fails undoes those before it.
 
+mod watch;
+
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -10,15 +12,17 @@ use std::{
 };
 
 use futures_util::TryStreamExt;
-use nix::libc;
+use nix::{libc, net::if_::if_nametoindex};
 use rtnetlink::{
     AddressMessageBuilder, Handle, LinkMessageBuilder, LinkUnspec,
     packet_route::{
         address::{AddressAttribute, AddressMessage},
-        link::{LinkAttribute, LinkMessage},
+        link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage},
     },
 };
 use tokio::task::AbortHandle;
+
+pub(crate) use self::watch::Watch;
 
 use crate::{
     core::interface::{AddressSetting, Interface, InterfaceSettings},
@@ -43,6 +47,9 @@ pub enum LinkError {
     /// No interface of that name.
     #[error("no network interface {name:?}; `ip link` lists the interfaces")]
     NoInterface { name: String },
+    /// No bridge of that name.
+    #[error("no bridge {bridge:?} for {name}; ip link add {bridge} type bridge makes it")]
+    NoBridge { name: String, bridge: String },
     /// Too long or too short a prefix.
     #[error("prefix length {prefix_len} is too long for {address} on {name}; give at most {max}")]
     PrefixLen { name: String, address: IpAddr, prefix_len: u8, max: u8 },
@@ -153,6 +160,51 @@ pub(crate) async fn set_queue(name: &str, frames: u32) -> Result<(), LinkError> 
         name: name.to_owned(),
         what: format!("a queue of {frames} frames"),
         source: to_io(error),
+    })
+}
+
+/// Makes interface `name` a member of the bridge `bridge`.
+pub(crate) async fn set_master(name: &str, bridge: &str) -> Result<(), LinkError> {
+    let no_bridge = || LinkError::NoBridge { name: name.to_owned(), bridge: bridge.to_owned() };
+    let index = if_nametoindex(bridge).map_err(|_| no_bridge())?;
+    let message = LinkMessageBuilder::<LinkUnspec>::new().name(name).controller(index).build();
+    let set = Netlink::connect(name)?.handle.link().change(message).execute().await;
+    set.map_err(|error| LinkError::Refused {
+        name: name.to_owned(),
+        what: format!("bridge {bridge}"),
+        source: to_io(error),
+    })
+}
+
+/// What tells this machine, or its network namespace, from others: the lowest address that a
+/// card has for good, else that of the first interface, which may be a container's cable.
+pub(crate) async fn hardware_address() -> Option<Vec<u8>> {
+    let netlink = Netlink::connect("").ok()?;
+    let links: Vec<_> = netlink.handle.link().get().execute().try_collect().await.ok()?;
+    let permanent = |link: &LinkMessage| {
+        link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::PermAddress(address) => Some(address.clone()),
+            _ => None,
+        })
+    };
+    let ethernet = links.iter().filter(|link| link.header.link_layer_type == LinkLayerType::Ether);
+    if let Some(lowest) = ethernet.clone().filter_map(permanent).min() {
+        return Some(lowest);
+    }
+    // Those that programs make, as this one does, come and go.
+    let is_made = |link: &&LinkMessage| {
+        link.attributes.iter().any(|attribute| match attribute {
+            LinkAttribute::LinkInfo(infos) => infos.iter().any(|info| {
+                let made = [InfoKind::Tun, InfoKind::Bridge, InfoKind::Dummy];
+                matches!(info, LinkInfo::Kind(kind) if made.contains(kind))
+            }),
+            _ => false,
+        })
+    };
+    let first = ethernet.filter(|link| !is_made(link)).min_by_key(|link| link.header.index)?;
+    first.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Address(address) => Some(address.clone()),
+        _ => None,
     })
 }
 

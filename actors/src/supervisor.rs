@@ -11,7 +11,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::FutureExt;
 use slog::{Logger, error, info, o, warn};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, sleep, timeout},
 };
 
@@ -21,13 +21,16 @@ use crate::{
         error::one_line,
         fdb::PortNumber,
         gauge::Gauge,
-        interface::{Interface, InterfaceSettings},
+        interface::{Interface, InterfaceSettings, InterfaceStatus},
         offload::finish::Finisher,
         settings::{LinkSettings, PortSettings},
         state::{PortState, Stop},
     },
-    message::{AddPort, AddPortError, KeepInterface, PortDown, PortGone, PortUp},
-    netlink::{self, LinkError},
+    message::{
+        AddPort, AddPortError, CheckSettings, InterfaceChanged, KeepInterface, PortDown, PortGone,
+        PortUp,
+    },
+    netlink::{self, LinkError, Watch},
     port::{
         End, IngressSender, Link, Medium, Port, PortError, PortIo, StopSignal, Terminate,
         queue::{self, QUEUE_OCTETS},
@@ -93,11 +96,14 @@ pub async fn add_with<M: Medium>(
     settings: PortSettings,
     log: &Logger,
 ) -> Result<PortNumber, AddError> {
-    let link = open(&mut medium).await.map_err(|end| match end {
+    let check = CheckSettings { kind: medium.kind(), settings: settings.clone() };
+    let in_force = switch.send(check).await?.map_err(AddPortError::from)?;
+    let link = open(&mut medium, &in_force).await.map_err(|end| match end {
         End::Lost(error) => AddError::Open(error),
         other => AddError::Open(other.text().into()),
     })?;
-    let supervisor = Supervisor::register(switch, medium, settings, log).await?;
+    let mut supervisor = Supervisor::register(switch, medium, settings, log).await?;
+    supervisor.in_force.mark_unchanged();
     let number = supervisor.number;
     let (running, _) = supervisor.start(link).await?;
     actix_rt::spawn(supervisor.supervise(running));
@@ -141,6 +147,10 @@ struct Supervisor<M> {
     settings: Arc<LinkSettings>,
     /// Its closing tells the Switch that all of the port has ended.
     stopped: mpsc::Receiver<Stop>,
+    /// What the medium is to be opened with; opened anew when that changes.
+    in_force: watch::Receiver<PortSettings>,
+    /// While it is open and an interface.
+    interface: Option<Watch>,
     log: Logger,
 }
 
@@ -155,6 +165,7 @@ impl<M: Medium> Supervisor<M> {
         let counters = Arc::new(Counters::default());
         let link_settings = Arc::new(LinkSettings::default());
         let (stop, stopped) = mpsc::channel(1);
+        let (reopen, in_force) = watch::channel(settings.clone());
         let number = switch
             .send(AddPort {
                 kind: medium.kind(),
@@ -163,11 +174,13 @@ impl<M: Medium> Supervisor<M> {
                 details: medium.details(),
                 announces: medium.announces(),
                 is_leaf: medium.is_leaf(),
+                is_host: medium.is_host(),
                 holder: medium.holder(),
                 settings,
                 counters: Arc::clone(&counters),
                 link_settings: Arc::clone(&link_settings),
                 stop,
+                reopen,
             })
             .await??;
         let log = log.new(o!("port" => number.get()));
@@ -178,6 +191,8 @@ impl<M: Medium> Supervisor<M> {
             counters,
             settings: link_settings,
             stopped,
+            in_force,
+            interface: None,
             log,
         })
     }
@@ -188,8 +203,9 @@ impl<M: Medium> Supervisor<M> {
         settings: Vec<InterfaceSettings>,
         tried: oneshot::Sender<()>,
     ) {
+        let in_force = self.in_force.borrow_and_update().clone();
         let opened = tokio::select! {
-            opened = open(&mut self.medium) => opened,
+            opened = open(&mut self.medium, &in_force) => opened,
             _ = self.stopped.recv() => return,
         };
         let mut tried = Some(tried);
@@ -226,7 +242,7 @@ impl<M: Medium> Supervisor<M> {
 
     /// Starts the port actor on `link` and tells the Switch, which gives what is to
     /// be set on the port's interface.
-    async fn start(&self, link: M::Link) -> Result<(Running, Option<Interface>), MailboxError> {
+    async fn start(&mut self, link: M::Link) -> Result<(Running, Option<Interface>), MailboxError> {
         let gauge = Gauge::new(QUEUE_OCTETS);
         let finisher =
             |plain| Finisher::new(Arc::clone(&self.settings), plain, Arc::clone(&self.counters));
@@ -255,6 +271,13 @@ impl<M: Medium> Supervisor<M> {
             gauge,
         };
         let settings = self.switch.send(up).await?;
+        self.interface = self.medium.interface().and_then(|name| {
+            let watch = Watch::open(&name);
+            let watch = watch.inspect_err(|error| {
+                info!(self.log, "interface cannot be watched"; "reason" => %error);
+            });
+            watch.ok()
+        });
         Ok((Running { port, ended, stop, since: Instant::now() }, settings))
     }
 
@@ -264,6 +287,12 @@ impl<M: Medium> Supervisor<M> {
         loop {
             let since = running.since;
             let Some(end) = self.until_end(running).await else { return };
+            let is_moved = self.interface.take().is_some_and(|mut watch| watch.was_moved());
+            if is_moved && self.medium.is_host() {
+                let reason = "its device was moved into another network namespace, and has gone \
+                              with it; delete the port and add it to have another one here";
+                return self.give_up(reason.to_owned()).await;
+            }
             if !self.medium.restarts() {
                 self.switch.do_send(PortGone { port: self.number, reason: end.text() });
                 return;
@@ -288,20 +317,38 @@ impl<M: Medium> Supervisor<M> {
     /// Waits for the link's end; `None` when the port was told to stop.
     async fn until_end(&mut self, running: Running) -> Option<End> {
         let Running { port, mut ended, stop, .. } = running;
-        tokio::select! {
-            end = &mut ended => {
-                return Some(end.unwrap_or_else(|_| End::Panicked("the port actor panicked".to_owned())));
+        let (reason, end) = loop {
+            tokio::select! {
+                end = &mut ended => {
+                    return Some(end.unwrap_or_else(|_| End::Panicked("the port actor panicked".to_owned())));
+                }
+                reason = self.stopped.recv() => break (reason.unwrap_or(Stop::Shutdown), None),
+                Ok(()) = self.in_force.changed() => {
+                    if !self.interface.as_mut().is_some_and(Watch::was_moved) {
+                        break (Stop::Deleted, Some(End::SettingsChanged));
+                    }
+                    warn!(self.log, "settings of a device in another network namespace are not \
+                        changed: delete the port and add it");
+                }
+                status = changed(&mut self.interface) => {
+                    self.switch.do_send(InterfaceChanged { port: self.number, status });
+                }
             }
-            reason = self.stopped.recv() => {
-                // A link that has just ended by itself takes no signal.
-                let _ = stop.send(reason.unwrap_or(Stop::Shutdown));
-            }
-        }
+        };
+        // A link that has just ended by itself takes no signal.
+        let _ = stop.send(reason);
         if timeout(STOP_LIMIT, ended).await.is_err() {
             error!(self.log, "port did not end in time: its task was aborted");
         }
         port.do_send(Terminate);
-        None
+        end
+    }
+
+    /// Stays there until it is deleted, without a medium.
+    async fn give_up(&mut self, reason: String) {
+        self.tell(PortState::Failed { reason });
+        // Whatever it says: the supervisor ends either way.
+        let _ = self.stopped.recv().await;
     }
 
     /// Opens the medium again, however often it takes; `None` when the port was
@@ -319,19 +366,20 @@ impl<M: Medium> Supervisor<M> {
                 error!(self.log, "port panicked"; "panic" => &reason, "times" => *panics);
             }
             if *panics >= MAX_PANICS {
-                self.tell(PortState::Failed { reason });
-                // Whatever it says: the supervisor ends either way.
-                let _ = self.stopped.recv().await;
+                self.give_up(reason).await;
                 return None;
             }
-            self.tell(PortState::Backoff { reason });
-            tokio::select! {
-                () = sleep(full_jitter(backoff.next().unwrap_or(BACKOFF_MAX))) => {}
-                _ = self.stopped.recv() => return None,
+            if !matches!(end, End::SettingsChanged) {
+                self.tell(PortState::Backoff { reason });
+                tokio::select! {
+                    () = sleep(full_jitter(backoff.next().unwrap_or(BACKOFF_MAX))) => {}
+                    _ = self.stopped.recv() => return None,
+                }
             }
             self.tell(PortState::Connecting);
+            let in_force = self.in_force.borrow_and_update().clone();
             tokio::select! {
-                result = open(&mut self.medium) => match result {
+                result = open(&mut self.medium, &in_force) => match result {
                     Ok(link) => return Some(link),
                     Err(failed) => end = failed,
                 },
@@ -345,8 +393,17 @@ impl<M: Medium> Supervisor<M> {
     }
 }
 
-/// Opens the medium; a panic in there is an end like any other.
-async fn open<M: Medium>(medium: &mut M) -> Result<M::Link, End> {
+/// What has become of an interface; never, if there is none.
+async fn changed(interface: &mut Option<Watch>) -> InterfaceStatus {
+    match interface {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Opens the medium with the settings in force; a panic in there is an end like any other.
+async fn open<M: Medium>(medium: &mut M, in_force: &PortSettings) -> Result<M::Link, End> {
+    medium.set(in_force);
     match AssertUnwindSafe(medium.open()).catch_unwind().await {
         Ok(result) => result.map_err(End::Lost),
         Err(panic) => Err(End::from_panic(&*panic)),
@@ -376,6 +433,7 @@ impl End {
         match self {
             Self::Closed => "closed by the peer".to_owned(),
             Self::Lost(error) => one_line(&**error),
+            Self::SettingsChanged => "its settings have changed".to_owned(),
             Self::Panicked(text) => format!("panicked: {text}"),
         }
     }

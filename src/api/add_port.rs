@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand as _};
 use etherws_actors::{
-    kinds::{KindInfo, PortSpec, Via, all_options, kinds},
+    kinds::{Kind as _, KindInfo, Netdev, PortSpec, Via, all_options, kinds},
     settings::{PortSettings, Role},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -17,6 +17,7 @@ use super::{
     port::{Port, check_scope},
 };
 use crate::{
+    netdev,
     parse::{self, PortFault},
     refusal::Refusal,
 };
@@ -152,7 +153,9 @@ impl Call for AddPort {
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Port>, Refusal> {
         let port = self.port()?;
-        Ok(vec![program.control.add_port(port, self.settings).await?.into()])
+        let note = (port.kind() == Netdev::NAME).then(|| netdev::warning(port.target())).flatten();
+        let port = program.control.add_port(port, self.settings).await?;
+        Ok(vec![Port { note, ..port.into() }])
     }
 
     fn check(&self) -> Result<(), Refusal> {

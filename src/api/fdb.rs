@@ -291,6 +291,14 @@ pub(crate) struct FdbLine {
     /// True for a static entry, which neither ages nor moves; otherwise missing.
     #[serde(default, rename = "static", skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_static: bool,
+    /// Whether it belongs to the port, as the address of its device or one of its
+    /// `static-macs`; missing where not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) permanent: bool,
+    /// Whether it was learned behind a sticky port, and stays until it is flushed; missing
+    /// where not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) sticky: bool,
 }
 
 impl From<FdbInfo> for FdbLine {
@@ -301,6 +309,8 @@ impl From<FdbInfo> for FdbLine {
             port: info.entry.port.get(),
             age: i64::try_from(info.age).unwrap_or(i64::MAX),
             is_static: info.entry.status == Status::Static,
+            permanent: info.entry.status == Status::Permanent,
+            sticky: info.entry.status == Status::Sticky,
         }
     }
 }
@@ -310,7 +320,12 @@ impl Entry for FdbLine {
     const TITLES: &'static [&'static str] = &["Port", "VLAN", "MAC", "Age"];
 
     fn rows(&self) -> Vec<Vec<String>> {
-        let age = if self.is_static { "static".to_owned() } else { self.age.to_string() };
+        let age = match self {
+            Self { is_static: true, .. } => "static".to_owned(),
+            Self { permanent: true, .. } => "permanent".to_owned(),
+            Self { sticky: true, .. } => "sticky".to_owned(),
+            Self { age, .. } => age.to_string(),
+        };
         vec![vec![self.port.to_string(), self.vid.to_string(), self.mac.clone(), age]]
     }
 }

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    call::{Call, Entry, Group, Program},
+    call::{Answer, Call, Entry, Group, Program},
     params::NumberOrText,
     port::PortRef,
 };
@@ -67,6 +67,14 @@ pub(crate) struct SetInterface {
 }
 
 impl SetInterface {
+    /// What a person is told who has given an address without a mask.
+    pub(crate) fn assumed_mask(&self, answer: &Answer) -> Option<String> {
+        let given: Ipv4Addr = self.address.as_deref()?.parse().ok()?;
+        let entry = answer.json.get(0).filter(|_| self.netmask.is_none())?;
+        let mask = entry["netmask"].as_str().filter(|_| entry["address"] == given.to_string())?;
+        Some(format!("{given} has the mask {mask}, since none was given; {given}/24 gives another"))
+    }
+
     fn settings(&self) -> Result<InterfaceSettings, Refusal> {
         interface_settings(self.address.as_deref(), self.netmask.as_deref(), self.mtu)
     }
@@ -114,6 +122,10 @@ pub(crate) struct Interface {
     /// All addresses as `ADDRESS/PREFIX`, IPv4 first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) addresses: Vec<String>,
+    /// Whether it was moved into another network namespace, where it cannot be seen from here;
+    /// missing where not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) elsewhere: bool,
 }
 
 impl From<InterfaceInfo> for Interface {
@@ -134,6 +146,7 @@ impl From<InterfaceInfo> for Interface {
             address,
             netmask,
             mtu: info.settings.mtu,
+            elsewhere: info.is_elsewhere,
             addresses: info
                 .settings
                 .addresses
@@ -156,6 +169,12 @@ impl Entry for Interface {
             vec![port, self.kind.clone(), address, netmask, mtu, self.target.clone()]
         };
         self.addresses().into_iter().map(row).collect()
+    }
+
+    fn note(&self) -> Option<String> {
+        let Self { port, target, .. } = self;
+        let note = || format!("Port {port}: {target} is in another network namespace");
+        self.elsewhere.then(note)
     }
 }
 
@@ -252,6 +271,7 @@ mod tests {
             kind: "tap",
             target: "ewp0".to_owned(),
             settings: etherws_actors::interface::Interface { addresses, mtu: 1500 },
+            is_elsewhere: false,
         };
         let both = Interface::from(info(vec![(v6, 64), (v4, 20)]));
         assert_eq!((both.address.as_str(), both.netmask.as_str()), ("192.0.2.1", "255.255.240.0"));

@@ -118,7 +118,7 @@ pub(crate) struct ListPort {
     #[arg(long = "type", value_name = "TYPE")]
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub(crate) kind: Option<String>,
-    /// Only those in this state: up, loop, connecting, backoff, failed, shut.
+    /// Only those in this state: up, loop, down, connecting, backoff, failed, shut.
     #[arg(long, value_name = "STATE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<String>,
@@ -290,6 +290,9 @@ pub(crate) struct Port {
     /// Octets of those received.
     #[serde(rename = "octets-rx", skip_serializing_if = "Option::is_none")]
     pub(crate) octets_rx: Option<u64>,
+    /// What the operator should know of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
     /// Its name, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
@@ -301,17 +304,17 @@ pub(crate) struct Port {
     pub(crate) user: Option<String>,
     /// Whether frames from and to it are dropped.
     pub(crate) shut: bool,
-    /// `up`, `loop`: blocked by the loop guard, `connecting`, `backoff`: the next attempt to
-    /// open it waits, or `failed`: given up.
+    /// `up`, `loop`: blocked by the loop guard, `down`: its interface is down or has no
+    /// carrier, `connecting`, `backoff`: the next attempt to open it waits, or `failed`: given
+    /// up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<String>,
     /// Why the state is not `up`; missing where there is no reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
     /// Frames discarded, by reason: `on-error`, `too-long`, `truncated`, `unknown-offload`,
-    /// `device-queue`, `port-down`, `same-port`, `lack-of-buffers`, `loop`,
-    /// `storm-broadcast`, `storm-multicast`, `storm-unicast`,
-    /// `storm-octets`.
+    /// `device-queue`, `port-down`, `same-port`, `lack-of-buffers`, `foreign-source`, `loop`,
+    /// `storm-broadcast`, `storm-multicast`, `storm-unicast`, `storm-octets`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) discards: BTreeMap<String, u64>,
     /// WebSocket text messages ignored.
@@ -369,6 +372,7 @@ impl From<PortInfo> for Port {
             rx: counters.rx_frames(),
             octets_tx: Some(counters.tx_octets()),
             octets_rx: Some(counters.rx_octets()),
+            note: None,
             name: info.name.map(String::from),
             description: info.description.map(String::from),
             user: info
@@ -460,7 +464,8 @@ impl Entry for Port {
     }
 
     fn note(&self) -> Option<String> {
-        self.error.as_ref().map(|error| format!("Port {}: {error}", self.port))
+        let note = self.error.as_ref().or(self.note.as_ref());
+        note.map(|note| format!("Port {}: {note}", self.port))
     }
 }
 
@@ -523,6 +528,7 @@ mod tests {
             kind: "client",
             target: "ws://h/".to_owned(),
             interface: None,
+            is_elsewhere: false,
             state: PortState::Backoff { reason: "refused".to_owned() },
             shut: true,
             details: vec![("user", "alice".to_owned())],
@@ -534,7 +540,7 @@ mod tests {
                 "octets-tx": 200, "octets-rx": 300, "user": "alice", "shut": true, "state": "backoff", "error": "refused", "text": 1,
                 "discards": {"on-error": 0, "too-long": 0, "truncated": 0,
                     "unknown-offload": 0, "device-queue": 0, "port-down": 0, "same-port": 0,
-                    "lack-of-buffers": 5, "loop": 0, "storm-broadcast": 0,
+                    "lack-of-buffers": 5, "foreign-source": 0, "loop": 0, "storm-broadcast": 0,
                     "storm-multicast": 0, "storm-octets": 0, "storm-unicast": 0}})
         );
         let limits = vec![message::Limit { name: "macs", value: 1, limit: "8192".to_owned() }];

@@ -21,7 +21,7 @@ use clap::{
 };
 use etherws_actors::{
     kinds::{Via, all_options, kinds},
-    settings::{PortDefaults, PortSettings, Scope, Setting},
+    settings::{PortDefaults, PortSettings, SETTINGS, Scope, Setting},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -87,11 +87,6 @@ pub(crate) struct Switch {
     /// one that starts it]
     #[arg(id = "switch.user", long = "user", value_name = "NAME")]
     pub(crate) user: Option<String>,
-    /// Folder for state kept across restarts, such as MAC addresses of TAP devices
-    /// [default: /var/lib/etherws, if it exists]
-    #[arg(id = "switch.state", long = "state", value_name = "DIR")]
-    #[arg(value_parser = absolute())]
-    pub(crate) state: Option<PathBuf>,
     /// Whether to keep a list of hosts, with their addresses and names [default: true]
     #[arg(
         id = "switch.hosts",
@@ -333,9 +328,40 @@ pub(crate) fn schema() -> String {
             member["option"] = format!("--{name}").into();
         }
     }
+    add_former_names(&mut schema);
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// What the file still may have, as an editor should know it: former names of settings, and
+/// those of all ports in `[switch]`.
+fn add_former_names(schema: &mut Value) {
+    let settings = schema["$defs"]["PortDefaultsTable"]["properties"].as_object().cloned();
+    let settings = settings.unwrap_or_default();
+    let Some(definitions) = schema["$defs"].as_object_mut() else { return };
+    let deprecated = |name: &str, own: &Value, place: &str| {
+        let mut former = own.clone();
+        former["description"] = format!("Now {place}{name}").into();
+        former["deprecated"] = true.into();
+        former.as_object_mut().map(|former| former.remove("option"));
+        former
+    };
+    for (table, definition) in definitions {
+        let members = definition.get_mut("properties").and_then(Value::as_object_mut);
+        let Some(members) = members else { continue };
+        if table == "Switch" {
+            for (name, own) in &settings {
+                members.insert(name.clone(), deprecated(name, own, "port-defaults."));
+            }
+        }
+        for Setting { name, aliases, .. } in SETTINGS {
+            let Some(own) = members.get(*name).cloned() else { continue };
+            for alias in *aliases {
+                members.insert((*alias).to_owned(), deprecated(name, &own, ""));
+            }
+        }
+    }
 }
 
 /// Where in a schema the key stands.
@@ -409,7 +435,8 @@ mod tests {
         let schema: Value = serde_json::from_str(&schema()).unwrap();
         for (table, definition) in schema["$defs"].as_object().unwrap() {
             let Some(keys) = definition["properties"].as_object() else { continue };
-            for key in keys.keys().filter(|key| *key != "user" || table != "Switch") {
+            let keys = keys.iter().filter(|(_, member)| member["deprecated"] != true);
+            for (key, _) in keys.filter(|(key, _)| *key != "user" || table != "Switch") {
                 let named = [format!("\n{key} = "), format!("{key}]")];
                 assert!(named.iter().any(|form| text.contains(form)), "{table}: {key}");
             }
@@ -466,7 +493,8 @@ mod tests {
         for (table, definition) in schema["$defs"].as_object().unwrap() {
             let of_ports = ["PortTable", "FdbTable"].contains(&table.as_str());
             for (key, member) in definition["properties"].as_object().into_iter().flatten() {
-                let is_key = member.get("$ref").is_none() && !of_ports;
+                let is_former = member["deprecated"] == true;
+                let is_key = member.get("$ref").is_none() && !of_ports && !is_former;
                 assert_eq!(member.get("option").is_some(), is_key, "{table}: {key}");
             }
         }

@@ -24,7 +24,7 @@ use jsonrpsee_types::ErrorObjectOwned;
 
 use crate::{
     api::{
-        AddPort, Monitor,
+        AddPort, Monitor, SetInterface,
         call::{Call as _, Request},
         client::Endpoint,
     },
@@ -96,7 +96,11 @@ fn ask(
             say(&format!("etherws: the request was interrupted: {after}\n"));
             return Ok(INTERRUPTED.into());
         };
-        Ok(output.answer(&answer?))
+        let mut answer = answer?;
+        let set = request.typed::<SetInterface>();
+        let note = set.and_then(|set| set.assumed_mask(&answer));
+        answer.table.iter_mut().for_each(|table| table.notes.extend(note.clone()));
+        Ok(output.answer(&answer))
     })
 }
 

@@ -96,7 +96,7 @@ pub(crate) fn state(state: &str) -> Style {
     match state {
         "up" => GOOD,
         "connecting" | "backoff" => WARNING,
-        "loop" | "failed" => BAD,
+        "loop" | "down" | "failed" => BAD,
         "shut" => DIM,
         _ => Style::new(),
     }

@@ -10,6 +10,7 @@ use rtnetlink::packet_route::link::{
 };
 
 use super::{Finding, Subject, host::read, switch::Device};
+use crate::netdev;
 
 /// Least MTU with which IPv6 works (RFC 8200, 5).
 const MIN_MTU_IPV6: u32 = 1280;
@@ -59,6 +60,8 @@ pub(super) async fn look(subject: &Subject, mut devices: Vec<Device>) -> Vec<Fin
         let disabled = read(format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", device.name));
         ipv6(&device.name, disabled.as_deref())
     }));
+    let netdevs = devices.iter().filter(|device| device.kind == "netdev");
+    findings.extend(netdevs.filter_map(own_addresses));
     findings
 }
 
@@ -169,6 +172,12 @@ fn interface(device: &Device, links: &BTreeMap<u32, Link>) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+fn own_addresses(Device { name, .. }: &Device) -> Option<Finding> {
+    let text = netdev::warning(name)?;
+    let advice = format!("ctl addport tap --bridge br0 ewp0; ip link set {name} master br0");
+    Some(Finding::warn("own-addresses", text, advice))
 }
 
 /// A netdev port must not have another master.

@@ -54,6 +54,7 @@ pub(super) async fn look(endpoint: &Endpoint) -> (Vec<Device>, Vec<Finding>) {
         // A 1.3 switch has no such method, and a port may have gone.
         if let Ok(reports) = endpoint.ask(&ShowPort { port }).await {
             findings.extend(reports.iter().flat_map(limits));
+            findings.extend(reports.iter().filter_map(own_address));
         }
     }
     if let Ok(interfaces) = endpoint.ask(&ListInterface {}).await {
@@ -76,6 +77,10 @@ fn state(port: &Port) -> Option<Finding> {
         _ if port.shut => {
             let text = format!("port {number} ({kind} {target}) is shut: it forwards nothing");
             Finding::warn(check, text, format!("to open it: ctl setport --shut 0 {number}"))
+        }
+        "down" => {
+            let advice = "check the cable and the other end; ip link set NAME up";
+            Finding::fail(check, text("carries no frames"), advice)
         }
         "backoff" | "connecting" => {
             let advice = format!("it is retried automatically; to give up: ctl delport {number}");
@@ -138,6 +143,7 @@ fn discard(port: &Port, reason: &str, more: u64, count: u64) -> Option<Finding> 
              with ctl setport --txqueuelen N"
         }
         "port-down" => "it is shut, or not connected",
+        "foreign-source" => "somebody sends from an address that is not among its static-macs",
         // A frame whose receiver is behind the port that it came from: nothing is wrong.
         _ => return None,
     };
@@ -165,6 +171,20 @@ fn limits(report: &PortReport) -> Vec<Finding> {
         })
     });
     near.collect()
+}
+
+/// Another machine has the address of a device of ours, or its frames come back.
+fn own_address(report: &PortReport) -> Option<Finding> {
+    let count = report.counters.get("own-address").copied().filter(|&count| count > 0)?;
+    let Port { port, kind, target, user, .. } = &report.port;
+    let user = user.as_ref().map(|user| format!(", user {user}")).unwrap_or_default();
+    let text = format!(
+        "port {port} ({kind} {target}{user}) has received {count} frames from the address of a \
+         device of this switch: another machine has the same MAC address, or there is a loop"
+    );
+    let advice = "give one of the machines another, for instance with ctl setport --mac random; \
+                  machines made from one image want a machine-id each";
+    Some(Finding::warn("own-address", text, advice))
 }
 
 /// A switch does not fragment: a frame too long for one of its devices is lost there.
@@ -242,6 +262,21 @@ mod tests {
         assert_eq!(limits(&report(7400, "8192")).len(), 1);
         assert_eq!(limits(&report(950, "1000/4000")).len(), 1);
         assert_eq!(limits(&report(950, "off")).len(), 0);
+    }
+
+    #[test]
+    fn an_address_that_two_machines_have_is_reported_with_the_user() {
+        let report = |count: u64| PortReport {
+            port: port(json!({"user": "bob"})),
+            loopguard: true,
+            settings: BTreeMap::new(),
+            details: BTreeMap::new(),
+            counters: BTreeMap::from([("own-address".to_owned(), count)]),
+            limits: BTreeMap::new(),
+        };
+        assert_eq!(own_address(&report(0)), None);
+        let finding = own_address(&report(3)).unwrap();
+        assert!(finding.level == Level::Warn && finding.text.contains("user bob"), "{finding:?}");
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(super) fn page() -> Roff {
 /// The keys of a table, then its tables.
 fn table(page: &mut Roff, schema: &Value, path: &str, own: &Value) {
     let members = own["properties"].as_object().into_iter().flatten();
+    let members = members.filter(|(_, member)| member["deprecated"] != true);
     let (tables, keys): (Vec<_>, Vec<_>) =
         members.partition(|(_, member)| definition(schema, member).get("properties").is_some());
     for (key, member) in keys {

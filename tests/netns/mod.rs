@@ -5,6 +5,7 @@ mod carry;
 mod devices;
 mod frames;
 mod hosts;
+mod identity;
 mod interface;
 mod loops;
 mod netdev;

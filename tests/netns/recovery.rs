@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{A, Pair};
-use crate::support::{TempDir, lab::Namespace, need, switch::Switch, wait_until, wait_within};
+use crate::support::{lab::Namespace, need, switch::Switch, wait_until, wait_within};
 
 #[test]
 fn a_killed_server_that_starts_again_needs_no_command_on_the_other_side() {
@@ -124,22 +124,4 @@ fn one_client_port_lost_leaves_the_others_alone() {
     // `delport` ends the attempts for good.
     switch.ctl(&["delport", &numbers[0].to_string()]).ok();
     assert_eq!(switch.ports().len(), 1);
-}
-
-#[test]
-fn a_restarted_switch_gives_its_tap_the_same_mac() {
-    let namespace = need!(Namespace::new());
-    need!(namespace.can_make_taps());
-    let folder = TempDir::new();
-    let mac = || {
-        let mut switch = Switch::start_at(&namespace.site, &["--state", &folder.at(".")]);
-        switch.add(&["tap", "ewp%d"]);
-        let link = namespace.ip("-o link show dev ewp0");
-        switch.process.kill();
-        wait_until("the TAP's end", || !namespace.has_link("ewp0"));
-        link.split_whitespace().skip_while(|&word| word != "link/ether").nth(1).map(str::to_owned)
-    };
-    let first = mac();
-    assert!(first.is_some());
-    assert_eq!(mac(), first);
 }

@@ -126,6 +126,11 @@ impl Namespace {
         Process::start(command)
     }
 
+    /// Takes a device over from `other`.
+    pub(crate) fn take(&self, other: &Self, device: &str) {
+        other.ip(&format!("link set {device} netns {}", self.holder.pid));
+    }
+
     pub(crate) fn has_link(&self, name: &str) -> bool {
         self.run("ip", &["link", "show", "dev", name]).code == Some(0)
     }

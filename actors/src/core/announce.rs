@@ -5,13 +5,19 @@
 //! else, so that frames for these addresses find their new way at once. Pure: it makes
 //! frames and sends none.
 
-use std::{cmp::Reverse, time::Instant};
+use std::{
+    cmp::Reverse,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Instant,
+};
 
 use bytes::Bytes;
+use pnet_packet::{ip::IpNextHeaderProtocols, util::ipv6_checksum};
 
 use crate::core::{
-    fdb::{Fdb, FdbEntry, PortNumber},
+    fdb::{Fdb, FdbEntry, PortNumber, Status},
     frame::{Frame, MacAddr, Vid},
+    interface::InterfaceStatus,
     packet::{TAG_LEN, Tag},
 };
 
@@ -19,9 +25,12 @@ use crate::core::{
 /// silent for longer is found by a flood, as in any bridge.
 const MAX_ADDRESSES: usize = 256;
 
+/// Most addresses of an interface that are announced: more than any host has.
+const MAX_OWN: usize = 32;
+
 /// Reverse ARP (RFC 903), as hypervisors announce a guest that has moved: no host
 /// answers it, and every bridge learns from it.
-const ETHERTYPE_RARP: [u8; 2] = [0x80, 0x35];
+pub(crate) const RARP: u16 = 0x8035;
 
 /// Ethernet and IPv4, lengths of their addresses, "request reverse" (RFC 826, 903).
 const REQUEST_REVERSE: [u8; 8] = [0, 1, 0x08, 0, 6, 4, 0, 3];
@@ -34,7 +43,10 @@ const MIN_FRAME_LEN: usize = 60;
 pub(crate) fn frames(fdb: &Fdb, port: PortNumber, now: Instant) -> Vec<Frame> {
     let others = fdb.entries(now);
     let mut entries: Vec<_> = others.filter(|(.., entry)| entry.port != port).collect();
-    let latest = |(.., entry): &(Vid, MacAddr, FdbEntry)| Reverse(entry.last_seen);
+    // What belongs to a port is there, however long it was silent.
+    let latest = |(.., entry): &(Vid, MacAddr, FdbEntry)| {
+        Reverse((entry.status == Status::Permanent, entry.last_seen))
+    };
     // A full table is not sorted while frames wait: only the latest are.
     if entries.len() > MAX_ADDRESSES {
         entries.select_nth_unstable_by_key(MAX_ADDRESSES, latest);
@@ -44,6 +56,54 @@ pub(crate) fn frames(fdb: &Fdb, port: PortNumber, now: Instant) -> Vec<Frame> {
     entries.into_iter().map(|(vid, mac, _)| frame(vid, mac)).collect()
 }
 
+/// Tells where the addresses of an interface are: gratuitous ARP (RFC 5227, 3) and unsolicited
+/// neighbor advertisements (RFC 4861, 7.2.6).
+pub(crate) fn neighbours(status: &InterfaceStatus) -> Vec<Frame> {
+    let of = |&(address, _): &(IpAddr, u8)| match address {
+        IpAddr::V4(address) => gratuitous_arp(status.mac, address),
+        IpAddr::V6(address) => advertisement(status.mac, address, status.is_router),
+    };
+    status.addresses.iter().take(MAX_OWN).map(of).collect()
+}
+
+fn gratuitous_arp(mac: MacAddr, address: Ipv4Addr) -> Frame {
+    let mut data = [MacAddr::BROADCAST.0, mac.0].concat();
+    // ARP; Ethernet and IPv4, lengths of their addresses, request (RFC 826).
+    data.extend([0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]);
+    data.extend(mac.0);
+    data.extend(address.octets());
+    data.extend([0; 6]);
+    data.extend(address.octets());
+    data.resize(MIN_FRAME_LEN, 0);
+    Frame::new(Bytes::from(data))
+}
+
+fn advertisement(mac: MacAddr, address: Ipv6Addr, is_router: bool) -> Frame {
+    /// Type 136; its flags override what is cached, and say whether this is a router.
+    const TYPE: u8 = 136;
+    const OVERRIDE: u8 = 0x20;
+    const ROUTER: u8 = 0x80;
+    /// Target link-layer address, in units of eight octets (RFC 4861, 4.6.1).
+    const OPTION: [u8; 2] = [2, 1];
+    let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    let flags = OVERRIDE | if is_router { ROUTER } else { 0 };
+    let mut body = vec![TYPE, 0, 0, 0, flags, 0, 0, 0];
+    body.extend(address.octets());
+    body.extend(OPTION);
+    body.extend(mac.0);
+    let checksum =
+        ipv6_checksum(&body, 1, &[], &address, &all_nodes, IpNextHeaderProtocols::Icmpv6);
+    body[2..4].copy_from_slice(&checksum.to_be_bytes());
+    let mut data = vec![0x33, 0x33, 0, 0, 0, 1];
+    data.extend(mac.0);
+    // IPv6, and a hop limit of 255: from this link (RFC 4861, 7.1.2).
+    data.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 32, 58, 255]);
+    data.extend(address.octets());
+    data.extend(all_nodes.octets());
+    data.extend(body);
+    Frame::new(Bytes::from(data))
+}
+
 fn frame(vid: Vid, mac: MacAddr) -> Frame {
     let mut data = [MacAddr::BROADCAST.0, mac.0].concat();
     let mut len = MIN_FRAME_LEN;
@@ -51,7 +111,7 @@ fn frame(vid: Vid, mac: MacAddr) -> Frame {
         data.extend(Tag::customer(vid.get()).octets());
         len += TAG_LEN;
     }
-    data.extend(ETHERTYPE_RARP);
+    data.extend(RARP.to_be_bytes());
     data.extend(REQUEST_REVERSE);
     // Nobody's IP address is known: sender and target are the address itself and 0.
     for _ in 0..2 {
@@ -91,6 +151,36 @@ mod tests {
         assert_eq!((header.vid().get(), header.src(), header.ethertype()), (10, mac(1), 0x8035));
         assert_eq!(tagged.len(), 64);
         assert_eq!(tagged.data()[18..], untagged.data()[14..]);
+    }
+
+    #[test]
+    fn a_host_announces_its_addresses_as_rfc_5227_and_rfc_4861_say() {
+        let mut status = InterfaceStatus {
+            name: "ewp0".to_owned(),
+            carrier: crate::core::interface::Carrier::Up,
+            mac: mac(1),
+            addresses: vec![("192.0.2.1".parse().expect("an address"), 24)],
+            mtu: 1500,
+            is_router: false,
+        };
+        let frames = neighbours(&status);
+        let mut arp = vec![0xff; 6];
+        arp.extend([2, 0, 0, 0, 0, 1, 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1]);
+        arp.extend([2, 0, 0, 0, 0, 1, 192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1]);
+        arp.resize(60, 0);
+        assert_eq!((frames.len(), frames[0].data()), (1, &arp[..]));
+
+        status.addresses = vec![("fe80::1".parse().expect("an address"), 64); 40];
+        let frames = neighbours(&status);
+        assert_eq!(frames.len(), MAX_OWN);
+        let packet = &frames[0].data()[14..];
+        assert_eq!((frames[0].len(), packet[6], packet[7], packet[40]), (86, 58, 255, 136));
+        let icmp = pnet_packet::icmpv6::Icmpv6Packet::new(&packet[40..]).expect("ICMPv6");
+        let (from, to) = ("fe80::1".parse().expect("one"), "ff02::1".parse().expect("one"));
+        assert_eq!(icmp.get_checksum(), pnet_packet::icmpv6::checksum(&icmp, &from, &to));
+        assert_eq!((packet[44], &packet[64..]), (0x20, &[2, 1, 2, 0, 0, 0, 0, 1][..]));
+        status.is_router = true;
+        assert_eq!(neighbours(&status)[0].data()[58], 0xa0);
     }
 
     #[test]

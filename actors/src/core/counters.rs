@@ -31,6 +31,8 @@ names! {
         SamePort = "same-port",
         /// The queue of the egress port is full.
         LackOfBuffers = "lack-of-buffers",
+        /// The port may have other source addresses only: its `static-macs`.
+        ForeignSource = "foreign-source",
         /// The port is blocked by the loop guard.
         Loop = "loop",
         /// The port's storm limit for broadcast frames was exceeded.
@@ -55,6 +57,9 @@ names! {
         /// A source address was not learned because the same group-addressed frame had just come
         /// in by another port.
         Reflection = "reflections",
+        /// A frame had the address of one of this switch's own devices as its source: another
+        /// machine has the same address, or there is a loop.
+        OwnAddress = "own-address",
         /// An address that flapped between ports was pinned to one.
         Flap = "flaps",
         /// The port was blocked by the loop guard.

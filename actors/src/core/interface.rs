@@ -1,6 +1,9 @@
-//! Addresses and MTU of a port's network interface: as they are, and as they are to be set.
+//! A port's network interface: its addresses and MTU as they are, and as they are to be set;
+//! and what the kernel shows of it.
 
 use std::net::IpAddr;
+
+use crate::core::frame::MacAddr;
 
 /// Settings of a network interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,4 +34,48 @@ pub enum AddressSetting {
     Set(IpAddr),
     /// Removes all IPv4 addresses.
     Clear,
+}
+
+/// A network interface as the kernel shows it, whoever has set it up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceStatus {
+    /// Its name now: it may be renamed.
+    pub name: String,
+    /// Whether frames pass it.
+    pub carrier: Carrier,
+    /// Its own MAC address.
+    pub mac: MacAddr,
+    /// Addresses that are in use, link-local ones among them, with their prefix lengths.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// MTU in octets.
+    pub mtu: u32,
+    /// Whether this host forwards IPv6 packets that come in by it.
+    pub is_router: bool,
+}
+
+impl InterfaceStatus {
+    /// What is to be set on an interface that takes its place.
+    #[must_use]
+    pub fn settings(&self) -> Interface {
+        let is_set = |(address, _): &&(IpAddr, u8)| match address {
+            IpAddr::V4(_) => true,
+            // The kernel makes it.
+            IpAddr::V6(address) => !address.is_unicast_link_local(),
+        };
+        let addresses = self.addresses.iter().filter(is_set).copied().collect();
+        Interface { addresses, mtu: self.mtu }
+    }
+}
+
+/// Whether frames pass an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// They do.
+    Up,
+    /// It was taken down.
+    Down,
+    /// It has no carrier: there is no cable, or nobody at its other end.
+    Lost,
+    /// They do, in another network namespace, into which it was moved.
+    Elsewhere,
 }

@@ -11,6 +11,11 @@ pub enum PortState {
         /// With which port.
         reason: String,
     },
+    /// The medium is open, and its interface is down or has no carrier.
+    Down {
+        /// Which of both.
+        reason: String,
+    },
     /// The medium is being opened again.
     Connecting,
     /// The medium is lost or could not be opened; the next attempt waits.
@@ -32,6 +37,7 @@ impl PortState {
         match self {
             Self::Up => "up",
             Self::Loop { .. } => "loop",
+            Self::Down { .. } => "down",
             Self::Connecting => "connecting",
             Self::Backoff { .. } => "backoff",
             Self::Failed { .. } => "failed",
@@ -39,15 +45,16 @@ impl PortState {
     }
 
     /// All these words.
-    pub const NAMES: [&str; 5] = ["up", "loop", "connecting", "backoff", "failed"];
+    pub const NAMES: [&str; 6] = ["up", "loop", "down", "connecting", "backoff", "failed"];
 
     /// Why the port is not up, where there is a reason.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Loop { reason } | Self::Backoff { reason } | Self::Failed { reason } => {
-                Some(reason)
-            }
+            Self::Loop { reason }
+            | Self::Down { reason }
+            | Self::Backoff { reason }
+            | Self::Failed { reason } => Some(reason),
             Self::Up | Self::Connecting => None,
         }
     }

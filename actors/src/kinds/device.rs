@@ -42,7 +42,7 @@ const REMINDER: Duration = Duration::from_secs(60);
 /// A network device that never waits.
 pub(super) trait Device: AsFd + 'static {
     /// Name of the interface.
-    fn name(&self) -> &str;
+    fn name(&self) -> String;
 
     /// Reads one frame into the spare capacity of `block`, at least
     /// [`READ_OCTETS`], with the work that is left on it.
@@ -62,7 +62,7 @@ pub(super) trait Device: AsFd + 'static {
 
 /// Counts frames that are lost at the device, and says why: each reason once a minute.
 struct Losses<'a> {
-    device: &'a str,
+    device: String,
     counters: &'a Counters,
     log: &'a Logger,
     said: RefCell<BTreeMap<Discard, Instant>>,
@@ -83,7 +83,7 @@ impl<'a> Losses<'a> {
 
     /// Frames are lost, and were counted.
     fn say(&self, reason: Discard) {
-        let device = self.device;
+        let device = &self.device;
         let what = match reason {
             Discard::TooLong => format!(
                 "frames are longer than {device} takes; give all interfaces of this LAN one MTU"

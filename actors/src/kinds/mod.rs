@@ -3,6 +3,8 @@
 //! To add one: its file, its line below, and, if it can be asked for by name, its line in
 //! `KINDS`.
 
+#[cfg(feature = "devices")]
+mod address;
 #[cfg(feature = "tunnel")]
 pub mod client;
 #[cfg(feature = "devices")]
@@ -25,7 +27,7 @@ pub use client::{Client, ClientOptions};
 #[cfg(feature = "schemars")]
 pub use info::all_options;
 pub use info::{KindInfo, kinds, register};
-pub use kind::{Context, Kind, OptionError, Store, Via};
+pub use kind::{Context, Kind, OptionError, Via};
 pub use memory::Memory;
 #[cfg(feature = "devices")]
 pub use netdev::{Netdev, NetdevOptions};

@@ -102,7 +102,7 @@ impl Medium for Netdev {
 
 /// The interface is no longer the one that was opened.
 #[derive(Debug, thiserror::Error)]
-#[error("interface {0} was deleted, renamed or moved away; the port waits for one of that name")]
+#[error("interface {0} was deleted or moved away; the port waits for one of its former name")]
 struct Gone(String);
 
 /// A network interface that is joined.
@@ -125,7 +125,7 @@ impl AsFd for NetdevLink {
 }
 
 impl Device for NetdevLink {
-    fn name(&self) -> &str {
+    fn name(&self) -> String {
         self.socket.name()
     }
 
@@ -178,7 +178,7 @@ impl Device for NetdevLink {
         if self.socket.is_present() {
             Ok((Discard::LackOfBuffers, self.socket.drops().into()))
         } else {
-            Err(Box::new(Gone(self.socket.name().to_owned())))
+            Err(Box::new(Gone(self.socket.name())))
         }
     }
 }
@@ -210,7 +210,7 @@ impl NetdevLink {
             Some(libc::EINVAL | libc::EINTR) => Fault::Frame(Discard::OnError),
             Some(libc::ENETDOWN) if self.socket.is_present() => Fault::Down,
             Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => {
-                Fault::Lost(Box::new(Gone(self.socket.name().to_owned())))
+                Fault::Lost(Box::new(Gone(self.socket.name())))
             }
             _ => Fault::Lost(io_error(format!("lost interface {}", self.socket.name()), error)),
         }
@@ -344,12 +344,15 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_or_renamed_interface_ends_the_link() {
+    fn a_deleted_interface_ends_the_link() {
         in_namespace(|| {
             let ends: [(&str, &[&str]); 3] = [
                 ("deleted", &["link del v0"]),
                 ("deleted while down", &["link set v0 down", "link del v0"]),
-                ("renamed", &["link set v0 down", "link set v0 name v2", "link del v2"]),
+                (
+                    "renamed, then deleted",
+                    &["link set v0 down", "link set v0 name v2", "link del v2"],
+                ),
             ];
             for (what, commands) in ends {
                 cable("v0", "v1");
@@ -358,7 +361,7 @@ mod tests {
                     let rig = Rig::open(&mut netdev).await;
                     commands.iter().for_each(|command| ip(command));
                     let error = rig.end().await.expect_err(what).to_string();
-                    assert!(error.starts_with("interface v0 was deleted"), "{error}");
+                    assert!(error.contains(" was deleted or moved away"), "{error}");
                     let error = netdev.open().await.expect_err("it has gone").to_string();
                     assert!(error.starts_with("no network interface"), "{error}");
                     cable("v0", "v1");
@@ -369,6 +372,28 @@ mod tests {
                     ip("link del v0");
                 });
             }
+        });
+    }
+
+    #[test]
+    fn a_renamed_interface_goes_on() {
+        in_namespace(|| {
+            cable("v0", "v1");
+            run(async {
+                let mut rig = Rig::open(&mut Netdev::new("v0")).await;
+                ip("link set v0 down");
+                ip("link set v0 name v2");
+                ip("link set v2 up");
+                await_carrier("v1");
+                let peer = PacketSocket::open("v1").expect("a socket");
+                // Looked after once a second.
+                tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+                send(&peer, &probe(b"in"));
+                rig.expect("a frame in", is_probe).await;
+                rig.send_octets(&probe(b"out"));
+                until("a frame out", || rig.counters.tx_frames() == 1).await;
+                assert!(rig.is_running());
+            });
         });
     }
 

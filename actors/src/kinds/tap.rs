@@ -8,25 +8,23 @@ use std::{
     cell::Cell,
     io,
     os::fd::{AsFd, BorrowedFd},
-    sync::Arc,
 };
 
-use actix_rt::task::spawn_blocking;
 use bytes::BytesMut;
 use nix::libc;
 use serde::{Deserialize, Serialize};
 use slog::debug;
 
 use super::{
-    Context, Kind, Store,
+    Context, Kind, address,
     device::{Device, Fault, carry, lost_frame},
 };
 use crate::{
     core::{
         counters::Discard,
-        frame::{Frame, MacAddr},
+        frame::Frame,
         interface::Interface,
-        settings::LinkSettings,
+        settings::{DeviceMac, InterfaceName, LinkSettings, PortSettings},
     },
     netlink,
     port::{Link, Medium, PortError, PortIo, io_error},
@@ -40,17 +38,12 @@ use crate::{
 /// third, and lost TCP's segments too.
 const QUEUE_FRAMES: u32 = 1000;
 
-/// The section of a [`Store`] with MAC addresses.
-const MACS: &str = "mac";
-
 /// A TAP device to be made.
 #[derive(Debug)]
 pub struct Tap {
     name: String,
-    /// Once the kernel has chosen it.
-    mac: Option<MacAddr>,
-    /// Where addresses of devices outlast the program.
-    store: Option<Arc<dyn Store>>,
+    mac: Option<DeviceMac>,
+    bridge: Option<InterfaceName>,
 }
 
 impl Tap {
@@ -60,19 +53,8 @@ impl Tap {
     /// [`open`](Medium::open) says what is wrong with a name.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), mac: None, store: None }
+        Self { name: name.into(), mac: None, bridge: None }
     }
-
-    /// The address that the device `name` had before, if a device can have it.
-    fn kept(&self, name: &str) -> Option<MacAddr> {
-        let mac = self.store.as_ref()?.get(MACS, &key(name))?.as_str()?.parse().ok();
-        mac.filter(|mac: &MacAddr| mac.0[0] & 1 == 0 && mac.0 != [0; 6])
-    }
-}
-
-/// What a device is called in the store.
-fn key(name: &str) -> String {
-    format!("tap:{name}")
 }
 
 /// Options of a tap port.
@@ -105,8 +87,8 @@ impl Kind for Tap {
         &options.name
     }
 
-    fn medium(options: TapOptions, context: &Context) -> Result<Self, PortError> {
-        Ok(Self { store: context.store.clone(), ..Self::new(options.name) })
+    fn medium(options: TapOptions, _: &Context) -> Result<Self, PortError> {
+        Ok(Self::new(options.name))
     }
 }
 
@@ -129,20 +111,32 @@ impl Medium for Tap {
         true
     }
 
+    fn is_host(&self) -> bool {
+        true
+    }
+
+    fn set(&mut self, settings: &PortSettings) {
+        self.mac = settings.mac;
+        self.bridge.clone_from(&settings.bridge);
+    }
+
     async fn open(&mut self) -> Result<TapLink, PortError> {
-        // A persistent device has its address from whoever made it.
-        let kept = |tap: &sys::tap::Tap| self.kept(tap.name()).filter(|_| tap.is_new());
-        let tap = sys::tap::Tap::open(&self.name, |tap| self.mac.or_else(|| kept(tap)))?;
+        // Before there is a device: none is to be seen with another address.
+        let machine = address::Machine::find().await;
+        let tap = sys::tap::Tap::open(&self.name, |tap| match self.mac {
+            Some(DeviceMac::Address(mac)) => Some(mac),
+            // A persistent device has its address from whoever made it.
+            _ if !tap.is_new() => None,
+            Some(DeviceMac::Random) => address::random(),
+            None => machine.map(|machine| machine.device(tap.name())),
+        })?;
         if tap.is_new() {
             netlink::set_queue(tap.name(), QUEUE_FRAMES).await?;
         }
-        tap.name().clone_into(&mut self.name);
-        self.mac = tap.mac().ok();
-        if let (Some(store), Some(mac), true) = (self.store.clone(), self.mac, tap.is_new()) {
-            let key = key(tap.name());
-            // What fails is in the store's log.
-            let _ = spawn_blocking(move || store.set(MACS, &key, mac.to_string().into())).await;
+        if let Some(bridge) = &self.bridge {
+            netlink::set_master(tap.name(), bridge.as_str()).await?;
         }
+        tap.name().clone_into(&mut self.name);
         // What was lost on a device that was there is not known yet.
         let dropped = Cell::new(tap.is_new().then_some(0));
         Ok(TapLink { tap, queue: Cell::new(None), dropped })
@@ -178,8 +172,8 @@ impl AsFd for TapLink {
 }
 
 impl Device for TapLink {
-    fn name(&self) -> &str {
-        self.tap.name()
+    fn name(&self) -> String {
+        self.tap.name().to_owned()
     }
 
     fn recv(&self, block: &mut BytesMut) -> Result<Frame, Fault> {
@@ -371,7 +365,7 @@ mod tests {
                 let rig = Rig::open(&mut Tap::new("ewp0")).await;
                 ip("addr add 192.0.2.1/24 dev ewp0");
                 ip("neigh add 192.0.2.2 lladdr 02:00:00:00:00:07 dev ewp0");
-                let mut settings = crate::core::settings::PortSettings::default();
+                let mut settings = PortSettings::default();
                 settings.set("txqueuelen", "20").expect("a number");
                 rig.set(&settings);
                 until("a short queue", || queue("ewp0").as_deref() == Some("20")).await;

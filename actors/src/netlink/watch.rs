@@ -4,7 +4,13 @@
 //! Beside the frame's path. What the kernel says is only a reason to look again: a message
 //! that is lost for want of room is one as well.
 
-use std::{io, net::IpAddr, pin::pin, sync::Arc};
+use std::{
+    io,
+    net::IpAddr,
+    os::fd::{AsFd, OwnedFd},
+    pin::pin,
+    sync::Arc,
+};
 
 use futures_util::TryStreamExt;
 use nix::{libc, net::if_::if_nametoindex};
@@ -18,17 +24,19 @@ use rtnetlink::{
     },
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::unix::AsyncFd;
 
 use super::{Netlink, address_of, mtu_of};
-use crate::core::{
-    frame::MacAddr,
-    interface::{Carrier, InterfaceStatus},
+use crate::{
+    core::{
+        frame::MacAddr,
+        interface::{Carrier, InterfaceStatus},
+    },
+    sys,
 };
 
 /// Groups of messages: links, and addresses of both families.
-const GROUPS: libc::c_int =
-    libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+const GROUPS: libc::c_int = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
 
 /// Room for one datagram: as much as the kernel puts into one (NLMSG_GOODSIZE, 8 KiB, at
 /// most), several times.
@@ -40,7 +48,9 @@ const DATAGRAMS: usize = 256;
 /// Watches one interface.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    socket: Arc<AsyncFd<Socket>>,
+    socket: Socket,
+    /// Tells when there is something to read from it.
+    ready: Arc<AsyncFd<OwnedFd>>,
     index: u32,
     /// Whether it may be otherwise than `last`.
     stale: bool,
@@ -58,9 +68,9 @@ impl Watch {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.set_non_blocking(true)?;
         socket.bind(&SocketAddr::new(0, GROUPS.unsigned_abs()))?;
-        let socket = Arc::new(AsyncFd::with_interest(socket, Interest::READABLE)?);
+        let ready = Arc::new(sys::watch(socket.as_fd())?);
         let index = if_nametoindex(name)?;
-        Ok(Self { socket, index, stale: true, last: None, is_elsewhere: false })
+        Ok(Self { socket, ready, index, stale: true, last: None, is_elsewhere: false })
     }
 
     /// What has become of it, once that is something else than before. May be dropped and
@@ -90,7 +100,7 @@ impl Watch {
 
     async fn wait(&mut self) {
         while !self.stale {
-            let socket = Arc::clone(&self.socket);
+            let socket = Arc::clone(&self.ready);
             // The runtime ends, and with it all of this.
             let Ok(mut ready) = socket.readable().await else { return };
             if (0..DATAGRAMS).try_for_each(|_| self.receive()).is_err() {
@@ -102,7 +112,7 @@ impl Watch {
     /// Takes one datagram.
     fn receive(&mut self) -> io::Result<()> {
         let mut octets = Vec::with_capacity(DATAGRAM_OCTETS);
-        match self.socket.get_ref().recv(&mut octets, libc::MSG_DONTWAIT) {
+        match self.socket.recv(&mut octets, libc::MSG_DONTWAIT) {
             Ok(_) => self.read(&octets),
             // Some were lost.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => self.stale = true,
@@ -212,10 +222,7 @@ fn mac_of(attribute: &LinkAttribute) -> Option<MacAddr> {
 }
 
 /// Those that are in use: not while others may object to them (RFC 4862, 5.4).
-async fn addresses(
-    handle: &Handle,
-    index: u32,
-) -> Result<Vec<(IpAddr, u8)>, rtnetlink::Error> {
+async fn addresses(handle: &Handle, index: u32) -> Result<Vec<(IpAddr, u8)>, rtnetlink::Error> {
     let mut addresses = Vec::new();
     let mut all = pin!(handle.address().get().set_link_index_filter(index).execute());
     while let Some(message) = all.try_next().await? {

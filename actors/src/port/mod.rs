@@ -29,7 +29,7 @@ use crate::{
         holder::Holder,
         interface::Interface,
         offload::finish::Finisher,
-        settings::{LinkSettings, OffloadTypes},
+        settings::{LinkSettings, OffloadTypes, PortSettings},
         state::{Details, Stop},
     },
     message::{Credit, Egress, Ingress},
@@ -84,6 +84,18 @@ pub trait Medium: 'static {
     /// guard sends it no frames.
     fn is_leaf(&self) -> bool {
         false
+    }
+
+    /// Whether this host's own network stack is behind it: the interface's address is then
+    /// that of a station behind the port.
+    fn is_host(&self) -> bool {
+        false
+    }
+
+    /// Takes the port's settings as they are in force. Called before each
+    /// [`open`](Self::open).
+    fn set(&mut self, settings: &PortSettings) {
+        let _ = settings;
     }
 
     /// Whose session it is, for ports that somebody opens: the former one of the same
@@ -209,6 +221,8 @@ pub(crate) enum End {
     Closed,
     /// The link was lost.
     Lost(PortError),
+    /// It was ended, to be opened with other settings.
+    SettingsChanged,
     /// The link or the actor panicked.
     Panicked(String),
 }

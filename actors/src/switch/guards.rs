@@ -9,14 +9,16 @@ use tokio::time::Instant as TokioInstant;
 use super::Switch;
 use crate::{
     core::{
+        announce::RARP,
         counters::{Counters, Discard, Incident},
         fdb::{Learned, Owner, PortNumber},
         frame::Frame,
         guard::{
-            Episode,
+            Episode, Reminder,
             loops::{Probe, is_probe, to_block},
             storm::{Class, StormControl, StormLimits},
         },
+        packet::Ethernet,
         relay::Lesson,
         settings::PortSettings,
     },
@@ -73,6 +75,7 @@ pub(super) struct PortGuards {
     storms: [Storm; Class::ALL.len()],
     flaps: Episode,
     full: Episode,
+    own_address: Reminder,
 }
 
 impl PortGuards {
@@ -84,6 +87,7 @@ impl PortGuards {
             storms: Default::default(),
             flaps: Episode::default(),
             full: Episode::default(),
+            own_address: Reminder::default(),
         }
     }
 
@@ -175,6 +179,7 @@ impl Switch {
             Learned::Moved(from) => {
                 return self.monitor.tell(|| event(Kind::MacMoved).number("from", from.get()));
             }
+            Learned::Own(own) => return self.tell_own_address(at, header, own, now),
             _ => port.counters.happened(Incident::LearnedEntryDiscard),
         }
         match learned {
@@ -218,6 +223,30 @@ impl Switch {
                 str::to_owned,
             ),
         }
+    }
+
+    /// A frame came in by the port at `at` with the address of the device of the port `own`.
+    fn tell_own_address(&mut self, at: usize, header: Ethernet<'_>, own: PortNumber, now: Instant) {
+        // The switch at the other end tells what is behind its ports: a moment ago, that was
+        // this.
+        if header.ethertype() == RARP {
+            return;
+        }
+        let port = &mut self.ports[at];
+        port.counters.happened(Incident::OwnAddress);
+        if !port.guards.own_address.is_due(now) {
+            return;
+        }
+        let event = || {
+            let event = Event::new(Kind::OwnAddress).on(port.number);
+            event.address(header.vid(), header.src()).number("own", own.get())
+        };
+        self.monitor.tell(event);
+        let user = port.details.iter().find(|(name, _)| *name == "user");
+        warn!(self.log, "a device's own address comes in as a source: another machine has the \
+            same, or there is a loop";
+            "mac" => %header.src(), "port" => %port.number,
+            "user" => user.map_or("-", |(_, user)| user), "own" => %own);
     }
 
     /// Sends each port its loop-detect frame, and tries blocked ports again that have

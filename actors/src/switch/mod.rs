@@ -5,6 +5,7 @@
 //! port one batch. It must never wait, and allocates per batch, never per frame.
 
 mod guards;
+mod interface;
 mod requests;
 mod settings;
 
@@ -17,7 +18,10 @@ use std::{
 use actix::prelude::*;
 use pnet_packet::ethernet::EtherType;
 use slog::{Logger, debug, info, warn};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use crate::{
     core::{
@@ -25,14 +29,14 @@ use crate::{
         batch::Source,
         counters::{Counters, Discard},
         fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, Owner, PortNumber},
-        frame::Frame,
+        frame::{Frame, MacAddr},
         gauge::Gauge,
         guard::{
-            loops::{LoopGuard, PROBE_INTERVAL},
+            loops::{LoopGuard, PROBE_INTERVAL, is_probe},
             storm::StormControl,
         },
         holder::{Holder, Holders},
-        interface::Interface,
+        interface::{Carrier, Interface, InterfaceStatus},
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
         settings::{LinkSettings, PortSettings},
@@ -100,6 +104,8 @@ struct PortEntry {
     announces: bool,
     /// Whether nothing but a station is behind it.
     is_leaf: bool,
+    /// Whether this host's own network stack is behind it.
+    is_host: bool,
     /// Whether it takes the place of what was lost, and has not been up since.
     returning: bool,
     holder: Option<Holder>,
@@ -108,6 +114,8 @@ struct PortEntry {
     state: PortState,
     /// What was set on this port.
     own: PortSettings,
+    /// What is in force of all settings.
+    applied: PortSettings,
     shut: bool,
     /// The setting `offload`, shared with the port's task.
     link_settings: Arc<LinkSettings>,
@@ -115,8 +123,13 @@ struct PortEntry {
     guards: PortGuards,
     counters: Arc<Counters>,
     stop: mpsc::Sender<Stop>,
+    reopen: watch::Sender<PortSettings>,
     /// What control has set on the interface.
     kept: Option<Interface>,
+    /// What the kernel shows of the interface, while the port is up.
+    status: Option<InterfaceStatus>,
+    /// The only sources that it may have, if it has `static-macs`.
+    only: Box<[MacAddr]>,
     /// While the port is up.
     outlet: Option<Outlet>,
     /// Frames of the batch at hand that go out of this port: for it only, and flooded. Empty
@@ -135,9 +148,11 @@ impl PortEntry {
             kind: self.kind,
             target: self.target.clone(),
             interface: self.interface.clone(),
-            state: match &self.guards.blocked {
-                Some(blocked) => PortState::Loop { reason: blocked.to_string() },
-                None => self.state.clone(),
+            is_elsewhere: self.status.as_ref().is_some_and(|s| s.carrier == Carrier::Elsewhere),
+            state: match (&self.guards.blocked, self.lacks_carrier()) {
+                (_, Some(reason)) => PortState::Down { reason },
+                (Some(blocked), None) => PortState::Loop { reason: blocked.to_string() },
+                (None, None) => self.state.clone(),
             },
             shut: self.shut,
             details: self.details.iter().cloned().chain(rtt).collect(),
@@ -147,7 +162,15 @@ impl PortEntry {
 
     /// Whether its medium is open and the operator lets it carry frames.
     fn is_open(&self) -> bool {
-        self.outlet.is_some() && !self.shut
+        self.outlet.is_some() && !self.shut && !self.has_no_carrier()
+    }
+
+    /// Whether frames from `source` may come in.
+    fn may_send(&self, frame: &Frame) -> bool {
+        self.only.is_empty()
+            || frame
+                .header()
+                .is_none_or(|header| self.only.contains(&header.src()) || is_probe(header, frame))
     }
 
     fn is_forwarding(&self) -> bool {
@@ -432,6 +455,11 @@ impl Handler<Ingress> for Switch {
                 self.receive_blocked(at, &frame, now);
                 continue;
             }
+            if !self.ports[at].may_send(&frame) {
+                counters.discarded(Discard::ForeignSource, frame.on_wire().0);
+                self.mirrors.received(port, &frame, Some(Discard::ForeignSource), now);
+                continue;
+            }
             let (verdict, lesson) = self.relay.relay(port, &frame, now);
             if self.debug_frames {
                 self.log_frame(port, &frame, verdict);
@@ -513,18 +541,23 @@ impl Handler<AddPort> for Switch {
                 interface: port.interface,
                 announces: port.announces,
                 is_leaf: port.is_leaf,
+                is_host: port.is_host,
                 returning,
                 holder: port.holder,
                 held,
                 state: PortState::Connecting,
                 own: port.settings,
+                applied: PortSettings::default(),
                 shut: false,
                 link_settings: port.link_settings,
                 details: port.details,
                 guards: PortGuards::new(&self.defaults),
                 counters: port.counters,
                 stop: port.stop,
+                reopen: port.reopen,
                 kept: None,
+                status: None,
+                only: Box::default(),
                 outlet: None,
                 pending: Default::default(),
             },
@@ -557,6 +590,7 @@ impl Handler<PortUp> for Switch {
         if returns {
             self.announce(at);
         }
+        self.announce_hosts_to(at);
         self.probe_port(at);
         self.deliver(&Credit::NONE);
         kept
@@ -570,6 +604,7 @@ impl Handler<PortDown> for Switch {
         let Some(at) = self.find(down.port) else { return };
         let port = &mut self.ports[at];
         let was_up = port.outlet.take().is_some();
+        port.status = None;
         self.note_forwarding(at);
         let port = &mut self.ports[at];
         if was_up {

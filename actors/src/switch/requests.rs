@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{PortEntry, Switch};
 use crate::{
-    core::fdb::{FdbError, FdbFilter, Status},
+    core::fdb::{FdbEntry, FdbError, FdbFilter, Status},
     message::{
         AddFdb, AddMirror, DelFdb, DelPort, FdbInfo, FdbPage, FlushFdb, KeepInterface, ListFdb,
         ListPorts, PortInfo, PortReport, PortSurvey, ShowPort, Survey, TakeSurvey, Usage,
@@ -119,6 +119,11 @@ impl Handler<DelFdb> for Switch {
 
     fn handle(&mut self, del: DelFdb, _: &mut Context<Self>) -> Self::Result {
         let DelFdb { vid, mac } = del;
+        if let Some(FdbEntry { port, status: Status::Permanent, .. }) =
+            self.relay.fdb().get(vid, mac)
+        {
+            return Err(FdbError::Permanent { mac, port });
+        }
         let entry = self.relay.fdb_mut().remove(vid, mac);
         let entry = entry.ok_or(FdbError::NoSuchEntry { vid, mac })?;
         info!(self.log, "address is deleted"; "mac" => %mac, "vlan" => vid.get());
@@ -133,9 +138,14 @@ impl Handler<FlushFdb> for Switch {
         if let Some(port) = flush.port {
             self.find(port).ok_or(FdbError::NoSuchPort(port))?;
         }
-        let status = (!flush.all).then_some(Status::Learned);
-        let filter = FdbFilter { port: flush.port, status, ..FdbFilter::default() };
-        let flushed = self.list_fdb(flush.page, filter);
+        let goes = |entry: FdbEntry| match entry.status {
+            Status::Learned | Status::Sticky => true,
+            Status::Static => flush.all,
+            Status::Permanent => false,
+        };
+        let filter = FdbFilter { port: flush.port, ..FdbFilter::default() };
+        let mut flushed = self.list_fdb(flush.page, filter);
+        flushed.entries.retain(|line| goes(line.entry));
         for line in &flushed.entries {
             self.relay.fdb_mut().remove(line.vid, line.mac);
         }

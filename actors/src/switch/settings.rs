@@ -3,12 +3,14 @@
 
 use actix::prelude::*;
 use slog::info;
+use tokio::time::Instant;
 
 use super::{PortEntry, Switch};
 use crate::{
     core::{
         fdb::PortNumber,
-        settings::{InForce, Origin, PortSettings, SETTINGS},
+        interface::InterfaceStatus,
+        settings::{InForce, Origin, PortSettings, SETTINGS, Setting},
     },
     message::{Credit, FindPort, PortInfo, SetDefaults, SetPort, SetPortError},
 };
@@ -62,10 +64,23 @@ impl Switch {
         let opened = port.shut && !settings.shut();
         let watched = !port.guards.loop_guard && settings.loop_guard();
         port.shut = settings.shut();
+        port.only = settings.static_macs.iter().flat_map(|list| list.as_slice()).copied().collect();
+        let changed = settings.differing(&port.applied);
+        let reopens = |name: &&str| Setting::find(name).is_some_and(|setting| setting.reopens);
+        if changed.iter().any(reopens) {
+            // What others have set on the interface comes back as well.
+            let status = port.status.as_ref().map(InterfaceStatus::settings);
+            port.kept = port.kept.take().or(status);
+            port.reopen.send_replace(settings.clone());
+        }
+        port.applied.clone_from(&settings);
         port.link_settings.apply(&settings);
         port.guards.apply(&settings);
         let (number, max_macs) = (port.number, settings.max_macs());
+        let now = Instant::now().into_std();
         self.relay.fdb_mut().set_max_macs(number, max_macs);
+        self.relay.fdb_mut().set_sticky(number, settings.sticky(), now);
+        self.set_permanent(at);
         if !settings.loop_guard() {
             self.unblock(at);
         }

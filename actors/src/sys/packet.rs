@@ -19,7 +19,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use nix::{
     errno::Errno,
     libc::{self, c_int},
-    net::if_::if_nametoindex,
+    net::if_::{if_indextoname, if_nametoindex},
     sys::socket::{self, AddressFamily, SockFlag, SockType},
 };
 
@@ -79,7 +79,8 @@ struct Control([u8; 64]);
 #[derive(Debug)]
 pub(crate) struct PacketSocket {
     fd: OwnedFd,
-    name: String,
+    /// As it was last known.
+    name: RefCell<String>,
     index: u32,
     /// For frames whose tags make them longer than a write may be.
     ring: RefCell<Option<Ring>>,
@@ -102,7 +103,8 @@ impl PacketSocket {
             }
         };
         let fd = socket().map_err(failed)?;
-        let socket = Self { fd, name: name.to_owned(), index, ring: RefCell::default() };
+        let known = RefCell::new(name.to_owned());
+        let socket = Self { fd, name: known, index, ring: RefCell::default() };
         socket.set_options().map_err(failed)?;
         match bind(&socket.fd, socket.ifindex(), ALL_PROTOCOLS).map_err(failed)? {
             libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => Ok(socket),
@@ -133,19 +135,27 @@ impl PacketSocket {
     }
 
     /// Name of the interface.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    pub(crate) fn name(&self) -> String {
+        self.name.borrow().clone()
     }
 
-    /// Whether the interface that the socket was opened on still has that name:
-    /// not deleted, renamed, moved to another namespace, or made anew.
+    /// Whether the interface that the socket was opened on is still there, perhaps under
+    /// another name: not deleted, moved to another namespace, or made anew.
     pub(crate) fn is_present(&self) -> bool {
-        if_nametoindex(self.name.as_str()) == Ok(self.index)
+        if if_nametoindex(self.name.borrow().as_str()) == Ok(self.index) {
+            return true;
+        }
+        let name = if_indextoname(self.index).ok().and_then(|name| name.into_string().ok());
+        // nix takes the null of an index that is no more for success.
+        let name = name.filter(|name| !name.is_empty());
+        let is_present = name.is_some();
+        name.into_iter().for_each(|name| *self.name.borrow_mut() = name);
+        is_present
     }
 
     /// MTU of the interface now, in octets behind the Ethernet header.
     pub(crate) fn mtu(&self) -> io::Result<usize> {
-        let mut request = request(&self.name);
+        let mut request = request(&self.name.borrow());
         ioctl(&self.fd, libc::SIOCGIFMTU, &mut request)?;
         // SAFETY: SIOCGIFMTU has filled in the MTU.
         let mtu = unsafe { request.ifr_ifru.ifru_mtu };

@@ -172,19 +172,6 @@ impl Tap {
         ioctl(&self.file, libc::SIOCSIFHWADDR, &mut request)
     }
 
-    /// The host's address on the device.
-    pub(crate) fn mac(&self) -> io::Result<MacAddr> {
-        let mut request = request(&self.name);
-        ioctl(&self.file, libc::SIOCGIFHWADDR, &mut request)?;
-        // SAFETY: SIOCGIFHWADDR has filled in the address.
-        let address = unsafe { request.ifr_ifru.ifru_hwaddr };
-        let mut mac = MacAddr([0; 6]);
-        for (to, from) in mac.0.iter_mut().zip(address.sa_data) {
-            *to = from as u8;
-        }
-        Ok(mac)
-    }
-
     /// Frames of the host that the kernel has dropped, for want of room in the device's
     /// queue above all; `None` where the device is not in this namespace.
     pub(crate) fn dropped(&self) -> Option<u64> {

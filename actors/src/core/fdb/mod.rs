@@ -6,10 +6,11 @@
 
 mod key;
 mod moves;
+mod permanent;
 mod shares;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt, mem,
     num::NonZeroU32,
     time::{Duration, Instant},
@@ -22,6 +23,7 @@ pub use self::shares::Owner;
 use self::{
     key::{Place, Places},
     moves::{Move, Moves},
+    permanent::Permanent,
     shares::{Bound, Shares},
 };
 use crate::core::frame::{MacAddr, Vid};
@@ -92,8 +94,13 @@ impl fmt::Display for PortNumber {
 pub enum Status {
     /// Seen as the source of a frame; ages.
     Learned,
+    /// The same behind a sticky port: neither ages nor moves until it is flushed.
+    Sticky,
     /// Set by the operator; neither ages nor moves.
     Static,
+    /// An address that belongs to the port for as long as it is there: that of its own
+    /// device, or one of the only ones that it may have.
+    Permanent,
 }
 
 /// Where an address is.
@@ -116,8 +123,10 @@ pub enum Learned {
     Refreshed,
     /// It was behind the port given here before.
     Moved(PortNumber),
-    /// It stays behind the port given here: a static entry says so.
+    /// It stays behind the port given here: a static entry says so, or a setting.
     Static(PortNumber),
+    /// It is the address of the device that the port given here is, and stays there.
+    Own(PortNumber),
     /// It has moved too often and is pinned to the port given here from now on.
     Flaps(PortNumber),
     /// It is pinned to the port given here.
@@ -148,6 +157,17 @@ pub enum FdbError {
         /// The address.
         mac: MacAddr,
     },
+    /// A port has the address whatever is asked.
+    #[error(
+        "{mac} belongs to port {port}: it is that of its device, or among its static-macs; \
+         setport changes both"
+    )]
+    Permanent {
+        /// The address.
+        mac: MacAddr,
+        /// The port.
+        port: PortNumber,
+    },
 }
 
 /// An address that was not seen for the aging time.
@@ -175,6 +195,12 @@ pub struct Fdb {
     records: HashMap<Key, Record, RandomState>,
     places: Places,
     shares: Shares,
+    /// Ports whose learned addresses stay.
+    sticky: HashSet<PortNumber, RandomState>,
+    /// Addresses that belong to a port, in every VLAN.
+    permanent: HashMap<MacAddr, Permanent, RandomState>,
+    /// How many of them have a record.
+    permanent_records: usize,
     aging_time: Duration,
     collected: Option<Instant>,
     horizon: Horizon,
@@ -191,6 +217,9 @@ impl Fdb {
             records: HashMap::default(),
             places: Places::default(),
             shares: Shares::new(capacity, DEFAULT_MAX_MACS),
+            sticky: HashSet::default(),
+            permanent: HashMap::default(),
+            permanent_records: 0,
             aging_time,
             collected: None,
             horizon: Horizon::new(aging_time, None),
@@ -244,7 +273,8 @@ impl Fdb {
     /// How many static entries there are, and may be.
     #[must_use]
     pub fn statics(&self) -> (usize, usize) {
-        (self.records.len() - self.shares.learned(), MAX_STATIC)
+        let learned = self.shares.learned();
+        (self.records.len() - learned - self.permanent_records, MAX_STATIC)
     }
 
     /// Notes that `mac` was seen behind `port`; the newest port wins, within bounds.
@@ -283,6 +313,12 @@ impl Fdb {
         if entry.status == Status::Static {
             return Learned::Static(was);
         }
+        if let Some(place) = self.permanent.get(&mac).filter(|place| place.port != port) {
+            return place.refuses();
+        }
+        if entry.status != Status::Learned {
+            return Learned::Static(was);
+        }
         if fresh {
             match moves.note(now) {
                 Move::Believed => {}
@@ -293,7 +329,8 @@ impl Fdb {
         if self.shares.is_full(port, Some(was)).is_some() {
             return Learned::PortFull;
         }
-        (entry.port, entry.last_seen) = (port, now);
+        let status = if self.sticky.contains(&port) { Status::Sticky } else { Status::Learned };
+        *entry = FdbEntry { port, status, last_seen: now };
         self.shares.remove(was);
         self.shares.add(port);
         if fresh {
@@ -316,6 +353,9 @@ impl Fdb {
     }
 
     fn learn_new(&mut self, vid: Vid, mac: MacAddr, port: PortNumber, now: Instant) -> Learned {
+        if let Some(place) = self.permanent.get(&mac).filter(|place| place.port != port) {
+            return place.refuses();
+        }
         if self.shares.is_full(port, None).is_some() {
             let searched = self.collected.map(|at| now.saturating_duration_since(at));
             if searched.is_none_or(|ago| ago >= MIN_COLLECT_INTERVAL) {
@@ -330,7 +370,8 @@ impl Fdb {
             Some(Bound::Table) => return Learned::Full,
             None => self.shares.add(port),
         }
-        let entry = FdbEntry { port, status: Status::Learned, last_seen: now };
+        let status = if self.sticky.contains(&port) { Status::Sticky } else { Status::Learned };
+        let entry = FdbEntry { port, status, last_seen: now };
         self.insert(vid, mac, entry);
         Learned::New
     }
@@ -385,8 +426,19 @@ impl Fdb {
 
     #[inline]
     pub(crate) fn lookup_key(&self, key: Key, now: Instant) -> Option<PortNumber> {
-        let Record { entry, .. } = self.records.get(&key)?;
-        self.horizon(now).is_fresh(entry).then_some(entry.port)
+        let Some(Record { entry, .. }) = self.records.get(&key) else {
+            return self.lookup_permanent(key);
+        };
+        if self.horizon(now).is_fresh(entry) {
+            return Some(entry.port);
+        }
+        self.lookup_permanent(key)
+    }
+
+    /// What is known of an address in a VLAN, aged or not.
+    #[must_use]
+    pub fn get(&self, vid: Vid, mac: MacAddr) -> Option<FdbEntry> {
+        self.records.get(&Key::new(vid, mac)).map(|record| record.entry)
     }
 
     /// What is seen no later than this has aged.
@@ -427,20 +479,24 @@ impl Fdb {
     pub fn remove(&mut self, vid: Vid, mac: MacAddr) -> Option<FdbEntry> {
         let Record { entry, place, .. } = self.records.remove(&Key::new(vid, mac))?;
         self.places.remove(place);
-        if entry.status == Status::Learned {
-            self.shares.remove(entry.port);
+        match entry.status {
+            Status::Learned | Status::Sticky => self.shares.remove(entry.port),
+            Status::Permanent => self.permanent_records -= 1,
+            Status::Static => {}
         }
         Some(entry)
     }
 
-    /// Forgets what was learned behind `port`.
+    /// Forgets what was learned behind `port`, and does not stay.
     pub fn flush_port(&mut self, port: PortNumber) {
-        self.retain(|_, entry| entry.port != port || entry.status == Status::Static);
+        self.retain(|_, entry| entry.port != port || entry.status != Status::Learned);
     }
 
     /// Forgets all of a port that is no more, its static entries as well.
     pub fn remove_port(&mut self, port: PortNumber) {
         self.retain(|_, entry| entry.port != port);
+        self.permanent.retain(|_, place| place.port != port);
+        self.sticky.remove(&port);
         self.shares.forget(port);
     }
 
@@ -460,16 +516,19 @@ impl Fdb {
     }
 
     fn retain(&mut self, mut keep: impl FnMut(Key, &FdbEntry) -> bool) {
-        let Self { records, places, shares, .. } = self;
+        let Self { records, places, shares, permanent_records, .. } = self;
         records.retain(|key, Record { entry, place, .. }| {
             let keep = keep(*key, entry);
-            if !keep {
-                places.remove(*place);
+            if keep {
+                return true;
             }
-            if !keep && entry.status == Status::Learned {
-                shares.remove(entry.port);
+            places.remove(*place);
+            match entry.status {
+                Status::Learned | Status::Sticky => shares.remove(entry.port),
+                Status::Permanent => *permanent_records -= 1,
+                Status::Static => {}
             }
-            keep
+            false
         });
     }
 
@@ -539,7 +598,7 @@ impl Horizon {
 
     #[inline]
     fn is_fresh(self, entry: &FdbEntry) -> bool {
-        self.at.is_none_or(|at| entry.last_seen >= at) || entry.status == Status::Static
+        self.at.is_none_or(|at| entry.last_seen >= at) || entry.status != Status::Learned
     }
 }
 

@@ -33,3 +33,21 @@ impl Episode {
         self.0.take_if(|last| is_over(*last)).is_some()
     }
 }
+
+/// How often trouble that goes on is told of: so that a log that is looked at shows it.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// Trouble that may go on for days, and is to be told of once a minute.
+#[derive(Debug, Default)]
+pub(crate) struct Reminder(Option<Instant>);
+
+impl Reminder {
+    /// Notes the trouble; whether it is to be told of now.
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.0.is_none_or(|last| now.saturating_duration_since(last) >= REMINDER);
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
+    }
+}

@@ -9,6 +9,7 @@
 //! all ports. What none of them gives has the value that is declared here.
 
 mod link;
+mod mac;
 #[cfg(feature = "clap")]
 mod options;
 mod value;
@@ -18,7 +19,10 @@ use crate::{core::guard::storm::StormLimit, names};
 pub use self::link::LinkSettings;
 #[cfg(feature = "clap")]
 pub use self::options::PortDefaults;
-pub use self::value::{Description, OffloadTypes, PortName, SettingValue, ValueError};
+pub use self::{
+    mac::{DeviceMac, MacList},
+    value::{Description, InterfaceName, OffloadTypes, PortName, SettingValue, ValueError},
+};
 
 names! {
     /// Who may do something. Each may do what those before it may.
@@ -287,6 +291,21 @@ settings! {
     /// Frames that the kernel queues for the interface until they are read: beyond it drops
     /// what the host sends. A new TAP device gets 1,000, one that was there keeps its own.
     txqueuelen ("txqueuelen"): usize, kinds: &["tap"];
+
+    /// Whether addresses that are learned behind the port stay there until they are flushed:
+    /// nobody behind another port can take them over.
+    sticky ("sticky"): bool = false;
+
+    /// The only MAC addresses that may be behind the port, in every VLAN: they are nowhere
+    /// else, and frames from others are discarded.
+    static_macs ("static-macs"): MacList, scope: Scope::Port;
+
+    /// MAC address of the device that the port makes. Without it, one that stays: it is made
+    /// of this machine's id, a card's address and the device's name.
+    mac ("mac"): DeviceMac, scope: Scope::Port, kinds: &["tap"], reopens: true;
+
+    /// Bridge of this host that the device is a member of.
+    bridge ("bridge"): InterfaceName, kinds: &["tap"], reopens: true;
 }
 
 #[cfg(test)]
@@ -304,8 +323,11 @@ mod tests {
         for setting in SETTINGS {
             assert!(setting.help.ends_with('.'), "{}: {}", setting.name, setting.help);
             assert!(!setting.name.contains('_') && !setting.form.is_empty(), "{}", setting.name);
-            let word = if setting.form == <usize as SettingValue>::FORM { "7" } else { "uplink" };
-            let example = setting.default().unwrap_or_else(|| word.to_owned());
+            let example = setting.default().unwrap_or_else(|| match setting.name {
+                "txqueuelen" => "7".to_owned(),
+                "mac" | "static-macs" => "02:00:00:00:00:01".to_owned(),
+                _ => "uplink".to_owned(),
+            });
             let mut settings = PortSettings::default();
             for name in [setting.name].iter().chain(setting.aliases) {
                 settings.set(name, &example).expect("its own form");

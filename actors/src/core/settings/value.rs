@@ -12,6 +12,9 @@ use crate::core::guard::storm::StormLimit;
 /// Most characters of a port's name: as many as a DNS label has (RFC 1035, 2.3.4).
 const MAX_NAME: usize = 63;
 
+/// Longest name of a network interface: the kernel's IFNAMSIZ less its NUL.
+const MAX_INTERFACE: usize = 15;
+
 /// Most characters of a port's description.
 const MAX_DESCRIPTION: usize = 255;
 
@@ -21,7 +24,7 @@ const MAX_DESCRIPTION: usize = 255;
 pub struct ValueError(String);
 
 impl ValueError {
-    fn new(text: impl Into<String>) -> Self {
+    pub(super) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
@@ -198,6 +201,18 @@ text! {
     Description, "TEXT", MAX_DESCRIPTION, |text| {
         if text.chars().count() > MAX_DESCRIPTION || text.chars().any(is_invisible) {
             let text = format!("{text:?} is not a description; give one line of up to {MAX_DESCRIPTION} characters");
+            return Err(ValueError::new(text));
+        }
+        Ok(())
+    }
+}
+
+text! {
+    /// Name of a network interface of this host.
+    InterfaceName, "NAME", MAX_INTERFACE, |text| {
+        let is_plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'/' && b != b':');
+        if text.is_empty() || text.len() > MAX_INTERFACE || !is_plain || matches!(text, "." | "..") {
+            let text = format!("{text:?} is not the name of a network interface; give 1 to {MAX_INTERFACE} characters");
             return Err(ValueError::new(text));
         }
         Ok(())

@@ -1,0 +1,146 @@
+//! What the kernel says of ports' interfaces: names and carriers that change, and the
+//! addresses of this host, which are told to its neighbours so that they find it at once.
+
+use actix::prelude::*;
+use slog::{debug, info, warn};
+use tokio::time::Instant;
+
+use super::{PortEntry, Switch};
+use crate::{
+    core::{announce, interface::Carrier, state::PortState},
+    message::{CheckSettings, Credit, InterfaceChanged, SetPortError},
+    monitor::{Event, Kind},
+    settings::PortSettings,
+};
+
+impl PortEntry {
+    pub(super) fn has_no_carrier(&self) -> bool {
+        let carrier = self.status.as_ref().map(|status| status.carrier);
+        matches!(carrier, Some(Carrier::Down | Carrier::Lost))
+    }
+
+    /// Why no frames pass the interface, if so.
+    pub(super) fn lacks_carrier(&self) -> Option<String> {
+        let status = self.status.as_ref()?;
+        let name = &status.name;
+        match status.carrier {
+            Carrier::Up | Carrier::Elsewhere => None,
+            Carrier::Down => Some(format!("interface {name} is down; ip link set {name} up")),
+            Carrier::Lost => Some(format!("interface {name} has no carrier")),
+        }
+    }
+}
+
+impl Switch {
+    /// Gives the port at `at` the addresses that belong to it.
+    pub(super) fn set_permanent(&mut self, at: usize) {
+        let port = &self.ports[at];
+        let own = port.status.as_ref().filter(|_| port.is_host).map(|status| status.mac);
+        let now = Instant::now().into_std();
+        self.relay.fdb_mut().set_permanent(port.number, own, &port.only, now);
+    }
+
+    /// Tells whoever is behind the port at `at`, which has come up, where this host's
+    /// addresses are.
+    pub(super) fn announce_hosts_to(&mut self, at: usize) {
+        if !self.ports[at].is_forwarding() {
+            return;
+        }
+        let now = Instant::now().into_std();
+        for host in self.ports.places() {
+            if host != at && self.ports[host].is_host {
+                for frame in self.announcements(host) {
+                    self.enqueue(at, frame, now);
+                }
+            }
+        }
+    }
+
+    /// Tells everybody where the addresses of the port at `at` are.
+    fn announce_host(&mut self, at: usize) {
+        let now = Instant::now().into_std();
+        let frames = self.announcements(at);
+        debug!(self.log, "addresses of this host are announced";
+            "port" => %self.ports[at].number, "count" => frames.len());
+        for frame in frames {
+            self.flood(at, frame, now);
+        }
+    }
+
+    fn announcements(&self, at: usize) -> Vec<crate::core::frame::Frame> {
+        let port = &self.ports[at];
+        let status = port.status.as_ref().filter(|_| port.is_forwarding());
+        status.map(announce::neighbours).unwrap_or_default()
+    }
+
+    /// The carrier of the port at `at` has come or gone.
+    fn change_carrier(&mut self, at: usize) {
+        self.note_forwarding(at);
+        let port = &self.ports[at];
+        let number = port.number;
+        if let Some(reason) = port.lacks_carrier() {
+            warn!(self.log, "port is down";
+                "port" => %number, "type" => port.kind, "target" => &port.target,
+                "state" => "down", "reason" => &reason);
+            let state = PortState::Down { reason };
+            self.monitor.tell(|| Event::new(Kind::PortDown).on(number).state(&state));
+            self.relay.flush_port(number);
+            self.unblock(at);
+        } else {
+            info!(self.log, "port is up";
+                "port" => %number, "type" => port.kind, "target" => &port.target);
+            self.monitor.tell(|| port.describe(Event::new(Kind::PortUp).on(number)));
+            self.announce_hosts_to(at);
+            self.probe_port(at);
+        }
+    }
+}
+
+impl Handler<InterfaceChanged> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, changed: InterfaceChanged, _: &mut Context<Self>) {
+        let InterfaceChanged { port, status } = changed;
+        // While it is not up, nothing of it is known.
+        let Some(at) = self.find(port).filter(|&at| self.ports[at].outlet.is_some()) else {
+            return;
+        };
+        let port = &mut self.ports[at];
+        let was_without = port.has_no_carrier();
+        let before = port.status.replace(status.clone());
+        if port.interface.as_ref().is_some_and(|name| *name != status.name) {
+            info!(self.log, "interface is renamed"; "port" => %port.number,
+                "from" => port.interface.as_deref(), "to" => &status.name);
+            // What was its name is what it is joined to.
+            port.target.clone_from(&status.name);
+            port.interface = Some(status.name.clone());
+        }
+        let was = before.as_ref().map(|before| before.carrier);
+        if status.carrier == Carrier::Elsewhere && was != Some(Carrier::Elsewhere) {
+            warn!(self.log, "interface was moved into another network namespace: it cannot be \
+                set up from here, and is not made again when it goes with that";
+                "port" => %port.number, "interface" => &status.name);
+        }
+        if port.has_no_carrier() != was_without {
+            self.change_carrier(at);
+        }
+        self.set_permanent(at);
+        let is_news = before.is_none_or(|before| {
+            let is_new = |address| !before.addresses.contains(address);
+            before.mac != status.mac || status.addresses.iter().any(is_new)
+        });
+        if self.ports[at].is_host && is_news {
+            self.announce_host(at);
+        }
+        self.deliver(&Credit::NONE);
+    }
+}
+
+impl Handler<CheckSettings> for Switch {
+    type Result = Result<PortSettings, SetPortError>;
+
+    fn handle(&mut self, check: CheckSettings, _: &mut Context<Self>) -> Self::Result {
+        self.check_settings(None, check.kind, &check.settings)?;
+        Ok(check.settings.or(&self.defaults))
+    }
+}
