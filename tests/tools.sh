@@ -14,7 +14,7 @@ case $for in
     test) wanted="$networks setpriv:util-linux ss:iproute2 bridge:iproute2
         man:man-db systemd-analyze:systemd busybox:busybox tcpdump:tcpdump tshark:tshark
         tinyproxy:tinyproxy-bin htpasswd:apache2-utils curl:curl openssl:openssl
-        promtool:prometheus" ;;
+        promtool:prometheus ovs-vswitchd:openvswitch-switch" ;;
     lab) wanted="chromium:chromium lintian:lintian strip:binutils" ;;
     demo) wanted="$networks" ;;
     bench) wanted="$networks git:git tc:iproute2 iperf3:iperf3 openssl:openssl

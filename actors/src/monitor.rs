@@ -55,6 +55,12 @@ names! {
         Loop = "loop",
         /// The port is no longer blocked: `port`.
         LoopEnded = "loop-ended",
+        /// BPDU guard blocked the port: `port`, `mac`, the bridge's address, `reason`.
+        BpduGuard = "bpdu-guard",
+        /// The port is no longer blocked by BPDU guard: `port`.
+        BpduGuardEnded = "bpdu-guard-ended",
+        /// Learned addresses were forgotten since a BPDU told of a topology change: `port`.
+        TopologyChange = "topology-change",
         /// Storm control began to discard frames: `port`, `class` (`broadcast`, `multicast` or
         /// `unicast`), and `limit`, in frames or in octets.
         Storm = "storm",

@@ -304,17 +304,18 @@ pub(crate) struct Port {
     pub(crate) user: Option<String>,
     /// Whether frames from and to it are dropped.
     pub(crate) shut: bool,
-    /// `up`, `loop`: blocked by the loop guard, `down`: its interface is down or has no
-    /// carrier, `connecting`, `backoff`: the next attempt to open it waits, or `failed`: given
-    /// up.
+    /// `up`, `loop`: blocked by the loop guard, `bpdu-guard`, `down`: its interface is down or
+    /// has no carrier, `connecting`, `backoff`: the next attempt to open it waits, or `failed`:
+    /// given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<String>,
     /// Why the state is not `up`; missing where there is no reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
     /// Frames discarded, by reason: `on-error`, `too-long`, `truncated`, `unknown-offload`,
-    /// `device-queue`, `port-down`, `same-port`, `lack-of-buffers`, `foreign-source`, `loop`,
-    /// `storm-broadcast`, `storm-multicast`, `storm-unicast`, `storm-octets`.
+    /// `device-queue`, `invalid-source`, `port-down`, `same-port`, `lack-of-buffers`,
+    /// `foreign-source`, `loop`, `bpdu-guard`, `link-local`, `storm-broadcast`,
+    /// `storm-multicast`, `storm-unicast`, `storm-octets`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) discards: BTreeMap<String, u64>,
     /// WebSocket text messages ignored.
@@ -539,8 +540,9 @@ mod tests {
             json!({"port": 1, "type": "client", "target": "ws://h/", "tx": 2, "rx": 3,
                 "octets-tx": 200, "octets-rx": 300, "user": "alice", "shut": true, "state": "backoff", "error": "refused", "text": 1,
                 "discards": {"on-error": 0, "too-long": 0, "truncated": 0,
-                    "unknown-offload": 0, "device-queue": 0, "port-down": 0, "same-port": 0,
-                    "lack-of-buffers": 5, "foreign-source": 0, "loop": 0, "storm-broadcast": 0,
+                    "unknown-offload": 0, "device-queue": 0, "invalid-source": 0,
+                    "port-down": 0, "same-port": 0, "lack-of-buffers": 5, "foreign-source": 0,
+                    "loop": 0, "bpdu-guard": 0, "link-local": 0, "storm-broadcast": 0,
                     "storm-multicast": 0, "storm-octets": 0, "storm-unicast": 0}})
         );
         let limits = vec![message::Limit { name: "macs", value: 1, limit: "8192".to_owned() }];

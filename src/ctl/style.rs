@@ -96,7 +96,7 @@ pub(crate) fn state(state: &str) -> Style {
     match state {
         "up" => GOOD,
         "connecting" | "backoff" => WARNING,
-        "loop" | "down" | "failed" => BAD,
+        "loop" | "bpdu-guard" | "down" | "failed" => BAD,
         "shut" => DIM,
         _ => Style::new(),
     }

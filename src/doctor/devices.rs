@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use etherws_actors::sys::inspect;
+use etherws_actors::{settings::LinkLocal, sys::inspect};
 use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::link::{
     BridgeStpState, InfoBridge, InfoData, InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
@@ -40,7 +40,8 @@ struct Link {
 pub(super) async fn look(subject: &Subject, mut devices: Vec<Device>) -> Vec<Finding> {
     for name in &subject.netdevs {
         if !devices.iter().any(|device| device.name == *name) {
-            devices.push(Device { name: name.clone(), kind: "netdev".to_owned() });
+            let (kind, link_local) = ("netdev".to_owned(), LinkLocal::ALL_BUT_PAUSE);
+            devices.push(Device { name: name.clone(), kind, link_local });
         }
     }
     if devices.is_empty() {
@@ -119,7 +120,7 @@ impl Link {
 
 /// The interface itself.
 fn interface(device: &Device, links: &BTreeMap<u32, Link>) -> Vec<Finding> {
-    let Device { name, kind } = device;
+    let Device { name, kind, .. } = device;
     let Some(link) = links.values().find(|link| link.name == *name) else {
         let advice = "ip link lists the interfaces";
         return vec![Finding::fail(
@@ -182,7 +183,7 @@ fn own_addresses(Device { name, .. }: &Device) -> Option<Finding> {
 
 /// A netdev port must not have another master.
 fn membership(device: &Device, link: &Link, links: &BTreeMap<u32, Link>) -> Option<Finding> {
-    let Device { name, kind } = device;
+    let Device { name, kind, .. } = device;
     let master = links.get(&link.master?)?;
     let whose = &master.name;
     let check = "membership";
@@ -223,7 +224,14 @@ fn bridges(devices: &[Device], links: &BTreeMap<u32, Link>) -> Vec<Finding> {
         .filter_map(|index| links.get(index))
         .filter(|link| link.kind == Some(InfoKind::Bridge))
         .collect();
-    let mut findings: Vec<_> = bridges.iter().filter_map(|bridge| spanning_tree(bridge)).collect();
+    let passes = |bridge: &Link| {
+        let is_there =
+            |link: &&Link| link.index == bridge.index || link.master == Some(bridge.index);
+        let names: Vec<_> = links.values().filter(is_there).map(|link| &link.name).collect();
+        devices.iter().any(|one| names.contains(&&one.name) && one.link_local.contains(0))
+    };
+    let mut findings: Vec<_> =
+        bridges.iter().filter_map(|bridge| spanning_tree(bridge, passes(bridge))).collect();
     if !bridges.is_empty() {
         for family in ["iptables", "ip6tables", "arptables"] {
             let key = format!("net.bridge.bridge-nf-call-{family}");
@@ -234,19 +242,25 @@ fn bridges(devices: &[Device], links: &BTreeMap<u32, Link>) -> Vec<Finding> {
     findings
 }
 
-fn spanning_tree(bridge: &Link) -> Option<Finding> {
-    let name = &bridge.name;
-    Some(if bridge.stp? {
-        let text = format!("bridge {name} runs STP");
+/// `passes`: whether the setting `link-local` lets BPDUs pass its port.
+fn spanning_tree(bridge: &Link, passes: bool) -> Option<Finding> {
+    let (name, check) = (&bridge.name, "stp");
+    Some(if !bridge.stp? {
+        let text = format!("bridge {name} does not run STP; the loop guard looks for loops");
+        Finding::ok(check, text)
+    } else if passes {
         Finding::warn(
-            "stp",
-            text,
-            "the switch does not forward BPDUs: loops through it are found by the loop guard, not by STP",
+            check,
+            format!("bridge {name} runs STP, and its BPDUs pass the switch to all other ports"),
+            "spanning tree then covers the networks behind them as well; to keep it here, set \
+             link-local without stp on the bridge's port",
         )
     } else {
-        Finding::ok(
-            "stp",
-            format!("bridge {name} does not run STP; the loop guard looks for loops"),
+        Finding::warn(
+            check,
+            format!("bridge {name} runs STP, and its BPDUs do not pass the switch"),
+            "loops through the switch are found by its loop guard and not by STP; to let BPDUs \
+             pass, set link-local with stp on the bridge's port",
         )
     })
 }
@@ -291,7 +305,8 @@ mod tests {
     }
 
     fn device(name: &str, kind: &str) -> Device {
-        Device { name: name.to_owned(), kind: kind.to_owned() }
+        let link_local = LinkLocal::ALL_BUT_PAUSE;
+        Device { name: name.to_owned(), kind: kind.to_owned(), link_local }
     }
 
     #[test]
@@ -341,7 +356,11 @@ mod tests {
     #[test]
     fn stp_of_a_bridge_is_reported() {
         let (_, bridge) = link(1, "br0", Some(InfoKind::Bridge), None);
-        let level = |stp| spanning_tree(&Link { stp: Some(stp), ..bridge.clone() }).unwrap().level;
-        assert_eq!((level(true), level(false)), (Level::Warn, Level::Ok));
+        let found = |stp, passes| {
+            spanning_tree(&Link { stp: Some(stp), ..bridge.clone() }, passes).unwrap()
+        };
+        assert_eq!((found(true, true).level, found(false, true).level), (Level::Warn, Level::Ok));
+        assert!(found(true, true).text.contains("its BPDUs pass the switch"));
+        assert!(found(true, false).text.contains("its BPDUs do not pass the switch"));
     }
 }

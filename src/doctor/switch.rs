@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use actix_rt::time::sleep;
+use etherws_actors::settings::LinkLocal;
 
 use super::Finding;
 use crate::{
@@ -29,6 +30,8 @@ pub(super) struct Device {
     pub(super) name: String,
     /// `tap` or `netdev`.
     pub(super) kind: String,
+    /// Its port's setting `link-local`; what is declared, where no switch could tell.
+    pub(super) link_local: LinkLocal,
 }
 
 /// Checks the switch behind `endpoint`. Returns the devices of its ports, if they are on
@@ -49,22 +52,28 @@ pub(super) async fn look(endpoint: &Endpoint) -> (Vec<Device>, Vec<Finding>) {
     if let Ok(later) = endpoint.ask(&ListPort::default()).await {
         findings.extend(discards(&ports, &later));
     }
+    let mut link_local = BTreeMap::new();
     for port in ports.iter().take(MAX_REPORTS) {
         let port = PortRef::Number(port.port.into());
         // A 1.3 switch has no such method, and a port may have gone.
         if let Ok(reports) = endpoint.ask(&ShowPort { port }).await {
             findings.extend(reports.iter().flat_map(limits));
             findings.extend(reports.iter().filter_map(own_address));
+            link_local.extend(reports.iter().filter_map(|report| {
+                let set = report.settings.get("link-local")?.value.parse().ok()?;
+                Some((report.port.port, set))
+            }));
         }
     }
     if let Ok(interfaces) = endpoint.ask(&ListInterface {}).await {
         findings.extend(mtus(&interfaces));
     }
     let is_device = |port: &&Port| matches!(port.kind.as_str(), "tap" | "netdev");
-    let devices = ports
-        .iter()
-        .filter(is_device)
-        .map(|port| Device { name: port.target.clone(), kind: port.kind.clone() });
+    let devices = ports.iter().filter(is_device).map(|port| Device {
+        name: port.target.clone(),
+        kind: port.kind.clone(),
+        link_local: link_local.get(&port.port).copied().unwrap_or(LinkLocal::ALL_BUT_PAUSE),
+    });
     (if endpoint.is_local() { devices.collect() } else { Vec::new() }, findings)
 }
 
@@ -94,6 +103,13 @@ fn state(port: &Port) -> Option<Finding> {
         "loop" => {
             let advice = "two ports lead to the same network: remove one of them";
             Finding::fail(check, text("is blocked because of a loop"), advice)
+        }
+        "bpdu-guard" => {
+            let advice = format!(
+                "find the bridge, or let it in: ctl setport --bpdu-guard off {number}; the port \
+                 is tried again 20 s after the last BPDU"
+            );
+            Finding::fail(check, text("is blocked by BPDU guard"), advice)
         }
         _ => return None,
     })
@@ -125,6 +141,12 @@ fn discard(port: &Port, reason: &str, more: u64, count: u64) -> Option<Finding> 
         "storm-broadcast" | "storm-multicast" | "storm-unicast" | "storm-octets" => {
             "find out who floods there; if it is intended, raise the limit with setport --storm-…"
         }
+        "bpdu-guard" => "a bridge with spanning tree is behind it: see its state",
+        "link-local" => {
+            "protocols between neighbors (LLDP, LACP, ..) are kept to their link; if they shall \
+             pass, say which: setport --link-local"
+        }
+        "invalid-source" => "a station there sends frames with a group address as source",
         "on-error" => "its peer sends invalid Ethernet frames",
         "too-long" => {
             "its interface does not take frames of that length: give all interfaces of the LAN \
@@ -223,7 +245,7 @@ mod tests {
     #[test]
     fn a_port_that_is_not_up_is_reported_with_its_reason() {
         assert_eq!(state(&port(json!({}))), None);
-        for name in ["backoff", "failed", "loop"] {
+        for name in ["backoff", "failed", "loop", "bpdu-guard"] {
             let finding = state(&port(json!({"state": name, "error": "why"}))).unwrap();
             assert_eq!(finding.level, Level::Fail);
             assert!(

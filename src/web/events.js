@@ -17,9 +17,9 @@ const AGAIN = 3000;
 
 /** What needs somebody, and what is worth a look. */
 const LEVELS = {
-    bad: ["loop", "storm", "flap", "table-full", "authentication-failure", "lost"],
-    warn: ["port-down", "refused", "port-deleted", "mac-moved"],
-    good: ["port-up", "loop-ended", "storm-ended"],
+    bad: ["loop", "bpdu-guard", "storm", "flap", "table-full", "authentication-failure", "lost"],
+    warn: ["port-down", "topology-change", "refused", "port-deleted", "mac-moved"],
+    good: ["port-up", "loop-ended", "bpdu-guard-ended", "storm-ended"],
 };
 const levelOf = (event) => Object.keys(LEVELS).find((level) => LEVELS[level].includes(event)) ?? "";
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::longest_gap;
 use crate::support::{lab::Namespace, need, switch::Switch, wait_until, wait_within};
 
 /// In which a loop must be found.
@@ -78,21 +79,42 @@ fn a_switch_that_is_joined_to_itself() {
 }
 
 #[test]
-fn two_tunnels_in_parallel() {
+fn two_tunnels_in_parallel_of_which_one_stands_in_for_the_other() {
     let hosts = need!(Hosts::new());
-    // One switch on the other side, and both ends of each tunnel in one namespace.
+    // One switch on the other side, with a host of its own.
     let other = Switch::start_at(&hosts.middle.site, &[]);
-    for _ in 0..2 {
-        hosts.switch.add(&["client", &other.url()]);
-    }
-    let asks = hosts.left.start("ping", &["-n", "-i", "0.2", "198.51.100.99"]);
-    wait_within(FOUND, "the loop to be found", || {
-        let mut ports = hosts.switch.ports();
-        ports.extend(other.ports());
-        ports.iter().any(|port| port["state"] == "loop").then_some(())
-    });
-    drop(asks);
+    let far = hosts.middle.sibling();
+    far.cable("eth0", &hosts.middle, "h3");
+    far.ip("addr add 198.51.100.3/24 dev eth0");
+    other.add(&["netdev", "h3"]);
+    let blocked = || {
+        let ports = hosts.switch.ports().into_iter().chain(other.ports());
+        ports.filter(|port| port["state"] == "loop").count()
+    };
+    let mut tunnels: Vec<_> = (0..2).map(|_| hosts.switch.add(&["client", &other.url()])).collect();
+    wait_within(FOUND, "the loop to be found", || (blocked() == 1).then_some(()));
     hosts.are_well();
+    wait_until("pings", || far.pings("198.51.100.1", 56));
+    let mut ping =
+        hosts.left.start("ping", &["-n", "-D", "-i", "0.05", "-w", "12", "198.51.100.3"]);
+    let answers = || ping.stdout.text().lines().count();
+    for change in 0..4 {
+        let before = answers();
+        wait_until("answers", || answers() > before + 20);
+        // Each of both goes, and comes again.
+        let gone = tunnels.remove(0);
+        hosts.switch.ctl(&["delport", &gone.to_string()]).ok();
+        wait_within(FOUND, "one way", || (blocked() == 0).then_some(()));
+        let before = answers();
+        wait_until("answers", || answers() > before + 10);
+        tunnels.push(hosts.switch.add(&["client", &other.url()]));
+        wait_within(FOUND, "the loop to be found", || (blocked() == 1).then_some(()));
+        println!("change {change}");
+    }
+    ping.wait_exit();
+    let gap = longest_gap(&ping.stdout.text());
+    println!("gap of {gap:?}");
+    assert!(gap <= Duration::from_secs(1), "{gap:?}");
 }
 
 #[test]

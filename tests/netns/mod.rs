@@ -11,9 +11,22 @@ mod loops;
 mod netdev;
 mod offload;
 mod recovery;
+mod spanning_tree;
 mod transfer;
 
+use std::time::Duration;
+
 use crate::support::{lab::Namespace, need, switch::Switch, wait_until};
+
+/// Longest time between two answers in what `ping -D` has printed.
+fn longest_gap(text: &str) -> Duration {
+    let time = |line: &str| line.strip_prefix('[')?.split(']').next()?.parse::<f64>().ok();
+    let answers = text.lines().filter(|line| line.contains("bytes from"));
+    let times: Vec<_> = answers.filter_map(time).collect();
+    assert!(times.len() > 20, "{text}");
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+    Duration::from_secs_f64(longest)
+}
 
 /// Two switches at the two ends of a cable, each with a TAP, joined by a WebSocket.
 pub(super) struct Pair {

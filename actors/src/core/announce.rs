@@ -35,12 +35,16 @@ pub(crate) const RARP: u16 = 0x8035;
 /// Ethernet and IPv4, lengths of their addresses, "request reverse" (RFC 826, 903).
 const REQUEST_REVERSE: [u8; 8] = [0, 1, 0x08, 0, 6, 4, 0, 3];
 
+/// Octets by which announcements differ in length, one after the other: with the same octets
+/// the later one would look like the former's reflection, and not be believed.
+const LENGTHS: usize = 16;
+
 /// Shortest frame on a cable, without FCS; a tag comes on top (IEEE 802.3, 4.4.2).
 const MIN_FRAME_LEN: usize = 60;
 
 /// One frame for each address that is not behind `port`, from that address, in its
-/// VLAN.
-pub(crate) fn frames(fdb: &Fdb, port: PortNumber, now: Instant) -> Vec<Frame> {
+/// VLAN; `number` counts announcements.
+pub(crate) fn frames(fdb: &Fdb, port: PortNumber, number: usize, now: Instant) -> Vec<Frame> {
     let others = fdb.entries(now);
     let mut entries: Vec<_> = others.filter(|(.., entry)| entry.port != port).collect();
     // What belongs to a port is there, however long it was silent.
@@ -53,7 +57,7 @@ pub(crate) fn frames(fdb: &Fdb, port: PortNumber, now: Instant) -> Vec<Frame> {
         entries.truncate(MAX_ADDRESSES);
     }
     entries.sort_unstable_by_key(latest);
-    entries.into_iter().map(|(vid, mac, _)| frame(vid, mac)).collect()
+    entries.into_iter().map(|(vid, mac, _)| frame(vid, mac, number % LENGTHS)).collect()
 }
 
 /// Tells where the addresses of an interface are: gratuitous ARP (RFC 5227, 3) and unsolicited
@@ -104,9 +108,9 @@ fn advertisement(mac: MacAddr, address: Ipv6Addr, is_router: bool) -> Frame {
     Frame::new(Bytes::from(data))
 }
 
-fn frame(vid: Vid, mac: MacAddr) -> Frame {
+fn frame(vid: Vid, mac: MacAddr, more: usize) -> Frame {
     let mut data = [MacAddr::BROADCAST.0, mac.0].concat();
-    let mut len = MIN_FRAME_LEN;
+    let mut len = MIN_FRAME_LEN + more;
     if vid != Vid::UNTAGGED {
         data.extend(Tag::customer(vid.get()).octets());
         len += TAG_LEN;
@@ -139,14 +143,14 @@ mod tests {
 
     #[test]
     fn an_announcement_is_a_reverse_arp_request_in_its_vlan() {
-        let untagged = frame(Vid::UNTAGGED, mac(1));
+        let untagged = frame(Vid::UNTAGGED, mac(1), 0);
         let mut expected = vec![0xff; 6];
         expected.extend([2, 0, 0, 0, 0, 1, 0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3]);
         expected.extend([2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
         expected.resize(60, 0);
         assert_eq!(untagged.data()[..], expected);
 
-        let tagged = frame(Vid::from_tci(10), mac(1));
+        let tagged = frame(Vid::from_tci(10), mac(1), 0);
         let header = tagged.header().expect("a header");
         assert_eq!((header.vid().get(), header.src(), header.ethertype()), (10, mac(1), 0x8035));
         assert_eq!(tagged.len(), 64);
@@ -192,7 +196,7 @@ mod tests {
             fdb.learn(Vid::UNTAGGED, mac(number), port(1 + u32::from(number % 2)), seen);
         }
         let sources = |fdb: &Fdb, number, after| {
-            let frames = frames(fdb, port(number), start + Duration::from_secs(after));
+            let frames = frames(fdb, port(number), 1, start + Duration::from_secs(after));
             let source = |frame: &Frame| frame.header().expect("a header").src();
             frames.iter().map(source).collect::<Vec<_>>()
         };

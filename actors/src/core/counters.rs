@@ -25,6 +25,8 @@ names! {
         UnknownOffload = "unknown-offload",
         /// The queue between the host and its interface was full.
         DeviceQueue = "device-queue",
+        /// The source address is a group's, or all zeros: no station has it.
+        InvalidSource = "invalid-source",
         /// The ingress or the egress port is shut or not up.
         PortDown = "port-down",
         /// The destination is behind the ingress port.
@@ -35,6 +37,10 @@ names! {
         ForeignSource = "foreign-source",
         /// The port is blocked by the loop guard.
         Loop = "loop",
+        /// The port is blocked by BPDU guard.
+        BpduGuard = "bpdu-guard",
+        /// The port's setting `link-local` does not let this group address pass.
+        LinkLocal = "link-local",
         /// The port's storm limit for broadcast frames was exceeded.
         StormBroadcast = "storm-broadcast",
         /// The port's storm limit for multicast frames was exceeded.
@@ -66,6 +72,11 @@ names! {
         Loop = "loops",
         /// A loop-detect frame with this switch's id was not one that it sent recently.
         ForgedProbe = "forged-probes",
+        /// A loop-detect frame came back by the port that it had left by: something behind the
+        /// port sends frames back, or has a loop. Nothing is blocked.
+        ReturnedProbe = "returned-probes",
+        /// A BPDU on the port told of a topology change, and what was learned was forgotten.
+        TopologyChange = "topology-changes",
         /// The port's medium was lost and opened again.
         Reconnect = "reconnects",
     }

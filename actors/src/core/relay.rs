@@ -32,6 +32,9 @@ pub enum Verdict {
 pub enum Protocol {
     /// The loop guard's own frames.
     LoopDetect,
+    /// A group address that bridges keep to a link, with its last digit: which ports it
+    /// passes is a matter of settings.
+    LinkLocal(u8),
 }
 
 impl Verdict {
@@ -48,10 +51,10 @@ impl Verdict {
 /// What a frame has said of its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lesson {
-    /// Nothing: it has no source that could be answered.
+    /// Nothing.
     Nothing,
-    /// The frame came in by another port a moment ago: not believed.
-    Reflected,
+    /// The frame came in by this other port a moment ago: not believed.
+    Reflected(PortNumber),
     /// What the database made of it.
     Learned(Learned),
 }
@@ -72,9 +75,8 @@ impl Relay {
 
     /// Decides where `frame`, received by `ingress` at `now`, goes.
     ///
-    /// Learns first, so that a frame and its reply never pass each other unlearned.
-    /// Frames from a multicast source are forwarded, as the original does, but teach
-    /// nothing: no answer could ever go to such an address. Nor do loop-detect frames.
+    /// Learns first, so that a frame and its reply never pass each other unlearned. A frame
+    /// whose source no station has goes nowhere. Loop-detect frames teach nothing.
     pub fn relay(&mut self, ingress: PortNumber, frame: &Frame, now: Instant) -> (Verdict, Lesson) {
         let Some((vid, head)) = frame.vlan() else {
             return (Verdict::Discard(Discard::OnError), Lesson::Nothing);
@@ -83,12 +85,10 @@ impl Relay {
         if dst.is_multicast()
             && let Some(header) = frame.header()
         {
-            return self.relay_group(ingress, header, frame, now);
+            return self.relay_group(ingress, src, header, frame, now);
         }
-        let lesson = if src.is_multicast() {
-            Lesson::Nothing
-        } else {
-            Lesson::Learned(self.fdb.learn_key(src, ingress, now))
+        let Some(lesson) = self.learn(ingress, src, now) else {
+            return (Verdict::Discard(Discard::InvalidSource), Lesson::Nothing);
         };
         let verdict = match self.fdb.lookup_key(dst, now) {
             Some(egress) if egress == ingress => Verdict::Discard(Discard::SamePort),
@@ -101,6 +101,7 @@ impl Relay {
     fn relay_group(
         &mut self,
         ingress: PortNumber,
+        src: Key,
         header: Ethernet<'_>,
         frame: &Frame,
         now: Instant,
@@ -108,22 +109,47 @@ impl Relay {
         if loops::is_probe(header, frame) {
             return (Verdict::Local(Protocol::LoopDetect), Lesson::Nothing);
         }
-        let lesson = if self.reflections.note(ingress, frame, now) {
-            Lesson::Reflected
+        let lesson = if let Some(other) = self.reflections.note(ingress, frame, now) {
+            Lesson::Reflected(other)
+        } else if let Some(lesson) = self.learn(ingress, src, now) {
+            lesson
         } else {
-            self.learn(ingress, header, now)
+            return (Verdict::Discard(Discard::InvalidSource), Lesson::Nothing);
         };
+        if let Some(number) = header.dst().link_local() {
+            return (Verdict::Local(Protocol::LinkLocal(number)), lesson);
+        }
         let broadcast = header.dst() == MacAddr::BROADCAST;
         let class = if broadcast { Class::Broadcast } else { Class::Multicast };
         (Verdict::Flood(class), lesson)
     }
 
-    fn learn(&mut self, ingress: PortNumber, header: Ethernet<'_>, now: Instant) -> Lesson {
-        let src = header.src();
+    /// `None` where the source is no station's address.
+    #[inline]
+    fn learn(&mut self, ingress: PortNumber, src: Key, now: Instant) -> Option<Lesson> {
         if src.is_multicast() {
-            return Lesson::Nothing;
+            return None;
         }
-        Lesson::Learned(self.fdb.learn(header.vid(), src, ingress, now))
+        match self.fdb.learn_key(src, ingress, now) {
+            Learned::Invalid => None,
+            learned => Some(Lesson::Learned(learned)),
+        }
+    }
+
+    /// Remembers a frame that we send in the name of a station: if it comes back, the station
+    /// has not moved.
+    pub fn note_announced(&mut self, frame: &Frame, now: Instant) {
+        if let Some(header) = frame.header()
+            && let Some(port) = self.fdb.lookup(header.vid(), header.src(), now)
+        {
+            self.reflections.note(port, frame, now);
+        }
+    }
+
+    /// Forgets all that was learned: the networks behind the ports have changed.
+    pub fn flush_learned(&mut self) {
+        self.fdb.flush_learned();
+        self.reflections = Reflections::default();
     }
 
     /// Forgets what was learned behind a port that carries no frames any more.
@@ -164,7 +190,7 @@ mod tests {
     };
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let frame = (1u32..5, 0u16..3, 0u8..6, 0u8..6)
+        let frame = (1u32..5, 0u16..3, 0u8..7, 0u8..7)
             .prop_map(|(ingress, vid, src, dst)| Step::Frame { ingress, vid, src, dst });
         let step = prop_oneof![
             8 => frame,
@@ -206,7 +232,7 @@ mod tests {
         let request = frame(0, mac(2), mac(0));
         let flood = Verdict::Flood(Class::Broadcast);
         assert_eq!(relay.relay(port(1), &request, now).0, flood);
-        assert_eq!(relay.relay(port(2), &request, now), (flood, Lesson::Reflected));
+        assert_eq!(relay.relay(port(2), &request, now), (flood, Lesson::Reflected(port(1))));
         let answer = frame(0, mac(3), mac(2));
         assert_eq!(relay.relay(port(2), &answer, now).0, Verdict::Forward(port(1)));
         // A machine that has moved says so in a frame of its own, and is believed.
@@ -218,7 +244,11 @@ mod tests {
     #[test]
     fn loop_detect_frames_teach_nothing() {
         let mut relay = Relay::new(Fdb::new(AGING, CAPACITY));
-        let (probe, now) = (loops::LoopGuard::new().probe(port(1)), Instant::now());
+        let mut guard = loops::LoopGuard::new();
+        guard.open(port(1), true, loops::OFTEN);
+        let greeting = guard.take_actions().pop();
+        let Some(loops::Action::Send(_, probe)) = greeting else { panic!("{greeting:?}") };
+        let now = Instant::now();
         assert_eq!(
             relay.relay(port(2), &probe, now),
             (Verdict::Local(Protocol::LoopDetect), Lesson::Nothing)

@@ -11,6 +11,11 @@ pub enum PortState {
         /// With which port.
         reason: String,
     },
+    /// It would, but BPDU guard has blocked the port.
+    BpduGuard {
+        /// Whose BPDU it was.
+        reason: String,
+    },
     /// The medium is open, and its interface is down or has no carrier.
     Down {
         /// Which of both.
@@ -37,6 +42,7 @@ impl PortState {
         match self {
             Self::Up => "up",
             Self::Loop { .. } => "loop",
+            Self::BpduGuard { .. } => "bpdu-guard",
             Self::Down { .. } => "down",
             Self::Connecting => "connecting",
             Self::Backoff { .. } => "backoff",
@@ -45,7 +51,8 @@ impl PortState {
     }
 
     /// All these words.
-    pub const NAMES: [&str; 6] = ["up", "loop", "down", "connecting", "backoff", "failed"];
+    pub const NAMES: [&str; 7] =
+        ["up", "loop", "bpdu-guard", "down", "connecting", "backoff", "failed"];
 
     /// Why the port is not up, where there is a reason.
     #[must_use]
@@ -53,6 +60,7 @@ impl PortState {
         match self {
             Self::Loop { reason }
             | Self::Down { reason }
+            | Self::BpduGuard { reason }
             | Self::Backoff { reason }
             | Self::Failed { reason } => Some(reason),
             Self::Up | Self::Connecting => None,

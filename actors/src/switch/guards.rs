@@ -3,8 +3,7 @@
 
 use std::{fmt, time::Instant};
 
-use slog::{info, warn};
-use tokio::time::Instant as TokioInstant;
+use slog::warn;
 
 use super::Switch;
 use crate::{
@@ -12,35 +11,76 @@ use crate::{
         announce::RARP,
         counters::{Counters, Discard, Incident},
         fdb::{Learned, Owner, PortNumber},
-        frame::Frame,
+        frame::{Frame, MacAddr},
         guard::{
             Episode, Reminder,
-            loops::{Probe, is_probe, to_block},
             storm::{Class, StormControl, StormLimits},
         },
         packet::Ethernet,
         relay::Lesson,
-        settings::PortSettings,
+        settings::{LinkLocal, PortSettings},
+        state::PortState,
     },
-    message::{Credit, Limit},
+    message::Limit,
     monitor::{Event, Kind},
 };
 
 /// Why a port is blocked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Blocked {
-    /// The port at the loop's other end; itself, if it hears itself.
-    with: PortNumber,
-    itself: bool,
-    /// Round in which the loop was last heard.
-    round: u64,
+pub(super) enum Blocked {
+    /// By the loop guard.
+    Loop {
+        /// The port at the loop's other end.
+        with: PortNumber,
+    },
+    /// By BPDU guard.
+    Bpdu {
+        /// The bridge that sent the last BPDU, and when.
+        from: MacAddr,
+        heard: Instant,
+    },
 }
 
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self { itself: true, .. } => f.write_str("its own frames come back to it"),
-            Self { with, .. } => write!(f, "it leads to the same network as port {with}"),
+            Self::Loop { with } => write!(f, "it leads to the same network as port {with}"),
+            Self::Bpdu { from, .. } => write!(f, "bridge {from} sends BPDUs to it"),
+        }
+    }
+}
+
+impl Blocked {
+    /// The reason that frames are discarded for meanwhile.
+    pub(super) const fn discard(self) -> Discard {
+        match self {
+            Self::Loop { .. } => Discard::Loop,
+            Self::Bpdu { .. } => Discard::BpduGuard,
+        }
+    }
+
+    /// The state that the port is in meanwhile.
+    pub(super) fn state(self) -> PortState {
+        let reason = self.to_string();
+        match self {
+            Self::Loop { .. } => PortState::Loop { reason },
+            Self::Bpdu { .. } => PortState::BpduGuard { reason },
+        }
+    }
+
+    /// The event of its end.
+    const fn end(self) -> Kind {
+        match self {
+            Self::Loop { .. } => Kind::LoopEnded,
+            Self::Bpdu { .. } => Kind::BpduGuardEnded,
+        }
+    }
+
+    /// Whether the guard that has blocked is on.
+    pub(super) const fn is_wanted(self, guards: &PortGuards) -> bool {
+        match self {
+            Self::Loop { .. } => guards.loop_guard,
+            Self::Bpdu { .. } => guards.bpdu_guard,
         }
     }
 }
@@ -70,24 +110,34 @@ fn discarded(counters: &Counters, class: Class) -> u64 {
 pub(super) struct PortGuards {
     /// Whether the loop guard watches it.
     pub(super) loop_guard: bool,
+    pub(super) bpdu_guard: bool,
+    /// Whether BPDUs from there are believed.
+    pub(super) stp_trust: bool,
+    pub(super) link_local: LinkLocal,
     pub(super) blocked: Option<Blocked>,
     storm: StormLimits,
     storms: [Storm; Class::ALL.len()],
     flaps: Episode,
     full: Episode,
     own_address: Reminder,
+    /// Of loop-detect frames that come back.
+    pub(super) returns: Episode,
 }
 
 impl PortGuards {
     pub(super) fn new(settings: &PortSettings) -> Self {
         Self {
             loop_guard: settings.loop_guard(),
+            bpdu_guard: settings.bpdu_guard(),
+            stp_trust: false,
+            link_local: settings.link_local(),
             blocked: None,
             storm: storm_limits(settings),
             storms: Default::default(),
             flaps: Episode::default(),
             full: Episode::default(),
             own_address: Reminder::default(),
+            returns: Episode::default(),
         }
     }
 
@@ -95,6 +145,8 @@ impl PortGuards {
     pub(super) fn apply(&mut self, settings: &PortSettings) {
         self.loop_guard = settings.loop_guard();
         self.storm = storm_limits(settings);
+        self.bpdu_guard = settings.bpdu_guard();
+        self.link_local = settings.link_local();
     }
 
     /// The port's limits; `queue` and `macs` are what is used and what there may be, `flooded`
@@ -168,6 +220,11 @@ impl Switch {
     /// so once.
     pub(super) fn tell_lesson(&mut self, at: usize, frame: &Frame, lesson: Lesson, now: Instant) {
         self.tell_aged();
+        if let Lesson::Reflected(other)
+        | Lesson::Learned(Learned::Moved(other) | Learned::Flaps(other)) = lesson
+        {
+            self.suspect(at, other);
+        }
         let port = &mut self.ports[at];
         let (Lesson::Learned(learned), Some(header)) = (lesson, frame.header()) else {
             port.counters.happened(Incident::Reflection);
@@ -180,6 +237,7 @@ impl Switch {
                 return self.monitor.tell(|| event(Kind::MacMoved).number("from", from.get()));
             }
             Learned::Own(own) => return self.tell_own_address(at, header, own, now),
+            Learned::Flaps(pinned) if pinned == port.number => {}
             _ => port.counters.happened(Incident::LearnedEntryDiscard),
         }
         match learned {
@@ -249,104 +307,22 @@ impl Switch {
             "user" => user.map_or("-", |(_, user)| user), "own" => %own);
     }
 
-    /// Sends each port its loop-detect frame, and tries blocked ports again that have
-    /// heard of no loop for a while. Once in a round.
-    pub(super) fn probe_ports(&mut self, now: Instant) {
-        self.loops.next_round();
+    /// Notes what has ended without another frame. Once in a second.
+    pub(super) fn look_for_ends(&mut self, now: Instant) {
         for at in self.ports.places() {
             for class in Class::ALL {
                 self.end_storm(at, class, now);
             }
-            let port = &self.ports[at];
-            if port
-                .guards
-                .blocked
-                .is_some_and(|blocked| self.loops.is_over(port.number, blocked.round))
-            {
-                info!(self.log, "loop has ended: port is unblocked"; "port" => %port.number);
-                self.unblock(at);
-            }
-            self.probe_port(at);
         }
-        self.deliver(&Credit::NONE);
+        self.end_bpdu_guard(now);
     }
 
     /// The port at `at` is blocked no more, if it was.
     pub(super) fn unblock(&mut self, at: usize) {
         let port = &mut self.ports[at];
-        if port.guards.blocked.take().is_some() {
-            self.monitor.tell(|| Event::new(Kind::LoopEnded).on(port.number));
+        if let Some(blocked) = port.guards.blocked.take() {
+            self.monitor.tell(|| Event::new(blocked.end()).on(port.number));
             self.note_forwarding(at);
         }
-    }
-
-    /// Has the port at `at` send a loop-detect frame, even while it is blocked.
-    pub(super) fn probe_port(&mut self, at: usize) {
-        let port = &self.ports[at];
-        if port.is_open() && port.guards.loop_guard && !port.is_leaf {
-            let probe = self.loops.probe(port.number);
-            self.append(at, probe, TokioInstant::now().into_std());
-        }
-    }
-
-    /// A loop-detect frame came in by the port at `at`.
-    pub(super) fn receive_probe(&mut self, at: usize, frame: Frame, now: Instant) {
-        let probe = self.loops.read(&frame);
-        let port = &mut self.ports[at];
-        let passes = probe != Probe::Foreign || self.holders[port.held].admit_probe(now);
-        let discard = (!passes).then_some(Discard::StormMulticast);
-        self.mirrors.received(port.number, &frame, discard, now);
-        match probe {
-            Probe::Foreign if passes => self.flood_to(at, frame, now, |port| !port.is_leaf),
-            Probe::Foreign => port.counters.discarded(Discard::StormMulticast, 1),
-            Probe::Own(sender) => {
-                let receiver = port.number;
-                self.block(sender, receiver);
-            }
-            Probe::Forged => port.counters.happened(Incident::ForgedProbe),
-        }
-    }
-
-    /// A frame came in by the port at `at`, which is blocked: only whether the loop is
-    /// still there is of interest.
-    pub(super) fn receive_blocked(&mut self, at: usize, frame: &Frame, now: Instant) {
-        let number = self.ports[at].number;
-        let probe = frame.header().is_some_and(|header| is_probe(header, frame));
-        if let Some(Probe::Own(sender)) = probe.then(|| self.loops.read(frame)) {
-            self.mirrors.received(number, frame, None, now);
-            self.block(sender, number);
-        } else {
-            self.mirrors.received(number, frame, Some(Discard::Loop), now);
-            self.ports[at].counters.discarded(Discard::Loop, frame.on_wire().0);
-        }
-    }
-
-    /// Two ports lead to the same network: blocks one of them, or goes on doing so.
-    fn block(&mut self, sender: PortNumber, receiver: PortNumber) {
-        let open = |number| self.find(number).is_some_and(|at| self.ports[at].is_open());
-        if !open(sender) {
-            return; // Gone while the frame was on its way.
-        }
-        let guarded = |number| self.find(number).is_some_and(|at| self.ports[at].guards.loop_guard);
-        let Some(at) = to_block(sender, receiver, guarded).and_then(|port| self.find(port)) else {
-            return;
-        };
-        let port = &mut self.ports[at];
-        let with = if port.number == sender { receiver } else { sender };
-        let blocked = Blocked { with, itself: sender == receiver, round: self.loops.round() };
-        if port.guards.blocked.replace(blocked).is_some() {
-            return;
-        }
-        self.note_forwarding(at);
-        let port = &self.ports[at];
-        port.counters.happened(Incident::Loop);
-        warn!(self.log, "loop: port is blocked while it lasts";
-            "port" => %port.number, "with" => %with, "reason" => %blocked);
-        let number = port.number;
-        self.monitor.tell(|| {
-            let event = Event::new(Kind::Loop).on(number).number("with", with.get());
-            event.text("reason", blocked)
-        });
-        self.relay.flush_port(number);
     }
 }

@@ -86,12 +86,13 @@ impl Switch {
             self.monitor.tell(|| Event::new(Kind::PortDown).on(number).state(&state));
             self.relay.flush_port(number);
             self.unblock(at);
+            self.note_open(at);
         } else {
             info!(self.log, "port is up";
                 "port" => %number, "type" => port.kind, "target" => &port.target);
             self.monitor.tell(|| port.describe(Event::new(Kind::PortUp).on(number)));
             self.announce_hosts_to(at);
-            self.probe_port(at);
+            self.note_open(at);
         }
     }
 }

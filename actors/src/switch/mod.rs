@@ -4,8 +4,10 @@
 //! gathers frames by egress port in scratch lists that it keeps, and sends each
 //! port one batch. It must never wait, and allocates per batch, never per frame.
 
+mod bpdu;
 mod guards;
 mod interface;
+mod loops;
 mod requests;
 mod settings;
 
@@ -32,7 +34,8 @@ use crate::{
         frame::{Frame, MacAddr},
         gauge::Gauge,
         guard::{
-            loops::{LoopGuard, PROBE_INTERVAL, is_probe},
+            bpdu::Flushes,
+            loops::{LoopGuard, ROUND, is_probe},
             storm::StormControl,
         },
         holder::{Holder, Holders},
@@ -50,10 +53,13 @@ use crate::{
     monitor::{Event, Kind, Monitor},
 };
 
-use guards::PortGuards;
+use guards::{Blocked, PortGuards};
 
 /// Longest time between two collections of aged addresses.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long at most the end of a storm, or of BPDUs, is not noticed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long at most a mirror is fed whose reader has gone, and a reader with nothing else
 /// to read is not told what it lost.
@@ -151,7 +157,7 @@ impl PortEntry {
             is_elsewhere: self.status.as_ref().is_some_and(|s| s.carrier == Carrier::Elsewhere),
             state: match (&self.guards.blocked, self.lacks_carrier()) {
                 (_, Some(reason)) => PortState::Down { reason },
-                (Some(blocked), None) => PortState::Loop { reason: blocked.to_string() },
+                (Some(blocked), None) => blocked.state(),
                 (None, None) => self.state.clone(),
             },
             shut: self.shut,
@@ -210,6 +216,9 @@ pub struct Switch {
     collect_interval: Duration,
     mirrors: Mirrors,
     loops: LoopGuard,
+    flushes: Flushes,
+    /// How often there were announcements.
+    announcements: usize,
     /// Settings of ports that have nothing else: all of them.
     defaults: PortSettings,
     debug_frames: bool,
@@ -238,6 +247,8 @@ impl Switch {
             collect_interval: options.aging_time.min(COLLECT_INTERVAL),
             mirrors: Mirrors::default(),
             loops: LoopGuard::new(),
+            flushes: Flushes::default(),
+            announcements: 0,
             defaults: options.ports.or(&PortSettings::declared()),
             debug_frames: options.debug_frames,
             log: options.log,
@@ -255,7 +266,11 @@ impl Switch {
         self.forwarding.set(at, false);
         self.relay.remove_port(number);
         self.holders.leave(self.ports[at].held);
-        self.ports.remove(number)
+        let removed = self.ports.remove(number);
+        self.loops.close(number);
+        self.obey();
+        self.deliver(&Credit::NONE);
+        removed
     }
 
     /// Notes whether the port at `at` carries frames, after anything that may change it.
@@ -274,7 +289,8 @@ impl Switch {
         if port.is_forwarding() {
             self.append_as(at, frame, flooded, now);
         } else {
-            let reason = if port.is_open() { Discard::Loop } else { Discard::PortDown };
+            let blocked = port.guards.blocked.filter(|_| port.is_open());
+            let reason = blocked.map_or(Discard::PortDown, Blocked::discard);
             port.counters.discarded(reason, frame.on_wire().0);
             self.mirrors.sent(port.number, &frame, Some(reason), now);
         }
@@ -349,7 +365,8 @@ impl Switch {
     /// Takes a frame of a protocol in which the switch takes part.
     fn receive_local(&mut self, at: usize, protocol: Protocol, frame: Frame, now: StdInstant) {
         match protocol {
-            Protocol::LoopDetect => self.receive_probe(at, frame, now),
+            Protocol::LoopDetect => self.receive_probe(at, &frame, now),
+            Protocol::LinkLocal(digit) => self.receive_link_local(at, digit, frame, now),
         }
     }
 
@@ -357,9 +374,11 @@ impl Switch {
     /// the others: its switches have those addresses elsewhere, or nowhere.
     fn announce(&mut self, at: usize) {
         let (number, now) = (self.ports[at].number, Instant::now().into_std());
-        let frames = announce::frames(self.relay.fdb(), number, now);
+        self.announcements += 1;
+        let frames = announce::frames(self.relay.fdb(), number, self.announcements, now);
         debug!(self.log, "addresses are announced"; "port" => %number, "count" => frames.len());
         for frame in frames {
+            self.relay.note_announced(&frame, now);
             self.enqueue(at, frame, now);
         }
     }
@@ -420,8 +439,9 @@ impl Actor for Switch {
             switch.relay.fdb_mut().collect(Instant::now().into_std());
             switch.tell_aged();
         });
-        ctx.run_interval(PROBE_INTERVAL, |switch, _| {
-            switch.probe_ports(Instant::now().into_std());
+        ctx.run_interval(ROUND, |switch, _| switch.next_round(Instant::now().into_std()));
+        ctx.run_interval(LOOK_INTERVAL, |switch, _| {
+            switch.look_for_ends(Instant::now().into_std());
         });
         ctx.run_interval(MIRROR_INTERVAL, |switch, _| switch.mirrors.collect());
     }
@@ -451,8 +471,8 @@ impl Handler<Ingress> for Switch {
         self.source = source(self.ports[at].held, at);
         let mut last = (port, Some(at));
         for frame in frames {
-            if self.ports[at].guards.blocked.is_some() {
-                self.receive_blocked(at, &frame, now);
+            if let Some(blocked) = self.ports[at].guards.blocked {
+                self.receive_blocked(at, blocked, &frame, now);
                 continue;
             }
             if !self.ports[at].may_send(&frame) {
@@ -591,7 +611,7 @@ impl Handler<PortUp> for Switch {
             self.announce(at);
         }
         self.announce_hosts_to(at);
-        self.probe_port(at);
+        self.note_open(at);
         self.deliver(&Credit::NONE);
         kept
     }
@@ -616,6 +636,8 @@ impl Handler<PortDown> for Switch {
             self.monitor.tell(event);
         }
         self.unblock(at);
+        self.note_open(at);
+        self.deliver(&Credit::NONE);
         let port = &mut self.ports[at];
         if let (true, Some(reason)) = (port.state != down.state, down.state.reason()) {
             warn!(self.log, "port is down";

@@ -18,7 +18,9 @@ use crate::{
 impl PortEntry {
     /// Its settings as they are in force, over the `defaults` for all ports.
     pub(super) fn in_force(&self, defaults: &PortSettings) -> Vec<InForce> {
-        let all = self.own.or(defaults);
+        let mut all = self.own.or(defaults);
+        // Its default depends on the kind.
+        all.stp_trust = Some(self.guards.stp_trust);
         let of = |name| InForce {
             name,
             value: all.show(name).unwrap_or_default(),
@@ -42,7 +44,7 @@ impl Switch {
         {
             return Err(SetPortError::NameInUse { name: name.clone(), port });
         }
-        match settings.given().find(|one| !one.kinds.is_empty() && !one.kinds.contains(&kind)) {
+        match settings.given().find(|one| !one.is_for(kind)) {
             None => Ok(()),
             Some(setting) => {
                 let kinds = setting.kinds.join(" and ");
@@ -61,8 +63,6 @@ impl Switch {
     pub(super) fn apply_settings(&mut self, at: usize) {
         let port = &mut self.ports[at];
         let settings = port.own.or(&self.defaults);
-        let opened = port.shut && !settings.shut();
-        let watched = !port.guards.loop_guard && settings.loop_guard();
         port.shut = settings.shut();
         port.only = settings.static_macs.iter().flat_map(|list| list.as_slice()).copied().collect();
         let changed = settings.differing(&port.applied);
@@ -76,19 +76,20 @@ impl Switch {
         port.applied.clone_from(&settings);
         port.link_settings.apply(&settings);
         port.guards.apply(&settings);
+        let may_trust = Setting::find("stp-trust").is_some_and(|one| one.is_for(port.kind));
+        port.guards.stp_trust =
+            may_trust && settings.stp_trust.unwrap_or_else(|| port.interface.is_some());
         let (number, max_macs) = (port.number, settings.max_macs());
         let now = Instant::now().into_std();
         self.relay.fdb_mut().set_max_macs(number, max_macs);
         self.relay.fdb_mut().set_sticky(number, settings.sticky(), now);
         self.set_permanent(at);
-        if !settings.loop_guard() {
+        if self.ports[at].guards.blocked.is_some_and(|one| !one.is_wanted(&self.ports[at].guards)) {
             self.unblock(at);
         }
         self.note_forwarding(at);
-        if opened || watched {
-            self.probe_port(at);
-            self.deliver(&Credit::NONE);
-        }
+        self.note_open(at);
+        self.deliver(&Credit::NONE);
     }
 }
 

@@ -142,7 +142,7 @@ fn flaps_and_a_full_table_are_told_once_in_an_episode() {
         }
         let lines = told(&mut watcher);
         let flaps: Vec<_> = lines.iter().filter(|line| line.starts_with("flap")).collect();
-        assert_eq!(flaps, ["flap 1 mac=02:00:00:00:00:01 vlan=0 pinned=2"], "{lines:?}");
+        assert_eq!(flaps, ["flap 1 mac=02:00:00:00:00:01 vlan=0 pinned=1"], "{lines:?}");
     });
 }
 
@@ -150,13 +150,13 @@ fn flaps_and_a_full_table_are_told_once_in_an_episode() {
 fn a_loop_and_its_end_are_told() {
     run(async {
         let (lab, mut watcher) = watched(SwitchOptions::default());
-        let echo = lab.memory().await;
-        let echo = guards::cable(echo, None);
+        let (one, other) = (lab.memory().await, lab.memory().await);
+        let joined = guards::cable(one, Some(other));
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let reason = "its own frames come back to it";
-        assert_eq!(told(&mut watcher)[2..], [format!("loop 1 with=1 reason={reason}")]);
-        echo.set(false);
+        let reason = "it leads to the same network as port 1";
+        assert_eq!(told(&mut watcher)[4..], [format!("loop 2 with=1 reason={reason}")]);
+        joined.set(false);
         tokio::time::sleep(Duration::from_secs(60)).await;
-        assert_eq!(told(&mut watcher), ["loop-ended 1"]);
+        assert_eq!(told(&mut watcher), ["loop-ended 2"]);
     });
 }

@@ -72,7 +72,7 @@ fn next_frame(handle: &mut MemoryHandle) -> Option<Frame> {
 }
 
 #[test]
-fn a_switch_that_is_joined_to_itself_blocks_the_higher_port_while_it_lasts() {
+fn a_switch_that_is_joined_to_itself_blocks_the_port_that_came_last_while_it_lasts() {
     run(async {
         let lab = Lab::guarded();
         let (mut a, mut b) = (lab.memory().await, lab.memory().await);
@@ -99,26 +99,24 @@ fn a_switch_that_is_joined_to_itself_blocks_the_higher_port_while_it_lasts() {
         assert_eq!(lab.state(4).await, "loop", "as long as the loop is there");
         assert_eq!(lab.incidents(4, Incident::Loop).await, 1, "and it was never tried meanwhile");
         joined.set(false);
-        tokio::time::sleep(seconds(15)).await;
+        tokio::time::sleep(seconds(1)).await;
         assert_eq!(lab.state(4).await, "up");
         joined.set(true);
-        tokio::time::sleep(seconds(2)).await;
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        lab.settle().await;
         assert_eq!(lab.state(4).await, "loop");
     });
 }
 
 #[test]
-fn a_port_that_hears_itself_is_blocked_unless_the_operator_says_otherwise() {
+fn a_port_that_hears_itself_is_not_blocked() {
     run(async {
         let lab = Lab::guarded();
         let mut a = lab.memory().await;
         let _echo = cable(lab.memory().await, None);
-        tokio::time::sleep(seconds(2)).await;
-        assert_eq!(lab.port(2).await.state.reason(), Some("its own frames come back to it"));
-        lab.set(2, PortSettings { loop_guard: Some(false), ..PortSettings::default() }).await;
-        assert_eq!(lab.state(2).await, "up");
-        tokio::time::sleep(seconds(5)).await;
-        assert_eq!(lab.state(2).await, "up");
+        tokio::time::sleep(seconds(20)).await;
+        assert_eq!(lab.state(2).await, "up", "who sends back could cut off all others there");
+        assert!(lab.incidents(2, Incident::ReturnedProbe).await > 1);
         // Such a server gives a station its own broadcast back: it stays where it is.
         while a.try_recv().is_some() {}
         a.send(frame(0xff, 1)).await.expect("port 1");
@@ -129,51 +127,152 @@ fn a_port_that_hears_itself_is_blocked_unless_the_operator_says_otherwise() {
     });
 }
 
+/// The latest loop-detect frame that came out of a port.
+fn probe(handle: &mut MemoryHandle) -> Option<Frame> {
+    std::iter::from_fn(|| handle.try_recv()).filter(|frame| frame.data()[0] == 3).last()
+}
+
 #[test]
-fn a_peer_cannot_block_a_port_that_it_is_not_joined_to() {
+fn who_returns_a_frame_blocks_his_own_port_if_any() {
     run(async {
         let lab = Lab::guarded();
         let (mut a, b, _c) = (lab.memory().await, lab.memory().await, lab.memory().await);
         lab.settle().await;
-        let probe = a.try_recv().expect("one at once when the port comes up");
+        let first = probe(&mut a).expect("one at once when the port comes up");
         // Behind header, magic and id stands the number of the port.
-        let mut forged = probe.clone().into_data().to_vec();
+        let mut forged = first.clone().into_data().to_vec();
         forged[14 + 8 + 16 + 3] = 3;
         b.send(Frame::new(Bytes::from(forged))).await.expect("port 2");
         tokio::time::sleep(seconds(8)).await;
-        b.send(probe).await.expect("port 2");
+        b.send(first).await.expect("port 2");
         lab.settle().await;
         assert_eq!(lab.incidents(2, Incident::ForgedProbe).await, 2, "changed, and too old");
+        tokio::time::sleep(seconds(10)).await;
+        let greeting = probe(&mut a).expect("one in ten seconds");
+        a.send(greeting.clone()).await.expect("port 1");
+        lab.settle().await;
+        assert_eq!(lab.incidents(1, Incident::ReturnedProbe).await, 1);
         for number in 1..4 {
             assert_eq!(lab.state(number).await, "up");
         }
-        // One that is fresh says that who is behind 1 is behind 2 as well.
-        let fresh = std::iter::from_fn(|| a.try_recv()).last().expect("one each second");
-        b.send(fresh).await.expect("port 2");
+        // Who is behind 1 is behind 2 as well, and has said so by 2.
+        tokio::time::sleep(seconds(10)).await;
+        let greeting = probe(&mut a).expect("one in ten seconds");
+        b.send(greeting).await.expect("port 2");
         lab.settle().await;
         assert_eq!(lab.state(2).await, "loop");
         assert_eq!(lab.fdb().await, [], "loop-detect frames teach nothing");
+        tokio::time::sleep(seconds(1)).await;
+        assert_eq!(lab.state(2).await, "up", "it must be said again and again");
     });
 }
 
 #[test]
-fn a_loop_through_another_switch_is_found() {
+fn a_switchs_frames_come_to_no_station_and_do_no_harm_if_they_did() {
     run(async {
-        let (one, other) = (Lab::guarded(), Lab::guarded());
-        let _host = (one.memory().await, other.memory().await);
-        let cables = [(); 2].map(|()| (one.memory(), other.memory()));
-        let mut joined = Vec::new();
-        for (here, there) in cables {
-            joined.push(cable(here.await, Some(there.await)));
+        // A hub with a client switch, a station of an attacker's, and the hub's LAN.
+        let (hub, client) = (Lab::guarded(), Lab::guarded());
+        let _uplink = cable(hub.memory().await, Some(client.memory().await));
+        let (mut attacker, mut lan) = (hub.memory().await, hub.memory().await);
+        let mut ids = std::collections::BTreeSet::new();
+        for round in 0..200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            for handle in [&mut attacker, &mut lan] {
+                while let Some(frame) = handle.try_recv() {
+                    if frame.data()[0] == 3 {
+                        ids.insert(frame.data()[22..38].to_vec());
+                        // As it came, and as a search.
+                        handle.send(frame.clone()).await.expect("it is there");
+                        let mut data = frame.into_data().to_vec();
+                        data[58] = 16;
+                        handle.send(Frame::new(data.into())).await.expect("it is there");
+                    }
+                }
+            }
+            if round < 50 {
+                assert_eq!(ids.len(), usize::from(!ids.is_empty()), "only the hub's own");
+            }
+            if round == 50 {
+                // From now on the attacker poses as a switch.
+                let mut data = vec![3, b'e', b't', b'h', b'w', b's', 2, 0, 0, 0, 0, 7, 0x88, 0xb5];
+                data.extend(*b"ethwsLD\x02");
+                data.resize(60, 0);
+                attacker.send(Frame::new(data.into())).await.expect("it is there");
+            }
+            for (lab, ports) in [(&hub, 3), (&client, 1)] {
+                for number in 1..=ports {
+                    assert_eq!(lab.state(number).await, "up");
+                }
+            }
         }
+    });
+}
+
+/// Two switches with a station each, and cables between them.
+struct Parallel {
+    labs: (Lab, Lab),
+    stations: (MemoryHandle, MemoryHandle),
+    cables: Vec<Rc<Cell<bool>>>,
+}
+
+impl Parallel {
+    async fn new(count: usize) -> Self {
+        let labs = (Lab::guarded(), Lab::guarded());
+        let stations = (labs.0.memory().await, labs.1.memory().await);
+        let mut cables = Vec::new();
+        for _ in 0..count {
+            cables.push(cable(labs.0.memory().await, Some(labs.1.memory().await)));
+        }
+        Self { labs, stations, cables }
+    }
+
+    async fn blocked(&self) -> usize {
+        let mut count = 0;
+        for lab in [&self.labs.0, &self.labs.1] {
+            count += lab.ports().await.iter().filter(|one| one.state.name() == "loop").count();
+        }
+        count
+    }
+
+    /// Whether a frame to the other station comes back as its answer.
+    async fn answers(&mut self) -> bool {
+        let (one, other) = &mut self.stations;
+        while next_frame(one).is_some() || next_frame(other).is_some() {}
+        one.send(frame(2, 1)).await.expect("it is there");
+        self.labs.0.settle().await;
+        if next_frame(other) != Some(frame(2, 1)) {
+            return false;
+        }
+        other.send(frame(1, 2)).await.expect("it is there");
+        self.labs.0.settle().await;
+        next_frame(one) == Some(frame(1, 2))
+    }
+}
+
+#[test]
+fn of_two_cables_between_two_switches_one_is_blocked_and_stands_in_for_the_other() {
+    run(async {
+        let mut pair = Parallel::new(2).await;
         tokio::time::sleep(seconds(2)).await;
-        let states = [one.state(3).await, other.state(3).await];
-        assert!(states.iter().any(|state| state == "loop"), "{states:?}");
-        // Whoever has blocked, one way is left and no more.
+        assert_eq!(pair.blocked().await, 1, "found without any traffic");
         tokio::time::sleep(seconds(60)).await;
-        let states = [one.state(3).await, other.state(3).await];
-        assert!(states.iter().any(|state| state == "loop"), "{states:?}");
-        assert_eq!([one.state(2).await, other.state(2).await], ["up", "up"]);
+        assert_eq!(pair.blocked().await, 1);
+        for _ in 0..3 {
+            for at in 0..2 {
+                assert!(pair.answers().await);
+                // It dies without a word.
+                pair.cables[at].set(false);
+                tokio::time::sleep(Duration::from_millis(900)).await;
+                assert!(pair.answers().await, "over the other one");
+                pair.cables[at].set(true);
+                // What comes and goes faster has it wait longer.
+                tokio::time::sleep(seconds(8)).await;
+                assert!(pair.answers().await);
+                assert_eq!(pair.blocked().await, 1);
+            }
+        }
+        tokio::time::sleep(seconds(20)).await;
+        assert_eq!(pair.blocked().await, 1);
     });
 }
 

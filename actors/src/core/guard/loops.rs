@@ -1,75 +1,189 @@
-//! The loop guard: small frames that a switch sends out of each port and must never
-//! see again (docs/protocol.md, "Loop-detect frames").
+//! The loop guard: small frames that a switch sends out of its ports and must never get back
+//! by another one (docs/protocol.md, "Loop-detect frames").
 //!
-//! It writes and reads them and says which of two ports is to be blocked; the Switch
-//! sends them, blocks, and lets go. A peer can return only what was really sent to
-//! somebody, and only while it is fresh.
+//! It says what to send, and which port is to be blocked; the Switch does it. Time is counted
+//! in rounds. What holds whatever others do:
+//!
+//! - Only a frame of our own, sent a moment ago, that comes back by *another* port of ours
+//!   proves a loop, and only those two ports are concerned. One that comes back by the port
+//!   that it left by proves a reflector there, and nothing is blocked.
+//! - Of the two the one where it came in is blocked, since who returned it is behind that.
+//!   If that one was there first, it asks back: its own frame must come in by the other.
+//! - Of all switches on a loop only the one with the lowest id gets its frames back: it does
+//!   not pass on those of higher ids, but looks itself. So one port is blocked, and not two.
+//! - Another switch's frames go only where another switch was heard, and not back to where
+//!   they were seen before.
 
-use std::{collections::hash_map::RandomState, hash::BuildHasher, time::Duration};
+#[cfg(test)]
+mod model;
+mod probe;
 
-use bytes::{BufMut, BytesMut};
-
-use crate::core::{
-    fdb::PortNumber,
-    frame::{Frame, MacAddr},
-    packet::{Ethernet, HEADER_LEN},
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Duration,
 };
 
-/// Time between two loop-detect frames of a port: so a loop is found within two
-/// seconds even when one is lost.
-pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+use foldhash::fast::RandomState;
 
-/// Rounds for which a loop-detect frame counts as fresh, and without one of which a
-/// blocked port is tried again: several may be lost where a storm rages.
-const FRESH_ROUNDS: u64 = 5;
+use self::probe::{Id, Keys, Probe};
+pub use self::probe::{PROBE_GROUP, is_probe};
+use crate::core::{fdb::PortNumber, frame::Frame};
 
-/// Up to so many rounds more pass before a port is tried again, by chance. Of two
-/// switches that have both blocked a port, one tries first, and finds the other's still
-/// blocked: one way is left, and stays.
-const SPREAD_ROUNDS: u64 = 4;
+/// Length of a round. A blocked port carries frames again after [`PATIENCE`] of these in
+/// which the loop was not heard: less than a second.
+pub const ROUND: Duration = Duration::from_millis(200);
 
-/// Destination: a locally administered group address, `ethws` behind its first octet.
-/// Bridges flood it as any group; those of 01:80:c2:00:00:00 to 0f they would keep.
-pub const PROBE_GROUP: MacAddr = MacAddr([0x03, b'e', b't', b'h', b'w', b's']);
+/// Rounds without a sign of the loop after which a port is unblocked.
+const PATIENCE: u64 = 3;
 
-/// IEEE 802, Local Experimental EtherType 1.
-const ETHERTYPE: u16 = 0x88b5;
+/// The same at most: it doubles each time that the loop is heard again at once, as over a link
+/// that stalls.
+const MAX_PATIENCE: u64 = 32;
 
-/// What tells these frames from other experiments, with the version at its end.
-const MAGIC: [u8; 8] = *b"ethwsLD\x01";
+/// Rounds between two greetings of a port, where another switch may be in the network behind
+/// it: a cable that somebody plugs in there is noticed in a second. 5 to 10 µs a second.
+pub const OFTEN: u64 = 5;
 
-/// Magic, id, port, round and tag: 46 octets with the padding that 802.3 asks for.
-const PAYLOAD_LEN: usize = 46;
+/// The same where a tunnel is behind it. A new tunnel greets at once, and traffic that comes
+/// round has the ports searched at once: this only keeps neighbors known. A thousand
+/// tunnels cost a hundred frames a second.
+pub const SELDOM: u64 = 50;
 
-/// A loop-detect frame that was received.
+/// Rounds for which a switch that was heard counts as a neighbor: three greetings.
+const NEIGHBOR: u64 = 3 * SELDOM + 10;
+
+/// Rounds for which an own frame counts as sent a moment ago: longer than any way there and
+/// back, shorter than [`SEEN`].
+const FRESH: u64 = 10;
+
+/// Rounds for which another switch's frame is remembered, so that it does not pass twice.
+const SEEN: u64 = 15;
+
+/// Frames of other switches that are remembered: a second's, of twelve busy ports.
+const REMEMBERED: usize = 1024;
+
+/// Frames of other switches that are looked at in a round, for each port: a neighbor searches
+/// once a round and port.
+const MAX_FOREIGN: u32 = 16;
+
+/// Rounds for which a port is searched after it was unblocked: what was dead may live again.
+const TRIAL: u64 = 150;
+
+/// How many switches a search may cross: a loop is as long at most.
+const HOPS: u8 = 16;
+
+/// Rounds in which the frames of a younger port come in by an older one, and none the other
+/// way, before the older one is blocked.
+const ONE_WAY: u64 = 5;
+
+/// Rounds for which a loop is left to spanning tree where BPDUs are heard: three hello times
+/// (IEEE 802.1D, 17.14), as after these a bridge that hears nothing acts.
+const SPANNING_TREE: u64 = 30;
+
+/// What the Switch is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send the frame out of the port, blocked or not.
+    Send(PortNumber, Frame),
+    /// The port is not to carry frames: it leads to the same network as `with`.
+    Block {
+        /// Which port.
+        port: PortNumber,
+        /// The other end of the loop, which goes on carrying frames.
+        with: PortNumber,
+    },
+    /// The port carries frames again.
+    Unblock {
+        /// Which port.
+        port: PortNumber,
+        /// The port that has carried the frames until now, and may be dead.
+        with: PortNumber,
+    },
+}
+
+/// What a loop-detect frame was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Probe {
-    /// Of another switch: to be forwarded, since the loop may lead through us.
-    Foreign,
-    /// Ours, sent out of this port a moment ago.
-    Own(PortNumber),
+pub enum Heard {
+    /// Ours, from another port: there is a loop.
+    Loop,
+    /// Ours, by the port that it left by: a reflector, or a loop of others, is behind it.
+    Returned,
     /// With our id, but not as we have sent any of late.
     Forged,
+    /// Another switch's.
+    Foreign,
+    /// Another switch's, one too many in this round.
+    TooMany,
 }
 
-/// Whether a frame is a loop-detect frame, ours or another switch's. It may have got a
-/// VLAN tag on its way.
-#[must_use]
-pub fn is_probe(header: Ethernet<'_>, frame: &Frame) -> bool {
-    header.dst() == PROBE_GROUP && header.ethertype() == ETHERTYPE && payload(frame).is_some()
+#[derive(Debug, Clone, Copy)]
+struct Blocked {
+    with: PortNumber,
+    since: u64,
+    /// Round in which the loop was last heard.
+    last: u64,
+    /// Whether spanning tree had its time.
+    tree_had_time: bool,
 }
 
-fn payload(frame: &Frame) -> Option<&[u8]> {
-    frame.header()?.payload().get(..PAYLOAD_LEN).filter(|payload| payload.starts_with(&MAGIC))
+/// A loop that was heard and is not cut yet.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    with: PortNumber,
+    since: u64,
+    last: u64,
 }
 
-/// Writes and reads the loop-detect frames of one switch.
+#[derive(Debug)]
+struct Port {
+    /// Counts up: who came later waits.
+    came: u64,
+    guarded: bool,
+    /// Rounds between two greetings.
+    interval: u64,
+    /// Which other switch was last heard, and in which round.
+    heard: Option<(Id, u64)>,
+    /// Round in which a BPDU was last heard.
+    tree: Option<u64>,
+    /// Round of the last search.
+    searched: Option<u64>,
+    /// Last round in which it is on trial because it was blocked until lately.
+    on_trial: u64,
+    /// Frames of other switches that came in in a round.
+    came_in: (u64, u32),
+    blocked: Option<Blocked>,
+    pending: Option<Pending>,
+    patience: u64,
+    /// Round in which its loop was heard no more, and with which port it had been.
+    freed: Option<(u64, PortNumber)>,
+}
+
+impl Port {
+    /// Whoever is blocked no more is on trial: if the loop is still there, it is heard at once.
+    fn unblock(&mut self, round: u64) -> Option<Blocked> {
+        self.on_trial = round + TRIAL;
+        self.blocked.take()
+    }
+
+    /// Whether it is to be searched in this round since it is on trial: first in each one,
+    /// then each second.
+    const fn is_tried(&self, round: u64) -> bool {
+        let begins = round + TRIAL <= self.on_trial + PATIENCE;
+        round <= self.on_trial && (begins || round.is_multiple_of(OFTEN))
+    }
+}
+
+/// The loop guard of one switch.
 #[derive(Debug)]
 pub struct LoopGuard {
-    id: [u8; 16],
-    /// `SipHash` with keys of this process alone: a keyed tag that no peer can make.
-    keys: RandomState,
+    id: Id,
+    keys: Keys,
     round: u64,
+    comings: u64,
+    ports: HashMap<PortNumber, Port, RandomState>,
+    /// Searches of other switches by their signature, with the round in which they came.
+    seen: Box<[Option<(u64, u64)>]>,
+    actions: Vec<Action>,
 }
 
 impl Default for LoopGuard {
@@ -82,165 +196,340 @@ impl LoopGuard {
     /// A guard with an id of its own.
     #[must_use]
     pub fn new() -> Self {
-        let keys = RandomState::new();
-        let [high, low] = ["id, high", "id, low"].map(|half| keys.hash_one(half));
-        let id = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-        Self { id, keys, round: 0 }
+        let keys = Keys::new();
+        Self {
+            id: keys.id(),
+            keys,
+            // So that a round before this one is a number.
+            round: NEIGHBOR,
+            comings: 0,
+            ports: HashMap::default(),
+            seen: vec![None; REMEMBERED].into(),
+            actions: Vec::new(),
+        }
     }
 
-    /// Begins the next round. One is a [`PROBE_INTERVAL`] long.
-    pub const fn next_round(&mut self) {
-        self.round += 1;
+    /// What is to be done now, in this order.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
     }
 
-    /// The round at hand.
-    #[must_use]
-    pub const fn round(&self) -> u64 {
-        self.round
-    }
-
-    /// Whether a port is to be tried again through which a loop was last heard in
-    /// `round`.
-    #[must_use]
-    pub fn is_over(&self, port: PortNumber, round: u64) -> bool {
-        let spread = self.keys.hash_one(("spread", port.get(), round)) % SPREAD_ROUNDS;
-        self.round > round + FRESH_ROUNDS + spread
-    }
-
-    fn tag(&self, port: u32, round: u64) -> u64 {
-        self.keys.hash_one((port, round))
-    }
-
-    /// The loop-detect frame of a port in this round.
-    #[must_use]
-    pub fn probe(&self, port: PortNumber) -> Frame {
-        let [a, b, c, d, e, f] = [0, 1, 2, 3, 4, 5].map(|at: usize| self.id[at]);
-        let source = [a & 0xfc | 0x02, b, c, d, e, f];
-        let mut data = BytesMut::with_capacity(HEADER_LEN + PAYLOAD_LEN);
-        data.put_slice(&PROBE_GROUP.0);
-        data.put_slice(&source);
-        data.put_u16(ETHERTYPE);
-        data.put_slice(&MAGIC);
-        data.put_slice(&self.id);
-        data.put_u32(port.get());
-        data.put_u64(self.round);
-        data.put_u64(self.tag(port.get(), self.round));
-        data.put_bytes(0, HEADER_LEN + PAYLOAD_LEN - data.len());
-        Frame::new(data.freeze())
-    }
-
-    /// Reads a loop-detect frame.
-    #[must_use]
-    pub fn read(&self, frame: &Frame) -> Probe {
-        let octets = payload(frame).unwrap_or_default();
-        let field = |at: usize, len: usize| {
-            let octets = octets.get(at..at + len).unwrap_or_default();
-            octets.iter().fold(0, |value, &octet| value << 8 | u64::from(octet))
+    /// The port carries frames now, if nothing blocks it, or its settings have changed.
+    /// Without `guarded` it sends nothing of its own and is never blocked; it greets every
+    /// `interval` rounds.
+    pub fn open(&mut self, number: PortNumber, guarded: bool, interval: u64) {
+        let greets = match self.ports.entry(number) {
+            Entry::Occupied(entry) => {
+                let port = entry.into_mut();
+                let greets = guarded && !port.guarded;
+                (port.guarded, port.interval) = (guarded, interval);
+                greets
+            }
+            Entry::Vacant(entry) => {
+                self.comings += 1;
+                entry.insert(Port {
+                    came: self.comings,
+                    guarded,
+                    interval,
+                    heard: None,
+                    tree: None,
+                    searched: None,
+                    on_trial: 0,
+                    came_in: (0, 0),
+                    blocked: None,
+                    pending: None,
+                    patience: PATIENCE,
+                    freed: None,
+                });
+                guarded
+            }
         };
-        if octets.get(8..24) != Some(&self.id) {
-            return Probe::Foreign;
+        if !guarded && self.ports[&number].blocked.is_some() {
+            self.unblock(number);
         }
-        let (Ok(port), round, tag) = (u32::try_from(field(24, 4)), field(28, 8), field(36, 8))
-        else {
-            return Probe::Forged;
-        };
-        // A guessed tag is right once in 2^64 times: comparing it tells nothing.
-        let fresh = round <= self.round && self.round - round <= FRESH_ROUNDS;
-        match PortNumber::new(port) {
-            Some(number) if fresh && tag == self.tag(port, round) => Probe::Own(number),
-            _ => Probe::Forged,
+        if greets {
+            self.greet(number);
         }
     }
-}
 
-/// Of two ports that are joined, or of one that is joined to itself: the one to block.
-/// It is the one with the higher number, unless that is not `guarded`.
-#[must_use]
-pub fn to_block(
-    one: PortNumber,
-    other: PortNumber,
-    guarded: impl Fn(PortNumber) -> bool,
-) -> Option<PortNumber> {
-    let (low, high) = (one.min(other), one.max(other));
-    [high, low].into_iter().find(|&port| guarded(port))
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn port(number: u32) -> PortNumber {
-        PortNumber::new(number).expect("ports count from 1")
-    }
-
-    fn known(frame: &Frame) -> bool {
-        frame.header().is_some_and(|header| is_probe(header, frame))
-    }
-
-    #[test]
-    fn a_switch_knows_its_own_frames_and_no_others() {
-        let (ours, theirs) = (LoopGuard::new(), LoopGuard::new());
-        let frame = ours.probe(port(7));
-        assert!(known(&frame) && frame.len() == 60);
-        assert_eq!(ours.read(&frame), Probe::Own(port(7)));
-        assert_eq!(theirs.read(&frame), Probe::Foreign);
-        let header = frame.header().expect("a header");
-        assert!(header.dst().is_multicast() && !header.src().is_multicast());
-        assert_eq!(header.src().0[0] & 2, 2, "locally administered");
-    }
-
-    #[test]
-    fn a_tag_that_a_bridge_adds_hides_nothing() {
-        let guard = LoopGuard::new();
-        let mut data = guard.probe(port(7)).into_data().to_vec();
-        data.splice(12..12, [0x81, 0x00, 0x00, 0x0a]);
-        let frame = Frame::new(data.into());
-        assert!(known(&frame));
-        assert_eq!(guard.read(&frame), Probe::Own(port(7)));
-    }
-
-    #[test]
-    fn old_frames_and_those_of_the_future_count_for_nothing() {
-        let mut guard = LoopGuard::new();
-        let frame = guard.probe(port(1));
-        for _ in 0..FRESH_ROUNDS {
-            guard.next_round();
-            assert_eq!(guard.read(&frame), Probe::Own(port(1)));
-        }
-        guard.next_round();
-        assert_eq!(guard.read(&frame), Probe::Forged);
-    }
-
-    proptest! {
-        #[test]
-        fn no_changed_octet_of_port_round_or_tag_is_taken(at in 38usize..58, flip in 1u8..) {
-            let guard = LoopGuard::new();
-            let mut data = guard.probe(port(7)).into_data().to_vec();
-            data[at] ^= flip;
-            prop_assert_eq!(guard.read(&Frame::new(data.into())), Probe::Forged);
-        }
-
-        #[test]
-        fn no_octets_make_it_panic(data: Vec<u8>) {
-            let mut whole = LoopGuard::new().probe(port(1)).into_data().to_vec();
-            whole.splice(22.., data.iter().copied());
-            for data in [data, whole] {
-                let frame = Frame::new(Bytes::from(data));
-                known(&frame);
-                prop_assert_eq!(LoopGuard::new().read(&frame), Probe::Foreign);
+    /// The port carries no frames any more: those that it has kept blocked do instead.
+    pub fn close(&mut self, number: PortNumber) {
+        if self.ports.remove(&number).is_some() {
+            for port in self.blocked(|blocked| blocked.with == number) {
+                self.unblock(port);
+                self.search(port);
             }
         }
     }
 
-    #[test]
-    fn the_higher_number_is_blocked_unless_it_is_not_guarded() {
-        assert_eq!(to_block(port(3), port(5), |_| true), Some(port(5)));
-        assert_eq!(to_block(port(5), port(3), |_| true), Some(port(5)));
-        assert_eq!(to_block(port(3), port(5), |p| p == port(3)), Some(port(3)));
-        assert_eq!(to_block(port(3), port(3), |_| true), Some(port(3)));
-        assert_eq!(to_block(port(3), port(5), |_| false), None);
+    /// Whether another switch was heard by the port.
+    #[must_use]
+    pub fn is_neighbor(&self, port: PortNumber) -> bool {
+        self.neighbor(port).is_some()
+    }
+
+    /// The switch that was last heard by the port.
+    fn neighbor(&self, port: PortNumber) -> Option<Id> {
+        let (id, round) = self.ports.get(&port)?.heard?;
+        (self.round - round <= NEIGHBOR).then_some(id)
+    }
+
+    fn blocked(&self, which: impl Fn(&Blocked) -> bool) -> Vec<PortNumber> {
+        let is_it = |port: &Port| port.blocked.as_ref().is_some_and(&which);
+        self.ports.iter().filter(|(_, port)| is_it(port)).map(|(&number, _)| number).collect()
+    }
+
+    /// Begins the next round: greetings, and a look at the loops that are known.
+    pub fn next_round(&mut self) {
+        self.round += 1;
+        let round = self.round;
+        let (mut greeting, mut watched) = (Vec::new(), Vec::new());
+        for (&number, port) in &mut self.ports {
+            if port.guarded && (round + u64::from(number.get())).is_multiple_of(port.interval) {
+                greeting.push(number);
+            }
+            if port.pending.take_if(|pending| round - pending.last > PATIENCE).is_none()
+                && let Some(Pending { with, .. }) = port.pending
+            {
+                watched.extend([number, with]);
+            }
+            if let Some(Blocked { with, since, last, .. }) = port.blocked {
+                if round - since > MAX_PATIENCE {
+                    port.patience = PATIENCE;
+                }
+                if round - last > port.patience {
+                    port.freed = Some((round, with));
+                    port.unblock(round);
+                    self.actions.push(Action::Unblock { port: number, with });
+                }
+                watched.extend([with, number]);
+            }
+            if port.is_tried(round) {
+                watched.push(number);
+            }
+        }
+        watched.into_iter().for_each(|port| self.search(port));
+        for number in greeting {
+            if self.ports[&number].searched != Some(round) {
+                self.greet(number);
+            }
+        }
+    }
+
+    /// Something says that these two ports may lead to the same network: traffic that comes
+    /// in by the one had come in by the other.
+    pub fn suspect(&mut self, one: PortNumber, other: PortNumber) {
+        self.search(one);
+        self.search(other);
+    }
+
+    /// A BPDU, from somebody who is believed, came in by the port: a loop through it is left
+    /// to spanning tree for a while, once.
+    pub fn hear_bpdu(&mut self, number: PortNumber) {
+        let round = self.round;
+        let Some(port) = self.ports.get_mut(&number) else { return };
+        if port.tree.replace(round) == Some(round) {
+            return;
+        }
+        for (&at, port) in &mut self.ports {
+            if let Some(Blocked { with, tree_had_time: false, .. }) = port.blocked
+                && (at == number || with == number)
+            {
+                port.unblock(round);
+                port.pending = Some(Pending { with, since: round, last: round });
+                self.actions.push(Action::Unblock { port: at, with });
+            }
+        }
+    }
+
+    /// A loop-detect frame came in by the port.
+    pub fn receive(&mut self, number: PortNumber, frame: &Frame) -> Heard {
+        let Some(probe) = Probe::read(frame) else { return Heard::Foreign };
+        if probe.id != self.id {
+            return self.receive_foreign(number, probe);
+        }
+        let fresh = probe.round <= self.round && self.round - probe.round <= FRESH;
+        // A guessed tag is right once in 2^64 times: comparing it tells nothing.
+        match PortNumber::new(probe.port) {
+            Some(sender) if fresh && probe.tag == self.keys.tag(sender, probe.round) => {
+                if sender == number {
+                    return Heard::Returned;
+                }
+                self.receive_own(sender, number);
+                Heard::Loop
+            }
+            _ => Heard::Forged,
+        }
+    }
+
+    /// What left by `sender` came in by `receiver`.
+    fn receive_own(&mut self, sender: PortNumber, receiver: PortNumber) {
+        let (Some(from), Some(at)) = (self.ports.get(&sender), self.ports.get(&receiver)) else {
+            return; // Gone while the frame was on its way.
+        };
+        let (from_blocked, at_blocked) = (from.blocked, at.blocked);
+        if from_blocked.is_some() || at_blocked.is_some() {
+            for (port, with) in [(receiver, sender), (sender, receiver)] {
+                self.hear_again(port, with);
+            }
+            return;
+        }
+        let younger_receives = at.came > from.came;
+        let (younger, older) =
+            if younger_receives { (receiver, sender) } else { (sender, receiver) };
+        let loser = match (self.ports[&younger].guarded, self.ports[&older].guarded) {
+            (false, false) => return,
+            (false, true) => older,
+            (true, false) => younger,
+            (true, true) => receiver,
+        };
+        let winner = if loser == sender { receiver } else { sender };
+        let asks_back = loser == older && self.ports[&younger].guarded;
+        let tree = [younger, older].iter().any(|port| self.hears_tree(*port));
+        let wait = match (tree, asks_back) {
+            (true, _) => SPANNING_TREE,
+            (false, true) => ONE_WAY,
+            (false, false) => 0,
+        };
+        let round = self.round;
+        let Some(port) = self.ports.get_mut(&loser) else { return };
+        let since = match port.pending {
+            Some(Pending { with, since, .. }) if with == winner => since,
+            _ => round,
+        };
+        if round - since >= wait {
+            self.block(loser, winner, tree);
+        } else {
+            port.pending = Some(Pending { with: winner, since, last: round });
+            self.search(loser);
+        }
+    }
+
+    fn hears_tree(&self, port: PortNumber) -> bool {
+        let is_fresh = |heard| self.round - heard <= SPANNING_TREE;
+        self.ports.get(&port).and_then(|port| port.tree).is_some_and(is_fresh)
+    }
+
+    /// The loop between `number`, if it is blocked, and `with` is still there.
+    fn hear_again(&mut self, number: PortNumber, with: PortNumber) {
+        let round = self.round;
+        let other_blocked = self.ports.get(&with).is_some_and(|port| port.blocked.is_some());
+        let Some(port) = self.ports.get_mut(&number) else { return };
+        let Some(blocked) = &mut port.blocked else { return };
+        // There may be several loops; one that is heard keeps it blocked.
+        if blocked.with != with && !other_blocked && blocked.last + 1 < round {
+            blocked.with = with;
+        }
+        if blocked.with == with {
+            blocked.last = round;
+        }
+    }
+
+    fn block(&mut self, number: PortNumber, with: PortNumber, tree_had_time: bool) {
+        let round = self.round;
+        let Some(port) = self.ports.get_mut(&number) else { return };
+        let is_same = |(freed, was_with)| was_with == with && round - freed <= MAX_PATIENCE;
+        let stalls = port.freed.is_some_and(is_same);
+        port.patience = if stalls { (port.patience * 2).min(MAX_PATIENCE) } else { PATIENCE };
+        port.pending = None;
+        port.blocked = Some(Blocked { with, since: round, last: round, tree_had_time });
+        if let Some(port) = self.ports.get_mut(&with) {
+            port.pending = None;
+        }
+        self.actions.push(Action::Block { port: number, with });
+    }
+
+    fn unblock(&mut self, number: PortNumber) {
+        let round = self.round;
+        let unblocked = self.ports.get_mut(&number).and_then(|port| port.unblock(round));
+        if let Some(Blocked { with, .. }) = unblocked {
+            self.actions.push(Action::Unblock { port: number, with });
+        }
+    }
+
+    /// A frame of another switch came in by the port: it is a neighbor, or its frame is on
+    /// its way round a loop that may lead through us.
+    fn receive_foreign(&mut self, number: PortNumber, probe: Probe) -> Heard {
+        let (round, was_neighbor) = (self.round, self.is_neighbor(number));
+        let Some(port) = self.ports.get_mut(&number) else { return Heard::Foreign };
+        let count = if port.came_in.0 == round { port.came_in.1 } else { 0 };
+        if count >= MAX_FOREIGN {
+            return Heard::TooMany;
+        }
+        port.came_in = (round, count + 1);
+        port.heard = Some((probe.id, round));
+        let (guarded, blocked) = (port.guarded, port.blocked.is_some());
+        // A loop of several switches leads through two neighbors of each.
+        let (mut may_lead, mut is_there_too) = (false, false);
+        for &other in self.ports.keys().filter(|port| **port != number) {
+            let neighbor = self.neighbor(other);
+            may_lead |= neighbor.is_some();
+            is_there_too |= neighbor == Some(probe.id);
+        }
+        let is_ours_to_find = guarded && self.id < probe.id && probe.hops > 0;
+        let is_news = !was_neighbor || (is_there_too && probe.hops == 0);
+        if may_lead && !blocked && (is_ours_to_find || is_news) {
+            self.search(number);
+        } else if !was_neighbor {
+            // It may not have heard us.
+            self.greet(number);
+        }
+        if !guarded {
+            // As a bridge does, which has no part in this.
+            return self.pass_on(number, probe, |_, _| true);
+        }
+        if probe.hops == 0 || blocked || is_ours_to_find || !may_lead {
+            return Heard::Foreign;
+        }
+        let signature = self.keys.signature(&probe);
+        #[expect(clippy::cast_possible_truncation, reason = "its low bits are wanted")]
+        let slot = &mut self.seen[signature as usize % REMEMBERED];
+        if slot.is_some_and(|(seen, at)| seen == signature && round - at <= SEEN) {
+            return Heard::Foreign;
+        }
+        *slot = Some((signature, round));
+        let probe = Probe { hops: probe.hops - 1, ..probe };
+        self.pass_on(number, probe, Self::is_neighbor)
+    }
+
+    /// Passes another switch's frame on to the ports that are `wanted`.
+    fn pass_on(
+        &mut self,
+        number: PortNumber,
+        probe: Probe,
+        wanted: impl Fn(&Self, PortNumber) -> bool,
+    ) -> Heard {
+        let frame = probe.frame();
+        for (&to, port) in &self.ports {
+            if to != number && port.blocked.is_none() && wanted(self, to) {
+                self.actions.push(Action::Send(to, frame.clone()));
+            }
+        }
+        Heard::Foreign
+    }
+
+    /// Shows the switches behind the port that we are here.
+    fn greet(&mut self, number: PortNumber) {
+        self.send(number, 0);
+    }
+
+    /// Looks for a loop through the port, once in a round.
+    fn search(&mut self, number: PortNumber) {
+        let round = self.round;
+        if let Some(port) = self.ports.get_mut(&number)
+            && port.searched != Some(round)
+        {
+            port.searched = Some(round);
+            self.send(number, HOPS);
+        }
+    }
+
+    fn send(&mut self, number: PortNumber, hops: u8) {
+        if !self.ports.get(&number).is_some_and(|port| port.guarded) {
+            return;
+        }
+        let (round, tag) = (self.round, self.keys.tag(number, self.round));
+        let probe = Probe { id: self.id, port: number.get(), round, tag, hops };
+        self.actions.push(Action::Send(number, probe.frame()));
     }
 }

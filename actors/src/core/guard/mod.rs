@@ -4,6 +4,7 @@
 //! Pure, like the relay that they stand beside: time is an argument, and nothing is
 //! allocated for a frame. A frame for a known address meets none of them.
 
+pub mod bpdu;
 pub(crate) mod bucket;
 pub(crate) mod chatter;
 pub mod loops;

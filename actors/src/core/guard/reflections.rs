@@ -51,9 +51,14 @@ impl Default for Reflections {
 }
 
 impl Reflections {
-    /// Remembers a group-addressed frame; whether it came in by another port a moment
+    /// Remembers a group-addressed frame; gives the other port that it came in by a moment
     /// ago.
-    pub(crate) fn note(&mut self, ingress: PortNumber, frame: &Frame, now: Instant) -> bool {
+    pub(crate) fn note(
+        &mut self,
+        ingress: PortNumber,
+        frame: &Frame,
+        now: Instant,
+    ) -> Option<PortNumber> {
         let data = frame.data();
         let signature = self.hasher.hash_one((&data[..data.len().min(SIGNATURE_LEN)], data.len()));
         #[expect(clippy::cast_possible_truncation, reason = "its low bits are wanted")]
@@ -63,10 +68,10 @@ impl Reflections {
             && seen.port != ingress
             && now.saturating_duration_since(seen.at) < REFLECTION
         {
-            return true;
+            return Some(seen.port);
         }
         *slot = Some(Seen { signature, port: ingress, at: now });
-        false
+        None
     }
 
     /// Forgets what came in by `port`: what is behind it may be elsewhere now.
@@ -91,14 +96,14 @@ mod tests {
         let [a, b] = [PortNumber::FIRST, PortNumber::FIRST.next()];
         let frame = |last| Frame::new(Bytes::from([vec![0xff; 39], vec![last]].concat()));
         let later = |ms| now + Duration::from_millis(ms);
-        assert!(!reflections.note(a, &frame(1), now));
-        assert!(!reflections.note(a, &frame(1), later(1)), "sent again");
-        assert!(reflections.note(b, &frame(1), later(2)));
-        assert!(reflections.note(b, &frame(1), later(900)), "and again");
-        assert!(!reflections.note(b, &frame(2), later(3)), "another frame");
-        assert!(!reflections.note(b, &frame(1), later(901)), "after a second it has moved");
-        assert!(reflections.note(a, &frame(1), later(902)));
+        assert_eq!(reflections.note(a, &frame(1), now), None);
+        assert_eq!(reflections.note(a, &frame(1), later(1)), None, "sent again");
+        assert_eq!(reflections.note(b, &frame(1), later(2)), Some(a));
+        assert_eq!(reflections.note(b, &frame(1), later(900)), Some(a), "and again");
+        assert_eq!(reflections.note(b, &frame(2), later(3)), None, "another frame");
+        assert_eq!(reflections.note(b, &frame(1), later(901)), None, "then it has moved");
+        assert_eq!(reflections.note(a, &frame(1), later(902)), Some(b));
         reflections.forget(b);
-        assert!(!reflections.note(a, &frame(1), later(903)));
+        assert_eq!(reflections.note(a, &frame(1), later(903)), None);
     }
 }

@@ -130,11 +130,6 @@ impl fmt::Display for StormLimit {
     }
 }
 
-/// Loop-detect frames of other switches pass by the multicast bucket, or a storm of
-/// multicast would hide the loop that it comes from. A switch sends one a second and
-/// port.
-const PROBES: Rate = Rate { per_second: 64, burst: 256 };
-
 impl StormLimit {
     const fn rate(self) -> Option<Rate> {
         match self {
@@ -166,7 +161,6 @@ impl StormLimits {
 pub(crate) struct StormControl {
     frames: [Bucket; Class::ALL.len()],
     octets: Bucket,
-    probes: Bucket,
 }
 
 impl StormControl {
@@ -193,11 +187,6 @@ impl StormControl {
             bucket.take(rate, frames, now);
         }
         Ok(())
-    }
-
-    /// Whether a loop-detect frame of another switch may be flooded.
-    pub(crate) fn admit_probe(&mut self, now: Instant) -> bool {
-        self.probes.admit(PROBES, 1, now)
     }
 
     /// What is used up of each burst, with the limit, by the reason that frames over it are
@@ -246,7 +235,6 @@ mod tests {
         assert_eq!(admit(Class::UnknownUnicast), Ok(()));
         assert_eq!(admit(Class::UnknownUnicast), Err(Discard::StormUnicast));
         assert_eq!(admit(Class::Multicast), Ok(()));
-        assert!(storm.admit_probe(now));
         let unicast = storm.levels(&limits, now).nth(Class::UnknownUnicast as usize);
         assert_eq!(unicast, Some((Discard::StormUnicast, 9, rate(1, 10))));
     }

@@ -11,10 +11,21 @@ impl MacAddr {
     /// The broadcast address.
     pub const BROADCAST: Self = Self([0xff; 6]);
 
+    /// What no station has: the address of nobody.
+    pub const ZERO: Self = Self([0; 6]);
+
     /// Whether this is a group address (I/G bit set): multicast or broadcast.
     #[must_use]
     pub const fn is_multicast(self) -> bool {
         self.0[0] & 1 == 1
+    }
+
+    /// The last digit of one of the sixteen group addresses that bridges keep to a link,
+    /// 01:80:c2:00:00:00 to 0f (IEEE 802.1Q, table 8-1).
+    #[must_use]
+    pub fn link_local(self) -> Option<u8> {
+        let [prefix @ .., last] = self.0;
+        (prefix == [0x01, 0x80, 0xc2, 0, 0] && last < 16).then_some(last)
     }
 }
 

@@ -21,10 +21,11 @@ pub(crate) enum Step {
     Collect,
 }
 
-/// Stations 0 and 1 are groups, the others are not.
+/// Stations 0 and 1 are groups, 6 is nobody, the others are stations.
 pub(crate) fn mac(station: u8) -> MacAddr {
     match station {
         0 => MacAddr::BROADCAST,
+        6 => MacAddr::ZERO,
         1 => MacAddr([1, 0, 0x5e, 0, 0, 1]),
         station => MacAddr([2, 0, 0, 0, 0, station]),
     }
@@ -126,10 +127,12 @@ pub(crate) fn check(steps: impl IntoIterator<Item = Step>) {
             }
             Step::Frame { ingress, vid, src, dst } => {
                 let (src, dst) = (mac(src), mac(dst));
-                if !src.is_multicast() {
+                let valid = !src.is_multicast() && src != MacAddr::ZERO;
+                if valid {
                     model.learn(vid, src, ingress, now);
                 }
                 let expected = match model.lookup(vid, dst, now) {
+                    _ if !valid => Verdict::Discard(Discard::InvalidSource),
                     _ if dst == MacAddr::BROADCAST => Verdict::Flood(Class::Broadcast),
                     _ if dst.is_multicast() => Verdict::Flood(Class::Multicast),
                     None => Verdict::Flood(Class::UnknownUnicast),
@@ -156,9 +159,15 @@ pub(crate) fn check(steps: impl IntoIterator<Item = Step>) {
     }
 }
 
-/// A frame is discarded as wrong exactly where it has no header.
+/// A frame is discarded exactly where it has no header, or nobody could have sent it.
 pub(crate) fn any_octets(frame: &Frame) {
     let mut relay = Relay::new(Fdb::new(AGING, CAPACITY));
     let (verdict, _) = relay.relay(port(1), frame, Instant::now());
-    assert_eq!(frame.header().is_none(), verdict == Verdict::Discard(Discard::OnError));
+    let source = frame.header().map(Ethernet::src);
+    let expected = match source {
+        None => Some(Discard::OnError),
+        Some(src) if src.is_multicast() || src == MacAddr::ZERO => Some(Discard::InvalidSource),
+        Some(_) => None,
+    };
+    assert_eq!(verdict.discard(), expected);
 }

@@ -9,6 +9,7 @@
 //! all ports. What none of them gives has the value that is declared here.
 
 mod link;
+mod link_local;
 mod mac;
 #[cfg(feature = "clap")]
 mod options;
@@ -20,6 +21,7 @@ pub use self::link::LinkSettings;
 #[cfg(feature = "clap")]
 pub use self::options::PortDefaults;
 pub use self::{
+    link_local::LinkLocal,
     mac::{DeviceMac, MacList},
     value::{Description, InterfaceName, OffloadTypes, PortName, SettingValue, ValueError},
 };
@@ -111,6 +113,12 @@ impl Setting {
             Scope::Anywhere | Scope::Port => Ok(()),
             Scope::File => Err(ValueError::only_in_file(self.name)),
         }
+    }
+
+    /// Whether ports of this kind have it.
+    #[must_use]
+    pub fn is_for(&self, kind: &str) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
     }
 
     /// Its declared value, as it is written; `None` where it has none.
@@ -283,6 +291,20 @@ settings! {
     storm_octets ("storm-octets"): StormLimit =
         StormLimit::Rate { rate: 5_000_000, burst: 20_000_000 };
 
+    // What a Linux bridge without STP keeps and what 1.3 floods: see docs/ports.md.
+    /// Group addresses 01:80:c2:00:00:00 to 0f that pass the port in either direction: of
+    /// spanning tree (stp), link aggregation (lacp), 802.1X (dot1x), LLDP (lldp), PAUSE frames
+    /// (pause), and those of any last digit by number, 0 to 15.
+    link_local ("link-local"): LinkLocal = LinkLocal::ALL_BUT_PAUSE;
+
+    /// Whether a BPDU that comes in by the port blocks it, until none has come for 20 s.
+    bpdu_guard ("bpdu-guard"): bool = false;
+
+    /// Whether BPDUs that come in by the port are believed: a topology change has all learned
+    /// addresses forgotten, once a second at most, and the loop guard leaves a loop to
+    /// spanning tree for 6 s. On by default for interfaces; sessions do not have it.
+    stp_trust ("stp-trust"): bool, kinds: &["tap", "netdev", "client", "memory"];
+
     /// Unfinished work that frames may bring into this port or take out of it: super-frames
     /// of TCP or UDP, and checksums. With off, frames enter and leave it finished and no
     /// longer than its MTU: for programs that read a packet socket.
@@ -326,6 +348,7 @@ mod tests {
             let example = setting.default().unwrap_or_else(|| match setting.name {
                 "txqueuelen" => "7".to_owned(),
                 "mac" | "static-macs" => "02:00:00:00:00:01".to_owned(),
+                "stp-trust" => "on".to_owned(),
                 _ => "uplink".to_owned(),
             });
             let mut settings = PortSettings::default();
