@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// Storm control would keep the load away.
-const UNGUARDED: [&str; 2] = ["--storm-broadcast", "off"];
+const UNGUARDED: [&str; 4] = ["--storm-broadcast", "off", "--storm-octets", "off"];
 
 /// Peers that do not keep up.
 const PEERS: u64 = 8;

@@ -374,7 +374,8 @@ mod tests {
                 for _ in 0..100 {
                     socket.send_to(&[0; 900], "192.0.2.2:9").expect("sent");
                 }
-                until("drops", || rig.counters.discards(Discard::DeviceQueue) == 80).await;
+                // More where the kernel's own frames (IPv6) were in the queue.
+                until("drops", || rig.counters.discards(Discard::DeviceQueue) >= 80).await;
             });
         });
     }
