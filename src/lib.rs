@@ -29,6 +29,7 @@ mod refusal;
 mod run;
 mod server;
 mod service;
+mod state;
 
 use std::process::ExitCode;
 

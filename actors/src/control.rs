@@ -24,7 +24,7 @@ use crate::{
         settings::{PortName, PortSettings},
         state::Stop,
     },
-    kinds::{Adding, PortSpec},
+    kinds::{Adding, PortSpec, Store},
     message::{
         AddFdb, AddMirror, AddPortError, DelFdb, DelPort, FdbInfo, FindPort, FlushFdb,
         KeepInterface, ListFdb, ListPorts, PortInfo, PortReport, SetDefaults, SetPort,
@@ -129,6 +129,7 @@ pub struct Control {
     switch: Addr<Switch>,
     known: Arc<Mutex<BTreeMap<PortNumber, Known>>>,
     placement: Arc<Placement>,
+    store: Option<Arc<dyn Store>>,
     log: Logger,
 }
 
@@ -163,7 +164,14 @@ impl Control {
     ) -> Self {
         let arbiters = iter::once(None).chain(arbiters.into_iter().map(Some)).collect();
         let placement = Arc::new(Placement { arbiters, next: AtomicUsize::new(0) });
-        Self { switch, known: Arc::default(), placement, log }
+        Self { switch, known: Arc::default(), placement, store: None, log }
+    }
+
+    /// The same; ports that it adds keep in `store` what is to outlast the program.
+    #[must_use]
+    pub fn with_store(mut self, store: Option<Arc<dyn Store>>) -> Self {
+        self.store = store;
+        self
     }
 
     /// All ports, by number.
@@ -395,8 +403,8 @@ impl Control {
         if let Some(name) = port.interface() {
             self.check_unused(name).await?;
         }
-        let (switch, log) = (self.switch.clone(), self.log.clone());
-        let adding = Adding { switch, settings, interface, log };
+        let (switch, store, log) = (self.switch.clone(), self.store.clone(), self.log.clone());
+        let adding = Adding { switch, settings, interface, store, log };
         let Some(arbiter) = self.placement.next() else {
             return Ok(port.add(adding).await?);
         };

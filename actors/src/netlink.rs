@@ -176,9 +176,10 @@ pub(crate) async fn set_master(name: &str, bridge: &str) -> Result<(), LinkError
     })
 }
 
-/// What tells this machine, or its network namespace, from others: the lowest address that a
-/// card has for good, else that of the first interface, which may be a container's cable.
-pub(crate) async fn hardware_address() -> Option<Vec<u8>> {
+/// What tells this machine, or its network namespace, from others: the addresses that cards
+/// have for good, from the lowest; else those of the interfaces, which may be a container's
+/// cables, from the first.
+pub(crate) async fn hardware_addresses() -> Option<Vec<Vec<u8>>> {
     let netlink = Netlink::connect("").ok()?;
     let links: Vec<_> = netlink.handle.link().get().execute().try_collect().await.ok()?;
     let permanent = |link: &LinkMessage| {
@@ -188,8 +189,10 @@ pub(crate) async fn hardware_address() -> Option<Vec<u8>> {
         })
     };
     let ethernet = links.iter().filter(|link| link.header.link_layer_type == LinkLayerType::Ether);
-    if let Some(lowest) = ethernet.clone().filter_map(permanent).min() {
-        return Some(lowest);
+    let mut cards: Vec<_> = ethernet.clone().filter_map(permanent).collect();
+    if !cards.is_empty() {
+        cards.sort();
+        return Some(cards);
     }
     // Those that programs make, as this one does, come and go.
     let is_made = |link: &&LinkMessage| {
@@ -201,11 +204,15 @@ pub(crate) async fn hardware_address() -> Option<Vec<u8>> {
             _ => false,
         })
     };
-    let first = ethernet.filter(|link| !is_made(link)).min_by_key(|link| link.header.index)?;
-    first.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Address(address) => Some(address.clone()),
-        _ => None,
-    })
+    let mut others: Vec<_> = ethernet.filter(|link| !is_made(link)).collect();
+    others.sort_by_key(|link| link.header.index);
+    let address = |link: &LinkMessage| {
+        link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::Address(address) => Some(address.clone()),
+            _ => None,
+        })
+    };
+    Some(others.into_iter().filter_map(address).collect())
 }
 
 /// All that can be set, as the kernel tells it.

@@ -87,6 +87,11 @@ pub(crate) struct Switch {
     /// one that starts it]
     #[arg(id = "switch.user", long = "user", value_name = "NAME")]
     pub(crate) user: Option<String>,
+    /// Folder for state kept across restarts, such as which card MAC addresses of TAP devices
+    /// are made from [default: /var/lib/etherws, if it exists]
+    #[arg(id = "switch.state", long = "state", value_name = "DIR")]
+    #[arg(value_parser = absolute())]
+    pub(crate) state: Option<PathBuf>,
     /// Whether to keep a list of hosts, with their addresses and names [default: true]
     #[arg(
         id = "switch.hosts",

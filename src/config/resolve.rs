@@ -49,6 +49,8 @@ pub(crate) struct Sw {
     pub(crate) user: Option<String>,
     /// After which an address that was not seen again is forgotten.
     pub(crate) aging_time: Duration,
+    /// Folder of the state that is kept; absolute. By default the usual one.
+    pub(crate) state: Option<PathBuf>,
     /// Whether to keep a list of hosts.
     pub(crate) hosts: bool,
     /// Settings of ports that have none of their own.
@@ -190,6 +192,7 @@ impl<'a> Checker<'a> {
             },
             user: switch.user.clone(),
             aging_time: aging_time.unwrap_or(DEFAULT_AGING_TIME),
+            state: switch.state.clone(),
             hosts: switch.hosts.unwrap_or(!legacy),
             port_defaults: port_defaults.settings.0.clone(),
             threads: threads.into(),

@@ -122,8 +122,8 @@ impl InForce {
         changes.extend(self.change_switch(&new).await);
         changes.extend(self.change_ports(new.ports.clone()).await);
         // As it is, and not as it should be.
-        let Sw { threads, user, logging, .. } = self.options.clone();
-        self.options = Sw { threads, user, logging, ..new };
+        let Sw { threads, state, user, logging, .. } = self.options.clone();
+        self.options = Sw { threads, state, user, logging, ..new };
         Ok(changes)
     }
 
@@ -144,6 +144,7 @@ impl InForce {
             ("switch.threads", old.threads != new.threads),
             ("switch.hosts", old.hosts != new.hosts),
             ("switch.user", old.user != new.user),
+            ("switch.state", old.state != new.state),
             ("log.debug", old.logging.debug != new.logging.debug),
             ("log.conf", old.logging.conf != new.logging.conf),
         ];

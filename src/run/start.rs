@@ -38,6 +38,7 @@ use crate::{
         status::Status,
     },
     service,
+    state::State,
 };
 
 /// Time that ports have for their farewell when the program ends.
@@ -73,7 +74,9 @@ pub(super) async fn run(
     tokio::task::yield_now().await;
     let arbiters: Vec<_> = (1..options.threads).map(|_| Arbiter::new()).collect();
     let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
+    let store = State::open(options.state.as_deref(), &log).map(|state| Arc::new(state) as _);
     let control = Control::with_arbiters(switch.clone(), log.clone(), handles.clone());
+    let control = control.with_store(store);
     let (operations, requested) = Operations::new();
     let hosts =
         if options.hosts { Some(Hosts::watch(switch.clone(), log.clone()).await?) } else { None };

@@ -4,9 +4,10 @@
 //! the members of control's params and the options of the command line, and their comments
 //! are the help. Nothing else names them.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use slog::Logger;
 
 use crate::port::{Medium, PortError};
@@ -59,6 +60,19 @@ pub trait Kind: Medium + Sized {
 pub struct Context {
     /// Where it may log.
     pub log: Logger,
+    /// Where it may keep what is to outlast the program.
+    pub store: Option<Arc<dyn Store>>,
+}
+
+/// What outlasts the program without being configuration: values by section and key. Only
+/// an aid: what it does not know, or cannot keep, must do no harm.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// What is kept under `key`.
+    fn get(&self, section: &str, key: &str) -> Option<Value>;
+
+    /// Keeps it. May wait for a disk: not for a thread that carries frames. A failure is
+    /// told where the store logs.
+    fn set(&self, section: &str, key: &str, value: Value);
 }
 
 /// Where options come from.

@@ -27,7 +27,7 @@ pub use client::{Client, ClientOptions};
 #[cfg(feature = "schemars")]
 pub use info::all_options;
 pub use info::{KindInfo, kinds, register};
-pub use kind::{Context, Kind, OptionError, Via};
+pub use kind::{Context, Kind, OptionError, Store, Via};
 pub use memory::Memory;
 #[cfg(feature = "devices")]
 pub use netdev::{Netdev, NetdevOptions};

@@ -7,6 +7,7 @@ use std::{
     any::Any,
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use actix::Addr;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 use slog::Logger;
 
-use super::{Context, Kind, KindInfo, OptionError, Via, info::names};
+use super::{Context, Kind, KindInfo, OptionError, Store, Via, info::names};
 use crate::{
     core::{fdb::PortNumber, interface::InterfaceSettings, settings::PortSettings},
     port::PortError,
@@ -152,7 +153,7 @@ impl PortSpec {
     /// # Errors
     /// See [`Kind::medium`].
     pub fn verify(&self, log: &Logger) -> Result<(), PortError> {
-        self.0.verify(&Context { log: log.clone() })
+        self.0.verify(&Context { log: log.clone(), store: None })
     }
 
     /// See [`Kind::check`].
@@ -240,6 +241,7 @@ pub(crate) struct Adding {
     pub(crate) settings: PortSettings,
     /// With settings of an interface, it need not open at once.
     pub(crate) interface: Option<Vec<InterfaceSettings>>,
+    pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) log: Logger,
 }
 
@@ -298,8 +300,8 @@ impl<K: Kind> Spec for Typed<K> {
 
     fn add(self: Box<Self>, to: Adding) -> LocalBoxFuture<'static, Result<PortNumber, AddError>> {
         Box::pin(async move {
-            let Adding { switch, settings, interface, log } = to;
-            let context = Context { log: log.clone() };
+            let Adding { switch, settings, interface, store, log } = to;
+            let context = Context { log: log.clone(), store };
             let medium = K::medium(self.0, &context).map_err(AddError::Open)?;
             let Some(interface) = interface else {
                 return supervisor::add_with(&switch, medium, settings, &log).await;

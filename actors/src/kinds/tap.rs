@@ -8,6 +8,7 @@ use std::{
     cell::Cell,
     io,
     os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
 };
 
 use bytes::BytesMut;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use slog::debug;
 
 use super::{
-    Context, Kind, address,
+    Context, Kind, Store, address,
     device::{Device, Fault, carry, lost_frame},
 };
 use crate::{
@@ -44,6 +45,7 @@ pub struct Tap {
     name: String,
     mac: Option<DeviceMac>,
     bridge: Option<InterfaceName>,
+    store: Option<Arc<dyn Store>>,
 }
 
 impl Tap {
@@ -53,7 +55,7 @@ impl Tap {
     /// [`open`](Medium::open) says what is wrong with a name.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), mac: None, bridge: None }
+        Self { name: name.into(), mac: None, bridge: None, store: None }
     }
 }
 
@@ -87,8 +89,8 @@ impl Kind for Tap {
         &options.name
     }
 
-    fn medium(options: TapOptions, _: &Context) -> Result<Self, PortError> {
-        Ok(Self::new(options.name))
+    fn medium(options: TapOptions, context: &Context) -> Result<Self, PortError> {
+        Ok(Self { store: context.store.clone(), ..Self::new(options.name) })
     }
 }
 
@@ -122,7 +124,7 @@ impl Medium for Tap {
 
     async fn open(&mut self) -> Result<TapLink, PortError> {
         // Before there is a device: none is to be seen with another address.
-        let machine = address::Machine::find().await;
+        let machine = address::Machine::find(self.store.clone()).await;
         let tap = sys::tap::Tap::open(&self.name, |tap| match self.mac {
             Some(DeviceMac::Address(mac)) => Some(mac),
             // A persistent device has its address from whoever made it.
