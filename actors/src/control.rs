@@ -14,7 +14,7 @@ use std::{
 use actix::{Addr, MailboxError};
 use actix_rt::ArbiterHandle;
 use slog::{Logger, info};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::yield_now};
 
 use crate::{
     core::{
@@ -277,6 +277,8 @@ impl Control {
             let got = self.switch.send(ListFdb { filter, page }).await?;
             pages.push(got.entries);
             next = got.next;
+            // Or all pages would be had before the runtime looks for frames again.
+            yield_now().await;
         }
         sorted(pages).await
     }
@@ -317,6 +319,7 @@ impl Control {
             let got = self.switch.send(FlushFdb { port, all, page }).await??;
             pages.push(got.entries);
             next = got.next;
+            yield_now().await;
         }
         let flushed = sorted(pages).await?;
         info!(self.log, "forwarding database is flushed"; "addresses" => flushed.len());

@@ -5,17 +5,19 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    mem,
+    fmt,
     pin::Pin,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use actix_web::{
     body::{BodySize, MessageBody},
     web::Bytes,
 };
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
+use tokio::task::yield_now;
 
 use crate::refusal::Refusal;
 
@@ -39,8 +41,18 @@ pub(crate) struct Answer {
     octets: usize,
     /// Octets that [`WAITING`] knows of.
     counted: usize,
-    /// Whether others had their turn since the last piece.
-    rested: bool,
+    /// Until others had their turn since the last piece.
+    turn: Option<Turn>,
+}
+
+/// The turn of others. To wake at once would be the next turn before the runtime looks for
+/// frames again.
+struct Turn(LocalBoxFuture<'static, ()>);
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Turn")
+    }
 }
 
 impl Answer {
@@ -101,9 +113,9 @@ impl MessageBody for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Infallible>>> {
-        if !mem::replace(&mut self.rested, true) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        if let Some(Turn(turn)) = &mut self.turn {
+            ready!(turn.as_mut().poll(cx));
+            self.turn = None;
         }
         let Some(first) = self.pieces.front_mut() else { return Poll::Ready(None) };
         let piece = first.split_to(first.len().min(PIECE));
@@ -112,7 +124,7 @@ impl MessageBody for Answer {
         }
         self.octets -= piece.len();
         // What is short goes with what follows.
-        self.rested = piece.len() < PIECE / 2;
+        self.turn = (piece.len() >= PIECE / 2).then(|| Turn(Box::pin(yield_now())));
         Poll::Ready(Some(Ok(piece)))
     }
 }
@@ -135,7 +147,7 @@ mod tests {
             let mut in_turn = 0;
             while let Poll::Ready(piece) = Pin::new(&mut answer).poll_next(&mut cx) {
                 let Some(Ok(piece)) = piece else {
-                    assert_eq!((octets, turns), (100_002, 4));
+                    assert_eq!((octets, turns), (100_002, 3));
                     return;
                 };
                 in_turn += piece.len();
