@@ -115,6 +115,12 @@ fn alike(one: &Value, other: &Value) -> bool {
                     other => alike(value, other),
                 })
         }
+        // A device's own address is another one on each machine.
+        (Value::String(one), Value::String(other))
+            if [one, other].iter().all(|text| text.starts_with("fe:")) =>
+        {
+            true
+        }
         (one, other) => one == other,
     }
 }
