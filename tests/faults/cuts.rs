@@ -57,7 +57,8 @@ fn a_reset_connection_is_opened_again_and_what_is_behind_it_announced() {
     let announced = there.receive().expect("an announcement").payload;
     assert_eq!(announced[..6], [0xff; 6]);
     assert_eq!((&announced[6..12], &announced[12..14]), (&hello[6..12], &[0x80, 0x35][..]));
-    assert_eq!(announced.len(), 60);
+    // Some octets longer than the last one, which it is no reflection of.
+    assert!((60..76).contains(&announced.len()), "{}", announced.len());
     switch.wait_state(number, "up");
     let port = server.ports().last().unwrap()["port"].clone();
     let fdb = server.json(&["listfdb"]);

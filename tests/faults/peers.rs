@@ -18,10 +18,10 @@ const UNGUARDED: [&str; 4] = ["--storm-broadcast", "off", "--storm-octets", "off
 /// Peers that do not keep up.
 const PEERS: u64 = 8;
 
-/// Memory that one of them may cost under this load: its queue of 1.4 MiB, a batch of
-/// 256 KiB that is being written, and the rest of the read blocks at their ends. What
+/// Memory that one of them may cost under this load: its queue of 1.4 MiB and a quarter of
+/// that for flooded frames, a batch of 256 KiB that is being written, and the rest of the read blocks at their ends. What
 /// the load offers is a hundred times as much.
-const KIB_EACH: u64 = 2048;
+const KIB_EACH: u64 = 2048 + 360;
 
 /// What the load costs whoever reads: blocks that are read into, the batches between.
 const KIB_LOAD: u64 = 4 * 1024;
