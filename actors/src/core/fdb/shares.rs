@@ -10,7 +10,7 @@ use super::PortNumber;
 /// This part of the table is left to those who have less than their part of it.
 const RESERVE: usize = 16;
 
-/// A holder of ports: at a place among [`Holders`](crate::core::holder::Holders), or a port
+/// A holder of ports: at a place among `Holders` (`core/holder`), or a port
 /// by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {

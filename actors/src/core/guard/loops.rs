@@ -29,7 +29,7 @@ use self::probe::{Id, Keys, Probe};
 pub use self::probe::{PROBE_GROUP, is_probe};
 use crate::core::{fdb::PortNumber, frame::Frame};
 
-/// Length of a round. A blocked port carries frames again after [`PATIENCE`] of these in
+/// Length of a round. A blocked port carries frames again after `PATIENCE` of these in
 /// which the loop was not heard: less than a second.
 pub const ROUND: Duration = Duration::from_millis(200);
 
