@@ -1,6 +1,7 @@
 //! Whole networks: namespaces joined by cables, real TAP devices, veth and bridges.
 //! Without root, where user namespaces are allowed.
 
+mod addresses;
 mod carry;
 mod devices;
 mod frames;

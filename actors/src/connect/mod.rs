@@ -3,6 +3,7 @@
 //! Below the port kind `client`, and what `ctl` and `doctor` use as their HTTP client.
 //! Nothing here knows a port's number or the forwarding database.
 
+mod addresses;
 mod credentials;
 pub mod dial;
 pub mod probe;

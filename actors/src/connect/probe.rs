@@ -13,9 +13,10 @@ use tokio::{
 };
 
 use super::{
+    addresses::{connect_any, resolve},
     dial::{DialError, http_client, upgrade},
     proxy::Proxy,
-    stream::{CONNECT_LIMIT, ConnectError, Route, Stream, connect_any, resolve},
+    stream::{CONNECT_LIMIT, ConnectError, Route, Stream},
     tls::TlsOptions,
     url::ServerUrl,
 };
@@ -102,7 +103,7 @@ impl Probe {
             .map_err(ConnectError::from)?;
         let (host, port) = match &proxy {
             Some(proxy) => (proxy.host.clone(), proxy.port),
-            None => (server.host(), server.port()),
+            None => (server.dialed_host(), server.port()),
         };
         self.proxy = proxy.as_ref().map(ToString::to_string);
         self.addresses = resolve(&host, port).await?;

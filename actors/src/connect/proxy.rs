@@ -137,6 +137,8 @@ impl Proxy {
         match choice {
             ProxyChoice::Direct => Ok(None),
             ProxyChoice::Url(url) => Self::parse(OPTION, url).map(Some),
+            // No proxy is on this link for us.
+            ProxyChoice::Environment if server.has_zone() => Ok(None),
             ProxyChoice::Environment => {
                 let names = if server.tls() {
                     ["https_proxy", "HTTPS_PROXY"]

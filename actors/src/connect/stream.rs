@@ -6,7 +6,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
@@ -18,14 +17,14 @@ use rustls_pki_types::ServerName;
 use slog::{Logger, debug, warn};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream, lookup_host},
-    time::{Instant, timeout, timeout_at},
+    net::{TcpStream, UnixStream},
+    time::{Instant, timeout_at},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
+    addresses::{connect_any, resolve},
     proxy::{Proxy, ProxyChoice, ProxyError},
-    tcp,
     tls::{self, TlsError, TlsOptions},
     url::ServerUrl,
 };
@@ -55,6 +54,14 @@ pub enum ConnectError {
         host: String,
         /// Why.
         source: io::Error,
+    },
+    /// An IPv6 address is on an interface that there is not.
+    #[error("there is no interface {zone:?} for the address {host}; ip link lists them")]
+    Zone {
+        /// Behind the `%`.
+        zone: String,
+        /// The server's or the proxy's, with the zone.
+        host: String,
     },
     /// None of the name's addresses accepts.
     #[error("cannot connect to {to}; check that it is running and can be reached")]
@@ -114,9 +121,10 @@ impl Route {
         let proxy = Proxy::find(&self.proxy, server, |name| std::env::var(name).ok())?;
         let (host, port) = match &proxy {
             Some(proxy) => (proxy.host.clone(), proxy.port),
-            None => (server.host(), server.port()),
+            None => (server.dialed_host(), server.port()),
         };
-        let mut tcp = connect_tcp(&host, port, deadline).await?;
+        let addresses = resolve(&host, port).await?;
+        let mut tcp = connect_any(&host, &addresses, deadline).await?;
         if let Some(proxy) = proxy {
             debug!(self.log, "through a proxy"; "proxy" => %proxy);
             proxy.connect(&mut tcp, server).await?;
@@ -158,59 +166,6 @@ impl Route {
 pub(super) async fn connect_unix(path: &Path) -> Result<Stream, ConnectError> {
     let unix = UnixStream::connect(path).await;
     unix.map(Stream::Unix).map_err(|source| ConnectError::Unix { path: path.to_owned(), source })
-}
-
-/// Tries all addresses of a name in the resolver's order.
-async fn connect_tcp(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, ConnectError> {
-    let addresses = resolve(host, port).await?;
-    connect_any(host, &addresses, deadline).await
-}
-
-/// The addresses of a name: at least one.
-pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
-    let unresolved = |source| ConnectError::Resolve { host: host.to_owned(), source };
-    let addresses: Vec<_> = lookup_host((host, port)).await.map_err(unresolved)?.collect();
-    if addresses.is_empty() {
-        return Err(unresolved(io::Error::other("the name has no address")));
-    }
-    Ok(addresses)
-}
-
-/// Connects to the first of `addresses` that accepts.
-pub(super) async fn connect_any(
-    host: &str,
-    addresses: &[SocketAddr],
-    deadline: Instant,
-) -> Result<TcpStream, ConnectError> {
-    let mut last = None;
-    for (i, address) in addresses.iter().enumerate() {
-        // An address that does not answer leaves its share to those after it.
-        let share = deadline.saturating_duration_since(Instant::now())
-            / u32::try_from(addresses.len() - i).unwrap_or(u32::MAX);
-        let connect = async {
-            let stream = TcpStream::connect(address).await?;
-            tcp::set_options(&stream)?;
-            Ok(stream)
-        };
-        match timeout(share, connect).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        {
-            Ok(stream) => return Ok(stream),
-            Err(source) => last = Some((address, source)),
-        }
-    }
-    let (to, source) = match last {
-        Some((address, source)) => (named(host, *address), source),
-        None => (host.to_owned(), io::ErrorKind::AddrNotAvailable.into()),
-    };
-    Err(ConnectError::Tcp { to, source })
-}
-
-fn named(host: &str, address: SocketAddr) -> String {
-    if host.parse() == Ok(address.ip()) {
-        address.to_string()
-    } else {
-        format!("{host} ({address})")
-    }
 }
 
 /// A connection as [`Route::connect`] makes it.

@@ -75,6 +75,8 @@ pub struct ServerUrl {
     text: String,
     tls: bool,
     host: Host<String>,
+    /// The interface on which an IPv6 address is.
+    zone: Option<String>,
     port: u16,
     authority: String,
     target: String,
@@ -95,7 +97,8 @@ impl ServerUrl {
         if !names.iter().any(named) {
             return Err(UrlError::Scheme { url: without_userinfo(text), schemes: names });
         }
-        let url = Url::parse(text).map_err(|source| {
+        let (bare, zone) = without_zone(text);
+        let url = Url::parse(&bare).map_err(|source| {
             let url = without_userinfo(text);
             UrlError::Invalid { url, scheme: names[0], source }
         })?;
@@ -124,7 +127,7 @@ impl ServerUrl {
         };
         let target = target(text, &url);
         let host = host.to_owned();
-        Ok(Self { text: text.to_owned(), tls, host, port, authority, target })
+        Ok(Self { text: text.to_owned(), tls, host, zone, port, authority, target })
     }
 
     /// Whether TLS is spoken.
@@ -141,6 +144,20 @@ impl ServerUrl {
             Host::Ipv4(address) => address.to_string(),
             Host::Ipv6(address) => address.to_string(),
         }
+    }
+
+    /// The host as resolvers know it, with the zone of a link-local address:
+    /// `fe80::1%eth0`. Nobody else may be told of the zone.
+    pub(super) fn dialed_host(&self) -> String {
+        match &self.zone {
+            Some(zone) => format!("{}%{zone}", self.host()),
+            None => self.host(),
+        }
+    }
+
+    /// Whether its address means something on one link of this host only.
+    pub(super) const fn has_zone(&self) -> bool {
+        self.zone.is_some()
     }
 
     /// Port, 1 to 65535.
@@ -172,6 +189,24 @@ impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// The text without the zone of an IPv6 address, and the zone: `[fe80::1%25eth0]` (RFC 6874),
+/// also with a bare `%`.
+fn without_zone(text: &str) -> (String, Option<String>) {
+    let zone = || {
+        let start = text.find("://")? + 3;
+        let end = start + text[start..].find(['/', '?', '#']).unwrap_or(text.len() - start);
+        let close = start + text[start..end].find(']')?;
+        let open = start + text[start..close].find('[')?;
+        let at = open + text[open..close].find('%')?;
+        let given = &text[at + 1..close];
+        let zone = given.strip_prefix("25").unwrap_or(given);
+        let is_name = |octet: u8| octet.is_ascii_graphic() && octet != b'%';
+        let valid = !zone.is_empty() && zone.bytes().all(is_name);
+        valid.then(|| (format!("{}{}", &text[..at], &text[close..]), Some(zone.to_owned())))
+    };
+    zone().unwrap_or_else(|| (text.to_owned(), None))
 }
 
 /// Path and query as they were written: a server may tell `/a/./b` from `/a/b`.
@@ -229,6 +264,25 @@ mod tests {
             assert_eq!(url.to_string(), text);
         }
         assert_eq!(parse("ws://[::1]").expect("IPv6").host(), "::1");
+    }
+
+    #[test]
+    fn a_zone_is_dialed_and_not_told_to_the_server() {
+        for (text, dialed) in [
+            ("ws://[fe80::1%25eth0]/", "fe80::1%eth0"),
+            ("ws://[fe80::1%25eth0.5]:80/p%25q", "fe80::1%eth0.5"),
+            ("ws://[fe80::1%3]/", "fe80::1%3"),
+            ("ws://[fe80::1%252]/", "fe80::1%2"),
+            ("ws://[fe80::1]/a[%25b]", "fe80::1"),
+        ] {
+            let url = parse(text).expect(text);
+            assert_eq!((&*url.dialed_host(), url.authority()), (dialed, "[fe80::1]"), "{text}");
+            assert_eq!((&*url.host(), &*url.host_port()), ("fe80::1", "[fe80::1]:80"), "{text}");
+            assert_eq!(url.to_string(), text);
+        }
+        for text in ["ws://[fe80::1%25]/", "ws://[fe80::1%25a b]/", "ws://[h%25eth0]/"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]
