@@ -113,10 +113,13 @@ fn explain(sw: &Sw, path: &Path) -> String {
         let (passwords, ca) = (passwords.unwrap_or_default(), ca.unwrap_or_default());
         format!("{scheme}{s}://{host}:{port}{path}{passwords}{ca}")
     };
-    if let Some(tunnel) = &sw.tunnel {
-        let asks = if tunnel.asks() { "" } else { "; open to anyone who can reach it" };
-        lines.push(format!("tunnel: {}{asks}", service(tunnel, "ws")));
-    }
+    lines.push(match &sw.tunnel {
+        Some(tunnel) => {
+            let asks = if tunnel.asks() { "" } else { "; open to anyone who can reach it" };
+            format!("tunnel: {}{asks}", service(tunnel, "ws"))
+        }
+        None => "tunnel: no listener; the table [tunnel] asks for one".to_owned(),
+    });
     if let Some(control) = &sw.control {
         lines.push(format!("control: {}", service(control, "http")));
     }

@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 
 use crate::{
     api::{ListPort, Port},
-    cli::{ControlArgs, ExtcapArgs},
+    cli::{CTLURL, ControlArgs, ExtcapArgs, default_ctlurl},
     ctl::{
         capture::{Sink, stream},
         endpoint,
@@ -28,9 +28,6 @@ use crate::{
 
 /// What all ports of a switch are called.
 const ALL: &str = "all";
-
-/// The switch of this machine.
-const LOCAL: &str = "http://127.0.0.1:7867/ctl";
 
 /// Variable with the URLs of further switches, between blanks.
 const URLS: &str = "ETHERWS_EXTCAP_URLS";
@@ -99,7 +96,9 @@ struct Switch {
 
 /// All switches: the one of this machine, and those that the environment names.
 fn switches() -> Vec<Switch> {
-    let local = Switch { prefix: "etherws".into(), title: "etherws".into(), url: LOCAL.into() };
+    // As `ctl` finds it.
+    let url = env::var(CTLURL).unwrap_or_else(|_| default_ctlurl());
+    let local = Switch { prefix: "etherws".into(), title: "etherws".into(), url };
     let urls = env::var(URLS).unwrap_or_default();
     let others = urls.split_whitespace().map(|url| {
         let host = url.split_once("://").map_or(url, |(_, rest)| rest);

@@ -175,7 +175,7 @@ impl Endpoint {
             Address::Unix(path) => unix_http_client(path, UNIX_PATH).await,
         };
         let (http, mut uri) =
-            client.map_err(|err| self.unreachable(&our_options(&one_line(&err))))?;
+            client.map_err(|err| self.unreachable(&self.advised(our_options(&one_line(&err)))))?;
         if let Some(target) = target {
             let mut parts = uri.into_parts();
             let foreign = |err: &dyn fmt::Display| {
@@ -190,6 +190,17 @@ impl Endpoint {
             Some(Credentials { user, password }) => request.basic_auth(user, password),
             None => request,
         })
+    }
+
+    /// With the way out for whom the socket is not for.
+    fn advised(&self, why: String) -> String {
+        match &self.address {
+            Address::Unix(_) if why.contains("ermission denied") => format!(
+                "{why}; the socket is for its owner, its group and root: use sudo, join the \
+                 group, or give another switch with --ctlurl"
+            ),
+            _ => why,
+        }
     }
 
     fn no_answer(&self, err: &SendRequestError) -> ErrorObjectOwned {

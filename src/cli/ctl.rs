@@ -3,12 +3,11 @@
 //! They have nothing to resolve.
 #![allow(rustdoc::broken_intra_doc_links, reason = "what stands in brackets is help text")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{
     ArgMatches, Args, ColorChoice, Command, FromArgMatches, Subcommand, ValueEnum, error::ErrorKind,
 };
-use nix::unistd::{AccessFlags, access};
 
 use crate::{
     api::{
@@ -47,7 +46,7 @@ pub(crate) struct CtlArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ControlArgs {
     /// URL of the switch's control service; unix:PATH for a Unix socket
-    /// [default: unix:/run/etherws/control.sock, if this user may open it; else
+    /// [default: unix:/run/etherws/control.sock, the packaged service's, if it is there; else
     /// http://127.0.0.1:7867/ctl]
     #[arg(long, value_name = "URL", env = CTLURL)]
     #[arg(default_value_t = default_ctlurl(), hide_default_value = true, hide_env_values = true)]
@@ -192,12 +191,14 @@ fn delay(text: &str) -> Result<f64, String> {
     seconds.ok_or_else(|| format!("give {MIN_DELAY} to {MAX_DELAY} seconds"))
 }
 
-/// Where the packaged service has control, if it runs and we may ask it; otherwise where
-/// `etherws sw` has it.
+/// Where the packaged service has control, if it runs here; otherwise where `etherws sw` has
+/// it. Whether we may ask it is the socket's to say: who may not is to hear of that, and not
+/// of a port that nobody serves.
 pub(crate) fn default_ctlurl() -> String {
     const OF_SERVICE: &str = "/run/etherws/control.sock";
-    match access(OF_SERVICE, AccessFlags::W_OK) {
-        Ok(()) => format!("unix:{OF_SERVICE}"),
-        Err(_) => "http://127.0.0.1:7867/ctl".to_owned(),
+    if Path::new(OF_SERVICE).exists() {
+        format!("unix:{OF_SERVICE}")
+    } else {
+        "http://127.0.0.1:7867/ctl".to_owned()
     }
 }

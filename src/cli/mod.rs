@@ -198,7 +198,9 @@ impl SwArgs {
     fn validate(self, line: CommandLine) -> Result<Sw> {
         let Some(path) = self.config else {
             let config = line.over(Config::default())?;
-            return Ok(foreground(resolve(&config, None, &line, Vec::new())?, self.foreground));
+            let sw = resolve(&config, None, &line, Vec::new());
+            let sw = sw.map_err(|faults| anyhow!("{}", faults.report))?;
+            return Ok(foreground(sw, self.foreground));
         };
         let (file, faults) = config::File::read(&path)?;
         let config = line.over(file.config.clone())?;

@@ -75,8 +75,8 @@ const PAGES: &[Page] = &[
         "ctl",
         "Sends a request to the control service of a running switch, prints the answer as a table \
          or as JSON, and exits with status 1 if the request was refused. Without --ctlurl and \
-         ETHERWS_CTLURL it asks the packaged service, if this user may, or else the switch that \
-         listens on loopback.",
+         ETHERWS_CTLURL it asks the packaged service, if its socket is there, or else the switch \
+         that listens on loopback.",
         &[
             ("ctl listport", "list the ports"),
             (

@@ -35,6 +35,8 @@ pub(crate) struct File {
     pub(crate) text: String,
     /// What it says; its relative paths are absolute.
     pub(crate) config: Config,
+    /// Whether it has the table `[tunnel]`, be it empty: that asks for a listener.
+    pub(crate) has_tunnel: bool,
 }
 
 /// Where a running switch has its configuration from, for when it is read again.
@@ -119,7 +121,9 @@ impl File {
         let path = path::absolute(path)
             .with_context(|| format!("{shown}: the full path cannot be found"))?;
         let (config, faults) = parse(&text, path.parent().unwrap_or(&path));
-        Ok((Self { path, text, config }, faults))
+        let (root, _) = DeTable::parse_recoverable(&text);
+        let has_tunnel = root.get_ref().contains_key("tunnel");
+        Ok((Self { path, text, config, has_tunnel }, faults))
     }
 
     /// `faults` with their places in this file.

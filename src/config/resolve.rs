@@ -57,7 +57,7 @@ pub(crate) struct Sw {
     pub(crate) port_defaults: PortSettings,
     /// Arbiters, each a thread, that ports are spread over; at least 1.
     pub(crate) threads: usize,
-    /// Where WebSocket clients come in.
+    /// Where WebSocket clients come in, if any may.
     pub(crate) tunnel: Option<Service>,
     /// Whose pages may open one from a browser, besides the switch's own; `*`: all.
     pub(crate) allowed_origins: Vec<String>,
@@ -114,7 +114,9 @@ pub(crate) fn resolve(
     known: Vec<Fault>,
 ) -> Result<Sw, Faults> {
     let mut checker = Checker { has_file: file.is_some(), line, faults: known };
-    let sw = checker.sw(config);
+    // Without a file it listens, as 1.3 does.
+    let file_asks = file.is_none_or(|file| file.has_tunnel);
+    let sw = checker.sw(config, file_asks);
     if checker.faults.is_empty() {
         return Ok(sw);
     }
@@ -145,7 +147,7 @@ impl<'a> Checker<'a> {
         self.faults.push(Fault::new(key, text));
     }
 
-    fn sw(&mut self, config: &Config) -> Sw {
+    fn sw(&mut self, config: &Config, file_asks: bool) -> Sw {
         let Config { switch, tunnel, control, log, port_defaults, port, legacy } = config;
         let tls = self.tls("tunnel.tls", tunnel.tls.files());
         let control_tls = self.tls("control.tls", control.tls.files());
@@ -175,8 +177,9 @@ impl<'a> Checker<'a> {
             htpasswd: self.readable("tunnel.htpasswd", tunnel.htpasswd.as_deref()),
             tls,
         };
-        if by_tcp {
-            self.check_shared(&tunnel_service, &service);
+        let tunnel_service = self.asks_for_tunnel(file_asks).then_some(tunnel_service);
+        if let Some(tunnel) = tunnel_service.as_ref().filter(|_| by_tcp) {
+            self.check_shared(tunnel, &service);
         }
         let limits = Limits {
             all: tunnel.max_sessions.unwrap_or(DEFAULT_MAX_SESSIONS),
@@ -196,7 +199,7 @@ impl<'a> Checker<'a> {
             hosts: switch.hosts.unwrap_or(!legacy),
             port_defaults: port_defaults.settings.0.clone(),
             threads: threads.into(),
-            tunnel: Some(tunnel_service),
+            tunnel: tunnel_service,
             allowed_origins: tunnel.allow_origin.clone().unwrap_or_default(),
             limits,
             control: by_tcp.then_some(service),
@@ -207,6 +210,24 @@ impl<'a> Checker<'a> {
             legacy: *legacy,
             source: None,
         }
+    }
+
+    /// Whether there is a tunnel listener: with a file none that is not asked for there, or by
+    /// a port on the command line. Further options of a listener that is not there would be
+    /// taken for one.
+    fn asks_for_tunnel(&mut self, file_asks: bool) -> bool {
+        let asks = file_asks || self.line.gives("tunnel.port");
+        const FURTHER: [&str; 6] =
+            ["host", "path", "htpasswd", "tls.key", "tls.cert", "tls.client-ca"];
+        let further = FURTHER.iter().map(|key| format!("tunnel.{key}"));
+        for key in further.filter(|key| !asks && self.line.gives(key)).collect::<Vec<_>>() {
+            let text = format!(
+                "{} is given without a tunnel listener; add --port, or [tunnel] to the file",
+                self.name(&key)
+            );
+            self.fault(&key, text);
+        }
+        asks
     }
 
     /// Key and certificate, both or neither; a client CA only with them.

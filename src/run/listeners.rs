@@ -79,7 +79,8 @@ pub(super) fn open(
     for (name, left) in [("tunnel", inherited.tunnel), ("control", inherited.control)] {
         if !left.is_empty() {
             bail!(
-                "a socket called {name:?} was inherited, but {name} has no TCP listener of its own"
+                "a socket called {name:?} was inherited, but the configuration has no {name} \
+                 listener on TCP; add the table [{name}], or disable the socket unit"
             );
         }
     }
@@ -356,6 +357,11 @@ impl Listeners {
         let Shared { log, switch, status, .. } = &self.shared;
         let spec = &bound.spec;
         let local = spec.is_local_only(&bound.sockets, log)?;
+        if spec.is_open(&bound.sockets) {
+            warn!(log, "anyone who can reach the tunnel listener can join the LAN: give it \
+                passwords with htpasswd, ask for certificates with client-ca, or bind it to \
+                127.0.0.1 with host"; "listener" => spec.item());
+        }
         let allowed_origins = spec.tunnel.iter().flat_map(|tunnel| tunnel.allowed_origins.clone());
         let handshake = Arc::new(Handshake { allowed_origins: allowed_origins.collect() });
         let certificate = spec.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());

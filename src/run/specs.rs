@@ -90,6 +90,15 @@ impl ListenerSpec {
         (self.port, &self.host) == (other.port, &other.host)
     }
 
+    /// Whether anybody who can reach one of these sockets can join the LAN.
+    pub(super) fn is_open(&self, sockets: &Sockets) -> bool {
+        let Some(tunnel) = &self.tunnel else { return false };
+        let asks = tunnel.htpasswd.is_some()
+            || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let mut addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok());
+        !asks && addresses.any(|address| !address.ip().is_loopback())
+    }
+
     /// Whether control on these sockets is for this machine alone: on all addresses, as
     /// 1.3 takes it, without anything that its peers must show.
     ///

@@ -24,6 +24,7 @@ fn defaults_are_the_originals() {
     wait_until("both listeners", || {
         ["tunnel", "control"].iter().all(|service| switch.stderr.contains(service))
     });
+    assert!(switch.stderr.contains("can join the LAN"));
     let sockets = namespace.run("ss", &["-Hltn"]).ok().stdout;
     let listening: Vec<_> =
         sockets.lines().filter_map(|line| line.split_whitespace().nth(3)).collect();
@@ -36,6 +37,40 @@ fn defaults_are_the_originals() {
         let mut curl = vec!["-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "1", url];
         curl.extend(upgrade.iter().map(String::as_str));
         assert_eq!(namespace.run("curl", &curl).stdout, "101", "{url}");
+    }
+}
+
+#[test]
+fn with_a_file_no_tunnel_listens_unless_it_is_asked_for() {
+    let namespace = need!(Namespace::new());
+    let dir = TempDir::new();
+    let open = "can join the LAN";
+    // What is asked for, whether somebody listens on port 80 or 8080, and is warned of.
+    for (text, more, listens, warned) in [
+        ("", &[][..], false, false),
+        ("[tunnel]\n", &[], true, true),
+        ("[tunnel]\nhost = \"127.0.0.1\"\n", &[], true, false),
+        ("[tunnel]\nhtpasswd = \"users\"\n", &[], true, false),
+        ("", &["--port", "8080"], true, true),
+        ("", &["--port", "8080", "--host", "127.0.0.1"], true, false),
+    ] {
+        dir.file("users", "u:{SHA}0DPiKuNIrrVmD8IUCuw1hQxNqZc=\n");
+        let file = dir.file("etherws.toml", text);
+        let args = [&["sw", "--foreground", "--config", &file], more].concat();
+        let switch = Process::start(command(&namespace.site, &args));
+        wait_until("control", || switch.stderr.contains("7867"));
+        let sockets = namespace.run("ss", &["-Hltn"]).ok().stdout;
+        let tunnel = sockets.contains(":80 ") || sockets.contains(":8080 ");
+        assert_eq!(tunnel, listens, "{text} {more:?}: {sockets}");
+        assert_eq!(switch.stderr.contains(open), warned, "{text} {more:?}");
+    }
+    // Options of a listener that is not there are no silent nothing.
+    let file = dir.file("etherws.toml", "");
+    let args = ["sw", "--foreground", "--config", &file, "--host", "127.0.0.1", "--path", "/x"];
+    let refused = run(command(&namespace.site, &args)).failed();
+    for option in ["--host", "--path"] {
+        let text = format!("{option} is given without a tunnel listener; add --port");
+        assert!(refused.stderr.contains(&text), "{}", refused.stderr);
     }
 }
 

@@ -148,7 +148,7 @@ fn a_socket_that_cannot_be_served_is_named() {
         ("tunnel=connected", "does not listen"),
         (&unix("tunnel"), "\"tunnel\" cannot be used"),
         // Control is on the Unix socket alone.
-        ("control=tcp", "control has no TCP listener"),
+        ("control=tcp", "no control listener on TCP"),
     ] {
         let listen = ["--host", "127.0.0.1", "--port", "0", "--ctlsock", &dir.at("ctl")];
         let mut sw = activate(&[socket], &listen);
