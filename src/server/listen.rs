@@ -19,15 +19,15 @@ use std::{
 
 use actix_rt::net::TcpStream;
 use anyhow::{Context as _, Result, bail};
-use etherws_actors::connect::tcp;
-use slog::{Logger, debug, warn};
+use slog::{Logger, warn};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
 use super::{counters::Count, endpoint::Endpoint, pending::Connection};
 
-/// Connections that wait to be accepted, as in actix-server.
-const BACKLOG: i32 = 1024;
+/// Connections that wait to be accepted, as many as the system allows unless told otherwise:
+/// who connects in masses must not fill it before we come to it.
+const BACKLOG: i32 = 4096;
 
 /// Pause after an error that accepting again at once would only repeat, as when
 /// file descriptors have run out.
@@ -156,12 +156,8 @@ pub(crate) async fn accept(
     loop {
         let (stream, peer) = next(&endpoint, &log, |cx| listener.poll_accept(cx)).await;
         endpoint.counters.add(Count::Accepted);
-        // Whatever comes over it may become a tunnel.
-        if let Err(error) = tcp::set_options(&stream) {
-            debug!(log, "cannot set a connection's TCP options"; "peer" => %peer, "error" => %error);
-        }
         let Some(worker) = turns.next() else { return };
-        if let Err(error) = worker.serve(stream, endpoint.pending.enter()).await {
+        if let Err(error) = worker.serve(stream, endpoint.pending.enter(peer.ip().into())).await {
             warn!(log, "cannot serve a connection"; "peer" => %peer, "error" => %error);
         }
     }

@@ -22,21 +22,25 @@ mod request;
 pub(crate) mod reserve;
 mod resource;
 pub(crate) mod sessions;
+mod source;
 pub(crate) mod status;
 pub(crate) mod tls;
 pub(crate) mod unix;
 pub(crate) mod upgrade;
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use actix_http::error::DispatchError;
 use actix_rt::{ArbiterHandle, net::TcpStream};
 use actix_service::{Service, ServiceFactory as _};
 use actix_tls::accept::rustls_0_23::TlsStream;
-use anyhow::{Result, anyhow};
-use etherws_actors::monitor::{Event, Kind};
+use anyhow::{Context as _, Result, anyhow};
+use etherws_actors::{
+    connect::tcp,
+    monitor::{Event, Kind},
+};
 use slog::{Logger, debug, error};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use self::{
     counters::Count,
@@ -49,6 +53,9 @@ use self::{
 /// Connections that may wait to be taken over by another Arbiter, beyond which
 /// accepting waits.
 const HANDOVER: usize = 64;
+
+/// Time to say something, as for a request's head.
+const FIRST_OCTET_LIMIT: Duration = Duration::from_secs(5);
 
 /// Starts serving `endpoint` on this Arbiter and on `arbiters`.
 ///
@@ -113,16 +120,28 @@ where
     S: Fn(TcpStream) -> F + 'static,
     F: Future<Output = Result<()>> + 'static,
 {
+    let serve = Rc::new(serve);
     Rc::new(move |stream| {
-        let (served, log, reserve) = (serve(stream), log.clone(), Arc::clone(&reserve));
+        let (serve, log, reserve) = (Rc::clone(&serve), log.clone(), Arc::clone(&reserve));
         Box::pin(async move {
-            if let Err(error) = served.await {
-                debug!(log, "connection failed"; "error" => format!("{error:#}"));
+            if speaks(&stream).await {
+                // Whatever comes over it may become a tunnel.
+                let set = tcp::set_options(&stream).context("cannot set its TCP options");
+                let served = async { set.map(|()| serve(stream))?.await };
+                if let Err(error) = served.await {
+                    debug!(log, "connection failed"; "error" => format!("{error:#}"));
+                }
             }
             // Where none is free somebody was faster; the listeners try again.
             let _ = reserve.keep();
         })
     })
+}
+
+/// Waits for the first octet, and gives whether one has come. Nothing is made for those who
+/// say none, not even an error: they may be many.
+async fn speaks(stream: &TcpStream) -> bool {
+    matches!(timeout(FIRST_OCTET_LIMIT, stream.peek(&mut [0])).await, Ok(Ok(1)))
 }
 
 /// Answers all requests of a connection.

@@ -2,13 +2,13 @@
 //! the name that it has shown a certificate for. Kept with the connection by actix,
 //! and found again with each of its requests. Decides nothing.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use actix_http::Extensions;
 use actix_rt::net::{ActixStream, TcpStream, UnixStream};
 use actix_tls::accept::rustls_0_23::TlsStream;
 
-use super::auth;
+use super::{auth, source::Source};
 
 /// A client whose connection was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,12 +52,27 @@ impl Peer {
         }
     }
 
+    /// The same as it counts.
+    pub(super) fn source(&self) -> Source {
+        self.address().map_or(Source::UNIX, |address| address.ip().into())
+    }
+
     /// Whether it is on this machine.
     pub(super) fn is_local(&self) -> bool {
         match self.ends {
             Ends::Tcp { peer, .. } => peer.ip().to_canonical().is_loopback(),
             Ends::Unix => true,
             Ends::Gone => false,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    /// As it is logged.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address() {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unix"),
         }
     }
 }

@@ -1,21 +1,25 @@
 //! Connections that are no session yet: in a TLS handshake, sending a request, or
 //! idle between two. They are bounded, so that strangers who connect and say nothing
-//! leave file descriptors for everybody else; over the bound the oldest goes, which a
-//! stranger cannot keep for longer than anybody else.
+//! leave file descriptors for everybody else; over the bound the oldest of the source that
+//! has most of them goes, so that nobody pushes out others.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::oneshot;
 
-use super::{counters::ServerCounters, refusal::Refused};
+use super::{
+    counters::ServerCounters,
+    refusal::Refused,
+    source::{Shares, Source},
+};
 
-/// Most of them on one listener: with 1,000 of them coming each second, as many as
-/// one machine makes with TLS, each has a second.
-const MAX_PENDING: usize = 1024;
+/// Most of them on one listener: with 10,000 of them coming each second, as many as one
+/// machine makes, each has 0.4 s. One that says nothing takes 2 KiB.
+const MAX_PENDING: usize = 4096;
 
 /// The part of all descriptors that they may take, on a system that gives few.
 const SHARE: usize = 8;
@@ -31,8 +35,30 @@ pub(crate) struct Pending {
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    /// By age. Dropping the sender ends the connection.
-    open: BTreeMap<u64, oneshot::Sender<()>>,
+    shares: Shares,
+    sources: HashMap<u64, Source>,
+    /// Those of a source by age. Dropping the sender ends the connection.
+    open: BTreeMap<(Source, u64), oneshot::Sender<()>>,
+}
+
+impl Table {
+    fn remove(&mut self, number: u64) -> Option<oneshot::Sender<()>> {
+        let source = self.sources.remove(&number)?;
+        self.shares.remove(source);
+        self.open.remove(&(source, number))
+    }
+
+    fn insert(&mut self, source: Source, number: u64, connection: oneshot::Sender<()>) {
+        self.shares.add(source);
+        self.sources.insert(number, source);
+        self.open.insert((source, number), connection);
+    }
+
+    /// The one that is to make room.
+    fn victim(&self) -> Option<u64> {
+        let source = self.shares.most()?;
+        self.open.range((source, 0)..).next().map(|((_, number), _)| *number)
+    }
 }
 
 impl Pending {
@@ -47,17 +73,20 @@ impl Pending {
         (descriptors / SHARE).clamp(1, MAX_PENDING)
     }
 
-    /// Takes a new connection in, and ends the oldest if there are too many.
-    pub(crate) fn enter(self: &Arc<Self>) -> Connection {
+    /// Takes a new connection in, and ends another if there are too many.
+    pub(crate) fn enter(self: &Arc<Self>, source: Source) -> Connection {
         let (sender, evicted) = oneshot::channel();
         let mut table = self.table();
-        while table.open.len() >= self.limit && table.open.pop_first().is_some() {
-            self.counters.refuse(Refused::Connections);
-        }
         let number = table.next;
         table.next += 1;
-        table.open.insert(number, sender);
-        Connection { pending: Arc::clone(self), number, evicted }
+        table.insert(source, number, sender);
+        while table.open.len() > self.limit
+            && let Some(victim) = table.victim()
+        {
+            table.remove(victim);
+            self.counters.refuse(Refused::Connections);
+        }
+        Connection { place: Place { pending: Arc::clone(self), number }, evicted }
     }
 
     /// How many there are.
@@ -73,8 +102,7 @@ impl Pending {
 /// One of them, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pending: Arc<Pending>,
-    number: u64,
+    place: Place,
     evicted: oneshot::Receiver<()>,
 }
 
@@ -90,13 +118,20 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.pending.table().open.remove(&self.number);
+        self.place.pending.table().remove(self.place.number);
     }
+}
+
+/// Where a connection stands among them.
+#[derive(Debug, Clone)]
+struct Place {
+    pending: Arc<Pending>,
+    number: u64,
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future;
+    use std::{future, net::IpAddr};
 
     use super::*;
 
@@ -106,19 +141,38 @@ mod tests {
         let pending = Pending::new(3 * SHARE, Arc::clone(&counters));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let done = pending.enter();
-            let [oldest, second, third] = [(); 3].map(|()| pending.enter());
+            let enter = || pending.enter(Source::UNIX);
+            let done = enter();
+            let [oldest, second, third] = [(); 3].map(|()| enter());
             // The limit is 3: `done` had to go.
             done.serve(future::pending()).await;
             assert_eq!(counters.refused(Refused::Connections), 1);
             second.serve(future::ready(())).await;
-            let newest = pending.enter();
+            let newest = enter();
             assert_eq!((pending.count(), counters.refused(Refused::Connections)), (3, 1));
-            let last = pending.enter();
+            let last = enter();
             oldest.serve(future::pending()).await;
             assert_eq!((pending.count(), counters.refused(Refused::Connections)), (3, 2));
             drop((third, newest, last));
             assert_eq!(pending.count(), 0);
         });
+    }
+
+    #[test]
+    fn who_has_most_makes_room_for_others() {
+        let pending = Pending::new(4 * SHARE, Arc::default());
+        let from = |last| Source::from(IpAddr::from([192, 0, 2, last]));
+        let quiet = pending.enter(from(1));
+        let mut flood: Vec<_> = (0..3).map(|_| pending.enter(from(2))).collect();
+        flood.extend((0..100).map(|_| pending.enter(from(2))));
+        let other = pending.enter(from(3));
+        let is_open = |one: &Connection| pending.table().sources.contains_key(&one.place.number);
+        assert!(is_open(&quiet) && is_open(&other));
+        let open: Vec<_> = flood.iter().map(is_open).collect();
+        assert_eq!(open.iter().filter(|open| **open).count(), 2);
+        assert!(open.ends_with(&[true, true]), "the oldest goes");
+        drop((quiet, flood, other));
+        let table = pending.table();
+        assert!(table.sources.is_empty() && table.open.is_empty() && table.shares.most().is_none());
     }
 }

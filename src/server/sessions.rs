@@ -12,9 +12,10 @@ use std::{
 use etherws_actors::{fdb::PortNumber, holder::Instance};
 
 use super::{
-    auth::{Identity, Source},
+    auth::Identity,
     pending::Pending,
     refusal::{Refusal, Refused},
+    source::Source,
 };
 use crate::options::Limits;
 

@@ -21,7 +21,7 @@ use slog::debug;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
-use super::{counters::Count, endpoint::Endpoint, http, listen};
+use super::{counters::Count, endpoint::Endpoint, http, listen, source::Source};
 
 /// Path of control behind the socket, whatever it is behind TCP: there is nothing else
 /// that it could be told from.
@@ -137,7 +137,7 @@ async fn serve(
     loop {
         let (stream, _) = listen::next(&endpoint, &log, |cx| listener.poll_accept(cx)).await;
         counters.add(Count::Accepted);
-        let connection = endpoint.pending.enter();
+        let connection = endpoint.pending.enter(Source::UNIX);
         let (service, log, reserve) =
             (Rc::clone(&service), log.clone(), Arc::clone(&endpoint.reserve));
         actix_rt::spawn(connection.serve(async move {

@@ -6,4 +6,5 @@ mod doors;
 mod flood;
 mod handshakes;
 mod logins;
+mod strangers;
 mod wire;

@@ -1,23 +1,28 @@
-//! Guessing is slow: failed logins are limited by address, and more closely by
-//! address and user. Pure: time is an argument. Never holds up another address, and
-//! never grows beyond its bound.
+//! Guessing is slow: failed logins are limited by source, more closely by source and user,
+//! and less closely by the networks that many sources are in. Pure: time is an argument. Never
+//! holds up another source, and never grows beyond its bound.
 
 use std::{
     collections::HashMap,
-    fmt,
     hash::{BuildHasher, RandomState},
-    net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
-/// Failures in a row of one user from one address: mistyping is human.
+use crate::server::source::{Network, Source};
+
+/// Failures in a row of one user from one source: mistyping is human.
 const USER: Allowance = Allowance { burst: 5, refill: Duration::from_secs(12) };
 
-/// Failures in a row from one address, whatever the users: several people may share
-/// it. Then as many a minute: 30,000 guesses a day.
-const ADDRESS: Allowance = Allowance { burst: 20, refill: Duration::from_secs(3) };
+/// Failures in a row from one source, whatever the users: several people may share
+/// it. Then as many a minute: 30,000 guesses a day. A network of 65,536 sources has
+/// four times as many: whoever has all of it guesses 120,000 times a day.
+const SOURCE: [Allowance; 3] = [
+    Allowance { burst: 20, refill: Duration::from_secs(3) },
+    Allowance { burst: 40, refill: Duration::from_millis(1500) },
+    Allowance { burst: 80, refill: Duration::from_millis(750) },
+];
 
-/// Addresses and users that are kept apart at once, in 300 KiB; the one that has not
+/// Networks and users that are kept apart at once, in 400 KiB; the one that has not
 /// failed for longest goes.
 const ENTRIES: usize = 4096;
 
@@ -28,34 +33,12 @@ struct Allowance {
     refill: Duration,
 }
 
-/// Where somebody comes from. Of an IPv6 address the network alone: a customer has
-/// all of its 2^64 addresses (RFC 6177).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Source(IpAddr);
-
-impl From<IpAddr> for Source {
-    fn from(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
-            }
-            v4 => v4,
-        })
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IpAddr::V4(address) => address.fmt(f),
-            IpAddr::V6(network) => write!(f, "{network}/64"),
-        }
-    }
-}
-
-/// An address, or an address and (a keyed hash of) a user's name.
+/// A network, or a source and (a keyed hash of) a user's name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Key(Source, Option<u64>);
+enum Key {
+    Of(Network),
+    User(Source, u64),
+}
 
 /// The failures that are remembered.
 #[derive(Default)]
@@ -67,36 +50,60 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
+    /// Whether anybody may try from `source`.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub(super) fn check(&self, source: Source, now: Instant) -> Result<(), Duration> {
+        let waits = networks(source).map(|(key, allowance)| self.wait(key, allowance, now));
+        waits.flatten().max().map_or(Ok(()), Err)
+    }
+
     /// Whether `user` may try from `source`.
     ///
     /// # Errors
     /// How long to wait.
-    pub(super) fn check(&self, source: Source, user: &str, now: Instant) -> Result<(), Duration> {
-        let wait = self.keys(source, user).into_iter().filter_map(|(key, allowance)| {
-            let owed = self.until.get(&key)?.saturating_duration_since(now);
-            // Less than the burst, and one more is allowed.
-            let allowed = allowance.refill * (allowance.burst - 1);
-            owed.checked_sub(allowed).filter(|wait| !wait.is_zero())
-        });
-        wait.max().map_or(Ok(()), Err)
+    pub(super) fn check_user(
+        &self,
+        source: Source,
+        user: &str,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        self.wait(self.user(source, user), &USER, now).map_or(Ok(()), Err)
+    }
+
+    fn wait(&self, key: Key, allowance: &Allowance, now: Instant) -> Option<Duration> {
+        let owed = self.until.get(&key)?.saturating_duration_since(now);
+        // Less than the burst, and one more is allowed.
+        let allowed = allowance.refill * (allowance.burst - 1);
+        owed.checked_sub(allowed).filter(|wait| !wait.is_zero())
     }
 
     /// Notes a failure.
     pub(super) fn fail(&mut self, source: Source, user: &str, now: Instant) {
-        for (key, allowance) in self.keys(source, user) {
-            if !self.until.contains_key(&key) && self.until.len() >= ENTRIES {
-                self.make_room(now);
-            }
-            let until = self.until.entry(key).or_insert(now);
-            // Those who go on for all that owe no more than the burst.
-            *until = (*until).max(now) + allowance.refill;
-            *until = (*until).min(now + allowance.refill * allowance.burst);
+        self.fail_user(source, user, now);
+        for (key, allowance) in networks(source) {
+            self.note(key, allowance, now);
         }
     }
 
-    fn keys(&self, source: Source, user: &str) -> [(Key, &'static Allowance); 2] {
-        let name = self.names.hash_one(user);
-        [(Key(source, Some(name)), &USER), (Key(source, None), &ADDRESS)]
+    /// Notes a failure of a user where so many others have failed that it was not verified.
+    pub(super) fn fail_user(&mut self, source: Source, user: &str, now: Instant) {
+        self.note(self.user(source, user), &USER, now);
+    }
+
+    fn note(&mut self, key: Key, allowance: &Allowance, now: Instant) {
+        if !self.until.contains_key(&key) && self.until.len() >= ENTRIES {
+            self.make_room(now);
+        }
+        let until = self.until.entry(key).or_insert(now);
+        // Those who go on for all that owe no more than the burst.
+        *until = (*until).max(now) + allowance.refill;
+        *until = (*until).min(now + allowance.refill * allowance.burst);
+    }
+
+    fn user(&self, source: Source, user: &str) -> Key {
+        Key::User(source, self.names.hash_one(user))
     }
 
     fn make_room(&mut self, now: Instant) {
@@ -110,9 +117,23 @@ impl Attempts {
     }
 }
 
+/// The networks of a source, and what each is allowed.
+fn networks(source: Source) -> impl Iterator<Item = (Key, &'static Allowance)> {
+    source.networks().map(|network| (Key::Of(network), &SOURCE[usize::from(network.width())]))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+
+    impl Attempts {
+        /// Whether both limits allow it.
+        fn both(&self, source: Source, user: &str, now: Instant) -> Result<(), Duration> {
+            self.check_user(source, user, now).and_then(|()| self.check(source, now))
+        }
+    }
 
     fn source(text: &str) -> Source {
         text.parse::<IpAddr>().unwrap().into()
@@ -123,17 +144,17 @@ mod tests {
         let (mut attempts, start) = (Attempts::default(), Instant::now());
         let here = source("192.0.2.1");
         for _ in 0..5 {
-            assert_eq!(attempts.check(here, "alice", start), Ok(()));
+            assert_eq!(attempts.both(here, "alice", start), Ok(()));
             attempts.fail(here, "alice", start);
         }
-        assert_eq!(attempts.check(here, "alice", start), Err(Duration::from_secs(12)));
-        assert_eq!(attempts.check(here, "bob", start), Ok(()));
-        assert_eq!(attempts.check(source("192.0.2.2"), "alice", start), Ok(()));
+        assert_eq!(attempts.both(here, "alice", start), Err(Duration::from_secs(12)));
+        assert_eq!(attempts.both(here, "bob", start), Ok(()));
+        assert_eq!(attempts.both(source("192.0.2.2"), "alice", start), Ok(()));
         let later = start + Duration::from_secs(12);
-        assert_eq!(attempts.check(here, "alice", later), Ok(()));
+        assert_eq!(attempts.both(here, "alice", later), Ok(()));
         attempts.fail(here, "alice", later);
-        assert_eq!(attempts.check(here, "alice", later), Err(Duration::from_secs(12)));
-        assert_eq!(attempts.check(here, "alice", start + Duration::from_secs(90)), Ok(()));
+        assert_eq!(attempts.both(here, "alice", later), Err(Duration::from_secs(12)));
+        assert_eq!(attempts.both(here, "alice", start + Duration::from_secs(90)), Ok(()));
     }
 
     #[test]
@@ -141,18 +162,28 @@ mod tests {
         let (mut attempts, start) = (Attempts::default(), Instant::now());
         let here = source("2001:db8::1");
         for n in 0..20 {
-            assert_eq!(attempts.check(here, &n.to_string(), start), Ok(()));
+            assert_eq!(attempts.both(here, &n.to_string(), start), Ok(()));
             attempts.fail(here, &n.to_string(), start);
         }
         let neighbour = source("2001:db8::2");
-        assert_eq!(attempts.check(neighbour, "new", start), Err(Duration::from_secs(3)));
-        assert_eq!(attempts.check(source("2001:db8:0:1::1"), "new", start), Ok(()));
+        assert_eq!(attempts.both(neighbour, "new", start), Err(Duration::from_secs(3)));
+        assert_eq!(attempts.both(source("2001:db8:0:1::1"), "new", start), Ok(()));
     }
 
     #[test]
-    fn an_ipv4_address_is_the_same_in_either_form() {
-        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
-        assert_ne!(source("::ffff:192.0.2.1"), source("::ffff:192.0.2.2"));
+    fn a_site_of_many_networks_is_limited_as_well() {
+        let (mut attempts, start) = (Attempts::default(), Instant::now());
+        let at = |net: u16| Source::from(IpAddr::from([0x2001, 0xdb8, 0, net, 0, 0, 0, 1]));
+        // Four networks of 56 bits, of which each network of 64 bits fails once.
+        for here in (0..80).map(|n| at(((n % 4) << 8) | (n / 4))) {
+            assert_eq!(attempts.check(here, start), Ok(()));
+            attempts.fail(here, "x", start);
+        }
+        assert_eq!(attempts.check(at(0x900), start), Err(Duration::from_millis(750)));
+        (0..40).for_each(|n| attempts.fail(source(&format!("2001:db8:1:{n}::1")), "x", start));
+        assert!(attempts.check(source("2001:db8:1:ff::1"), start).is_err());
+        assert_eq!(attempts.check(source("2001:db8:1:100::1"), start), Ok(()));
+        assert_eq!(attempts.check(source("192.0.2.1"), start), Ok(()));
     }
 
     #[test]
@@ -165,7 +196,7 @@ mod tests {
         }
         let now = start + Duration::from_millis(10);
         (0..4).for_each(|_| attempts.fail(at(9_999), "x", now));
-        assert!(attempts.check(at(9_999), "x", now).is_err(), "the newest are kept");
-        assert!(!attempts.until.contains_key(&Key(at(0), None)));
+        assert!(attempts.both(at(9_999), "x", now).is_err(), "the newest are kept");
+        assert!(!attempts.until.contains_key(&Key::Of(at(0).networks().next().unwrap())));
     }
 }

@@ -10,8 +10,8 @@ use aws_lc_rs::{
     rand,
 };
 
-/// Logins that are remembered: a session each, several times over, in 100 KiB.
-const ENTRIES: usize = 1024;
+/// Proofs that are remembered: two for each of a thousand client ports, in 200 KiB.
+const ENTRIES: usize = 2048;
 
 /// Says that a user has shown a password that fits an entry of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,10 +35,11 @@ impl Cache {
     }
 
     /// Of a name, a password and the hash in the file: another hash, as after a
-    /// change of the password, makes another proof.
-    pub(super) fn proof(&self, name: &str, password: &[u8], hash: &str) -> Proof {
+    /// change of the password, makes another proof. `more` is what else the client has shown,
+    /// if that is to be part of it.
+    pub(super) fn proof(&self, name: &str, password: &[u8], hash: &str, more: &[u8]) -> Proof {
         let mut context = hmac::Context::with_key(&self.key);
-        for part in [name.as_bytes(), password, hash.as_bytes()] {
+        for part in [name.as_bytes(), password, hash.as_bytes(), more] {
             // Lengths keep the parts apart.
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
@@ -72,26 +73,28 @@ mod tests {
     #[test]
     fn a_proof_is_of_all_its_parts() {
         let cache = Cache::new().unwrap();
-        let proof = cache.proof("ab", b"c", "hash");
-        assert_eq!(cache.proof("ab", b"c", "hash"), proof);
+        let proof = cache.proof("ab", b"c", "hash", b"");
+        assert_eq!(cache.proof("ab", b"c", "hash", b""), proof);
         for (name, password, hash) in
             [("a", b"bc".as_slice(), "hash"), ("ab", b"ch", "ash"), ("ab", b"d", "hash")]
         {
-            assert_ne!(cache.proof(name, password, hash), proof);
+            assert_ne!(cache.proof(name, password, hash, b""), proof);
         }
-        assert_ne!(Cache::new().unwrap().proof("ab", b"c", "hash"), proof, "keys differ");
+        assert_ne!(cache.proof("ab", b"c", "hash", b"more"), proof);
+        assert_ne!(Cache::new().unwrap().proof("ab", b"c", "hash", b""), proof, "keys differ");
     }
 
     #[test]
     fn the_oldest_goes_when_it_is_full() {
         let mut cache = Cache::new().unwrap();
-        let proofs: Vec<_> = (0..=ENTRIES).map(|n| cache.proof(&n.to_string(), b"", "")).collect();
+        let proofs: Vec<_> =
+            (0..=ENTRIES).map(|n| cache.proof(&n.to_string(), b"", "", b"")).collect();
         for proof in proofs.iter().chain(&proofs) {
             cache.insert(*proof);
         }
         assert_eq!(cache.proofs.len(), ENTRIES);
         assert_eq!(cache.oldest_first.len(), ENTRIES);
         assert!(cache.contains(&proofs[ENTRIES - 1]));
-        assert!(!cache.contains(&Cache::new().unwrap().proof("x", b"", "")));
+        assert!(!cache.contains(&Cache::new().unwrap().proof("x", b"", "", b"")));
     }
 }

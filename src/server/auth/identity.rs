@@ -3,7 +3,7 @@
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use super::attempts::Source;
+use crate::server::source::Source;
 
 /// Somebody who was let in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -13,6 +13,7 @@ mod identity;
 mod local;
 mod password;
 mod token;
+mod turns;
 mod users;
 
 use std::{fmt::Debug, future::Future, path::PathBuf, pin::Pin, sync::Arc};
@@ -27,7 +28,6 @@ use self::{
     anyone::Anyone, certificate::Certificate, local::Local, password::Password, token::Token,
 };
 pub(crate) use self::{
-    attempts::Source,
     identity::Identity,
     password::{Survey, survey},
     token::Tokens,
@@ -173,7 +173,7 @@ impl Gate {
             let first = client.unwrap_or(Identity::ANONYMOUS);
             let Some(both) = first.and(&shown) else {
                 info!(self.log, "client refused: it has shown the names of two users";
-                    "peer" => request.peer.address().map(|peer| peer.to_string()),
+                    "peer" => %request.peer,
                     "user" => %first, "other" => %shown);
                 // Not told from a wrong password: that one is right is nobody's business.
                 return Err(self.challenged(Refusal::unauthorized().of_user(shown.name)));

@@ -7,7 +7,6 @@
 
 use std::{
     fmt,
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -16,14 +15,15 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
+use etherws_actors::holder::{INSTANCE_HEADER, Instance};
 use slog::{Logger, debug, error, info, o};
-use tokio::sync::Semaphore;
 
 use super::{
     Authenticator, Deciding, Decision, Identity,
-    attempts::{Attempts, Source},
+    attempts::Attempts,
     cache::{self, Cache},
     hash,
+    turns::Turns,
     users::{Found, Users},
 };
 use crate::{
@@ -31,11 +31,12 @@ use crate::{
     server::{
         refusal::{BASIC, Refusal, Refused as Reason},
         request::Request,
+        source::Source,
     },
 };
 
-/// Logins that may wait for a thread to verify their password; a costly hash takes a
-/// quarter of a second, and clients do not wait for longer than these take.
+/// Logins that may wait for a thread to verify their password, or have one; a costly hash takes
+/// a quarter of a second, and clients do not wait for longer than these take.
 const QUEUE: usize = 64;
 
 /// Longest password that is verified: SHA-crypt takes time with its square.
@@ -48,10 +49,8 @@ pub(crate) struct Htpasswd {
     file: Mutex<State>,
     cache: Mutex<Cache>,
     attempts: Mutex<Attempts>,
-    /// Places for logins that are neither known nor refused.
-    queue: Arc<Semaphore>,
-    /// Hashes that may be computed at once.
-    threads: Arc<Semaphore>,
+    /// For logins that are neither known nor refused.
+    turns: Arc<Turns>,
 }
 
 /// What the file held when it could be read last.
@@ -82,8 +81,6 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
 /// Why somebody was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refused {
-    /// The request has no `Authorization` header.
-    NoCredentials,
     /// The header is not `Basic` with base64 of `user:password`.
     Malformed,
     /// No such user, or not this password: which of them is nobody's business.
@@ -113,8 +110,7 @@ impl Htpasswd {
             file: Mutex::new(State { users: Arc::new(users), readable: true }),
             cache: Mutex::new(Cache::new()?),
             attempts: Mutex::default(),
-            queue: Arc::new(Semaphore::new(QUEUE)),
-            threads: Arc::new(Semaphore::new(threads)),
+            turns: Turns::new(threads, QUEUE),
         })
     }
 
@@ -147,53 +143,67 @@ impl Htpasswd {
         info!(self.log, "htpasswd file read again"; "users" => file.users.len());
     }
 
-    /// Who sent the request with this value of its `Authorization` header from this
-    /// address.
+    /// Whose login this is.
     ///
     /// # Errors
     /// See [`Refused`].
-    async fn verify(
-        self: &Arc<Self>,
-        authorization: Option<&[u8]>,
-        address: Option<IpAddr>,
-    ) -> Result<Arc<str>, Refused> {
-        let credentials = authorization.ok_or(Refused::NoCredentials)?;
-        let credentials = Credentials::basic(credentials).ok_or(Refused::Malformed)?;
-        let source = address.map(Source::from);
-
-        if self.is_known(&credentials, source)? {
-            return Ok(credentials.name);
+    async fn verify(self: &Arc<Self>, login: Option<Login>) -> Result<Arc<str>, Refused> {
+        let login = login.ok_or(Refused::Malformed)?;
+        if self.is_known(&login)? {
+            return Ok(login.name);
         }
-        let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| Refused::Busy)?;
-        let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(|_| Refused::Busy)?;
+        let turn = self.turns.wait(login.source).await.ok_or(Refused::Busy)?;
         // Meanwhile the same login, or the last of too many, may have come to an end.
-        if self.is_known(&credentials, source)? {
-            return Ok(credentials.name);
+        if self.is_known(&login)? {
+            return Ok(login.name);
         }
         let this = Arc::clone(self);
         // Goes on, and is counted, even if the client has gone.
         let verified = tokio::task::spawn_blocking(move || {
-            let _held = (place, thread);
-            this.hash(&credentials, source).then_some(credentials.name)
+            let _held = turn;
+            this.hash(&login).then_some(login.name)
         });
         verified.await.ok().flatten().ok_or(Refused::Wrong)
     }
 
     /// Whether this login was right before, and still is.
-    fn is_known(&self, login: &Credentials, source: Option<Source>) -> Result<bool, Refused> {
-        if let Some(source) = source {
-            let allowed = lock(&self.attempts).check(source, &login.name, Instant::now());
-            allowed.map_err(Refused::TooMany)?;
-        }
+    ///
+    /// # Errors
+    /// Too many logins have failed: of this user from here, which one passes that was right
+    /// for the same client port; or from here, which all pass that were right.
+    fn is_known(&self, login: &Login) -> Result<bool, Refused> {
         let users = self.users()?;
         let found = users.find(&login.name);
-        let cache = lock(&self.cache);
-        // Looked for in any case: a name that is unknown takes as long.
-        Ok(cache.contains(&login.proof(&cache, &users, found)) & found.known)
+        let (by_port, known) = {
+            let cache = lock(&self.cache);
+            // Looked for in any case: a name that is unknown takes as long.
+            let knows = |proof| cache.contains(&proof) & found.known;
+            (
+                login.proof_of_port(&cache, &users, found).is_some_and(knows),
+                knows(login.proof(&cache, &users, found)),
+            )
+        };
+        if by_port || login.source == Source::UNIX {
+            return Ok(by_port | known);
+        }
+        let now = Instant::now();
+        let mut attempts = lock(&self.attempts);
+        attempts.check_user(login.source, &login.name, now).map_err(Refused::TooMany)?;
+        if known {
+            return Ok(true);
+        }
+        attempts.check(login.source, now).map_err(|wait| {
+            // A guess at what was right: not to be repeated as often as one likes.
+            if found.known {
+                attempts.fail_user(login.source, &login.name, now);
+            }
+            Refused::TooMany(wait)
+        })?;
+        Ok(false)
     }
 
     /// Verifies a password, which takes its time, and notes what came of it.
-    fn hash(&self, login: &Credentials, source: Option<Source>) -> bool {
+    fn hash(&self, login: &Login) -> bool {
         let Ok(users) = self.users() else { return false };
         let found = users.find(&login.name);
         // Both are always looked at: what a name that is unknown stands in for costs
@@ -201,10 +211,13 @@ impl Htpasswd {
         let right = users.hash(found).verify(&login.password) & found.known;
         if right {
             let mut cache = lock(&self.cache);
-            let proof = login.proof(&cache, &users, found);
-            cache.insert(proof);
-        } else if let Some(source) = source {
-            lock(&self.attempts).fail(source, &login.name, Instant::now());
+            let proofs = [
+                Some(login.proof(&cache, &users, found)),
+                login.proof_of_port(&cache, &users, found),
+            ];
+            proofs.into_iter().flatten().for_each(|proof| cache.insert(proof));
+        } else if login.source != Source::UNIX {
+            lock(&self.attempts).fail(login.source, &login.name, Instant::now());
         }
         right
     }
@@ -240,17 +253,21 @@ impl Authenticator for Password {
 
     fn authenticate<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a> {
         Box::pin(async {
-            let authorization = request.headers.get("authorization");
-            let peer = request.peer.address();
-            match self.0.verify(authorization, peer.map(|peer| peer.ip())).await {
+            let Some(authorization) = request.headers.get("authorization") else {
+                return Decision::NotTried;
+            };
+            let login = Login::basic(authorization).map(|login| Login {
+                source: request.peer.source(),
+                port: request.headers.text(INSTANCE_HEADER).and_then(Instance::parse),
+                ..login
+            });
+            let claimed = login.as_ref().map(|login| Arc::clone(&login.name));
+            match self.0.verify(login).await {
                 Ok(name) => Decision::Pass(Identity::new(self.name(), name)),
-                Err(Refused::NoCredentials) => Decision::NotTried,
                 Err(refused) => {
-                    debug!(self.0.log, "login refused";
-                        "peer" => peer.map(|peer| peer.to_string()), "reason" => %refused);
-                    let claimed = authorization.and_then(Credentials::basic);
-                    let refusal = Refusal::from(refused);
-                    Decision::Refuse(refusal.of_user(claimed.map(|claimed| claimed.name)))
+                    debug!(self.0.log, "login refused"; "peer" => %request.peer,
+                        "reason" => %refused);
+                    Decision::Refuse(Refusal::from(refused).of_user(claimed))
                 }
             }
         })
@@ -277,9 +294,7 @@ impl Authenticator for Password {
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::NoCredentials | Refused::Malformed | Refused::Wrong | Refused::Unreadable => {
-                Self::unauthorized()
-            }
+            Refused::Malformed | Refused::Wrong | Refused::Unreadable => Self::unauthorized(),
             Refused::TooMany(wait) => Self::later(
                 Reason::RateLimited,
                 "Too many failed logins from this address; try again later",
@@ -297,7 +312,6 @@ impl From<Refused> for Refusal {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoCredentials => "no user name and password were sent",
             Self::Malformed => "the Authorization header is not valid Basic authentication",
             Self::Wrong => "unknown user or wrong password",
             Self::Unreadable => "the htpasswd file cannot be read",
@@ -331,7 +345,7 @@ pub(crate) fn fuzz(data: &[u8]) {
     let is_costly = file.windows(7).any(|text| text == b"rounds=");
     let Some(users) = (!is_costly).then(|| Users::parse(file).ok()).flatten() else { return };
     assert!(users.len() <= file.len());
-    let login = Credentials::basic(header.get(1..).unwrap_or_default());
+    let login = Login::basic(header.get(1..).unwrap_or_default());
     let password = login.as_ref().map_or(&b""[..], |login| &login.password);
     let name = login.as_ref().map_or("", |login| &login.name);
     for name in users.names().chain([name]) {
@@ -344,12 +358,16 @@ pub(crate) fn fuzz(data: &[u8]) {
 }
 
 /// A name and a password as they were sent.
-struct Credentials {
+#[derive(Clone)]
+struct Login {
     name: Arc<str>,
     password: Box<[u8]>,
+    source: Source,
+    /// The client port that has sent them, if it is one: nobody else knows its number.
+    port: Option<Instance>,
 }
 
-impl Credentials {
+impl Login {
     /// Those in the value of an `Authorization` header.
     fn basic(value: &[u8]) -> Option<Self> {
         // The scheme's name has no case (RFC 7617, 2; RFC 9110, 11.1).
@@ -365,17 +383,25 @@ impl Credentials {
             return None;
         }
         // Names in the file are UTF-8: another one is nobody's.
-        Some(Self { name: String::from_utf8_lossy(name).into(), password: password.into() })
+        let name = String::from_utf8_lossy(name).into();
+        Some(Self { name, password: password.into(), source: Source::UNIX, port: None })
     }
 
     fn proof(&self, cache: &Cache, users: &Users, found: Found) -> cache::Proof {
-        cache.proof(&self.name, &self.password, &users.hash(found).text())
+        cache.proof(&self.name, &self.password, &users.hash(found).text(), b"")
+    }
+
+    /// The same, and that it was this client port which has shown it.
+    fn proof_of_port(&self, cache: &Cache, users: &Users, found: Found) -> Option<cache::Proof> {
+        let port = self.port?.to_string();
+        let hash = users.hash(found).text();
+        Some(cache.proof(&self.name, &self.password, &hash, port.as_bytes()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, net::IpAddr};
 
     use proptest::prelude::*;
     use slog::Discard;
@@ -410,13 +436,18 @@ mod tests {
         verify_from(htpasswd, value, None)
     }
 
+    fn login_of(value: Option<&[u8]>, address: Option<IpAddr>) -> Option<Login> {
+        let source = address.map_or(Source::UNIX, Source::from);
+        Login::basic(value?).map(|login| Login { source, ..login })
+    }
+
     fn verify_from(
         htpasswd: &Arc<Htpasswd>,
         value: Option<&[u8]>,
         address: Option<IpAddr>,
     ) -> Result<Arc<str>, Refused> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(htpasswd.verify(value, address))
+        runtime.block_on(htpasswd.verify(login_of(value, address)))
     }
 
     fn value(credentials: &[u8]) -> Vec<u8> {
@@ -464,7 +495,6 @@ mod tests {
         {
             assert_eq!(check(malformed), Err(Refused::Malformed), "{malformed}");
         }
-        assert_eq!(verify(&htpasswd, None), Err(Refused::NoCredentials));
     }
 
     #[test]
@@ -529,11 +559,40 @@ mod tests {
     }
 
     #[test]
+    fn what_was_right_before_passes_the_limit_of_its_address() {
+        let (_dir, htpasswd) = htpasswd(FILE);
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let of = |credentials: &[u8], port: Option<&str>| {
+            let login = login_of(Some(&value(credentials)), Some(address)).unwrap();
+            let login = Login { port: port.and_then(Instance::parse), ..login };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(htpasswd.verify(Some(login))).map(drop)
+        };
+        let own = "7".repeat(32);
+        assert_eq!(of(b"alice:secret", Some(&own)), Ok(()));
+        for n in 0..20 {
+            assert_eq!(of(format!("u{n}:x").as_bytes(), None), Err(Refused::Wrong));
+        }
+        assert!(matches!(of(b"bob:a:b:c", None), Err(Refused::TooMany(_))), "not known yet");
+        assert_eq!(of(b"alice:secret", None), Ok(()));
+        // It is no way to guess faster: each guess counts for the user.
+        for _ in 0..5 {
+            assert!(matches!(of(b"alice:guess", None), Err(Refused::TooMany(_))));
+        }
+        assert!(matches!(of(b"alice:secret", None), Err(Refused::TooMany(_))));
+        // The client port that had it right is no guesser, and no other has its number.
+        assert_eq!(of(b"alice:secret", Some(&own)), Ok(()));
+        assert!(matches!(of(b"alice:guess", Some(&own)), Err(Refused::TooMany(_))));
+        let other = "8".repeat(32);
+        assert!(matches!(of(b"alice:secret", Some(&other)), Err(Refused::TooMany(_))));
+    }
+
+    #[test]
     fn a_login_that_was_right_needs_no_hash_until_its_entry_changes() {
         let (dir, htpasswd) = htpasswd(FILE);
         assert!(login(&htpasswd, b"slow:secret").is_ok());
         // No hash can be computed from here on.
-        htpasswd.threads.close();
+        htpasswd.turns.close();
         assert!(login(&htpasswd, b"slow:secret").is_ok());
         assert_eq!(login(&htpasswd, b"slow:other"), Err(Refused::Busy));
         assert_eq!(login(&htpasswd, b"nobody:secret"), Err(Refused::Busy));
@@ -553,7 +612,9 @@ mod tests {
             let tasks: Vec<_> = (0..QUEUE + 10)
                 .map(|_| {
                     let (htpasswd, right) = (Arc::clone(&htpasswd), right.clone());
-                    local.spawn_local(async move { htpasswd.verify(Some(&right), None).await })
+                    local.spawn_local(
+                        async move { htpasswd.verify(login_of(Some(&right), None)).await },
+                    )
                 })
                 .collect();
             local.await;
@@ -576,7 +637,7 @@ mod tests {
             if let Ok(users) = Users::parse(&content) {
                 prop_assert!(users.names().all(|name| users.contains(name)));
             }
-            Credentials::basic(&value);
+            Login::basic(&value);
         }
     }
 }

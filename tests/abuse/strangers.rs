@@ -1,0 +1,202 @@
+//! Strangers in masses: what they do costs those who come from where they come from, and
+//! everybody else gets in.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    io::Write as _,
+    net::{IpAddr, SocketAddr, TcpStream},
+    os::fd::AsRawFd as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    libc::linger,
+    sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt},
+};
+
+use crate::support::{
+    TempDir,
+    http::{self, Response},
+    switch::Switch,
+    wait_until,
+    ws::upgrade_with,
+};
+
+/// Logins that are tried during an attack, and how many must get in.
+const TRIES: usize = 10;
+const NEEDED: usize = 9;
+
+/// Time for one of them, and between its connection and its request.
+const LOGIN_LIMIT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// A file in which `known` and `user0` to `user9` have the password "top-secret", at a cost as
+/// `etherws passwd` has it but for this build, which is slow.
+fn users() -> String {
+    let hash = "$2y$10$W6m5Dj2OQ9oB5nHhQK4Cq.dwfHaNEf80f/llyP.QPFyfxsX66b.ha";
+    let names = (0..TRIES).map(|n| format!("user{n}")).chain(["known".to_owned()]);
+    names.map(|name| format!("{name}:{hash}\n")).collect()
+}
+
+/// A stranger's own time.
+#[expect(clippy::disallowed_methods, reason = "no Arbiter runs on this thread")]
+fn pace(time: Duration) {
+    thread::sleep(time);
+}
+
+/// An attack, until it is dropped.
+struct Attack {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicU64>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Attack {
+    /// Does `one` so many times a second, on several threads.
+    fn start(threads: u64, each_second: u64, one: impl Fn(u64) + Clone + Send + 'static) -> Self {
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let threads: Vec<_> = (0..threads)
+            .map(|number| {
+                let (stop, done, one) = (Arc::clone(&stop), Arc::clone(&done), one.clone());
+                thread::spawn(move || {
+                    let start = Instant::now();
+                    for turn in 0.. {
+                        let due =
+                            start + Duration::from_millis(turn * 1000 * threads / each_second);
+                        // At the pace that was asked for.
+                        pace(due.saturating_duration_since(Instant::now()));
+                        if stop.load(Relaxed) {
+                            return;
+                        }
+                        one(turn * threads + number);
+                        done.fetch_add(1, Relaxed);
+                    }
+                })
+            })
+            .collect();
+        Self { stop, done, threads }
+    }
+
+    /// How often it was done so far.
+    fn count(&self) -> u64 {
+        self.done.load(Relaxed)
+    }
+}
+
+impl Drop for Attack {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+    }
+}
+
+/// A connection from any address of this machine: all of 127.0.0.0/8, and those of IPv6 that
+/// are local to it. `None` where it does not come about.
+fn connect(from: IpAddr, to: SocketAddr) -> Option<TcpStream> {
+    let family = if from.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).ok()?;
+    socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::from((from, 0)))).ok()?;
+    let stream = TcpStream::from(fd);
+    stream.set_write_timeout(Some(LOGIN_LIMIT)).ok()?;
+    stream.set_read_timeout(Some(LOGIN_LIMIT)).ok()?;
+    socket::connect(stream.as_raw_fd(), &SockaddrStorage::from(to)).ok()?;
+    Some(stream)
+}
+
+/// Asks for a tunnel, with a pause before the request: the status that comes back.
+fn login(from: IpAddr, to: SocketAddr, pause: Duration, more: &[(&str, &str)]) -> Option<u16> {
+    let mut stream = connect(from, to)?;
+    pace(pause);
+    stream.write_all(&http::request("GET", "/", &upgrade_with(more), "")).ok()?;
+    Response::read_head(&mut stream).map(|response| response.status)
+}
+
+/// How many of ten get in, each in its time.
+fn successes(login: impl Fn(usize) -> Option<u16>) -> usize {
+    (0..TRIES)
+        .filter(|&n| {
+            let start = Instant::now();
+            let status = login(n);
+            let took = start.elapsed();
+            println!("{n}: {status:?} after {took:?}");
+            status == Some(101) && took < LOGIN_LIMIT
+        })
+        .count()
+}
+
+fn v4(last: u8) -> IpAddr {
+    [127, 0, 0, last].into()
+}
+
+/// A login of one of ten users whom nobody has verified yet, or of one who was.
+fn right(from: IpAddr, to: SocketAddr, user: &str) -> Option<u16> {
+    login(from, to, PAUSE, &[("Authorization", &http::basic(user, "top-secret"))])
+}
+
+fn nth(from: IpAddr, to: SocketAddr) -> impl Fn(usize) -> Option<u16> {
+    move |n| right(from, to, &format!("user{n}"))
+}
+
+#[test]
+fn silent_connections_in_masses_keep_nobody_out() {
+    let dir = TempDir::new();
+    let switch = Switch::start(&["--htpasswd", &dir.file("users", users())]);
+    let (to, bad) = (switch.tunnel, v4(66));
+    assert_eq!(right(v4(7), to, "known"), Some(101));
+    let attack = Attack::start(2, 10_000, move |_| hold(begin(bad, to)));
+    wait_until("a full table", || attack.count() > 2_000);
+    let (before, start) = (attack.count(), Instant::now());
+    let new = successes(nth(v4(7), to));
+    println!("{} connects in {:?}", attack.count() - before, start.elapsed());
+    let known = successes(|_| right(v4(7), to, "known"));
+    assert!(new >= NEEDED && known >= NEEDED, "{new} and {known} of {TRIES}");
+}
+
+#[test]
+fn wrong_logins_of_one_address_keep_nobody_else_out() {
+    let dir = TempDir::new();
+    let switch = Switch::start(&["--htpasswd", &dir.file("users", users())]);
+    let (to, bad) = (switch.tunnel, v4(66));
+    assert_eq!(right(bad, to, "known"), Some(101));
+    let attack = Attack::start(8, 20, move |n| {
+        let wrong = http::basic(&format!("user{}", n % 20), "guess");
+        let _ = login(bad, to, Duration::ZERO, &[("Authorization", &wrong)]);
+    });
+    wait_until("its limit", || attack.count() > 25);
+    let new = successes(nth(v4(7), to));
+    // From the very address that it comes from.
+    let known = successes(|_| right(bad, to, "known"));
+    assert!(new >= NEEDED && known >= NEEDED, "{new} and {known} of {TRIES}");
+}
+
+/// Begins to connect, and waits for nothing.
+fn begin(from: IpAddr, to: SocketAddr) -> Option<TcpStream> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).ok()?;
+    // Reset when it is closed, so that its port is free at once.
+    let reset = linger { l_onoff: 1, l_linger: 0 };
+    socket::setsockopt(&fd, sockopt::Linger, &reset).ok()?;
+    socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::from((from, 0)))).ok()?;
+    match socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(to)) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Some(fd.into()),
+        Err(_) => None,
+    }
+}
+
+/// Keeps a connection open while a thousand others are made.
+fn hold(stream: Option<TcpStream>) {
+    thread_local!(static HELD: RefCell<VecDeque<TcpStream>> = RefCell::default());
+    HELD.with_borrow_mut(|held| {
+        held.extend(stream);
+        if held.len() > 1000 {
+            held.pop_front();
+        }
+    });
+}
