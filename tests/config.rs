@@ -65,7 +65,8 @@ fn check_tells_of_every_mistake_with_its_place() {
         "bad.toml",
         "[switch]\nagout = 5\nthreads = 0\n\n[tunnel]\nport = \"http\"\n\n[[port]]\ntype = \
          \"tab\"\ntarget = \"ewp0\"\n\n[[port]]\ntype = \"client\"\ntarget = \"http://x/\"\nmtu = \
-         1500\n[[port.fdb]]\nvlan = 1\n",
+         1500\n[[port.fdb]]\nvlan = 1\n\n[[port]]\ntype = \"netdev\"\ntarget = \"eth0\"\nmac = \
+         \"random\"\n",
     );
     let output = etherws(&["check", &path]).failed();
     for wanted in [
@@ -76,7 +77,8 @@ fn check_tells_of_every_mistake_with_its_place() {
         ":14:10: \"http://x/\" begins with neither",
         ":15:7: mtu is for tap and netdev ports only",
         ":16:1: mac is missing",
-        "bad.toml: 7 errors",
+        ":22:7: mac is only for tap ports, and this is a netdev port; delete it",
+        "bad.toml: 8 errors",
     ] {
         assert!(output.stderr.contains(wanted), "{wanted}: {}", output.stderr);
     }

@@ -21,7 +21,7 @@ use crate::{
         gauge::Gauge,
         holder::Holder,
         interface::{Interface, InterfaceStatus},
-        settings::{Description, InForce, LinkSettings, PortName, PortSettings},
+        settings::{Description, ForeignSetting, InForce, LinkSettings, PortName, PortSettings},
         state::{Details, PortState, Stop},
     },
     mirror::{Filter, MirrorReader, TooManyMirrors},
@@ -217,15 +217,8 @@ pub enum SetPortError {
         port: PortNumber,
     },
     /// Ports of this kind do not have the setting.
-    #[error("{setting} is only for {kinds} ports, and this is a {kind} port")]
-    NotForKind {
-        /// Name of the setting.
-        setting: &'static str,
-        /// Kind of the port.
-        kind: &'static str,
-        /// Kinds that have it.
-        kinds: String,
-    },
+    #[error(transparent)]
+    NotForKind(#[from] ForeignSetting),
 }
 
 /// Sets what holds for all ports that have nothing else.

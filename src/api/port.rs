@@ -374,8 +374,8 @@ impl From<PortInfo> for Port {
             octets_tx: Some(counters.tx_octets()),
             octets_rx: Some(counters.rx_octets()),
             note: None,
-            name: info.name.map(String::from),
-            description: info.description.map(String::from),
+            name: info.name.map(|name| name.to_string()),
+            description: info.description.map(|text| text.to_string()),
             user: info
                 .details
                 .iter()

@@ -348,6 +348,10 @@ impl<'a> Checker<'a> {
             let text = format!("{name} is for tap and netdev ports only; delete it");
             self.fault(&format!("{key}.{name}"), text);
         }
+        if let Err(error) = table.settings.check_kind(kind) {
+            let name = error.setting.name;
+            self.fault(&format!("{key}.{name}"), format!("{error}; delete it"));
+        }
         let new = self.spec(key, kind, table.options.clone());
         let settings = table.settings.clone();
         let addresses = table.addresses.as_ref().map(|texts| self.addresses(key, texts));

@@ -127,6 +127,36 @@ fn a_device_is_made_again_as_it_was_asked_for() {
 }
 
 #[test]
+fn a_device_has_the_carrier_of_the_port_that_it_follows() {
+    let mut pair = need!(Pair::new(&[], &[]));
+    pair.wait_ping();
+    let is_lower_up = |pair: &Pair| pair.b.ip("-o link show dev ewp0").contains("LOWER_UP");
+    let foreign = pair.right.ctl(&["setport", "--carrier-from", "1", "2"]).failed();
+    assert!(foreign.stderr.contains("carrier-from is only for tap ports"), "{}", foreign.stderr);
+    pair.right.ctl(&["setport", "--name", "uplink", "2"]).ok();
+    pair.right.ctl(&["setport", "--carrier-from", "uplink", "1"]).ok();
+    assert!(is_lower_up(&pair), "the tunnel is up");
+    pair.left.process.kill();
+    wait_until("no carrier", || !is_lower_up(&pair));
+    pair.right.wait_state(1, "down");
+    let port = pair.right.port(1);
+    assert!(port["error"].as_str().unwrap().contains("port uplink is not up"), "{port}");
+    // Who moves meanwhile is not told of it; once the tunnel is back, all are.
+    pair.restart_left();
+    wait_until("a carrier", || is_lower_up(&pair));
+    pair.right.wait_state(1, "up");
+    pair.wait_ping();
+    for (port, is_up) in [("1", true), ("9", false), ("2", true), ("nobody", false)] {
+        pair.right.ctl(&["setport", "--carrier-from", port, "1"]).ok();
+        // A ring of followers waits for nobody.
+        wait_until(port, || is_lower_up(&pair) == is_up);
+    }
+    pair.right.ctl(&["setport", "--default", "carrier-from", "1"]).ok();
+    wait_until("its own carrier", || is_lower_up(&pair));
+    pair.wait_ping();
+}
+
+#[test]
 fn a_renamed_device_is_followed() {
     let namespace = need!(Namespace::new());
     need!(namespace.can_make_taps());

@@ -29,6 +29,15 @@ fn longest_gap(text: &str) -> Duration {
     Duration::from_secs_f64(longest)
 }
 
+/// Asserts that no port of these switches has lost a frame at its device.
+fn assert_none_lost(switches: &[&Switch]) {
+    for port in switches.iter().flat_map(|switch| switch.ports()) {
+        for reason in ["on-error", "too-long", "truncated", "unknown-offload"] {
+            assert_eq!(port["discards"][reason], 0, "{port:#}");
+        }
+    }
+}
+
 /// Two switches at the two ends of a cable, each with a TAP, joined by a WebSocket.
 pub(super) struct Pair {
     pub(super) left: Switch,

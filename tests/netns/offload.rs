@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{A, B, Pair, transfer::transfer};
+use super::{A, B, Pair, assert_none_lost, transfer::transfer};
 use crate::support::{
     lab::Namespace,
     need,
@@ -75,13 +75,7 @@ fn assert_no_errors(hosts: &[&Namespace], switches: &[&Switch]) {
     for host in hosts {
         assert_eq!(checksum_errors(host), 0);
     }
-    for switch in switches {
-        for port in switch.ports() {
-            for reason in ["on-error", "too-long", "truncated", "unknown-offload"] {
-                assert_eq!(port["discards"][reason], 0, "{port:#}");
-            }
-        }
-    }
+    assert_none_lost(switches);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use nix::libc;
 use slog::{Logger, debug, info, warn};
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -128,15 +129,48 @@ pub(super) enum Fault {
     Lost(PortError),
 }
 
-/// Why a frame is lost, if an error of `sys` says so of one.
-pub(super) fn lost_frame(error: &io::Error) -> Option<Discard> {
-    match error.kind() {
-        sys::TRUNCATED => Some(Discard::Truncated),
-        sys::UNKNOWN_OFFLOAD => Some(Discard::UnknownOffload),
-        io::ErrorKind::UnexpectedEof => Some(Discard::OnError),
-        _ => None,
-    }
+/// What an error means that all devices have.
+pub(super) fn common_fault(error: &io::Error) -> Option<Fault> {
+    let frame = match (error.kind(), error.raw_os_error()) {
+        (_, Some(libc::EAGAIN)) => return Some(Fault::WouldBlock),
+        (sys::TRUNCATED, _) => Discard::Truncated,
+        (sys::UNKNOWN_OFFLOAD, _) => Discard::UnknownOffload,
+        (_, Some(libc::ENOBUFS | libc::ENOMEM)) => Discard::LackOfBuffers,
+        // Too short.
+        (io::ErrorKind::UnexpectedEof, _) | (_, Some(libc::EINVAL | libc::EINTR)) => {
+            Discard::OnError
+        }
+        _ => return None,
+    };
+    Some(Fault::Frame(frame))
 }
+
+/// Declares the options of a kind that is an interface: its name.
+macro_rules! interface_options {
+    ($(#[$attribute:meta])* $options:ident, $help:literal) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "clap", derive(clap::Args))]
+        #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+        #[serde(deny_unknown_fields)]
+        pub struct $options {
+            #[doc = $help]
+            #[serde(rename = "target")]
+            #[cfg_attr(feature = "clap", arg(id = "target", value_name = "TARGET"))]
+            pub name: String,
+        }
+
+        impl $options {
+            /// For the interface called `name`.
+            #[must_use]
+            pub fn new(name: impl Into<String>) -> Self {
+                Self { name: name.into() }
+            }
+        }
+    };
+}
+
+pub(super) use interface_options;
 
 /// How reading ends.
 enum Stopped {
@@ -329,7 +363,7 @@ async fn send<D: Device>(
     }
 }
 
-/// Looks after the device until it is lost.
+/// Looks after the device until it is lost: now and then, and when a setting has changed.
 async fn look_after<D: Device>(
     device: &D,
     settings: &LinkSettings,
@@ -338,7 +372,10 @@ async fn look_after<D: Device>(
     let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = settings.changed() => {}
+        }
         match device.check(settings).await {
             Ok((reason, frames)) => losses.count(reason, frames),
             Err(error) => return error,

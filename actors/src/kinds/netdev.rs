@@ -11,11 +11,10 @@ use std::{
 
 use bytes::BytesMut;
 use nix::libc;
-use serde::{Deserialize, Serialize};
 
 use super::{
     Context, Kind,
-    device::{Device, Fault, carry, lost_frame},
+    device::{Device, Fault, carry, common_fault, interface_options},
 };
 use crate::{
     core::{
@@ -41,24 +40,9 @@ impl Netdev {
     }
 }
 
-/// Options of a netdev port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "clap", derive(clap::Args))]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct NetdevOptions {
-    /// Name of the interface
-    #[serde(rename = "target")]
-    #[cfg_attr(feature = "clap", arg(id = "target", value_name = "TARGET"))]
-    pub name: String,
-}
-
-impl NetdevOptions {
-    /// For the interface called `name`.
-    #[must_use]
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into() }
-    }
+interface_options! {
+    /// Options of a netdev port.
+    NetdevOptions, "Name of the interface"
 }
 
 impl Kind for Netdev {
@@ -199,15 +183,11 @@ impl NetdevLink {
     }
 
     fn fault(&self, error: io::Error) -> Fault {
-        if let Some(reason) = lost_frame(&error) {
-            return Fault::Frame(reason);
+        if let Some(fault) = common_fault(&error) {
+            return fault;
         }
         match error.raw_os_error() {
-            Some(libc::EAGAIN) => Fault::WouldBlock,
-            Some(libc::ENOBUFS | libc::ENOMEM) => Fault::Frame(Discard::LackOfBuffers),
             Some(libc::EMSGSIZE) => Fault::Frame(Discard::TooLong),
-            // Too short.
-            Some(libc::EINVAL | libc::EINTR) => Fault::Frame(Discard::OnError),
             Some(libc::ENETDOWN) if self.socket.is_present() => Fault::Down,
             Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => {
                 Fault::Lost(Box::new(Gone(self.socket.name())))

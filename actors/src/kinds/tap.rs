@@ -13,12 +13,11 @@ use std::{
 
 use bytes::BytesMut;
 use nix::libc;
-use serde::{Deserialize, Serialize};
 use slog::debug;
 
 use super::{
     Context, Kind, Store, address,
-    device::{Device, Fault, carry, lost_frame},
+    device::{Device, Fault, carry, common_fault, interface_options},
 };
 use crate::{
     core::{
@@ -59,24 +58,9 @@ impl Tap {
     }
 }
 
-/// Options of a tap port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "clap", derive(clap::Args))]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct TapOptions {
-    /// Name of the device; %d becomes the lowest free number
-    #[serde(rename = "target")]
-    #[cfg_attr(feature = "clap", arg(id = "target", value_name = "TARGET"))]
-    pub name: String,
-}
-
-impl TapOptions {
-    /// For the interface called `name`.
-    #[must_use]
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into() }
-    }
+interface_options! {
+    /// Options of a tap port.
+    TapOptions, "Name of the device; %d becomes the lowest free number"
 }
 
 impl Kind for Tap {
@@ -141,7 +125,7 @@ impl Medium for Tap {
         tap.name().clone_into(&mut self.name);
         // What was lost on a device that was there is not known yet.
         let dropped = Cell::new(tap.is_new().then_some(0));
-        Ok(TapLink { tap, queue: Cell::new(None), dropped })
+        Ok(TapLink { tap, queue: Cell::new(None), has_carrier: Cell::new(true), dropped })
     }
 
     async fn configure(&mut self, settings: &Interface) -> Result<(), PortError> {
@@ -155,6 +139,7 @@ pub struct TapLink {
     tap: sys::tap::Tap,
     /// The queue that was set on it.
     queue: Cell<Option<u32>>,
+    has_carrier: Cell<bool>,
     /// Frames that the kernel had dropped for want of room in it.
     dropped: Cell<Option<u64>>,
 }
@@ -204,6 +189,11 @@ impl Device for TapLink {
             // The device may be in another namespace by now: it works all the same.
             let _ = netlink::set_queue(self.tap.name(), frames).await;
         }
+        let wanted = settings.has_carrier();
+        if wanted != self.has_carrier.replace(wanted) {
+            // Before Linux 4.20 it keeps the one that it has.
+            let _ = self.tap.set_carrier(wanted);
+        }
         let now = self.tap.dropped();
         let before = self.dropped.replace(now);
         let more = now.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
@@ -213,16 +203,12 @@ impl Device for TapLink {
 
 impl TapLink {
     fn fault(&self, error: io::Error) -> Fault {
-        if let Some(reason) = lost_frame(&error) {
-            return Fault::Frame(reason);
+        if let Some(fault) = common_fault(&error) {
+            return fault;
         }
         match error.raw_os_error() {
-            Some(libc::EAGAIN) => Fault::WouldBlock,
-            Some(libc::ENOBUFS | libc::ENOMEM) => Fault::Frame(Discard::LackOfBuffers),
-            // Too short, or the interface is down (EIO).
-            Some(libc::EINVAL | libc::EMSGSIZE | libc::EIO | libc::EINTR) => {
-                Fault::Frame(Discard::OnError)
-            }
+            // The interface is down (EIO).
+            Some(libc::EMSGSIZE | libc::EIO) => Fault::Frame(Discard::OnError),
             // EBADFD above all: the interface was deleted.
             _ => Fault::Lost(io_error(format!("lost TAP device {}", self.tap.name()), error)),
         }

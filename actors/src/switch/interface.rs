@@ -7,11 +7,14 @@ use tokio::time::Instant;
 
 use super::{PortEntry, Switch};
 use crate::{
-    core::{announce, interface::Carrier, state::PortState},
+    core::{announce, fdb::PortNumber, interface::Carrier, state::PortState},
     message::{CheckSettings, Credit, InterfaceChanged, SetPortError},
     monitor::{Event, Kind},
     settings::PortSettings,
 };
+
+/// Most devices of which each has its carrier from the next: who has more has a ring.
+const MAX_FOLLOWERS: usize = 8;
 
 impl PortEntry {
     pub(super) fn has_no_carrier(&self) -> bool {
@@ -26,12 +29,42 @@ impl PortEntry {
         match status.carrier {
             Carrier::Up | Carrier::Elsewhere => None,
             Carrier::Down => Some(format!("interface {name} is down; ip link set {name} up")),
-            Carrier::Lost => Some(format!("interface {name} has no carrier")),
+            Carrier::Lost => Some(match &self.applied.carrier_from {
+                Some(port) => format!("interface {name} has no carrier, as port {port} is not up"),
+                None => format!("interface {name} has no carrier"),
+            }),
         }
     }
 }
 
 impl Switch {
+    /// Gives the devices whose carrier is that of another port the one that this has now.
+    pub(super) fn set_carriers(&self) {
+        let mut from = 0;
+        while let Some(at) = self.followers.next(from) {
+            from = at + 1;
+            self.ports[at].link_settings.set_carrier(self.is_up_for(at));
+        }
+    }
+
+    /// Whether the port that the one at `at` has its carrier from is up.
+    fn is_up_for(&self, mut at: usize) -> bool {
+        // Who follows a follower follows the last of them. Those that follow each other in
+        // a ring would wait for each other for ever: they are up.
+        for _ in 0..=MAX_FOLLOWERS {
+            let Some(port) = &self.ports[at].applied.carrier_from else {
+                return self.ports[at].is_open();
+            };
+            let number = port.as_str().parse().ok().and_then(PortNumber::new);
+            let number = number.or_else(|| self.named(port.as_str()));
+            match number.and_then(|number| self.find(number)) {
+                Some(next) => at = next,
+                None => return false,
+            }
+        }
+        true
+    }
+
     /// Gives the port at `at` the addresses that belong to it.
     pub(super) fn set_permanent(&mut self, at: usize) {
         let port = &self.ports[at];
@@ -122,14 +155,17 @@ impl Handler<InterfaceChanged> for Switch {
                 set up from here, and is not made again when it goes with that";
                 "port" => %port.number, "interface" => &status.name);
         }
-        if port.has_no_carrier() != was_without {
+        let is_without = port.has_no_carrier();
+        if is_without != was_without {
             self.change_carrier(at);
         }
         self.set_permanent(at);
-        let is_news = before.is_none_or(|before| {
-            let is_new = |address| !before.addresses.contains(address);
-            before.mac != status.mac || status.addresses.iter().any(is_new)
-        });
+        // While it was without, whoever came up was told nothing of it.
+        let is_news = (was_without && !is_without)
+            || before.is_none_or(|before| {
+                let is_new = |address| !before.addresses.contains(address);
+                before.mac != status.mac || status.addresses.iter().any(is_new)
+            });
         if self.ports[at].is_host && is_news {
             self.announce_host(at);
         }

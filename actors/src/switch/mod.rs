@@ -206,6 +206,8 @@ pub struct Switch {
     ports: Ports<PortEntry>,
     /// The ports that carry frames: what a flood goes to.
     forwarding: PortSet,
+    /// The ports whose carrier is that of another.
+    followers: PortSet,
     /// Who holds ports, and what was flooded for him.
     holders: Holders<StormControl>,
     next: PortNumber,
@@ -240,6 +242,7 @@ impl Switch {
             relay: Relay::new(Fdb::new(options.aging_time, options.fdb_capacity)),
             ports: Ports::default(),
             forwarding: PortSet::default(),
+            followers: PortSet::default(),
             holders: Holders::default(),
             next: PortNumber::FIRST,
             touched: Vec::new(),
@@ -264,10 +267,12 @@ impl Switch {
     fn remove(&mut self, number: PortNumber) -> Option<PortEntry> {
         let at = self.ports.find(number)?;
         self.forwarding.set(at, false);
+        self.followers.set(at, false);
         self.relay.remove_port(number);
         self.holders.leave(self.ports[at].held);
         let removed = self.ports.remove(number);
         self.loops.close(number);
+        self.set_carriers();
         self.obey();
         self.deliver(&Credit::NONE);
         removed
@@ -277,6 +282,7 @@ impl Switch {
     fn note_forwarding(&mut self, at: usize) {
         let is_forwarding = self.ports[at].is_forwarding();
         self.forwarding.set(at, is_forwarding);
+        self.set_carriers();
     }
 
     /// Gives `frame` to the port at `at`, if it carries frames.

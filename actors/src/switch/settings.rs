@@ -44,16 +44,10 @@ impl Switch {
         {
             return Err(SetPortError::NameInUse { name: name.clone(), port });
         }
-        match settings.given().find(|one| !one.is_for(kind)) {
-            None => Ok(()),
-            Some(setting) => {
-                let kinds = setting.kinds.join(" and ");
-                Err(SetPortError::NotForKind { setting: setting.name, kind, kinds })
-            }
-        }
+        Ok(settings.check_kind(kind)?)
     }
 
-    fn named(&self, name: &str) -> Option<PortNumber> {
+    pub(super) fn named(&self, name: &str) -> Option<PortNumber> {
         let is_it = |port: &&PortEntry| port.own.name.as_ref().is_some_and(|n| n.as_str() == name);
         self.ports.iter().map(|(_, port)| port).find(is_it).map(|port| port.number)
     }
@@ -84,6 +78,7 @@ impl Switch {
         self.relay.fdb_mut().set_max_macs(number, max_macs);
         self.relay.fdb_mut().set_sticky(number, settings.sticky(), now);
         self.set_permanent(at);
+        self.followers.set(at, self.ports[at].applied.carrier_from.is_some());
         if self.ports[at].guards.blocked.is_some_and(|one| !one.is_wanted(&self.ports[at].guards)) {
             self.unblock(at);
         }

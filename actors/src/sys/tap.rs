@@ -38,6 +38,9 @@ const TAP_FLAGS: libc::c_short =
 #[expect(clippy::cast_possible_truncation, reason = "the same")]
 const UP: libc::c_short = libc::IFF_UP as libc::c_short;
 
+/// Sets whether the device has a carrier, an int: `_IOW('T', 226, int)`. Since Linux 4.20.
+const TUNSETCARRIER: libc::Ioctl = 0x4004_54e2;
+
 /// The work that a kernel may leave to us, from the most that we can do to none:
 /// UDP segmentation came with Linux 6.2.
 const OFFLOADS: [libc::c_uint; 3] = [TCP | libc::TUN_F_USO4 | libc::TUN_F_USO6, TCP, 0];
@@ -158,6 +161,15 @@ impl Tap {
     pub(crate) fn takes_super_frames(&self) -> (bool, bool) {
         let has = |flag| self.offloads & flag != 0;
         (has(libc::TUN_F_TSO4), has(libc::TUN_F_USO4))
+    }
+
+    /// Gives the device a carrier, or takes it away.
+    pub(crate) fn set_carrier(&self, has_carrier: bool) -> io::Result<()> {
+        let carrier = libc::c_int::from(has_carrier);
+        // SAFETY: TUNSETCARRIER reads one int at the pointer.
+        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), TUNSETCARRIER, &carrier) };
+        Errno::result(result)?;
+        Ok(())
     }
 
     fn set_mac(&self, mac: MacAddr) -> io::Result<()> {

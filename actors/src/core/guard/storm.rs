@@ -7,8 +7,6 @@
 
 use std::{fmt, str::FromStr, time::Instant};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     core::{
         counters::Discard,
@@ -43,9 +41,8 @@ impl Class {
 }
 
 /// What a port may have flooded of one class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(with = "StormText"))]
-#[serde(try_from = "StormText", into = "String")]
 pub enum StormLimit {
     /// Whatever comes.
     Off,
@@ -67,38 +64,16 @@ impl StormLimit {
     }
 }
 
-/// Frames a second, with a burst as "1000/4000", or "off".
-#[derive(Deserialize)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
-#[serde(
-    untagged,
-    expecting = "a storm limit must be frames a second as 1000, with a burst as \"1000/4000\", or \"off\""
-)]
+/// As a file or control gives it.
+#[cfg(feature = "schemars")]
+#[derive(schemars::JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is asked for")]
 enum StormText {
     /// Frames a second.
     Rate(u32),
     /// With a burst, or off.
-    Text(
-        #[cfg_attr(feature = "schemars", schemars(regex(pattern = r"^(off|[0-9]+(/[0-9]+)?)$")))]
-        String,
-    ),
-}
-
-impl TryFrom<StormText> for StormLimit {
-    type Error = ParseStormLimitError;
-
-    fn try_from(text: StormText) -> Result<Self, Self::Error> {
-        match text {
-            StormText::Rate(rate) => Ok(Self::with_rate(rate)),
-            StormText::Text(text) => text.parse(),
-        }
-    }
-}
-
-impl From<StormLimit> for String {
-    fn from(limit: StormLimit) -> Self {
-        limit.to_string()
-    }
+    Text(#[schemars(regex(pattern = r"^(off|[0-9]+(/[0-9]+)?)$"))] String),
 }
 
 /// A text that is not a storm limit.

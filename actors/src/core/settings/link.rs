@@ -1,7 +1,16 @@
 //! Settings that a link reads while it runs. The Switch sets them when what is in force
 //! changes; nothing here is asked for more than once a batch.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::{
+    future::poll_fn,
+    sync::atomic::{
+        AtomicBool, AtomicU8, AtomicU32,
+        Ordering::{self, Relaxed},
+    },
+    task::Poll,
+};
+
+use futures_util::task::AtomicWaker;
 
 use super::{OffloadTypes, PortSettings};
 
@@ -11,12 +20,22 @@ pub struct LinkSettings {
     offload: AtomicU8,
     /// 0: none is set.
     txqueuelen: AtomicU32,
+    has_carrier: AtomicBool,
+    /// Whether the link has not been told of the last change.
+    is_news: AtomicBool,
+    link: AtomicWaker,
 }
 
 impl Default for LinkSettings {
     /// Everything may pass.
     fn default() -> Self {
-        Self { offload: AtomicU8::new(OffloadTypes::ALL.bits()), txqueuelen: AtomicU32::new(0) }
+        Self {
+            offload: AtomicU8::new(OffloadTypes::ALL.bits()),
+            txqueuelen: AtomicU32::new(0),
+            has_carrier: AtomicBool::new(true),
+            is_news: AtomicBool::new(false),
+            link: AtomicWaker::new(),
+        }
     }
 }
 
@@ -26,6 +45,34 @@ impl LinkSettings {
         let frames =
             settings.txqueuelen.map_or(0, |frames| u32::try_from(frames).unwrap_or(u32::MAX));
         self.txqueuelen.store(frames, Relaxed);
+        if settings.carrier_from.is_none() {
+            self.has_carrier.store(true, Relaxed);
+        }
+        self.tell();
+    }
+
+    pub(crate) fn set_carrier(&self, has_carrier: bool) {
+        if self.has_carrier.swap(has_carrier, Relaxed) != has_carrier {
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        self.is_news.store(true, Ordering::Release);
+        self.link.wake();
+    }
+
+    /// Waits until something has changed. For one link at a time.
+    pub(crate) async fn changed(&self) {
+        poll_fn(|context| {
+            self.link.register(context.waker());
+            if self.is_news.swap(false, Ordering::Acquire) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// Unfinished work that may pass.
@@ -36,5 +83,10 @@ impl LinkSettings {
     /// Frames that the kernel is to queue for the port's interface.
     pub(crate) fn txqueuelen(&self) -> Option<u32> {
         Some(self.txqueuelen.load(Relaxed)).filter(|frames| *frames > 0)
+    }
+
+    /// Whether the device is to have a carrier.
+    pub(crate) fn has_carrier(&self) -> bool {
+        self.has_carrier.load(Relaxed)
     }
 }

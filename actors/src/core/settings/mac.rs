@@ -2,18 +2,15 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
-
-use super::{SettingValue, ValueError};
+use super::ValueError;
 use crate::core::frame::MacAddr;
 
 /// Most addresses of a list: a port with more stations than this has a switch behind it.
 const MAX_LIST: usize = 64;
 
 /// Address of a device that a port makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(with = "String"))]
-#[serde(try_from = "String", into = "String")]
 pub enum DeviceMac {
     /// This one.
     Address(MacAddr),
@@ -42,9 +39,8 @@ impl fmt::Display for DeviceMac {
 }
 
 /// Addresses of stations, in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(with = "String"))]
-#[serde(try_from = "MacsForm", into = "String")]
 pub struct MacList(Vec<MacAddr>);
 
 impl MacList {
@@ -52,25 +48,6 @@ impl MacList {
     #[must_use]
     pub fn as_slice(&self) -> &[MacAddr] {
         &self.0
-    }
-}
-
-/// `"02:00:00:00:00:01,02:00:00:00:00:02"`, or a list of them.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "static-macs must be MAC addresses: a list, or a text with commas")]
-enum MacsForm {
-    Text(String),
-    List(Vec<String>),
-}
-
-impl TryFrom<MacsForm> for MacList {
-    type Error = ValueError;
-
-    fn try_from(form: MacsForm) -> Result<Self, ValueError> {
-        match form {
-            MacsForm::Text(text) => text.parse(),
-            MacsForm::List(list) => list.join(",").parse(),
-        }
     }
 }
 
@@ -106,44 +83,9 @@ fn station(text: &str) -> Result<MacAddr, ValueError> {
     Ok(mac)
 }
 
-macro_rules! text_value {
-    ($($type:ident: $form:literal;)+) => {$(
-        impl TryFrom<String> for $type {
-            type Error = ValueError;
-
-            fn try_from(text: String) -> Result<Self, ValueError> {
-                text.parse()
-            }
-        }
-
-        impl From<$type> for String {
-            fn from(value: $type) -> Self {
-                value.to_string()
-            }
-        }
-
-        impl SettingValue for $type {
-            const FORM: &'static str = $form;
-
-            fn parse(text: &str) -> Result<Self, ValueError> {
-                text.parse()
-            }
-
-            fn show(&self) -> String {
-                self.to_string()
-            }
-        }
-    )+};
-}
-
-text_value! {
-    DeviceMac: "ADDRESS|random";
-    MacList: "ADDRESS[,ADDRESS...]";
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::value::tests::from_json, *};
 
     #[test]
     fn a_device_has_the_address_of_one_station_or_a_random_one() {
@@ -162,7 +104,7 @@ mod tests {
             "\"02:00:00:00:00:02, 02:00:00:00:00:01\"",
             "[\"02:00:00:00:00:01\", \"02:00:00:00:00:02\", \"02:00:00:00:00:01\"]",
         ] {
-            assert_eq!(serde_json::from_str::<MacList>(json).expect(json).to_string(), shown);
+            assert_eq!(from_json::<MacList>(json).expect(json).to_string(), shown);
         }
         let many = |count: u8| {
             (0..count).map(|n| format!("02:00:00:00:01:{n:02x}")).collect::<Vec<_>>().join(",")

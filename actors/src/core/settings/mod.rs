@@ -23,7 +23,9 @@ pub use self::options::PortDefaults;
 pub use self::{
     link_local::LinkLocal,
     mac::{DeviceMac, MacList},
-    value::{Description, InterfaceName, OffloadTypes, PortName, SettingValue, ValueError},
+    value::{
+        Description, InterfaceName, OffloadTypes, PortName, PortRef, SettingValue, ValueError,
+    },
 };
 
 names! {
@@ -128,6 +130,20 @@ impl Setting {
     }
 }
 
+/// Ports of a kind do not have a setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} is only for {} ports, and this is a {kind} port",
+    setting.name,
+    setting.kinds.join(" and ")
+)]
+pub struct ForeignSetting {
+    /// The setting.
+    pub setting: &'static Setting,
+    /// Kind of the port.
+    pub kind: String,
+}
+
 /// A setting of a port, as it is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InForce {
@@ -189,6 +205,17 @@ macro_rules! settings {
             pub fn given(&self) -> impl Iterator<Item = &'static Setting> {
                 let given = [$(self.$field.is_some()),+];
                 SETTINGS.iter().zip(given).filter_map(|(setting, given)| given.then_some(setting))
+            }
+
+            /// Whether a port of this kind can have all of these.
+            ///
+            /// # Errors
+            /// It cannot; the error names the setting, and the kinds that have it.
+            pub fn check_kind(&self, kind: &str) -> Result<(), ForeignSetting> {
+                match self.given().find(|one| !one.is_for(kind)) {
+                    Some(setting) => Err(ForeignSetting { setting, kind: kind.to_owned() }),
+                    None => Ok(()),
+                }
             }
 
             /// Names of the settings that are otherwise in `other`, or only in one of both.
@@ -328,6 +355,10 @@ settings! {
 
     /// Bridge of this host that the device is a member of.
     bridge ("bridge"): InterfaceName, kinds: &["tap"], reopens: true;
+
+    /// Port, by name or number, that gives the device its carrier: while that port is not up
+    /// the device has none, which bonds, routing and DHCP clients of this host notice.
+    carrier_from ("carrier-from"): PortRef, scope: Scope::Port, kinds: &["tap"];
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
-use super::SETTINGS;
+use super::{DeviceMac, LinkLocal, MacList, SETTINGS};
 use crate::core::guard::storm::StormLimit;
 
 /// Most characters of a port's name: as many as a DNS label has (RFC 1035, 2.3.4).
@@ -103,29 +103,51 @@ impl SettingValue for usize {
     }
 }
 
-impl SettingValue for StormLimit {
-    const FORM: &'static str = "RATE[/BURST]";
+/// Values that are read by [`FromStr`] and written by [`Display`](fmt::Display).
+macro_rules! written {
+    ($($type:ty: $form:literal;)+) => {$(
+        impl SettingValue for $type {
+            const FORM: &'static str = $form;
 
-    fn parse(text: &str) -> Result<Self, ValueError> {
-        text.parse().map_err(|error| ValueError::new(format!("{error}")))
-    }
+            fn parse(text: &str) -> Result<Self, ValueError> {
+                text.parse().map_err(|error| ValueError::new(format!("{error}")))
+            }
 
-    fn show(&self) -> String {
-        self.to_string()
-    }
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+    )+};
+}
+
+written! {
+    StormLimit: "RATE[/BURST]";
+    OffloadTypes: "on|off|tcp,udp,checksum";
+    LinkLocal: "all|all-but-pause|none|stp,lacp,..";
+    DeviceMac: "ADDRESS|random";
+    MacList: "ADDRESS[,ADDRESS...]";
+    PortName: "NAME";
+    Description: "TEXT";
+    InterfaceName: "NAME";
+    PortRef: "PORT";
 }
 
 /// A text with a rule for what it may be.
 macro_rules! text {
-    ($(#[$attribute:meta])* $type:ident, $form:literal, $max:expr, $check:expr) => {
+    ($(#[$attribute:meta])* $type:ident, $max:expr, $check:expr) => {
         $(#[$attribute])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(
             feature = "schemars",
             derive(schemars::JsonSchema),
             schemars(with = "String", extend("maxLength" = $max))
         )]
-        #[serde(try_from = "String", into = "String")]
         pub struct $type(String);
 
         impl $type {
@@ -136,26 +158,12 @@ macro_rules! text {
             }
         }
 
-        impl TryFrom<String> for $type {
-            type Error = ValueError;
-
-            fn try_from(text: String) -> Result<Self, ValueError> {
-                let check: fn(&str) -> Result<(), ValueError> = $check;
-                check(&text).map(|()| Self(text))
-            }
-        }
-
-        impl From<$type> for String {
-            fn from(text: $type) -> Self {
-                text.0
-            }
-        }
-
         impl FromStr for $type {
             type Err = ValueError;
 
             fn from_str(text: &str) -> Result<Self, ValueError> {
-                text.to_owned().try_into()
+                let check: fn(&str) -> Result<(), ValueError> = $check;
+                check(text).map(|()| Self(text.to_owned()))
             }
         }
 
@@ -164,25 +172,13 @@ macro_rules! text {
                 f.write_str(&self.0)
             }
         }
-
-        impl SettingValue for $type {
-            const FORM: &'static str = $form;
-
-            fn parse(text: &str) -> Result<Self, ValueError> {
-                text.parse()
-            }
-
-            fn show(&self) -> String {
-                self.0.clone()
-            }
-        }
     };
 }
 
 text! {
     /// Name of a port: 1 to 63 characters without blanks, and not a number, so that it can
     /// stand wherever a number can.
-    PortName, "NAME", MAX_NAME, |text| {
+    PortName, MAX_NAME, |text| {
         let is_plain = |c: char| !c.is_whitespace() && !is_invisible(c);
         if text.is_empty() || text.chars().count() > MAX_NAME || !text.chars().all(is_plain) {
             let text = format!("{text:?} is not a port name; give 1 to {MAX_NAME} characters without blanks");
@@ -198,7 +194,7 @@ text! {
 
 text! {
     /// What a port is for: one line of up to 255 characters.
-    Description, "TEXT", MAX_DESCRIPTION, |text| {
+    Description, MAX_DESCRIPTION, |text| {
         if text.chars().count() > MAX_DESCRIPTION || text.chars().any(is_invisible) {
             let text = format!("{text:?} is not a description; give one line of up to {MAX_DESCRIPTION} characters");
             return Err(ValueError::new(text));
@@ -209,10 +205,21 @@ text! {
 
 text! {
     /// Name of a network interface of this host.
-    InterfaceName, "NAME", MAX_INTERFACE, |text| {
+    InterfaceName, MAX_INTERFACE, |text| {
         let is_plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'/' && b != b':');
         if text.is_empty() || text.len() > MAX_INTERFACE || !is_plain || matches!(text, "." | "..") {
             let text = format!("{text:?} is not the name of a network interface; give 1 to {MAX_INTERFACE} characters");
+            return Err(ValueError::new(text));
+        }
+        Ok(())
+    }
+}
+
+text! {
+    /// A port, by its number or its name.
+    PortRef, MAX_NAME, |text| {
+        if text.parse::<u32>().is_err() && text.parse::<PortName>().is_err() {
+            let text = format!("{text:?} is neither the number nor the name of a port");
             return Err(ValueError::new(text));
         }
         Ok(())
@@ -227,9 +234,8 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// Unfinished work that frames may carry through a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(with = "String"))]
-#[serde(try_from = "OffloadForm", into = "String")]
 pub struct OffloadTypes {
     /// Super-frames of TCP.
     pub tcp: bool,
@@ -256,36 +262,6 @@ impl OffloadTypes {
     /// What those bits say.
     pub(crate) const fn from_bits(bits: u8) -> Self {
         Self { tcp: bits & 1 != 0, udp: bits & 2 != 0, checksum: bits & 4 != 0 }
-    }
-}
-
-/// `"tcp,udp"` or `["tcp", "udp"]`.
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "offload must be \"on\", \"off\", or a list of tcp, udp and checksum"
-)]
-enum OffloadForm {
-    Bool(bool),
-    Text(String),
-    List(Vec<String>),
-}
-
-impl TryFrom<OffloadForm> for OffloadTypes {
-    type Error = ValueError;
-
-    fn try_from(form: OffloadForm) -> Result<Self, ValueError> {
-        match form {
-            OffloadForm::Bool(all) => Ok(if all { Self::ALL } else { Self::NONE }),
-            OffloadForm::Text(text) => text.parse(),
-            OffloadForm::List(list) => list.join(",").parse(),
-        }
-    }
-}
-
-impl From<OffloadTypes> for String {
-    fn from(types: OffloadTypes) -> Self {
-        types.to_string()
     }
 }
 
@@ -330,26 +306,19 @@ impl fmt::Display for OffloadTypes {
     }
 }
 
-impl SettingValue for OffloadTypes {
-    const FORM: &'static str = "on|off|tcp,udp,checksum";
-
-    fn parse(text: &str) -> Result<Self, ValueError> {
-        text.parse()
-    }
-
-    fn show(&self) -> String {
-        self.to_string()
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A value in a form that a file or control may give it.
+    pub(in super::super) fn from_json<T: SettingValue>(text: &str) -> serde_json::Result<T> {
+        read(&mut serde_json::Deserializer::from_str(text)).map(|value| value.expect("a value"))
+    }
 
     #[test]
     fn a_name_can_stand_wherever_a_number_can() {
         for good in ["uplink", "a", "büro.2", "1st", &"x".repeat(63)] {
-            assert_eq!(good.parse::<PortName>().map(String::from), Ok(good.to_owned()));
+            assert_eq!(good.parse::<PortName>().map(|name| name.show()), Ok(good.to_owned()));
         }
         let long = "x".repeat(64);
         for bad in ["", "7", "-1", "1e3", "+5", "a b", "a\n", "\u{202e}a", "-x", &long] {
@@ -367,10 +336,10 @@ mod tests {
             ("[\"udp\", \"tcp\"]", "tcp,udp"),
             ("\"checksum, udp,tcp\"", "on"),
         ] {
-            let types: OffloadTypes = serde_json::from_str(text).expect(text);
+            let types = from_json::<OffloadTypes>(text).expect(text);
             assert_eq!(types.to_string(), shown);
             assert_eq!(OffloadTypes::from_bits(types.bits()), types);
         }
-        assert!(serde_json::from_str::<OffloadTypes>("\"sctp\"").is_err());
+        assert!(from_json::<OffloadTypes>("\"sctp\"").is_err());
     }
 }
