@@ -39,6 +39,12 @@ const MIN_MTU_IPV6: u32 = 1280;
 /// network (RFC 4291, 2.5.1).
 const DEFAULT_PREFIX_IPV6: u8 = 64;
 
+/// Handle of the ingress queueing discipline (`TC_H_INGRESS` without its minor part).
+const INGRESS: u32 = 0xffff_0000;
+
+/// `ETH_P_ALL`, as it is on the wire.
+const ALL_PROTOCOLS: u16 = (libc::ETH_P_ALL as u16).to_be();
+
 const UNSPECIFIED: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// An interface could not be read or set.
@@ -174,6 +180,22 @@ pub(crate) async fn set_master(name: &str, bridge: &str) -> Result<(), LinkError
         what: format!("bridge {bridge}"),
         source: to_io(error),
     })
+}
+
+/// Has the kernel send by the interface with index `to` whatever comes in by interface `name`.
+pub(crate) async fn redirect(name: &str, to: u32) -> Result<(), LinkError> {
+    let failed = |error| LinkError::Refused {
+        name: name.to_owned(),
+        what: format!("a redirection to interface {to}"),
+        source: to_io(error),
+    };
+    let no_interface = || LinkError::NoInterface { name: name.to_owned() };
+    let index = if_nametoindex(name).map_err(|_| no_interface())?.cast_signed();
+    let handle = Netlink::connect(name)?;
+    let handle = &handle.handle;
+    handle.qdisc().add(index).ingress().execute().await.map_err(failed)?;
+    let filter = handle.traffic_filter(index).add().parent(INGRESS).protocol(ALL_PROTOCOLS);
+    filter.redirect(to).map_err(failed)?.execute().await.map_err(failed)
 }
 
 /// What tells this machine, or its network namespace, from others: the addresses that cards

@@ -26,7 +26,10 @@ use crate::{
         batch::{BATCH_FRAMES, BATCH_OCTETS},
         counters::{Counters, Discard},
         frame::{Frame, Gso},
-        offload::segment::{is_plain, outer_datagrams, segment},
+        offload::{
+            encapsulated::UdpTunnel,
+            segment::{is_plain, outer_datagrams, segment},
+        },
         settings::LinkSettings,
     },
     port::{EgressQueue, IngressSender, PortError, PortIo, io_error},
@@ -51,6 +54,10 @@ pub(super) trait Device: AsFd + 'static {
 
     /// Whether it takes UDP super-frames, beside those of TCP.
     fn takes_datagrams(&self) -> bool;
+
+    /// Whether it takes super-frames in UDP tunnels whole, too. What does is opened with the
+    /// first.
+    async fn takes_tunnels(&self) -> bool;
 
     /// Writes frames or super-frames, of which there is one at least: from the first on as
     /// many as it takes in one system call. How many; a fault is that of the first.
@@ -305,7 +312,11 @@ async fn transmit<D: Device>(
         while let Some(frame) = unsent.frames.get(unsent.done) {
             let gso = frame.offload().gso;
             let is_encapsulated = gso != Gso::None && !is_plain(frame);
-            let is_cut = is_encapsulated || gso == Gso::Udp && !device.takes_datagrams();
+            let is_cut = if is_encapsulated {
+                UdpTunnel::find(frame).is_none() || !device.takes_tunnels().await
+            } else {
+                gso == Gso::Udp && !device.takes_datagrams()
+            };
             let rest = &unsent.frames[unsent.done..];
             let sent = if is_cut { Err(Fault::MustBeCut) } else { send(device, ready, rest).await };
             let reason = match sent {

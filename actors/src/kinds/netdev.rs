@@ -11,6 +11,7 @@ use std::{
 
 use bytes::BytesMut;
 use nix::libc;
+use tokio::sync::OnceCell;
 
 use super::{
     Context, Kind,
@@ -20,11 +21,16 @@ use crate::{
     core::{
         counters::Discard,
         frame::{Frame, Gso, MAX_FRAME_LEN},
+        offload::segment::is_plain,
         settings::LinkSettings,
     },
+    netlink,
     port::{Link, Medium, PortError, PortIo, io_error},
-    sys::packet::PacketSocket,
+    sys::{packet::PacketSocket, tap::Tap},
 };
+
+/// Name of the device for super-frames in UDP tunnels.
+const TUNNELS_NAME: &str = "ewtx%d";
 
 /// A network interface to be joined.
 #[derive(Debug)]
@@ -80,7 +86,8 @@ impl Medium for Netdev {
     }
 
     async fn open(&mut self) -> Result<NetdevLink, PortError> {
-        Ok(NetdevLink { socket: PacketSocket::open(&self.name)?, takes_datagrams: Cell::new(true) })
+        let socket = PacketSocket::open(&self.name)?;
+        Ok(NetdevLink { socket, takes_datagrams: Cell::new(true), tunnels: OnceCell::new() })
     }
 }
 
@@ -94,6 +101,9 @@ struct Gone(String);
 pub struct NetdevLink {
     socket: PacketSocket,
     takes_datagrams: Cell<bool>,
+    /// For super-frames in UDP tunnels, of whose headers a packet socket cannot be told: a
+    /// TAP device from which the kernel sends by the interface. `None`: this kernel cannot.
+    tunnels: OnceCell<Option<Tap>>,
 }
 
 impl Link for NetdevLink {
@@ -125,6 +135,11 @@ impl Device for NetdevLink {
         self.takes_datagrams.get()
     }
 
+    async fn takes_tunnels(&self) -> bool {
+        let open = || async { open_tunnels(self.socket.index()).await.ok() };
+        self.tunnels.get_or_init(open).await.is_some()
+    }
+
     // Plain frames go many at a time. A super-frame is worth a call of its own, whose
     // error is its own.
     fn send(&self, frames: &[Frame]) -> Result<usize, Fault> {
@@ -136,6 +151,13 @@ impl Device for NetdevLink {
             && !self.fits(frame).map_err(|error| self.fault(error))?
         {
             return Err(Fault::Frame(Discard::TooLong));
+        }
+        if let (Some(Some(tap)), [frame]) = (self.tunnels.get(), frames)
+            && gso != Gso::None
+            && !is_plain(frame)
+        {
+            // Someone may have deleted it, or set it down.
+            return tap.send(frame).map(|()| 1).map_err(|_| Fault::MustBeCut);
         }
         let sent = match (self.socket.send(frames), frames.first()) {
             (Err(error), Some(frame)) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
@@ -165,6 +187,24 @@ impl Device for NetdevLink {
             Err(Box::new(Gone(self.socket.name())))
         }
     }
+}
+
+/// Makes a device from which the kernel sends by the interface `index`. It is gone with its
+/// descriptor.
+async fn open_tunnels(index: u32) -> Result<Tap, PortError> {
+    let tap = Tap::open(TUNNELS_NAME, |tap| {
+        // Nobody is behind it. Where this may not be written it has an address, and no more.
+        let ipv6 = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", tap.name());
+        let _ = std::fs::write(ipv6, "1");
+        None
+    })?;
+    if !tap.takes_tunnels() {
+        return Err("no super-frames in UDP tunnels before Linux 6.17".into());
+    }
+    // Nobody reads what the host sends by it.
+    netlink::set_queue(tap.name(), 1).await?;
+    netlink::redirect(tap.name(), index).await?;
+    Ok(tap)
 }
 
 impl NetdevLink {

@@ -173,6 +173,10 @@ impl Device for TapLink {
         self.tap.takes_super_frames().1
     }
 
+    async fn takes_tunnels(&self) -> bool {
+        self.tap.takes_tunnels()
+    }
+
     fn send(&self, frames: &[Frame]) -> Result<usize, Fault> {
         let Some(frame) = frames.first() else { return Ok(0) };
         self.tap.send(frame).map(|()| 1).map_err(|error| match error.raw_os_error() {

@@ -34,7 +34,7 @@ const MAX_TUNNEL_HEADERS: usize = 512;
 
 /// Room that a device's read needs: the longest frame behind its header. One that fills it
 /// may have been longer.
-pub(crate) const READ_OCTETS: usize = vnet::LEN + MAX_SUPER_FRAME_LEN + 1;
+pub(crate) const READ_OCTETS: usize = vnet::TUNNEL_LEN + MAX_SUPER_FRAME_LEN + 1;
 
 /// A frame was lost because it was longer than what is read at once.
 pub(crate) const TRUNCATED: io::ErrorKind = io::ErrorKind::FileTooLarge;

@@ -130,6 +130,10 @@ impl PacketSocket {
         set(fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
     }
 
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
     fn ifindex(&self) -> c_int {
         self.index.cast_signed()
     }
@@ -173,7 +177,7 @@ impl PacketSocket {
         let tag = self.recv_behind(buffer)?;
         let mut data = buffer.split();
         let Some(tag) = tag else {
-            let offload = vnet::take(&mut data)?;
+            let offload = vnet::take(&mut data, vnet::LEN)?;
             return Ok((data, offload));
         };
         let offload = vnet::decode(&data, 4).ok_or(UNKNOWN_OFFLOAD)?;
@@ -223,7 +227,7 @@ impl PacketSocket {
     pub(crate) fn send(&self, frames: &[Frame]) -> io::Result<usize> {
         let frames = &frames[..frames.len().min(SEND_FRAMES)];
         if let [frame] = frames {
-            return vnet::write(&self.fd, frame).map(|()| 1);
+            return vnet::write(&self.fd, frame, vnet::LEN).map(|()| 1);
         }
         let parts: [(Prefix, &[u8]); SEND_FRAMES] =
             array::from_fn(|at| frames.get(at).map_or((Prefix::NONE, &[][..]), Prefix::of));

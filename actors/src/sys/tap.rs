@@ -42,10 +42,13 @@ const UP: libc::c_short = libc::IFF_UP as libc::c_short;
 const TUNSETCARRIER: libc::Ioctl = 0x4004_54e2;
 
 /// The work that a kernel may leave to us, from the most that we can do to none:
-/// UDP segmentation came with Linux 6.2.
-const OFFLOADS: [libc::c_uint; 3] = [TCP | libc::TUN_F_USO4 | libc::TUN_F_USO6, TCP, 0];
+/// super-frames in UDP tunnels came with Linux 6.17, UDP segmentation with 6.2.
+const OFFLOADS: [libc::c_uint; 4] = [ALL | TUNNELS, ALL, TCP, 0];
+const ALL: libc::c_uint = TCP | libc::TUN_F_USO4 | libc::TUN_F_USO6;
 const TCP: libc::c_uint =
     libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+/// `TUN_F_UDP_TUNNEL_GSO` and `TUN_F_UDP_TUNNEL_GSO_CSUM`: in the longer header only.
+const TUNNELS: libc::c_uint = 0x80 | 0x100;
 
 /// A TAP device could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -126,20 +129,29 @@ impl Tap {
     }
 
     fn set_offloads(&mut self) -> io::Result<()> {
-        // A persistent device still has what its last user has set.
-        let len = libc::c_int::try_from(vnet::LEN).unwrap_or_default();
-        // SAFETY: TUNSETVNETHDRSZ reads one int at the pointer.
-        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETVNETHDRSZ, &len) };
-        Errno::result(result)?;
         let mut last = Ok(());
         for offloads in OFFLOADS {
-            last = self.try_offloads(offloads);
+            self.offloads = offloads;
+            // A persistent device still has what its last user has set.
+            last = self.set_header_len().and_then(|()| self.try_offloads(offloads));
             if last.is_ok() {
-                self.offloads = offloads;
                 break;
             }
         }
         last
+    }
+
+    /// Octets of the header before each frame.
+    const fn header_len(&self) -> usize {
+        if self.offloads & TUNNELS != 0 { vnet::TUNNEL_LEN } else { vnet::LEN }
+    }
+
+    fn set_header_len(&self) -> io::Result<()> {
+        let len = libc::c_int::try_from(self.header_len()).unwrap_or_default();
+        // SAFETY: TUNSETVNETHDRSZ reads one int at the pointer.
+        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETVNETHDRSZ, &len) };
+        Errno::result(result)?;
+        Ok(())
     }
 
     fn try_offloads(&self, offloads: libc::c_uint) -> io::Result<()> {
@@ -170,6 +182,11 @@ impl Tap {
         let result = unsafe { libc::ioctl(self.file.as_raw_fd(), TUNSETCARRIER, &carrier) };
         Errno::result(result)?;
         Ok(())
+    }
+
+    /// Whether super-frames in UDP tunnels are left whole, and taken.
+    pub(crate) const fn takes_tunnels(&self) -> bool {
+        self.offloads & TUNNELS != 0
     }
 
     fn set_mac(&self, mac: MacAddr) -> io::Result<()> {
@@ -235,13 +252,13 @@ impl Tap {
         if read == READ_OCTETS {
             return Err(TRUNCATED.into());
         }
-        let offload = vnet::take(&mut data)?;
+        let offload = vnet::take(&mut data, self.header_len())?;
         Ok((data, offload))
     }
 
     /// Writes one frame with the work that is left on it. `WouldBlock`: no room.
     pub(crate) fn send(&self, frame: &Frame) -> io::Result<()> {
-        vnet::write(&self.file, frame)
+        vnet::write(&self.file, frame, self.header_len())
     }
 }
 
@@ -250,6 +267,8 @@ impl Drop for Tap {
         // The next user of a persistent device may not know of super-frames. Of
         // others nothing is left to be set.
         let _ = self.try_offloads(0);
+        self.offloads = 0;
+        let _ = self.set_header_len();
     }
 }
 

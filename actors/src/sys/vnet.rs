@@ -17,7 +17,7 @@ use nix::sys::uio::writev;
 use super::UNKNOWN_OFFLOAD;
 use crate::core::{
     frame::{Frame, Gso, Offload},
-    offload::segment::settle,
+    offload::{encapsulated::UdpTunnel, segment::settle},
     packet::Front,
 };
 
@@ -25,11 +25,19 @@ use crate::core::{
 /// receive queues of their own add.
 pub(crate) const LEN: usize = 10;
 
+/// Octets of the header that tells of a UDP tunnel as well (virtio 1.4, 5.1.6), which TAP
+/// devices have since Linux 6.17: a count and a hash that we do not use, and the places of
+/// the outer UDP header and the inner IP header.
+pub(crate) const TUNNEL_LEN: usize = 24;
+
 const NEEDS_CSUM: u8 = 1;
 const GSO_NONE: u8 = 0;
 const GSO_TCPV4: u8 = 1;
 const GSO_TCPV6: u8 = 4;
 const GSO_UDP_L4: u8 = 5;
+const TUNNEL_CSUM: u8 = 8;
+const GSO_TUNNEL_IPV4: u8 = 0x20;
+const GSO_TUNNEL_IPV6: u8 = 0x40;
 const GSO_ECN: u8 = 0x80;
 
 /// What the header at the front of `octets` says; the frame behind it has grown by
@@ -37,7 +45,8 @@ const GSO_ECN: u8 = 0x80;
 /// field `hdr_len` is a hint that cannot be trusted: unread.
 pub(super) fn decode(octets: &[u8], shift: u16) -> Option<Offload> {
     let &[flags, gso_type, _, _, s0, s1, c0, c1, o0, o1] = octets.first_chunk::<LEN>()?;
-    let gso = match gso_type & !GSO_ECN {
+    // What a header says of a tunnel is read from the frame, as where it says nothing.
+    let gso = match gso_type & !(GSO_ECN | GSO_TUNNEL_IPV4 | GSO_TUNNEL_IPV6) {
         GSO_NONE => Gso::None,
         GSO_TCPV4 => Gso::Tcp4,
         GSO_TCPV6 => Gso::Tcp6,
@@ -56,20 +65,34 @@ pub(super) fn decode(octets: &[u8], shift: u16) -> Option<Offload> {
 /// with where a change of its tag is left to be done.
 #[derive(Clone, Copy)]
 pub(super) struct Prefix {
-    octets: [u8; LEN + Front::MAX_LEN],
+    octets: [u8; TUNNEL_LEN + Front::MAX_LEN],
     len: usize,
 }
 
 impl Prefix {
     /// Of no frame.
-    pub(super) const NONE: Self = Self { octets: [0; LEN + Front::MAX_LEN], len: 0 };
+    pub(super) const NONE: Self = Self { octets: [0; TUNNEL_LEN + Front::MAX_LEN], len: 0 };
 
     /// What goes before the frame, and the octets of the frame that follow.
     pub(super) fn of(frame: &Frame) -> (Self, &[u8]) {
+        Self::behind(frame, LEN)
+    }
+
+    /// The same, with a header of `len` octets.
+    fn behind(frame: &Frame, len: usize) -> (Self, &[u8]) {
         let (front, rest) = frame.front();
-        let mut prefix = Self { len: LEN + front.len(), ..Self::NONE };
+        let mut prefix = Self { len: len + front.len(), ..Self::NONE };
         prefix.octets[..LEN].copy_from_slice(&encode(frame));
-        prefix.octets[LEN..prefix.len].copy_from_slice(&front);
+        if len == TUNNEL_LEN
+            && let Some(tunnel) = UdpTunnel::find(frame)
+        {
+            prefix.octets[0] |= if tunnel.has_checksum { TUNNEL_CSUM } else { 0 };
+            prefix.octets[1] |= if tunnel.is_ipv6 { GSO_TUNNEL_IPV6 } else { GSO_TUNNEL_IPV4 };
+            // These are little-endian everywhere.
+            prefix.octets[20..22].copy_from_slice(&tunnel.udp.to_le_bytes());
+            prefix.octets[22..24].copy_from_slice(&tunnel.inner.to_le_bytes());
+        }
+        prefix.octets[len..prefix.len].copy_from_slice(&front);
         (prefix, rest)
     }
 }
@@ -113,10 +136,10 @@ fn encode(frame: &Frame) -> [u8; LEN] {
     [flags, gso_type, h0, h1, s0, s1, c0, c1, o0, o1]
 }
 
-/// Cuts the header off the front of what was read.
-pub(super) fn take(data: &mut BytesMut) -> io::Result<Offload> {
-    let offload = decode(data, 0).ok_or(UNKNOWN_OFFLOAD)?;
-    data.advance(LEN);
+/// Cuts the header of `len` octets off the front of what was read.
+pub(super) fn take(data: &mut BytesMut, len: usize) -> io::Result<Offload> {
+    let offload = decode(data, 0).filter(|_| data.len() >= len).ok_or(UNKNOWN_OFFLOAD)?;
+    data.advance(len);
     settled(data, offload)
 }
 
@@ -126,9 +149,9 @@ pub(super) fn settled(data: &mut [u8], offload: Offload) -> io::Result<Offload> 
     Ok(settle(data, offload).map_err(|_| UNKNOWN_OFFLOAD)?)
 }
 
-/// Writes one frame behind its header: one system call.
-pub(super) fn write(fd: impl AsFd, frame: &Frame) -> io::Result<()> {
-    let (prefix, rest) = Prefix::of(frame);
+/// Writes one frame behind its header of `len` octets: one system call.
+pub(super) fn write(fd: impl AsFd, frame: &Frame, len: usize) -> io::Result<()> {
+    let (prefix, rest) = Prefix::behind(frame, len);
     writev(fd, &[IoSlice::new(&prefix), IoSlice::new(rest)])?;
     Ok(())
 }

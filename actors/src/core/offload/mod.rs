@@ -3,6 +3,6 @@
 
 pub(crate) mod checksum;
 pub(crate) mod coalesce;
-mod encapsulated;
+pub(crate) mod encapsulated;
 pub(crate) mod finish;
 pub(crate) mod segment;
