@@ -43,7 +43,7 @@ const DEFAULT_PREFIX_IPV6: u8 = 64;
 const INGRESS: u32 = 0xffff_0000;
 
 /// `ETH_P_ALL`, as it is on the wire.
-const ALL_PROTOCOLS: u16 = (libc::ETH_P_ALL as u16).to_be();
+const ALL_PROTOCOLS: u16 = 3_u16.to_be();
 
 const UNSPECIFIED: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 

@@ -1,5 +1,7 @@
 //! Switches of in-memory ports on a virtual clock: nothing here waits in real time.
 
+#[path = "switch/attacks.rs"]
+mod attacks;
 #[path = "switch/bpdu.rs"]
 mod bpdu;
 #[path = "switch/events.rs"]

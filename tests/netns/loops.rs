@@ -1,10 +1,17 @@
 //! Loops between real devices: each is found and cut within two seconds, and two hosts
 //! on other ports never notice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::longest_gap;
-use crate::support::{lab::Namespace, need, switch::Switch, wait_until, wait_within};
+use crate::support::{
+    lab::Namespace,
+    need,
+    peers::{python, script},
+    process::run,
+    switch::Switch,
+    wait_until, wait_within,
+};
 
 /// In which a loop must be found.
 const FOUND: Duration = Duration::from_secs(2);
@@ -115,6 +122,124 @@ fn two_tunnels_in_parallel_of_which_one_stands_in_for_the_other() {
     let gap = longest_gap(&ping.stdout.text());
     println!("gap of {gap:?}");
     assert!(gap <= Duration::from_secs(1), "{gap:?}");
+}
+
+#[test]
+fn a_switch_with_a_tunnel_to_itself() {
+    let hosts = need!(Hosts::new());
+    hosts.switch.add(&["client", &hosts.switch.url()]);
+    hosts.blocked();
+    hosts.are_well();
+}
+
+/// Waits until one port of these switches is blocked, and sees that it is one and stays one.
+fn one_is_blocked(switches: &[&Switch]) {
+    let blocked = || {
+        let ports = switches.iter().flat_map(|switch| switch.ports());
+        ports.filter(|port| port["state"] == "loop").count()
+    };
+    wait_within(FOUND, "the loop to be found", || (blocked() == 1).then_some(()));
+    let start = Instant::now();
+    wait_until("a second", || {
+        assert_eq!(blocked(), 1);
+        start.elapsed() > Duration::from_secs(1)
+    });
+}
+
+#[test]
+fn a_ring_of_three_switches() {
+    let hosts = need!(Hosts::new());
+    let [second, third] = [(); 2].map(|()| Switch::start_at(&hosts.middle.site, &[]));
+    hosts.switch.add(&["client", &second.url()]);
+    second.add(&["client", &third.url()]);
+    third.add(&["client", &hosts.switch.url()]);
+    one_is_blocked(&[&hosts.switch, &second, &third]);
+    hosts.are_well();
+}
+
+#[test]
+fn two_hubs_and_a_client_at_both() {
+    let hosts = need!(Hosts::new());
+    let [hub, client] = [(); 2].map(|()| Switch::start_at(&hosts.middle.site, &[]));
+    hosts.switch.add(&["client", &hub.url()]);
+    let far = hosts.middle.sibling();
+    far.cable("eth0", &hosts.middle, "h3");
+    far.ip("addr add 198.51.100.3/24 dev eth0");
+    client.add(&["netdev", "h3"]);
+    for url in [hosts.switch.url(), hub.url()] {
+        client.add(&["client", &url]);
+    }
+    one_is_blocked(&[&hosts.switch, &hub, &client]);
+    hosts.are_well();
+    wait_until("pings", || far.pings("198.51.100.1", 56));
+}
+
+/// Two switches, each of which has a tunnel to the other: each of both tunnels goes and comes
+/// again, whichever carries the frames.
+#[test]
+fn two_tunnels_that_each_side_has_opened() {
+    let hosts = need!(Hosts::new());
+    let other = Switch::start_at(&hosts.middle.site, &[]);
+    let far = hosts.middle.sibling();
+    far.cable("eth0", &hosts.middle, "h3");
+    far.ip("addr add 198.51.100.3/24 dev eth0");
+    other.add(&["netdev", "h3"]);
+    let open = |at: usize| match at {
+        0 => hosts.switch.add(&["client", &other.url()]),
+        _ => other.add(&["client", &hosts.switch.url()]),
+    };
+    let mut tunnels = [open(0), open(1)];
+    one_is_blocked(&[&hosts.switch, &other]);
+    wait_until("pings", || far.pings("198.51.100.1", 56));
+    let mut ping =
+        hosts.left.start("ping", &["-n", "-D", "-i", "0.05", "-w", "20", "198.51.100.3"]);
+    for at in [0, 1, 1, 0, 0, 1] {
+        let closer = if at == 0 { &hosts.switch } else { &other };
+        closer.ctl(&["delport", &tunnels[at].to_string()]).ok();
+        let before = ping.stdout.text().lines().count();
+        wait_until("answers", || ping.stdout.text().lines().count() > before + 10);
+        tunnels[at] = open(at);
+        one_is_blocked(&[&hosts.switch, &other]);
+    }
+    ping.wait_exit();
+    let gap = longest_gap(&ping.stdout.text());
+    println!("gap of {gap:?}");
+    assert!(gap <= Duration::from_secs(1), "{gap:?}");
+}
+
+#[test]
+fn where_bpdus_are_heard_a_loop_is_left_to_spanning_tree_for_three_hello_times() {
+    need!(python());
+    let hosts = need!(Hosts::new());
+    hosts.middle.ip("link add name v0 type veth peer name v1");
+    for device in ["v0", "v1"] {
+        hosts.middle.ip(&format!("link set {device} up"));
+    }
+    // A bridge that is not on the loop, and does nothing about it.
+    let bpdu = "0180c20000000200000000bb0026424203000002023c".to_owned() + &"00".repeat(38);
+    let send = || {
+        let mut send = hosts.middle.site.command(python().expect("asked for before"));
+        send.args([&*script("frames.py"), "send", "v0", &bpdu]);
+        run(send).ok();
+    };
+    for device in ["v0", "v1"] {
+        hosts.switch.add(&["netdev", device]);
+    }
+    let asks = hosts.left.start("ping", &["-n", "-i", "0.2", "198.51.100.99"]);
+    let start = Instant::now();
+    wait_within(Duration::from_secs(12), "the loop to be cut", || {
+        send();
+        hosts.switch.ports().iter().any(|port| port["state"] == "loop").then_some(())
+    });
+    let time = start.elapsed();
+    println!("cut after {time:?}");
+    drop(asks);
+    assert!(time > Duration::from_secs(5) && time < Duration::from_secs(9), "{time:?}");
+    // The storm of these seconds has moved their addresses.
+    let start = Instant::now();
+    wait_until("pings", || hosts.left.pings("198.51.100.2", 56));
+    println!("pings after {:?}", start.elapsed());
+    hosts.are_well();
 }
 
 #[test]

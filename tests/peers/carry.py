@@ -61,7 +61,7 @@ def ethertype(part):
 
 
 def protocol(part):
-    names = {"tcp": TCP, "udp": UDP, "gre": 47, "ip4": 4, "ip6": 41, "mpls": 137, "sctp": SCTP}
+    names = {"as it is": 47, "tcp": TCP, "udp": UDP, "gre": 47, "ip4": 4, "ip6": 41, "mpls": 137, "sctp": SCTP}
     return names[part[0]]
 
 
@@ -128,6 +128,8 @@ def build(parts, seg, first=True):
         if part[1] and seg.done:
             head = head[:4] + word(0xFFFF - total(head + inner)) + head[6:]
         return head + inner
+    if kind == "as it is":
+        return part[1] + inner
     if kind == "mpls":
         return b"\0\1\0\x40" * (part[1] - 1) + b"\0\1\1\x40" + inner
     if kind == "pppoe":
@@ -220,6 +222,22 @@ def tunnels(sums):
         [("mpls", 2)],
         [],
     ]
+
+
+def unknown():
+    """Super-frames whose headers have a number of their own for each packet, or which are of a
+    kind that is not read: what would come of cutting them only their sender knows."""
+    ip4, eth = IPS[0], ("eth", ())
+    in_udp = [("udp", False, 6080), ("as it is", b"\0\4\0\0")]
+    yield [eth, ip4] + in_udp + [ip4]  # GUE
+    yield [eth, ip4, ("udp", True, 1701), ("as it is", b"\0\2\1\2\3\4\xff\3\0\x21"), ip4]  # L2TP
+    yield [eth, ip4, ("udp", True, 1701), ("as it is", b"\0\3\0\0\1\2\3\4"), eth, ip4]  # L2TPv3
+    yield [eth, ip4, ("udp", False, 6635), ("as it is", b"\0\1\1\x40"), ip4]  # MPLS in UDP
+    nsh = ("as it is", b"\x0f\xc2\2\1\0\0\1\xff" + bytes(16))
+    yield [eth, ip4, ("udp", False, 4790), ("as it is", b"\x0c\0\0\4\1\2\3\0"), nsh, ip4]
+    yield [("eth", (), 0x894F), nsh, ip4]
+    # A protocol that nobody has.
+    yield [("eth", (), 0x88B5), ip4]
 
 
 def stacks():
@@ -444,8 +462,13 @@ def main():
     # A kernel cuts what a packet socket gives it, or drops it.
     any_work = not near.startswith("=")
     near, far = interface(near, True, mtu), interface(far, offload == "on", mtu)
-    rng = random.Random(int(seed))
-    made = list(listed(mtu)) + [drawn(rng, mtu) for _ in range(int(count))]
+    if seed == "unknown":
+        # And GRE with sequence numbers.
+        numbered = [[("eth", ()), IPS[0], ("as it is", b"\x10\0\x08\0\0\0\0\7"), IPS[0]]]
+        made = [(case, parts + [("tcp", 3, False)], "gso", 3005, 1000) for parts in list(unknown()) + numbered]
+    else:
+        rng = random.Random(int(seed))
+        made = list(listed(mtu)) + [drawn(rng, mtu) for _ in range(int(count))]
     made = [one for one in made if any_work or one[2] != "gso" or is_plain(one[1])]
     cases = [what(at, *arguments) for at, (what, *arguments) in enumerate(made)]
     print("ready", flush=True)

@@ -13,11 +13,11 @@ fn link_local(digit: u8, payload: &[u8]) -> Frame {
 }
 
 /// A BPDU of rapid spanning tree with its flags.
-fn bpdu(flags: u8) -> Frame {
+pub(super) fn bpdu(flags: u8) -> Frame {
     link_local(0, &[0x42, 0x42, 3, 0, 0, 2, 2, flags])
 }
 
-async fn set(lab: &Lab, number: u32, name: &str, value: &str) {
+pub(super) async fn set(lab: &Lab, number: u32, name: &str, value: &str) {
     let mut settings = PortSettings::default();
     settings.set(name, value).expect("a good value");
     lab.control.set_port(port(number), settings, Vec::new()).await.expect("port is there");
