@@ -145,6 +145,8 @@ pub struct PortUp {
     pub target: String,
     /// Name of the network interface now.
     pub interface: Option<String>,
+    /// What the kernel says of that interface.
+    pub status: Option<InterfaceStatus>,
     /// What else its kind has to say of it now.
     pub details: Details,
     /// The port actor.

@@ -262,15 +262,6 @@ impl<M: Medium> Supervisor<M> {
             log: self.log.clone(),
         };
         let (port, ended) = Port::start(sender, Box::pin(link.run(io)));
-        let up = PortUp {
-            port: self.number,
-            target: self.medium.target(),
-            interface: self.medium.interface(),
-            details: self.medium.details(),
-            egress: port.clone().recipient(),
-            gauge,
-        };
-        let settings = self.switch.send(up).await?;
         self.interface = self.medium.interface().and_then(|name| {
             let watch = Watch::open(&name);
             let watch = watch.inspect_err(|error| {
@@ -278,6 +269,20 @@ impl<M: Medium> Supervisor<M> {
             });
             watch.ok()
         });
+        let status = match &mut self.interface {
+            Some(watch) => watch.first().await,
+            None => None,
+        };
+        let up = PortUp {
+            port: self.number,
+            target: self.medium.target(),
+            interface: self.medium.interface(),
+            status,
+            details: self.medium.details(),
+            egress: port.clone().recipient(),
+            gauge,
+        };
+        let settings = self.switch.send(up).await?;
         Ok((Running { port, ended, stop, since: Instant::now() }, settings))
     }
 

@@ -125,7 +125,11 @@ fn a_vanished_netdev_is_joined_again_when_it_returns() {
         };
         lab.until("an attempt without it", is_missed).await;
         ip("link add v0 type veth peer name v1");
-        let after = lab.until("its return", |state| *state == PortState::Up).await;
+        // It is joined while it is down, and carries frames once it has a carrier.
+        lab.until("its return", |state| matches!(state, PortState::Down { .. })).await;
+        ip("link set v0 up");
+        ip("link set v1 up");
+        let after = lab.until("its carrier", |state| *state == PortState::Up).await;
         assert_eq!((after.port, after.kind), (before.port, "netdev"));
     });
 }

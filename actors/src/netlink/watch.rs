@@ -73,6 +73,12 @@ impl Watch {
         Ok(Self { socket, ready, index, stale: true, last: None, is_elsewhere: false })
     }
 
+    /// How it is now; `None` if the kernel does not say.
+    pub(crate) async fn first(&mut self) -> Option<InterfaceStatus> {
+        self.last = self.look().await;
+        self.last.clone()
+    }
+
     /// What has become of it, once that is something else than before. May be dropped and
     /// called again.
     pub(crate) async fn changed(&mut self) -> InterfaceStatus {

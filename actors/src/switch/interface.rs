@@ -1,13 +1,20 @@
 //! What the kernel says of ports' interfaces: names and carriers that change, and the
 //! addresses of this host, which are told to its neighbours so that they find it at once.
 
+use std::mem;
+
 use actix::prelude::*;
 use slog::{debug, info, warn};
 use tokio::time::Instant;
 
 use super::{PortEntry, Switch};
 use crate::{
-    core::{announce, fdb::PortNumber, interface::Carrier, state::PortState},
+    core::{
+        announce,
+        fdb::PortNumber,
+        interface::{Carrier, InterfaceStatus},
+        state::PortState,
+    },
     message::{CheckSettings, Credit, InterfaceChanged, SetPortError},
     monitor::{Event, Kind},
     settings::PortSettings,
@@ -106,10 +113,10 @@ impl Switch {
         status.map(announce::neighbours).unwrap_or_default()
     }
 
-    /// The carrier of the port at `at` has come or gone.
-    fn change_carrier(&mut self, at: usize) {
+    /// The port at `at` has come up, or the carrier of its interface has come or gone.
+    pub(super) fn change_carrier(&mut self, at: usize) {
         self.note_forwarding(at);
-        let port = &self.ports[at];
+        let port = &mut self.ports[at];
         let number = port.number;
         if let Some(reason) = port.lacks_carrier() {
             warn!(self.log, "port is down";
@@ -119,13 +126,33 @@ impl Switch {
             self.monitor.tell(|| Event::new(Kind::PortDown).on(number).state(&state));
             self.relay.flush_port(number);
             self.unblock(at);
-            self.note_open(at);
         } else {
             info!(self.log, "port is up";
                 "port" => %number, "type" => port.kind, "target" => &port.target);
             self.monitor.tell(|| port.describe(Event::new(Kind::PortUp).on(number)));
+            // Before all other traffic: nothing behind us is found the old way.
+            if port.is_forwarding() && mem::take(&mut port.returning) {
+                self.announce(at);
+            }
             self.announce_hosts_to(at);
-            self.note_open(at);
+        }
+        self.note_open(at);
+    }
+
+    /// The interface of the port at `at` is otherwise than `before`.
+    pub(super) fn change_interface(&mut self, at: usize, before: Option<&InterfaceStatus>) {
+        self.set_permanent(at);
+        let port = &self.ports[at];
+        let is_news = port.status.as_ref().is_some_and(|status| {
+            before.is_none_or(|before| {
+                let is_new = |address| !before.addresses.contains(address);
+                // While it was without a carrier, whoever came up was told nothing of it.
+                let is_back = before.carrier != status.carrier && status.carrier == Carrier::Up;
+                is_back || before.mac != status.mac || status.addresses.iter().any(is_new)
+            })
+        });
+        if port.is_host && is_news {
+            self.announce_host(at);
         }
     }
 }
@@ -155,20 +182,10 @@ impl Handler<InterfaceChanged> for Switch {
                 set up from here, and is not made again when it goes with that";
                 "port" => %port.number, "interface" => &status.name);
         }
-        let is_without = port.has_no_carrier();
-        if is_without != was_without {
+        if port.has_no_carrier() != was_without {
             self.change_carrier(at);
         }
-        self.set_permanent(at);
-        // While it was without, whoever came up was told nothing of it.
-        let is_news = (was_without && !is_without)
-            || before.is_none_or(|before| {
-                let is_new = |address| !before.addresses.contains(address);
-                before.mac != status.mac || status.addresses.iter().any(is_new)
-            });
-        if self.ports[at].is_host && is_news {
-            self.announce_host(at);
-        }
+        self.change_interface(at, before.as_ref());
         self.deliver(&Credit::NONE);
     }
 }

@@ -12,7 +12,6 @@ mod requests;
 mod settings;
 
 use std::{
-    mem,
     sync::Arc,
     time::{Duration, Instant as StdInstant},
 };
@@ -601,23 +600,15 @@ impl Handler<PortUp> for Switch {
     fn handle(&mut self, up: PortUp, _: &mut Context<Self>) -> Self::Result {
         let at = self.find(up.port)?;
         let port = &mut self.ports[at];
-        info!(self.log, "port is up"; "port" => %up.port, "type" => port.kind, "target" => &up.target);
         port.state = PortState::Up;
         port.target = up.target;
         port.interface = up.interface;
         port.details = up.details;
+        port.status = up.status;
         port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
-        self.note_forwarding(at);
-        let port = &mut self.ports[at];
-        self.monitor.tell(|| port.describe(Event::new(Kind::PortUp).on(up.port)));
         let kept = port.kept.clone();
-        let returns = mem::take(&mut port.returning) && port.is_forwarding();
-        // Before all other traffic: nothing behind us is found the old way.
-        if returns {
-            self.announce(at);
-        }
-        self.announce_hosts_to(at);
-        self.note_open(at);
+        self.change_carrier(at);
+        self.change_interface(at, None);
         self.deliver(&Credit::NONE);
         kept
     }
