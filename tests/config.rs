@@ -74,7 +74,7 @@ fn check_tells_of_every_mistake_with_its_place() {
         ":3:11: switch.threads 0: give 1 to 256",
         ":6:8: ",
         ":9:8: unknown value tab; did you mean tap?",
-        ":14:10: \"http://x/\" begins with neither",
+        ":14:10: \"http://x/\" is not a WebSocket URL",
         ":15:7: mtu is for tap and netdev ports only",
         ":16:1: mac is missing",
         ":22:7: mac is only for tap ports, and this is a netdev port; delete it",

@@ -100,11 +100,7 @@ fn bad_params_are_refused_by_name() {
         ("addPort", json!({"type": "tap"}), "KeyError: 'target'"),
         ("addPort", json!({"type": "tun", "target": "x"}), "not \"tun\""),
         ("addPort", json!({"type": "tap", "target": 5}), "TypeError: target"),
-        (
-            "addPort",
-            json!({"type": "client", "target": "http://u:pw@h/"}),
-            "begins with neither ws",
-        ),
+        ("addPort", json!({"type": "client", "target": "http://u:pw@h/"}), "write ws://HOST"),
         ("addPort", json!({"type": "client", "target": "ws://h/", "options": 1}), "options"),
         (
             "addPort",
@@ -114,7 +110,7 @@ fn bad_params_are_refused_by_name() {
         (
             "addPort",
             json!({"type": "client", "target": "ws://h/", "options": {"urls": ["i"]}}),
-            "ValueError: \"i\" begins with neither",
+            "ValueError: \"i\" is not a WebSocket URL",
         ),
         ("setInterface", json!({"port": 1, "address": "x"}), "Invalid address: x"),
         ("setInterface", json!({"port": 1, "address": "192.0.2.1/33"}), "/33"),

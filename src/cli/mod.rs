@@ -81,6 +81,9 @@ fn nearest(mut error: clap::Error) -> clap::Error {
     }
     if let Some(tip) = what_there_is(&error) {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    } else if error.kind() == ErrorKind::UnknownArgument {
+        // It would have the word passed as a value, which nobody means.
+        error.remove(ContextKind::Suggested);
     }
     error
 }
@@ -90,14 +93,18 @@ fn what_there_is(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
         return None;
     };
-    let mut definition = definition();
+    let definition = definition();
     let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
-    let ctl = definition.find_subcommand_mut("ctl")?.clone();
-    let is_of_ctl = usage.contains("etherws ctl ");
-    if !is_of_ctl && ctl.find_subcommand(word).is_some() {
+    // "Usage: etherws ctl addport [OPTIONS] <COMMAND>": what was understood comes first.
+    let mut of = &definition;
+    for word in usage.split_whitespace().skip(2) {
+        let Some(command) = of.find_subcommand(word) else { break };
+        of = command;
+    }
+    let is_of_ctl = definition.find_subcommand("ctl")?.find_subcommand(word).is_some();
+    if is_of_ctl && of.get_name() == definition.get_name() {
         return Some(format!("it is a command of ctl: etherws ctl {word}"));
     }
-    let of = if is_of_ctl { &ctl } else { &definition };
     let names = of.get_subcommands().filter(|it| !it.is_hide_set()).map(clap::Command::get_name);
     Some(format!("there are {}", names.collect::<Vec<_>>().join(", ")))
 }

@@ -223,11 +223,21 @@ fn an_unknown_word_is_told_with_those_that_there_are() {
     for (line, expected) in [
         ("etherws ctl xyzzy", "there are listport, addport, "),
         ("etherws xyzzy", "there are sw, check, ctl, "),
+        ("etherws ctl addport tunnel x", "there are tap, netdev, client"),
         ("etherws listport", "it is a command of ctl: etherws ctl listport"),
         ("etherws ctl listports", "'listport'"),
     ] {
         let error = definition().try_get_matches_from(line.split(' ')).expect_err(line);
         let shown = nearest(error).to_string();
         assert!(shown.contains(expected), "{line}: {shown}");
+    }
+}
+
+#[test]
+fn no_tip_has_an_unknown_option_passed_as_a_value() {
+    for line in ["etherws ctl capture --port 9", "etherws ctl addport tap x --port 5"] {
+        let error = definition().try_get_matches_from(line.split(' ')).expect_err(line);
+        let shown = nearest(error).to_string();
+        assert!(shown.contains("'--port'") && !shown.contains("as a value"), "{line}: {shown}");
     }
 }

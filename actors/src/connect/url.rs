@@ -26,6 +26,15 @@ impl Scheme {
     }
 }
 
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WebSocket => "a WebSocket URL",
+            Self::Http => "an HTTP URL",
+        })
+    }
+}
+
 /// A URL that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
@@ -40,12 +49,12 @@ pub enum UrlError {
         source: url::ParseError,
     },
     /// Neither of the two schemes.
-    #[error("{url:?} begins with neither {}:// nor {}://", .schemes[0], .schemes[1])]
+    #[error("{url:?} is not {scheme}; write {}://HOST[:PORT]/PATH or {}://..", .scheme.names()[0], .scheme.names()[1])]
     Scheme {
         /// As given.
         url: String,
-        /// Those that are taken.
-        schemes: [&'static str; 2],
+        /// What was wanted.
+        scheme: Scheme,
     },
     /// No port is number 0.
     #[error("{url:?} names port 0; leave the port out, or give one from 1 to 65535")]
@@ -95,7 +104,7 @@ impl ServerUrl {
                 && text[name.len()..].starts_with("://")
         };
         if !names.iter().any(named) {
-            return Err(UrlError::Scheme { url: without_userinfo(text), schemes: names });
+            return Err(UrlError::Scheme { url: without_userinfo(text), scheme });
         }
         let (bare, zone) = without_zone(text);
         let url = Url::parse(&bare).map_err(|source| {
@@ -288,10 +297,10 @@ mod tests {
     #[test]
     fn what_is_no_url_of_a_server_is_refused_by_name() {
         for (text, part) in [
-            ("", "begins with neither ws:// nor wss://"),
-            ("h:80", "begins with neither"),
-            ("http://h/", "begins with neither"),
-            ("ws:h", "begins with neither"),
+            ("", "write ws://HOST[:PORT]/PATH or wss://"),
+            ("h:80", "is not a WebSocket URL"),
+            ("http://h/", "is not a WebSocket URL"),
+            ("ws:h", "is not a WebSocket URL"),
             ("ws://", "is not a valid URL"),
             ("ws://:80/", "is not a valid URL"),
             ("ws://h:99999/", "is not a valid URL"),
@@ -305,7 +314,7 @@ mod tests {
             assert!(!error.contains("secret") && !error.contains('\n'), "{error}");
         }
         let error = ServerUrl::parse("ws://h/", Scheme::Http).expect_err("a tunnel's");
-        assert!(error.to_string().contains("http:// nor https://"));
+        assert!(error.to_string().contains("write http://HOST[:PORT]/PATH or https://"));
     }
 
     #[test]

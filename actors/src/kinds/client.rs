@@ -364,9 +364,12 @@ mod tests {
         let url = "wss://host/";
         let ok = || ClientOptions::new(url);
         for (options, part) in [
-            (ClientOptions::new("http://host/"), "ws:// nor wss://"),
+            (ClientOptions::new("http://host/"), "is not a WebSocket URL"),
             (ClientOptions::new("ws://user:secret@host/"), "--user"),
-            (ClientOptions { urls: vec!["http://host/".to_owned()], ..ok() }, "ws:// nor wss://"),
+            (
+                ClientOptions { urls: vec!["http://host/".to_owned()], ..ok() },
+                "is not a WebSocket URL",
+            ),
             (ClientOptions { urls: vec![url.to_owned(); 8], ..ok() }, "9 URLs"),
             (ClientOptions { user: Some("a:b".to_owned()), passwd: secret(), ..ok() }, "a colon"),
             (ClientOptions { passwd: secret(), ..ok() }, "without a user"),
