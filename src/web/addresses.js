@@ -1,8 +1,10 @@
 // Who is where: the forwarding database, with what is known of the hosts behind its
 // addresses, in one table with one search. Names and the rest come from hosts: text alone.
 
-import { $, h, keyed, matches, onFilter, text } from "./dom.js";
+import { confirm, openForm } from "./dialogs.js";
+import { $, h, keyed, matches, onFilter, say, text } from "./dom.js";
 import { age, count } from "./format.js";
+import { call } from "./rpc.js";
 
 /** Rows shown: more are found by the search. */
 const SHOWN = 250;
@@ -14,7 +16,13 @@ export class Addresses {
     #words = [];
     #lines = [];
 
-    constructor() {
+    #changed;
+
+    /** `changed` is called when an entry was added, deleted or forgotten. */
+    constructor(changed) {
+        this.#changed = changed;
+        $("address-add").addEventListener("click", () => this.#add());
+        $("address-flush").addEventListener("click", () => this.#flush());
         onFilter($("addresses-filter"), (words) => {
             this.#words = words;
             this.#draw();
@@ -41,7 +49,7 @@ export class Addresses {
         }
         // The database is what frames follow: where both speak, it is right.
         for (const entry of fdb) {
-            Object.assign(line(entry), { port: entry.port, age: entry.age, fixed: entry.static });
+            Object.assign(line(entry), { port: entry.port, age: entry.age, fixed: entry.static, known: true });
         }
         this.#lines = [...lines.values()].sort((a, b) => (a.port ?? 0) - (b.port ?? 0)
             || a.vid - b.vid || (a.mac < b.mac ? -1 : 1));
@@ -63,19 +71,60 @@ export class Addresses {
         text(more, found.length > SHOWN
             ? `${count(found.length - SHOWN)} more: use the search.`
             : this.#lines.length ? "No address matches." : "No addresses learned yet.");
+        $("addresses-table").classList.toggle("plain", this.#lines.every(({ vid }) => !vid));
         keyed($("addresses-rows"), found.slice(0, SHOWN), (line) => line.key,
             (line) => h("tr", { "data-mac": line.mac },
-                h("td", { class: "number" }), h("td", { class: "number" }),
+                h("td", { class: "number" }), h("td", { class: "number vlan" }),
                 h("th", { scope: "row", class: "mono" }),
-                h("td", { class: "mono" }), h("td"), h("td"), h("td"), h("td", { class: "number" })),
+                h("td", { class: "mono ip" }), h("td", { class: "wrap" }), h("td", { class: "wrap" }),
+                h("td", { class: "wrap" }), h("td", { class: "number" }),
+                h("td", { class: "actions" }, h("button", {
+                    type: "button", "data-action": "delete", "aria-label": `Delete ${line.mac}`,
+                    click: () => this.#delete(line),
+                }, "Delete"))),
             (row, line) => {
                 const cells = [line.port ?? "", line.vid || "", line.mac,
                     ...HOST.map((name) => line[name] ?? ""),
                     line.fixed ? "static" : age(line.age ?? 0)];
                 cells.forEach((value, at) => text(row.children[at], value));
+                // A host that has gone from the database has nothing to delete.
+                row.lastChild.firstChild.hidden = !line.known;
             });
     }
+
+    #add() {
+        openForm("address-dialog", async (data) => {
+            const [mac, port, vid] = ["mac", "port", "vid"].map((name) => String(data.get(name)).trim());
+            await call("addFdb", { mac, port: named(port), ...(vid && { vid: named(vid) }) });
+            say(`Added ${mac} at port ${port}.`);
+            this.#changed();
+        }).reset();
+    }
+
+    async #delete({ mac, vid }) {
+        await this.#tell(() => call("delFdb", { mac, ...(vid && { vid }) }), () => `Deleted ${mac}.`);
+    }
+
+    async #flush() {
+        const words = "What was learned is forgotten: frames to those addresses go to all ports until "
+            + "they are learned again. Static addresses stay.";
+        if (await confirm("Flush all learned addresses?", words, "Flush")) {
+            await this.#tell(() => call("flushFdb"), (gone) => `Flushed ${count(gone.length)} addresses.`);
+        }
+    }
+
+    async #tell(act, words) {
+        try {
+            say(words(await act()));
+            this.#changed();
+        } catch (reason) {
+            say(reason.message);
+        }
+    }
 }
+
+/** A number, or what was typed: a name, or what the switch refuses in words. */
+const named = (typed) => (/^\d+$/.test(typed) ? Number(typed) : typed);
 
 /** `port 1` and `vlan 10` are one thing each, and `port 1` is not `port 10`. */
 function phrases(words) {

@@ -2,7 +2,7 @@
 // dialog, in the switch's own words, beside what was typed.
 
 import { $, h, say, text } from "./dom.js";
-import { nameOf } from "./ports.js";
+import { endOf, nameOf } from "./ports.js";
 import { batch, call, parametersOf, resolved, RpcError } from "./rpc.js";
 
 /** Opens the dialog `id` for a form that `send` carries out; it closes when that is done. */
@@ -30,7 +30,7 @@ export function openForm(id, send) {
 }
 
 /** Asks; gives whether the answer is yes. */
-function confirm(title, words, yes) {
+export function confirm(title, words, yes) {
     const dialog = $("confirm");
     text($("confirm-title"), title);
     text($("confirm-text"), words);
@@ -137,12 +137,12 @@ export async function deletePort(port, done) {
     const words = port.type === "server"
         ? `Its tunnel is closed. ${port.target} may connect again.`
         : "What was learned behind it is forgotten. Its number is not used again.";
-    if (!await confirm(`Delete ${nameOf(port)}?`, words, "Delete")) {
+    if (!await confirm(`${endOf(port)} ${nameOf(port)}?`, words, endOf(port))) {
         return;
     }
     try {
         await call("delPort", { port: port.port });
-        say(`Deleted ${nameOf(port)}.`);
+        say(`${endOf(port)}ed ${nameOf(port)}.`.replace("eed", "ed"));
         $("ports").focus({ preventScroll: true });
         done();
     } catch (reason) {
@@ -172,6 +172,32 @@ function settingFields(report, parameters) {
                 h("option", { value: option, selected: option === (isOwn ? value : "") }, words))));
     });
 }
+
+/** Carries out a method that changes the configuration or its file, and says what it did. */
+async function carryOut(method, title, words, yes) {
+    if (!await confirm(title, words, yes)) {
+        return;
+    }
+    try {
+        const changes = await call(method);
+        const line = ({ action, port, item, note }) =>
+            [action, port && `port ${port}`, item, note && `(${note})`].filter(Boolean).join(" ");
+        say(changes.length ? changes.map(line).join("; ") : "Nothing has changed.");
+    } catch (reason) {
+        say(reason.message);
+    }
+}
+
+/** Has the configuration file read again. */
+export async function reload(done) {
+    const words = "What differs in the file is applied. Password files, certificates and log files are read again too.";
+    await carryOut("reload", "Reload the configuration file?", words, "Reload");
+    done();
+}
+
+/** Has the ports written into the configuration file. */
+export const save = () => carryOut("save", "Save the ports?",
+    "The ports as they are now are written into the configuration file.", "Save");
 
 /** What was typed into those fields, as params of setPort; nothing of what was not touched. */
 function settingParams(data, report) {

@@ -4,7 +4,7 @@
 import { Addresses } from "./addresses.js";
 import { askCapture } from "./capture.js";
 import { Chart } from "./chart.js";
-import { addPort, deletePort, setPort, shutPort } from "./dialogs.js";
+import { addPort, deletePort, reload, save, setPort, shutPort } from "./dialogs.js";
 import { $, text } from "./dom.js";
 import { Events } from "./events.js";
 import { rate } from "./format.js";
@@ -22,7 +22,6 @@ const PORTS = 1000;
 const REST = 5000;
 
 const rates = new Rates();
-const addresses = new Addresses();
 const pane = new PortPane({
     set: (port) => setPort(port, refresh),
     capture: (port) => askCapture(String(port.port)),
@@ -38,6 +37,7 @@ const ports = new Ports(rates, pane.element, {
     remove: (port) => deletePort(port, refresh),
 });
 const chart = new Chart(rates, ALL);
+const addresses = new Addresses(() => refreshRest());
 
 /** A method's entries, or none where it failed or this switch does not have it. */
 const entries = (answer) => (answer instanceof RpcError ? [] : answer);
@@ -84,5 +84,7 @@ document.title = `etherws ${location.host}`;
 $("add").addEventListener("click", () => addPort(refresh));
 $("capture").addEventListener("click", () => askCapture(ports.open ? String(ports.open) : ""));
 const refresh = every(PORTS, askPorts);
-every(REST, askRest);
+const refreshRest = every(REST, askRest);
+$("reload").addEventListener("click", () => reload(refresh));
+$("save").addEventListener("click", save);
 new Events();

@@ -25,6 +25,12 @@ export const stateOf = (port) => (port.shut ? "shut" : port.state ?? "up");
 /** A port in words, for titles. */
 export const nameOf = (port) => `port ${port.name ?? port.port} (${port.type} ${port.target})`;
 
+/** What ends it: a session is its client's, and no port that was made here. */
+export const endOf = (port) => (port.type === "server" ? "Disconnect" : "Delete");
+
+/** Columns of the table. */
+const COLUMNS = "15";
+
 export class Ports {
     #rates;
     #actions;
@@ -103,15 +109,24 @@ export class Ports {
         text(more, found.length > SHOWN
             ? `${count(found.length - SHOWN)} more: use the filter.`
             : this.#list.length ? "No port matches." : "No ports yet: “Add port…” makes one.");
-        const items = this.#sorted(found).slice(0, SHOWN).flatMap((port) =>
-            port.port === this.open ? [{ port }, { port, pane: true }] : [{ port }]);
-        keyed($("ports-rows"), items, ({ port, pane }) => (pane ? "pane" : port.port),
-            ({ port, pane }) => (pane ? this.#paneRow() : this.#row(port)),
-            (row, { port, pane }) => pane || this.#fill(row, port));
+        const items = this.#sorted(found).slice(0, SHOWN).flatMap((port) => [
+            { key: port.port, make: () => this.#row(port), fill: (row) => this.#fill(row, port) },
+            port.error && {
+                key: `reason ${port.port}`, make: () => this.#reasonRow(),
+                fill: (row) => text(row.firstChild, `Port ${port.port}: ${port.error}`),
+            },
+            port.port === this.open && { key: "pane", make: () => this.#paneRow(), fill: () => {} },
+        ].filter(Boolean));
+        keyed($("ports-rows"), items, ({ key }) => key, ({ make }) => make(), (row, { fill }) => fill(row));
     }
 
     #paneRow() {
-        return h("tr", { role: "row", class: "pane" }, h("td", { role: "cell", colspan: "14" }, this.#pane));
+        return h("tr", { role: "row", class: "pane" }, h("td", { role: "cell", colspan: COLUMNS }, this.#pane));
+    }
+
+    /** Why a port is not up: below it, for fingers and screen readers too. */
+    #reasonRow() {
+        return h("tr", { role: "row", class: "reason" }, h("td", { role: "cell", colspan: COLUMNS }));
     }
 
     #row(port) {
@@ -136,14 +151,14 @@ export class Ports {
         sparkCell.append(spark);
         return h("tr", { role: "row", "data-port": number },
             h("th", { role: "rowheader", scope: "row", "data-cell": "port" }, toggle),
-            cell("type"), cell("target", "", "text"), cell("user", "", "text"), cell("state"),
+            cell("name", "", "text"), cell("type"), cell("target", "", "text"), cell("user", "", "text"), cell("state"),
             ...RATES.slice(0, 2).map(([name, label]) => cell(name, label, "number")),
             cell("rx", "RX frames", "number"),
             ...RATES.slice(2).map(([name, label]) => cell(name, label, "number")),
             cell("tx", "TX frames", "number"), cell("discards", "Discards", "number"), sparkCell,
             h("td", { role: "cell", "data-cell": "actions", class: "actions" },
                 button("shut", "Shut", (port) => this.#actions.shut(port)),
-                button("delete", "Delete", (port) => this.#actions.remove(port))));
+                button("delete", endOf(port), (port) => this.#actions.remove(port))));
     }
 
     #fill(row, port) {
@@ -151,12 +166,12 @@ export class Ports {
             [...row.children].map((cell) => [cell.dataset.cell, cell]));
         const state = stateOf(port);
         text(cells.type, port.type);
-        text(cells.target, port.name ? `${port.name} · ${port.target}` : port.target);
+        text(cells.name, port.name ?? "");
+        text(cells.target, port.target);
         cells.target.title = port.target;
         text(cells.user, port.user ?? "");
         text(cells.state, state);
         cells.state.dataset.state = state;
-        cells.state.title = port.error ?? "";
         for (const [name] of RATES) {
             text(cells[name], si(this.#rates.last(port.port, name)));
         }

@@ -3,6 +3,10 @@
 import { $, h, keyed, text } from "./dom.js";
 import { count } from "./format.js";
 
+/** What is always shown; of the rest, what has happened. */
+const ALWAYS = ["accepted", "connections", "sessions"];
+const isShown = ([name, value]) => value > 0 || ALWAYS.includes(name);
+
 /** Shows the entries of showServer. */
 export function showServer(servers) {
     const sessions = servers.reduce((sum, { counters }) => sum + (counters.sessions ?? 0), 0);
@@ -10,7 +14,7 @@ export function showServer(servers) {
     keyed($("server-rows"), servers, (server) => server.service,
         (server) => h("section", { "aria-label": server.service, "data-service": server.service },
             h("h3", null, server.service), h("dl")),
-        (card, { counters }) => keyed(card.lastChild, Object.entries(counters), ([name]) => name,
+        (card, { counters }) => keyed(card.lastChild, Object.entries(counters).filter(isShown), ([name]) => name,
             ([name]) => h("div", { "data-name": name }, h("dt", null, name), h("dd")),
             (line, [name, value]) => {
                 text(line.lastChild, count(value));

@@ -269,6 +269,84 @@ fn a_telephone_shows_all_without_scrolling_sideways() {
     }
 }
 
+/// What a sighted reader of the page cannot read or hit, as far as it can be computed: text
+/// paler than WCAG 2.2 AA wants (1.4.3), targets under 24 px (2.5.8), what is cut off.
+const UNREADABLE: &str = r#"(() => {
+    const shown = (one) => one.checkVisibility({ checkOpacity: true }) && !one.closest(".hidden, .skip, #chart");
+    const all = [...document.querySelectorAll("body *")].filter(shown);
+    const channels = (colour) => colour.match(/[\d.]+/g).map(Number);
+    const light = (colour) => channels(colour).slice(0, 3).map((one) => one / 255)
+        .map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, one, at) => sum + one * [0.2126, 0.7152, 0.0722][at], 0);
+    const behind = (one) => {
+        const colour = getComputedStyle(one).backgroundColor;
+        return one.parentElement && channels(colour)[3] === 0 ? behind(one.parentElement) : colour;
+    };
+    const pale = (one) => {
+        const pair = [light(getComputedStyle(one).color), light(behind(one))].sort((a, b) => b - a);
+        return (pair[0] + 0.05) / (pair[1] + 0.05) < 4.5;
+    };
+    const has = (one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    const small = (one) => one.getBoundingClientRect().height < 23.9;
+    const wide = (one) => one.scrollWidth > one.clientWidth + 1 && one.clientWidth > 0
+        && getComputedStyle(one).overflowX === "visible" && getComputedStyle(one).display !== "inline";
+    const name = (one) => `${one.tagName}#${one.id}.${one.className} ${one.textContent.slice(0, 30)}`;
+    return [
+        ...all.filter((one) => has(one) && pale(one)).map((one) => `pale ${name(one)}`),
+        ...all.filter((one) => one.matches("button, select, .switch label") && small(one)).map((one) => `small ${name(one)}`),
+        ...all.filter((one) => one.matches("section, table, dl, header") && wide(one)).map((one) => `wide ${name(one)}`),
+    ];
+})()"#;
+
+#[test]
+fn all_can_be_read_and_hit_at_any_width_by_day_and_night() {
+    let bench = need!(Bench::start(&[]));
+    let Bench { switch, browser } = &bench;
+    let (_sockets, [port, _]) = sessions(switch);
+    switch.ctl(&["setport", &port.to_string(), "--name", "a-name-as-long-as-people-give"]);
+    browser.wait("document.querySelectorAll('#addresses-rows tr').length === 2");
+    for width in [1280, 1024, 390] {
+        browser.set_size(width, 900);
+        for dark in [false, true] {
+            browser.set_dark(dark);
+            assert_eq!(browser.eval(UNREADABLE), serde_json::json!([]), "{width} dark: {dark}");
+        }
+    }
+}
+
+#[test]
+fn a_reason_stands_under_its_port_and_addresses_are_added_and_flushed() {
+    let bench = need!(Bench::start(&[]));
+    let Bench { switch, browser } = &bench;
+    let other = Switch::start(&[]);
+    let gone = switch.add(&["client", &other.url()]);
+    let (_sockets, _) = sessions(switch);
+    drop(other);
+    let reason = browser.wait("document.querySelector('#ports-rows .reason')?.textContent");
+    assert!(reason.as_str().unwrap().starts_with(&format!("Port {gone}: ")), "{reason}");
+
+    browser.wait("document.querySelectorAll('#addresses-rows tr').length === 2");
+    browser.click("#address-add");
+    browser.wait("document.getElementById('address-dialog').open");
+    browser.type_text("02:00:00:00:00:77");
+    browser.click("#address-dialog [name=port]");
+    browser.type_text("99");
+    browser.press("Enter");
+    let refused = browser.wait("document.querySelector('#address-dialog .error').textContent");
+    assert!(refused.as_str().unwrap().contains("99"), "{refused}");
+    browser.eval("document.querySelector('#address-dialog [name=port]').select()");
+    browser.type_text(&gone.to_string());
+    browser.press("Enter");
+    browser.wait("document.querySelector('[data-mac=\"02:00:00:00:00:77\"]')");
+    browser.click("#address-flush");
+    browser.click("#confirm-yes");
+    browser.wait("document.querySelectorAll('#addresses-rows tr').length === 1");
+    assert_eq!(switch.json(&["listfdb"])[0]["mac"], "02:00:00:00:00:77");
+    browser.click("[data-mac='02:00:00:00:00:77'] [data-action=delete]");
+    browser.wait("document.querySelectorAll('#addresses-rows tr').length === 0");
+    browser.assert_clean(&bench.url(), None);
+}
+
 #[test]
 fn events_come_once_and_can_be_searched() {
     let bench = need!(Bench::start(&[]));
