@@ -6,7 +6,7 @@
 mod watch;
 
 use std::{
-    io,
+    fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     pin::pin,
 };
@@ -16,7 +16,7 @@ use nix::{libc, net::if_::if_nametoindex};
 use rtnetlink::{
     AddressMessageBuilder, Handle, LinkMessageBuilder, LinkUnspec,
     packet_route::{
-        address::{AddressAttribute, AddressMessage},
+        address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
         link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage},
     },
 };
@@ -182,6 +182,17 @@ pub(crate) async fn set_master(name: &str, bridge: &str) -> Result<(), LinkError
     })
 }
 
+/// Lets the IPv6 addresses that interface `name` will have be used while the kernel still asks
+/// whether somebody else has them (RFC 4429), which takes it a second. Where this may not be
+/// set they wait for that.
+pub(crate) fn set_optimistic(name: &str) {
+    let _ = fs::write(optimistic_dad(name), "1");
+}
+
+fn optimistic_dad(name: &str) -> String {
+    format!("/proc/sys/net/ipv6/conf/{name}/optimistic_dad")
+}
+
 /// Has the kernel send by the interface with index `to` whatever comes in by interface `name`.
 pub(crate) async fn redirect(name: &str, to: u32) -> Result<(), LinkError> {
     let failed = |error| LinkError::Refused {
@@ -247,6 +258,8 @@ struct State {
     ipv4: Vec<AddressMessage>,
     /// Without link-local addresses.
     ipv6: Vec<AddressMessage>,
+    /// Whether an IPv6 address may be used before it is known to be nobody else's.
+    is_optimistic: bool,
 }
 
 impl State {
@@ -304,10 +317,16 @@ impl State {
                 .index(self.index)
                 .address(address, prefix_len)
                 .build(),
-            IpAddr::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
-                .index(self.index)
-                .address(address, prefix_len)
-                .build(),
+            IpAddr::V6(address) => {
+                let mut message = AddressMessageBuilder::<Ipv6Addr>::new()
+                    .index(self.index)
+                    .address(address, prefix_len)
+                    .build();
+                if self.is_optimistic {
+                    message.header.flags |= AddressHeaderFlags::Optimistic;
+                }
+                message
+            }
         }
     }
 }
@@ -403,7 +422,8 @@ impl<'a> Netlink<'a> {
                 _ => {}
             }
         }
-        Ok(Some(State { index, mtu, mtu_range, ipv4, ipv6 }))
+        let is_optimistic = fs::read(optimistic_dad(self.name)).is_ok_and(|on| on != b"0\n");
+        Ok(Some(State { index, mtu, mtu_range, ipv4, ipv6, is_optimistic }))
     }
 
     /// From one state to another, step by step; stops at the first that fails.

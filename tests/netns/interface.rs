@@ -33,6 +33,11 @@ fn addresses_are_set_replaced_and_taken_away() {
     assert_eq!(set(&["--netmask", "255.255.0.0"])[0], "192.0.2.9/16");
     let both = set(&["--address", "2001:db8::1/64"]);
     assert_eq!((&both[0], &both[1]), (&"192.0.2.9/16".into(), &"2001:db8::1/64".into()));
+    let shown = namespace.ip("-6 addr show dev ewp0 scope global");
+    assert!(
+        !shown.contains("tentative") || shown.contains("optimistic"),
+        "usable at once: {shown}"
+    );
     assert_eq!(set(&["--address", "2001:db8::2/48"])[1], "2001:db8::2/48");
     assert!(!kernel(&namespace).contains("2001:db8::1"));
     let none = set(&["--address", ""]);

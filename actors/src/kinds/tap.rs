@@ -109,12 +109,17 @@ impl Medium for Tap {
     async fn open(&mut self) -> Result<TapLink, PortError> {
         // Before there is a device: none is to be seen with another address.
         let machine = address::Machine::find(self.store.clone()).await;
-        let tap = sys::tap::Tap::open(&self.name, |tap| match self.mac {
-            Some(DeviceMac::Address(mac)) => Some(mac),
-            // A persistent device has its address from whoever made it.
-            _ if !tap.is_new() => None,
-            Some(DeviceMac::Random) => address::random(),
-            None => machine.map(|machine| machine.device(tap.name())),
+        let tap = sys::tap::Tap::open(&self.name, |tap| {
+            if tap.is_new() {
+                netlink::set_optimistic(tap.name());
+            }
+            match self.mac {
+                Some(DeviceMac::Address(mac)) => Some(mac),
+                // A persistent device has its address from whoever made it.
+                _ if !tap.is_new() => None,
+                Some(DeviceMac::Random) => address::random(),
+                None => machine.map(|machine| machine.device(tap.name())),
+            }
         })?;
         if tap.is_new() {
             netlink::set_queue(tap.name(), QUEUE_FRAMES).await?;

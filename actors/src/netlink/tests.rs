@@ -137,7 +137,7 @@ fn a_step_that_fails_undoes_those_before_it() {
         ip("link set v0 up");
         ip("addr add 192.0.2.1/24 brd 192.0.2.255 dev v0");
         ip("addr add 192.0.2.2/24 brd 192.0.2.255 dev v0");
-        std::fs::write("/proc/sys/net/ipv6/conf/v0/disable_ipv6", "1").expect("sysctl");
+        fs::write("/proc/sys/net/ipv6/conf/v0/disable_ipv6", "1").expect("sysctl");
         run(async {
             let before = (read("v0").await, shown("v0"));
             let settings = InterfaceSettings {
