@@ -1,9 +1,12 @@
 //! Options that several parts of the program share: who listens where, its TLS files, how
 //! many sessions and what limits there are. Plain values; whoever makes them has checked them.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf, str::FromStr};
 
 pub(crate) use etherws_actors::secret::Secret;
+use etherws_actors::sys::memory;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// Most threads: more than any machine's cores that one Switch could feed.
 pub(crate) const MAX_THREADS: i64 = 256;
@@ -52,6 +55,70 @@ impl TlsFiles {
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         let Self { key, cert, client_ca } = self;
         [cert, key].into_iter().chain(client_ca).cloned().collect()
+    }
+}
+
+/// Part of the memory that this process can have that all queues may take together. As much
+/// goes to what their frames keep alive, and the rest of the machine has the other half.
+const QUEUE_MEMORY_PART: usize = 4;
+
+/// Least memory for all queues: less would not fill one port's queue.
+pub(crate) const MIN_QUEUE_MEMORY: usize = 4 * 1024 * 1024;
+
+/// Octets that all queues may take together, unless told otherwise.
+pub(crate) fn default_queue_memory() -> usize {
+    let available = memory::available().unwrap_or(1024 * 1024 * 1024);
+    (available / QUEUE_MEMORY_PART).max(MIN_QUEUE_MEMORY)
+}
+
+/// A number of octets, which may be written with `K`, `M` or `G` for powers of 1,024.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Octets(pub(crate) usize);
+
+impl FromStr for Octets {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (digits, shift) = match text.split_at_checked(text.len().saturating_sub(1)) {
+            Some((digits, "K" | "k")) => (digits, 10),
+            Some((digits, "M" | "m")) => (digits, 20),
+            Some((digits, "G" | "g")) => (digits, 30),
+            _ => (text, 0),
+        };
+        let number = digits.parse::<usize>().ok().filter(|_| !digits.starts_with('+'));
+        let octets = number.and_then(|number| number.checked_mul(1 << shift));
+        octets.map(Self).ok_or_else(|| {
+            format!("{text:?} is not a number of octets, such as 268435456, 256M or 1G")
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Octets {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a number of octets, such as 268435456 or \"256M\"")]
+        enum Written {
+            Number(usize),
+            Text(String),
+        }
+        match Written::deserialize(from)? {
+            Written::Number(octets) => Ok(Self(octets)),
+            Written::Text(text) => text.parse().map_err(D::Error::custom),
+        }
+    }
+}
+
+impl JsonSchema for Octets {
+    fn schema_name() -> Cow<'static, str> {
+        "Octets".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9]+[KMGkmg]?$" })
     }
 }
 

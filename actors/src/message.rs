@@ -21,6 +21,7 @@ use crate::{
         gauge::Gauge,
         holder::Holder,
         interface::{Interface, InterfaceStatus},
+        memory::QueueMemory,
         settings::{Description, ForeignSetting, InForce, LinkSettings, PortName, PortSettings},
         state::{Details, PortState, Stop},
     },
@@ -76,7 +77,7 @@ pub struct Egress {
 
 /// What the Switch knows of a new port. Supervisor to Switch, once a port.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<PortNumber, AddPortError>")]
+#[rtype(result = "Result<PortAdded, AddPortError>")]
 pub struct AddPort {
     /// Kind of the port, as in `listport`: `tap`, `client` …
     pub kind: &'static str,
@@ -105,6 +106,15 @@ pub struct AddPort {
     /// The settings in force that the medium was opened with, and others when it is to be
     /// opened anew with them.
     pub reopen: watch::Sender<PortSettings>,
+}
+
+/// What a new port gets of the Switch.
+#[derive(Debug)]
+pub struct PortAdded {
+    /// Its number.
+    pub number: PortNumber,
+    /// What its holder's queues take; each link has a part of it.
+    pub memory: QueueMemory,
 }
 
 /// Asks whether a port of this kind can have these settings of its own, and for all that
@@ -229,6 +239,8 @@ pub enum SetPortError {
 pub struct SetDefaults {
     /// Time after which a learned address is forgotten.
     pub aging_time: Duration,
+    /// Octets that all queues may take together.
+    pub queue_memory: usize,
     /// Settings of ports; what is `None` is as it was declared.
     pub ports: PortSettings,
 }
@@ -397,6 +409,8 @@ pub struct Survey {
     pub learned: Usage,
     /// Static entries of the forwarding database.
     pub statics: Usage,
+    /// Octets in all queues.
+    pub queues: Usage,
 }
 
 /// What there is to measure of a port.

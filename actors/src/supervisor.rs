@@ -22,13 +22,14 @@ use crate::{
         fdb::PortNumber,
         gauge::Gauge,
         interface::{Interface, InterfaceSettings, InterfaceStatus},
+        memory::QueueMemory,
         offload::finish::Finisher,
         settings::{LinkSettings, PortSettings},
         state::{PortState, Stop},
     },
     message::{
-        AddPort, AddPortError, CheckSettings, InterfaceChanged, KeepInterface, PortDown, PortGone,
-        PortUp,
+        AddPort, AddPortError, CheckSettings, InterfaceChanged, KeepInterface, PortAdded, PortDown,
+        PortGone, PortUp,
     },
     netlink::{self, LinkError, Watch},
     port::{
@@ -143,6 +144,8 @@ struct Supervisor<M> {
     medium: M,
     switch: Addr<Switch>,
     number: PortNumber,
+    /// What its holder's queues take.
+    memory: QueueMemory,
     counters: Arc<Counters>,
     settings: Arc<LinkSettings>,
     /// Its closing tells the Switch that all of the port has ended.
@@ -166,7 +169,7 @@ impl<M: Medium> Supervisor<M> {
         let link_settings = Arc::new(LinkSettings::default());
         let (stop, stopped) = mpsc::channel(1);
         let (reopen, in_force) = watch::channel(settings.clone());
-        let number = switch
+        let PortAdded { number, memory } = switch
             .send(AddPort {
                 kind: medium.kind(),
                 target: medium.target(),
@@ -188,6 +191,7 @@ impl<M: Medium> Supervisor<M> {
             medium,
             switch: switch.clone(),
             number,
+            memory,
             counters,
             settings: link_settings,
             stopped,
@@ -243,7 +247,7 @@ impl<M: Medium> Supervisor<M> {
     /// Starts the port actor on `link` and tells the Switch, which gives what is to
     /// be set on the port's interface.
     async fn start(&mut self, link: M::Link) -> Result<(Running, Option<Interface>), MailboxError> {
-        let gauge = Gauge::new(QUEUE_OCTETS);
+        let gauge = Gauge::new(QUEUE_OCTETS, self.memory.part());
         let finisher =
             |plain| Finisher::new(Arc::clone(&self.settings), plain, Arc::clone(&self.counters));
         let egress = finisher(!self.medium.takes_offload());
@@ -255,6 +259,7 @@ impl<M: Medium> Supervisor<M> {
                 self.number,
                 finisher(false),
             ),
+            memory: gauge.memory().clone(),
             egress,
             stop: StopSignal::new(stopped),
             counters: Arc::clone(&self.counters),

@@ -35,7 +35,7 @@ pub(crate) use self::{
     resolve::{Port, Sw, resolve},
 };
 
-use crate::options::MAX_THREADS;
+use crate::options::{MAX_THREADS, Octets};
 
 // A key is one field, here or in a table below. The id of its option is the key.
 /// The configuration of a switch. A missing key has its default.
@@ -83,6 +83,10 @@ pub(crate) struct Switch {
     #[arg(value_parser = value_parser!(u16).range(1..=MAX_THREADS))]
     #[schemars(range(min = 1, max = MAX_THREADS))]
     pub(crate) threads: Option<u16>,
+    /// Octets that all queues may take together, with `K`, `M` or `G` for powers of 1,024
+    /// [default: a quarter of the memory there is]
+    #[arg(id = "switch.queue-memory", long = "queue-memory", value_name = "OCTETS")]
+    pub(crate) queue_memory: Option<Octets>,
     /// Account to run as once it listens; keeps CAP_NET_ADMIN and CAP_NET_RAW [default: the
     /// one that starts it]
     #[arg(id = "switch.user", long = "user", value_name = "NAME")]

@@ -28,7 +28,8 @@ use super::{
 use crate::{
     logging,
     options::{
-        DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, Limits, MAX_THREADS, Service, TlsFiles,
+        DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, Limits, MAX_THREADS, MIN_QUEUE_MEMORY,
+        Service, TlsFiles, default_queue_memory,
     },
     parse::{self, PortFault, hint, interface_settings, mac, vid},
     refusal::Refusal,
@@ -49,6 +50,8 @@ pub(crate) struct Sw {
     pub(crate) user: Option<String>,
     /// After which an address that was not seen again is forgotten.
     pub(crate) aging_time: Duration,
+    /// Octets that all queues may take together.
+    pub(crate) queue_memory: usize,
     /// Folder of the state that is kept; absolute. By default the usual one.
     pub(crate) state: Option<PathBuf>,
     /// Whether to keep a list of hosts.
@@ -186,6 +189,12 @@ impl<'a> Checker<'a> {
             user: tunnel.max_sessions_per_user.unwrap_or(DEFAULT_MAX_SESSIONS_EACH),
             address: tunnel.max_sessions_per_address.unwrap_or(DEFAULT_MAX_SESSIONS_EACH),
         };
+        let queue_memory = switch.queue_memory.map_or_else(default_queue_memory, |octets| octets.0);
+        if queue_memory < MIN_QUEUE_MEMORY {
+            let name = self.name("switch.queue-memory").into_owned();
+            let text = format!("{name} {queue_memory} is too small; give 4M or more");
+            self.fault("switch.queue-memory", text);
+        }
         let aging_time = switch.ageout.map(|seconds| Duration::from_secs(seconds.into()));
         Sw {
             logging: logging::Options {
@@ -195,6 +204,7 @@ impl<'a> Checker<'a> {
             },
             user: switch.user.clone(),
             aging_time: aging_time.unwrap_or(DEFAULT_AGING_TIME),
+            queue_memory,
             state: switch.state.clone(),
             hosts: switch.hosts.unwrap_or(!legacy),
             port_defaults: port_defaults.settings.0.clone(),

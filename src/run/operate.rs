@@ -138,7 +138,7 @@ impl InForce {
         if defaults(old) != defaults(new) {
             // The switch has ended otherwise, and the program ends with it.
             let _ = self.shared.control.set_defaults(defaults(new)).await;
-            changed("switch.ageout or port-defaults");
+            changed("switch.ageout, switch.queue-memory or port-defaults");
         }
         let fixed = [
             ("switch.threads", old.threads != new.threads),
@@ -428,7 +428,11 @@ impl std::fmt::Display for Change {
 
 /// What holds for ports that say nothing else.
 pub(super) fn defaults(options: &Sw) -> SetDefaults {
-    SetDefaults { aging_time: options.aging_time, ports: options.port_defaults.clone() }
+    SetDefaults {
+        aging_time: options.aging_time,
+        queue_memory: options.queue_memory,
+        ports: options.port_defaults.clone(),
+    }
 }
 
 /// One command for each address, and one for the MTU: before an IPv6 address, which wants

@@ -139,9 +139,10 @@ pub(super) async fn run(
 }
 
 fn start_switch(options: &Sw, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
-    let SetDefaults { aging_time, ports } = operate::defaults(options);
+    let SetDefaults { aging_time, queue_memory, ports } = operate::defaults(options);
     Switch::new(SwitchOptions {
         aging_time,
+        queue_memory,
         ports,
         debug_frames: options.logging.debug,
         log: log.clone(),

@@ -8,8 +8,13 @@ use std::{
 };
 
 use crate::support::{
-    frame, lab::Namespace, need, process::usage, switch::Switch, wait_until, wait_within,
-    ws::WebSocket,
+    frame, http,
+    lab::Namespace,
+    need,
+    process::usage,
+    switch::Switch,
+    wait_until, wait_within,
+    ws::{BINARY, WebSocket, encode},
 };
 
 /// Storm control would keep the load away.
@@ -158,4 +163,46 @@ fn a_peer_that_vanishes_under_load_disturbs_nobody() {
     wait_until("its summary", || watch.stdout.contains("packets transmitted"));
     assert!(watch.stdout.contains(" 0% packet loss"), "{}", watch.stdout.text());
     drop(flood);
+}
+
+#[test]
+fn all_queues_together_keep_to_queue_memory_and_leave_room_for_others() {
+    const LIMIT: u64 = 4 * 1024 * 1024;
+    let options = [&UNGUARDED[..], &["--queue-memory", "4M"]].concat();
+    let switch = Switch::start(&options);
+    let value = |name: &str| {
+        let metrics = http::ask(switch.control, "GET", "/metrics", &[], "").body;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        line.expect("it is measured").trim().parse::<u64>().unwrap()
+    };
+    let (peers, ports) = open(&switch);
+    let (mut sender, mut other) = (
+        WebSocket::open_from([127, 0, 0, 7], switch.tunnel),
+        WebSocket::open_from([127, 0, 0, 8], switch.tunnel),
+    );
+    // One that reads, of the same holder as those that do not.
+    let (mut reader, _) = switch.open();
+    for round in 0..400_u32 {
+        let broadcast = frame(255, 1, &[&round.to_be_bytes()[..], &[7; 20_000]].concat());
+        sender.send_frame(&broadcast);
+        sender.send_frame(&frame(100 + u8::try_from(round % 8).unwrap(), 1, &[7; 60_000]));
+        reader.expect_frame(&broadcast);
+        other.expect_frame(&broadcast);
+        assert!(round % 20 > 0 || value("etherws_queue_memory_bytes ") <= LIMIT);
+    }
+    assert_eq!(value("etherws_queue_memory_limit_bytes "), LIMIT);
+    assert!(value("etherws_queue_memory_bytes ") > LIMIT / 2);
+    let refused = |port: &u64| switch.port(*port)["discards"]["queue-memory"].as_u64() > Some(0);
+    assert!(ports.iter().all(refused));
+    assert!(switch.process.stderr.contains("queues have reached queue-memory"));
+    // What a message's beginning takes is of the same memory: who has most loses his tunnel.
+    let mut beginnings: Vec<_> = (0..40).map(|_| switch.open().0).collect();
+    for socket in &mut beginnings {
+        socket.send_raw(&encode(BINARY, &[7; 60_000]));
+    }
+    wait_until("the end of some", || {
+        switch.process.stderr.contains("closed with code 1013: the memory of all queues")
+    });
+    drop((peers, beginnings));
+    wait_until("all of it given back", || value("etherws_queue_memory_bytes ") == 0);
 }

@@ -33,6 +33,9 @@ names! {
         SamePort = "same-port",
         /// The queue of the egress port is full.
         LackOfBuffers = "lack-of-buffers",
+        /// All queues together have reached their bound, `queue-memory`, and of those who wait
+        /// for the egress port's medium, or for its peer, this port's holder has most.
+        QueueMemory = "queue-memory",
         /// The port may have other source addresses only: its `static-macs`.
         ForeignSource = "foreign-source",
         /// The port is blocked by the loop guard.

@@ -16,6 +16,7 @@ pub mod guard;
 pub mod holder;
 pub mod interface;
 pub(crate) mod lanes;
+pub mod memory;
 mod names;
 pub mod offload;
 pub mod packet;

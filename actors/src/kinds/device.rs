@@ -188,7 +188,7 @@ enum Stopped {
 /// Carries frames between a device and the Switch until one of them is lost or
 /// the port is to end.
 pub(super) async fn carry<D: Device>(device: D, io: PortIo) -> Result<(), PortError> {
-    let PortIo { mut ingress, mut egress, mut stop, counters, settings, log } = io;
+    let PortIo { mut ingress, mut egress, mut stop, counters, settings, log, .. } = io;
     let watch = || sys::watch(device.as_fd()).map_err(|e| io_error("cannot wait for a device", e));
     let mut ready = watch()?;
     let mut unsent = Unsent::default();
@@ -435,6 +435,7 @@ pub(super) mod harness {
             fdb::PortNumber,
             frame::Frame,
             gauge::Gauge,
+            memory::QueueMemory,
             offload::finish::Finisher,
             settings::{LinkSettings, PortSettings},
             state::Stop,
@@ -487,7 +488,7 @@ pub(super) mod harness {
             let link = medium.open().await.expect("the medium opens");
             let received = Rc::<RefCell<Vec<Frame>>>::default();
             let switch = Collector(Rc::clone(&received)).start();
-            let gauge = Gauge::new(queue::QUEUE_OCTETS);
+            let gauge = Gauge::alone(queue::QUEUE_OCTETS);
             let counters = Arc::<Counters>::default();
             let plain = !medium.takes_offload();
             let settings = Arc::<LinkSettings>::default();
@@ -501,6 +502,7 @@ pub(super) mod harness {
                     Finisher::default(),
                 ),
                 egress,
+                memory: QueueMemory::new(usize::MAX),
                 stop: StopSignal::new(stopped),
                 counters: Arc::clone(&counters),
                 settings: Arc::clone(&settings),

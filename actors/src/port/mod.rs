@@ -28,6 +28,7 @@ use crate::{
         frame::Frame,
         holder::Holder,
         interface::Interface,
+        memory::QueueMemory,
         offload::finish::Finisher,
         settings::{LinkSettings, OffloadTypes, PortSettings},
         state::{Details, Stop},
@@ -131,6 +132,8 @@ pub struct PortIo {
     pub ingress: IngressSender,
     /// Holds what the medium is to send.
     pub egress: EgressQueue,
+    /// What the queue takes; a link adds what a peer can make it hold.
+    pub memory: QueueMemory,
     /// Resolves when the port is to end.
     pub stop: StopSignal,
     /// The port's counters. The Switch counts what comes in, the queue what goes out; a

@@ -74,6 +74,8 @@ pub struct EgressQueue {
     batch_octets: usize,
     /// What the link is sending: frames on the wire, and their octets.
     sending: (u64, u64),
+    /// Memory of that.
+    taken: usize,
 }
 
 /// Both ends of a queue that `gauge` measures. Frames leave it as `finisher` lets them
@@ -87,7 +89,7 @@ pub(crate) fn channel(gauge: Gauge, finisher: Finisher) -> (Sender, EgressQueue)
         pressure: RefCell::default(),
     });
     let sender = Sender { queue: Rc::clone(&queue), arena: BytesMut::new() };
-    (sender, EgressQueue { queue, finisher, batch_octets: BATCH_OCTETS, sending: (0, 0) })
+    (sender, EgressQueue { queue, finisher, batch_octets: BATCH_OCTETS, sending: (0, 0), taken: 0 })
 }
 
 impl Sender {
@@ -204,6 +206,7 @@ impl EgressQueue {
                 released.0 = source;
             }
             released.1 += cost(&frame);
+            self.taken += cost(&frame);
             self.finisher.pass(frame, allowed, |frame| {
                 add(&mut self.sending, frame.on_wire());
                 batch.push(frame);
@@ -230,6 +233,9 @@ impl EgressQueue {
     /// Counts the batch at hand as sent: the medium has taken all of it but what it
     /// [refused](Self::refused). For links that do not come for the next one at once.
     pub fn done(&mut self) {
+        if self.taken > 0 {
+            self.queue.gauge.memory().give(mem::take(&mut self.taken));
+        }
         let (frames, octets) = mem::take(&mut self.sending);
         if frames > 0 {
             self.finisher.counters().sent(frames, octets);
@@ -258,7 +264,7 @@ mod tests {
 
     #[test]
     fn frames_leave_in_order_in_bounded_batches_and_free_their_room() {
-        let gauge = Gauge::new(usize::MAX);
+        let gauge = Gauge::alone(usize::MAX);
         let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let frames: Vec<_> = (1..=100).map(frame).collect();
         assert!(frames.iter().all(|f| gauge.admit(f, OWN)));
@@ -274,7 +280,7 @@ mod tests {
 
     #[test]
     fn small_frames_of_a_backlog_do_not_pin_their_read_buffers() {
-        let gauge = Gauge::new(usize::MAX);
+        let gauge = Gauge::alone(usize::MAX);
         let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let bulk = frame(BACKLOG_OCTETS);
         assert!(gauge.admit(&bulk, OWN));
@@ -291,7 +297,7 @@ mod tests {
 
     #[test]
     fn the_bulk_of_a_backlog_is_not_copied() {
-        let (mut sender, mut receiver) = channel(Gauge::new(usize::MAX), Finisher::default());
+        let (mut sender, mut receiver) = channel(Gauge::alone(usize::MAX), Finisher::default());
         let buffer = Bytes::from(vec![1; 256 * 1024]);
         // Messages of 1514 octets behind headers of 4, and one from elsewhere.
         let mut frames: Vec<_> =
@@ -312,7 +318,7 @@ mod tests {
     fn frames_that_cannot_be_finished_are_counted_where_the_link_cannot() {
         let counters = Arc::new(Counters::default());
         let (mut sender, mut receiver) = channel(
-            Gauge::new(usize::MAX),
+            Gauge::alone(usize::MAX),
             Finisher::new(Arc::default(), true, Arc::clone(&counters)),
         );
         let offload = Offload { csum: Some((14, 1000)), ..Offload::NONE };
@@ -330,7 +336,7 @@ mod tests {
     fn a_batch_counts_as_sent_when_the_next_is_asked_for_without_what_was_refused() {
         let counters = Arc::new(Counters::default());
         let finisher = Finisher::new(Arc::default(), false, Arc::clone(&counters));
-        let (mut sender, mut receiver) = channel(Gauge::new(usize::MAX), finisher);
+        let (mut sender, mut receiver) = channel(Gauge::alone(usize::MAX), finisher);
         let whole = Shape::tcp4(3 * 500, 500).frame();
         let (segments, octets) = whole.on_wire();
         let sent = [whole, frame(60), frame(100)];
@@ -354,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_long_queue_holds_credits_back_and_a_short_one_gives_them_one_by_one() {
-        let gauge = Gauge::new(usize::MAX);
+        let gauge = Gauge::alone(usize::MAX);
         let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let all = Arc::new(Semaphore::new(INGRESS_CREDITS));
         sender.hold(credit(&all));
@@ -378,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_stuck_link_holds_nothing_until_its_queue_is_short() {
-        let gauge = Gauge::new(usize::MAX);
+        let gauge = Gauge::alone(usize::MAX);
         let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let all = Arc::new(Semaphore::new(INGRESS_CREDITS));
         let bulk = frame(2 * HOLD_OCTETS);

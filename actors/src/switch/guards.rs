@@ -16,6 +16,7 @@ use crate::{
             Episode, Reminder,
             storm::{Class, StormControl, StormLimits},
         },
+        memory::QueueMemory,
         packet::Ethernet,
         relay::Lesson,
         settings::{LinkLocal, PortSettings},
@@ -184,7 +185,7 @@ impl Switch {
         now: Instant,
     ) -> Result<(), Discard> {
         let port = &self.ports[at];
-        let admitted = self.holders[port.held].admit(&port.guards.storm, class, frame, now);
+        let admitted = self.holders[port.held].flooded.admit(&port.guards.storm, class, frame, now);
         let Err(reason) = admitted else { return Ok(()) };
         self.end_storm(at, class, now);
         let port = &mut self.ports[at];
@@ -281,6 +282,20 @@ impl Switch {
                 str::to_owned,
             ),
         }
+    }
+
+    /// All queues together are full; once a minute, with who has most.
+    #[cold]
+    pub(super) fn tell_memory(&mut self, now: Instant) {
+        if !self.memory_reminder.is_due(now) {
+            return;
+        }
+        let used = |held: usize| self.holders[held].memory.as_ref().map_or(0, QueueMemory::used);
+        let most = self.ports.iter().map(|(_, port)| port.held).max_by_key(|held| used(*held));
+        let Some(most) = most else { return };
+        warn!(self.log, "queues have reached queue-memory: frames for who has most are discarded";
+            "limit" => self.memory.total().1, "most" => used(most),
+            "of" => self.owner(Owner::Holder(most)));
     }
 
     /// A frame came in by the port at `at` with the address of the device of the port `own`.

@@ -12,6 +12,7 @@ mod requests;
 mod settings;
 
 use std::{
+    mem,
     sync::Arc,
     time::{Duration, Instant as StdInstant},
 };
@@ -31,22 +32,24 @@ use crate::{
         counters::{Counters, Discard},
         fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, Owner, PortNumber},
         frame::{Frame, MacAddr},
-        gauge::Gauge,
+        gauge::{Gauge, cost},
         guard::{
+            Reminder,
             bpdu::Flushes,
             loops::{LoopGuard, ROUND, is_probe},
             storm::StormControl,
         },
         holder::{Holder, Holders},
         interface::{Carrier, Interface, InterfaceStatus},
+        memory::QueueMemory,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
         settings::{LinkSettings, PortSettings},
         state::{Details, PortState, Stop},
     },
     message::{
-        AddPort, AddPortError, Credit, Egress, Ingress, PortDown, PortGone, PortInfo, PortUp,
-        Shutdown,
+        AddPort, AddPortError, Credit, Egress, Ingress, PortAdded, PortDown, PortGone, PortInfo,
+        PortUp, Shutdown,
     },
     mirror::Mirrors,
     monitor::{Event, Kind, Monitor},
@@ -64,6 +67,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// to read is not told what it lost.
 const MIRROR_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Octets in all queues, unless told otherwise: two hundred ports that are stuck.
+const DEFAULT_QUEUE_MEMORY: usize = 256 * 1024 * 1024;
+
 /// How a switch behaves.
 #[derive(Debug, Clone)]
 pub struct SwitchOptions {
@@ -71,6 +77,8 @@ pub struct SwitchOptions {
     pub aging_time: Duration,
     /// Most addresses that the forwarding database learns.
     pub fdb_capacity: usize,
+    /// Octets that all queues may take together.
+    pub queue_memory: usize,
     /// Settings of ports that have nothing else; what is `None` is as it was declared.
     pub ports: PortSettings,
     /// Whether to write a debug record for each frame.
@@ -87,6 +95,7 @@ impl Default for SwitchOptions {
         Self {
             aging_time: DEFAULT_AGING_TIME,
             fdb_capacity: DEFAULT_CAPACITY,
+            queue_memory: DEFAULT_QUEUE_MEMORY,
             ports: PortSettings::default(),
             debug_frames: false,
             log: Logger::root(slog::Discard, slog::o!()),
@@ -139,7 +148,32 @@ struct PortEntry {
     outlet: Option<Outlet>,
     /// Frames of the batch at hand that go out of this port: for it only, and flooded. Empty
     /// between batches.
-    pending: [Vec<Frame>; 2],
+    pending: [Pending; 2],
+}
+
+/// Frames that a port gets with the batch at hand, and what they cost.
+#[derive(Debug, Default)]
+struct Pending {
+    frames: Vec<Frame>,
+    octets: usize,
+}
+
+impl Pending {
+    /// All of them; the list keeps its room.
+    fn taken(&mut self) -> Vec<Frame> {
+        let mut taken = Vec::with_capacity(self.frames.len());
+        taken.append(&mut self.frames);
+        taken
+    }
+}
+
+/// What the ports of a holder share in the Switch.
+#[derive(Debug, Default)]
+struct Shared {
+    /// What was flooded for him.
+    flooded: StormControl,
+    /// What his queues take.
+    memory: Option<QueueMemory>,
 }
 
 impl PortEntry {
@@ -207,8 +241,12 @@ pub struct Switch {
     forwarding: PortSet,
     /// The ports whose carrier is that of another.
     followers: PortSet,
-    /// Who holds ports, and what was flooded for him.
-    holders: Holders<StormControl>,
+    /// Who holds ports.
+    holders: Holders<Shared>,
+    /// What all queues take, and, of the batch at hand, are to take.
+    memory: QueueMemory,
+    pending_octets: usize,
+    memory_reminder: Reminder,
     next: PortNumber,
     /// Ports with pending frames. Empty between batches.
     touched: Vec<usize>,
@@ -243,6 +281,9 @@ impl Switch {
             forwarding: PortSet::default(),
             followers: PortSet::default(),
             holders: Holders::default(),
+            memory: QueueMemory::new(options.queue_memory),
+            pending_octets: 0,
+            memory_reminder: Reminder::default(),
             next: PortNumber::FIRST,
             touched: Vec::new(),
             source: Source::OWN,
@@ -309,16 +350,33 @@ impl Switch {
     fn append_as(&mut self, at: usize, frame: Frame, flooded: bool, now: StdInstant) {
         let port = &mut self.ports[at];
         let Some(outlet) = &port.outlet else { return };
-        if !outlet.gauge.admit(&frame, Source { flooded, ..self.source }) {
-            port.counters.discarded(Discard::LackOfBuffers, frame.on_wire().0);
-            self.mirrors.sent(port.number, &frame, Some(Discard::LackOfBuffers), now);
+        let (source, pending) = (Source { flooded, ..self.source }, usize::from(flooded));
+        let octets = cost(&frame);
+        let refused = if !outlet.gauge.has_room(&frame, source, port.pending[pending].octets) {
+            Some(Discard::LackOfBuffers)
+        } else if self.memory.is_tight(self.pending_octets + octets)
+            && !outlet.gauge.memory().has_room(octets, self.pending_octets)
+        {
+            Some(Discard::QueueMemory)
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            port.counters.discarded(reason, frame.on_wire().0);
+            self.mirrors.sent(port.number, &frame, refused, now);
+            if reason == Discard::QueueMemory {
+                self.tell_memory(now);
+            }
             return;
         }
         self.mirrors.sent(port.number, &frame, None, now);
-        if port.pending.iter().all(Vec::is_empty) {
+        if port.pending.iter().all(|pending| pending.frames.is_empty()) {
             self.touched.push(at);
         }
-        port.pending[usize::from(flooded)].push(frame);
+        self.pending_octets += octets;
+        let pending = &mut port.pending[pending];
+        pending.octets += octets;
+        pending.frames.push(frame);
     }
 
     /// Gives `frame` to every port but the one at `ingress`: to the last of them
@@ -357,13 +415,17 @@ impl Switch {
         let alone = self.touched.len() == 1;
         for at in self.touched.drain(..) {
             let port = &mut self.ports[at];
-            let [frames, flooded] = port.pending.each_mut().map(taken);
+            let octets = port.pending.each_mut().map(|pending| mem::take(&mut pending.octets));
+            let [frames, flooded] = port.pending.each_mut().map(Pending::taken);
             if let Some(outlet) = &port.outlet {
+                outlet.gauge.take(self.source, octets[0]);
+                outlet.gauge.take(Source { flooded: true, ..self.source }, octets[1]);
                 // Bounded by the gauge, so it may pass by the mailbox's own limit.
                 let (source, credit) = (self.source, credit.clone());
                 outlet.port.do_send(Egress { frames, flooded, source, credit, alone });
             }
         }
+        self.pending_octets = 0;
         self.mirrors.flush();
     }
 
@@ -524,13 +586,6 @@ impl Handler<Ingress> for Switch {
     }
 }
 
-/// All of a list that keeps its room.
-fn taken(all: &mut Vec<Frame>) -> Vec<Frame> {
-    let mut taken = Vec::with_capacity(all.len());
-    taken.append(all);
-    taken
-}
-
 /// The source of what comes in by the port at `at`.
 fn source(held: usize, at: usize) -> Source {
     // There are far fewer; where there were not, two would share.
@@ -539,7 +594,7 @@ fn source(held: usize, at: usize) -> Source {
 }
 
 impl Handler<AddPort> for Switch {
-    type Result = Result<PortNumber, AddPortError>;
+    type Result = Result<PortAdded, AddPortError>;
 
     fn handle(&mut self, port: AddPort, _: &mut Context<Self>) -> Self::Result {
         if let Some(interface) = &port.interface
@@ -590,7 +645,9 @@ impl Handler<AddPort> for Switch {
         self.apply_settings(at);
         let port = &self.ports[at];
         self.monitor.tell(|| port.describe(Event::new(Kind::PortAdded).on(number)));
-        Ok(number)
+        let memory = &mut self.holders[held].memory;
+        let memory = memory.get_or_insert_with(|| self.memory.part()).clone();
+        Ok(PortAdded { number, memory })
     }
 }
 

@@ -46,7 +46,7 @@ impl Handler<ShowPort> for Switch {
             limits: port.guards.limits(
                 port.queue(),
                 macs,
-                &self.holders[port.held],
+                &self.holders[port.held].flooded,
                 Instant::now().into_std(),
             ),
         })
@@ -67,6 +67,7 @@ impl Handler<TakeSurvey> for Switch {
             ports: self.ports.by_number().map(of).collect(),
             learned: fdb.learned().into(),
             statics: fdb.statics().into(),
+            queues: self.memory.total().into(),
         })
     }
 }

@@ -110,6 +110,7 @@ impl Handler<SetDefaults> for Switch {
     fn handle(&mut self, set: SetDefaults, _: &mut Context<Self>) {
         self.defaults = set.ports.or(&PortSettings::declared());
         self.relay.fdb_mut().set_aging_time(set.aging_time);
+        self.memory.set_bound(set.queue_memory);
         for at in self.ports.places() {
             self.apply_settings(at);
         }

@@ -56,6 +56,8 @@ impl CloseCode {
     pub const POLICY: Self = Self(1008);
     /// A message is too long: 1009.
     pub const TOO_BIG: Self = Self(1009);
+    /// There is too much to do: 1013.
+    pub const TRY_AGAIN_LATER: Self = Self(1013);
 
     /// `None` for a number that must not be sent: those that stand for the absence
     /// of a code, those not assigned below 3000, and those out of range.
@@ -229,6 +231,11 @@ impl Decoder {
     #[must_use]
     pub const fn new(role: Role, limit: usize) -> Self {
         Self { role, limit, header: None, fragments: None }
+    }
+
+    /// Octets of memory that a message takes whose end has not come.
+    pub(super) fn held(&self) -> usize {
+        self.fragments.as_ref().map_or(0, |fragments| fragments.data.capacity())
     }
 
     /// The next event of `block` from `at` on, which moves behind what is decoded;

@@ -11,7 +11,7 @@ use std::{
     cell::RefCell,
     convert::Infallible,
     future::{Future, poll_fn},
-    io,
+    io, mem,
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -40,6 +40,7 @@ use crate::{
         counters::{Counters, Discard},
         frame::Frame,
         guard::chatter::Chatter,
+        memory::QueueMemory,
         offload::coalesce::Coalescer,
         state::Stop,
     },
@@ -54,6 +55,12 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// The same for the program's end, where a second is all there is for both.
 const SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
+
+/// Octets in which an unfinished message is counted: the beginning of a usual frame is none.
+const PIECE: usize = 4096;
+
+/// What a peer is told that has too much memory held for it.
+const MEMORY: &str = "the memory of all queues is used up; try again later";
 
 /// What a peer is told that sends too much of it.
 const CHATTER: &str = "over 1,000 messages a second that are not frames";
@@ -70,6 +77,9 @@ pub enum TunnelError {
     /// We closed the connection for it.
     #[error("closed with code {}: {CHATTER}", CloseCode::POLICY.get())]
     Chatter,
+    /// We closed the connection for it, since its holder has most.
+    #[error("closed with code {}: {MEMORY}", CloseCode::TRY_AGAIN_LATER.get())]
+    Memory,
     /// It answers no ping, and sends nothing else.
     #[error("peer timed out: nothing received for 10 s, not even a pong")]
     Silent,
@@ -122,6 +132,7 @@ impl TunnelError {
         match self {
             Self::Protocol(error) => Some((error.close_code(), "")),
             Self::Chatter => Some((CloseCode::POLICY, CHATTER)),
+            Self::Memory => Some((CloseCode::TRY_AGAIN_LATER, MEMORY)),
             _ => None,
         }
     }
@@ -137,7 +148,7 @@ enum End {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
-        let PortIo { mut ingress, egress, mut stop, counters, log, .. } = io;
+        let PortIo { mut ingress, egress, memory, mut stop, counters, log, .. } = io;
         let Self { stream, role, read, single, pinged } = self;
         let gather = match role {
             _ if single => Gather::Single,
@@ -148,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
         let pongs = Pongs::default();
         let heartbeat =
             if pinged { Heartbeat::new(Arc::clone(&counters)) } else { Heartbeat::none() };
-        let mut receiver = Receiver::new(reader, role, read);
+        let mut receiver = Receiver::new(reader, role, read, memory);
         let mut sender = Sender {
             stream: writer,
             encoder: Encoder::new(Messages::new(role), gather),
@@ -243,13 +254,15 @@ struct Receiver<S> {
     coalescer: Coalescer,
     chatter: Chatter,
     read: BytesMut,
+    intake: Intake,
 }
 
 impl<S: AsyncRead> Receiver<S> {
-    fn new(stream: ReadHalf<S>, role: Role, read: BytesMut) -> Self {
+    fn new(stream: ReadHalf<S>, role: Role, read: BytesMut, memory: QueueMemory) -> Self {
         let messages = Messages::new(role);
         let (coalescer, chatter) = (Coalescer::default(), Chatter::default());
-        Self { stream, messages, coalescer, chatter, read }
+        let intake = Intake { memory, kept: 0, entering: 0 };
+        Self { stream, messages, coalescer, chatter, read, intake }
     }
 
     /// Hands frames to the Switch until the peer closes.
@@ -312,8 +325,21 @@ impl<S: AsyncRead> Receiver<S> {
         })
     }
 
-    /// Reads what is ready.
+    /// Reads what is ready, when there is room for it.
     async fn fill(&mut self) -> Result<(), TunnelError> {
+        let kept = self.read.len() + self.messages.held();
+        if !self.intake.keep(kept) {
+            return Err(TunnelError::Memory);
+        }
+        while self.intake.memory.is_crowded() {
+            yield_now().await;
+        }
+        let read = self.read().await;
+        self.intake.enter(self.read.len());
+        read
+    }
+
+    async fn read(&mut self) -> Result<(), TunnelError> {
         match intake::read(&mut self.stream, &mut self.read).await {
             Ok(0) => Err(TunnelError::NoCloseFrame),
             Ok(_) => Ok(()),
@@ -340,6 +366,50 @@ impl<S: AsyncRead> Receiver<S> {
             self.read.clear();
             yield_now().await;
         }
+    }
+}
+
+/// What of the memory of all queues a receiver takes.
+struct Intake {
+    memory: QueueMemory,
+    /// Octets of a message whose end has not come, in whole pieces.
+    kept: usize,
+    /// Octets that were read and are being taken.
+    entering: usize,
+}
+
+impl Intake {
+    /// All that was read has been taken but a message's beginning; whether there is room for
+    /// it.
+    fn keep(&mut self, octets: usize) -> bool {
+        self.enter(0);
+        let kept = octets / PIECE * PIECE;
+        if kept > self.kept {
+            let more = kept - self.kept;
+            if self.memory.is_tight(more) && !self.memory.has_room(more, 0) {
+                return false;
+            }
+            self.memory.take(more);
+        } else if kept < self.kept {
+            self.memory.give(self.kept - kept);
+        }
+        self.kept = kept;
+        true
+    }
+
+    fn enter(&mut self, octets: usize) {
+        let before = mem::replace(&mut self.entering, octets);
+        if octets != before {
+            self.memory.enter(octets);
+            self.memory.entered(before);
+        }
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        self.enter(0);
+        self.memory.give(self.kept);
     }
 }
 

@@ -30,6 +30,11 @@ impl Messages {
         }
     }
 
+    /// Octets of memory that a message takes whose end has not come.
+    pub(super) fn held(&self) -> usize {
+        self.decoder.held()
+    }
+
     /// What goes before a message of `len` octets.
     pub(super) fn header_of(&mut self, opcode: Opcode, len: usize) -> io::Result<Header> {
         let mask = self.masks.as_mut().map(Masks::next).transpose()?;

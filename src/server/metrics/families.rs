@@ -189,6 +189,20 @@ pub(super) const FAMILIES: &[Family] = &[
         samples: |scrape| fdb(scrape, limit),
     },
     Family {
+        name: "etherws_queue_memory",
+        help: "Octets that wait in all queues together, and that the switch has just read.",
+        unit: Some(Unit::Bytes),
+        kind: Gauge,
+        samples: |scrape| vec![(Vec::new(), used(scrape.survey.queues))],
+    },
+    Family {
+        name: "etherws_queue_memory_limit",
+        help: "Octets that may wait in all queues together.",
+        unit: Some(Unit::Bytes),
+        kind: Gauge,
+        samples: |scrape| vec![(Vec::new(), limit(scrape.survey.queues))],
+    },
+    Family {
         name: "etherws_sessions",
         help: "Sessions of the tunnel.",
         unit: None,

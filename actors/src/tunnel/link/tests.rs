@@ -23,6 +23,7 @@ use crate::{
         fdb::PortNumber,
         frame::{Gso, Offload},
         gauge::Gauge,
+        memory::QueueMemory,
         offload::finish::Finisher,
     },
     message::Ingress,
@@ -79,7 +80,7 @@ impl Test {
         let (to_test, frames) = mpsc::unbounded_channel();
         let counters = Arc::new(Counters::default());
         let (queue, egress) = queue::channel(
-            Gauge::new(usize::MAX),
+            Gauge::alone(usize::MAX),
             Finisher::new(Arc::default(), false, Arc::clone(&counters)),
         );
         let (stop, stopped) = oneshot::channel();
@@ -87,6 +88,7 @@ impl Test {
         let io = PortIo {
             ingress: IngressSender::new(switch, PortNumber::FIRST, Finisher::default()),
             egress,
+            memory: QueueMemory::new(usize::MAX),
             stop: StopSignal::new(stopped),
             counters: Arc::clone(&counters),
             settings: Arc::default(),
