@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix::prelude::*;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::{
     core::{
@@ -56,6 +56,8 @@ pub struct Ingress {
     pub frames: Vec<Frame>,
     /// Returned on drop.
     pub credit: Credit,
+    /// One of the holder's turns, if he may have several ports. Returned on drop.
+    pub turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Frames for a port to send. Switch to port. Their octets are in the port's
@@ -115,6 +117,8 @@ pub struct PortAdded {
     pub number: PortNumber,
     /// What its holder's queues take; each link has a part of it.
     pub memory: QueueMemory,
+    /// The turns of a holder who may have several ports.
+    pub turns: Option<Arc<Semaphore>>,
 }
 
 /// Asks whether a port of this kind can have these settings of its own, and for all that

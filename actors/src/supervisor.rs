@@ -11,7 +11,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::FutureExt;
 use slog::{Logger, error, info, o, warn};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, sleep, timeout},
 };
 
@@ -146,6 +146,8 @@ struct Supervisor<M> {
     number: PortNumber,
     /// What its holder's queues take.
     memory: QueueMemory,
+    /// Its turns at the Switch.
+    turns: Option<Arc<Semaphore>>,
     counters: Arc<Counters>,
     settings: Arc<LinkSettings>,
     /// Its closing tells the Switch that all of the port has ended.
@@ -169,7 +171,7 @@ impl<M: Medium> Supervisor<M> {
         let link_settings = Arc::new(LinkSettings::default());
         let (stop, stopped) = mpsc::channel(1);
         let (reopen, in_force) = watch::channel(settings.clone());
-        let PortAdded { number, memory } = switch
+        let PortAdded { number, memory, turns } = switch
             .send(AddPort {
                 kind: medium.kind(),
                 target: medium.target(),
@@ -192,6 +194,7 @@ impl<M: Medium> Supervisor<M> {
             switch: switch.clone(),
             number,
             memory,
+            turns,
             counters,
             settings: link_settings,
             stopped,
@@ -258,7 +261,8 @@ impl<M: Medium> Supervisor<M> {
                 self.switch.clone().recipient(),
                 self.number,
                 finisher(false),
-            ),
+            )
+            .in_turn(self.turns.clone()),
             memory: gauge.memory().clone(),
             egress,
             stop: StopSignal::new(stopped),

@@ -37,6 +37,9 @@ const ROUNDS: u16 = 1000;
 /// How long the load lasts at least: for what grows slowly to be seen.
 const LASTS: Duration = Duration::from_secs(4);
 
+/// And at most: then those who take nothing are given up, and nobody knows their addresses.
+const GIVEN_UP: Duration = Duration::from_secs(7);
+
 /// Broadcasts to all, and unicasts to the peers, while two others talk: each frame
 /// between those arrives, in order.
 fn load(switch: &Switch, peers: &[u64]) {
@@ -47,7 +50,7 @@ fn load(switch: &Switch, peers: &[u64]) {
     let mut worst = Duration::ZERO;
     let begin = Instant::now();
     let mut rounds = 0..ROUNDS;
-    while rounds.next().is_some() || begin.elapsed() < LASTS {
+    while begin.elapsed() < GIVEN_UP && (rounds.next().is_some() || begin.elapsed() < LASTS) {
         let start = Instant::now();
         let broadcast = frame(255, 1, &payload);
         sender.send_frame(&broadcast);

@@ -12,6 +12,11 @@ pub const BATCH_OCTETS: usize = 256 * 1024;
 /// the next: the backpressure that keeps the Switch's mailbox short.
 pub const INGRESS_CREDITS: usize = 4;
 
+/// Batches of all ports of a holder that the Switch may have before it at once. The others of
+/// his wait, each in its turn: what he floods is sent by every port, and whoever has a hundred
+/// sessions must not have a hundred turns of the thread where others have one.
+pub const HOLDER_TURNS: usize = 2;
+
 /// Who the frames of a batch are from: egress queues are shared by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Source {

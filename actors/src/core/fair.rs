@@ -9,11 +9,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 
-use super::batch::{BATCH_FRAMES, Source};
-
-/// Octets of known frames for each octet of flooded ones while both wait: an eighth of a link
-/// is enough for DHCP, router advertisements and VRRP, and what is left is enough for work.
-const KNOWN_PER_FLOODED: u64 = 7;
+use super::{
+    batch::{BATCH_FRAMES, Source},
+    restraint::KNOWN_PER_FLOODED,
+};
 
 /// Who is so many octets ahead of his part waits like the others: two of the longest frames.
 const LEAD: u64 = 128 * 1024;
@@ -42,6 +41,17 @@ impl Turns {
         let turn = self.turn(who);
         if self.waiting.insert((turn, who)) {
             self.of.insert(who, turn);
+        }
+    }
+
+    fn waits(&self, who: u32) -> bool {
+        self.of.get(&who).is_some_and(|turn| self.waiting.contains(&(*turn, who)))
+    }
+
+    /// He waits no more, and was not served.
+    fn leave(&mut self, who: u32) {
+        if let Some(turn) = self.of.get(&who) {
+            self.waiting.remove(&(*turn, who));
         }
     }
 
@@ -120,22 +130,33 @@ impl<T> Fair<T> {
         }
     }
 
-    /// The next one.
+    /// Whether flooded frames wait.
     #[inline]
-    pub(crate) fn front(&self) -> Option<&T> {
+    pub(crate) fn has_flooded(&self) -> bool {
         match &self.shared {
+            None => self.source.flooded && !self.only.is_empty(),
+            Some(shared) => shared.classes.waits(1),
+        }
+    }
+
+    /// The next one; without `flooded` the next that is not.
+    #[inline]
+    pub(crate) fn front(&self, flooded: bool) -> Option<&T> {
+        match &self.shared {
+            None if self.source.flooded && !flooded => None,
             None => self.only.front(),
-            Some(shared) => shared.queues.get(&shared.first()?)?.front(),
+            Some(shared) => shared.queues.get(&shared.first(flooded)?)?.front(),
         }
     }
 
     /// Takes the next one; `cost` says what it costs, in octets.
     #[inline]
-    pub(crate) fn pop(&mut self, cost: impl Fn(&T) -> usize) -> Option<(Source, T)> {
+    pub(crate) fn pop(&mut self, flooded: bool, cost: impl Fn(&T) -> usize) -> Option<(Source, T)> {
         let Some(shared) = &mut self.shared else {
-            return Some((self.source, self.only.pop_front()?));
+            let is_held = self.source.flooded && !flooded;
+            return if is_held { None } else { Some((self.source, self.only.pop_front()?)) };
         };
-        let popped = shared.pop(cost);
+        let popped = shared.pop(flooded, cost);
         if shared.len == 0 {
             self.shared = None;
         }
@@ -191,24 +212,24 @@ impl<T> Shared<T> {
         }
         self.ports.entry((flooded, holder)).or_default().enter(port);
         let holders = &mut self.holders[usize::from(flooded)];
-        let waits = |turns: &Turns, who| turns.waiting.contains(&(turns.turn(who), who));
-        if !waits(holders, holder) {
+        if !holders.waits(holder) {
             holders.enter(holder);
         }
-        if !waits(&self.classes, flooded.into()) {
+        if !self.classes.waits(flooded.into()) {
             self.classes.enter(flooded.into());
         }
     }
 
-    fn first(&self) -> Option<Source> {
-        let flooded = self.classes.first()? == 1;
+    /// Of known frames only, or of all.
+    fn first(&self, flooded: bool) -> Option<Source> {
+        let flooded = flooded && self.classes.first()? == 1;
         let holder = self.holders[usize::from(flooded)].first()?;
         let port = self.ports.get(&(flooded, holder))?.first()?;
         Some(Source { holder, port, flooded })
     }
 
-    fn pop(&mut self, cost: impl Fn(&T) -> usize) -> Option<(Source, T)> {
-        let source = self.first()?;
+    fn pop(&mut self, all: bool, cost: impl Fn(&T) -> usize) -> Option<(Source, T)> {
+        let source = self.first(all)?;
         let Source { holder, flooded, .. } = source;
         let queue = self.queues.get_mut(&source)?;
         let item = queue.pop_front()?;
@@ -224,7 +245,12 @@ impl<T> Shared<T> {
         let holders = &mut self.holders[usize::from(flooded)];
         holders.serve(cost, waits);
         let waits = !holders.waiting.is_empty();
-        self.classes.serve(weighed(cost, flooded), waits);
+        if all {
+            self.classes.serve(weighed(cost, flooded), waits);
+        } else if !waits {
+            // The others are held up, and do not catch up with it later.
+            self.classes.leave(flooded.into());
+        }
         Some((source, item))
     }
 
@@ -267,7 +293,7 @@ mod tests {
         }
         let (mut got, mut sum) = (vec![0; sources.len()], 0);
         while sum < octets {
-            let (source, len) = fair.pop(|len| *len).expect("more than that waits");
+            let (source, len) = fair.pop(true, |len| *len).expect("more than that waits");
             let at = sources.iter().position(|one| one.0 == source).expect("one of them");
             (got[at], sum) = (got[at] + len, sum + len);
         }
@@ -313,7 +339,8 @@ mod tests {
         assert!(fair.pass(other, 124), "who waits himself is not ahead");
         let (mut served, mut passed) = (0, 0);
         for _ in 0..50 {
-            served += (0..50).map(|_| fair.pop(|len| *len).expect("they wait").1).sum::<usize>();
+            served +=
+                (0..50).map(|_| fair.pop(true, |len| *len).expect("they wait").1).sum::<usize>();
             passed += (0..10_000).filter(|_| fair.pass(one, 124)).count() * 124;
         }
         assert!(passed.abs_diff(served) < served / 20, "{passed} beside {served}");
@@ -335,15 +362,15 @@ mod tests {
                         if len % 5 == 0 { fair.pass(source, len); }
                     }
                     None => {
-                        let front = fair.front().copied();
-                        let popped = fair.pop(|(_, len)| *len);
+                        let front = fair.front(true).copied();
+                        let popped = fair.pop(true, |(_, len)| *len);
                         prop_assert_eq!(front, popped.map(|(_, item)| item));
                         out.extend(popped.map(|(source, (number, _))| (source, number)));
                     }
                 }
                 prop_assert_eq!(fair.is_empty(), sent.len() == out.len());
             }
-            out.extend(std::iter::from_fn(|| fair.pop(|(_, len)| *len)).map(|(s, (n, _))| (s, n)));
+            out.extend(std::iter::from_fn(|| fair.pop(true, |(_, len)| *len)).map(|(s, (n, _))| (s, n)));
             for (source, _) in &sent {
                 let of = |all: &[(Source, usize)]| -> Vec<usize> {
                     all.iter().filter(|one| one.0 == *source).map(|one| one.1).collect()

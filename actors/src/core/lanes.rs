@@ -76,16 +76,21 @@ impl Lanes {
         self.bulk.push(source, (flow, frame));
     }
 
-    /// The next frame.
-    pub(crate) fn front(&self) -> Option<&Frame> {
+    /// Whether flooded frames wait that are not urgent.
+    pub(crate) fn has_flooded(&self) -> bool {
+        self.bulk.has_flooded()
+    }
+
+    /// The next frame; without `flooded` the next that is not, or is urgent.
+    pub(crate) fn front(&self, flooded: bool) -> Option<&Frame> {
         let urgent = self.urgent.front().map(|(_, frame)| frame);
-        urgent.or_else(|| self.bulk.front().map(|(_, frame)| frame))
+        urgent.or_else(|| self.bulk.front(flooded).map(|(_, frame)| frame))
     }
 
     /// Takes the next frame.
-    pub(crate) fn pop(&mut self) -> Option<(Source, Frame)> {
+    pub(crate) fn pop(&mut self, flooded: bool) -> Option<(Source, Frame)> {
         self.urgent.pop_front().or_else(|| {
-            let (source, (flow, frame)) = self.bulk.pop(|(_, frame)| cost(frame))?;
+            let (source, (flow, frame)) = self.bulk.pop(flooded, |(_, frame)| cost(frame))?;
             if let Some(flow) = flow {
                 self.queued[usize::from(flow)] -= 1;
             }
@@ -182,8 +187,8 @@ mod tests {
 
     fn drain(lanes: &mut Lanes) -> Vec<Frame> {
         std::iter::from_fn(|| {
-            let next = lanes.front().cloned();
-            assert_eq!(next, lanes.pop().map(|(_, frame)| frame));
+            let next = lanes.front(true).cloned();
+            assert_eq!(next, lanes.pop(true).map(|(_, frame)| frame));
             next
         })
         .collect()
@@ -244,7 +249,7 @@ mod tests {
             let (mut sent, mut out) = (0_u8, Vec::new());
             for step in steps {
                 let Some((port, has_payload)) = step else {
-                    out.extend(lanes.pop().map(|(_, frame)| frame));
+                    out.extend(lanes.pop(true).map(|(_, frame)| frame));
                     continue;
                 };
                 lanes.push(Source::OWN, tcp(port, if has_payload { 300 } else { 0 }, sent));

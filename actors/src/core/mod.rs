@@ -22,6 +22,7 @@ pub mod offload;
 pub mod packet;
 pub(crate) mod ports;
 pub mod relay;
+pub(crate) mod restraint;
 pub mod secret;
 pub mod settings;
 pub mod state;

@@ -151,6 +151,8 @@ pub struct IngressSender {
     switch: Recipient<Ingress>,
     port: PortNumber,
     credits: Arc<Semaphore>,
+    /// Its holder's turns, if he may have several ports.
+    turns: Option<Arc<Semaphore>>,
     /// What must be finished before the Switch sees it.
     finisher: Finisher,
 }
@@ -162,7 +164,14 @@ pub struct SwitchGone;
 
 impl IngressSender {
     pub(crate) fn new(switch: Recipient<Ingress>, port: PortNumber, finisher: Finisher) -> Self {
-        Self { switch, port, credits: Arc::new(Semaphore::new(INGRESS_CREDITS)), finisher }
+        let credits = Arc::new(Semaphore::new(INGRESS_CREDITS));
+        Self { switch, port, credits, turns: None, finisher }
+    }
+
+    /// Has it wait for its turn among the ports of its holder.
+    pub(crate) fn in_turn(mut self, turns: Option<Arc<Semaphore>>) -> Self {
+        self.turns = turns;
+        self
     }
 
     /// Waits for a credit, hands over a batch, and yields to the runtime, so that a
@@ -177,12 +186,17 @@ impl IngressSender {
             return Ok(());
         }
         let permit = Arc::clone(&self.credits).acquire_owned().await.map_err(|_| SwitchGone)?;
+        let turn = match &self.turns {
+            None => None,
+            Some(turns) => Some(Arc::clone(turns).acquire_owned().await.map_err(|_| SwitchGone)?),
+        };
         if !self.switch.connected() {
             return Err(SwitchGone);
         }
         let frames = self.finished(frames);
         // Bounded by the credits, so it may pass by the mailbox's own limit.
-        self.switch.do_send(Ingress { port: self.port, frames, credit: Credit::new(permit) });
+        let (port, credit) = (self.port, Credit::new(permit));
+        self.switch.do_send(Ingress { port, frames, credit, turn });
         tokio::task::yield_now().await;
         Ok(())
     }

@@ -15,7 +15,10 @@
 use std::{cell::RefCell, mem, rc::Rc, time::Duration};
 
 use bytes::BytesMut;
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 use crate::{
     core::{
@@ -26,6 +29,7 @@ use crate::{
         gauge::{Gauge, cost},
         lanes::Lanes,
         offload::finish::Finisher,
+        restraint::{LOOK_AGAIN, Restraint},
     },
     message::Credit,
 };
@@ -48,6 +52,10 @@ const MAX_GAP: usize = 14;
 
 /// Octets of the buffer that small frames of a backlog are gathered in.
 const ARENA_OCTETS: usize = 64 * 1024;
+
+/// Octets of flooded frames in a batch at most, but for the first: every port has them to send
+/// at the same time, and all of them together are to take no longer than a batch of one.
+const FLOODED_OCTETS: usize = 32 * 1024;
 
 #[derive(Debug)]
 struct Queue {
@@ -76,6 +84,7 @@ pub struct EgressQueue {
     sending: (u64, u64),
     /// Memory of that.
     taken: usize,
+    restraint: Restraint,
 }
 
 /// Both ends of a queue that `gauge` measures. Frames leave it as `finisher` lets them
@@ -89,7 +98,15 @@ pub(crate) fn channel(gauge: Gauge, finisher: Finisher) -> (Sender, EgressQueue)
         pressure: RefCell::default(),
     });
     let sender = Sender { queue: Rc::clone(&queue), arena: BytesMut::new() };
-    (sender, EgressQueue { queue, finisher, batch_octets: BATCH_OCTETS, sending: (0, 0), taken: 0 })
+    let egress = EgressQueue {
+        queue,
+        finisher,
+        batch_octets: BATCH_OCTETS,
+        sending: (0, 0),
+        taken: 0,
+        restraint: Restraint::default(),
+    };
+    (sender, egress)
 }
 
 impl Sender {
@@ -184,8 +201,19 @@ impl EgressQueue {
     /// Who comes for a batch is [done](Self::done) with the one before.
     pub async fn recv(&mut self, batch: &mut Vec<Frame>) {
         while !self.try_recv(batch) {
-            self.queue.ready.notified().await;
+            let ready = self.queue.ready.notified();
+            if self.queue.frames.borrow().has_flooded() {
+                // They are restrained: nobody else comes for them.
+                let _ = timeout(LOOK_AGAIN, ready).await;
+            } else {
+                ready.await;
+            }
         }
+    }
+
+    /// The link is full: writing had to wait. Flooded frames leave it to the others.
+    pub fn filled(&mut self) {
+        self.restraint.filled(Instant::now().into_std());
     }
 
     /// Like [`recv`](Self::recv) without waiting; whether there was a frame.
@@ -194,13 +222,18 @@ impl EgressQueue {
         let allowed = self.finisher.allowed();
         let mut frames = self.queue.frames.borrow_mut();
         let (mut count, mut octets, mut released) = (0, 0, (Source::OWN, 0));
-        while let Some(frame) = frames.front()
+        let (now, mut of_floods) = (Instant::now().into_std(), 0);
+        while let flooded = (!frames.has_flooded() || self.restraint.allows(now))
+            && let Some(frame) = frames.front(flooded)
             && count < BATCH_FRAMES
+            && of_floods < FLOODED_OCTETS
             && (count == 0 || octets + frame.len() <= self.batch_octets)
         {
             count += 1;
             octets += frame.len();
-            let Some((source, frame)) = frames.pop() else { break };
+            let Some((source, frame)) = frames.pop(flooded) else { break };
+            self.restraint.sent(frame.len(), source.flooded, now);
+            of_floods += if source.flooded { frame.len() } else { 0 };
             if source != released.0 {
                 self.queue.gauge.release(released.0, mem::take(&mut released.1));
                 released.0 = source;

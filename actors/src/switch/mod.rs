@@ -21,14 +21,14 @@ use actix::prelude::*;
 use pnet_packet::ethernet::EtherType;
 use slog::{Logger, debug, info, warn};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     time::Instant,
 };
 
 use crate::{
     core::{
         announce,
-        batch::Source,
+        batch::{HOLDER_TURNS, Source},
         counters::{Counters, Discard},
         fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, Owner, PortNumber},
         frame::{Frame, MacAddr},
@@ -174,6 +174,8 @@ struct Shared {
     flooded: StormControl,
     /// What his queues take.
     memory: Option<QueueMemory>,
+    /// His turns, if he may have several ports.
+    turns: Option<Arc<Semaphore>>,
 }
 
 impl PortEntry {
@@ -518,7 +520,8 @@ impl Handler<Ingress> for Switch {
     type Result = ();
 
     fn handle(&mut self, ingress: Ingress, _: &mut Context<Self>) {
-        let Ingress { port, frames, credit } = ingress;
+        // His next turn comes when this one is over.
+        let Ingress { port, frames, credit, turn: _turn } = ingress;
         let Some(at) = self.find(port) else {
             return; // Deleted while the batch was on its way.
         };
@@ -645,9 +648,12 @@ impl Handler<AddPort> for Switch {
         self.apply_settings(at);
         let port = &self.ports[at];
         self.monitor.tell(|| port.describe(Event::new(Kind::PortAdded).on(number)));
-        let memory = &mut self.holders[held].memory;
+        let has_holder = port.holder.is_some();
+        let Shared { memory, turns, .. } = &mut self.holders[held];
         let memory = memory.get_or_insert_with(|| self.memory.part()).clone();
-        Ok(PortAdded { number, memory })
+        let of_holder = || Arc::new(Semaphore::new(HOLDER_TURNS));
+        let turns = has_holder.then(|| Arc::clone(turns.get_or_insert_with(of_holder)));
+        Ok(PortAdded { number, memory, turns })
     }
 }
 

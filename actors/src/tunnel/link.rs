@@ -432,8 +432,12 @@ impl<S: AsyncWrite> Sender<S> {
         heartbeat: &Heartbeat,
     ) -> Result<Infallible, TunnelError> {
         loop {
+            let was_busy = !self.batch.is_empty();
             if has_waited(self.flush_paced()).await? {
                 heartbeat.alive();
+            } else if was_busy {
+                // Others have their turn, however much waits here.
+                yield_now().await;
             }
             if let Some(payload) = pongs.due.take() {
                 self.encoder.control(Opcode::Pong, &payload).map_err(TunnelError::Lost)?;
@@ -457,7 +461,9 @@ impl<S: AsyncWrite> Sender<S> {
         let octets = self.batch.iter().map(Frame::len).sum();
         let began = Instant::now();
         self.flush().await?;
-        self.pace.wrote(octets, began.elapsed());
+        if self.pace.wrote(octets, began.elapsed()) {
+            self.egress.filled();
+        }
         self.egress.set_batch_octets(self.pace.octets());
         Ok(())
     }

@@ -30,14 +30,15 @@ impl Pace {
         self.0
     }
 
-    /// A batch of `octets` took this long.
-    pub(super) fn wrote(&mut self, octets: usize, elapsed: Duration) {
+    /// A batch of `octets` took this long; whether that was too long, since the stream is full.
+    pub(super) fn wrote(&mut self, octets: usize, elapsed: Duration) -> bool {
         if elapsed > TARGET {
             let in_target = octets as u128 * TARGET.as_nanos() / elapsed.as_nanos();
             self.0 = usize::try_from(in_target).unwrap_or(BATCH_OCTETS).clamp(LEAST, self.0);
         } else if elapsed < TARGET / 2 {
             self.0 = (self.0 * 2).min(BATCH_OCTETS);
         }
+        elapsed > TARGET
     }
 }
 
