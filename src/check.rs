@@ -9,6 +9,7 @@ use etherws_actors::{
     error::one_line,
     kinds::{Kind as _, Netdev},
 };
+use jiff::Timestamp;
 use serde_json::Value;
 use slog::{Discard, Logger, o};
 
@@ -17,7 +18,7 @@ use crate::{
     config::{CommandLine, Fault, Faults, File, Sw, resolve, schema},
     logging, netdev,
     options::Service,
-    server::{auth, tls::Tls},
+    server::{auth, certificates, tls::Tls},
 };
 
 /// Runs `etherws check`.
@@ -125,6 +126,14 @@ fn explain(sw: &Sw, path: &Path) -> String {
     }
     if let Some(socket) = &sw.control_socket {
         lines.push(format!("control: unix:{}", socket.display()));
+    }
+    for one in certificates::read(&certificates::files(sw)) {
+        let file = one.file.display();
+        let ends = one.ends().strftime("%Y-%m-%d");
+        lines.push(match one.warning(Timestamp::now().as_second()) {
+            Some(warning) => format!("WARNING: {warning}"),
+            None => format!("certificate: {:?} in {file}, until {ends}", one.subject),
+        });
     }
     for port in &sw.ports {
         let mut line = format!("port: {}", port.new);

@@ -34,6 +34,7 @@ mod state;
 use std::process::ExitCode;
 
 use cli::Invocation;
+use etherws_actors::error::plain;
 
 /// Runs the program; its arguments are those of the process.
 #[must_use]
@@ -50,7 +51,7 @@ pub fn run() -> ExitCode {
         Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
     });
     ended.unwrap_or_else(|error| {
-        ctl::output::say(&format!("etherws: {error:#}\n"));
+        ctl::output::say(&format!("etherws: {}\n", plain(format!("{error:#}"))));
         ExitCode::FAILURE
     })
 }

@@ -53,6 +53,12 @@ pub(crate) fn port(
         };
         match (schema, from) {
             (_, Via::Control) if value.is_null() => {}
+            (None, Via::Control)
+                if info.is_some_and(|of| of.file_only.contains(&name.as_str())) =>
+            {
+                let text = format!("{name} is an option of the configuration file only");
+                faults.push(fault(&name, Refusal::value(text)));
+            }
             (None, Via::Control) => {}
             (None, Via::File) => faults.push(fault(&name, unknown(&name, kind))),
             (Some(schema), from) => match fit(&name, value, schema, from) {

@@ -4,7 +4,10 @@
 use std::fmt;
 
 use etherws_actors::{
-    control::ControlError, error::one_line, fdb::FdbError, message::SetPortError,
+    control::ControlError,
+    error::{one_line, plain},
+    fdb::FdbError,
+    message::SetPortError,
 };
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 
@@ -75,7 +78,7 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// `text` names thing, value and way out in one line.
     pub(crate) fn new(exception: Exception, text: impl Into<String>) -> Self {
-        Self { exception, text: text.into() }
+        Self { exception, text: plain(text.into()) }
     }
 
     /// From a text that may begin with the name of an exception; a wrong value otherwise.

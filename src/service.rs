@@ -14,6 +14,7 @@ use std::{
 use actix::Recipient;
 use anyhow::{Context as _, Result, bail};
 use etherws_actors::{
+    error::one_line,
     message::{ListPorts, PortInfo},
     state::PortState,
 };
@@ -105,7 +106,7 @@ pub(crate) fn reloading(log: &Logger) {
     match NotifyState::monotonic_usec_now() {
         // In this order: systemd 253 wants the time with it.
         Ok(now) => notify(&[NotifyState::Reloading, now], log),
-        Err(error) => warn!(log, "cannot read the monotonic clock"; "error" => %error),
+        Err(error) => warn!(log, "cannot read the monotonic clock"; "error" => one_line(&error)),
     }
 }
 
@@ -120,7 +121,7 @@ fn notify(states: &[NotifyState<'_>], log: &Logger) {
 
 fn log_failure(result: &io::Result<()>, log: &Logger) {
     if let Err(error) = result {
-        warn!(log, "cannot notify the service manager"; "error" => %error);
+        warn!(log, "cannot notify the service manager"; "error" => one_line(&error));
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use etherws_actors::kinds::Store;
+use etherws_actors::{error::one_line, kinds::Store};
 use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -154,7 +154,7 @@ impl Store for State {
         }
         keys.insert(key.to_owned(), value);
         if let Err(error) = self.write(&content) {
-            warn!(self.log, "the state cannot be written"; "key" => key, "error" => %error);
+            warn!(self.log, "the state cannot be written"; "key" => key, "error" => one_line(&error));
         }
     }
 }

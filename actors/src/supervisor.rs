@@ -274,7 +274,7 @@ impl<M: Medium> Supervisor<M> {
         self.interface = self.medium.interface().and_then(|name| {
             let watch = Watch::open(&name);
             let watch = watch.inspect_err(|error| {
-                info!(self.log, "interface cannot be watched"; "reason" => %error);
+                info!(self.log, "interface cannot be watched"; "reason" => one_line(error));
             });
             watch.ok()
         });
@@ -384,13 +384,13 @@ impl<M: Medium> Supervisor<M> {
                 return None;
             }
             if !matches!(end, End::SettingsChanged) {
-                self.tell(PortState::Backoff { reason });
+                self.tell(PortState::Backoff { reason: reason.clone() });
                 tokio::select! {
                     () = sleep(full_jitter(backoff.next().unwrap_or(BACKOFF_MAX))) => {}
                     _ = self.stopped.recv() => return None,
                 }
             }
-            self.tell(PortState::Connecting);
+            self.tell(PortState::Connecting { reason: Some(reason) });
             let in_force = self.in_force.borrow_and_update().clone();
             tokio::select! {
                 result = open(&mut self.medium, &in_force) => match result {

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     params,
-    program::{Server, Token},
+    program::{Certificate, Server, Token},
 };
 use crate::{capture::Capture, config::Change, hosts::HostInfo, refusal::Refusal};
 
@@ -111,6 +111,8 @@ pub(crate) trait Service {
     fn hosts(&self) -> LocalBoxFuture<'_, Result<Vec<HostInfo>, Refusal>>;
     /// What its listeners have counted.
     fn servers(&self) -> Vec<Server>;
+    /// Certificates that the program has, that which ends first first.
+    fn certificates(&self) -> Vec<Certificate>;
     /// Makes a token.
     fn create_token(&self, user: &str, ttl: Duration) -> Result<Token, Refusal>;
     /// Reads all files again, and applies what has changed.

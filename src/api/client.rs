@@ -89,7 +89,7 @@ impl Endpoint {
             .map_err(|err| Refusal::value(format!("--ctlurl: {}", one_line(&err))))?;
         // Who asks knows of --ctlinsecure: there is nobody else to warn.
         let log = Logger::root(Discard, o!());
-        let route = Route { tls, proxy: proxy(&url), log };
+        let route = Route { tls, proxy: proxy(&url), ..Route::new(log) };
         Ok(Self { address: Address::Url(url, Box::new(route)), credentials })
     }
 
@@ -182,6 +182,13 @@ impl Endpoint {
                 let text = format!("{} names no path: {target:?}: {err}", self.address);
                 Refusal::value(text).internal()
             };
+            // A reverse proxy may have the switch under a prefix.
+            let own = match &self.address {
+                Address::Url(url, _) => url.target().split('?').next().unwrap_or_default(),
+                Address::Unix(_) => UNIX_PATH,
+            };
+            let folder = own.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let target = format!("{folder}{target}");
             parts.path_and_query = Some(target.parse().map_err(|err| foreign(&err))?);
             uri = Uri::from_parts(parts).map_err(|err| foreign(&err))?;
         }
@@ -204,8 +211,12 @@ impl Endpoint {
     }
 
     fn no_answer(&self, err: &SendRequestError) -> ErrorObjectOwned {
-        match certificate_advice(err) {
-            Some(advice) => self.unreachable(&our_options(advice)),
+        let tls = match &self.address {
+            Address::Url(_, route) => route.tls.clone(),
+            Address::Unix(_) => TlsOptions::default(),
+        };
+        match certificate_advice(err, &tls) {
+            Some(advice) => self.unreachable(&our_options(&advice)),
             None => self.unreachable(&format!(
                 "no answer: {err}; check that --ctlurl is a control service's"
             )),

@@ -30,7 +30,7 @@ pub(crate) use self::{
     hosts::ListHosts,
     interface::{Interface, ListInterface, SetInterface},
     port::{DelPort, Limit, ListPort, Port, PortRef, PortReport, SetPort, ShowPort},
-    program::{CreateToken, Monitor, Reload, Save, ShowServer, Stream},
+    program::{CreateToken, ListCertificate, Monitor, Reload, Save, ShowServer, Stream},
 };
 use crate::refusal::Refusal;
 use answer::Answer;
@@ -57,6 +57,7 @@ pub(crate) const METHODS: &[Method] = &[
     Method::of::<FlushFdb>(),
     Method::of::<ListHosts>(),
     Method::of::<ShowServer>(),
+    Method::of::<ListCertificate>(),
     Method::of::<CreateToken>(),
     Method::of::<Reload>(),
     Method::of::<Save>(),

@@ -36,6 +36,24 @@ impl Call for ShowServer {
     }
 }
 
+/// List the certificates that the switch has, and when each expires.
+///
+/// Those of its listeners, CAs of clients, and those that ports of the configuration file
+/// name. That which expires first comes first.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
+pub(crate) struct ListCertificate {}
+
+impl Call for ListCertificate {
+    const NAME: &'static str = "listCertificate";
+    const GROUP: Group = Group::Operation;
+    const ROLE: Role = Role::Read;
+    type Entry = Certificate;
+
+    async fn run(self, program: Program<'_>) -> Result<Vec<Certificate>, Refusal> {
+        Ok(program.service.certificates())
+    }
+}
+
 /// Make a token that opens one tunnel: ?token=TOKEN in its URL.
 ///
 /// Entries: the token.
@@ -139,6 +157,25 @@ pub(crate) struct Server {
     pub(crate) service: String,
     /// By name.
     pub(crate) counters: BTreeMap<String, u64>,
+}
+
+/// A certificate in a file of the switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Certificate {
+    /// When it expires, as `2026-01-31T12:00:00Z`.
+    pub(crate) expires: String,
+    /// Whom it is for: its common name, or all of its subject.
+    pub(crate) subject: String,
+    /// The file that it is in.
+    pub(crate) file: String,
+}
+
+impl Entry for Certificate {
+    const TITLES: &'static [&'static str] = &["Expires", "Subject", "File"];
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        vec![vec![self.expires.clone(), self.subject.clone(), self.file.clone()]]
+    }
 }
 
 /// A token that was made. The one entry that is a secret: nothing but `Serialize` may

@@ -144,16 +144,31 @@ pub(crate) struct DoctorArgs {
     /// Do not verify that server's certificate
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Key that its certificate, or that of its CA, must have: sha256: and its hash
+    #[arg(long, value_name = "PIN")]
+    pub(crate) pin: Vec<String>,
     /// Client certificate chain to present to the server, PEM
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
     /// Private key of --cert, PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
-    /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT [default: http_proxy,
-    /// https_proxy and no_proxy of the environment]
+    /// Proxy, http://[USER:PASSWORD@]HOST:PORT, https://.. or socks5://.., or direct for none
+    /// [default: http_proxy, https_proxy, all_proxy and no_proxy of the environment]
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<Secret>,
+    /// Name that the server is asked for, HOST[:PORT] [default: the URL's]
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+    /// Name for TLS, which its certificate must be for [default: the URL's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sni: Option<String>,
+    /// Further header of the request, NAME: VALUE; may be repeated
+    #[arg(long, value_name = "HEADER")]
+    pub(crate) header: Vec<Secret>,
+    /// Octets of data in a TCP segment at most
+    #[arg(long, value_name = "OCTETS")]
+    pub(crate) mss: Option<u16>,
     /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,

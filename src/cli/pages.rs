@@ -156,6 +156,11 @@ const PAGES: &[Page] = &[
         "Comments and all else in the file stay as they are. Passwords are not written.",
         &[("ctl save", "keep the ports for the next start")],
     ),
+    page_of(
+        "ctl listcertificate",
+        "",
+        &[("ctl listcertificate", "show when the switch's certificates expire")],
+    ),
     page_of("ctl showserver", "", &[("ctl showserver", "show accepted and refused connections")]),
     page_of("ctl monitor", "", &[("ctl monitor --json", "print events, a line of JSON each")]),
     page_of(

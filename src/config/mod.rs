@@ -165,6 +165,11 @@ pub(crate) struct Tunnel {
     #[arg(alias = "maxsessionsperaddress", value_name = "NUMBER")]
     #[serde(alias = "maxsessionsperaddress")]
     pub(crate) max_sessions_per_address: Option<usize>,
+    /// Octets of data in a TCP segment at most, 88 to 32767, for paths that lose longer packets
+    #[arg(id = "tunnel.mss", long = "mss", value_name = "OCTETS")]
+    #[arg(value_parser = clap::value_parser!(u16).range(88..=32_767))]
+    #[schemars(range(min = 88, max = 32_767))]
+    pub(crate) mss: Option<u16>,
     /// TLS of the tunnel listener.
     #[command(flatten)]
     pub(crate) tls: TunnelTls,

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use etherws_actors::{
+    error::plain,
     kinds::KindInfo,
     settings::{SETTINGS, Scope, Setting},
 };
@@ -74,7 +75,7 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { key: key.into(), span: None, text: text.into() }
+        Self { key: key.into(), span: None, text: plain(text.into()) }
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) struct Sw {
     pub(crate) threads: usize,
     /// Where WebSocket clients come in, if any may.
     pub(crate) tunnel: Option<Service>,
+    /// Octets of data in its TCP segments at most.
+    pub(crate) tunnel_mss: Option<u16>,
     /// Whose pages may open one from a browser, besides the switch's own; `*`: all.
     pub(crate) allowed_origins: Vec<String>,
     /// How many sessions there may be.
@@ -210,6 +212,7 @@ impl<'a> Checker<'a> {
             port_defaults: port_defaults.settings.0.clone(),
             threads: threads.into(),
             tunnel: tunnel_service,
+            tunnel_mss: tunnel.mss,
             allowed_origins: tunnel.allow_origin.clone().unwrap_or_default(),
             limits,
             control: by_tcp.then_some(service),

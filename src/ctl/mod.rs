@@ -110,7 +110,8 @@ pub(crate) fn endpoint(args: ControlArgs) -> Result<Endpoint, Refusal> {
     let certificate = args.ctlcert.zip(args.ctlkey);
     let certificate = certificate.map(|(cert, key)| ClientCertificate { cert, key });
     let (cacerts, insecure) = (args.ctlsslcert, args.ctlinsecure);
-    Endpoint::new(&args.ctlurl, credentials, TlsOptions { cacerts, insecure, certificate })
+    let tls = TlsOptions { cacerts, insecure, certificate, ..TlsOptions::default() };
+    Endpoint::new(&args.ctlurl, credentials, tls)
 }
 
 /// Name and password; asks for the password if there is a name only.

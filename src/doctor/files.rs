@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use etherws_actors::connect::tls::read_certificates;
+use etherws_actors::connect::files::read_certificates;
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use slog::{Discard, Logger, o};

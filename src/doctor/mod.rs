@@ -16,20 +16,20 @@ use std::{
 };
 
 use etherws_actors::{
-    connect::{ClientCertificate, ProxyChoice, TlsOptions},
+    error::plain,
     kinds::{Client, ClientOptions, Netdev},
 };
 use serde::Serialize;
 
 use crate::{
-    cli::DoctorArgs,
+    cli::{DoctorArgs, default_ctlurl},
     config::{CommandLine, File, Sw, resolve},
     ctl::{
         self,
         output::{Output, print, to_json},
         style::{self, Look},
     },
-    options::{Secret, TlsFiles},
+    options::{Secret, Service, TlsFiles},
 };
 
 /// How bad it is.
@@ -59,15 +59,15 @@ pub(crate) struct Finding {
 
 impl Finding {
     fn ok(check: &'static str, text: impl Into<String>) -> Self {
-        Self { check, level: Level::Ok, text: text.into(), advice: None }
+        Self { check, level: Level::Ok, text: plain(text.into()), advice: None }
     }
 
     fn warn(check: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, level: Level::Warn, text: text.into(), advice: Some(advice.into()) }
+        Self { check, level: Level::Warn, text: plain(text.into()), advice: Some(advice.into()) }
     }
 
     fn fail(check: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, level: Level::Fail, text: text.into(), advice: Some(advice.into()) }
+        Self { check, level: Level::Fail, text: plain(text.into()), advice: Some(advice.into()) }
     }
 }
 
@@ -82,6 +82,8 @@ pub(crate) struct Subject {
     pub(crate) listen: Vec<u16>,
     /// Interfaces of netdev ports.
     pub(crate) netdevs: Vec<String>,
+    /// URL of the control service.
+    pub(crate) control: Option<String>,
     /// Tunnels to servers.
     pub(crate) tunnels: Vec<tunnel::Tunnel>,
 }
@@ -89,10 +91,15 @@ pub(crate) struct Subject {
 /// Runs `etherws doctor`. The exit status is 1 if there is a fault.
 pub(crate) fn run(args: DoctorArgs) -> ExitCode {
     let output = Output::new(args.json, args.color);
-    let (subject, mut findings) = subject(&args);
+    let (mut subject, mut findings) = subject(&args);
     findings.extend(host::look(&subject));
     findings.extend(files::look(&subject));
-    let endpoint = ctl::endpoint(args.control);
+    let mut control = args.control;
+    // Unless another one was named: that of the file.
+    if let Some(url) = subject.control.take().filter(|_| control.ctlurl == default_ctlurl()) {
+        control.ctlurl = url;
+    }
+    let endpoint = ctl::endpoint(control);
     actix_rt::System::new().block_on(async {
         let (devices, found) = match endpoint {
             Ok(endpoint) => switch::look(&endpoint).await,
@@ -121,6 +128,11 @@ impl Subject {
             self.tls.extend(service.tls.clone());
             self.htpasswd.extend(service.htpasswd.clone());
         }
+        self.control = match (&sw.control_socket, &sw.control) {
+            (Some(path), _) => Some(format!("unix:{}", path.display())),
+            (None, Some(service)) => Some(control_url(service)),
+            (None, None) => None,
+        };
         // A certificate or a file that both services have is checked once.
         self.tls.dedup();
         self.htpasswd.dedup();
@@ -138,16 +150,29 @@ impl Subject {
     fn add_client(&mut self, options: &ClientOptions) -> Vec<Finding> {
         let mut findings = Vec::new();
         for url in options.all_urls() {
-            let (credentials, tls, proxy) = (options.credentials(), options.tls(), options.proxy());
-            match tunnel::Tunnel::new(url, credentials, tls, proxy) {
+            match tunnel::Tunnel::new(url, options) {
                 Ok(tunnel) => self.tunnels.push(tunnel),
                 Err(error) => {
-                    findings.push(Finding::fail("tunnel", error.to_string(), "correct its URL"));
+                    findings.push(Finding::fail("tunnel", error, "correct its URL"));
                 }
             }
         }
         findings
     }
+}
+
+/// Where this machine reaches control.
+fn control_url(service: &Service) -> String {
+    let scheme = if service.tls.is_some() { "https" } else { "http" };
+    let host = service.host.trim_matches(['[', ']']);
+    let host = match host.parse() {
+        Ok(IpAddr::V4(address)) if address.is_unspecified() => "127.0.0.1".to_owned(),
+        Ok(IpAddr::V6(address)) if address.is_unspecified() => "[::1]".to_owned(),
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        _ if host.is_empty() => "127.0.0.1".to_owned(),
+        _ => host.to_owned(),
+    };
+    format!("{scheme}://{host}:{}{}", service.port, service.path)
 }
 
 /// What a configuration file asks for.
@@ -174,19 +199,24 @@ fn subject(args: &DoctorArgs) -> (Subject, Vec<Finding>) {
         }
     }
     if let Some(url) = &args.url {
-        let certificate = args.cert.clone().zip(args.key.clone());
-        let tls = TlsOptions {
-            cacerts: args.cacerts.clone(),
-            insecure: args.insecure,
-            certificate: certificate.map(|(cert, key)| ClientCertificate { cert, key }),
-        };
-        let proxy = match &args.proxy {
-            Some(Secret(proxy)) => ProxyChoice::Url(proxy.clone()),
-            None => ProxyChoice::Environment,
-        };
         let login = ctl::login(args.user.clone(), args.passwd.clone(), "Client Password: ");
-        let made = login.map_err(|refusal| refusal.to_string()).and_then(|credentials| {
-            tunnel::Tunnel::new(url, credentials, tls, proxy).map_err(|error| error.to_string())
+        let made = login.map_err(|refusal| refusal.to_string()).and_then(|login| {
+            let options = ClientOptions {
+                user: login.as_ref().map(|login| login.user.clone()),
+                passwd: login.map(|login| login.password.into()),
+                cacerts: args.cacerts.clone(),
+                insecure: args.insecure,
+                cert: args.cert.clone(),
+                key: args.key.clone(),
+                proxy: args.proxy.as_ref().map(|Secret(text)| text.clone().into()),
+                host: args.host.clone(),
+                sni: args.sni.clone(),
+                pin: args.pin.clone(),
+                header: args.header.iter().map(|Secret(text)| text.clone().into()).collect(),
+                mss: args.mss,
+                ..ClientOptions::default()
+            };
+            tunnel::Tunnel::new(url, &options)
         });
         match made {
             Ok(tunnel) => subject.tunnels.push(tunnel),

@@ -88,8 +88,20 @@ fn state(port: &Port) -> Option<Finding> {
             Finding::warn(check, text, format!("to open it: ctl setport --shut 0 {number}"))
         }
         "down" => {
-            let advice = "check the cable and the other end; ip link set NAME up";
+            // What is down here is nobody's fault at the other end.
+            let advice = if reason.contains("is down") {
+                format!("ip link set {target} up")
+            } else {
+                "check the cable and the other end".to_owned()
+            };
             Finding::fail(check, text("carries no frames"), advice)
+        }
+        "backoff" | "connecting" if kind == "netdev" => {
+            let advice = format!(
+                "it is opened when the interface is back under this name (ip link lists them); if \
+                 it has gone for good: ctl delport {number}"
+            );
+            Finding::fail(check, text("is not open"), advice)
         }
         "backoff" | "connecting" => {
             let advice = format!("it is retried automatically; to give up: ctl delport {number}");
@@ -211,8 +223,10 @@ fn own_address(report: &PortReport) -> Option<Finding> {
 
 /// A switch does not fragment: a frame too long for one of its devices is lost there.
 fn mtus(interfaces: &[Interface]) -> Option<Finding> {
-    let least = interfaces.iter().min_by_key(|interface| interface.mtu)?;
-    let most = interfaces.iter().max_by_key(|interface| interface.mtu)?;
+    // One that is gone has none.
+    let there = || interfaces.iter().filter(|interface| interface.mtu > 0);
+    let least = there().min_by_key(|interface| interface.mtu)?;
+    let most = there().max_by_key(|interface| interface.mtu)?;
     Some(if least.mtu == most.mtu {
         Finding::ok("mtu", format!("all interfaces of the switch have an MTU of {}", most.mtu))
     } else {
@@ -253,6 +267,16 @@ mod tests {
             );
         }
         assert_eq!(state(&port(json!({"shut": true}))).unwrap().level, Level::Warn);
+        let down = |error: &str| {
+            let more = json!({"type": "netdev", "target": "eth1", "state": "down", "error": error});
+            state(&port(more)).unwrap().advice.unwrap()
+        };
+        let of_ours = down("interface eth1 is down; ip link set eth1 up");
+        assert_eq!(of_ours, "ip link set eth1 up");
+        assert!(down("interface eth1 has no carrier").contains("the other end"));
+        let gone = json!({"type": "netdev", "target": "eth1", "state": "backoff", "error": "gone"});
+        let advice = state(&port(gone)).unwrap().advice.unwrap();
+        assert!(advice.contains("ip link") && advice.contains("delport 1"), "{advice}");
     }
 
     #[test]
@@ -311,6 +335,8 @@ mod tests {
             .unwrap()
         };
         assert_eq!(mtus(&[]), None);
+        assert_eq!(mtus(&[interface(1, 0)]), None, "its device is gone");
+        assert_eq!(mtus(&[interface(1, 0), interface(2, 1500)]).unwrap().level, Level::Ok);
         assert_eq!(mtus(&[interface(1, 1500), interface(2, 1500)]).unwrap().level, Level::Ok);
         let differ = mtus(&[interface(1, 1400), interface(2, 1500)]).unwrap();
         assert_eq!(differ.level, Level::Warn);

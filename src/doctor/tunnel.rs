@@ -5,11 +5,12 @@ use std::net::IpAddr;
 
 use etherws_actors::{
     connect::{
-        Credentials, DialError, ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, UrlError,
-        probe::{LargeRequest, Probe, Tcp, large_request},
+        DialError, Pin, Route, Scheme, ServerUrl, Tcp, TunnelRequest,
+        probe::{LargeRequest, Probe, large_request},
     },
     error::one_line,
     holder::Instance,
+    kinds::{Client, ClientOptions, Kind as _, Via},
 };
 use jiff::{Timestamp, fmt::rfc2822};
 use slog::{Discard, Logger, o};
@@ -30,34 +31,33 @@ const USUAL_SEGMENT: u32 = USUAL_MTU - HEADERS;
 /// were issued.
 const CLOCKS_DIFFER: i64 = 60;
 
-/// A server, and the route to it.
+/// A server, the route to it, and what is said there.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     server: ServerUrl,
-    credentials: Option<Credentials>,
+    request: TunnelRequest,
     route: Route,
 }
 
 impl Tunnel {
-    /// `url` is `ws://` or `wss://`.
+    /// `url` is `ws://` or `wss://`; one of the options' or another one.
     ///
     /// # Errors
-    /// It is not.
-    pub(crate) fn new(
-        url: &str,
-        credentials: Option<Credentials>,
-        tls: TlsOptions,
-        proxy: ProxyChoice,
-    ) -> Result<Self, UrlError> {
-        let server = ServerUrl::parse(url, Scheme::WebSocket)?;
-        let log = Logger::root(Discard, o!());
-        Ok(Self { server, credentials, route: Route { tls, proxy, log } })
+    /// It is not, or the options cannot be so.
+    pub(crate) fn new(url: &str, options: &ClientOptions) -> Result<Self, String> {
+        let mut checked = ClientOptions { url: url.to_owned(), ..options.clone() };
+        if let Some(error) = Client::check(&mut checked, Via::Control).into_iter().next() {
+            return Err(one_line(&error));
+        }
+        let server = ServerUrl::parse(url, Scheme::WebSocket).map_err(|error| one_line(&error))?;
+        let route = checked.route(Logger::root(Discard, o!()));
+        Ok(Self { server, request: checked.request(), route })
     }
 }
 
 /// Connects, and reports how far it got.
 pub(super) async fn look(tunnel: &Tunnel) -> Vec<Finding> {
-    let Tunnel { server, credentials, route } = tunnel;
+    let Tunnel { server, request, route } = tunnel;
     let instance = match Instance::random() {
         Ok(instance) => instance,
         Err(error) => {
@@ -65,12 +65,18 @@ pub(super) async fn look(tunnel: &Tunnel) -> Vec<Finding> {
             return vec![Finding::fail("tunnel", text, "see getrandom(2)")];
         }
     };
-    let (probe, done) = Probe::run(server, credentials.as_ref(), instance, route).await;
+    let (probe, done) = Probe::run(server, request, instance, route).await;
     let mut findings = way(server, &probe);
     if let Some(own) = probe.certificates.first() {
         let name = format!("the certificate of {}", server.host());
         findings.extend(files::dates(&name, &probe.certificates, files::now()));
         findings.push(names(server, &files::names(own)));
+        if let Some(pin) = Pin::of(own) {
+            findings.push(Finding::ok(
+                "certificate-key",
+                format!("its key is {pin}, as --pin takes it"),
+            ));
+        }
     }
     let connected = !matches!(&done, Err(DialError::Connect(_)));
     findings.push(match done {
@@ -81,6 +87,8 @@ pub(super) async fn look(tunnel: &Tunnel) -> Vec<Finding> {
         Err(error) => {
             let advice = match &error {
                 DialError::Refused { .. } => "the server refused the tunnel, for the reason above",
+                DialError::SpeaksTls { .. } => "correct the URL",
+                DialError::Program { .. } => "see what the program of proxy-command says",
                 DialError::NoWebSocket { .. } => {
                     "check path and port; a proxy must forward the Upgrade header"
                 }
@@ -99,18 +107,19 @@ pub(super) async fn look(tunnel: &Tunnel) -> Vec<Finding> {
 /// Name, proxy and TCP.
 fn way(server: &ServerUrl, probe: &Probe) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(proxy) = &probe.proxy {
-        let through = if probe.through { ", which connected" } else { "" };
+    let way = &probe.way;
+    if let Some(proxy) = &way.proxy {
+        let through = if way.through { ", which connected" } else { "" };
         let text = format!("{server} is reached through proxy {proxy}{through}");
         findings.push(Finding::ok("proxy", text));
     }
-    let whose = probe.proxy.as_ref().map_or_else(|| server.host(), Clone::clone);
+    let whose = way.proxy.as_ref().map_or_else(|| server.host(), Clone::clone);
     // An address needs no lookup.
-    if !probe.addresses.is_empty() && whose.parse::<IpAddr>().is_err() {
-        let addresses: Vec<_> = probe.addresses.iter().map(|one| one.ip().to_string()).collect();
+    if !way.addresses.is_empty() && whose.parse::<IpAddr>().is_err() {
+        let addresses: Vec<_> = way.addresses.iter().map(|one| one.ip().to_string()).collect();
         findings.push(Finding::ok("name", format!("{whose} is {}", addresses.join(", "))));
     }
-    let Some(Tcp { peer, took, path_mtu, segment }) = &probe.tcp else { return findings };
+    let Some(Tcp { peer, took, path_mtu, segment }) = &way.tcp else { return findings };
     let micros = took.as_micros();
     let text = format!(
         "{peer} accepted the connection after {}.{} ms",

@@ -17,7 +17,9 @@ use actix::Addr;
 use actix_rt::{ArbiterHandle, net::TcpListener};
 use anyhow::{Context as _, Result, bail};
 use etherws_actors::{
+    connect::tcp,
     control::Control,
+    error::plain,
     monitor::{Event, Kind},
     switch::Switch,
 };
@@ -334,7 +336,9 @@ impl Listeners {
         };
         match started {
             Ok(started) => self.tcp.push(started),
-            Err(error) => error!(self.shared.log, "{} is lost: {error:#}", spec.item()),
+            Err(error) => {
+                error!(self.shared.log, "{} is lost: {}", spec.item(), plain(format!("{error:#}")));
+            }
         }
         self.show();
     }
@@ -356,6 +360,10 @@ impl Listeners {
     fn prepare(&self, bound: Bound) -> Result<Prepared> {
         let Shared { log, switch, status, .. } = &self.shared;
         let spec = &bound.spec;
+        for socket in &bound.sockets {
+            // Also back to what the kernel finds, which is 0.
+            tcp::set_mss(&**socket, spec.mss.unwrap_or(0)).context("mss cannot be set")?;
+        }
         let local = spec.is_local_only(&bound.sockets, log)?;
         if spec.is_open(&bound.sockets) {
             warn!(log, "anyone who can reach the tunnel listener can join the LAN: give it \
@@ -515,7 +523,7 @@ impl Listeners {
         let (serve, log) = (socket.serve(Arc::clone(&endpoint))?, shared.log.clone());
         let _accepting = Task::spawn(async move {
             if let Err(error) = serve.await {
-                warn!(log, "control's socket is not served: {error:#}");
+                warn!(log, "control's socket is not served: {}", plain(format!("{error:#}")));
             }
         });
         Ok(Unix { path, inherited, endpoint, _accepting })

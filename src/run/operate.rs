@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use anyhow::Result;
 use etherws_actors::{
     control::ControlError,
-    error::one_line,
+    error::{one_line, plain},
     fdb::{FdbFilter, PortNumber, Status},
     interface::{AddressSetting, InterfaceSettings},
     kinds::PortSpec,
@@ -30,7 +30,10 @@ use crate::{
     config::{self, Action, Change, Port, Source, Sw},
     files, logging, passwd,
     refusal::Refusal,
-    server::operation::{Operation, Requested},
+    server::{
+        certificates,
+        operation::{Operation, Requested},
+    },
     service,
 };
 
@@ -47,13 +50,15 @@ pub(super) struct InForce {
 impl InForce {
     /// With listeners that were started from `options`, and no port of the file yet.
     pub(super) fn new(shared: Shared, listeners: Listeners, options: Sw) -> Self {
+        shared.status.certificates.set(certificates::files(&options));
         Self { shared, listeners, options, ports: Vec::new() }
     }
 
     /// Adds the ports of the file. Says what would keep it from being read again.
     pub(super) async fn add_ports(&mut self) {
         if let Some(Err(error)) = self.options.source.as_ref().map(Source::read_again) {
-            warn!(self.shared.log, "this user cannot read the configuration again: {error:#}");
+            let error = plain(format!("{error:#}"));
+            warn!(self.shared.log, "this user cannot read the configuration again: {error}");
         }
         for change in self.change_ports(self.options.ports.clone()).await {
             if change.action == Action::Kept {
@@ -88,6 +93,7 @@ impl InForce {
         let outcome = self.apply().await;
         // Passwords and certificates, whatever the configuration is worth.
         self.shared.reload.request();
+        self.shared.status.certificates.set(certificates::files(&self.options));
         let event = Event::new(Kind::Reload);
         match &outcome {
             Ok(changes) if changes.is_empty() => {}

@@ -18,6 +18,8 @@ pub(super) struct ListenerSpec {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) tls: Option<TlsFiles>,
+    /// Octets of data in a segment at most.
+    pub(super) mss: Option<u16>,
     pub(super) tunnel: Option<TunnelSpec>,
     pub(super) control: Option<ControlSpec>,
 }
@@ -44,6 +46,7 @@ pub(super) fn listener_specs(options: &Sw) -> Vec<ListenerSpec> {
         host: service.host.clone(),
         port: service.port,
         tls: service.tls.clone(),
+        mss: None,
         tunnel: None,
         control: None,
     };
@@ -52,7 +55,7 @@ pub(super) fn listener_specs(options: &Sw) -> Vec<ListenerSpec> {
         let (path, htpasswd) = (service.path.clone(), service.htpasswd.clone());
         let allowed_origins = options.allowed_origins.clone();
         let tunnel = Some(TunnelSpec { path, htpasswd, allowed_origins });
-        all.push(ListenerSpec { tunnel, ..at(service) });
+        all.push(ListenerSpec { tunnel, mss: options.tunnel_mss, ..at(service) });
     }
     if let Some(service) = &options.control {
         let (path, htpasswd) = (service.path.clone(), service.htpasswd.clone());

@@ -90,6 +90,7 @@ pub(super) async fn run(
             operations: operations.clone(),
             monitor: monitor.clone(),
             control: control.clone(),
+            certificates: Arc::default(),
             hosts,
             started: Timestamp::now(),
         }),
@@ -107,6 +108,8 @@ pub(super) async fn run(
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
     listeners.start(bound, options.control_socket.clone(), control_socket).await?;
+    let certificates = Arc::clone(&shared.status.certificates);
+    actix_rt::spawn(certificates.watch(log.clone()));
     let mut in_force = InForce::new(shared, listeners, options);
     in_force.add_ports().await;
     let operating = actix_rt::spawn(in_force.operate(requested));

@@ -118,7 +118,8 @@ impl Endpoint {
         if let Some(tunnel) = self.tunnel.as_ref().filter(|tunnel| tunnel.path == path) {
             return Some(Service::Tunnel(tunnel));
         }
-        Some(Service::Resource(self.control.as_ref()?, resource::find(path)?))
+        let control = self.control.as_ref()?;
+        Some(Service::Resource(control, resource::find(path, &control.path)?))
     }
 }
 

@@ -19,6 +19,7 @@ use std::{
 
 use actix_rt::net::TcpStream;
 use anyhow::{Context as _, Result, bail};
+use etherws_actors::error::one_line;
 use slog::{Logger, warn};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
@@ -158,7 +159,7 @@ pub(crate) async fn accept(
         endpoint.counters.add(Count::Accepted);
         let Some(worker) = turns.next() else { return };
         if let Err(error) = worker.serve(stream, endpoint.pending.enter(peer.ip().into())).await {
-            warn!(log, "cannot serve a connection"; "peer" => %peer, "error" => %error);
+            warn!(log, "cannot serve a connection"; "peer" => %peer, "error" => one_line(&error));
         }
     }
 }
@@ -178,7 +179,7 @@ pub(super) async fn next<S>(
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 if !mem::replace(&mut failing, true) {
-                    warn!(log, "cannot accept a connection; trying again"; "error" => %error);
+                    warn!(log, "cannot accept a connection; trying again"; "error" => one_line(&error));
                 }
             }
         }

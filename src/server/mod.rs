@@ -6,6 +6,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod capture;
+pub(crate) mod certificates;
 pub(crate) mod counters;
 pub(crate) mod endpoint;
 mod events;
@@ -105,8 +106,9 @@ async fn serve(endpoint: Arc<Endpoint>, tls: Option<Arc<Tls>>) -> Result<Serve> 
         let monitor = monitor.clone();
         async move {
             let peer = stream.peer_addr().ok();
-            let stream = tls.accept(stream).await.inspect_err(|_| {
+            let stream = tls.accept(stream).await.inspect_err(|error| {
                 counters.add(Count::TlsFailures);
+                tls.tell(peer, error);
                 let event = || Event::new(Kind::Refused).text("reason", "tls-failure");
                 monitor.tell(|| at(event(), peer));
             })?;

@@ -69,8 +69,11 @@ const RESOURCES: &[Resource] = &[
     Resource::new(capture::PATH, capture::get),
 ];
 
-/// The resource at `path`.
-pub(super) fn find(path: &str) -> Option<&'static Resource> {
-    let found = RESOURCES.iter().find(|resource| resource.path == path);
+/// The resource at `path`, or in the folder of control's own path: whoever knows only control's
+/// URL finds it there, through a proxy that has the switch under a prefix as well.
+pub(super) fn find(path: &str, control: &str) -> Option<&'static Resource> {
+    let folder = control.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let at = |path: &str| RESOURCES.iter().find(|resource| resource.path == path);
+    let found = at(path).or_else(|| at(path.strip_prefix(folder)?));
     found.or_else(|| page::serves(path).then_some(&page::RESOURCE))
 }

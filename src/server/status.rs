@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::{
     auth::Tokens,
     capture,
+    certificates::{self, Certificates},
     counters::ServerCounters,
     events,
     operation::{Operation, Operations},
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     api::{
         call::Service,
-        program::{Server, Token},
+        program::{Certificate, Server, Token},
     },
     capture::Capture,
     config::Change,
@@ -41,6 +42,8 @@ pub(crate) struct Status {
     /// When the program began to serve.
     pub(crate) started: Timestamp,
     pub(crate) control: Control,
+    /// When they end.
+    pub(crate) certificates: Arc<Certificates>,
     /// `None`: nobody looks for hosts.
     pub(crate) hosts: Option<Hosts>,
 }
@@ -72,6 +75,15 @@ impl Service for Status {
             counters: hosts.counters().map(|(name, n)| (name.to_owned(), n)).into(),
         });
         listeners.chain(hosts).collect()
+    }
+
+    fn certificates(&self) -> Vec<Certificate> {
+        let show = |one: certificates::Certificate| Certificate {
+            file: one.file.display().to_string(),
+            expires: one.ends().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            subject: one.subject,
+        };
+        self.certificates.list().into_iter().map(show).collect()
     }
 
     fn create_token(&self, user: &str, ttl: Duration) -> Result<Token, Refusal> {

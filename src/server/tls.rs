@@ -7,19 +7,26 @@
 //! replace good ones.
 
 use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 use actix_rt::net::TcpStream;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
+use etherws_actors::{
+    connect::files::{certificates, key, pair},
+    error::plain,
+};
 use rustls::{
-    RootCertStore, ServerConfig,
+    AlertDescription, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
     server::{NoServerSessionStorage, WebPkiClientVerifier},
+    sign::SingleCertAndKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use slog::{Logger, error, info};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -27,6 +34,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+use super::source::Source;
 use crate::{files, options::TlsFiles};
 
 /// Time for a handshake, as actix's default: three round trips to the other side of
@@ -37,6 +45,12 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(3);
 /// Earth, and one more.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 
+/// How often the log tells of failures of one source.
+const TELL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Most sources of which it tells in that time.
+const MAX_TOLD: usize = 20;
+
 /// Octets that a refused client may have sent in the meantime: a request's head.
 const FAREWELL_OCTETS: usize = 4096;
 
@@ -45,6 +59,8 @@ const FAREWELL_OCTETS: usize = 4096;
 pub(crate) struct Tls {
     files: TlsFiles,
     config: RwLock<Arc<ServerConfig>>,
+    /// Whose failures were told, and when.
+    told: Mutex<HashMap<Source, Instant>>,
     log: Logger,
 }
 
@@ -62,7 +78,7 @@ impl Tls {
     /// A file cannot be read, holds no PEM of its kind, or they do not match.
     pub(crate) fn open(files: TlsFiles, log: &Logger) -> Result<Self> {
         let config = RwLock::new(Arc::new(Pem::read(&files)?.server_config(&files)?));
-        Ok(Self { files, config, log: log.clone() })
+        Ok(Self { files, config, told: Mutex::default(), log: log.clone() })
     }
 
     /// Takes the files as they are now for the connections to come. Keeps the old
@@ -75,8 +91,21 @@ impl Tls {
                 info!(self.log, "certificates read again"; "cert" => %cert);
             }
             Err(error) => {
-                error!(self.log, "certificates are invalid; keeping the previous ones: {error:#}");
+                let error = plain(format!("{error:#}"));
+                error!(self.log, "certificates are invalid; keeping the previous ones: {error}");
             }
+        }
+    }
+
+    /// Writes to the log that a handshake with `peer` has failed, and why: once a minute for
+    /// each of some sources. All are counted.
+    pub(super) fn tell(&self, peer: Option<SocketAddr>, error: &anyhow::Error) {
+        let Some(peer) = peer else { return };
+        let (source, now) = (Source::from(peer.ip()), Instant::now());
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|_, since| now.duration_since(*since) < TELL_INTERVAL);
+        if told.len() < MAX_TOLD && told.insert(source, now).is_none() {
+            info!(self.log, "TLS handshake failed"; "peer" => peer, "reason" => reason(error));
         }
     }
 
@@ -96,6 +125,34 @@ impl Tls {
             }
         }
     }
+}
+
+/// Why a handshake has failed, in words that name who refuses whom.
+fn reason(error: &anyhow::Error) -> String {
+    use AlertDescription as Alert;
+    let cause = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let text = match cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(Alert::UnknownCA)) => {
+            "the client does not know the CA of this certificate"
+        }
+        Some(rustls::Error::AlertReceived(
+            Alert::BadCertificate
+            | Alert::CertificateUnknown
+            | Alert::AccessDenied
+            | Alert::DecryptError,
+        )) => {
+            "the client does not take this certificate: it may be for another name, or self-signed"
+        }
+        Some(rustls::Error::AlertReceived(Alert::CertificateExpired)) => {
+            "for the client this certificate has expired"
+        }
+        Some(rustls::Error::InvalidMessage(_)) => "the client does not speak TLS",
+        Some(rustls::Error::InvalidCertificate(error)) => {
+            return format!("the client's certificate is refused: {error}");
+        }
+        _ => return plain(format!("{error:#}")),
+    };
+    text.to_owned()
 }
 
 /// Lets a client whose certificate was refused hear why: in TLS 1.3 it has sent its
@@ -122,20 +179,18 @@ impl Pem {
 
     /// TLS 1.2 and 1.3 with what the files, which `names` are those of, hold.
     fn server_config(&self, names: &TlsFiles) -> Result<ServerConfig> {
-        let (key, cert) = (names.key.display(), names.cert.display());
         let chain = certificates(&self.cert, &names.cert)?;
-        let private = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| {
-            anyhow!("{key}: cannot read an unencrypted private key in PEM: {error}")
-        })?;
+        let private = key(&self.key, &names.key)?;
+        let pair = pair(chain, &private)
+            .with_context(|| format!("{} with {}", names.cert.display(), names.key.display()))?;
+        // Not by rustls' own way, which refuses certificates of X.509 version 1.
+        let own = Arc::new(SingleCertAndKey::from(pair));
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .context("TLS provider without TLS 1.2 and 1.3")?;
         let (Some(pem), Some(path)) = (&self.client_ca, &names.client_ca) else {
-            return builder
-                .with_no_client_auth()
-                .with_single_cert(chain, private)
-                .map_err(|error| anyhow!("{key} and {cert} do not match: {error}"));
+            return Ok(builder.with_no_client_auth().with_cert_resolver(own));
         };
         let mut roots = RootCertStore::empty();
         for certificate in certificates(pem, path)? {
@@ -148,23 +203,10 @@ impl Pem {
             .allow_unauthenticated()
             .build()
             .with_context(|| format!("{}: cannot be used as a CA", path.display()))?;
-        let mut config = builder
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, private)
-            .map_err(|error| anyhow!("{key} and {cert} do not match: {error}"))?;
+        let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(own);
         // A resumed session would be let in by a certificate that has since expired.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)
     }
-}
-
-fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let chain = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| anyhow!("{}: cannot read a certificate: {error}", path.display()))?;
-    if chain.is_empty() {
-        bail!("{}: contains no certificate; expected PEM with BEGIN CERTIFICATE", path.display());
-    }
-    Ok(chain)
 }

@@ -3,6 +3,7 @@
 mod ctl;
 mod daemon;
 mod doctor;
+mod errors;
 mod htpasswd;
 mod legacy;
 mod logging;

@@ -46,3 +46,37 @@ fn a_link_local_address_is_reached_by_its_zone() {
     let error = client.ctl(&["addport", "client", "ws://[fe80::a%25eth7]:8080/"]).failed().stderr;
     assert!(error.contains("no interface \"eth7\""), "{error}");
 }
+
+/// A bridge between both ends that loses what is longer than 1000 octets, without a word.
+#[test]
+fn short_segments_pass_where_long_packets_are_lost() {
+    let (left, right) = need!(Namespace::new().map(|one| (one.clone(), one.sibling())));
+    need!(left.can_make_taps());
+    let middle = left.sibling();
+    middle.ip("link add br0 type bridge");
+    middle.ip("link set br0 up");
+    for (end, name, address) in [(&left, "west", "192.0.2.1/24"), (&right, "east", "192.0.2.2/24")]
+    {
+        end.cable("eth0", &middle, name);
+        end.ip(&format!("addr add {address} dev eth0"));
+        // Super-frames would pass whole.
+        end.ip("link set eth0 gso_max_segs 1");
+        middle.ip(&format!("link set {name} master br0 mtu 1000"));
+    }
+    let server = Switch::start_at(&left.site, &["--host", "192.0.2.1", "--port", "8080"]);
+    let client = Switch::start_at(&right.site, &[]);
+    for (switch, end, address) in
+        [(&server, &left, "198.51.100.1/24"), (&client, &right, "198.51.100.2/24")]
+    {
+        switch.add(&["tap", "ewp0"]);
+        switch.ctl(&["setif", "--address", address, "1"]).ok();
+        end.ip("link set ewp0 up");
+    }
+    let url = "ws://192.0.2.1:8080/";
+    let number = client.add(&["client", url]);
+    wait_until("a short frame", || right.pings("198.51.100.1", 56));
+    assert!(!right.pings("198.51.100.1", 1400), "the way is as it should be");
+    client.ctl(&["delport", &number.to_string()]).ok();
+    client.add(&["client", "--mss", "900", url]);
+    wait_until("a long frame", || right.pings("198.51.100.1", 1400));
+}

@@ -6,6 +6,7 @@ use super::scrape;
 use crate::{
     documents,
     support::{
+        certs::Authority,
         frame, http, need,
         peers::tool,
         process::{Site, run, run_with},
@@ -167,6 +168,11 @@ fn who_asks_for_open_metrics_gets_it() {
 fn the_table_is_made_from_a_scrape() {
     let (switch, _peer, _sockets) = busy();
     let text = http::ask(switch.control, "GET", "/metrics", &[], "").body;
+    let authority = Authority::new();
+    let pair = authority.server("server");
+    let with_tls = Switch::start(&["--sslkey", &pair.key, "--sslcert", &pair.cert]);
+    wait_until("its certificate", || !with_tls.json(&["listcertificate"]).is_empty());
+    let more = http::ask(with_tls.control, "GET", "/metrics", &[], "").body;
     let labels = |sample: &str| {
         let (_, inside) = sample.split_once('{')?;
         let names = inside.split_once('}')?.0.split(',').filter_map(|label| label.split_once('='));
@@ -177,7 +183,9 @@ fn the_table_is_made_from_a_scrape() {
         let mut lines = family.lines();
         let (name, help) = lines.next().unwrap().split_once(' ').unwrap();
         let (_, kind) = lines.next().unwrap().rsplit_once(' ').unwrap();
-        let labels = lines.next().and_then(labels).unwrap_or_else(|| "none".to_owned());
+        let here = lines.next().filter(|line| line.starts_with(name));
+        let sample = here.or_else(|| more.lines().find(|line| line.starts_with(name)));
+        let labels = sample.and_then(labels).unwrap_or_else(|| "none".to_owned());
         format!("| `{name}` | {kind} | {labels} | {help} |")
     });
     documents::table("docs/metrics.md", "| name | type | labels | what |", rows);

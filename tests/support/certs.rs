@@ -41,6 +41,11 @@ impl Certificates {
         Ok(certs)
     }
 
+    /// A file among the others.
+    pub(crate) fn at(&self, name: &str) -> String {
+        self.dir.at(name)
+    }
+
     /// A certificate for other names, or one that ended at a time, as
     /// `YYYYMMDDHHMMSSZ`. Gives its path.
     pub(crate) fn sign(&self, name: &str, names: &str, ends: &str) -> String {
@@ -59,10 +64,11 @@ impl Certificates {
         self.dir.at(name)
     }
 
-    fn openssl(&self, words: &str) {
+    /// Runs openssl with these words, in the folder of the files.
+    pub(crate) fn openssl(&self, words: &str) -> String {
         let mut command = Site::here().command("openssl");
         command.args(words.split_whitespace()).current_dir(self.dir.path());
-        run(command).ok();
+        run(command).ok().stdout
     }
 }
 

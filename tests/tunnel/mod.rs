@@ -1,9 +1,11 @@
 //! The tunnel on loopback: foreign programs at the other end, bad input, TLS and
 //! proxies. A WebSocket is a port of its own, so no device is needed.
 
+mod between;
 mod certificates;
 mod foreign;
 mod proxy;
 mod scale;
 mod server;
 mod tls;
+mod trust;

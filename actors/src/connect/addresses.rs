@@ -34,10 +34,11 @@ pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Co
 pub(super) async fn connect_any(
     host: &str,
     addresses: &[SocketAddr],
+    mss: Option<u16>,
     deadline: Instant,
 ) -> Result<TcpStream, ConnectError> {
     first(alternating(addresses), async |address| {
-        let connect = connect(address);
+        let connect = connect(address, mss);
         let connected = timeout_at(deadline, connect).await;
         connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     })
@@ -51,8 +52,11 @@ pub(super) async fn connect_any(
     })
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+async fn connect(address: SocketAddr, mss: Option<u16>) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(mss) = mss {
+        tcp::set_mss(&socket, mss)?;
+    }
     let stream = socket.connect(address).await?;
     tcp::set_options(&stream)?;
     Ok(stream)

@@ -1,31 +1,39 @@
-//! Opening a tunnel: a connection, then the WebSocket handshake (RFC 6455, 4.1) by
-//! awc, whose stream we go on with in our own framing.
+//! Opening a tunnel: a connection, then the WebSocket handshake (RFC 6455, 4.1), after
+//! which the stream goes on in our own framing.
 //!
 //! Stands between a client port's `open` and its link. Never follows a redirect:
 //! a password would go wherever it points.
 
-use std::{cell::RefCell, fmt, future::Ready, path::Path, rc::Rc};
+mod refusal;
 
-use actix_http::error::ParseError;
+use std::{cell::RefCell, future::Ready, io, path::Path, rc::Rc, sync::PoisonError};
+
+use actix_http::{error::ParseError, ws::hash_key};
 use actix_service::Service;
 use actix_tls::connect::{ConnectInfo, Connection};
 use awc::{
-    BoxedSocket, Client, ClientBuilder, ConnectRequest, ConnectResponse, Connector,
-    error::{SendRequestError, WsClientError},
-    http::{StatusCode, Uri, header},
-    middleware::Transform,
+    Client, ClientBuilder, Connector,
+    error::SendRequestError,
+    http::{Uri, header},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use futures_util::future::LocalBoxFuture;
-use tokio::time::{Instant, timeout_at};
+use bytes::BytesMut;
+use slog::{Discard, Logger, o};
+use tokio::{
+    io::AsyncWriteExt as _,
+    time::{Instant, timeout_at},
+};
 
+pub use self::refusal::Answer;
+use self::refusal::Asked;
 use super::{
-    stream::{CONNECT_LIMIT, ConnectError, Route, Stream, connect_unix},
-    tls,
+    answer::{Head, HeadError},
+    credentials::{Credentials, Header},
+    stream::{CONNECT_LIMIT, ConnectError, Route, Seen, Stream, connect_unix},
+    tls::{self, TlsOptions},
     url::ServerUrl,
 };
 use crate::{
-    connect::Credentials,
     core::holder::{INSTANCE_HEADER, Instance},
     tunnel::{codec::Role, link::WebSocket},
 };
@@ -48,7 +56,15 @@ pub enum DialError {
         /// What it said, and the way out.
         answer: Answer,
     },
-    /// The server says 101, but what it sends is no WebSocket handshake.
+    /// We do not speak TLS, and the server does.
+    #[error("{url}: this port speaks TLS; give {with_tls}")]
+    SpeaksTls {
+        /// The server's URL.
+        url: String,
+        /// The same for TLS.
+        with_tls: String,
+    },
+    /// What the server sends is no WebSocket handshake.
     #[error("{url} does not answer as a WebSocket server; check its path and port")]
     NoWebSocket {
         /// The server's URL.
@@ -56,49 +72,31 @@ pub enum DialError {
         /// What is wrong.
         source: NoWebSocket,
     },
+    /// The way by a program, which has said something.
+    #[error("proxy-command says {said:?}")]
+    Program {
+        /// Its last line.
+        said: String,
+        /// What we have seen of it.
+        source: Box<DialError>,
+    },
 }
-
-/// A server's refusal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// Where it redirects to.
-    pub location: Option<String>,
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { status, location } = self;
-        let reason = StatusCode::from_u16(*status).ok().and_then(|s| s.canonical_reason());
-        write!(f, "{status} {}", reason.unwrap_or("without a reason"))?;
-        match (status, location) {
-            (300..=399, Some(location)) => {
-                write!(f, ", it points to {location:?}; give that URL if it is the one you mean")
-            }
-            (429, _) => f.write_str(
-                "; it has too many sessions, or too many failed logins came from this address: \
-                 wait a minute, then check the user and the password",
-            ),
-            (401, _) => f.write_str("; check the user (--user) and the password"),
-            (403, _) => f.write_str(
-                "; the server may require a client certificate (--cert FILE and --key FILE), or a \
-                 proxy forbids it",
-            ),
-            (404, _) => f.write_str("; check the path"),
-            (400 | 405 | 426, _) => f.write_str("; check that path and port are a tunnel's"),
-            (500..=599, _) => f.write_str("; try again later, or see the server's log"),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for Answer {}
 
 /// What is wrong with a handshake.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NoWebSocket(String);
+
+/// What a request for a tunnel says besides the server's URL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TunnelRequest {
+    /// Who we are.
+    pub credentials: Option<Credentials>,
+    /// The name that the server is called by; by default that of its URL.
+    pub host: Option<String>,
+    /// Further headers.
+    pub headers: Vec<Header>,
+}
 
 /// Opens a tunnel to `server`, which learns by `instance` whether we come again. A
 /// server of ours says so, and is pinged: others break the connection at a ping.
@@ -107,89 +105,142 @@ pub struct NoWebSocket(String);
 /// See [`DialError`]. It gives up after ten seconds.
 pub async fn dial(
     server: &ServerUrl,
-    credentials: Option<&Credentials>,
+    request: &TunnelRequest,
     instance: Instance,
     route: &Route,
-) -> Result<WebSocket<BoxedSocket>, DialError> {
+) -> Result<WebSocket<Stream>, DialError> {
     let deadline = Instant::now() + CONNECT_LIMIT;
-    let stream = route.connect(server).await?;
-    upgrade(stream, server, credentials, instance, deadline).await
+    let mut seen = Seen::default();
+    let opened = async {
+        let stream = route.connect_until(server, deadline, &mut seen).await?;
+        upgrade(stream, server, request, instance, route, deadline).await
+    };
+    opened.await.map_err(|error| explained(error, &seen))
+}
+
+/// With what a program has said of it.
+pub(super) fn explained(error: DialError, seen: &Seen) -> DialError {
+    match seen.said.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(said) => DialError::Program { said, source: Box::new(error) },
+        None => error,
+    }
 }
 
 /// The WebSocket handshake on a connection to `server`.
 pub(super) async fn upgrade(
-    stream: Stream,
+    mut stream: Stream,
     server: &ServerUrl,
-    credentials: Option<&Credentials>,
+    request: &TunnelRequest,
     instance: Instance,
+    route: &Route,
     deadline: Instant,
-) -> Result<WebSocket<BoxedSocket>, DialError> {
+) -> Result<WebSocket<Stream>, DialError> {
     let url = || server.to_string();
-    let mut request = builder(stream)
-        .disable_timeout() // `deadline` is the limit
-        .wrap(RefusalsAreErrors)
-        .finish()
-        .ws(uri("ws", server))
-        .set_header(header::USER_AGENT, USER_AGENT)
-        .set_header(INSTANCE_HEADER, instance.to_string())
-        .set_camel_case_headers(true);
-    if let Some(credentials) = credentials {
-        request = request.set_header(header::AUTHORIZATION, basic(credentials));
-    }
-    let answer = timeout_at(deadline, request.connect());
-    match answer.await {
-        Ok(Ok((response, framed))) => {
-            let parts = framed.into_parts();
-            let tunnel = WebSocket::new(parts.io, Role::Client, parts.read_buf);
-            let echoed = response.headers().get(INSTANCE_HEADER).and_then(|id| id.to_str().ok());
-            let is_ours = echoed.and_then(Instance::parse) == Some(instance);
-            Ok(if is_ours { tunnel.with_pings() } else { tunnel })
-        }
-        Ok(Err(WsClientError::SendRequest(SendRequestError::Custom(error, _)))) => {
-            match error.downcast::<Answer>() {
-                Ok(answer) => Err(DialError::Refused { url: url(), answer: *answer }),
-                Err(error) => Err(DialError::NoWebSocket {
-                    url: url(),
-                    source: NoWebSocket(error.to_string()),
-                }),
+    let asked = Asked { server, request, tls: &route.tls };
+    let shaken = async {
+        let mut key = [0; 16];
+        getrandom::fill(&mut key).map_err(|error| HeadError::Lost(io::Error::other(error)))?;
+        let key = BASE64_STANDARD.encode(key);
+        stream.write_all(head(server, request, instance, &key).as_bytes()).await?;
+        stream.flush().await?;
+        let head = Head::read(&mut stream).await?;
+        let words = if head.status == 101 { None } else { head.words(&mut stream).await };
+        Ok((head, words, key))
+    };
+    let source = match timeout_at(deadline, shaken).await {
+        Ok(Ok((head, _, key))) if head.status == 101 => match what_is_wrong(&head, &key) {
+            None => {
+                let tunnel = WebSocket::new(stream, Role::Client, BytesMut::new());
+                let echoed = head.get(INSTANCE_HEADER).and_then(Instance::parse);
+                return Ok(if echoed == Some(instance) { tunnel.with_pings() } else { tunnel });
             }
+            Some(wrong) => wrong,
+        },
+        Ok(Ok((head, words, _))) => {
+            return Err(DialError::Refused { url: url(), answer: asked.refused(&head, words) });
         }
-        Ok(Err(WsClientError::SendRequest(
-            SendRequestError::Send(source) | SendRequestError::Response(ParseError::Io(source)),
-        ))) if tls::is_refusal(&source) => {
-            let advice = tls::advice(&source);
-            Err(ConnectError::Handshake { url: url(), advice, source }.into())
+        Ok(Err(HeadError::Lost(source))) if tls::is_refusal(&source) => {
+            let advice = tls::advice(&source, &route.tls);
+            return Err(ConnectError::Handshake { url: url(), advice, source }.into());
         }
         Ok(Err(error)) => {
-            let source = NoWebSocket(what(&error));
-            Err(DialError::NoWebSocket { url: url(), source })
+            // Many servers end a connection on which TLS was to begin without a word.
+            let silent = matches!(error, HeadError::Ended | HeadError::Lost(_));
+            drop(stream);
+            if !server.tls()
+                && (matches!(error, HeadError::Tls)
+                    || silent && speaks_tls(server, route, deadline).await)
+            {
+                let with_tls = server.with_tls().to_string();
+                return Err(DialError::SpeaksTls { url: url(), with_tls });
+            }
+            error.to_string()
         }
-        Err(_) => Err(ConnectError::Timeout { url: url() }.into()),
+        Err(_) => return Err(ConnectError::Timeout { url: url() }.into()),
+    };
+    Err(DialError::NoWebSocket { url: url(), source: NoWebSocket(source) })
+}
+
+/// The request: what every server takes, in the usual spelling.
+fn head(server: &ServerUrl, request: &TunnelRequest, instance: Instance, key: &str) -> String {
+    let host = request.host.as_deref().unwrap_or_else(|| server.authority());
+    let mut head = format!(
+        "GET {} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{INSTANCE_HEADER}: {instance}\r\n",
+        server.target()
+    );
+    if !request.headers.iter().any(|header| header.is("user-agent")) {
+        head.push_str(&format!("User-Agent: {USER_AGENT}\r\n"));
+    }
+    if let Some(credentials) = &request.credentials {
+        head.push_str(&format!("Authorization: {}\r\n", credentials.basic()));
+    }
+    for header in &request.headers {
+        head.push_str(&format!("{header}\r\n"));
+    }
+    head + "\r\n"
+}
+
+/// RFC 6455, 4.1: what of a 101 fails the connection.
+fn what_is_wrong(head: &Head, key: &str) -> Option<String> {
+    let accept = head.get("sec-websocket-accept");
+    let unasked = |name: &'static str| head.all(name).find(|value| !value.is_empty());
+    if !head.has_token("upgrade", "websocket") {
+        Some("its answer 101 does not upgrade to websocket".to_owned())
+    } else if !head.has_token("connection", "upgrade") {
+        Some("its answer 101 has no Connection: Upgrade".to_owned())
+    } else if accept.is_none() {
+        Some("Missing Sec-WebSocket-Accept header".to_owned())
+    } else if accept.map(str::as_bytes) != Some(&hash_key(key.as_bytes())) {
+        Some("the Sec-WebSocket-Accept header does not match our key".to_owned())
+    } else if let Some(extension) = unasked("sec-websocket-extensions") {
+        Some(format!("it uses the extension {extension:?}, which nobody has offered"))
+    } else {
+        unasked("sec-websocket-protocol").map(|protocol| {
+            format!("it speaks the subprotocol {protocol:?}, which nobody has offered")
+        })
     }
 }
 
-/// Says what awc leaves to its `Debug`.
-fn what(error: &WsClientError) -> String {
-    match error {
-        WsClientError::InvalidChallengeResponse(..) => {
-            "the Sec-WebSocket-Accept header does not match our key".to_owned()
-        }
-        WsClientError::SendRequest(SendRequestError::Send(error)) => error.to_string(),
-        WsClientError::SendRequest(SendRequestError::Response(error)) => error.to_string(),
-        WsClientError::SendRequest(SendRequestError::Connect(
-            awc::error::ConnectError::Disconnected,
-        )) => "it ended the connection without an answer".to_owned(),
-        error => error.to_string(),
+/// Whether TLS can be spoken with a server that was asked without.
+async fn speaks_tls(server: &ServerUrl, route: &Route, deadline: Instant) -> bool {
+    let tls =
+        TlsOptions { insecure: true, certificate: None, pins: Vec::new(), ..route.tls.clone() };
+    let route = Route { tls, log: Logger::root(Discard, o!()), ..route.clone() };
+    match route.connect_until(&server.with_tls(), deadline, &mut Seen::default()).await {
+        Ok(_) => true,
+        Err(ConnectError::Handshake { source, .. }) => tls::is_alert(&source),
+        Err(_) => false,
     }
 }
 
 /// What to do about a request that failed, if it did because the server has refused
 /// our certificate, or the lack of one.
 #[must_use]
-pub fn certificate_advice(error: &SendRequestError) -> Option<&'static str> {
+pub fn certificate_advice(error: &SendRequestError, options: &TlsOptions) -> Option<String> {
     match error {
         SendRequestError::Send(error) | SendRequestError::Response(ParseError::Io(error)) => {
-            tls::is_refusal(error).then(|| tls::advice(error))
+            tls::is_refusal(error).then(|| tls::advice(error, options))
         }
         _ => None,
     }
@@ -206,7 +257,6 @@ pub async fn http_client(server: &ServerUrl, route: &Route) -> Result<(Client, U
     let client = builder(stream).add_default_header((header::USER_AGENT, USER_AGENT)).finish();
     Ok((client, uri("http", server)))
 }
-
 /// The same on a Unix socket. The URI's path is `target`.
 ///
 /// # Errors
@@ -216,11 +266,6 @@ pub async fn unix_http_client(path: &Path, target: &str) -> Result<(Client, Uri)
     let client = builder(stream).add_default_header((header::USER_AGENT, USER_AGENT)).finish();
     let uri = Uri::builder().scheme("http").authority("localhost").path_and_query(target);
     Ok((client, uri.build().unwrap_or_default()))
-}
-
-/// The value of an `Authorization` header (RFC 7617, 2).
-fn basic(Credentials { user, password }: &Credentials) -> String {
-    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
 fn uri(scheme: &str, server: &ServerUrl) -> Uri {
@@ -258,62 +303,7 @@ impl Service<ConnectInfo<Uri>> for Established {
     fn call(&self, info: ConnectInfo<Uri>) -> Self::Future {
         std::future::ready(match self.0.take() {
             Some(stream) => Ok(Connection::new(info.request().clone(), stream)),
-            None => {
-                Err(actix_tls::connect::ConnectError::Io(std::io::ErrorKind::NotConnected.into()))
-            }
-        })
-    }
-}
-
-/// Turns a refusal into an [`Answer`], with what awc drops: where a redirect
-/// points.
-struct RefusalsAreErrors;
-
-impl<S> Transform<S, ConnectRequest> for RefusalsAreErrors
-where
-    S: Service<ConnectRequest, Response = ConnectResponse, Error = SendRequestError>,
-    S::Future: 'static,
-{
-    type Transform = RefusalsAreErrorsService<S>;
-
-    fn new_transform(self, service: S) -> Self::Transform {
-        RefusalsAreErrorsService { service }
-    }
-}
-
-struct RefusalsAreErrorsService<S> {
-    service: S,
-}
-
-impl<S> Service<ConnectRequest> for RefusalsAreErrorsService<S>
-where
-    S: Service<ConnectRequest, Response = ConnectResponse, Error = SendRequestError>,
-    S::Future: 'static,
-{
-    type Response = ConnectResponse;
-    type Error = SendRequestError;
-    type Future = LocalBoxFuture<'static, Result<ConnectResponse, SendRequestError>>;
-
-    actix_service::forward_ready!(service);
-
-    fn call(&self, request: ConnectRequest) -> Self::Future {
-        let response = self.service.call(request);
-        Box::pin(async move {
-            let response = response.await?;
-            match &response {
-                ConnectResponse::Tunnel(head, _)
-                    if head.status != StatusCode::SWITCHING_PROTOCOLS =>
-                {
-                    let location = head.headers.get(header::LOCATION);
-                    let answer = Answer {
-                        status: head.status.as_u16(),
-                        location: location
-                            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
-                    };
-                    Err(SendRequestError::Custom(answer.into(), Box::new("refused")))
-                }
-                _ => Ok(response),
-            }
+            None => Err(actix_tls::connect::ConnectError::Io(io::ErrorKind::NotConnected.into())),
         })
     }
 }

@@ -4,8 +4,14 @@
 //! Nothing here knows a port's number or the forwarding database.
 
 mod addresses;
+mod answer;
+pub mod certificate;
+mod command;
 mod credentials;
 pub mod dial;
+pub mod files;
+mod judge;
+mod pin;
 pub mod probe;
 pub mod proxy;
 mod stream;
@@ -13,9 +19,10 @@ pub mod tcp;
 pub mod tls;
 pub mod url;
 
-pub use credentials::Credentials;
-pub use dial::{DialError, certificate_advice, dial, http_client, unix_http_client};
+pub use credentials::{Credentials, Header, HeaderError};
+pub use dial::{DialError, TunnelRequest, certificate_advice, dial, http_client, unix_http_client};
+pub use pin::{Pin, PinError};
 pub use proxy::ProxyChoice;
-pub use stream::{ConnectError, Route};
+pub use stream::{ConnectError, Route, Seen, Stream, Tcp};
 pub use tls::{ClientCertificate, TlsOptions};
 pub use url::{Scheme, ServerUrl, UrlError};

@@ -6,13 +6,16 @@
 
 use std::{
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
+    sync::PoisonError,
     task::{Context, Poll},
     time::Duration,
 };
 
 use actix_rt::net::{ActixStream, Ready};
+use nix::sys::socket::{getsockopt, sockopt};
 use rustls_pki_types::ServerName;
 use slog::{Logger, debug, warn};
 use tokio::{
@@ -24,7 +27,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     addresses::{connect_any, resolve},
-    proxy::{Proxy, ProxyChoice, ProxyError},
+    command::{self, Program, Said},
+    proxy::{Protocol, Proxy, ProxyChoice, ProxyError},
     tls::{self, TlsError, TlsOptions},
     url::ServerUrl,
 };
@@ -40,6 +44,8 @@ pub struct Route {
     pub tls: TlsOptions,
     /// Which proxy to go through.
     pub proxy: ProxyChoice,
+    /// Octets of data in a segment at most, if the path is known to lose longer ones.
+    pub mss: Option<u16>,
     /// Told of certificates that are not checked.
     pub log: Logger,
 }
@@ -79,6 +85,16 @@ pub enum ConnectError {
         /// Why.
         source: io::Error,
     },
+    /// The program of `proxy-command` cannot be started.
+    #[error(
+        "cannot start proxy-command {program:?}; give its full path, and see that it may be run"
+    )]
+    Command {
+        /// Its name.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
     /// The proxy cannot be used.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
@@ -88,10 +104,10 @@ pub enum ConnectError {
     /// The TLS handshake failed.
     #[error("no TLS connection to {url}: {advice}")]
     Handshake {
-        /// The server's URL.
+        /// The server's URL, or the proxy's.
         url: String,
         /// The way out.
-        advice: &'static str,
+        advice: String,
         /// Why.
         source: io::Error,
     },
@@ -103,63 +119,158 @@ pub enum ConnectError {
     },
 }
 
+/// What was seen on the way, as far as it went.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Host and port of the proxy that stands between.
+    pub proxy: Option<String>,
+    /// Addresses of the server's name, or of the proxy's.
+    pub addresses: Vec<SocketAddr>,
+    /// What accepted a connection.
+    pub tcp: Option<Tcp>,
+    /// Whether the proxy has let us through.
+    pub through: bool,
+    /// What the program of `proxy-command` says.
+    pub(super) said: Said,
+}
+
+/// A TCP connection, as the kernel knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Tcp {
+    /// The other end: the server, or the proxy.
+    pub peer: SocketAddr,
+    /// How long it took: a round trip.
+    pub took: Duration,
+    /// Octets of a packet that the path is thought to carry; unknown for IPv6.
+    pub path_mtu: Option<u32>,
+    /// Octets of data in a segment.
+    pub segment: Option<u32>,
+}
+
+impl Tcp {
+    fn of(stream: &TcpStream, took: Duration) -> Option<Self> {
+        let path_mtu = getsockopt(stream, sockopt::IpMtu).ok();
+        Some(Self {
+            peer: stream.peer_addr().ok()?,
+            took,
+            path_mtu: path_mtu.and_then(|mtu| u32::try_from(mtu).ok()),
+            segment: getsockopt(stream, sockopt::TcpMaxSeg).ok(),
+        })
+    }
+}
+
 impl Route {
+    /// For a server that is trusted by the system's certificates, through the proxy of the
+    /// environment.
+    #[must_use]
+    pub fn new(log: Logger) -> Self {
+        Self { tls: TlsOptions::default(), proxy: ProxyChoice::default(), mss: None, log }
+    }
+
+    /// How servers at this URL are reached, in words: the proxy, without its password.
+    #[must_use]
+    pub fn by(&self, server: &ServerUrl) -> Option<String> {
+        match &self.proxy {
+            ProxyChoice::Command(words) => words.first().map(|program| format!("{program} ..")),
+            _ => self.find_proxy(server).ok().flatten().map(|proxy| proxy.url()),
+        }
+    }
+
+    fn find_proxy(&self, server: &ServerUrl) -> Result<Option<Proxy>, ProxyError> {
+        Proxy::find(&self.proxy, server, |name| std::env::var(name).ok())
+    }
+
     /// Connects to `server`, within [`CONNECT_LIMIT`] altogether.
     pub(super) async fn connect(&self, server: &ServerUrl) -> Result<Stream, ConnectError> {
         let deadline = Instant::now() + CONNECT_LIMIT;
-        let connect = self.connect_until(server, deadline);
-        timeout_at(deadline, connect)
+        self.connect_until(server, deadline, &mut Seen::default()).await
+    }
+
+    pub(super) async fn connect_until(
+        &self,
+        server: &ServerUrl,
+        deadline: Instant,
+        seen: &mut Seen,
+    ) -> Result<Stream, ConnectError> {
+        timeout_at(deadline, self.steps(server, deadline, seen))
             .await
             .unwrap_or_else(|_| Err(ConnectError::Timeout { url: server.to_string() }))
     }
 
-    async fn connect_until(
+    async fn steps(
         &self,
         server: &ServerUrl,
         deadline: Instant,
+        seen: &mut Seen,
     ) -> Result<Stream, ConnectError> {
-        let proxy = Proxy::find(&self.proxy, server, |name| std::env::var(name).ok())?;
-        let (host, port) = match &proxy {
-            Some(proxy) => (proxy.host.clone(), proxy.port),
-            None => (server.dialed_host(), server.port()),
+        let stream = if let ProxyChoice::Command(command) = &self.proxy {
+            let program = command::start(command, server, &seen.said, &self.log)?;
+            Stream::Program(Box::new(program))
+        } else {
+            let proxy = self.find_proxy(server)?;
+            let (host, port) = match &proxy {
+                Some(proxy) => (proxy.host.clone(), proxy.port),
+                None => (server.dialed_host(), server.port()),
+            };
+            seen.proxy = proxy.as_ref().map(ToString::to_string);
+            seen.addresses = resolve(&host, port).await?;
+            let started = Instant::now();
+            let tcp = connect_any(&host, &seen.addresses, self.mss, deadline).await?;
+            seen.tcp = Tcp::of(&tcp, started.elapsed());
+            let mut stream = Stream::Tcp(tcp);
+            if let Some(proxy) = proxy {
+                debug!(self.log, "through a proxy"; "proxy" => proxy.url());
+                if proxy.protocol == Protocol::Https {
+                    let tls = self.tls.for_proxy();
+                    stream = start_tls(stream, &tls, &proxy.host, &proxy.url()).await?;
+                }
+                proxy.connect(&mut stream, server).await?;
+                seen.through = true;
+            }
+            stream
         };
-        let addresses = resolve(&host, port).await?;
-        let mut tcp = connect_any(&host, &addresses, deadline).await?;
-        if let Some(proxy) = proxy {
-            debug!(self.log, "through a proxy"; "proxy" => %proxy);
-            proxy.connect(&mut tcp, server).await?;
-        }
         if !server.tls() {
-            return Ok(Stream::Plain(tcp));
+            return Ok(stream);
         }
-        self.start_tls(tcp, server).await
-    }
-
-    pub(super) async fn start_tls(
-        &self,
-        tcp: TcpStream,
-        server: &ServerUrl,
-    ) -> Result<Stream, ConnectError> {
-        if self.tls.insecure {
+        if self.tls.insecure && self.tls.pins.is_empty() {
             warn!(self.log, "the server's certificate is not checked"; "url" => %server);
         }
-        let options = self.tls.clone();
-        // Reading the system's certificates takes milliseconds, in which other
-        // ports would stand still.
-        let config = tokio::task::spawn_blocking(move || tls::client_config(&options));
-        let failed = |source| ConnectError::Handshake {
-            url: server.to_string(),
-            advice: tls::advice(&source),
-            source,
-        };
-        let config = config.await.map_err(|error| failed(error.into()))??;
-        // Here and not in awc, which takes an IPv6 address with its brackets for
-        // a name.
-        let name = ServerName::try_from(server.host())
-            .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(failed)?;
-        Ok(Stream::Tls(Box::new(stream)))
+        let host = server.host();
+        let name = self.tls.name.as_ref().unwrap_or(&host);
+        start_tls(stream, &self.tls, name, &server.to_string()).await
     }
+}
+
+/// TLS with a peer of this name; `url` is for errors.
+async fn start_tls(
+    stream: Stream,
+    tls: &TlsOptions,
+    name: &str,
+    url: &str,
+) -> Result<Stream, ConnectError> {
+    let options = tls.clone();
+    // Reading the system's certificates takes milliseconds, in which other
+    // ports would stand still.
+    let config = tokio::task::spawn_blocking(move || tls::client_config(&options));
+    let failed = |source, advice: Option<String>| {
+        let advice = advice.map_or_else(
+            || tls::advice(&source, tls),
+            |why| if tls.insecure { why } else { format!("{why}, or take any with --insecure") },
+        );
+        ConnectError::Handshake { url: url.to_owned(), advice, source }
+    };
+    let config = config.await.map_err(|error| failed(error.into(), None))?;
+    let (config, why) = config?;
+    // Here and not in awc, which takes an IPv6 address with its brackets for
+    // a name.
+    let name = name.split('%').next().unwrap_or_default().to_owned();
+    let name = ServerName::try_from(name)
+        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error), None))?;
+    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|source| {
+        let why = why.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failed(source, why)
+    })?;
+    Ok(Stream::Tls(Box::new(stream)))
 }
 
 /// Connects to a Unix socket.
@@ -168,27 +279,34 @@ pub(super) async fn connect_unix(path: &Path) -> Result<Stream, ConnectError> {
     unix.map(Stream::Unix).map_err(|source| ConnectError::Unix { path: path.to_owned(), source })
 }
 
-/// A connection as [`Route::connect`] makes it.
+/// A connection to a server, whatever it goes through.
 #[derive(Debug)]
-pub(super) enum Stream {
-    Plain(TcpStream),
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
     Unix(UnixStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    /// Standard input and output of a program.
+    Program(Box<Program>),
+    /// TLS over one of these; over itself, if the proxy speaks it as well.
+    Tls(Box<TlsStream<Stream>>),
 }
 
 impl ActixStream for Stream {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         match self {
-            Self::Plain(stream) => ActixStream::poll_read_ready(stream, cx),
+            Self::Tcp(stream) => ActixStream::poll_read_ready(stream, cx),
             Self::Unix(stream) => ActixStream::poll_read_ready(stream, cx),
+            Self::Program(program) => ActixStream::poll_read_ready(&program.stream, cx),
             Self::Tls(stream) => ActixStream::poll_read_ready(stream.get_ref().0, cx),
         }
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         match self {
-            Self::Plain(stream) => ActixStream::poll_write_ready(stream, cx),
+            Self::Tcp(stream) => ActixStream::poll_write_ready(stream, cx),
             Self::Unix(stream) => ActixStream::poll_write_ready(stream, cx),
+            Self::Program(program) => ActixStream::poll_write_ready(&program.stream, cx),
             Self::Tls(stream) => ActixStream::poll_write_ready(stream.get_ref().0, cx),
         }
     }
@@ -201,8 +319,9 @@ impl AsyncRead for Stream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Program(program) => Pin::new(&mut program.stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -215,24 +334,50 @@ impl AsyncWrite for Stream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Program(program) => Pin::new(&mut program.stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Program(program) => Pin::new(&mut program.stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    /// TLS that stands above writes its records so: also the last one, that says why it ends.
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Program(program) => program.stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Program(program) => Pin::new(&mut program.stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Program(program) => Pin::new(&mut program.stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

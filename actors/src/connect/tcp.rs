@@ -1,6 +1,6 @@
 //! What a tunnel asks of TCP, in both roles.
 
-use std::{io, time::Duration};
+use std::{io, os::fd::AsFd, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -40,6 +40,18 @@ pub fn set_options(stream: &TcpStream) -> io::Result<()> {
     )?;
     socket.set_tcp_user_timeout(Some(DEAD_AFTER))?;
     socket.set_tcp_notsent_lowat(NOT_SENT)
+}
+
+/// Least and most that the kernel takes for [`set_mss`].
+pub const MSS: std::ops::RangeInclusive<u16> = 88..=32_767;
+
+/// Has both ends send at most so many octets of data in a segment: for ways that lose longer
+/// packets without a word. Before the connection, or on what listens for it.
+///
+/// # Errors
+/// The kernel refuses the number.
+pub fn set_mss(socket: &impl AsFd, mss: u16) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_mss(mss.into())
 }
 
 #[cfg(test)]

@@ -14,11 +14,18 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_name,
     },
-    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, aws_lc_rs},
     server::ParsedCertificate,
+    sign::SingleCertAndKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem, pem::PemObject};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls_platform_verifier::Verifier;
+
+use super::{
+    files::{self, FileError, PairError, read_certificates, read_key},
+    judge::{Judge, Why},
+    pin::Pin,
+};
 
 /// Whom to trust.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +36,22 @@ pub struct TlsOptions {
     pub insecure: bool,
     /// What to show a server that asks who we are.
     pub certificate: Option<ClientCertificate>,
+    /// The name that is asked for (SNI) and that the certificate must be for; by default the
+    /// URL's.
+    pub name: Option<String>,
+    /// Keys of which the server's certificate, or that of its CA, must have one. Without
+    /// `cacerts` that is all that is asked of them.
+    pub pins: Vec<Pin>,
+    /// Trust the system's certificates as well as those in `cacerts`: proxies are other
+    /// people's.
+    pub system_too: bool,
+}
+
+impl TlsOptions {
+    /// The same for a proxy that is reached by TLS, which is not told who we are.
+    pub(super) fn for_proxy(&self) -> Self {
+        Self { certificate: None, name: None, pins: Vec::new(), system_too: true, ..self.clone() }
+    }
 }
 
 /// A certificate of our own, for servers that want one.
@@ -43,35 +66,16 @@ pub struct ClientCertificate {
 /// TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The file cannot be read, or is damaged.
-    #[error("cannot read certificates from {}; give the full path of a PEM file", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: pem::Error,
-    },
-    /// The file holds something else.
-    #[error("{} holds no certificate; it should be a PEM file with BEGIN CERTIFICATE", .path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The private key cannot be read, is damaged or is encrypted.
-    #[error("cannot read a private key from {}; give the full path of an unencrypted PEM file", .path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: pem::Error,
-    },
+    /// A file cannot be read, or holds something else.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Our own certificate cannot be used with its key.
-    #[error("certificate {} and key {} do not match; give the key that the certificate was issued for", .certificate.cert.display(), .certificate.key.display())]
+    #[error("certificate {} with key {}", .certificate.cert.display(), .certificate.key.display())]
     Pair {
         /// Both files.
         certificate: ClientCertificate,
         /// Why.
-        source: rustls::Error,
+        source: PairError,
     },
     /// A certificate in the file is damaged, or the system has none.
     #[error("the CA certificates of {origin} cannot be used; name others with --cacerts FILE")]
@@ -83,27 +87,23 @@ pub enum TlsError {
     },
 }
 
-/// The configuration for one connection. Certificates are read anew: a file may
-/// have been renewed since the last.
-pub(super) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, TlsError> {
+/// The configuration for one connection, and where it is told why a certificate was refused.
+/// Certificates are read anew: a file may have been renewed since the last.
+pub(super) fn client_config(options: &TlsOptions) -> Result<(Arc<ClientConfig>, Why), TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = verifier(options, &provider)?;
+    let judge = judge(options, &provider)?;
+    let why = Arc::clone(&judge.why);
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|source| TlsError::Unusable { origin: "the system".to_owned(), source })?;
-    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(judge));
     let mut config = match &options.certificate {
         None => builder.with_no_client_auth(),
-        Some(certificate) => {
-            let (chain, key) = certificate.read()?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|source| TlsError::Pair { certificate: certificate.clone(), source })?
-        }
+        Some(certificate) => builder.with_client_cert_resolver(Arc::new(certificate.read()?)),
     };
     // Nothing else carries an upgrade to WebSocket.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), why))
 }
 
 impl ClientCertificate {
@@ -111,49 +111,50 @@ impl ClientCertificate {
     ///
     /// # Errors
     /// See [`TlsError`].
-    pub fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
-        let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|source| TlsError::Key { path: self.key.clone(), source })?;
-        Ok((read_certificates(&self.cert)?, key))
+    pub fn read(&self) -> Result<SingleCertAndKey, TlsError> {
+        let (chain, key) = (read_certificates(&self.cert)?, read_key(&self.key)?);
+        let pair = files::pair(chain, &key);
+        let pair = pair.map_err(|source| TlsError::Pair { certificate: self.clone(), source })?;
+        Ok(SingleCertAndKey::from(pair))
     }
 }
 
-fn verifier(
-    options: &TlsOptions,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+fn judge(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Judge, TlsError> {
+    let system = || {
+        Verifier::new(Arc::clone(provider))
+            .map_err(|source| TlsError::Unusable { origin: "the system".to_owned(), source })
+    };
+    let given = options.cacerts.as_deref().map(read_certificates).transpose()?.unwrap_or_default();
+    let mut judge = Judge {
+        provider: Arc::clone(provider),
+        by_ca: None,
+        pins: options.pins.clone(),
+        given,
+        file: options.cacerts.clone(),
+        why: Why::default(),
+    };
     if options.insecure {
-        return Ok(Arc::new(AnyCertificate(Arc::clone(provider))));
+        return Ok(judge);
     }
     let Some(path) = &options.cacerts else {
-        return Verifier::new(Arc::clone(provider))
-            .map(|verifier| Arc::new(verifier) as _)
-            .map_err(|source| TlsError::Unusable { origin: "the system".to_owned(), source });
+        // A key that is pinned needs no CA.
+        if judge.pins.is_empty() {
+            judge.by_ca = Some(Arc::new(system()?));
+        }
+        return Ok(judge);
     };
-    let certificates = read_certificates(path)?;
     let unusable = |source| TlsError::Unusable { origin: path.display().to_string(), source };
     let mut roots = RootCertStore::empty();
-    for certificate in &certificates {
+    for certificate in &judge.given {
         roots.add(certificate.clone()).map_err(unusable)?;
     }
     let chain = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider))
         .build()
         .map_err(|error| unusable(rustls::Error::General(error.to_string())))?;
-    Ok(Arc::new(CertificateFile { chain, certificates }))
-}
-
-/// Reads the certificates of a PEM file.
-///
-/// # Errors
-/// See [`TlsError`].
-pub fn read_certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|source| TlsError::Read { path: path.clone(), source })?;
-    if certificates.is_empty() {
-        return Err(TlsError::Empty { path: path.clone() });
-    }
-    Ok(certificates)
+    let or = options.system_too.then(system).transpose()?;
+    let certificates = judge.given.clone();
+    judge.by_ca = Some(Arc::new(CertificateFile { chain, certificates, or }));
+    Ok(judge)
 }
 
 /// Trusts the CAs of a file, and the very certificates in it: `openssl req -x509`
@@ -163,6 +164,8 @@ pub fn read_certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>,
 struct CertificateFile {
     chain: Arc<WebPkiServerVerifier>,
     certificates: Vec<CertificateDer<'static>>,
+    /// Who is asked about the others.
+    or: Option<Verifier>,
 }
 
 impl ServerCertVerifier for CertificateFile {
@@ -188,7 +191,12 @@ impl ServerCertVerifier for CertificateFile {
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
-        result
+        match &self.or {
+            Some(or) if result.is_err() => or
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+                .or(result),
+            _ => result,
+        }
     }
 
     fn verify_tls12_signature(
@@ -223,52 +231,19 @@ fn is_ca_as_end_entity(error: &rustls::Error) -> bool {
     }
 }
 
-/// Takes any certificate, but only from whom has its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// Whether the server has refused our certificate, or the lack of one. In TLS 1.3 it
 /// says so only when we have taken the handshake for done.
 pub(super) fn is_refusal(error: &io::Error) -> bool {
-    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-    matches!(error, Some(rustls::Error::AlertReceived(alert)) if concerns_certificate(*alert))
+    matches!(cause(error), Some(rustls::Error::AlertReceived(alert)) if concerns_certificate(*alert))
+}
+
+/// Whether the other end has ended the handshake in TLS's own words.
+pub(super) fn is_alert(error: &io::Error) -> bool {
+    matches!(cause(error), Some(rustls::Error::AlertReceived(_)))
+}
+
+fn cause(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|error| error.downcast_ref())
 }
 
 /// RFC 8446, 6.2. `DecryptError` is a signature that does not verify.
@@ -289,53 +264,88 @@ const fn concerns_certificate(alert: AlertDescription) -> bool {
     )
 }
 
-/// What to do about a failed handshake; it follows the server's URL in the error.
-pub(super) fn advice(error: &io::Error) -> &'static str {
-    use CertificateError as Certificate;
-    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-    match error {
-        Some(error) if is_ca_as_end_entity(error) => {
-            "the certificate is self-signed; name its own PEM file with --cacerts FILE, or take \
-             any certificate with --insecure"
-        }
-        Some(rustls::Error::InvalidCertificate(error)) => match error {
-            Certificate::UnknownIssuer => {
-                "its CA is not known; name it with --cacerts FILE, or take any certificate with \
-                 --insecure"
-            }
-            Certificate::NotValidForName => {
-                "the certificate is for another name; use that name, or take any certificate \
-                 with --insecure"
-            }
-            Certificate::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-                "the certificate has no subjectAltName, and a common name alone does not count; \
-                 renew it with one, or take any certificate with --insecure"
-            }
-            Certificate::NotValidForNameContext { .. } => {
-                "the certificate is for another name; use that name, or take any certificate \
-                 with --insecure"
-            }
-            Certificate::Expired | Certificate::ExpiredContext { .. } => {
-                "the certificate has expired; renew it, or take any certificate with --insecure"
-            }
-            Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
-                "the certificate is not valid yet; check the clocks, or take any certificate \
-                 with --insecure"
-            }
-            _ => {
-                "the certificate is refused; name its CA with --cacerts FILE, or take any \
-                 certificate with --insecure"
+/// What to do about a failed handshake that was begun with these options; it follows the
+/// server's URL in the error.
+pub(super) fn advice(error: &io::Error, options: &TlsOptions) -> String {
+    let advice = match cause(error) {
+        Some(error) if is_ca_as_end_entity(error) => match &options.cacerts {
+            None => "the certificate is self-signed; name its own PEM file with --cacerts FILE",
+            Some(_) => {
+                "the certificate is self-signed, and not the one in the file of --cacerts; name \
+                 its own PEM file"
             }
         },
-        Some(rustls::Error::AlertReceived(alert)) if concerns_certificate(*alert) => {
-            if *alert == AlertDescription::CertificateRequired {
-                "it wants a client certificate; give one with --cert FILE and --key FILE"
-            } else {
-                "it does not take our certificate; give one of its CA that has not expired, with \
-                 --cert FILE and --key FILE"
-            }
+        Some(rustls::Error::InvalidCertificate(error)) => of_certificate(error, options),
+        Some(rustls::Error::AlertReceived(alert)) => return of_alert(*alert, options).to_owned(),
+        Some(rustls::Error::InvalidMessage(_)) => {
+            return "this port does not speak TLS; write ws:// or http:// in place of wss:// or \
+                    https://, or give the port that does"
+                .to_owned();
         }
-        Some(rustls::Error::InvalidMessage(_)) => "the server may not speak TLS; try it without",
-        _ => "the TLS handshake failed; check the server's TLS versions and the port",
+        None if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return "it ended the connection in the middle of the handshake; check that this port \
+                    speaks TLS, and see the server's log"
+                .to_owned();
+        }
+        _ => {
+            return "the TLS handshake failed; check the server's TLS versions and the port"
+                .to_owned();
+        }
+    };
+    format!("{advice}, or take any certificate with --insecure")
+}
+
+fn of_certificate(error: &CertificateError, options: &TlsOptions) -> &'static str {
+    use CertificateError as Certificate;
+    match error {
+        Certificate::UnknownIssuer if options.cacerts.is_none() => {
+            "its CA is not known; name it with --cacerts FILE"
+        }
+        // So it is for another CA of the same name.
+        Certificate::UnknownIssuer | Certificate::BadSignature => {
+            "its certificate was not issued by a CA in the file of --cacerts; add its CA there"
+        }
+        Certificate::NotValidForName => {
+            "the certificate is for another name; use that name, in the URL or with --sni"
+        }
+        Certificate::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "the certificate has no subjectAltName, and a common name alone does not count; \
+             renew it with one"
+        }
+        Certificate::NotValidForNameContext { .. } => {
+            "the certificate is for another name; use that name, in the URL or with --sni"
+        }
+        Certificate::Expired | Certificate::ExpiredContext { .. } => {
+            "the certificate has expired; renew it"
+        }
+        Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+            "the certificate is not valid yet; check the clocks"
+        }
+        _ if options.cacerts.is_none() => {
+            "the certificate is refused; name its CA with --cacerts FILE"
+        }
+        _ => "the certificate is refused; issue it anew",
+    }
+}
+
+const fn of_alert(alert: AlertDescription, options: &TlsOptions) -> &'static str {
+    use AlertDescription as Alert;
+    match alert {
+        Alert::NoApplicationProtocol => {
+            "it does not speak HTTP/1.1 on this port, which WebSockets need; add http/1.1 to the \
+             protocols (ALPN) that it offers besides h2"
+        }
+        Alert::UnrecognisedName => {
+            "it has no certificate for this name; give one that it has, in the URL or with --sni"
+        }
+        Alert::ProtocolVersion => "its TLS is older than 1.2; allow 1.2 or 1.3 there",
+        alert if !concerns_certificate(alert) => {
+            "the TLS handshake failed; check the server's TLS versions and the port"
+        }
+        _ if options.certificate.is_some() => {
+            "it does not take our certificate; give one of its CA that has not expired, with \
+             --cert FILE and --key FILE"
+        }
+        _ => "it wants a client certificate; give one with --cert FILE and --key FILE",
     }
 }

@@ -169,6 +169,24 @@ impl ServerUrl {
         self.zone.is_some()
     }
 
+    /// The same server, port and target over TLS.
+    pub(super) fn with_tls(&self) -> Self {
+        let host = match &self.zone {
+            Some(zone) => format!("[{}%25{zone}]", self.host()),
+            None => self.host.to_string(),
+        };
+        let port = if self.port == 443 { String::new() } else { format!(":{}", self.port) };
+        let authority = format!("{}{port}", self.host);
+        let text = format!("wss://{host}{port}{}", self.target);
+        Self { text, tls: true, authority, ..self.clone() }
+    }
+
+    /// What a redirect is relative to.
+    pub(super) fn with_http_scheme(&self) -> String {
+        let scheme = Scheme::Http.names()[usize::from(self.tls)];
+        format!("{scheme}://{}{}", self.authority, self.target)
+    }
+
     /// Port, 1 to 65535.
     #[must_use]
     pub const fn port(&self) -> u16 {

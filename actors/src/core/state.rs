@@ -21,8 +21,11 @@ pub enum PortState {
         /// Which of both.
         reason: String,
     },
-    /// The medium is being opened again.
-    Connecting,
+    /// The medium is being opened, or opened again.
+    Connecting {
+        /// Why it was lost, or could not be opened before.
+        reason: Option<String>,
+    },
     /// The medium is lost or could not be opened; the next attempt waits.
     Backoff {
         /// Why.
@@ -44,7 +47,7 @@ impl PortState {
             Self::Loop { .. } => "loop",
             Self::BpduGuard { .. } => "bpdu-guard",
             Self::Down { .. } => "down",
-            Self::Connecting => "connecting",
+            Self::Connecting { .. } => "connecting",
             Self::Backoff { .. } => "backoff",
             Self::Failed { .. } => "failed",
         }
@@ -63,7 +66,8 @@ impl PortState {
             | Self::BpduGuard { reason }
             | Self::Backoff { reason }
             | Self::Failed { reason } => Some(reason),
-            Self::Up | Self::Connecting => None,
+            Self::Connecting { reason } => reason.as_deref(),
+            Self::Up => None,
         }
     }
 }

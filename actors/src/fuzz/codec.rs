@@ -63,7 +63,7 @@ pub fn codec(data: &[u8]) {
                 round_trip(role, payload.to_vec());
             }
             Event::Text(len) | Event::Fragment(len) => assert!(len <= LIMIT),
-            Event::Ping(_) | Event::Pong(_) | Event::Close(_) => {}
+            Event::Ping(_) | Event::Pong(_) | Event::Close(..) => {}
         }
     }
 }

@@ -3,30 +3,36 @@
 
 #![allow(rustdoc::broken_intra_doc_links, reason = "what stands in brackets is help text")]
 
+mod link;
+
 use std::{
+    cell::Cell,
     fmt,
     fs::OpenOptions,
     io::{self, Read as _},
     iter,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
-use awc::BoxedSocket;
+use awc::http::uri::Authority;
 use nix::fcntl::OFlag;
+use rustls_pki_types::ServerName;
 use serde::{Deserialize, Serialize};
-use slog::{Logger, debug};
+use slog::{Logger, debug, warn};
+use tokio::time::Instant;
 
+use self::link::{Choked, ClientLink};
 use super::{Context, Kind, OptionError, Via};
 use crate::{
     connect::{
-        ClientCertificate, Credentials, DialError, ProxyChoice, Route, Scheme, ServerUrl,
-        TlsOptions, dial, proxy,
-        tls::{self, TlsError},
+        ClientCertificate, Credentials, DialError, Header, Pin, ProxyChoice, Route, Scheme,
+        ServerUrl, TlsOptions, TunnelRequest, dial, files::read_certificates, proxy, tcp,
+        tls::TlsError,
     },
-    core::{error::one_line, holder::Instance, secret::Secret},
+    core::{error::one_line, holder::Instance, secret::Secret, state::Details},
     port::{Medium, PortError},
-    tunnel::WebSocket,
 };
 
 /// Options of a client port: how to reach a WebSocket server.
@@ -63,16 +69,43 @@ pub struct ClientOptions {
     #[serde(default)]
     #[cfg_attr(feature = "clap", arg(long))]
     pub insecure: bool,
+    /// Key that the server's certificate, or that of its CA, must have: sha256: and its hash;
+    /// may be repeated
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "PIN"))]
+    pub pin: Vec<String>,
     /// Client certificate chain to present to the server, PEM; needs key
     #[cfg_attr(feature = "clap", arg(long, value_name = "FILE", value_parser = path))]
     pub cert: Option<PathBuf>,
     /// Private key of cert, PEM, not encrypted
     #[cfg_attr(feature = "clap", arg(long, value_name = "FILE", value_parser = path))]
     pub key: Option<PathBuf>,
-    /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT; by default that of http_proxy,
-    /// https_proxy and no_proxy in the switch's environment
+    /// Proxy, http://[USER:PASSWORD@]HOST:PORT, https://.. or socks5://.., or direct for none;
+    /// by default that of http_proxy, https_proxy, all_proxy and no_proxy in the switch's
+    /// environment
     #[cfg_attr(feature = "clap", arg(long, value_name = "URL"))]
     pub proxy: Option<Secret>,
+    /// Program with its arguments whose standard input and output are the connection to the
+    /// server; %h in them is its host, %p its port
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "clap", arg(skip))]
+    pub proxy_command: Vec<String>,
+    /// Name that the server is asked for, HOST[:PORT], in the place of the URL's
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "HOST"))]
+    pub host: Option<String>,
+    /// Name for TLS, which the server's certificate must be for, in the place of the URL's
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "NAME"))]
+    pub sni: Option<String>,
+    /// Further header of the request, NAME: VALUE; may be repeated
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "HEADER"))]
+    pub header: Vec<Secret>,
+    /// Octets of data in a TCP segment at most, for paths that lose longer packets
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "OCTETS"))]
+    pub mss: Option<u16>,
 }
 
 /// A name of a file, which control can carry.
@@ -108,14 +141,96 @@ impl ClientOptions {
             cacerts: self.cacerts.clone(),
             insecure: self.insecure,
             certificate: pair.map(|(cert, key)| ClientCertificate { cert, key }),
+            name: self.sni.clone(),
+            pins: self.pin.iter().filter_map(|pin| pin.parse().ok()).collect(),
+            ..TlsOptions::default()
         }
     }
 
     /// The proxy to go through.
     #[must_use]
     pub fn proxy(&self) -> ProxyChoice {
-        let url = self.proxy.clone().map(|Secret(url)| url);
-        url.map_or(ProxyChoice::Environment, ProxyChoice::Url)
+        match &self.proxy {
+            Some(Secret(text)) => ProxyChoice::new(text.clone()),
+            None if self.proxy_command.is_empty() => ProxyChoice::Environment,
+            None => ProxyChoice::Command(self.proxy_command.clone()),
+        }
+    }
+
+    /// How to get there.
+    #[must_use]
+    pub fn route(&self, log: Logger) -> Route {
+        Route { tls: self.tls(), proxy: self.proxy(), mss: self.mss, ..Route::new(log) }
+    }
+
+    /// What to say there.
+    #[must_use]
+    pub fn request(&self) -> TunnelRequest {
+        let header = |Secret(text): &Secret| Header::parse(text).ok();
+        TunnelRequest {
+            credentials: self.credentials(),
+            host: self.host.clone(),
+            headers: self.header.iter().filter_map(header).collect(),
+        }
+    }
+
+    /// What is wrong with what is said on the way, and of the way itself.
+    fn check_way(&self, from: Via) -> Vec<OptionError> {
+        let mut errors = Vec::new();
+        let mut wrong = |key, text: String| errors.push(OptionError::new(key, text));
+        if let Some(Secret(url)) = &self.proxy {
+            if let Err(error) = proxy::check(url) {
+                wrong("proxy", one_line(&error));
+            } else if from == Via::File && url.contains('@') {
+                let text = "a proxy's password has no place in this file; leave proxy out and \
+                            set https_proxy in the environment";
+                wrong("proxy", text.to_owned());
+            } else if !self.proxy_command.is_empty() {
+                wrong(
+                    "proxy-command",
+                    "both proxy and proxy-command are given; give one".to_owned(),
+                );
+            }
+        }
+        if self.proxy_command.first().is_some_and(|program| program.is_empty()) {
+            wrong("proxy-command", "its first word must be a program".to_owned());
+        }
+        if let Some(host) = &self.host
+            && (host.contains('@') || host.parse::<Authority>().is_err())
+        {
+            wrong("host", format!("{host:?} is not a valid HOST[:PORT]"));
+        }
+        if let Some(name) = &self.sni
+            && ServerName::try_from(name.as_str()).is_err()
+        {
+            wrong("sni", format!("{name:?} is not a valid host name"));
+        }
+        for pin in &self.pin {
+            if let Err(error) = pin.parse::<Pin>() {
+                wrong("pin", one_line(&error));
+            }
+        }
+        let mut authorized = self.user.is_some();
+        for Secret(text) in &self.header {
+            match Header::parse(text) {
+                Err(error) => wrong("header", one_line(&error)),
+                Ok(header) if header.is("authorization") && authorized => {
+                    let text = "Authorization is given twice; give user or one such header";
+                    wrong("header", text.to_owned());
+                }
+                Ok(header) => authorized |= header.is("authorization"),
+            }
+        }
+        if self.header.len() > MAX_HEADERS {
+            wrong(
+                "header",
+                format!("{} headers are given; give at most {MAX_HEADERS}", self.header.len()),
+            );
+        }
+        if let Some(mss) = self.mss.filter(|mss| !tcp::MSS.contains(mss)) {
+            wrong("mss", format!("mss is {mss}; give {} to {}", tcp::MSS.start(), tcp::MSS.end()));
+        }
+        errors
     }
 
     /// What is wrong with name and password.
@@ -168,6 +283,9 @@ fn first_line(path: &Path) -> io::Result<String> {
 /// Octets of a file with a password that are read; another file was named by mistake.
 const MAX_PASSWORD_FILE: u64 = 64 * 1024;
 
+/// Most headers of an operator's: servers take a hundred or so in all.
+const MAX_HEADERS: usize = 32;
+
 /// Most servers of one port: each may take ten seconds to be given up, and whoever
 /// waits for `addport` waits for all of them.
 pub const MAX_SERVERS: usize = 8;
@@ -179,7 +297,11 @@ pub struct Client {
     servers: Vec<ServerUrl>,
     /// The one in use, or the next to be tried.
     at: usize,
-    credentials: Option<Credentials>,
+    request: TunnelRequest,
+    /// Where the password is read from before each attempt.
+    password_file: Option<PathBuf>,
+    /// How often in a row a tunnel has ended as where long packets are lost.
+    choked: Rc<Cell<u32>>,
     /// By which a server knows that we come again.
     instance: Instance,
     route: Route,
@@ -209,18 +331,33 @@ impl Client {
         if let Some(error) = Self::check(&mut options, Via::Control).into_iter().next() {
             return Err(error.into());
         }
-        let tls = options.tls();
+        let route = options.route(log);
+        let tls = &route.tls;
         if let Some(path) = &tls.cacerts {
-            tls::read_certificates(path)?;
+            read_certificates(path).map_err(TlsError::from)?;
         }
         if let Some(certificate) = &tls.certificate {
             certificate.read()?;
         }
         let parse = |url: &String| ServerUrl::parse(url, Scheme::WebSocket).ok();
         let servers = options.all_urls().filter_map(parse).collect();
-        let route = Route { tls, proxy: options.proxy(), log };
-        let credentials = options.credentials();
-        Ok(Self { servers, at: 0, credentials, instance: Instance::random()?, route })
+        let (request, instance) = (options.request(), Instance::random()?);
+        let password_file = options.password_file;
+        Ok(Self { servers, at: 0, request, password_file, choked: Rc::default(), instance, route })
+    }
+
+    /// Takes the password that is in its file now. One that cannot be read is as it was.
+    async fn read_password(&mut self) {
+        let Some(path) = self.password_file.clone() else { return };
+        let read = tokio::task::spawn_blocking(move || first_line(&path)).await;
+        match (read, &mut self.request.credentials) {
+            (Ok(Ok(password)), Some(credentials)) => credentials.password = password,
+            (Ok(Err(error)), _) => {
+                warn!(self.route.log, "password-file cannot be read; its former password is used";
+                    "reason" => one_line(&error));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -229,7 +366,7 @@ impl Kind for Client {
     const HELP: &'static str = "A WebSocket that the switch opens";
     const FILES: &'static [&'static str] = &["password-file", "cacerts", "cert", "key"];
     const SECRETS: &'static [&'static str] = &["passwd"];
-    const FILE_ONLY: &'static [&'static str] = &["password-file"];
+    const FILE_ONLY: &'static [&'static str] = &["password-file", "proxy-command"];
     type Options = ClientOptions;
 
     fn target(options: &ClientOptions) -> &str {
@@ -237,9 +374,11 @@ impl Kind for Client {
     }
 
     fn check(options: &mut ClientOptions, from: Via) -> Vec<OptionError> {
-        let ClientOptions { user, passwd, proxy, cert, key, .. } = options;
+        let ClientOptions { user, passwd, proxy, cert, key, host, sni, .. } = options;
         // Empty counts as missing, as 1.3 has it.
-        user.take_if(|text| text.is_empty());
+        for text in [user, host, sni] {
+            text.take_if(|text| text.is_empty());
+        }
         for secret in [passwd, proxy] {
             secret.take_if(|Secret(text)| text.is_empty());
         }
@@ -259,15 +398,7 @@ impl Kind for Client {
             let text = format!("{servers} URLs are given for one port; give at most {MAX_SERVERS}");
             wrong("urls", text);
         }
-        if let Some(Secret(url)) = &options.proxy {
-            if let Err(error) = proxy::check(url) {
-                wrong("proxy", one_line(&error));
-            } else if from == Via::File && url.contains('@') {
-                let text = "a proxy's password has no place in this file; leave proxy out and \
-                            set https_proxy in the environment";
-                wrong("proxy", text.to_owned());
-            }
-        }
+        errors.extend(options.check_way(from));
         errors.extend(options.check_login(from));
         let (key, file) = match (&options.cert, &options.key) {
             (Some(cert), None) => ("cert", cert),
@@ -297,7 +428,7 @@ impl fmt::Display for NoServer {
 }
 
 impl Medium for Client {
-    type Link = WebSocket<BoxedSocket>;
+    type Link = ClientLink;
 
     fn kind(&self) -> &'static str {
         Self::NAME
@@ -305,6 +436,10 @@ impl Medium for Client {
 
     fn target(&self) -> String {
         self.servers[self.at].to_string()
+    }
+
+    fn details(&self) -> Details {
+        self.route.by(&self.servers[self.at]).map(|by| ("proxy", by)).into_iter().collect()
     }
 
     /// Super-frames are cut as they are written.
@@ -320,12 +455,17 @@ impl Medium for Client {
     /// Tries all servers, beginning with the one that was in use: a server that
     /// restarts keeps its clients.
     async fn open(&mut self) -> Result<Self::Link, PortError> {
+        self.read_password().await;
         let mut failures = Vec::new();
         for _ in 0..self.servers.len() {
             let server = &self.servers[self.at];
-            let dialed = dial(server, self.credentials.as_ref(), self.instance, &self.route);
+            let dialed = dial(server, &self.request, self.instance, &self.route);
             match dialed.await {
-                Ok(tunnel) => return Ok(tunnel),
+                Ok(tunnel) => {
+                    let (choked, hint) =
+                        (Rc::clone(&self.choked), Choked::hint(server, &self.route));
+                    return Ok(ClientLink { tunnel, choked, hint, since: Instant::now() });
+                }
                 Err(error) if self.servers.len() == 1 => return Err(error.into()),
                 Err(error) => {
                     debug!(self.route.log, "a server did not accept the tunnel"; "reason" => one_line(&error));
@@ -377,7 +517,7 @@ mod tests {
             (ClientOptions { cacerts: Some("/no/such/file".into()), ..ok() }, "/no/such/file"),
             (
                 ClientOptions { proxy: Some("ftp://u:secret@h".to_owned().into()), ..ok() },
-                "--proxy",
+                "the ftp proxy h is not supported",
             ),
         ] {
             let error = client(options).expect_err(part);

@@ -628,7 +628,7 @@ impl Handler<AddPort> for Switch {
                 returning,
                 holder: port.holder,
                 held,
-                state: PortState::Connecting,
+                state: PortState::Connecting { reason: None },
                 own: port.settings,
                 applied: PortSettings::default(),
                 shut: false,
@@ -699,7 +699,10 @@ impl Handler<PortDown> for Switch {
         self.note_open(at);
         self.deliver(&Credit::NONE);
         let port = &mut self.ports[at];
-        if let (true, Some(reason)) = (port.state != down.state, down.state.reason()) {
+        // Another attempt is no news: what it is made for was told.
+        let is_news =
+            port.state != down.state && !matches!(down.state, PortState::Connecting { .. });
+        if let (true, Some(reason)) = (is_news, down.state.reason()) {
             warn!(self.log, "port is down";
                 "port" => %down.port, "type" => port.kind, "target" => &port.target,
                 "state" => down.state.name(), "reason" => reason);

@@ -4,7 +4,7 @@
 //! nor waits. It must never set memory aside for a length that a peer announces,
 //! and never trust one.
 
-use std::{mem, ops::Range};
+use std::{fmt, mem, ops::Range};
 
 use bytes::{Bytes, BytesMut};
 
@@ -69,10 +69,36 @@ impl CloseCode {
         }
     }
 
+    /// What the number stands for (IANA's registry of close codes); empty if for nothing
+    /// that everybody knows.
+    const fn meaning(self) -> &'static str {
+        match self.0 {
+            1000 => " (normal closure)",
+            1001 => " (going away)",
+            1002 => " (protocol error)",
+            1003 => " (unsupported data)",
+            1007 => " (invalid data)",
+            1008 => " (policy violation)",
+            1009 => " (message too big)",
+            1010 => " (extension wanted)",
+            1011 => " (internal error)",
+            1012 => " (service restart)",
+            1013 => " (try again later)",
+            1014 => " (bad gateway)",
+            _ => "",
+        }
+    }
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> u16 {
         self.0
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.0, self.meaning())
     }
 }
 
@@ -92,8 +118,8 @@ pub enum Event {
     Ping(Bytes),
     /// The answer to a ping, or to none.
     Pong(Bytes),
-    /// The peer's last frame, with its code if it gave one.
-    Close(Option<CloseCode>),
+    /// The peer's last frame, with its code and its reason if it gave any.
+    Close(Option<CloseCode>, Box<str>),
 }
 
 /// The peer broke the protocol or a limit; there is no next message.
@@ -295,7 +321,7 @@ impl Decoder {
         let fragments = match header.opcode {
             PING => return Ok(Event::Ping(Bytes::copy_from_slice(payload))),
             PONG => return Ok(Event::Pong(Bytes::copy_from_slice(payload))),
-            CLOSE => return close(payload).map(Event::Close),
+            CLOSE => return close(payload),
             BINARY if header.fin => return Ok(Event::Binary(place)),
             TEXT if header.fin => return Ok(Event::Text(payload.len())),
             opcode => self.fragments.get_or_insert_with(|| Fragments {
@@ -317,17 +343,15 @@ impl Decoder {
     }
 }
 
-fn close(payload: &[u8]) -> Result<Option<CloseCode>, ProtocolError> {
+fn close(payload: &[u8]) -> Result<Event, ProtocolError> {
     match payload {
-        [] => Ok(None),
+        [] => Ok(Event::Close(None, "".into())),
         [_] => Err(ProtocolError::ClosePayload),
         [high, low, reason @ ..] => {
             let code = u16::from_be_bytes([*high, *low]);
             let known = CloseCode::new(code).ok_or(ProtocolError::CloseCode(code))?;
-            if std::str::from_utf8(reason).is_err() {
-                return Err(ProtocolError::CloseReason);
-            }
-            Ok(Some(known))
+            let reason = std::str::from_utf8(reason).map_err(|_| ProtocolError::CloseReason)?;
+            Ok(Event::Close(Some(known), reason.into()))
         }
     }
 }

@@ -19,7 +19,6 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::maybe_done;
-use slog::debug;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::Notify,
@@ -38,6 +37,7 @@ use super::{
 use crate::{
     core::{
         counters::{Counters, Discard},
+        error::clean,
         frame::Frame,
         guard::chatter::Chatter,
         memory::QueueMemory,
@@ -71,6 +71,9 @@ pub enum TunnelError {
     /// We closed the connection for it.
     #[error("closed with code {}: the peer violated the protocol", .0.close_code().get())]
     Protocol(#[source] ProtocolError),
+    /// The peer sent a close frame for a reason.
+    #[error("closed by the peer{}{}", code(.0), reason(.1))]
+    Closed(Option<CloseCode>, Box<str>),
     /// A process that is killed ends like this.
     #[error("the peer ended the connection without a close frame")]
     NoCloseFrame,
@@ -89,6 +92,14 @@ pub enum TunnelError {
     /// There is nobody to take frames.
     #[error(transparent)]
     SwitchGone(#[from] SwitchGone),
+}
+
+fn code(code: &Option<CloseCode>) -> String {
+    code.map(|code| format!(" with code {code}")).unwrap_or_default()
+}
+
+fn reason(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {}", clean(reason)) }
 }
 
 /// An open WebSocket over `S`: TCP, or TLS over it.
@@ -141,14 +152,14 @@ impl TunnelError {
 /// What ended the exchange of frames.
 enum End {
     /// The peer sent a close frame.
-    Closed(Option<CloseCode>),
+    Closed(Option<CloseCode>, Box<str>),
     Failed(TunnelError),
     Stopped(Stop),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
-        let PortIo { mut ingress, egress, memory, mut stop, counters, log, .. } = io;
+        let PortIo { mut ingress, egress, memory, mut stop, counters, .. } = io;
         let Self { stream, role, read, single, pinged } = self;
         let gather = match role {
             _ if single => Gather::Single,
@@ -169,7 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
         };
         let end = tokio::select! {
             result = receiver.run(&mut ingress, &pongs, &heartbeat, &counters) => match result {
-                Ok(code) => End::Closed(code),
+                Ok((code, reason)) => End::Closed(code, reason),
                 Err(error) => End::Failed(error),
             },
             Err(error) = sender.run(&pongs, &heartbeat) => End::Failed(error),
@@ -177,10 +188,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
             stop = stop.wait() => End::Stopped(stop),
         };
         match end {
-            End::Closed(code) => {
-                debug!(log, "closed by the peer"; "code" => code.map(CloseCode::get));
+            End::Closed(code, reason) => {
                 within(CLOSE_LIMIT, sender.close(code, "")).await;
-                Ok(())
+                if code.is_none_or(|code| code == CloseCode::NORMAL) && reason.is_empty() {
+                    return Ok(());
+                }
+                Err(TunnelError::Closed(code, reason).into())
             }
             End::Failed(error) => {
                 if let Some((code, reason)) = error.close() {
@@ -245,7 +258,7 @@ impl Pongs {
 }
 
 /// How the peer has ended it, or what it did that ends it.
-type Closed = Result<Option<CloseCode>, TunnelError>;
+type Closed = Result<(Option<CloseCode>, Box<str>), TunnelError>;
 
 /// From the stream to the Switch.
 struct Receiver<S> {
@@ -272,7 +285,7 @@ impl<S: AsyncRead> Receiver<S> {
         pongs: &Pongs,
         heartbeat: &Heartbeat,
         counters: &Counters,
-    ) -> Result<Option<CloseCode>, TunnelError> {
+    ) -> Closed {
         loop {
             let (batch, next) = self.take(pongs, heartbeat, counters);
             if batch.is_empty() {
@@ -317,7 +330,7 @@ impl<S: AsyncRead> Receiver<S> {
                     heartbeat.pong(&payload);
                     chatter.admits(0, now)
                 }
-                Event::Close(code) => return Some(Ok(code)),
+                Event::Close(code, reason) => return Some(Ok((code, reason))),
                 // Frames do not come here.
                 Event::Binary(_) | Event::Fragmented(_) => true,
             };
@@ -351,7 +364,7 @@ impl<S: AsyncRead> Receiver<S> {
     async fn until_close(&mut self) {
         loop {
             let Self { messages, coalescer, read, .. } = self;
-            let is_close = |event| matches!(event, Event::Close(_)).then_some(());
+            let is_close = |event| matches!(event, Event::Close(..)).then_some(());
             match intake::take(messages, coalescer, read, is_close).1 {
                 Next::End(_) => return,
                 Next::Read if self.fill().await.is_err() => return,

@@ -14,7 +14,7 @@ use prometheus_client::{
 };
 
 use super::{ListenerSurvey, Scrape};
-use crate::server::{counters::Count, events};
+use crate::server::{certificates::Certificate, counters::Count, events};
 
 /// Labels of one sample.
 pub(super) type Labels = Vec<(&'static str, String)>;
@@ -311,6 +311,20 @@ pub(super) const FAMILIES: &[Family] = &[
         unit: None,
         kind: Gauge,
         samples: |scrape| one(scrape.process.max_descriptors.map(Value::Count)),
+    },
+    Family {
+        name: "etherws_certificate_expiry_timestamp",
+        help: "When the certificate expires, since the Unix epoch in seconds.",
+        unit: Some(Unit::Seconds),
+        kind: Gauge,
+        samples: |scrape| {
+            let sample = |one: &Certificate| {
+                let file = ("file", one.file.display().to_string());
+                let subject = ("subject", one.subject.clone());
+                (vec![file, subject], Value::Count(u64::try_from(one.until).unwrap_or(0)))
+            };
+            scrape.certificates.iter().map(sample).collect()
+        },
     },
     Family {
         name: "process_start_time",

@@ -26,6 +26,7 @@ use self::{
     process::Process,
 };
 use super::{
+    certificates::Certificate,
     counters::Count,
     endpoint::ControlService,
     refusal::{Refusal, Refused},
@@ -61,6 +62,7 @@ struct Scrape {
     listeners: Vec<ListenerSurvey>,
     sessions: (usize, usize),
     watchers: usize,
+    certificates: Vec<Certificate>,
     process: Process,
 }
 
@@ -95,6 +97,7 @@ async fn scrape(control: &Control, status: &Status) -> Result<String, ControlErr
         listeners: status.listeners().iter().map(ListenerSurvey::from).collect(),
         sessions: (status.sessions.count(), status.sessions.limit()),
         watchers: status.monitor.watchers(),
+        certificates: status.certificates.list(),
         process: Process::measure(status.started),
     };
     Ok(write(scrape))

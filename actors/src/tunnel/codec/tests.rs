@@ -63,15 +63,15 @@ fn the_examples_of_rfc_6455_are_read() {
     let ping = Event::Ping(Bytes::from_static(b"Hello"));
     assert_eq!(decode(Role::Client, b"\x89\x05Hello"), Ok(vec![ping]));
     assert_eq!(decode(Role::Client, b"\x88\x02\x03\xe8"), Ok(vec![close_event(1000)]));
-    assert_eq!(decode(Role::Client, b"\x88\x00"), Ok(vec![Event::Close(None)]));
+    assert_eq!(decode(Role::Client, b"\x88\x00"), Ok(vec![Event::Close(None, "".into())]));
     assert_eq!(
         decode(Role::Client, b"\x88\x04\x0b\xb8ok"),
-        Ok(vec![Event::Close(CloseCode::new(3000))])
+        Ok(vec![Event::Close(CloseCode::new(3000), "ok".into())])
     );
 }
 
 fn close_event(code: u16) -> Event {
-    Event::Close(CloseCode::new(code))
+    Event::Close(CloseCode::new(code), "".into())
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn frame(len: usize) -> Frame {
 }
 
 fn close(code: u16) -> Option<Event> {
-    Some(Event::Close(CloseCode::new(code)))
+    Some(Event::Close(CloseCode::new(code), "".into()))
 }
 
 #[actix::test]
@@ -173,7 +173,7 @@ async fn frames_pass_both_ways_however_small_the_pipe() {
                 assert_eq!(test.frames.recv().await, Some(frame(len)));
             }
             test.send(0x88, &[]).await;
-            assert_eq!(test.next().await, Some(Event::Close(None)));
+            assert_eq!(test.next().await, Some(Event::Close(None, "".into())));
             assert_eq!(test.counters.tx_frames(), lens.len() as u64);
             assert_eq!(test.counters.tx_octets(), octets as u64);
             assert_eq!(test.end().await, Ok(()));
@@ -384,7 +384,8 @@ async fn a_close_frame_is_answered_with_its_code() {
         assert_eq!(test.next().await, close(3000));
         assert_eq!(test.next().await, None, "TCP is closed");
         assert_eq!(test.frames.recv().await.expect("a frame").data(), b"last frame");
-        assert_eq!(test.end().await, Ok(()));
+        let end = "closed by the peer with code 3000: because".to_owned();
+        assert_eq!(test.end().await, Err(end));
     }
 }
 
