@@ -79,11 +79,21 @@ pub(crate) fn port(
     if faults.is_empty() { Ok(port) } else { Err(faults) }
 }
 
+/// Octets of a name at most that something may be like: to look for that takes time by length.
+const MAX_NAME: usize = 128;
+
 /// How alike two words are that may be one (Jaro-Winkler): `adress` and `address` are 0.96.
 const ALIKE: f64 = 0.8;
 
 /// That a name is not known, with the one that may be meant.
 pub(crate) fn hint(kind: &str, unknown: &str, known: &[&str]) -> String {
+    if unknown.len() > MAX_NAME {
+        return format!(
+            "unknown {kind} of {} octets; there are {}",
+            unknown.len(),
+            known.join(", ")
+        );
+    }
     let alike = known.iter().map(|name| (strsim::jaro_winkler(unknown, name), name));
     match alike.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)) {
         Some((_, meant)) => format!("unknown {kind} {unknown}; did you mean {meant}?"),

@@ -56,6 +56,17 @@ impl fmt::Debug for Turn {
 }
 
 impl Answer {
+    /// A text, of any length.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub(crate) fn of(text: String) -> Result<Self, Refusal> {
+        let mut answer = Self::default();
+        answer.wait(text.len())?;
+        answer.push(text);
+        Ok(answer)
+    }
+
     /// Takes room for `octets`, which are to be added.
     ///
     /// # Errors
@@ -65,6 +76,11 @@ impl Answer {
             let text = "the answers to one request are limited to 16 MiB; ask for less at once";
             return Err(Refusal::runtime(text));
         }
+        self.wait(octets)
+    }
+
+    /// Takes room among what waits to be read.
+    fn wait(&mut self, octets: usize) -> Result<(), Refusal> {
         if WAITING.fetch_add(octets, Relaxed) + octets > MAX_WAITING {
             WAITING.fetch_sub(octets, Relaxed);
             let text = "64 MiB of answers wait to be read; try again later";

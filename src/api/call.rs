@@ -28,7 +28,7 @@ pub(crate) const NAMESPACE: &str = "etherws.control.";
 static LONG: Semaphore = Semaphore::const_new(1);
 
 /// Entries from which on they are written on a thread for such work: some 5 ms of it.
-const MANY: usize = 512;
+pub(super) const MANY: usize = 512;
 
 names! {
     /// What a method is about: `ctl`'s help is sorted by it.
@@ -321,8 +321,24 @@ fn read<E: Entry>(mut result: Value) -> serde_json::Result<Answer> {
     Ok(Answer { json, table: Some(table) })
 }
 
+/// Octets of params at most, with eight for each value: errors show what is wrong with them,
+/// and this thread has frames to forward.
+const MAX_PARAMS: usize = 64 * 1024;
+
+fn size(value: &Value) -> usize {
+    8 + match value {
+        Value::String(text) => text.len(),
+        Value::Array(list) => list.iter().map(size).sum(),
+        Value::Object(members) => members.iter().map(|(name, one)| name.len() + size(one)).sum(),
+        _ => 0,
+    }
+}
+
 /// Params in the method's own type.
 pub(super) fn typed<C: Call>(params: Option<&Value>) -> Result<C, Refusal> {
+    if params.map_or(0, size) > MAX_PARAMS {
+        return Err(Refusal::value(format!("params of over {} KiB", MAX_PARAMS / 1024)));
+    }
     let params = params::lenient(C::json_schema, params.unwrap_or(&Value::Null))?;
     serde_json::from_value(params).map_err(|error| Refusal::read(&error.to_string()))
 }
@@ -339,6 +355,14 @@ async fn written<E: Entry>(entries: Vec<E>) -> Result<Box<RawValue>, Refusal> {
     let write = move || to_raw_value(&Listing { entries });
     let written = if many { apart(write).await? } else { write() };
     written.map_err(|error| Refusal::runtime(error.to_string()))
+}
+
+/// Does work of which one is done at a time, on a thread where no frame waits for it.
+pub(crate) async fn one_at_a_time<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let _turn = LONG.acquire().await.ok();
+    apart(work).await
 }
 
 /// Does long work on a thread where no frame waits for it.

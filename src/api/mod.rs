@@ -33,7 +33,8 @@ pub(crate) use self::{
     program::{CreateToken, ListCertificate, Monitor, Reload, Save, ShowServer, Stream},
 };
 use crate::refusal::Refusal;
-use answer::Answer;
+pub(crate) use answer::Answer;
+pub(crate) use call::one_at_a_time;
 use call::{Method, NAMESPACE, Program};
 
 /// Most requests in one batch: more than a page or a script has at once.
@@ -93,6 +94,9 @@ impl Perform for Program<'_> {
     }
 }
 
+/// Octets of a method's name at most: to look for what it is like takes time by its length.
+const MAX_METHOD: usize = 128;
+
 /// Least likeness of a name to one that was meant (Jaro's, as clap takes it).
 const LIKENESS: f64 = 0.7;
 
@@ -109,6 +113,10 @@ fn find(name: &Value) -> Result<&'static Method, Refusal> {
     let full_name = name
         .as_str()
         .ok_or_else(|| Refusal::attribute(format!("method is not a string: {name}")))?;
+    if full_name.len() > MAX_METHOD {
+        let text = format!("a method's name of {} octets; none is so long", full_name.len());
+        return Err(Refusal::attribute(text));
+    }
     let is_it = |method: &&Method| full_name.strip_prefix(method.namespace()) == Some(method.name);
     METHODS.iter().find(is_it).ok_or_else(|| {
         let Some(name) = full_name.strip_prefix(NAMESPACE) else {

@@ -13,7 +13,7 @@ use etherws_actors::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::call::{Call, Entry, Group, Program};
+use super::call::{Call, Entry, Group, MANY, Program, apart};
 use crate::refusal::Refusal;
 
 /// A port as it is named in params: by its number, or by its name.
@@ -144,8 +144,9 @@ impl Call for ListPort {
             Some(port) => Some(port.find(program).await?.get()),
             None => None,
         };
-        let ports = program.control.list_ports().await?.into_iter().map(Port::from);
-        let is_asked_for = |port: &Port| {
+        let ports = program.control.list_ports().await?;
+        let many = ports.len() > MANY;
+        let is_asked_for = move |port: &Port| {
             only.is_none_or(|only| port.port == only)
                 && self.user.as_ref().is_none_or(|user| port.user.as_ref() == Some(user))
                 && self.kind.as_ref().is_none_or(|kind| port.kind == *kind)
@@ -153,7 +154,11 @@ impl Call for ListPort {
                 && self.after.is_none_or(|after| port.port > after)
         };
         let limit = self.limit.unwrap_or(usize::MAX);
-        Ok(ports.filter(is_asked_for).take(limit).collect())
+        let list = move || {
+            let ports = ports.into_iter().map(Port::from);
+            ports.filter(is_asked_for).take(limit).collect()
+        };
+        if many { apart(list).await } else { Ok(list()) }
     }
 }
 
@@ -541,7 +546,7 @@ mod tests {
                 "octets-tx": 200, "octets-rx": 300, "user": "alice", "shut": true, "state": "backoff", "error": "refused", "text": 1,
                 "discards": {"on-error": 0, "too-long": 0, "truncated": 0,
                     "unknown-offload": 0, "device-queue": 0, "invalid-source": 0,
-                    "port-down": 0, "same-port": 0, "lack-of-buffers": 5, "foreign-source": 0,
+                    "port-down": 0, "queue-memory": 0, "same-port": 0, "lack-of-buffers": 5, "foreign-source": 0,
                     "loop": 0, "bpdu-guard": 0, "link-local": 0, "storm-broadcast": 0,
                     "storm-multicast": 0, "storm-octets": 0, "storm-unicast": 0}})
         );

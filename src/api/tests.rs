@@ -289,3 +289,19 @@ fn a_method_is_one_struct() {
     let answer = ECHO.read(json!({"entries": [{"word": "hello"}]})).expect("an answer");
     assert_eq!(answer.table.expect("a table").rows, [["hello"]]);
 }
+
+#[test]
+fn what_is_far_too_long_is_refused_before_anything_is_made_of_it() {
+    let long = "a".repeat(70_000);
+    for params in [
+        json!({"port": 1, "description": long}),
+        json!({"port": 1, long.as_str(): 1}),
+        json!({"port": vec![1; 9000]}),
+    ] {
+        assert_eq!(refused("setPort", &params), "ValueError: params of over 64 KiB");
+    }
+    let Err(error) = find(&json!(format!("etherws.control.{long}"))) else { panic!("no such") };
+    assert_eq!(error.text(), "a method's name of 70016 octets; none is so long");
+    let text = crate::parse::hint("option", &"b".repeat(1000), &["one"]);
+    assert_eq!(text, "unknown option of 1000 octets; there are one");
+}

@@ -25,6 +25,8 @@ use self::{
     families::{FAMILIES, Labels, Value},
     process::Process,
 };
+use crate::api::{Answer as Body, one_at_a_time};
+
 use super::{
     certificates::Certificate,
     counters::Count,
@@ -45,13 +47,17 @@ const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) fn get<'a>(control: &'a ControlService, request: &'a Request<'a>) -> Answer<'a> {
     Box::pin(async {
         let gone = |_| Refusal::new(Refused::Busy, "The switch has stopped");
-        let metrics = scrape(&control.control, &control.status).await.map_err(gone)?;
+        let scrape = scrape(&control.control, &control.status).await.map_err(gone)?;
         let accept = request.headers.text("accept");
-        Ok(if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
-            HttpResponse::Ok().content_type(OPEN_METRICS).body(metrics)
-        } else {
-            HttpResponse::Ok().content_type(PLAIN).body(to_plain(&metrics))
-        })
+        let is_open = accept.is_some_and(|accept| accept.contains("application/openmetrics-text"));
+        // A thousand ports are 5 MB of text, and this thread has frames to forward.
+        let work = move || if is_open { write(scrape) } else { to_plain(&write(scrape)) };
+        let full = |refusal: crate::refusal::Refusal| {
+            Refusal::new(Refused::Busy, refusal.text().to_owned())
+        };
+        let metrics = one_at_a_time(work).await.and_then(Body::of).map_err(full)?;
+        let kind = if is_open { OPEN_METRICS } else { PLAIN };
+        Ok(HttpResponse::Ok().content_type(kind).body(metrics))
     })
 }
 
@@ -90,19 +96,19 @@ impl From<&Listener> for ListenerSurvey {
     }
 }
 
-/// Measures, and writes it down as OpenMetrics.
-async fn scrape(control: &Control, status: &Status) -> Result<String, ControlError> {
-    let scrape = Scrape {
+/// Measures.
+async fn scrape(control: &Control, status: &Status) -> Result<Scrape, ControlError> {
+    Ok(Scrape {
         survey: control.survey().await?,
         listeners: status.listeners().iter().map(ListenerSurvey::from).collect(),
         sessions: (status.sessions.count(), status.sessions.limit()),
         watchers: status.monitor.watchers(),
         certificates: status.certificates.list(),
         process: Process::measure(status.started),
-    };
-    Ok(write(scrape))
+    })
 }
 
+/// Written down as OpenMetrics.
 fn write(scrape: Scrape) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));
