@@ -11,7 +11,10 @@ use jsonrpsee_types::ErrorObjectOwned;
 use serde_json::{Map, Value};
 use tokio::signal::ctrl_c;
 
-use super::output::{ended, write};
+use super::{
+    output::{ended, write},
+    style,
+};
 use crate::{
     api::{Stream, client::Endpoint},
     refusal::Refusal,
@@ -66,7 +69,7 @@ fn gone(text: &str) -> ErrorObjectOwned {
 /// A line for people: time, event, port, and each detail after its name. Or as it came.
 fn show(event: &str, json: bool) -> String {
     if json {
-        return event.to_owned();
+        return style::escape(event).into_owned();
     }
     let Ok(members) = serde_json::from_str::<Map<String, Value>>(event) else {
         return format!("{}\n", event.trim_end().escape_debug());
@@ -87,9 +90,7 @@ fn show(event: &str, json: bool) -> String {
 /// A value without quotes; what a stranger may have chosen cannot steer the terminal.
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) if text.chars().any(char::is_control) => {
-            text.escape_debug().to_string()
-        }
+        Value::String(text) if text.contains(style::steers) => text.escape_debug().to_string(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn nothing_in_an_event_steers_the_terminal() {
-        let line = show(r#"{"time":"t","event":"session","user":"\u001b[2J\n"}"#, false);
-        assert_eq!(line, "t  session       user \\u{1b}[2J\\n\n");
+        let line = show(r#"{"time":"t","event":"session","user":"\u001b[2J\n\u202e"}"#, false);
+        assert_eq!(line, "t  session       user \\u{1b}[2J\\n\\u{202e}\n");
     }
 }

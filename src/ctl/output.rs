@@ -1,8 +1,9 @@
-//! What `ctl` writes: answers to standard output, errors to standard error. Whoever
+//! What `ctl` writes: answers to standard output, errors to standard error. The one place
+//! where it does, so that nothing of others steers a terminal. Whoever
 //! closes the pipe has seen enough; that is no error.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
 
@@ -60,6 +61,7 @@ pub(crate) fn print(text: &str) -> ExitCode {
 /// Writes to standard output, all of it at once.
 pub(crate) fn write(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
+    let text = if stdout.is_terminal() { style::harmless(text) } else { text.into() };
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
 }
@@ -79,20 +81,20 @@ pub(crate) fn ended(written: io::Result<()>) -> ExitCode {
 
 /// Writes to standard error. Nobody is left to be told if that is closed.
 pub(crate) fn say(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let mut stderr = io::stderr().lock();
+    let text = if stderr.is_terminal() { style::harmless(text) } else { text.into() };
+    let _ = stderr.write_all(text.as_bytes());
 }
 
 pub(crate) fn to_json(value: &impl serde::Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.push('\n');
-    text
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    format!("{}\n", style::escape(&text))
 }
 
 /// JSON in one line, for streams.
 pub(crate) fn to_json_line(value: &impl serde::Serialize) -> String {
-    let mut text = serde_json::to_string(value).unwrap_or_default();
-    text.push('\n');
-    text
+    let text = serde_json::to_string(value).unwrap_or_default();
+    format!("{}\n", style::escape(&text))
 }
 
 /// One line. Code and name of the exception are for programs: `--json` has them. What is

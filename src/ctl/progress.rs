@@ -10,7 +10,7 @@ use actix_rt::{
 
 use super::{
     output::say,
-    style::{DIM, Look},
+    style::{CLEAR, DIM, Look},
 };
 
 /// Until something is said: an answer that comes sooner needs no words.
@@ -18,9 +18,6 @@ const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Between two looks at the clock, of which seconds are shown.
 const TICK: Duration = Duration::from_millis(200);
-
-/// Back to the line's beginning, and the line is empty (ECMA-48, 8.3.41).
-const CLEAR: &str = "\r\u{1b}[K";
 
 /// Waits for `request`, and says on a terminal that it does: `what`. `None`: the user
 /// wants to wait no longer.
