@@ -105,14 +105,19 @@ fn explain(sw: &Sw, path: &Path) -> String {
         if sw.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", sw.threads) };
     lines.push(format!("switch: ageout {} s, {guard}, {threads}", sw.aging_time.as_secs()));
     let service = |service: &Service, scheme: &str| {
-        let Service { host, port, path, htpasswd, tls } = service;
+        let Service { host, port, path, htpasswd, tls, proxies } = service;
         let host = if host.is_empty() { "*" } else { host };
         let s = if tls.is_some() { "s" } else { "" };
         let passwords = htpasswd.as_ref().map(|path| format!(", passwords of {}", path.display()));
         let ca = tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
         let ca = ca.map(|path| format!(", certificates of {}", path.display()));
         let (passwords, ca) = (passwords.unwrap_or_default(), ca.unwrap_or_default());
-        format!("{scheme}{s}://{host}:{port}{path}{passwords}{ca}")
+        let proxies = match (proxies.protocol, proxies.any()) {
+            (true, _) => ", behind the PROXY protocol".to_owned(),
+            (_, true) => format!(", behind proxies by {}", proxies.header.name()),
+            (_, false) => String::new(),
+        };
+        format!("{scheme}{s}://{host}:{port}{path}{passwords}{ca}{proxies}")
     };
     lines.push(match &sw.tunnel {
         Some(tunnel) => {

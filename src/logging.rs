@@ -50,19 +50,22 @@ pub(crate) fn reopen() {
 /// and the key. A log file that cannot be opened.
 pub(crate) fn init(options: &Options) -> anyhow::Result<(Logger, Option<Guard>)> {
     let least = if options.debug { Level::Debug } else { Level::Info };
+    // It reports what strangers send as errors of ours. We count that, and say who they are.
+    let is_ours = |record: &slog::Record<'_>| !record.tag().starts_with("actix_http");
     let (log, guard, of_libraries) = match &options.conf {
         Some(path) => {
             let Opened { log, reopen, guard } = Config::read(path)?.open("etherws", least)?;
             // Fails the second time, as the next step does.
             let _ = REOPEN.set(reopen);
-            (log, guard, least)
+            (Logger::root(log.filter(is_ours).ignore_res(), o!()), guard, least)
         }
         None if options.foreground => {
             let (queue, guard) = Queue::new(terminal().ignore_res());
             // What Python does with a root logger that nobody has configured.
             let of_libraries = Level::Warning;
             let taken = move |record: &slog::Record<'_>| {
-                record.tag().is_empty() || record.level().is_at_least(of_libraries)
+                let is_loud = record.level().is_at_least(of_libraries) && is_ours(record);
+                record.tag().is_empty() || is_loud
             };
             let drain = LevelFilter::new(queue.filter(taken), least).ignore_res();
             (Logger::root(drain, o!()), guard, of_libraries)
@@ -138,6 +141,7 @@ mod tests {
         let (log, guard) = init(&options).unwrap();
         log::info!(target: "actix_server::worker", "starting");
         log::debug!("not written");
+        log::error!(target: "actix_http::h1::dispatcher", "stream error: a stranger's");
         let thread = thread::Builder::new().name("arbiter".into());
         thread.spawn(|| panic!("no\nway")).unwrap().join().unwrap_err();
         drop(panic::take_hook());

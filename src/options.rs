@@ -1,10 +1,11 @@
 //! Options that several parts of the program share: who listens where, its TLS files, how
 //! many sessions and what limits there are. Plain values; whoever makes them has checked them.
 
-use std::{borrow::Cow, path::PathBuf, str::FromStr};
+use std::{borrow::Cow, net::IpAddr, path::PathBuf, str::FromStr};
 
 pub(crate) use etherws_actors::secret::Secret;
 use etherws_actors::sys::memory;
+use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -24,6 +25,8 @@ pub(crate) struct Service {
     pub(crate) htpasswd: Option<PathBuf>,
     /// TLS is spoken if it is there.
     pub(crate) tls: Option<TlsFiles>,
+    /// Whose word on a client's address is taken.
+    pub(crate) proxies: Proxies,
 }
 
 impl Service {
@@ -36,6 +39,69 @@ impl Service {
     /// files do not.
     pub(crate) fn shares_listener(&self, other: &Self) -> bool {
         self.port == other.port && self.host == other.host
+    }
+}
+
+/// The reverse proxies before a listener, and how they tell where a client comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Proxies {
+    /// Those that are trusted.
+    pub(crate) trusted: Vec<IpNet>,
+    /// Whether who comes by a Unix socket is one.
+    pub(crate) unix: bool,
+    /// By this header.
+    pub(crate) header: ForwardedHeader,
+    /// By a PROXY header at the beginning of each connection.
+    pub(crate) protocol: bool,
+}
+
+impl Proxies {
+    /// Whether there are any.
+    pub(crate) fn any(&self) -> bool {
+        !self.trusted.is_empty() || self.unix || self.protocol
+    }
+
+    /// Whether what is at `address` is one.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted.iter().any(|net| net.contains(&address))
+    }
+}
+
+/// A header that names a client, in lower case, and how it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ForwardedHeader {
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// A list of addresses, to which each proxy adds the one that it was asked from:
+    /// `X-Forwarded-For`.
+    List(String),
+    /// One address, as the proxy sets it: any other header.
+    Single(String),
+}
+
+impl Default for ForwardedHeader {
+    fn default() -> Self {
+        Self::List("x-forwarded-for".to_owned())
+    }
+}
+
+impl ForwardedHeader {
+    /// The header of this name.
+    pub(crate) fn named(name: &str) -> Self {
+        match name.to_ascii_lowercase() {
+            name if name == "forwarded" => Self::Forwarded,
+            name if name == "x-forwarded-for" => Self::List(name),
+            name => Self::Single(name),
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::List(name) | Self::Single(name) => name,
+        }
     }
 }
 

@@ -88,7 +88,8 @@ pub(super) struct SwArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Stay in the foreground instead of becoming a daemon
-    #[arg(long)]
+    // 1.3 took these for it: --forwarded-header must not make them ambiguous.
+    #[arg(long, aliases = ["f", "fo", "for"])]
     pub(super) foreground: bool,
     /// Its keys.
     #[command(flatten)]

@@ -170,6 +170,21 @@ pub(crate) struct Tunnel {
     #[arg(value_parser = clap::value_parser!(u16).range(88..=32_767))]
     #[schemars(range(min = 88, max = 32_767))]
     pub(crate) mss: Option<u16>,
+    /// Reverse proxies whose word on where a client comes from is taken: addresses, prefixes, or
+    /// unix for a Unix socket [default: none]
+    #[arg(id = "tunnel.trusted-proxies", long = "trusted-proxies", value_name = "ADDRESS")]
+    #[arg(value_delimiter = ',')]
+    pub(crate) trusted_proxies: Option<Vec<String>>,
+    /// Header in which they name the client: forwarded (RFC 7239), x-forwarded-for, or one that
+    /// holds a single address, such as x-real-ip [default: x-forwarded-for]
+    #[arg(id = "tunnel.forwarded-header", long = "forwarded-header", value_name = "NAME")]
+    pub(crate) forwarded_header: Option<String>,
+    /// Whether each connection must begin with a header of the PROXY protocol, version 1 or 2
+    /// [default: false]
+    #[arg(id = "tunnel.proxy-protocol", long = "proxy-protocol", num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(hide_possible_values = true)]
+    pub(crate) proxy_protocol: Option<bool>,
     /// TLS of the tunnel listener.
     #[command(flatten)]
     pub(crate) tls: TunnelTls,
@@ -206,6 +221,21 @@ pub(crate) struct Control {
     #[arg(id = "control.htpasswd", long = "ctlhtpasswd", value_name = "FILE")]
     #[arg(value_parser = absolute())]
     pub(crate) htpasswd: Option<PathBuf>,
+    /// Reverse proxies whose word on where a client comes from is taken: addresses, prefixes, or
+    /// unix for a Unix socket [default: those of the tunnel]
+    #[arg(id = "control.trusted-proxies", long = "ctl-trusted-proxies", value_name = "ADDRESS")]
+    #[arg(value_delimiter = ',')]
+    pub(crate) trusted_proxies: Option<Vec<String>>,
+    /// Header in which they name the client: forwarded (RFC 7239), x-forwarded-for, or one that
+    /// holds a single address, such as x-real-ip [default: that of the tunnel]
+    #[arg(id = "control.forwarded-header", long = "ctl-forwarded-header", value_name = "NAME")]
+    pub(crate) forwarded_header: Option<String>,
+    /// Whether each connection must begin with a header of the PROXY protocol, version 1 or 2
+    /// [default: false]
+    #[arg(id = "control.proxy-protocol", long = "ctl-proxy-protocol", num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(hide_possible_values = true)]
+    pub(crate) proxy_protocol: Option<bool>,
     /// TLS of the control listener.
     #[command(flatten)]
     pub(crate) tls: ControlTls,

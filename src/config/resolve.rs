@@ -18,7 +18,7 @@ use etherws_actors::{
     kinds::{KindInfo, PortSpec, Via, kinds},
     settings::PortSettings,
 };
-
+use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use super::{
@@ -28,8 +28,8 @@ use super::{
 use crate::{
     logging,
     options::{
-        DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, Limits, MAX_THREADS, MIN_QUEUE_MEMORY,
-        Service, TlsFiles, default_queue_memory,
+        DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, ForwardedHeader, Limits, MAX_THREADS,
+        MIN_QUEUE_MEMORY, Proxies, Service, TlsFiles, default_queue_memory,
     },
     parse::{self, PortFault, hint, interface_settings, mac, vid},
     refusal::Refusal,
@@ -76,6 +76,8 @@ pub(crate) struct Sw {
     pub(crate) control_names: Vec<String>,
     /// Whether control is for anybody on any machine.
     pub(crate) control_open: bool,
+    /// Reverse proxies before its Unix socket.
+    pub(crate) control_proxies: Proxies,
     /// Ports of the configuration.
     pub(crate) ports: Vec<Port>,
     /// Whether it starts as 0.3 does: not without one of its ports, and after it has asked
@@ -168,12 +170,18 @@ impl<'a> Checker<'a> {
         }
         let by_tcp = control.socket.is_none() || control.host.is_some() || control.port.is_some();
         let by_tcp = by_tcp && !legacy;
-        let service = Service {
+        let mut service = Service {
             host: control.host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: control.port.unwrap_or(7867),
             path: self.path("control.path", control.path.as_deref().unwrap_or("/ctl")),
             htpasswd: self.readable("control.htpasswd", control.htpasswd.as_deref()),
             tls: control_tls,
+            proxies: self.proxies(
+                "control",
+                control.trusted_proxies.as_ref().or(tunnel.trusted_proxies.as_ref()),
+                control.forwarded_header.as_ref().or(tunnel.forwarded_header.as_ref()),
+                control.proxy_protocol,
+            ),
         };
         let tunnel_service = Service {
             host: tunnel.host.clone().unwrap_or_default(),
@@ -181,11 +189,21 @@ impl<'a> Checker<'a> {
             path: self.path("tunnel.path", tunnel.path.as_deref().unwrap_or("/")),
             htpasswd: self.readable("tunnel.htpasswd", tunnel.htpasswd.as_deref()),
             tls,
+            proxies: self.proxies(
+                "tunnel",
+                tunnel.trusted_proxies.as_ref(),
+                tunnel.forwarded_header.as_ref(),
+                tunnel.proxy_protocol,
+            ),
         };
         let tunnel_service = self.asks_for_tunnel(file_asks).then_some(tunnel_service);
         if let Some(tunnel) = tunnel_service.as_ref().filter(|_| by_tcp) {
+            if tunnel.shares_listener(&service) && control.proxy_protocol.is_none() {
+                service.proxies.protocol = tunnel.proxies.protocol;
+            }
             self.check_shared(tunnel, &service);
         }
+        let service_proxies = service.proxies.clone();
         let limits = Limits {
             all: tunnel.max_sessions.unwrap_or(DEFAULT_MAX_SESSIONS),
             user: tunnel.max_sessions_per_user.unwrap_or(DEFAULT_MAX_SESSIONS_EACH),
@@ -219,6 +237,7 @@ impl<'a> Checker<'a> {
             control_socket: control.socket.clone(),
             control_names: control.name.clone().unwrap_or_default(),
             control_open: control.open.unwrap_or(false),
+            control_proxies: service_proxies,
             ports: self.ports(port),
             legacy: *legacy,
             source: None,
@@ -230,8 +249,8 @@ impl<'a> Checker<'a> {
     /// taken for one.
     fn asks_for_tunnel(&mut self, file_asks: bool) -> bool {
         let asks = file_asks || self.line.gives("tunnel.port");
-        const FURTHER: [&str; 6] =
-            ["host", "path", "htpasswd", "tls.key", "tls.cert", "tls.client-ca"];
+        const FURTHER: [&str; 7] =
+            ["host", "path", "htpasswd", "proxy-protocol", "tls.key", "tls.cert", "tls.client-ca"];
         let further = FURTHER.iter().map(|key| format!("tunnel.{key}"));
         for key in further.filter(|key| !asks && self.line.gives(key)).collect::<Vec<_>>() {
             let text = format!(
@@ -241,6 +260,46 @@ impl<'a> Checker<'a> {
             self.fault(&key, text);
         }
         asks
+    }
+
+    /// The reverse proxies before the listener of `table`.
+    fn proxies(
+        &mut self,
+        table: &str,
+        trusted: Option<&Vec<String>>,
+        header: Option<&String>,
+        protocol: Option<bool>,
+    ) -> Proxies {
+        let header = header.map(|name| {
+            // As a token has it (RFC 9110, 5.6.2).
+            let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+            if name.is_empty() || !name.chars().all(is_token) {
+                let key = format!("{table}.forwarded-header");
+                let text = format!("{} {name:?}: give a header's name", self.name(&key));
+                self.fault(&key, text);
+            }
+            ForwardedHeader::named(name)
+        });
+        let header = header.unwrap_or_default();
+        let protocol = protocol.unwrap_or(false);
+        let mut proxies = Proxies { header, protocol, ..Proxies::default() };
+        for text in trusted.into_iter().flatten() {
+            let net = text.parse::<IpNet>().ok();
+            let net = net.or_else(|| Some(text.parse::<IpAddr>().ok()?.to_canonical().into()));
+            match net {
+                _ if text == "unix" => proxies.unix = true,
+                Some(net) => proxies.trusted.push(net),
+                None => {
+                    let key = format!("{table}.trusted-proxies");
+                    let text = format!(
+                        "{} {text:?}: give addresses, prefixes as 192.0.2.0/24, or unix",
+                        self.name(&key)
+                    );
+                    self.fault(&key, text);
+                }
+            }
+        }
+        proxies
     }
 
     /// Key and certificate, both or neither; a client CA only with them.
@@ -283,6 +342,13 @@ impl<'a> Checker<'a> {
             let text =
                 format!("{place}: give both the same key and certificate (and client CA), or none");
             self.fault("control.tls", text);
+        }
+        if tunnel.proxies != control.proxies {
+            let text = format!(
+                "{place}: give both the same trusted-proxies, forwarded-header and \
+                 proxy-protocol, or only the tunnel"
+            );
+            self.fault("control.trusted-proxies", text);
         }
     }
 

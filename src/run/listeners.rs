@@ -31,13 +31,15 @@ use crate::{
     config::Action,
     config::Sw,
     files::{Reload, Watch},
-    options::TlsFiles,
+    options::{Proxies, TlsFiles},
     server::{
         self,
         auth::{self, Access, Authenticator, Gate},
         counters::ServerCounters,
         endpoint::{ControlService, Endpoint, TunnelService, revoke},
         guard::Guard,
+        health::Health,
+        journal::Journal,
         listen,
         pending::Pending,
         reserve::Reserve,
@@ -107,7 +109,11 @@ pub(super) struct Shared {
     /// Arbiters besides this one that connections are spread over.
     pub(super) arbiters: Vec<ArbiterHandle>,
     pub(super) descriptors: usize,
+    /// Reverse proxies before control's Unix socket.
+    pub(super) socket_proxies: Proxies,
     pub(super) reserve: Arc<Reserve>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) health: Arc<Health>,
     /// Asks for files to be read again.
     pub(super) reload: Reload,
     pub(super) log: Logger,
@@ -456,7 +462,7 @@ impl Listeners {
         let gate = |ways: &Ways| {
             let value = |way: &Arc<Watched<dyn Authenticator>>| Arc::clone(&way.value);
             let steps = ways.iter().map(|step| step.iter().map(value).collect());
-            Arc::new(Gate::new(steps.collect(), shared.log.clone()))
+            Arc::new(Gate::new(steps.collect()))
         };
         let tls = files.tls.as_ref().map(|tls| Arc::clone(&tls.value));
         let endpoint = Arc::new(Endpoint {
@@ -467,6 +473,7 @@ impl Listeners {
                 handshake,
                 sessions: Arc::clone(&shared.status.sessions),
                 switch: shared.switch.clone(),
+                health: Arc::clone(&shared.health),
             }),
             control: bound.spec.control.as_ref().map(|spec| ControlService {
                 path: spec.path.clone(),
@@ -476,7 +483,9 @@ impl Listeners {
                 status: Arc::clone(&shared.status),
             }),
             pending,
+            proxies: bound.spec.proxies.clone(),
             reserve: Arc::clone(&shared.reserve),
+            journal: Arc::clone(&shared.journal),
             counters,
             monitor: shared.status.monitor.clone(),
             log: shared.log.clone(),
@@ -507,13 +516,15 @@ impl Listeners {
             control: Some(ControlService {
                 path: unix::CONTROL_PATH.to_owned(),
                 guard: Guard::default(),
-                gate: Arc::new(Gate::local(shared.log.clone())),
+                gate: Arc::new(Gate::local()),
                 control: shared.control.clone(),
                 status: Arc::clone(&shared.status),
             }),
             pending: Pending::new(shared.descriptors, Arc::clone(&counters)),
             counters,
+            proxies: shared.socket_proxies.clone(),
             reserve: Arc::clone(&shared.reserve),
+            journal: Arc::clone(&shared.journal),
             monitor: shared.status.monitor.clone(),
             log: shared.log.clone(),
             retired: false.into(),

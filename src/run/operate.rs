@@ -128,8 +128,8 @@ impl InForce {
         changes.extend(self.change_switch(&new).await);
         changes.extend(self.change_ports(new.ports.clone()).await);
         // As it is, and not as it should be.
-        let Sw { threads, state, user, logging, .. } = self.options.clone();
-        self.options = Sw { threads, state, user, logging, ..new };
+        let Sw { threads, state, user, logging, control_proxies, .. } = self.options.clone();
+        self.options = Sw { threads, state, user, logging, control_proxies, ..new };
         Ok(changes)
     }
 
@@ -151,6 +151,12 @@ impl InForce {
             ("switch.hosts", old.hosts != new.hosts),
             ("switch.user", old.user != new.user),
             ("switch.state", old.state != new.state),
+            (
+                "control.trusted-proxies, for the socket",
+                old.control_socket.is_some()
+                    && new.control_socket.is_some()
+                    && old.control_proxies != new.control_proxies,
+            ),
             ("log.debug", old.logging.debug != new.logging.debug),
             ("log.conf", old.logging.conf != new.logging.conf),
         ];

@@ -9,7 +9,7 @@ use slog::{Logger, warn};
 use super::listeners::Sockets;
 use crate::{
     config::Sw,
-    options::{Service, TlsFiles},
+    options::{Proxies, Service, TlsFiles},
 };
 
 /// A TCP listener: where it listens, and what it serves.
@@ -20,6 +20,7 @@ pub(super) struct ListenerSpec {
     pub(super) tls: Option<TlsFiles>,
     /// Octets of data in a segment at most.
     pub(super) mss: Option<u16>,
+    pub(super) proxies: Proxies,
     pub(super) tunnel: Option<TunnelSpec>,
     pub(super) control: Option<ControlSpec>,
 }
@@ -47,6 +48,7 @@ pub(super) fn listener_specs(options: &Sw) -> Vec<ListenerSpec> {
         port: service.port,
         tls: service.tls.clone(),
         mss: None,
+        proxies: service.proxies.clone(),
         tunnel: None,
         control: None,
     };
@@ -113,8 +115,12 @@ impl ListenerSpec {
             || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         let addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok());
         let addresses: Vec<_> = addresses.map(|address| address.ip()).collect();
-        if control.open || asks || addresses.iter().all(|address| address.is_loopback()) {
+        if control.open || asks {
             return Ok(false);
+        }
+        if addresses.iter().all(|address| address.is_loopback()) {
+            // Whoever comes through a proxy is not here, wherever the proxy is.
+            return Ok(self.proxies.any());
         }
         const WAYS_OUT: &str = "give it passwords with --ctlhtpasswd, ask for certificates with \
                                 --ctlsslclientca, or open it to anybody with --ctlopen";

@@ -32,6 +32,8 @@ use crate::{
     files::Reload,
     hosts::Hosts,
     server::{
+        health::Health,
+        journal::Journal,
         operation::{Operation, Operations},
         reserve::Reserve,
         sessions::Sessions,
@@ -80,6 +82,7 @@ pub(super) async fn run(
     let (operations, requested) = Operations::new();
     let hosts =
         if options.hosts { Some(Hosts::watch(switch.clone(), log.clone()).await?) } else { None };
+    let health = Arc::new(Health::new(control.clone()));
     let shared = Shared {
         switch: switch.clone(),
         control: control.clone(),
@@ -96,10 +99,14 @@ pub(super) async fn run(
         }),
         arbiters: handles,
         descriptors,
+        socket_proxies: options.control_proxies.clone(),
         reserve: Arc::new(Reserve::default()),
+        journal: Journal::new(log.clone()),
+        health: Arc::clone(&health),
         reload: Reload::new(),
         log: log.clone(),
     };
+    actix_rt::spawn(Arc::clone(&shared.journal).run());
     let mut listeners = Listeners::new(shared.clone());
     for port in options.ports.extract_if(.., |_| options.legacy) {
         control
@@ -112,6 +119,7 @@ pub(super) async fn run(
     actix_rt::spawn(certificates.watch(log.clone()));
     let mut in_force = InForce::new(shared, listeners, options);
     in_force.add_ports().await;
+    health.start();
     let operating = actix_rt::spawn(in_force.operate(requested));
     actix_rt::spawn(reload_on(hangup, operations));
     started(ready, &log)?;
@@ -122,6 +130,7 @@ pub(super) async fn run(
         _ = terminate.recv() => info!(log, "ending"; "signal" => "SIGTERM"),
         () = ended(&switch) => return Err(anyhow!("the switch has ended; the log tells why")),
     }
+    health.stop();
     service::stopping(&log);
     operating.abort();
     // Aborted or not, its listeners are gone.

@@ -3,7 +3,6 @@
 
 use std::{
     fmt::{self, Debug},
-    net::SocketAddr,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -21,7 +20,10 @@ use super::{
     auth::{Gate, Identity},
     counters::ServerCounters,
     guard::{Guard, check_fetch},
+    health::{Health, Probe},
+    journal::Journal,
     page,
+    peer::Peer,
     pending::Pending,
     refusal::Refusal,
     request::Request,
@@ -31,7 +33,7 @@ use super::{
     status::Status,
     upgrade::Handshake,
 };
-use crate::api::call::Program;
+use crate::{api::call::Program, options::Proxies};
 
 /// The tunnel service.
 pub(crate) struct TunnelService {
@@ -41,6 +43,7 @@ pub(crate) struct TunnelService {
     pub(crate) handshake: Arc<Handshake>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) switch: Addr<Switch>,
+    pub(crate) health: Arc<Health>,
 }
 
 /// The control service.
@@ -69,6 +72,8 @@ pub(crate) struct Endpoint {
     pub(crate) counters: Arc<ServerCounters>,
     pub(crate) pending: Arc<Pending>,
     pub(crate) reserve: Arc<Reserve>,
+    pub(crate) proxies: Proxies,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) monitor: Monitor,
     pub(crate) log: Logger,
     /// Whether another has replaced it: its connections end with the request at hand.
@@ -80,6 +85,8 @@ pub(super) enum Service<'a> {
     Tunnel(&'a TunnelService),
     /// JSON-RPC.
     Control(&'a ControlService),
+    /// Whether the tunnel serves.
+    Health(&'a Health, Probe),
     /// What control serves besides.
     Resource(&'a ControlService, &'static Resource),
 }
@@ -96,6 +103,7 @@ impl Endpoint {
         request.check_size()?;
         let service = self.find(request.path).ok_or_else(Refusal::not_found)?;
         let gate = match &service {
+            Service::Health(..) => return Ok((service, Identity::ANONYMOUS)),
             Service::Tunnel(tunnel) => &tunnel.gate,
             Service::Control(control) => {
                 control.guard.check(request)?;
@@ -118,6 +126,11 @@ impl Endpoint {
         if let Some(tunnel) = self.tunnel.as_ref().filter(|tunnel| tunnel.path == path) {
             return Some(Service::Tunnel(tunnel));
         }
+        if let Some(tunnel) = &self.tunnel
+            && let Some(probe) = Probe::at(path, &tunnel.path)
+        {
+            return Some(Service::Health(&tunnel.health, probe));
+        }
         let control = self.control.as_ref()?;
         Some(Service::Resource(control, resource::find(path, &control.path)?))
     }
@@ -130,8 +143,8 @@ impl Debug for Endpoint {
 }
 
 /// `event` with where the peer is; nowhere on a Unix socket.
-pub(super) fn at(event: Event, peer: Option<SocketAddr>) -> Event {
-    match peer {
+pub(super) fn at(event: Event, peer: &Peer) -> Event {
+    match peer.address() {
         Some(peer) => event.text("address", peer.ip()),
         None => event,
     }

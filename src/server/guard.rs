@@ -104,17 +104,14 @@ pub(super) fn check_fetch(headers: &Headers<'_>, page: bool) -> Result<(), Refus
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{
-            peer::{ClientCertificate, Peer},
-            request::Method,
-        },
+        super::{peer::Peer, request::Method},
         *,
     };
 
     fn tcp(local: &str, peer: &str) -> Peer {
         let [local, peer] =
             [local, peer].map(|address| (address.parse::<IpAddr>().unwrap(), 1).into());
-        Peer { ends: Ends::Tcp { local, peer }, certificate: ClientCertificate::None }
+        Peer::at(Ends::Tcp { local, peer })
     }
 
     fn headers<'a>(all: &[(&'a str, &'a str)]) -> Headers<'a> {
@@ -156,7 +153,7 @@ mod tests {
         assert_eq!(status(&guard, &v6, &[]), 421);
         let two = [("host", "localhost"), ("host", "evil.example")];
         assert_eq!(status(&guard, &v6, &two), 421);
-        let unix = Peer { ends: Ends::Unix, certificate: ClientCertificate::None };
+        let unix = Peer::at(Ends::Unix);
         assert_eq!(status(&guard, &unix, &[("host", "whatever")]), 200);
     }
 

@@ -3,6 +3,7 @@
 //! requests of actix; decides nothing itself.
 
 use std::{
+    borrow::Cow,
     fmt::{Debug, Display},
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -15,9 +16,9 @@ use actix_http::{
     HttpService, Request as Http1, RequestHead, Response, StatusCode,
     body::{BodySize, BoxBody, MessageBody},
     h1::{Codec, ExpectHandler, H1Service, Message},
-    header::{HeaderName, HeaderValue},
     ws,
 };
+use actix_rt::net::ActixStream;
 use actix_service::{ServiceFactory, fn_service, map_config};
 use actix_web::{
     App, HttpRequest, HttpResponse,
@@ -34,7 +35,8 @@ use super::{
     auth::{Gate, Identity},
     endpoint::{ControlService, Endpoint, Service},
     guard::check_content_type,
-    peer::{self, Accepted, Peer},
+    peer::{self, Client, Ends, Peer},
+    pending::Place,
     refusal::Refusal,
     request::{Headers, Method, Request},
     upgrade,
@@ -60,7 +62,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn service<T>(
     endpoint: Arc<Endpoint>,
 ) -> H1Service<
-    T,
+    Client<T>,
     impl ServiceFactory<
         Http1,
         Config = (),
@@ -72,7 +74,7 @@ pub(super) fn service<T>(
     BoxBody,
     ExpectHandler,
     impl ServiceFactory<
-        (Http1, Framed<T, Codec>),
+        (Http1, Framed<Client<T>, Codec>),
         Config = (),
         Response = (),
         Error: Display + Into<Response<BoxBody>>,
@@ -81,11 +83,11 @@ pub(super) fn service<T>(
     >,
 >
 where
-    T: Accepted + 'static,
+    T: ActixStream + 'static,
 {
     let app =
         App::new().app_data(Data::new(Arc::clone(&endpoint))).default_service(web::to(answer));
-    let upgrades = fn_service(move |(request, framed): (Http1, Framed<T, Codec>)| {
+    let upgrades = fn_service(move |(request, framed): (Http1, Framed<Client<T>, Codec>)| {
         let endpoint = Arc::clone(&endpoint);
         async move {
             if let Err(error) = upgrade(&endpoint, request, framed).await {
@@ -104,33 +106,53 @@ where
 
 impl<'a> Request<'a> {
     /// What actix has read of `peer`.
-    fn of(head: &'a RequestHead, peer: &'a Peer) -> Self {
+    fn of(head: &'a RequestHead, headers: Headers<'a>, peer: &'a Peer) -> Self {
         let method = match head.method {
             http::Method::GET => Method::Get,
             http::Method::HEAD => Method::Head,
             http::Method::POST => Method::Post,
             _ => Method::Other,
         };
-        let headers = head.headers().iter();
-        let header =
-            |(name, value): (&'a HeaderName, &'a HeaderValue)| (name.as_str(), value.as_bytes());
-        let headers: Headers<'_> = headers.map(header).collect();
         Self { method, path: head.uri.path(), query: head.uri.query(), headers, peer }
     }
+}
+
+/// The headers that actix has read.
+fn headers(head: &RequestHead) -> Headers<'_> {
+    head.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
+}
+
+/// Of whom nothing is known, which cannot be: every stream is described.
+static NOBODY: Peer = Peer::at(Ends::Gone);
+
+/// Who has sent a request over a connection of which this is known: its client, or that of a
+/// proxy. From here on the connection counts for it.
+fn sender<'a>(
+    endpoint: &Endpoint,
+    connection: Option<&'a Peer>,
+    place: Option<&Place>,
+    headers: &Headers<'_>,
+) -> Cow<'a, Peer> {
+    let peer = endpoint.proxies.client(connection.unwrap_or(&NOBODY), headers);
+    if let (Cow::Owned(peer), Some(place)) = (&peer, place) {
+        place.belongs_to(peer.source());
+    }
+    peer
 }
 
 /// Answers a request that has `Connection: Upgrade`.
 ///
 /// # Errors
 /// The connection broke before a session began.
-async fn upgrade<T: Accepted + 'static>(
+async fn upgrade<T: ActixStream + 'static>(
     endpoint: &Endpoint,
     request: Http1,
-    framed: Framed<T, Codec>,
+    framed: Framed<Client<T>, Codec>,
 ) -> Result<()> {
-    let peer = request.conn_data().unwrap_or(&Peer::UNKNOWN);
+    let headers = headers(request.head());
+    let peer = sender(endpoint, request.conn_data(), request.conn_data(), &headers);
     let FramedParts { mut io, mut codec, read_buf, write_buf: mut out, .. } = framed.into_parts();
-    match upgrade::check(endpoint, &Request::of(request.head(), peer)).await {
+    match upgrade::check(endpoint, &Request::of(request.head(), headers, &peer)).await {
         Ok(tunnel) => {
             let mut answer = ws::handshake_response(request.head());
             if let Some(instance) = tunnel.instance() {
@@ -143,7 +165,7 @@ async fn upgrade<T: Accepted + 'static>(
             tunnel.begin(endpoint, io, read_buf).await;
         }
         Err(refusal) => {
-            refusal.report(endpoint, peer.address());
+            refusal.report(endpoint, &peer);
             refusal.encode(&mut codec, &mut out)?;
             io.write_all(&out).await?;
             io.shutdown().await?;
@@ -155,10 +177,11 @@ async fn upgrade<T: Accepted + 'static>(
 /// Answers any other request. Paths are compared exactly, as the original does, and not as
 /// patterns.
 async fn answer(http: HttpRequest, endpoint: Data<Arc<Endpoint>>, body: Payload) -> HttpResponse {
-    let peer = http.conn_data().unwrap_or(&Peer::UNKNOWN);
-    let request = Request::of(http.head(), peer);
+    let headers = headers(http.head());
+    let peer = sender(&endpoint, http.conn_data(), http.conn_data(), &headers);
+    let request = Request::of(http.head(), headers, &peer);
     let mut response = respond(&endpoint, &request, body).await.unwrap_or_else(|refusal| {
-        refusal.report(&endpoint, peer.address());
+        refusal.report(&endpoint, &peer);
         refusal.into()
     });
     if endpoint.retired.load(Relaxed) {
@@ -180,6 +203,8 @@ async fn respond(
             let text = if upgrades { upgrade::NO_UPGRADE } else { upgrade::NOT_A_WEBSOCKET };
             Err(Refusal::request(StatusCode::BAD_REQUEST, text))
         }
+        (Service::Health(..), _) if !request.reads() => Err(Refusal::method("GET, HEAD")),
+        (Service::Health(health, probe), _) => Ok(health.answer(probe).await),
         (Service::Resource(..), _) if !request.reads() => Err(Refusal::method("GET, HEAD")),
         (Service::Resource(control, resource), identity) => {
             let response = resource.get(control, request).await?;
@@ -269,7 +294,11 @@ pub(crate) fn fuzz(data: &[u8]) {
 
     let mut buf = bytes::BytesMut::from(data);
     let Ok(Some(Message::Item(http))) = Codec::default().decode(&mut buf) else { return };
-    let request = Request::of(http.head(), &Peer::UNKNOWN);
+    let headers = headers(http.head());
+    let peer = Peer::at(Ends::Unix);
+    let proxies = crate::options::Proxies { unix: true, ..Default::default() };
+    let peer = proxies.client(&peer, &headers);
+    let request = Request::of(http.head(), headers, &peer);
     let allowed_origins = vec!["https://allowed.example".to_owned()];
     let handshake = upgrade::Handshake { allowed_origins };
     let checked = request.check_size().and_then(|()| handshake.check(&request));

@@ -24,7 +24,11 @@ use slog::{Logger, warn};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
-use super::{counters::Count, endpoint::Endpoint, pending::Connection};
+use super::{
+    counters::Count,
+    endpoint::Endpoint,
+    pending::{Connection, Place},
+};
 
 /// Connections that wait to be accepted, as many as the system allows unless told otherwise:
 /// who connects in masses must not fill it before we come to it.
@@ -34,8 +38,12 @@ const BACKLOG: i32 = 4096;
 /// file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves one accepted connection to its end.
-pub(crate) type Serve = Rc<dyn Fn(TcpStream) -> Pin<Box<dyn Future<Output = ()>>>>;
+/// Serves one accepted connection, and where it comes from, to its end.
+pub(crate) type Serve =
+    Rc<dyn Fn(TcpStream, SocketAddr, Place) -> Pin<Box<dyn Future<Output = ()>>>>;
+
+/// A connection on its way to another thread.
+type Sent = (net::TcpStream, SocketAddr, Connection);
 
 /// Opens a listening socket for every address of `host`: all addresses, IPv4 and
 /// IPv6, where it is empty. Port 0 takes a free port, the same for all of them.
@@ -115,32 +123,36 @@ pub(crate) enum Worker {
     /// On this Arbiter.
     Local(Serve),
     /// On another, behind [`serve_remote`].
-    Remote(mpsc::Sender<(net::TcpStream, Connection)>),
+    Remote(mpsc::Sender<Sent>),
 }
 
 impl Worker {
-    async fn serve(&self, stream: TcpStream, connection: Connection) -> io::Result<()> {
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        connection: Connection,
+    ) -> io::Result<()> {
         match self {
             Self::Local(serve) => {
-                actix_rt::spawn(connection.serve(serve(stream)));
+                let served = serve(stream, peer, connection.place());
+                actix_rt::spawn(connection.serve(served));
                 Ok(())
             }
             Self::Remote(sender) => {
                 let gone = |_| io::Error::other("its thread has ended");
-                sender.send((stream.into_std()?, connection)).await.map_err(gone)
+                sender.send((stream.into_std()?, peer, connection)).await.map_err(gone)
             }
         }
     }
 }
 
 /// Serves what is sent to a [`Worker::Remote`]; runs on that Arbiter.
-pub(crate) async fn serve_remote(
-    mut streams: mpsc::Receiver<(net::TcpStream, Connection)>,
-    serve: Serve,
-) {
-    while let Some((stream, connection)) = streams.recv().await {
+pub(crate) async fn serve_remote(mut streams: mpsc::Receiver<Sent>, serve: Serve) {
+    while let Some((stream, peer, connection)) = streams.recv().await {
         if let Ok(stream) = TcpStream::from_std(stream) {
-            actix_rt::spawn(connection.serve(serve(stream)));
+            let served = serve(stream, peer, connection.place());
+            actix_rt::spawn(connection.serve(served));
         }
     }
 }
@@ -158,7 +170,8 @@ pub(crate) async fn accept(
         let (stream, peer) = next(&endpoint, &log, |cx| listener.poll_accept(cx)).await;
         endpoint.counters.add(Count::Accepted);
         let Some(worker) = turns.next() else { return };
-        if let Err(error) = worker.serve(stream, endpoint.pending.enter(peer.ip().into())).await {
+        let connection = endpoint.pending.enter(peer.ip().into());
+        if let Err(error) = worker.serve(stream, peer, connection).await {
             warn!(log, "cannot serve a connection"; "peer" => %peer, "error" => one_line(&error));
         }
     }

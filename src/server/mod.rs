@@ -10,14 +10,18 @@ pub(crate) mod certificates;
 pub(crate) mod counters;
 pub(crate) mod endpoint;
 mod events;
+mod forwarded;
 pub(crate) mod guard;
+pub(crate) mod health;
 pub(crate) mod http;
+pub(crate) mod journal;
 pub(crate) mod listen;
 mod metrics;
 pub(crate) mod operation;
 mod page;
 mod peer;
 pub(crate) mod pending;
+mod proxy_protocol;
 mod refusal;
 mod request;
 pub(crate) mod reserve;
@@ -31,23 +35,25 @@ pub(crate) mod upgrade;
 
 use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use actix_http::error::DispatchError;
+use actix_http::error::{DispatchError, ParseError};
 use actix_rt::{ArbiterHandle, net::TcpStream};
 use actix_service::{Service, ServiceFactory as _};
 use actix_tls::accept::rustls_0_23::TlsStream;
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use etherws_actors::{
     connect::tcp,
     monitor::{Event, Kind},
 };
-use slog::{Logger, debug, error};
+use slog::{debug, error};
 use tokio::{sync::mpsc, time::timeout};
 
 use self::{
     counters::Count,
     endpoint::{Endpoint, at},
     listen::{Serve, Worker},
-    reserve::Reserve,
+    peer::{Client, Ends, Peer, Via},
+    pending::Place,
+    refusal::{Refusal, Refused},
     tls::Tls,
 };
 
@@ -90,54 +96,82 @@ pub(crate) async fn start(
 /// The function that serves a connection to `endpoint` on this Arbiter.
 async fn serve(endpoint: Arc<Endpoint>, tls: Option<Arc<Tls>>) -> Result<Serve> {
     let failed = |()| anyhow!("the HTTP service cannot start");
-    let (log, reserve) = (endpoint.log.clone(), Arc::clone(&endpoint.reserve));
     let Some(tls) = tls else {
-        let service = Rc::new(http::service(endpoint).new_service(()).await.map_err(failed)?);
-        return Ok(serve_with(log, reserve, move |stream: TcpStream| {
+        let service = http::service(Arc::clone(&endpoint)).new_service(()).await.map_err(failed)?;
+        let service = Rc::new(service);
+        return Ok(serve_with(endpoint, move |endpoint, client: Client<TcpStream>| {
             let service = Rc::clone(&service);
-            async move { answer(&*service, stream.peer_addr().ok(), stream).await }
+            async move {
+                answer(&endpoint, &*service, client).await;
+                Ok(())
+            }
         }));
     };
-    let (counters, monitor) = (Arc::clone(&endpoint.counters), endpoint.monitor.clone());
-    let service = Rc::new(http::service(endpoint).new_service(()).await.map_err(failed)?);
-    Ok(serve_with(log, reserve, move |stream: TcpStream| {
-        let (service, tls, counters) =
-            (Rc::clone(&service), Arc::clone(&tls), Arc::clone(&counters));
-        let monitor = monitor.clone();
+    let service = http::service(Arc::clone(&endpoint)).new_service(()).await.map_err(failed)?;
+    let service = Rc::new(service);
+    Ok(serve_with(endpoint, move |endpoint, client: Client<TcpStream>| {
+        let (service, tls) = (Rc::clone(&service), Arc::clone(&tls));
         async move {
-            let peer = stream.peer_addr().ok();
+            let Client { stream, mut peer, place } = client;
             let stream = tls.accept(stream).await.inspect_err(|error| {
-                counters.add(Count::TlsFailures);
-                tls.tell(peer, error);
+                endpoint.counters.add(Count::TlsFailures);
+                tls.tell(peer.address(), error);
                 let event = || Event::new(Kind::Refused).text("reason", "tls-failure");
-                monitor.tell(|| at(event(), peer));
+                endpoint.monitor.tell(|| at(event(), &peer));
             })?;
-            answer(&*service, peer, TlsStream::from(stream)).await
+            let stream = TlsStream::from(stream);
+            peer.certificate = peer::certificate(&stream);
+            answer(&endpoint, &*service, Client { stream, peer, place }).await;
+            Ok(())
         }
     }))
 }
 
-fn serve_with<S, F>(log: Logger, reserve: Arc<Reserve>, serve: S) -> Serve
+/// What comes before TLS and HTTP.
+fn serve_with<S, F>(endpoint: Arc<Endpoint>, serve: S) -> Serve
 where
-    S: Fn(TcpStream) -> F + 'static,
+    S: Fn(Arc<Endpoint>, Client<TcpStream>) -> F + 'static,
     F: Future<Output = Result<()>> + 'static,
 {
     let serve = Rc::new(serve);
-    Rc::new(move |stream| {
-        let (serve, log, reserve) = (Rc::clone(&serve), log.clone(), Arc::clone(&reserve));
+    Rc::new(move |stream, from, place| {
+        let (serve, endpoint) = (Rc::clone(&serve), Arc::clone(&endpoint));
         Box::pin(async move {
-            if speaks(&stream).await {
-                // Whatever comes over it may become a tunnel.
-                let set = tcp::set_options(&stream).context("cannot set its TCP options");
-                let served = async { set.map(|()| serve(stream))?.await };
-                if let Err(error) = served.await {
-                    debug!(log, "connection failed"; "error" => format!("{error:#}"));
-                }
+            if speaks(&stream).await
+                && let Some(client) = introduce(&endpoint, stream, from, place).await
+                && let Err(error) = serve(Arc::clone(&endpoint), client).await
+            {
+                debug!(endpoint.log, "connection failed"; "error" => format!("{error:#}"));
             }
             // Where none is free somebody was faster; the listeners try again.
-            let _ = reserve.keep();
+            let _ = endpoint.reserve.keep();
         })
     })
+}
+
+/// Who is on the other end of `stream`, which is from `from`: a proxy says so itself where it
+/// must.
+async fn introduce(
+    endpoint: &Endpoint,
+    mut stream: TcpStream,
+    from: SocketAddr,
+    place: Place,
+) -> Option<Client<TcpStream>> {
+    // Whatever comes over it may become a tunnel. It has them, or it has broken.
+    tcp::set_options(&stream).ok()?;
+    let local = stream.local_addr().ok()?;
+    let mut peer = Peer::at(Ends::Tcp { local, peer: from });
+    if endpoint.proxies.protocol {
+        match proxy_protocol::read(&mut stream, from.ip(), &endpoint.proxies).await {
+            Ok(address) => peer.via = Via::Proxy(address),
+            Err(reason) => {
+                Refusal::new(Refused::ProxyHeader, reason).report(endpoint, &peer);
+                return None;
+            }
+        }
+        place.belongs_to(peer.source());
+    }
+    Some(Client { stream, peer, place })
 }
 
 /// Waits for the first octet, and gives whether one has come. Nothing is made for those who
@@ -147,9 +181,20 @@ async fn speaks(stream: &TcpStream) -> bool {
 }
 
 /// Answers all requests of a connection.
-async fn answer<T, S>(service: &S, peer: Option<SocketAddr>, stream: T) -> Result<()>
+async fn answer<T, S>(endpoint: &Endpoint, service: &S, client: Client<T>)
 where
-    S: Service<(T, Option<SocketAddr>), Response = (), Error = DispatchError>,
+    S: Service<(Client<T>, Option<SocketAddr>), Response = (), Error = DispatchError>,
 {
-    service.call((stream, peer)).await.map_err(|error| anyhow!("{error}"))
+    let peer = client.peer.clone();
+    match service.call((client, None)).await {
+        Ok(()) => {}
+        // Answered by actix, which tells nobody.
+        Err(DispatchError::Parse(ParseError::TooLarge)) => {
+            Refusal::new(Refused::HeadSize, refusal::HEAD_SIZE).report(endpoint, &peer);
+        }
+        Err(DispatchError::Parse(error)) if !matches!(error, ParseError::Io(_)) => {
+            Refusal::new(Refused::NotHttp, "This is not HTTP").report(endpoint, &peer);
+        }
+        Err(error) => debug!(endpoint.log, "connection failed"; "error" => %error),
+    }
 }

@@ -1,19 +1,28 @@
-//! What is known of a client before its first request: the ends of its connection, and
-//! the name that it has shown a certificate for. Kept with the connection by actix,
-//! and found again with each of its requests. Decides nothing.
+//! What is known of a client before its first request: the ends of its connection, where it
+//! comes from by the word of a proxy, and the name that it has shown a certificate for. Kept
+//! with the connection by actix, and found again with each of its requests. Decides nothing.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt, io,
+    io::IoSlice,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use actix_http::Extensions;
-use actix_rt::net::{ActixStream, TcpStream, UnixStream};
+use actix_rt::net::{ActixStream, Ready, TcpStream};
 use actix_tls::accept::rustls_0_23::TlsStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{auth, source::Source};
+use super::{auth, pending::Place, source::Source};
 
 /// A client whose connection was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(super) ends: Ends,
+    pub(super) via: Via,
     pub(super) certificate: ClientCertificate,
 }
 
@@ -28,6 +37,16 @@ pub(crate) enum Ends {
     Gone,
 }
 
+/// Who stands at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// The client itself, as far as is known.
+    Nobody,
+    /// A proxy that is trusted: where its client comes from, if it says so. Port 0 where it
+    /// does not say which.
+    Proxy(Option<SocketAddr>),
+}
+
 /// What certificate a client has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ClientCertificate {
@@ -40,15 +59,17 @@ pub(crate) enum ClientCertificate {
 }
 
 impl Peer {
-    /// Of whom nothing is known, which cannot be: every stream is described.
-    pub(super) const UNKNOWN: Self =
-        Self { ends: Ends::Gone, certificate: ClientCertificate::Nameless };
+    /// At the end of a connection of which no more is known yet.
+    pub(super) const fn at(ends: Ends) -> Self {
+        Self { ends, via: Via::Nobody, certificate: ClientCertificate::None }
+    }
 
     /// Where it connects from; nowhere on a Unix socket.
     pub(super) fn address(&self) -> Option<SocketAddr> {
-        match self.ends {
-            Ends::Tcp { peer, .. } => Some(peer),
-            Ends::Unix | Ends::Gone => None,
+        match (self.via, self.ends) {
+            (Via::Proxy(Some(address)), _) => Some(address),
+            (_, Ends::Tcp { peer, .. }) => Some(peer),
+            (_, Ends::Unix | Ends::Gone) => None,
         }
     }
 
@@ -57,9 +78,11 @@ impl Peer {
         self.address().map_or(Source::UNIX, |address| address.ip().into())
     }
 
-    /// Whether it is on this machine.
+    /// Whether it is on this machine. Who comes through a proxy is not, wherever that is and
+    /// whatever it says.
     pub(super) fn is_local(&self) -> bool {
         match self.ends {
+            _ if self.via != Via::Nobody => false,
             Ends::Tcp { peer, .. } => peer.ip().to_canonical().is_loopback(),
             Ends::Unix => true,
             Ends::Gone => false,
@@ -68,49 +91,85 @@ impl Peer {
 }
 
 impl fmt::Display for Peer {
-    /// As it is logged.
+    /// As it is logged; without a port that is not known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address() {
+            Some(address) if address.port() == 0 => address.ip().fmt(f),
             Some(address) => address.fmt(f),
             None => f.write_str("unix"),
         }
     }
 }
 
-/// A stream that tells who is on the other end.
-pub(super) trait Accepted: ActixStream {
-    fn describe(&self) -> Peer;
-}
-
-/// Keeps what it tells with the connection; for `on_connect_ext`.
-pub(super) fn keep<T: Accepted>(stream: &T, data: &mut Extensions) {
-    data.insert(stream.describe());
-}
-
-impl Accepted for TcpStream {
-    fn describe(&self) -> Peer {
-        let ends = match (self.local_addr(), self.peer_addr()) {
-            (Ok(local), Ok(peer)) => Ends::Tcp { local, peer },
-            _ => Ends::Gone,
-        };
-        Peer { ends, certificate: ClientCertificate::None }
+/// The name that the client of a TLS connection has shown.
+pub(super) fn certificate(stream: &TlsStream<TcpStream>) -> ClientCertificate {
+    match stream.get_ref().1.peer_certificates() {
+        None | Some([]) => ClientCertificate::None,
+        Some([own, ..]) => auth::certificate_name(own)
+            .map_or(ClientCertificate::Nameless, ClientCertificate::Named),
     }
 }
 
-impl Accepted for TlsStream<TcpStream> {
-    fn describe(&self) -> Peer {
-        let (tcp, tls) = self.get_ref();
-        let certificate = match tls.peer_certificates() {
-            None | Some([]) => ClientCertificate::None,
-            Some([own, ..]) => auth::certificate_name(own)
-                .map_or(ClientCertificate::Nameless, ClientCertificate::Named),
-        };
-        Peer { certificate, ..tcp.describe() }
+/// A stream, and who is on the other end.
+#[derive(Debug)]
+pub(super) struct Client<T> {
+    pub(super) stream: T,
+    pub(super) peer: Peer,
+    pub(super) place: Place,
+}
+
+/// Keeps who it is with the connection; for `on_connect_ext`.
+pub(super) fn keep<T>(client: &Client<T>, data: &mut Extensions) {
+    data.insert(client.peer.clone());
+    data.insert(client.place.clone());
+}
+
+impl<T: ActixStream> ActixStream for Client<T> {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        self.stream.poll_read_ready(cx)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        self.stream.poll_write_ready(cx)
     }
 }
 
-impl Accepted for UnixStream {
-    fn describe(&self) -> Peer {
-        Peer { ends: Ends::Unix, certificate: ClientCertificate::None }
+impl<T: AsyncRead + Unpin> AsyncRead for Client<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Client<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

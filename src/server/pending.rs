@@ -107,6 +107,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Where it stands, for whoever serves it.
+    pub(crate) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
     /// Serves it to its end, or until it has to make room.
     pub(crate) async fn serve(mut self, served: impl Future<Output = ()>) {
         tokio::select! {
@@ -124,9 +129,22 @@ impl Drop for Connection {
 
 /// Where a connection stands among them.
 #[derive(Debug, Clone)]
-struct Place {
+pub(crate) struct Place {
     pending: Arc<Pending>,
     number: u64,
+}
+
+impl Place {
+    /// Has it count for `source`, which is not where the connection itself comes from: a proxy
+    /// has said so.
+    pub(crate) fn belongs_to(&self, source: Source) {
+        let mut table = self.pending.table();
+        if table.sources.get(&self.number).is_some_and(|own| *own != source)
+            && let Some(connection) = table.remove(self.number)
+        {
+            table.insert(source, self.number, connection);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! that the status wants. The same for requests of either kind; says nothing of users,
 //! files or what else there is.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use actix_codec::Encoder as _;
 use actix_http::{
@@ -18,13 +18,18 @@ use etherws_actors::{
     monitor::{Event, Kind},
     names,
 };
-use slog::info;
 
-use super::endpoint::{Endpoint, at};
+use super::{
+    endpoint::{Endpoint, at},
+    peer::Peer,
+};
 
 /// Asks for a name and a password (RFC 7617, 2): what a 401 asks for unless its gate says
 /// what else, since it must ask for something (RFC 9110, 15.5.2).
 pub(super) const BASIC: &str = "Basic realm=\"etherws\", charset=\"UTF-8\"";
+
+/// What a client is told whose request's head is too large.
+pub(super) const HEAD_SIZE: &str = "The head of a request is limited to 16 KiB";
 
 names! {
     /// Why a connection or request was turned away: a label of metrics, and behind `refused-`
@@ -46,6 +51,10 @@ names! {
         SessionsOfAddress = "sessions-of-address",
         /// Requests with a head of more than 16 KiB.
         HeadSize = "head-size",
+        /// Connections without a valid PROXY header in time, or not from a trusted proxy.
+        ProxyHeader = "proxy-header",
+        /// Connections over which something came that is not HTTP.
+        NotHttp = "not-http",
         /// Requests with a foreign `Origin` or `Host`, or from another machine.
         Origin = "origin",
         /// Other requests for what is not served.
@@ -61,10 +70,13 @@ impl Refused {
             Self::RateLimited | Self::SessionsOfUser | Self::SessionsOfAddress => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::Busy | Self::Connections | Self::Sessions => StatusCode::SERVICE_UNAVAILABLE,
+            // Who is closed without an answer has not asked for anything.
+            Self::Busy | Self::Connections | Self::Sessions | Self::ProxyHeader => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::HeadSize => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Origin => StatusCode::FORBIDDEN,
-            Self::Request => StatusCode::BAD_REQUEST,
+            Self::Request | Self::NotHttp => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -140,7 +152,7 @@ impl Refusal {
     }
 
     /// Counts, reports and logs that it is about to be sent to `peer`.
-    pub(super) fn report(&self, endpoint: &Endpoint, peer: Option<SocketAddr>) {
+    pub(super) fn report(&self, endpoint: &Endpoint, peer: &Peer) {
         let Self { status, text, reason, user, .. } = self;
         endpoint.counters.refuse(*reason);
         endpoint.monitor.tell(|| match reason {
@@ -150,8 +162,7 @@ impl Refusal {
             }
             other => at(Event::new(Kind::Refused).text("reason", other.name()), peer),
         });
-        info!(endpoint.log, "request refused"; "peer" => peer.map(|peer| peer.to_string()),
-            "status" => status.as_u16(), "reason" => %text);
+        endpoint.journal.note(peer, user.as_ref(), *status, text);
     }
 
     /// The HTTP status.
@@ -217,9 +228,8 @@ mod tests {
         let document = include_str!("../../docs/rpc.md");
         for reason in Refused::ALL {
             let (name, help, status) = (reason.name(), reason.help(), reason.status().as_u16());
-            // Who is closed to make room has not asked for anything.
-            let status =
-                if reason == Refused::Connections { "" } else { &format!(" (HTTP {status})") };
+            let unanswered = [Refused::Connections, Refused::ProxyHeader].contains(&reason);
+            let status = if unanswered { "" } else { &format!(" (HTTP {status})") };
             let help = help.trim_end_matches('.');
             let row = format!("| `refused-{name}` | {help}{status}. |\n");
             assert!(document.contains(&row), "docs/rpc.md lacks {row}");

@@ -4,7 +4,7 @@
 
 use super::{
     peer::Peer,
-    refusal::{Refusal, Refused},
+    refusal::{HEAD_SIZE, Refusal, Refused},
 };
 
 /// Largest request head, in octets: ours have 300, and browsers send their cookies.
@@ -47,7 +47,7 @@ impl Request<'_> {
         if target + headers.sum::<usize>() <= MAX_HEAD {
             return Ok(());
         }
-        Err(Refusal::new(Refused::HeadSize, "The head of a request is limited to 16 KiB"))
+        Err(Refusal::new(Refused::HeadSize, HEAD_SIZE))
     }
 
     /// Whether it only reads.

@@ -15,13 +15,19 @@ use std::{
 };
 
 use actix_rt::net::UnixStream;
-use actix_service::{Service as _, ServiceFactory as _};
+use actix_service::ServiceFactory as _;
 use anyhow::{Context as _, Result, anyhow, bail};
-use slog::debug;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
-use super::{counters::Count, endpoint::Endpoint, http, listen, source::Source};
+use super::{
+    answer,
+    counters::Count,
+    endpoint::Endpoint,
+    http, listen,
+    peer::{Client, Ends, Peer},
+    source::Source,
+};
 
 /// Path of control behind the socket, whatever it is behind TCP: there is nothing else
 /// that it could be told from.
@@ -138,13 +144,11 @@ async fn serve(
         let (stream, _) = listen::next(&endpoint, &log, |cx| listener.poll_accept(cx)).await;
         counters.add(Count::Accepted);
         let connection = endpoint.pending.enter(Source::UNIX);
-        let (service, log, reserve) =
-            (Rc::clone(&service), log.clone(), Arc::clone(&endpoint.reserve));
+        let (service, endpoint) = (Rc::clone(&service), Arc::clone(&endpoint));
+        let client = Client { stream, peer: Peer::at(Ends::Unix), place: connection.place() };
         actix_rt::spawn(connection.serve(async move {
-            if let Err(error) = service.call((stream, None)).await {
-                debug!(log, "connection failed"; "error" => %error);
-            }
-            let _ = reserve.keep();
+            answer(&endpoint, &*service, client).await;
+            let _ = endpoint.reserve.keep();
         }));
     }
 }

@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use etherws_actors::{
     error::one_line,
     holder::{Holder, INSTANCE_HEADER, Instance},
-    kinds::{Session, SessionInfo},
+    kinds::{Session, SessionInfo, shown},
     message::DelPort,
     monitor::{Event, Kind},
     state::Stop,
@@ -159,16 +159,16 @@ impl Upgrade<'_> {
                 endpoint.counters.add(Count::Sessions);
                 endpoint.monitor.tell(|| {
                     let session = Event::new(Kind::Session).on(port);
-                    session.text("user", &identity).text("peer", peer)
+                    session.text("user", &identity).text("peer", shown(peer))
                 });
-                info!(endpoint.log, "session"; "port" => %port, "peer" => %peer, "user" => %identity);
+                info!(endpoint.log, "session"; "port" => %port, "peer" => shown(peer), "user" => %identity);
                 if !slot.set_port(port) {
                     service.switch.do_send(DelPort { port, stop: Stop::Unauthorized });
                 }
             }
             Err(error) => {
                 let reason = one_line(&error);
-                warn!(endpoint.log, "session without a port"; "peer" => %peer, "reason" => reason);
+                warn!(endpoint.log, "session without a port"; "peer" => shown(peer), "reason" => reason);
             }
         }
     }

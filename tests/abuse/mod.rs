@@ -6,5 +6,6 @@ mod doors;
 mod flood;
 mod handshakes;
 mod logins;
+mod proxied;
 mod strangers;
 mod wire;

@@ -91,9 +91,19 @@ impl WebSocket {
 
     /// Opens `/` from another address of loopback: as another holder.
     pub(crate) fn open_from(from: [u8; 4], address: SocketAddr) -> Self {
+        Self::open_from_with(from, address, "/", &[]).expect("101")
+    }
+
+    /// The same with a path and further headers.
+    pub(crate) fn open_from_with(
+        from: [u8; 4],
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, Response> {
         let tcp = http::connect_from(from, address);
         let stream = Box::new(tcp.try_clone().unwrap());
-        Self::handshake(stream, tcp, "/", &[]).expect("101")
+        Self::handshake(stream, tcp, path, headers)
     }
 
     /// The same over TLS to the name `localhost`, which the CA of `ca` must vouch for.

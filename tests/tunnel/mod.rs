@@ -5,6 +5,7 @@ mod between;
 mod certificates;
 mod foreign;
 mod proxy;
+mod reverse;
 mod scale;
 mod server;
 mod tls;

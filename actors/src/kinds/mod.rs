@@ -32,7 +32,7 @@ pub use memory::Memory;
 #[cfg(feature = "devices")]
 pub use netdev::{Netdev, NetdevOptions};
 #[cfg(feature = "tunnel")]
-pub use session::{Session, SessionInfo};
+pub use session::{Session, SessionInfo, shown};
 pub(crate) use spec::Adding;
 pub use spec::{PortSpec, SpecError};
 #[cfg(feature = "devices")]

@@ -17,7 +17,7 @@ use crate::{
 /// What the upgrade tells of a new session.
 #[derive(Debug, Clone)]
 pub struct SessionInfo {
-    /// Where it comes from.
+    /// Where it comes from; with port 0 if that is not known, as behind a proxy.
     pub peer: SocketAddr,
     /// Whether the stream is TLS.
     pub tls: bool,
@@ -28,6 +28,12 @@ pub struct SessionInfo {
     pub holder: Option<Holder>,
     /// Name of the user, where users have names; shown with the port.
     pub user: Option<String>,
+}
+
+/// A peer's address as it is shown: without a port that is not known.
+#[must_use]
+pub fn shown(peer: SocketAddr) -> String {
+    if peer.port() == 0 { peer.ip().to_string() } else { peer.to_string() }
 }
 
 /// An accepted WebSocket, which becomes a port.
@@ -75,9 +81,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Medium for Session<S> {
         "server"
     }
 
-    /// Address and port of the peer; an IPv6 address in brackets.
+    /// Address and port of the peer, an IPv6 address in brackets; the address alone where its
+    /// port is not known.
     fn target(&self) -> String {
-        self.peer.to_string()
+        shown(self.peer)
     }
 
     /// Super-frames are cut as they are written.

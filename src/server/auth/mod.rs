@@ -19,7 +19,7 @@ mod users;
 use std::{fmt::Debug, future::Future, path::PathBuf, pin::Pin, sync::Arc};
 
 use anyhow::Result;
-use slog::{Logger, info};
+use slog::Logger;
 
 pub(super) use self::certificate::name as certificate_name;
 #[cfg(any(test, fuzzing))]
@@ -147,19 +147,18 @@ pub(crate) struct Gate {
     steps: Vec<Vec<Arc<dyn Authenticator>>>,
     /// The value of `WWW-Authenticate`.
     challenge: String,
-    log: Logger,
 }
 
 impl Gate {
-    pub(crate) fn new(steps: Vec<Vec<Arc<dyn Authenticator>>>, log: Logger) -> Self {
+    pub(crate) fn new(steps: Vec<Vec<Arc<dyn Authenticator>>>) -> Self {
         let challenges = steps.iter().flatten().filter_map(|way| way.challenge());
         let challenge = challenges.collect::<Vec<_>>().join(", ");
-        Self { steps, challenge, log }
+        Self { steps, challenge }
     }
 
     /// Lets in whoever is on this machine.
-    pub(crate) fn local(log: Logger) -> Self {
-        Self::new(vec![vec![Arc::new(Local)]], log)
+    pub(crate) fn local() -> Self {
+        Self::new(vec![vec![Arc::new(Local)]])
     }
 
     /// Who has sent this request, if they may pass.
@@ -172,9 +171,6 @@ impl Gate {
             let shown = ask(step, request).await.map_err(|refusal| self.challenged(refusal))?;
             let first = client.unwrap_or(Identity::ANONYMOUS);
             let Some(both) = first.and(&shown) else {
-                info!(self.log, "client refused: it has shown the names of two users";
-                    "peer" => %request.peer,
-                    "user" => %first, "other" => %shown);
                 // Not told from a wrong password: that one is right is nobody's business.
                 return Err(self.challenged(Refusal::unauthorized().of_user(shown.name)));
             };
@@ -259,7 +255,7 @@ mod tests {
     }
 
     fn gate(steps: Vec<Vec<Arc<dyn Authenticator>>>) -> Gate {
-        Gate::new(steps, Logger::root(Discard, o!()))
+        Gate::new(steps)
     }
 
     /// Whom a client is let in as that shows a certificate for `shown`, if it has one, and
@@ -271,7 +267,7 @@ mod tests {
     ) -> Result<String, (StatusCode, Option<String>)> {
         let headers: Headers<'_> =
             greeting.iter().map(|greeting| ("x-greeting", greeting.as_bytes())).collect();
-        let peer = Peer { ends: Ends::Gone, certificate };
+        let peer = Peer { certificate, ..Peer::at(Ends::Gone) };
         let request = Request { method: Method::Get, path: "/", query: None, headers, peer: &peer };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let admitted = runtime.block_on(gate.admit(&request));
