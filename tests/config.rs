@@ -333,7 +333,10 @@ fn addresses_and_mtu_are_applied_live() {
     let path = dir.file("c.toml", text);
     let switch = Switch::start_at(&namespace.site, &["--config", &path]);
     let shown = || namespace.ip("-o addr show dev ewp0") + &namespace.ip("-o link show dev ewp0");
-    assert!(shown().contains("192.0.2.1/24") && shown().contains("mtu 1400"), "{}", shown());
+    wait_until("its first settings", || {
+        let shown = shown();
+        shown.contains("192.0.2.1/24") && shown.contains("mtu 1400")
+    });
     let new = tap("addresses = [\"192.0.2.2/24\", \"2001:db8::2/64\"]\nmtu = 1300\nmaxmacs = 3\n");
     fs::write(&path, new).unwrap();
     let changes = switch.json(&["reload"]);

@@ -258,6 +258,8 @@ impl Endpoint {
 
 /// A text of the connector, which is the client port's too and speaks of its options.
 fn our_options(text: &str) -> String {
+    // Its name is that of the URL.
+    let text = text.replace(", in the URL or with --sni", "");
     let text = text.replace("--cacerts", "--ctlsslcert").replace("--insecure", "--ctlinsecure");
     text.replace("--cert", "--ctlcert").replace("--key", "--ctlkey")
 }

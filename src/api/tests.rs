@@ -147,7 +147,9 @@ fn no_refusal_holds_a_password() {
         json!({"user": "a:b", "passwd": "secret"}),
         json!({"user": "a", "passwd": {"x": "secret"}}),
         json!({"user": "a", "passwd": "secret", "cacerts": 1}),
-        json!({"proxy": "socks5://u:secret@h:1"}),
+        json!({"proxy": "socks4://u:secret@h:1"}),
+        json!({"header": ["Host: secret"]}),
+        json!({"proxy-command": ["secret"]}),
         json!({"proxy": ["secret"]}),
     ] {
         let params = json!({"type": "client", "target": "ws://h/", "options": options});

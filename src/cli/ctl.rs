@@ -175,7 +175,7 @@ pub(super) fn with_groups(ctl: Command) -> Command {
         groups += &format!("{header}{group}:{header:#}\n");
         for one in ctl.get_subcommands().filter(|one| group_of(one.get_name()) == group) {
             let about = one.get_about().map(ToString::to_string).unwrap_or_default();
-            groups += &format!("  {literal}{:13}{literal:#}{about}\n", one.get_name());
+            groups += &format!("  {literal}{:17}{literal:#}{about}\n", one.get_name());
         }
         groups.push('\n');
     }

@@ -9,7 +9,7 @@ use crate::support::{
     need,
     peers::tool,
     process::{Process, Site as Place},
-    switch::Switch,
+    switch::{Switch, command},
     wait_until,
 };
 
@@ -104,6 +104,7 @@ fn nginx_before_the_switch() {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path temp-{name}; "))
         .concat();
+    let control = site.server.control;
     let conf = format!(
         "daemon off; master_process off; pid pid; error_log stderr; events {{}}\n\
          http {{ access_log off; {temporary}\n\
@@ -113,6 +114,7 @@ fn nginx_before_the_switch() {
          location /no {{ deny all; }}\n\
          location /busy {{ add_header Retry-After 7 always; return 429 'slow down, please'; }}\n\
          location /text {{ default_type text/plain; return 503 'closed for lunch'; }}\n\
+         location /switch/ {{ proxy_pass http://{control}/; proxy_buffering off; }}\n\
          location /page {{ return 200 hello; }} }}\n\
          server {{ listen {TLS} ssl; ssl_certificate {cert}; ssl_certificate_key {key}; {lan} }}\n\
          server {{ listen {TLS} ssl; server_name other.example; ssl_certificate {cert}; \
@@ -136,6 +138,14 @@ fn nginx_before_the_switch() {
             assert!(part.split('|').any(|part| error.contains(part)), "{part} in {error}");
         }
     }
+    // Control under a prefix, with its streams.
+    let url = format!("http://{PLAIN}/switch/ctl");
+    let watch = command(&site.namespace.site, &["ctl", "--ctlurl", &url, "monitor"]);
+    let events = Process::start(watch);
+    wait_until("an event", || {
+        site.passes(&[&format!("ws://{PLAIN}/lan")]);
+        events.stdout.contains("port-added")
+    });
     let error = site.fails(&["--insecure", "--host", "other.example", &format!("wss://{TLS}/lan")]);
     assert!(error.contains("421") && error.contains("--host"), "{error}");
 }

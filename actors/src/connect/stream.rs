@@ -255,7 +255,11 @@ async fn start_tls(
     let failed = |source, advice: Option<String>| {
         let advice = advice.map_or_else(
             || tls::advice(&source, tls),
-            |why| if tls.insecure { why } else { format!("{why}, or take any with --insecure") },
+            |why| {
+                // That would not help against a pin.
+                let more = if tls.pins.is_empty() { ", or take any with --insecure" } else { "" };
+                format!("{why}{more}")
+            },
         );
         ConnectError::Handshake { url: url.to_owned(), advice, source }
     };
