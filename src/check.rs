@@ -18,6 +18,7 @@ use crate::{
     config::{CommandLine, Fault, Faults, File, Sw, resolve, schema},
     logging, netdev,
     options::Service,
+    privileges,
     server::{auth, certificates, tls::Tls},
 };
 
@@ -30,11 +31,15 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
         print!("{}", schema());
         return Ok(ExitCode::SUCCESS);
     };
+    let service = privileges::become_service(path)?;
     let (file, faults) = File::read(path)?;
     let sw = resolve(&file.config, Some(&file), &CommandLine::default(), faults);
     match sw.and_then(|sw| verify(&sw, &file).map(|()| sw)) {
         Ok(sw) => {
             print!("{}", explain(&sw, path));
+            if let Some(user) = service {
+                println!("read as the user {user}, as the service reads it");
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(faults) => {
@@ -66,6 +71,10 @@ pub(crate) fn verify(sw: &Sw, file: &File) -> Result<(), Faults> {
         }
         if let Some(files) = &service.tls {
             note(&format!("{table}.tls"), Tls::open(files.clone(), &log).map(drop));
+            if let Some(path) = &files.revoked {
+                let list = auth::Revoked::open(path, &log);
+                note(&format!("{table}.tls.revoked"), list.map(drop));
+            }
         }
     }
     if let Some(control) = &sw.control {

@@ -23,6 +23,7 @@ mod netdev;
 mod options;
 mod parse;
 mod passwd;
+mod pidfile;
 mod privileges;
 mod prompt;
 mod refusal;
@@ -35,6 +36,10 @@ use std::process::ExitCode;
 
 use cli::Invocation;
 use etherws_actors::error::plain;
+
+/// Exit status if there is a mistake in the configuration file, which another start does not mend
+/// (`EX_CONFIG` of sysexits.h).
+const FAULTY_FILE: u8 = 78;
 
 /// Runs the program; its arguments are those of the process.
 #[must_use]
@@ -51,7 +56,12 @@ pub fn run() -> ExitCode {
         Invocation::Passwd(args) => passwd::run(&args).map(|()| ExitCode::SUCCESS),
     });
     ended.unwrap_or_else(|error| {
-        ctl::output::say(&format!("etherws: {}\n", plain(format!("{error:#}"))));
-        ExitCode::FAILURE
+        let faults = error.downcast_ref::<config::Faults>();
+        let text = faults.map_or_else(|| format!("{error:#}"), |faults| faults.report.clone());
+        ctl::output::say(&format!("etherws: {}\n", plain(text)));
+        match faults {
+            Some(faults) if faults.is_of_file => ExitCode::from(FAULTY_FILE),
+            _ => ExitCode::FAILURE,
+        }
     })
 }

@@ -17,19 +17,41 @@ use std::{
 use anyhow::Context as _;
 use etherws_logconf::{Config, Guard, Opened, Queue, Reopen};
 use jiff::Zoned;
+use nix::sys::stat::fstat;
 use slog::{Drain as _, Level, LevelFilter, Logger, crit, o};
-use slog_term::{FullFormat, TermDecorator};
+use slog_term::{FullFormat, PlainDecorator, TermDecorator};
 
 /// How to log.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     /// Whether records below INFO are written at all.
     pub(crate) debug: bool,
-    /// Whether there is a standard error to write to, without `conf`.
+    /// Whether there is a standard error to write to, without `conf`; otherwise the system's log
+    /// is.
     pub(crate) foreground: bool,
     /// `--logconf`: what is written where.
     pub(crate) conf: Option<PathBuf>,
 }
+
+/// Where a daemon logs unless told otherwise: the system's log, be it journald's or a syslog
+/// server's.
+const SYSLOG: &str = "
+[loggers]
+keys=root
+[handlers]
+keys=system
+[formatters]
+keys=line
+[logger_root]
+level=INFO
+handlers=system
+[handler_system]
+class=handlers.SysLogHandler
+args=('/dev/log', handlers.SysLogHandler.LOG_DAEMON)
+formatter=line
+[formatter_line]
+format=etherws[%(process)d]: %(message)s
+";
 
 /// Set once logging is configured by a file.
 static REOPEN: OnceLock<Reopen> = OnceLock::new();
@@ -60,7 +82,11 @@ pub(crate) fn init(options: &Options) -> anyhow::Result<(Logger, Option<Guard>)>
             (Logger::root(log.filter(is_ours).ignore_res(), o!()), guard, least)
         }
         None if options.foreground => {
-            let (queue, guard) = Queue::new(terminal().ignore_res());
+            let (queue, guard) = if to_journal() {
+                Queue::new(journal().ignore_res())
+            } else {
+                Queue::new(terminal().ignore_res())
+            };
             // What Python does with a root logger that nobody has configured.
             let of_libraries = Level::Warning;
             let taken = move |record: &slog::Record<'_>| {
@@ -70,7 +96,11 @@ pub(crate) fn init(options: &Options) -> anyhow::Result<(Logger, Option<Guard>)>
             let drain = LevelFilter::new(queue.filter(taken), least).ignore_res();
             (Logger::root(drain, o!()), guard, of_libraries)
         }
-        None => return Ok((Logger::root(slog::Discard, o!()), None)),
+        // Nobody sees a daemon's standard error.
+        None => {
+            let Opened { log, guard, .. } = SYSLOG.parse::<Config>()?.open("etherws", least)?;
+            (log, guard, Level::Warning)
+        }
     };
 
     // Never reset: what another thread still logs at the end must find a logger.
@@ -92,6 +122,33 @@ pub(crate) fn init(options: &Options) -> anyhow::Result<(Logger, Option<Guard>)>
 pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
     Config::read(path)?;
     Ok(())
+}
+
+/// Whether standard error leads to journald, by device and inode as systemd tells them
+/// (systemd.exec(5)).
+fn to_journal() -> bool {
+    let stream = env::var("JOURNAL_STREAM").ok();
+    let own = fstat(io::stderr()).map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
+    stream.is_some_and(|stream| own.is_ok_and(|own| own == stream))
+}
+
+/// For journald, which has the time itself, and takes the priority from the line's beginning
+/// (sd-daemon(3)).
+fn journal() -> FullFormat<PlainDecorator<io::Stderr>> {
+    let priority = |level| match level {
+        Level::Critical => 2,
+        Level::Error => 3,
+        Level::Warning => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    };
+    FullFormat::new(PlainDecorator::new(io::stderr()))
+        .use_original_order()
+        .use_custom_header_print(move |_, out, record, _| {
+            write!(out, "<{}>{}", priority(record.level()), record.msg())?;
+            Ok(true)
+        })
+        .build()
 }
 
 fn terminal() -> FullFormat<TermDecorator> {

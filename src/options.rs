@@ -4,13 +4,43 @@
 use std::{borrow::Cow, net::IpAddr, path::PathBuf, str::FromStr};
 
 pub(crate) use etherws_actors::secret::Secret;
-use etherws_actors::sys::memory;
+use etherws_actors::{settings::Role, sys::memory};
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// Most threads: more than any machine's cores that one Switch could feed.
 pub(crate) const MAX_THREADS: i64 = 256;
+
+/// Most events that are kept: 3 MB.
+pub(crate) const MAX_EVENTS: i64 = 10_000;
+
+/// Events that are kept unless told otherwise: of a week in which little happens, or of the
+/// hour in which all ports of a large switch went down.
+pub(crate) const DEFAULT_EVENTS: usize = 1000;
+
+/// Who has which role in control, by name: a user, or a group after an `@`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Roles {
+    /// Each role with who has it.
+    pub(crate) lists: Vec<(Role, Vec<String>)>,
+}
+
+impl Roles {
+    /// The highest role of somebody with these names; without any lists all may do everything.
+    pub(crate) fn of(&self, names: &[String]) -> Option<Role> {
+        if self.lists.is_empty() {
+            return Some(Role::Admin);
+        }
+        let has = |list: &[String]| list.iter().any(|name| name == "*" || names.contains(name));
+        self.lists.iter().filter(|(_, list)| has(list)).map(|(role, _)| *role).max()
+    }
+
+    /// Whether groups matter.
+    pub(crate) fn has_groups(&self) -> bool {
+        self.lists.iter().flat_map(|(_, list)| list).any(|name| name.starts_with('@'))
+    }
+}
 
 /// Something that listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,12 +144,14 @@ pub(crate) struct TlsFiles {
     pub(crate) cert: PathBuf,
     /// CAs one of which must have signed a client's certificate; without it none is required.
     pub(crate) client_ca: Option<PathBuf>,
+    /// Which of those certificates are not accepted any more.
+    pub(crate) revoked: Option<PathBuf>,
 }
 
 impl TlsFiles {
-    /// All of them, the certificate first.
+    /// Those that TLS itself reads, the certificate first.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
-        let Self { key, cert, client_ca } = self;
+        let Self { key, cert, client_ca, .. } = self;
         [cert, key].into_iter().chain(client_ca).cloned().collect()
     }
 }

@@ -139,7 +139,13 @@ fn keep_owner(file: &File, old: &Metadata) -> io::Result<()> {
     if (new.uid(), new.gid()) == (old.uid(), old.gid()) {
         return Ok(());
     }
-    fchown(file, Some(old.uid()), Some(old.gid()))
+    match fchown(file, Some(old.uid()), Some(old.gid())) {
+        // Who is not root cannot give it away; its group may still be one of ours.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            fchown(file, None, Some(old.gid()))
+        }
+        done => done,
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@
 //! is opened as it will be opened again when it changes: what cannot be read then is an
 //! error now.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    path::{self, Path},
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use caps::{CapSet, Capability};
@@ -29,6 +32,25 @@ pub(crate) fn find_user(name: &str) -> Result<User> {
     found
         .with_context(|| format!("--user {name}: cannot look up the user"))?
         .ok_or_else(|| anyhow!("--user {name}: no such user; create it with useradd --system"))
+}
+
+/// The folder of the packaged service, and its user.
+const SERVICE: (&str, &str) = ("/etc/etherws", "etherws");
+
+/// Becomes the packaged service's user, if this is root and `file` is that service's: what it may
+/// not read is a fault, whatever root may. Gives its name.
+///
+/// # Errors
+/// The kernel refuses.
+pub(crate) fn become_service(file: &Path) -> Result<Option<String>> {
+    let (folder, name) = SERVICE;
+    let is_its = path::absolute(file).is_ok_and(|file| file.starts_with(folder));
+    if !is_its || !geteuid().is_root() {
+        return Ok(None);
+    }
+    let Some(user) = User::from_name(name).ok().flatten() else { return Ok(None) };
+    become_user(&user).with_context(|| format!("cannot change to the user {name}"))?;
+    Ok(Some(user.name))
 }
 
 /// Becomes `user`, if there is one, and gives up every capability but [`KEPT`], for

@@ -55,6 +55,8 @@ exceptions! {
     Key key "KeyError"
     /// The system refuses.
     Os os "OSError"
+    /// Whoever asks may not.
+    Permission permission "PermissionError"
     /// It cannot be done now.
     Runtime runtime "RuntimeError"
     /// It took too long.
@@ -98,7 +100,7 @@ impl Refusal {
 
     /// The switch has no such port.
     pub(crate) fn no_such_port(port: impl fmt::Display) -> Self {
-        Self::key(format!("{port}: no such port; listPort shows the ports"))
+        Self::key(format!("{port}: no such port; listport shows the ports"))
     }
 
     /// As an error from before or beside the switch, as 1.3's ctl shows those.
@@ -134,6 +136,8 @@ impl From<ControlError> for Refusal {
             ControlError::Fdb(FdbError::NoSuchEntry { .. }) => Self::key(one_line(&error)),
             ControlError::NoInterface { .. }
             | ControlError::InterfaceElsewhere { .. }
+            | ControlError::NoPing { .. }
+            | ControlError::FixedOptions { .. }
             | ControlError::Fdb(_)
             | ControlError::Settings(_) => Self::value(one_line(&error)),
             ControlError::Add(_) | ControlError::Interface(_) => Self::os(one_line(&error)),

@@ -169,7 +169,8 @@ async fn ping(
 fn status(ports: &[PortInfo]) -> String {
     let up = ports.iter().filter(|port| port.state == PortState::Up).count();
     let sessions = ports.iter().filter(|port| port.kind == "server").count();
-    format!("{} ports, {up} up; {sessions} sessions", ports.len())
+    let counted = |count, word| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    format!("{}, {up} up; {}", counted(ports.len(), "port"), counted(sessions, "session"))
 }
 
 #[cfg(test)]

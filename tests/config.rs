@@ -314,6 +314,98 @@ fn what_was_saved_is_good_and_changes_nothing() {
 }
 
 #[test]
+fn a_client_port_goes_elsewhere_and_keeps_its_number() {
+    let (one, two, three) = (Switch::start(&[]), Switch::start(&[]), Switch::start(&[]));
+    let named = |url: &str| client(url, "name = \"uplink\"");
+    let site = Site::start(&named(&one.url()));
+    site.switch.wait_state(1, "up");
+    let is_at = |server: &Switch| {
+        let port = site.switch.port(1);
+        port["state"] == "up" && port["target"] == server.url() && !server.ports().is_empty()
+    };
+    // By control, which save writes; by the file; and from where nobody answers, at once.
+    site.switch.ctl(&["setport", "1", "--url", &two.url()]).ok();
+    wait_until("the second server", || is_at(&two));
+    wait_until("the first to be left", || one.ports().is_empty());
+    assert_eq!(site.switch.json(&["save"])[0]["note"], "options");
+    assert!(fs::read_to_string(&site.path).unwrap().contains(&two.url()));
+    site.write(format!("{LISTEN}{}", named(&three.url())));
+    let changes = site.reload();
+    assert_eq!((&changes[0]["action"], &changes[0]["port"]), (&"changed".into(), &1.into()));
+    wait_until("the third server", || is_at(&three));
+    site.switch.ctl(&["setport", "uplink", "--url", "ws://127.0.0.1:1/"]).ok();
+    site.switch.wait_state(1, "backoff");
+    site.switch.ctl(&["setport", "uplink", "--url", &one.url(), "--max-macs", "5"]).ok();
+    wait_until("the first server again", || is_at(&one));
+    // What cannot be changes nothing.
+    for (wrong, why) in [
+        (&["--url", "http://h/"][..], "is not a WebSocket URL"),
+        (&["--cacerts", "/nowhere"], "/nowhere"),
+        (&["--passwd", "x"], "without a user"),
+    ] {
+        let refused = site.switch.ctl(&[&["setport", "1"], wrong].concat()).failed();
+        assert!(refused.stderr.contains(why), "{refused:?}");
+    }
+    assert!(is_at(&one));
+    let (_socket, session) = site.switch.open();
+    let refused = site.switch.ctl(&["setport", &session.to_string(), "--url", &one.url()]).failed();
+    assert!(refused.stderr.contains("only client ports"), "{refused:?}");
+}
+
+#[test]
+fn user_and_password_of_a_client_port_change_without_a_new_number() {
+    let dir = TempDir::new();
+    // "password" and "secret".
+    let users = dir.file(
+        "users",
+        "a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\nb:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n",
+    );
+    let server = Switch::start(&["--htpasswd", &users]);
+    let site = Site::start("");
+    site.dir.file("own", "wrong\n");
+    let of_file = client(&server.url(), "user = \"a\"\npassword-file = \"own\"");
+    site.write(format!("{LISTEN}{of_file}"));
+    site.reload();
+    site.switch.wait_state(1, "backoff");
+    // The password's file has changed, and nothing else.
+    site.dir.file("own", "password\n");
+    assert_eq!(site.reload()[0]["port"], 1);
+    site.switch.wait_state(1, "up");
+    site.switch.ctl(&["setport", "1", "--user", "b", "--passwd", "secret"]).ok();
+    wait_until("the other user", || server.ports().first().is_some_and(|port| port["user"] == "b"));
+    assert_eq!(site.switch.port(1)["port"], 1);
+    // A password of control's is not written.
+    assert_eq!(site.switch.json(&["save"])[0]["action"], "kept");
+}
+
+#[test]
+fn a_key_that_is_taken_out_has_the_default_of_the_same_edit_and_an_explicit_one_stays() {
+    let port = |line: &str| client("ws://127.0.0.1:1/", line);
+    let defaults = |n: u32| format!("[port-defaults]\nmax-macs = {n}\n");
+    let site = Site::start(&format!("{}{}", defaults(100), port("max-macs = 7")));
+    let shown = || {
+        let report = site.switch.json(&["showport", "1"]);
+        let setting = &report[0]["settings"]["max-macs"];
+        (
+            setting["value"].as_str().unwrap().to_owned(),
+            setting["origin"].as_str().unwrap().to_owned(),
+        )
+    };
+    let is = |value: &str, origin: &str| assert_eq!(shown(), (value.to_owned(), origin.to_owned()));
+    is("7", "own");
+    site.write(format!("{LISTEN}{}{}", defaults(200), port("")));
+    site.reload();
+    is("200", "default");
+    // One that says what the default says is the port's own all the same.
+    site.write(format!("{LISTEN}{}{}", defaults(200), port("max-macs = 200")));
+    site.reload();
+    is("200", "own");
+    site.write(format!("{LISTEN}{}{}", defaults(300), port("max-macs = 200")));
+    site.reload();
+    is("200", "own");
+}
+
+#[test]
 fn save_without_a_file_says_so() {
     let switch = Switch::start(&[]);
     let output = switch.ctl(&["save"]).failed();

@@ -5,36 +5,43 @@ use std::{
     collections::BTreeMap,
     iter,
     net::IpAddr,
+    pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use actix::{Addr, MailboxError};
 use actix_rt::ArbiterHandle;
 use slog::{Logger, info};
-use tokio::{sync::oneshot, task::yield_now};
+use tokio::{sync::oneshot, task::yield_now, time::timeout};
 
 use crate::{
     core::{
+        announce,
         fdb::{FdbError, FdbFilter, PortNumber},
         frame::{MacAddr, Vid},
         interface::{AddressSetting, Interface, InterfaceSettings},
+        packet::Tag,
         settings::{PortName, PortSettings},
-        state::Stop,
+        state::{PortState, Stop},
     },
     kinds::{Adding, PortSpec, Store},
     message::{
-        AddFdb, AddMirror, AddPortError, DelFdb, DelPort, FdbInfo, FindPort, FlushFdb,
-        KeepInterface, ListFdb, ListPorts, PortInfo, PortReport, SetDefaults, SetPort,
-        SetPortError, ShowPort, Survey, TakeSurvey,
+        AddFdb, AddMirror, AddPortError, ChangePort, DelFdb, DelPort, FdbInfo, FindPings, FindPort,
+        Flood, FlushFdb, KeepInterface, ListFdb, ListPorts, PortInfo, PortReport, SetDefaults,
+        SetPort, SetPortError, ShowPort, Survey, TakeSurvey,
     },
     mirror::{Filter, MIRROR_OCTETS, MirrorReader, TooManyMirrors},
     netlink::{self, LinkError},
     supervisor::AddError,
     switch::Switch,
 };
+
+/// How long a ping waits for its answer.
+pub const PING_LIMIT: Duration = Duration::from_secs(1);
 
 /// An interface as control shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +96,26 @@ pub enum ControlError {
     /// Too many look on.
     #[error(transparent)]
     Mirror(#[from] TooManyMirrors),
+    /// Ports of its kind have what they were added with.
+    #[error(
+        "a {kind} port keeps its options, and port {port} is one; only client ports take others"
+    )]
+    FixedOptions {
+        /// Which port.
+        port: PortNumber,
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// Its peer is not known to answer pings.
+    #[error("port {port}, {target}, cannot be pinged: {reason}")]
+    NoPing {
+        /// Which port.
+        port: PortNumber,
+        /// What it is joined to.
+        target: String,
+        /// Why.
+        reason: String,
+    },
     /// There is no switch any more.
     #[error("the switch has ended")]
     SwitchGone(#[from] MailboxError),
@@ -208,6 +235,28 @@ impl Control {
         Ok(self.switch.send(SetPort { port, settings, clear }).await??)
     }
 
+    /// Has a port go on with other options of its kind: it is opened anew with them, and keeps
+    /// its number. Gives it as it was to be, and as it is.
+    ///
+    /// # Errors
+    /// There is no such port, it takes no others, or these cannot be: nothing is changed.
+    pub async fn change_port(
+        &self,
+        port: PortNumber,
+        new: PortSpec,
+    ) -> Result<PortInfo, ControlError> {
+        let info = self.port(port).await?;
+        let options = new.for_change().filter(|_| new.kind() == info.kind);
+        let options = options.ok_or(ControlError::FixedOptions { port, kind: info.kind })?;
+        new.verify(&self.log).map_err(|error| ControlError::Add(AddError::Open(error)))?;
+        let target = new.target().to_owned();
+        let changed = self.switch.send(ChangePort { port, target, options }).await?;
+        if let Some(known) = self.known_ports().get_mut(&port) {
+            known.new = new;
+        }
+        changed.ok_or(ControlError::NoSuchPort(port))
+    }
+
     /// A port in detail.
     ///
     /// # Errors
@@ -257,7 +306,7 @@ impl Control {
             return Err(ControlError::InterfaceElsewhere { interface: name.clone() });
         }
         netlink::apply(name, &settings).await?;
-        info!(self.log, "interface is set"; "port" => %port, "settings" => ?settings);
+        info!(self.log, "interface is set"; "port" => %port, "settings" => %settings);
         let interface = interface_info(&info, name).await?;
         if let Some(known) = self.known_ports().get_mut(&port) {
             known.set(&settings, &interface.settings);
@@ -334,7 +383,48 @@ impl Control {
         Ok(self.switch.send(TakeSurvey).await?)
     }
 
-    /// The port of that name.
+    /// The round trip to the peer of a tunnel, by a ping of its WebSocket; `None`: there was no
+    /// answer within a second.
+    ///
+    /// # Errors
+    /// There is no such port, or its peer cannot be pinged.
+    pub async fn ping_port(&self, port: PortNumber) -> Result<Option<Duration>, ControlError> {
+        let info = self.port(port).await?;
+        let pings = self.switch.send(FindPings { port }).await?;
+        let pings = pings.ok_or(ControlError::NoSuchPort(port))?;
+        let is_up = !matches!(
+            info.state,
+            PortState::Connecting { .. } | PortState::Backoff { .. } | PortState::Failed { .. }
+        );
+        if !is_up || !pings.possible.load(Ordering::Relaxed) {
+            let reason = match (info.interface, is_up) {
+                (Some(_), _) => "it is an interface; give an address that is behind it".to_owned(),
+                (None, false) => format!("it is {}", info.state.name()),
+                (None, true) => "its peer is not known to answer pings".to_owned(),
+            };
+            return Err(ControlError::NoPing { port, target: info.target, reason });
+        }
+        let mut answered = pin!(pings.answered.notified());
+        // From here on no answer is missed.
+        answered.as_mut().enable();
+        pings.wanted.notify_one();
+        let answer = timeout(PING_LIMIT, answered).await;
+        Ok(answer.ok().and_then(|()| info.counters.round_trip()))
+    }
+
+    /// Asks on the LAN, by ARP or neighbor discovery, who has an address. Whoever has it
+    /// answers; a [mirror](Self::mirror) shows that.
+    ///
+    /// # Errors
+    /// The switch has ended.
+    pub async fn ask_for(&self, address: IpAddr, vid: Vid) -> Result<(), ControlError> {
+        let frame = announce::question(own_address(), address);
+        let tagged = vid != Vid::UNTAGGED;
+        let frame = if tagged { frame.push_tag(Tag::customer(vid.get())) } else { frame };
+        Ok(self.switch.send(Flood { frame }).await?)
+    }
+
+    /// The port of that name, or else the one whose interface has it.
     ///
     /// # Errors
     /// The switch has ended.
@@ -452,6 +542,16 @@ impl Control {
         let ports = self.switch.send(ListPorts).await?;
         ports.into_iter().find(|p| p.port == number).ok_or(ControlError::NoSuchPort(number))
     }
+}
+
+/// The address that this switch asks from: local, one station's, and drawn once.
+fn own_address() -> MacAddr {
+    static ADDRESS: OnceLock<MacAddr> = OnceLock::new();
+    *ADDRESS.get_or_init(|| {
+        let random = getrandom::u64().unwrap_or(1).to_be_bytes();
+        let [_, _, _, a, b, c, d, e] = random;
+        MacAddr([0x02, a, b, c, d, e])
+    })
 }
 
 /// The entries of all pages by VLAN and then address. A full table is sorted on a thread

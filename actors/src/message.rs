@@ -5,12 +5,13 @@
 //! 100 to 350 ns a message.
 
 use std::{
-    sync::Arc,
+    any::Any,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant as StdInstant},
 };
 
 use actix::prelude::*;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::{
     core::{
@@ -77,6 +78,17 @@ pub struct Egress {
     pub alone: bool,
 }
 
+/// Pings that control asks a link for whose peer is known to answer them.
+#[derive(Debug, Default)]
+pub struct Pings {
+    /// Whether the link can ping its peer.
+    pub possible: AtomicBool,
+    /// One is wanted now.
+    pub wanted: Notify,
+    /// The latest was answered: its round trip is in the counters.
+    pub answered: Notify,
+}
+
 /// What the Switch knows of a new port. Supervisor to Switch, once a port.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<PortAdded, AddPortError>")]
@@ -103,11 +115,33 @@ pub struct AddPort {
     pub counters: Arc<Counters>,
     /// The setting `offload`, shared with the port's task.
     pub link_settings: Arc<LinkSettings>,
+    /// Shared with the port's task.
+    pub pings: Arc<Pings>,
     /// Ends the port for good. Closed when all of the port has ended.
     pub stop: mpsc::Sender<Stop>,
-    /// The settings in force that the medium was opened with, and others when it is to be
-    /// opened anew with them.
-    pub reopen: watch::Sender<PortSettings>,
+    /// What the medium was opened with, and something else when it is to be opened anew.
+    pub reopen: watch::Sender<Opening>,
+}
+
+/// What a medium is opened with.
+#[derive(Debug, Clone, Default)]
+pub struct Opening {
+    /// The settings in force.
+    pub settings: PortSettings,
+    /// Options of its kind, if they are other ones than it was made with.
+    pub options: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// Has a port's medium be opened anew with other options of its kind. The reply is the port.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<PortInfo>")]
+pub struct ChangePort {
+    /// Which port.
+    pub port: PortNumber,
+    /// What it is to be joined to.
+    pub target: String,
+    /// The options, which its medium takes by [`Medium::change`](crate::port::Medium::change).
+    pub options: Arc<dyn Any + Send + Sync>,
 }
 
 /// What a new port gets of the Switch.
@@ -249,7 +283,7 @@ pub struct SetDefaults {
     pub ports: PortSettings,
 }
 
-/// Asks which port has a name.
+/// Asks which port has a name, or else which one is a device or an interface of that name.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<PortNumber>")]
 pub struct FindPort {
@@ -283,6 +317,22 @@ pub struct DelPort {
 pub struct ShowPort {
     /// Which port.
     pub port: PortNumber,
+}
+
+/// Asks for how to have the peer of a tunnel pinged; `None`: no such port.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Arc<Pings>>")]
+pub struct FindPings {
+    /// Which port.
+    pub port: PortNumber,
+}
+
+/// Sends a frame of the switch's own out of all ports.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Flood {
+    /// The frame.
+    pub frame: Frame,
 }
 
 /// Asks for what there is to measure, of all ports at one moment.
@@ -385,6 +435,10 @@ pub struct PortInfo {
     pub state: PortState,
     /// Whether the operator has shut it.
     pub shut: bool,
+    /// Since when it does so, or is shut. Attempts to open its medium are one state.
+    pub since: StdInstant,
+    /// MTU of its interface in octets, while that is known.
+    pub mtu: Option<u32>,
     /// What else its kind has to say of it.
     pub details: Details,
     /// Live counters.

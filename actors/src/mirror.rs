@@ -9,7 +9,7 @@ mod hosts;
 
 use std::{
     collections::BTreeMap,
-    mem,
+    fmt, mem,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -66,6 +66,21 @@ pub struct Filter {
     pub ethertype: Option<u16>,
     /// This says so. Called for each frame that passed all else: must be cheap.
     pub matches: Option<fn(&Frame) -> bool>,
+}
+
+impl fmt::Display for Filter {
+    /// What is set of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports = self.ports.iter().map(|port| format!("port {port}"));
+        let direction = self.direction.map(|one| if one == Direction::Rx { "rx" } else { "tx" });
+        let more = [
+            direction.map(str::to_owned),
+            self.vid.map(|vid| format!("vlan {}", vid.get())),
+            self.mac.map(|mac| format!("mac {mac}")),
+            self.ethertype.map(|ethertype| format!("ethertype 0x{ethertype:04x}")),
+        ];
+        f.write_str(&ports.chain(more.into_iter().flatten()).collect::<Vec<_>>().join(", "))
+    }
 }
 
 impl Filter {

@@ -6,7 +6,11 @@
 //! watchers there are; it never waits, and a watcher that does not keep up loses events
 //! and is told how many.
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::{
     sync::broadcast::{self, error::RecvError},
@@ -86,6 +90,9 @@ names! {
         /// A connection or request was refused: `reason`, as in `ctl showserver`, or
         /// `tls-failure`, and `address`.
         Refused = "refused",
+        /// Control was asked for a change, or for a capture: `user` (`-` if no name is known), `from`,
+        /// `method`, `params`, `before`, `after`, and `outcome`, which is `ok` or why it was refused.
+        Control = "control",
         /// A file was read again: `file`. The log says whether it could be used.
         Reload = "reload",
         /// This reader was too slow: `count` events are missing here.
@@ -165,9 +172,40 @@ impl Event {
     }
 }
 
+/// The last events, for who comes late. What strangers bring about, who can do so as often as
+/// they like, has a quarter of the room to itself and no more where that is scarce.
+#[derive(Debug)]
+struct History {
+    room: usize,
+    own: VecDeque<Arc<Event>>,
+    strangers: VecDeque<Arc<Event>>,
+}
+
+impl History {
+    fn keep(&mut self, event: &Arc<Event>) {
+        let all = if event.kind.is_strangers() { &mut self.strangers } else { &mut self.own };
+        all.push_back(Arc::clone(event));
+        if self.own.len() + self.strangers.len() > self.room {
+            let of_strangers = self.own.is_empty() || self.strangers.len() > self.room / 4;
+            let all = if of_strangers { &mut self.strangers } else { &mut self.own };
+            all.pop_front();
+        }
+    }
+}
+
+impl Kind {
+    /// Whether anybody who reaches a listener can bring it about.
+    const fn is_strangers(self) -> bool {
+        matches!(self, Self::AuthenticationFailure | Self::Refused)
+    }
+}
+
 /// Where events are told, and watched. All clones are the same one.
 #[derive(Debug, Clone)]
-pub struct Monitor(broadcast::Sender<Arc<Event>>);
+pub struct Monitor {
+    watched: broadcast::Sender<Arc<Event>>,
+    history: Option<Arc<Mutex<History>>>,
+}
 
 impl Default for Monitor {
     fn default() -> Self {
@@ -179,27 +217,60 @@ impl Monitor {
     /// A monitor that nobody watches yet.
     #[must_use]
     pub fn new() -> Self {
-        Self(broadcast::Sender::new(BACKLOG))
+        Self { watched: broadcast::Sender::new(BACKLOG), history: None }
+    }
+
+    /// The same; it keeps the last `room` events, but those of addresses that come and go.
+    #[must_use]
+    pub fn with_history(room: usize) -> Self {
+        let history = History { room, own: VecDeque::new(), strangers: VecDeque::new() };
+        let history = (room > 0).then(|| Arc::new(Mutex::new(history)));
+        Self { history, ..Self::new() }
+    }
+
+    /// The events that are kept, in the order in which they happened.
+    #[must_use]
+    pub fn history(&self) -> Vec<Arc<Event>> {
+        let Some(history) = &self.history else { return Vec::new() };
+        let history = history.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = history.own.iter().chain(&history.strangers).cloned().collect();
+        all.sort_by_key(|event| event.at);
+        all
     }
 
     /// How many watch.
     #[must_use]
     pub fn watchers(&self) -> usize {
-        self.0.receiver_count()
+        self.watched.receiver_count()
     }
 
-    /// Tells whoever watches. `event` is asked for if somebody does.
+    /// Tells whoever watches, and keeps it for who comes late. `event` is asked for if it is
+    /// kept or somebody watches.
     pub fn tell(&self, event: impl FnOnce() -> Event) {
+        match &self.history {
+            Some(history) => {
+                let event = Arc::new(event());
+                history.lock().unwrap_or_else(PoisonError::into_inner).keep(&event);
+                // Refused while nobody watches.
+                let _ = self.watched.send(event);
+            }
+            None => self.tell_watchers(event),
+        }
+    }
+
+    /// Tells whoever watches, and nobody later: there are too many of its kind. `event` is
+    /// asked for if somebody does.
+    pub fn tell_watchers(&self, event: impl FnOnce() -> Event) {
         if self.watchers() > 0 {
             // Refused when the last of them has just gone.
-            let _ = self.0.send(Arc::new(event()));
+            let _ = self.watched.send(Arc::new(event()));
         }
     }
 
     /// Watches, from now on.
     #[must_use]
     pub fn watch(&self) -> Watcher {
-        Watcher(self.0.subscribe())
+        Watcher(self.watched.subscribe())
     }
 }
 
@@ -267,6 +338,25 @@ mod tests {
             rest += 1;
         }
         assert_eq!(rest, BACKLOG - 1);
+    }
+
+    #[test]
+    fn the_last_events_are_kept_and_strangers_push_out_their_own() {
+        let monitor = Monitor::with_history(8);
+        let tell = |kind, number: u32| monitor.tell(|| Event::new(kind).number("n", number));
+        let kept = || {
+            let all = monitor.history();
+            all.iter().map(|event| (event.kind, event.details[0].1.clone())).collect::<Vec<_>>()
+        };
+        (0..10).for_each(|n| tell(Kind::Loop, n));
+        assert_eq!(kept().len(), 8);
+        assert_eq!(kept()[0], (Kind::Loop, Detail::Number(2)));
+        (0..100).for_each(|n| tell(Kind::Refused, n));
+        let strangers = kept().into_iter().filter(|(kind, _)| *kind == Kind::Refused);
+        assert!(strangers.eq([98, 99].map(|n| (Kind::Refused, Detail::Number(n)))));
+        assert_eq!(kept().len(), 8);
+        monitor.tell_watchers(|| unreachable!("nobody watches"));
+        assert_eq!(Monitor::new().history(), []);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Actix's own `Supervisor` survives no panic and restarts even what was to stop.
 //! This one is a task with a loop: a port keeps its number until it is deleted.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -28,8 +28,8 @@ use crate::{
         state::{PortState, Stop},
     },
     message::{
-        AddPort, AddPortError, CheckSettings, InterfaceChanged, KeepInterface, PortAdded, PortDown,
-        PortGone, PortUp,
+        AddPort, AddPortError, CheckSettings, InterfaceChanged, KeepInterface, Opening, Pings,
+        PortAdded, PortDown, PortGone, PortUp,
     },
     netlink::{self, LinkError, Watch},
     port::{
@@ -42,6 +42,14 @@ use crate::{
 /// Bound of the first wait before a lost medium is opened again: long enough for a
 /// server that restarts, too short to be noticed.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
+
+/// Bound of the waits while a medium has been lost for less than [`QUICK`]: clients of a server
+/// that restarts are back in a second. A thousand of them make some 2,500 attempts a second
+/// meanwhile, and come back spread over all of this time.
+const QUICK_MAX: Duration = Duration::from_millis(800);
+
+/// How long that may be: a server that restarts is away for some seconds.
+const QUICK: Duration = Duration::from_secs(10);
 
 /// Bound of all waits, which doubles up to here: what a person waits for a tunnel
 /// whose server was away for long, and 30 attempts a second of a thousand clients.
@@ -150,10 +158,13 @@ struct Supervisor<M> {
     turns: Option<Arc<Semaphore>>,
     counters: Arc<Counters>,
     settings: Arc<LinkSettings>,
+    pings: Arc<Pings>,
     /// Its closing tells the Switch that all of the port has ended.
     stopped: mpsc::Receiver<Stop>,
     /// What the medium is to be opened with; opened anew when that changes.
-    in_force: watch::Receiver<PortSettings>,
+    in_force: watch::Receiver<Opening>,
+    /// Those options of it that the medium has taken.
+    options: Option<Arc<dyn Any + Send + Sync>>,
     /// While it is open and an interface.
     interface: Option<Watch>,
     log: Logger,
@@ -169,8 +180,10 @@ impl<M: Medium> Supervisor<M> {
     ) -> Result<Self, AddError> {
         let counters = Arc::new(Counters::default());
         let link_settings = Arc::new(LinkSettings::default());
+        let pings = Arc::new(Pings::default());
         let (stop, stopped) = mpsc::channel(1);
-        let (reopen, in_force) = watch::channel(settings.clone());
+        let opening = Opening { settings: settings.clone(), options: None };
+        let (reopen, in_force) = watch::channel(opening);
         let PortAdded { number, memory, turns } = switch
             .send(AddPort {
                 kind: medium.kind(),
@@ -184,6 +197,7 @@ impl<M: Medium> Supervisor<M> {
                 settings,
                 counters: Arc::clone(&counters),
                 link_settings: Arc::clone(&link_settings),
+                pings: Arc::clone(&pings),
                 stop,
                 reopen,
             })
@@ -197,8 +211,10 @@ impl<M: Medium> Supervisor<M> {
             turns,
             counters,
             settings: link_settings,
+            pings,
             stopped,
             in_force,
+            options: None,
             interface: None,
             log,
         })
@@ -210,9 +226,9 @@ impl<M: Medium> Supervisor<M> {
         settings: Vec<InterfaceSettings>,
         tried: oneshot::Sender<()>,
     ) {
-        let in_force = self.in_force.borrow_and_update().clone();
+        let settings_in_force = self.prepare();
         let opened = tokio::select! {
-            opened = open(&mut self.medium, &in_force) => opened,
+            opened = open(&mut self.medium, &settings_in_force) => opened,
             _ = self.stopped.recv() => return,
         };
         let mut tried = Some(tried);
@@ -221,7 +237,9 @@ impl<M: Medium> Supervisor<M> {
             Err(end) => {
                 // Dropped, it resolves as well.
                 tried = None;
-                let Some(link) = self.reopen(end, &mut backoff(), &mut 0).await else { return };
+                let Some(link) = self.reopen(end, &mut Backoff::new(), &mut 0).await else {
+                    return;
+                };
                 link
             }
         };
@@ -268,6 +286,7 @@ impl<M: Medium> Supervisor<M> {
             stop: StopSignal::new(stopped),
             counters: Arc::clone(&self.counters),
             settings: Arc::clone(&self.settings),
+            pings: Arc::clone(&self.pings),
             log: self.log.clone(),
         };
         let (port, ended) = Port::start(sender, Box::pin(link.run(io)));
@@ -296,7 +315,7 @@ impl<M: Medium> Supervisor<M> {
     }
 
     async fn supervise(mut self, mut running: Running) {
-        let mut backoff = backoff();
+        let mut backoff = Backoff::new();
         let mut panics = 0;
         loop {
             let since = running.since;
@@ -312,7 +331,7 @@ impl<M: Medium> Supervisor<M> {
                 return;
             }
             if since.elapsed() >= STABLE {
-                backoff = self::backoff();
+                backoff = Backoff::new();
                 panics = 0;
             }
             let Some(link) = self.reopen(end, &mut backoff, &mut panics).await else { return };
@@ -370,7 +389,7 @@ impl<M: Medium> Supervisor<M> {
     async fn reopen(
         &mut self,
         mut end: End,
-        backoff: &mut ExponentialBackoff,
+        backoff: &mut Backoff,
         panics: &mut u32,
     ) -> Option<M::Link> {
         loop {
@@ -386,20 +405,36 @@ impl<M: Medium> Supervisor<M> {
             if !matches!(end, End::SettingsChanged) {
                 self.tell(PortState::Backoff { reason: reason.clone() });
                 tokio::select! {
-                    () = sleep(full_jitter(backoff.next().unwrap_or(BACKOFF_MAX))) => {}
+                    () = sleep(full_jitter(backoff.next(Instant::now()))) => {}
+                    // What was wrong may be right now.
+                    Ok(()) = self.in_force.changed() => {}
                     _ = self.stopped.recv() => return None,
                 }
             }
             self.tell(PortState::Connecting { reason: Some(reason) });
-            let in_force = self.in_force.borrow_and_update().clone();
+            let in_force = self.prepare();
             tokio::select! {
                 result = open(&mut self.medium, &in_force) => match result {
                     Ok(link) => return Some(link),
                     Err(failed) => end = failed,
                 },
+                Ok(()) = self.in_force.changed() => end = End::SettingsChanged,
                 _ = self.stopped.recv() => return None,
             }
         }
+    }
+
+    /// Gives the medium other options, if there are any, and the settings that it is to be opened
+    /// with.
+    fn prepare(&mut self) -> PortSettings {
+        let Opening { settings, options } = self.in_force.borrow_and_update().clone();
+        if let Some(new) = options
+            && !self.options.as_ref().is_some_and(|own| Arc::ptr_eq(own, &new))
+        {
+            self.medium.change(&*new);
+            self.options = Some(new);
+        }
+        settings
     }
 
     fn tell(&self, state: PortState) {
@@ -424,13 +459,33 @@ async fn open<M: Medium>(medium: &mut M, in_force: &PortSettings) -> Result<M::L
     }
 }
 
-/// The bounds of the waits.
-fn backoff() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(BACKOFF_MIN)
-        .with_max_delay(BACKOFF_MAX)
-        .without_max_times()
-        .build()
+/// The bounds of the waits since a medium was lost.
+struct Backoff {
+    lost: Option<Instant>,
+    quick: ExponentialBackoff,
+    slow: ExponentialBackoff,
+}
+
+impl Backoff {
+    fn new() -> Self {
+        let bounds = |least, most| {
+            let all = ExponentialBuilder::default().with_min_delay(least).with_max_delay(most);
+            all.without_max_times().build()
+        };
+        Self {
+            lost: None,
+            quick: bounds(BACKOFF_MIN, QUICK_MAX),
+            slow: bounds(2 * QUICK_MAX, BACKOFF_MAX),
+        }
+    }
+
+    /// The bound of the next wait.
+    fn next(&mut self, now: Instant) -> Duration {
+        let lost = *self.lost.get_or_insert(now);
+        let is_quick = now.duration_since(lost) < QUICK;
+        let bounds = if is_quick { &mut self.quick } else { &mut self.slow };
+        bounds.next().unwrap_or(BACKOFF_MAX)
+    }
 }
 
 /// A wait anywhere up to `bound`: the clients that a server lost at the same moment
@@ -459,8 +514,15 @@ mod tests {
 
     #[test]
     fn waits_are_spread_over_all_of_a_bound_that_doubles_to_its_limit() {
-        let bounds: Vec<_> = backoff().take(9).map(|bound| bound.as_millis()).collect();
-        assert_eq!(bounds, [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000]);
+        let (mut backoff, lost) = (Backoff::new(), Instant::now());
+        let mut bounds = |after: Duration, count: usize| {
+            let next = (0..count).map(|_| backoff.next(lost + after).as_millis());
+            next.collect::<Vec<_>>()
+        };
+        assert_eq!(bounds(Duration::ZERO, 3), [200, 400, 800]);
+        // A server that was away for some seconds has its clients back within one.
+        assert_eq!(bounds(QUICK - WAIT_MIN, 3), [800, 800, 800]);
+        assert_eq!(bounds(QUICK, 6), [1600, 3200, 6400, 12_800, 25_600, 30_000]);
         let waits: Vec<_> = (0..1000).map(|_| full_jitter(BACKOFF_MAX)).collect();
         for (tenth, up_to) in (1..=10).map(|tenth| (tenth, BACKOFF_MAX * tenth / 10)) {
             let from = BACKOFF_MAX * (tenth - 1) / 10;

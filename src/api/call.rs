@@ -2,10 +2,16 @@
 //! who may call it and what it does. The dispatcher, `ctl` with its tables and help, the API
 //! document and the reference are made from these; nothing here knows a method by name.
 
-use std::{fmt, time::Duration};
+use std::{fmt, future::ready, sync::Arc, time::Duration};
 
 use clap::{ArgMatches, Args, FromArgMatches};
-use etherws_actors::{control::Control, names, settings::Role};
+use etherws_actors::{
+    control::Control,
+    kinds::{PortSpec, kinds},
+    monitor::Event,
+    names,
+    settings::Role,
+};
 use futures_util::future::LocalBoxFuture;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -16,8 +22,11 @@ use serde_json::{
 use tokio::sync::Semaphore;
 
 use super::{
+    doctor::Finding,
     params,
+    port::PortReport,
     program::{Certificate, Server, Token},
+    status::Overview,
 };
 use crate::{capture::Capture, config::Change, hosts::HostInfo, refusal::Refusal};
 
@@ -71,6 +80,25 @@ pub(crate) trait Call:
     /// Carries it out, or leaves everything as it was.
     fn run(self, program: Program<'_>) -> impl Future<Output = Result<Vec<Self::Entry>, Refusal>>;
 
+    /// What it is about to change as it is now, for the audit.
+    fn subject(&self, _program: Program<'_>) -> impl Future<Output = Option<String>> {
+        ready(None)
+    }
+
+    /// Whether its entries are gone afterwards.
+    const REMOVES: bool = false;
+
+    /// What the audit says of an entry; never a secret.
+    fn told(entry: &Self::Entry) -> String {
+        entry
+            .rows()
+            .into_iter()
+            .flatten()
+            .filter(|cell| !cell.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
     /// Refuses what no switch would take, before one is asked.
     fn check(&self) -> Result<(), Refusal> {
         Ok(())
@@ -92,23 +120,93 @@ pub(crate) trait Entry: Serialize + DeserializeOwned + JsonSchema + Send + 'stat
     /// Its rows, mostly one.
     fn rows(&self) -> Vec<Vec<String>>;
 
+    /// Titles of the columns that `--long` shows.
+    const LONG_TITLES: &'static [&'static str] = Self::TITLES;
+
+    /// Its rows for `--long`.
+    fn long_rows(&self) -> Vec<Vec<String>> {
+        self.rows()
+    }
+
+    /// What stands below its last row.
+    fn below(&self) -> Option<String> {
+        None
+    }
+
+    /// Further tables, which stand below the first.
+    fn further(&self) -> Vec<Table> {
+        Vec::new()
+    }
+
     /// What a person is told besides.
     fn note(&self) -> Option<String> {
         None
     }
 }
 
-/// What methods act on: the switch, and the program around it.
+/// What methods act on: the switch, and the program around it; and who asks.
 #[derive(Clone, Copy)]
 pub(crate) struct Program<'a> {
     pub(crate) control: &'a Control,
     pub(crate) service: &'a dyn Service,
+    pub(crate) caller: &'a Caller,
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// User, or account on a Unix socket; `-` where no name is known.
+    pub(crate) name: String,
+    /// Address and port, or process on a Unix socket.
+    pub(crate) from: String,
+    /// What may be asked; `None`: nothing.
+    pub(crate) role: Option<Role>,
+}
+
+impl Caller {
+    /// Refuses what is for `role`, which this one has not.
+    pub(crate) fn check(&self, role: Role, what: &str) -> Result<(), Refusal> {
+        if self.role >= Some(role) {
+            return Ok(());
+        }
+        let own = match self.role {
+            Some(own) => format!("{} has the role {}", self.name, own.name()),
+            None => format!("{} has no role here", self.name),
+        };
+        let text =
+            format!("{what} is for the role {}, and {own}; see [control.roles]", role.name());
+        Err(Refusal::permission(text))
+    }
+}
+
+/// What control was asked to change.
+#[derive(Debug)]
+pub(crate) struct Audit<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) method: &'a str,
+    /// Without secrets.
+    pub(crate) params: String,
+    pub(crate) before: String,
+    pub(crate) after: String,
+    /// `ok`, or why it was refused.
+    pub(crate) outcome: String,
 }
 
 /// The program around the switch, as methods see it.
 pub(crate) trait Service {
+    /// Notes what control was asked to change.
+    fn audit(&self, audit: &Audit<'_>);
     /// Who is on the LAN.
     fn hosts(&self) -> LocalBoxFuture<'_, Result<Vec<HostInfo>, Refusal>>;
+    /// Looks for what keeps a port from working; with its options, if it was added by control.
+    fn examine(&self, port: PortReport, spec: Option<PortSpec>)
+    -> LocalBoxFuture<'_, Vec<Finding>>;
+    /// The program in short, without its ports.
+    fn overview(&self) -> Overview;
+    /// The last events, the oldest first.
+    fn recent_events(&self) -> Vec<Arc<Event>>;
+    /// Ends the program, once the answer is on its way.
+    fn stop(&self);
     /// What its listeners have counted.
     fn servers(&self) -> Vec<Server>;
     /// Certificates that the program has, that which ends first first.
@@ -156,7 +254,7 @@ pub(crate) struct Method {
     pub(super) reread: fn(Option<&Value>) -> Result<Value, Refusal>,
     pub(super) command: fn(clap::Command) -> clap::Command,
     pub(super) given: fn(&ArgMatches) -> Result<Value, clap::Error>,
-    pub(super) read: fn(Value) -> serde_json::Result<Answer>,
+    pub(super) read: fn(Value, bool) -> serde_json::Result<Answer>,
 }
 
 impl Method {
@@ -173,21 +271,26 @@ impl Method {
                 Box::pin(async move {
                     let call = typed::<C>(params)?;
                     let _turn = if C::LONG { LONG.acquire().await.ok() } else { None };
-                    written(call.run(program).await?).await
+                    let entries = if C::AUDITED {
+                        audited(call, program).await?
+                    } else {
+                        call.run(program).await?
+                    };
+                    written(entries).await
                 })
             },
             check: |params| typed::<C>(Some(params))?.check(),
             reread: |params| Ok(encode(&typed::<C>(params)?)),
             command: C::command,
             given: |matches| C::from_arg_matches(matches).map(|call| encode(&call)),
-            read: |result| read::<C::Entry>(result),
+            read: read::<C::Entry>,
         }
     }
 
     /// Reads a result.
     #[cfg(test)]
     pub(crate) fn read(&self, result: Value) -> serde_json::Result<Answer> {
-        (self.read)(result)
+        (self.read)(result, false)
     }
 
     /// Its comment. One line, as the API document has it.
@@ -228,7 +331,8 @@ impl Method {
 
     /// What a command line has asked of it.
     pub(crate) fn given(&'static self, matches: &ArgMatches) -> Result<Request, clap::Error> {
-        Ok(Request { method: self, params: (self.given)(matches)? })
+        let long = matches.try_get_one(LONG_OPTION).ok().flatten().copied().unwrap_or(false);
+        Ok(Request { method: self, params: (self.given)(matches)?, long })
     }
 }
 
@@ -244,6 +348,8 @@ pub(crate) struct Request {
     pub(crate) method: &'static Method,
     /// An object.
     pub(super) params: Value,
+    /// Whether the long form of the table is wanted.
+    pub(super) long: bool,
 }
 
 impl fmt::Debug for Request {
@@ -274,7 +380,7 @@ impl<C: Call> From<&C> for Request {
     fn from(call: &C) -> Self {
         let find = || super::METHODS.iter().find(|method| method.name == C::NAME);
         let method = find().expect("a method that is called is in the list; a test calls each");
-        Self { method, params: encode(call) }
+        Self { method, params: encode(call), long: false }
     }
 }
 
@@ -282,14 +388,16 @@ impl<C: Call> From<&C> for Request {
 pub(crate) struct Answer {
     /// `entries` as they came; of `rpc.discover` the document.
     pub(crate) json: Value,
-    /// `None` for what is no list.
-    pub(crate) table: Option<Table>,
+    /// None for what is no list.
+    pub(crate) tables: Vec<Table>,
 }
 
 /// Entries as rows.
 pub(crate) struct Table {
     pub(crate) titles: Vec<&'static str>,
     pub(crate) rows: Vec<Vec<String>>,
+    /// What stands below the row at the same place.
+    pub(crate) below: Vec<Option<String>>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -309,16 +417,99 @@ pub(super) fn entries<E: Entry>(result: Value) -> serde_json::Result<Vec<E>> {
     serde_json::from_value(result).map(|list: Listing<E>| list.entries)
 }
 
-fn read<E: Entry>(mut result: Value) -> serde_json::Result<Answer> {
+fn read<E: Entry>(mut result: Value, long: bool) -> serde_json::Result<Answer> {
     let json = result.get("entries").cloned().unwrap_or_default();
     let entries: Vec<E> = entries(result.take())?;
+    let further = entries.iter().flat_map(E::further);
+    Ok(Answer { json, tables: [table_of(&entries, long)].into_iter().chain(further).collect() })
+}
+
+/// Entries in a table.
+pub(super) fn table_of<E: Entry>(entries: &[E], long: bool) -> Table {
+    let titles = if long { E::LONG_TITLES } else { E::TITLES };
     let mut table = Table {
-        titles: E::TITLES.to_vec(),
-        rows: entries.iter().flat_map(E::rows).collect(),
+        titles: titles.to_vec(),
+        rows: Vec::new(),
+        below: Vec::new(),
         notes: entries.iter().filter_map(E::note).collect(),
     };
+    for entry in entries {
+        table.rows.extend(if long { entry.long_rows() } else { entry.rows() });
+        table.below.resize(table.rows.len(), None);
+        if let Some(last) = table.below.last_mut() {
+            *last = entry.below();
+        }
+    }
     E::OPTIONAL.iter().for_each(|title| table.leave_out_if_empty(title));
-    Ok(Answer { json, table: Some(table) })
+    table
+}
+
+/// Id of the option that asks for the long form of a table.
+const LONG_OPTION: &str = "long";
+
+/// `command` with the option for the long form of its table.
+pub(super) fn with_long(command: clap::Command) -> clap::Command {
+    let help = "Show all columns: name, user, state since, octets, round trip, MTU";
+    command.arg(
+        clap::Arg::new(LONG_OPTION)
+            .short('l')
+            .long("long")
+            .help(help)
+            .num_args(0)
+            .action(clap::ArgAction::SetTrue),
+    )
+}
+
+/// Carries out what is noted, and notes it.
+async fn audited<C: Call>(call: C, program: Program<'_>) -> Result<Vec<C::Entry>, Refusal> {
+    let params = encode(&call);
+    let mut before = call.subject(program).await;
+    let outcome = call.run(program).await;
+    let mut after = match (&before, typed::<C>(Some(&params))) {
+        (Some(_), Ok(again)) => again.subject(program).await,
+        _ => None,
+    };
+    if let (None, Ok(entries)) = (&after, &outcome) {
+        let told = match &entries[..] {
+            few if few.len() <= 3 => few.iter().map(C::told).collect::<Vec<_>>().join("; "),
+            many => format!("{} entries", many.len()),
+        };
+        *(if C::REMOVES { &mut before } else { &mut after }) = Some(told);
+    }
+    program.service.audit(&Audit {
+        caller: program.caller,
+        method: C::NAME,
+        params: without_secrets(params).to_string(),
+        before: before.unwrap_or_default(),
+        after: after.unwrap_or_default(),
+        outcome: outcome
+            .as_ref()
+            .map_or_else(|refusal| refusal.text().to_owned(), |_| "ok".to_owned()),
+    });
+    outcome
+}
+
+/// Params as they may be noted.
+pub(super) fn without_secrets(mut params: Value) -> Value {
+    if let Value::Object(members) = &mut params {
+        let is_secret = |name: &str| kinds().iter().any(|kind| kind.secrets.contains(&name));
+        for (name, value) in members.iter_mut() {
+            *value = match value.take() {
+                Value::Null => Value::Null,
+                _ if is_secret(name) => Value::from("(secret)"),
+                // Somebody's name and password in a URL.
+                Value::String(text) => match text.split_once("://") {
+                    Some((scheme, rest)) if rest.contains('@') => {
+                        let (_, host) = rest.rsplit_once('@').unwrap_or_default();
+                        Value::from(format!("{scheme}://(secret)@{host}"))
+                    }
+                    _ => Value::from(text),
+                },
+                inner => without_secrets(inner),
+            };
+        }
+    }
+    params
 }
 
 /// Octets of params at most, with eight for each value: errors show what is wrong with them,

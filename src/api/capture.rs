@@ -136,6 +136,8 @@ impl Call for CaptureFrames {
     const NAME: &'static str = "capture";
     const GROUP: Group = Group::Traffic;
     const ROLE: Role = Role::Admin;
+    // What is noted is the capture itself, when it begins.
+    const AUDITED: bool = false;
     type Entry = Stream;
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Stream>, Refusal> {

@@ -110,7 +110,7 @@ impl Endpoint {
     /// Calls any method.
     pub(crate) async fn call(&self, request: &Request) -> Result<Answer, ErrorObjectOwned> {
         let result = self.exchange(request).await?;
-        (request.method.read)(result).map_err(|error| self.foreign(&error))
+        (request.method.read)(result, request.long).map_err(|error| self.foreign(&error))
     }
 
     fn foreign(&self, error: &serde_json::Error) -> ErrorObjectOwned {

@@ -176,5 +176,5 @@ pub(super) const DISCOVER: Method = Method {
     reread: |_| Ok(json!({})),
     command: Discover::augment_args,
     given: |_| Ok(json!({})),
-    read: |json| Ok(Answer { json, table: None }),
+    read: |json, _| Ok(Answer { json, tables: Vec::new() }),
 };

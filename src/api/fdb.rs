@@ -231,6 +231,7 @@ pub(crate) struct DelFdb {
 
 impl Call for DelFdb {
     const NAME: &'static str = "delFdb";
+    const REMOVES: bool = true;
     const GROUP: Group = Group::Addresses;
     const ROLE: Role = Role::Operate;
     type Entry = FdbLine;
@@ -257,6 +258,7 @@ pub(crate) struct FlushFdb {
 
 impl Call for FlushFdb {
     const NAME: &'static str = "flushFdb";
+    const REMOVES: bool = true;
     const LONG: bool = true;
     const GROUP: Group = Group::Addresses;
     const ROLE: Role = Role::Operate;

@@ -88,7 +88,21 @@ impl Call for SetInterface {
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Interface>, Refusal> {
         let (port, settings) = (self.port.find(program).await?, self.settings()?);
-        Ok(vec![program.control.set_interface(port, settings).await?.into()])
+        let sets = settings.address.is_some();
+        let before = if sets { program.control.list_interfaces().await? } else { Vec::new() };
+        let before = before.into_iter().find(|info| info.port == port).map(Interface::from);
+        let now: Interface = program.control.set_interface(port, settings).await?.into();
+        let mut replaced = before.map(|before| before.addresses).unwrap_or_default();
+        replaced.retain(|address| !now.addresses.contains(address));
+        Ok(vec![Interface { replaced, ..now }])
+    }
+
+    async fn subject(&self, program: Program<'_>) -> Option<String> {
+        let port = self.port.find(program).await.ok()?;
+        let interfaces = program.control.list_interfaces().await.ok()?;
+        let info = interfaces.into_iter().find(|info| info.port == port)?;
+        let Interface { addresses, mtu, .. } = info.into();
+        Some(format!("addresses {}, mtu {mtu}", addresses.join(" ")))
     }
 
     fn check(&self) -> Result<(), Refusal> {
@@ -126,6 +140,9 @@ pub(crate) struct Interface {
     /// missing where not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) elsewhere: bool,
+    /// Addresses that it had before and has no more, as an answer to `setInterface`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replaced: Vec<String>,
 }
 
 impl From<InterfaceInfo> for Interface {
@@ -147,6 +164,7 @@ impl From<InterfaceInfo> for Interface {
             netmask,
             mtu: info.settings.mtu,
             elsewhere: info.is_elsewhere,
+            replaced: Vec::new(),
             addresses: info
                 .settings
                 .addresses
@@ -173,8 +191,15 @@ impl Entry for Interface {
 
     fn note(&self) -> Option<String> {
         let Self { port, target, .. } = self;
-        let note = || format!("Port {port}: {target} is in another network namespace");
-        self.elsewhere.then(note)
+        let elsewhere = || format!("Port {port}: {target} is in another network namespace");
+        let replaced = || {
+            let gone = self.replaced.join(", ");
+            format!(
+                "Port {port}: {target} has no longer {gone}: an address replaces all of its family"
+            )
+        };
+        let note = self.elsewhere.then(elsewhere);
+        note.or_else(|| (!self.replaced.is_empty()).then(replaced))
     }
 }
 

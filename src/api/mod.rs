@@ -10,12 +10,16 @@ pub(crate) mod call;
 mod capture;
 pub(crate) mod client;
 mod discover;
+pub(crate) mod doctor;
+pub(crate) mod events;
 mod fdb;
 mod hosts;
 mod interface;
 mod params;
+mod ping;
 mod port;
 pub(crate) mod program;
+pub(crate) mod status;
 
 use std::sync::LazyLock;
 
@@ -26,16 +30,20 @@ use serde_json::{Value, value::RawValue};
 pub(crate) use self::{
     add_port::AddPort,
     capture::{CaptureFrames, Filter},
+    doctor::Doctor,
+    events::Events,
     fdb::{AddFdb, DelFdb, FlushFdb, ListFdb},
     hosts::ListHosts,
     interface::{Interface, ListInterface, SetInterface},
+    ping::Ping,
     port::{DelPort, Limit, ListPort, Port, PortRef, PortReport, SetPort, ShowPort},
     program::{CreateToken, ListCertificate, Monitor, Reload, Save, ShowServer, Stream},
+    status::{Status, Stop},
 };
 use crate::refusal::Refusal;
 pub(crate) use answer::Answer;
 pub(crate) use call::one_at_a_time;
-use call::{Method, NAMESPACE, Program};
+use call::{Audit, Method, NAMESPACE, Program};
 
 /// Most requests in one batch: more than a page or a script has at once.
 const BATCH_REQUESTS: usize = 32;
@@ -50,6 +58,7 @@ pub(crate) const METHODS: &[Method] = &[
     Method::of::<SetPort>(),
     Method::of::<ShowPort>(),
     Method::of::<DelPort>(),
+    Method::of::<Doctor>(),
     Method::of::<SetInterface>(),
     Method::of::<ListInterface>(),
     Method::of::<ListFdb>(),
@@ -60,9 +69,13 @@ pub(crate) const METHODS: &[Method] = &[
     Method::of::<ShowServer>(),
     Method::of::<ListCertificate>(),
     Method::of::<CreateToken>(),
+    Method::of::<Status>(),
     Method::of::<Reload>(),
     Method::of::<Save>(),
+    Method::of::<Stop>(),
     Method::of::<Monitor>(),
+    Method::of::<Events>(),
+    Method::of::<Ping>(),
     Method::of::<CaptureFrames>(),
     discover::DISCOVER,
 ];
@@ -90,6 +103,19 @@ impl Perform for Program<'_> {
         method: &'static Method,
         params: Option<&Value>,
     ) -> Result<Box<RawValue>, Refusal> {
+        if let Err(refusal) = self.caller.check(method.role, &method.command_name()) {
+            if method.audited {
+                self.service.audit(&Audit {
+                    caller: self.caller,
+                    method: method.name,
+                    params: call::without_secrets(params.cloned().unwrap_or_default()).to_string(),
+                    before: String::new(),
+                    after: String::new(),
+                    outcome: refusal.text().to_owned(),
+                });
+            }
+            return Err(refusal);
+        }
         (method.run)(params, *self).await
     }
 }

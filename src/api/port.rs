@@ -1,22 +1,34 @@
 //! Methods about ports, but the one that adds them; and what a port is on the wire. The
 //! members that etherws 1.3 does not send may be missing.
 
-use std::{collections::BTreeMap, convert::Infallible, fmt, str::FromStr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    fmt,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use etherws_actors::{
     counters::{Discard, Incident},
-    fdb::PortNumber,
+    fdb::{FdbFilter, PortNumber},
+    kinds::{Client, ClientOptions},
     message::{self, PortInfo},
     settings::{InForce, Origin, PortName, PortSettings, Role, Setting},
 };
+use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::call::{Call, Entry, Group, MANY, Program, apart};
-use crate::refusal::Refusal;
+use super::{
+    call::{Call, Entry, Group, MANY, Program, apart, with_long, without_secrets},
+    fdb::Mac,
+};
+use crate::{options::Secret, refusal::Refusal};
 
-/// A port as it is named in params: by its number, or by its name.
+/// A port as it is named in params: by its number, by its name, or by the name of its device.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub(crate) enum PortRef {
@@ -106,7 +118,7 @@ impl PortRef {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(default)]
 pub(crate) struct ListPort {
-    /// Only this one: its number or name.
+    /// Only this one: its number, name or device.
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) port: Option<PortRef>,
@@ -118,6 +130,10 @@ pub(crate) struct ListPort {
     #[arg(long = "type", value_name = "TYPE")]
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub(crate) kind: Option<String>,
+    /// Only the one behind which this address is.
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mac: Option<Mac>,
     /// Only those in this state: up, loop, down, connecting, backoff, failed, shut.
     #[arg(long, value_name = "STATE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,15 +155,28 @@ impl Call for ListPort {
     const ROLE: Role = Role::Read;
     type Entry = Port;
 
+    fn command(command: clap::Command) -> clap::Command {
+        with_long(Self::augment_args(command))
+    }
+
     async fn run(self, program: Program<'_>) -> Result<Vec<Port>, Refusal> {
         let only = match &self.port {
             Some(port) => Some(port.find(program).await?.get()),
+            None => None,
+        };
+        let behind: Option<Vec<_>> = match self.mac {
+            Some(Mac(mac)) => {
+                let filter = FdbFilter { mac: Some(mac), ..FdbFilter::default() };
+                let entries = program.control.list_fdb(filter).await?;
+                Some(entries.into_iter().map(|line| line.entry.port.get()).collect())
+            }
             None => None,
         };
         let ports = program.control.list_ports().await?;
         let many = ports.len() > MANY;
         let is_asked_for = move |port: &Port| {
             only.is_none_or(|only| port.port == only)
+                && behind.as_ref().is_none_or(|behind| behind.contains(&port.port))
                 && self.user.as_ref().is_none_or(|user| port.user.as_ref() == Some(user))
                 && self.kind.as_ref().is_none_or(|kind| port.kind == *kind)
                 && self.state.as_ref().is_none_or(|state| port.state() == state)
@@ -165,7 +194,7 @@ impl Call for ListPort {
 /// Show a port in detail: settings, counters, limits.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
 pub(crate) struct ShowPort {
-    /// Number or name of the port.
+    /// Number, name or device of the port.
     #[arg(allow_negative_numbers = true)]
     pub(crate) port: PortRef,
 }
@@ -192,19 +221,71 @@ impl Call for ShowPort {
 /// What is missing or null stays as it is. Entries: that port.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
 pub(crate) struct SetPort {
-    /// Number or name of the port.
+    /// Number, name or device of the port.
     #[arg(allow_negative_numbers = true)]
     port: PortRef,
     /// Settings to reset to their defaults, by name.
     #[arg(long = "default", value_name = "NAME")]
     #[serde(rename = "default", default, skip_serializing_if = "Vec::is_empty")]
     defaults: Vec<String>,
+    /// URL of a client port's server, up to 8 of them: it is opened anew, under its number.
+    #[arg(long = "url", value_name = "URL")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    urls: Vec<String>,
+    /// Name for a client port's server; empty: none, and no password.
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+    /// Password of user; without it a terminal is asked.
+    #[arg(long, value_name = "PASSWORD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) passwd: Option<Secret>,
+    /// CA certificates to verify a client port's server against, PEM; empty: the system's.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cacerts: Option<String>,
+    /// HTTP proxy of a client port; empty: that of the switch's environment.
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<Secret>,
     #[command(flatten)]
     #[serde(flatten)]
     settings: PortSettings,
 }
 
 impl SetPort {
+    /// Whether it is about options of a client port, and not about settings only.
+    fn changes_options(&self) -> bool {
+        !self.urls.is_empty()
+            || self.user.is_some()
+            || self.passwd.is_some()
+            || self.cacerts.is_some()
+            || self.proxy.is_some()
+    }
+
+    /// Puts what is given into a client port's options. Empty is none, as for `addPort`.
+    fn change(&self, client: &mut ClientOptions) {
+        if let Some((first, more)) = self.urls.split_first() {
+            client.url.clone_from(first);
+            client.urls = more.to_vec();
+        }
+        if let Some(user) = &self.user {
+            client.user = Some(user.clone()).filter(|user| !user.is_empty());
+            if client.user.is_none() {
+                (client.passwd, client.password_file) = (None, None);
+            }
+        }
+        if let Some(password) = &self.passwd {
+            (client.passwd, client.password_file) = (Some(password.clone()), None);
+        }
+        if let Some(file) = &self.cacerts {
+            client.cacerts = Some(file.into()).filter(|_| !file.is_empty());
+        }
+        if let Some(proxy) = &self.proxy {
+            client.proxy = Some(proxy.clone()).filter(|Secret(url)| !url.is_empty());
+        }
+    }
+
     fn cleared(&self) -> Result<Vec<&'static str>, Refusal> {
         let unknown = |name: &String| {
             let error = PortSettings::default().set(name, "").err();
@@ -226,6 +307,12 @@ pub(super) fn check_scope(
     checked.map_err(|error| Refusal::value(error.to_string()))
 }
 
+/// Refuses settings that are not for who asks.
+pub(super) fn check_role(settings: &PortSettings, program: Program<'_>) -> Result<(), Refusal> {
+    let mut given = settings.given();
+    given.try_for_each(|setting| program.caller.check(setting.role, setting.name))
+}
+
 impl Call for SetPort {
     const NAME: &'static str = "setPort";
     const GROUP: Group = Group::Ports;
@@ -234,7 +321,45 @@ impl Call for SetPort {
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Port>, Refusal> {
         let (port, clear) = (self.port.find(program).await?, self.cleared()?);
+        check_role(&self.settings, program)?;
+        if self.changes_options() {
+            let known = program.control.known().into_iter().find(|(number, _)| *number == port);
+            let mut new = match known {
+                Some((_, known)) => known.new,
+                None => {
+                    return Err(Refusal::value(format!(
+                        "port {} is a session of somebody else's; only client ports have these options",
+                        self.port
+                    )));
+                }
+            };
+            if let Some(client) = new.get_mut::<Client>() {
+                self.change(client);
+            }
+            let info = program.control.change_port(port, new).await?;
+            if self.settings.given().next().is_none() && clear.is_empty() {
+                return Ok(vec![info.into()]);
+            }
+        }
         Ok(vec![program.control.set_port(port, self.settings, clear).await?.into()])
+    }
+
+    async fn subject(&self, program: Program<'_>) -> Option<String> {
+        let port = self.port.find(program).await.ok()?;
+        let report = program.control.show_port(port).await.ok()?;
+        let options = program.control.known().into_iter().find(|(number, _)| *number == port);
+        let options = options.filter(|_| self.changes_options()).map(|(_, known)| {
+            let mut options = known.new.options();
+            options.retain(|_, value| {
+                let is_none = value.is_null() || *value == false;
+                !is_none && value.as_array().is_none_or(|list| !list.is_empty())
+            });
+            without_secrets(options.into()).to_string()
+        });
+        let names = self.settings.given().map(|setting| setting.name).chain(self.cleared().ok()?);
+        let own = |name| report.own.show(name).unwrap_or_else(|| "default".to_owned());
+        let values = names.map(|name| format!("{name} {}", own(name)));
+        Some(options.into_iter().chain(values).collect::<Vec<_>>().join(", "))
     }
 
     fn check(&self) -> Result<(), Refusal> {
@@ -253,13 +378,14 @@ impl Call for SetPort {
 /// Entries: that port, as it was.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
 pub(crate) struct DelPort {
-    /// Number or name of the port.
+    /// Number, name or device of the port.
     #[arg(allow_negative_numbers = true)]
     port: PortRef,
 }
 
 impl Call for DelPort {
     const NAME: &'static str = "delPort";
+    const REMOVES: bool = true;
     const GROUP: Group = Group::Ports;
     const ROLE: Role = Role::Operate;
     type Entry = Port;
@@ -314,6 +440,16 @@ pub(crate) struct Port {
     /// given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<String>,
+    /// Since when it is in this state, or shut: as `2026-01-31T12:00:00Z`. All attempts to open
+    /// it are one state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<String>,
+    /// Latest round trip to the peer of a tunnel, in milliseconds, where the peer is pinged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rtt: Option<f64>,
+    /// MTU of its interface, in octets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mtu: Option<u32>,
     /// Why the state is not `up`; missing where there is no reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
@@ -370,6 +506,7 @@ pub(crate) struct Limit {
 impl From<PortInfo> for Port {
     fn from(info: PortInfo) -> Self {
         let counters = Arc::clone(&info.counters);
+        let is_open = info.details.iter().any(|(name, _)| *name == "rtt");
         Self {
             port: info.port.get(),
             kind: info.kind.to_owned(),
@@ -388,6 +525,9 @@ impl From<PortInfo> for Port {
                 .map(|(_, user)| user.clone()),
             shut: info.shut,
             state: Some(info.state.name().to_owned()),
+            since: Some(wall_clock(info.since)),
+            rtt: counters.round_trip().filter(|_| is_open).map(milliseconds),
+            mtu: info.mtu,
             error: info.state.reason().map(str::to_owned),
             discards: Discard::ALL
                 .iter()
@@ -396,6 +536,19 @@ impl From<PortInfo> for Port {
             text: Some(counters.text_messages()),
         }
     }
+}
+
+/// A moment as the clock on the wall had it, in seconds. If the clock was set since then, this
+/// is what it would have said.
+pub(super) fn wall_clock(at: Instant) -> String {
+    let time = Timestamp::now().checked_sub(at.elapsed()).unwrap_or(Timestamp::MIN);
+    let time = time.round(jiff::Unit::Second).unwrap_or(time);
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// With two digits behind the point.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e5).round() / 1e2
 }
 
 impl From<message::PortReport> for PortReport {
@@ -469,9 +622,43 @@ impl Entry for Port {
         ]]
     }
 
+    const LONG_TITLES: &'static [&'static str] = &[
+        "Port",
+        "Name",
+        "Type",
+        "State",
+        "Since",
+        "User",
+        "RX octets",
+        "TX octets",
+        "RTT",
+        "MTU",
+        "Target",
+    ];
+
+    fn long_rows(&self) -> Vec<Vec<String>> {
+        let or_dash = |cell: Option<String>| cell.unwrap_or_else(|| "-".to_owned());
+        vec![vec![
+            self.port.to_string(),
+            or_dash(self.name.clone()),
+            self.kind.clone(),
+            self.state().to_owned(),
+            or_dash(self.since.clone()),
+            or_dash(self.user.clone()),
+            or_dash(self.octets_rx.map(|octets| octets.to_string())),
+            or_dash(self.octets_tx.map(|octets| octets.to_string())),
+            or_dash(self.rtt.map(|rtt| format!("{rtt} ms"))),
+            or_dash(self.mtu.map(|mtu| mtu.to_string())),
+            self.target.clone(),
+        ]]
+    }
+
+    fn below(&self) -> Option<String> {
+        self.error.clone()
+    }
+
     fn note(&self) -> Option<String> {
-        let note = self.error.as_ref().or(self.note.as_ref());
-        note.map(|note| format!("Port {}: {note}", self.port))
+        self.note.as_ref().map(|note| format!("Port {}: {note}", self.port))
     }
 }
 
@@ -537,13 +724,18 @@ mod tests {
             is_elsewhere: false,
             state: PortState::Backoff { reason: "refused".to_owned() },
             shut: true,
+            since: Instant::now(),
+            mtu: Some(1500),
             details: vec![("user", "alice".to_owned())],
             counters: Arc::new(counters),
         };
+        let mut port = serde_json::to_value(Port::from(info.clone())).expect("serializes");
+        let since = port.as_object_mut().and_then(|port| port.remove("since"));
+        assert!(since.is_some_and(|since| since.as_str().is_some_and(|text| text.len() == 20)));
         assert_eq!(
-            serde_json::to_value(Port::from(info.clone())).expect("serializes"),
+            port,
             json!({"port": 1, "type": "client", "target": "ws://h/", "tx": 2, "rx": 3,
-                "octets-tx": 200, "octets-rx": 300, "user": "alice", "shut": true, "state": "backoff", "error": "refused", "text": 1,
+                "octets-tx": 200, "octets-rx": 300, "user": "alice", "shut": true, "state": "backoff", "error": "refused", "text": 1, "mtu": 1500,
                 "discards": {"on-error": 0, "too-long": 0, "truncated": 0,
                     "unknown-offload": 0, "device-queue": 0, "invalid-source": 0,
                     "port-down": 0, "queue-memory": 0, "same-port": 0, "lack-of-buffers": 5, "foreign-source": 0,

@@ -94,6 +94,10 @@ impl Call for CreateToken {
         Ok(vec![program.service.create_token(&self.user, self.valid()?)?])
     }
 
+    fn told(entry: &Token) -> String {
+        format!("a token for {} until {}", entry.user, entry.expires)
+    }
+
     fn check(&self) -> Result<(), Refusal> {
         self.valid().map(drop)
     }

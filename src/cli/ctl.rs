@@ -48,26 +48,26 @@ pub(crate) struct ControlArgs {
     /// URL of the switch's control service; unix:PATH for a Unix socket
     /// [default: unix:/run/etherws/control.sock, the packaged service's, if it is there; else
     /// http://127.0.0.1:7867/ctl]
-    #[arg(long, value_name = "URL", env = CTLURL)]
+    #[arg(long, global = true, value_name = "URL", env = CTLURL)]
     #[arg(default_value_t = default_ctlurl(), hide_default_value = true, hide_env_values = true)]
     pub(crate) ctlurl: String,
     /// Name for the control service; its password is prompted for
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     pub(crate) ctluser: Option<String>,
     /// Password; other users of the machine can see it here: the prompt is safer
-    #[arg(long, value_name = "PASSWORD")]
+    #[arg(long, global = true, value_name = "PASSWORD")]
     pub(crate) ctlpasswd: Option<Secret>,
     /// CA certificates for the control service, PEM [default: the system's]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ctlsslcert: Option<PathBuf>,
     /// Do not verify the control service's certificate
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) ctlinsecure: bool,
     /// Client certificate chain to present to the control service, PEM
-    #[arg(long, value_name = "FILE", requires = "ctlkey")]
+    #[arg(long, global = true, value_name = "FILE", requires = "ctlkey")]
     pub(crate) ctlcert: Option<PathBuf>,
     /// Private key of --ctlcert, PEM
-    #[arg(long, value_name = "FILE", requires = "ctlcert")]
+    #[arg(long, global = true, value_name = "FILE", requires = "ctlcert")]
     pub(crate) ctlkey: Option<PathBuf>,
 }
 

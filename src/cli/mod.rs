@@ -9,7 +9,7 @@ mod pages;
 
 use std::{env, ffi::OsString, path::Path};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::{
     CommandFactory as _, FromArgMatches as _,
     error::{ContextKind, ContextValue, ErrorKind},
@@ -205,14 +205,12 @@ impl SwArgs {
     fn validate(self, line: CommandLine) -> Result<Sw> {
         let Some(path) = self.config else {
             let config = line.over(Config::default())?;
-            let sw = resolve(&config, None, &line, Vec::new());
-            let sw = sw.map_err(|faults| anyhow!("{}", faults.report))?;
+            let sw = resolve(&config, None, &line, Vec::new())?;
             return Ok(foreground(sw, self.foreground));
         };
         let (file, faults) = config::File::read(&path)?;
         let config = line.over(file.config.clone())?;
-        let sw = resolve(&config, Some(&file), &line, faults)
-            .map_err(|faults| anyhow!("{}", faults.report))?;
+        let sw = resolve(&config, Some(&file), &line, faults)?;
         let source = Some(config::Source { file, line });
         Ok(Sw { source, ..foreground(sw, self.foreground) })
     }
@@ -227,7 +225,12 @@ impl ServerArgs {
             path: self.path,
             htpasswd: self.htpasswd,
             allow_origin: self.allow_origin,
-            tls: config::TunnelTls { key: self.keyfile, cert: self.certfile, client_ca: None },
+            tls: config::TunnelTls {
+                key: self.keyfile,
+                cert: self.certfile,
+                client_ca: None,
+                revoked: None,
+            },
             ..config::Tunnel::default()
         };
         let ports = vec![self.common.tap()];

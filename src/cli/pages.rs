@@ -117,12 +117,22 @@ const PAGES: &[Page] = &[
         "",
         &[
             ("ctl setport 1 --shut 1", "drop all frames from and to port 1"),
+            ("ctl setport uplink --url wss://b.example.org/", "let a client port go elsewhere"),
             ("ctl setport 2 --storm-broadcast 200/800 --maxmacs 64", "limit what is behind port 2"),
         ],
     ),
     page_of("ctl showport", "", &[("ctl showport 1", "show port 1")]),
+    page_of("ctl doctor", "", &[("ctl doctor uplink", "look for what keeps a port from working")]),
     page_of("ctl delport", "", &[("ctl delport 1", "delete port 1")]),
-    page_of("ctl listport", "", &[("ctl listport --json", "for a script")]),
+    page_of(
+        "ctl listport",
+        "",
+        &[
+            ("ctl listport --long", "with names, users, times and octets"),
+            ("ctl listport --state backoff", "ports that are not connected"),
+            ("ctl listport --json", "for a script"),
+        ],
+    ),
     page_of(
         "ctl top",
         "On a terminal, keys change the order. In a pipe, each update is a table, or a line of \
@@ -150,6 +160,24 @@ const PAGES: &[Page] = &[
     ),
     page_of("ctl delfdb", "", &[("ctl delfdb 02:00:00:00:00:01", "delete an address")]),
     page_of("ctl flushfdb", "", &[("ctl flushfdb 2", "forget what was learned behind port 2")]),
+    page_of("ctl status", "", &[("ctl status", "show the switch on one screen")]),
+    page_of(
+        "ctl events",
+        "",
+        &[
+            ("ctl events --since 1h", "what happened in the last hour"),
+            ("ctl events --event port-down --limit 5", "the last five ports that went down"),
+        ],
+    ),
+    page_of(
+        "ctl ping",
+        "",
+        &[
+            ("ctl ping 2", "how far away the peer of port 2 is"),
+            ("ctl ping 192.0.2.7", "whether a host answers, and behind which port"),
+        ],
+    ),
+    page_of("ctl stop", "", &[("ctl stop", "end the switch")]),
     page_of("ctl reload", "", &[("ctl reload", "apply what has changed in the file")]),
     page_of(
         "ctl save",

@@ -63,10 +63,17 @@ pub(crate) fn edit(
         match running.iter().find(|running| running.number == number) {
             Some(running) => {
                 let Some(table) = ports.get_mut(at) else { continue };
-                let names = update(table, port, running);
+                let mut names = update(table, port, running);
+                let mut change = |action, note: String| {
+                    changes.push(Change::new(action, port.new.to_string()).port(number).note(note));
+                };
+                match update_options(table, port, running) {
+                    Ok(true) => names.push("options"),
+                    Ok(false) => {}
+                    Err(reason) => change(Action::Kept, reason),
+                }
                 if !names.is_empty() {
-                    let change = Change::new(Action::Changed, port.new.to_string());
-                    changes.push(change.port(number).note(names.join(", ")));
+                    change(Action::Changed, names.join(", "));
                 }
             }
             None => {
@@ -130,6 +137,27 @@ fn update(table: &mut Table, port: &Port, running: &Running) -> Vec<&'static str
         names.push("fdb");
     }
     names
+}
+
+/// Brings the options of its kind to what control has made of them; whether any had to change.
+fn update_options(table: &mut Table, port: &Port, running: &Running) -> Result<bool, String> {
+    // What the kernel calls an interface is no other option.
+    if running.new.interface().is_some() || running.new == port.new {
+        return Ok(false);
+    }
+    let new = running.new.for_file().map_err(|error| error.text)?;
+    let old = port.new.for_file().unwrap_or_default();
+    let keys: Vec<_> =
+        old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)).collect();
+    for key in &keys {
+        match new.get(*key).and_then(toml_value) {
+            Some(option) => put(table, key, Some(option)),
+            None => {
+                table.remove(key);
+            }
+        }
+    }
+    Ok(!keys.is_empty())
 }
 
 /// Changes a value, and leaves the comment behind it.

@@ -35,7 +35,7 @@ pub(crate) use self::{
     resolve::{Port, Sw, resolve},
 };
 
-use crate::options::{MAX_THREADS, Octets};
+use crate::options::{MAX_EVENTS, MAX_THREADS, Octets};
 
 // A key is one field, here or in a table below. The id of its option is the key.
 /// The configuration of a switch. A missing key has its default.
@@ -91,11 +91,20 @@ pub(crate) struct Switch {
     /// one that starts it]
     #[arg(id = "switch.user", long = "user", value_name = "NAME")]
     pub(crate) user: Option<String>,
+    /// File to write the process's number to; removed at the end
+    #[arg(id = "switch.pid-file", long = "pid-file", alias = "pidfile", value_name = "FILE")]
+    #[arg(value_parser = absolute())]
+    pub(crate) pid_file: Option<PathBuf>,
     /// Folder for state kept across restarts, such as which card MAC addresses of TAP devices
     /// are made from [default: /var/lib/etherws, if it exists]
     #[arg(id = "switch.state", long = "state", value_name = "DIR")]
     #[arg(value_parser = absolute())]
     pub(crate) state: Option<PathBuf>,
+    /// Number of recent events that are kept for ctl events; 0: none [default: 1000]
+    #[arg(id = "switch.events", long = "events", value_name = "NUMBER")]
+    #[arg(value_parser = value_parser!(u16).range(..=MAX_EVENTS))]
+    #[schemars(range(max = MAX_EVENTS))]
+    pub(crate) events: Option<u16>,
     /// Whether to keep a list of hosts, with their addresses and names [default: true]
     #[arg(
         id = "switch.hosts",
@@ -239,11 +248,34 @@ pub(crate) struct Control {
     /// TLS of the control listener.
     #[command(flatten)]
     pub(crate) tls: ControlTls,
+    /// Who may do what by control.
+    #[command(flatten)]
+    pub(crate) roles: ControlRoles,
+}
+
+/// `[control.roles]`: users of htpasswd, names of client certificates, and accounts or, after an
+/// @, groups of whoever connects by the Unix socket; * is whoever is let in. Without any of them
+/// all may do everything
+#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct ControlRoles {
+    /// User or @GROUP that may do everything [default: all, if nobody has a role]
+    #[arg(id = "control.roles.admin", long = "ctladmin", value_name = "NAME")]
+    pub(crate) admin: Option<Vec<String>>,
+    /// User or @GROUP that may set up ports, interfaces and addresses
+    #[arg(id = "control.roles.operator", long = "ctloperator", value_name = "NAME")]
+    pub(crate) operator: Option<Vec<String>>,
+    /// User or @GROUP that may read lists, metrics and events
+    #[arg(id = "control.roles.viewer", long = "ctlviewer", value_name = "NAME")]
+    pub(crate) viewer: Option<Vec<String>>,
 }
 
 /// The PEM files of a listener: one table, whose options have another name at each listener.
 macro_rules! tls_table {
-    ($name:ident, $table:literal, $key:literal, $cert:literal or $short:literal, $ca:literal) => {
+    (
+        $name:ident, $table:literal, $key:literal, $cert:literal or $short:literal, $ca:literal,
+        $revoked:literal
+    ) => {
         #[doc = concat!("`[", $table, "]`")]
         #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -261,18 +293,25 @@ macro_rules! tls_table {
             #[arg(id = concat!($table, ".client-ca"), long = $ca, value_name = "FILE")]
             #[arg(value_parser = absolute())]
             pub(crate) client_ca: Option<PathBuf>,
+            /// Client certificates that are not accepted any more: CRLs of the CAs, PEM, or
+            /// names and serial numbers, one a line
+            #[arg(id = concat!($table, ".revoked"), long = $revoked, value_name = "FILE")]
+            #[arg(value_parser = absolute())]
+            pub(crate) revoked: Option<PathBuf>,
         }
 
         impl $name {
-            fn files(&self) -> [Option<&PathBuf>; 3] {
-                [&self.key, &self.cert, &self.client_ca].map(Option::as_ref)
+            fn files(&self) -> [Option<&PathBuf>; 4] {
+                [&self.key, &self.cert, &self.client_ca, &self.revoked].map(Option::as_ref)
             }
         }
     };
 }
 
-tls_table!(TunnelTls, "tunnel.tls", "sslkey", "sslcert" or "sslc", "sslclientca");
-tls_table!(ControlTls, "control.tls", "ctlsslkey", "ctlsslcert" or "ctlsslc", "ctlsslclientca");
+tls_table!(TunnelTls, "tunnel.tls", "sslkey", "sslcert" or "sslc", "sslclientca",
+    "sslrevoked");
+tls_table!(ControlTls, "control.tls", "ctlsslkey", "ctlsslcert" or "ctlsslc",
+    "ctlsslclientca", "ctlsslrevoked");
 
 /// `[log]`
 #[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]

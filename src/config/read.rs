@@ -84,6 +84,8 @@ impl Fault {
 pub(crate) struct Faults {
     lines: Vec<String>,
     pub(crate) count: usize,
+    /// Whether a file has them, and not only a command line.
+    pub(crate) is_of_file: bool,
     /// In full, with the lines that are meant.
     pub(crate) report: String,
 }
@@ -104,7 +106,7 @@ impl Faults {
     /// Faults of a command line without a file.
     pub(super) fn of_options(faults: &[Fault]) -> Self {
         let lines: Vec<_> = faults.iter().map(|fault| fault.text.clone()).collect();
-        Self { report: lines.join("\n"), count: lines.len(), lines }
+        Self { report: lines.join("\n"), count: lines.len(), is_of_file: false, lines }
     }
 }
 
@@ -152,7 +154,7 @@ impl File {
             }
             lines.push(line);
         }
-        Faults { count: lines.len(), lines, report: report.trim_end().to_owned() }
+        Faults { count: lines.len(), lines, is_of_file: true, report: report.trim_end().to_owned() }
     }
 }
 

@@ -16,20 +16,21 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     interface::AddressSetting,
     kinds::{KindInfo, PortSpec, Via, kinds},
-    settings::PortSettings,
+    settings::{PortSettings, Role},
 };
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use super::{
-    CommandLine, Config, FdbTable, PortTable,
+    CommandLine, Config, ControlRoles, FdbTable, PortTable,
     read::{Fault, Faults, File, Source},
 };
 use crate::{
     logging,
     options::{
-        DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, ForwardedHeader, Limits, MAX_THREADS,
-        MIN_QUEUE_MEMORY, Proxies, Service, TlsFiles, default_queue_memory,
+        DEFAULT_EVENTS, DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, ForwardedHeader, Limits,
+        MAX_EVENTS, MAX_THREADS, MIN_QUEUE_MEMORY, Proxies, Roles, Service, TlsFiles,
+        default_queue_memory,
     },
     parse::{self, PortFault, hint, interface_settings, mac, vid},
     refusal::Refusal,
@@ -52,10 +53,14 @@ pub(crate) struct Sw {
     pub(crate) aging_time: Duration,
     /// Octets that all queues may take together.
     pub(crate) queue_memory: usize,
+    /// Where the process's number is written; absolute.
+    pub(crate) pid_file: Option<PathBuf>,
     /// Folder of the state that is kept; absolute. By default the usual one.
     pub(crate) state: Option<PathBuf>,
     /// Whether to keep a list of hosts.
     pub(crate) hosts: bool,
+    /// How many recent events to keep.
+    pub(crate) events: usize,
     /// Settings of ports that have none of their own.
     pub(crate) port_defaults: PortSettings,
     /// Arbiters, each a thread, that ports are spread over; at least 1.
@@ -74,6 +79,8 @@ pub(crate) struct Sw {
     pub(crate) control_socket: Option<PathBuf>,
     /// Names by which control may be asked for.
     pub(crate) control_names: Vec<String>,
+    /// Who may do what by control.
+    pub(crate) roles: Roles,
     /// Whether control is for anybody on any machine.
     pub(crate) control_open: bool,
     /// Reverse proxies before its Unix socket.
@@ -226,7 +233,24 @@ impl<'a> Checker<'a> {
             aging_time: aging_time.unwrap_or(DEFAULT_AGING_TIME),
             queue_memory,
             state: switch.state.clone(),
+            pid_file: switch.pid_file.clone(),
             hosts: switch.hosts.unwrap_or(!legacy),
+            events: match switch.events {
+                Some(events) if i64::from(events) > MAX_EVENTS => {
+                    let name = self.name("switch.events");
+                    let text = format!("{name} {events}: give 0 to {MAX_EVENTS}");
+                    self.fault("switch.events", text);
+                    DEFAULT_EVENTS
+                }
+                Some(events) => events.into(),
+                None => {
+                    if *legacy {
+                        0
+                    } else {
+                        DEFAULT_EVENTS
+                    }
+                }
+            },
             port_defaults: port_defaults.settings.0.clone(),
             threads: threads.into(),
             tunnel: tunnel_service,
@@ -236,6 +260,7 @@ impl<'a> Checker<'a> {
             control: by_tcp.then_some(service),
             control_socket: control.socket.clone(),
             control_names: control.name.clone().unwrap_or_default(),
+            roles: self.roles(&control.roles),
             control_open: control.open.unwrap_or(false),
             control_proxies: service_proxies,
             ports: self.ports(port),
@@ -303,13 +328,14 @@ impl<'a> Checker<'a> {
     }
 
     /// Key and certificate, both or neither; a client CA only with them.
-    fn tls(&mut self, table: &str, given: [Option<&PathBuf>; 3]) -> Option<TlsFiles> {
-        let [key, cert, ca] = ["key", "cert", "client-ca"].map(|name| format!("{table}.{name}"));
+    fn tls(&mut self, table: &str, given: [Option<&PathBuf>; 4]) -> Option<TlsFiles> {
+        let names = ["key", "cert", "client-ca", "revoked"];
+        let [key, cert, ca, revoked] = names.map(|name| format!("{table}.{name}"));
         let [name, other] = [&key, &cert].map(|key| self.name(key).into_owned());
         match given {
-            [Some(file), None, _] => self.fault(&key, lacking(&name, file, &other)),
-            [None, Some(file), _] => self.fault(&cert, lacking(&other, file, &name)),
-            [None, None, Some(file)] => {
+            [Some(file), None, ..] => self.fault(&key, lacking(&name, file, &other)),
+            [None, Some(file), ..] => self.fault(&cert, lacking(&other, file, &name)),
+            [None, None, Some(file), _] => {
                 let text = format!(
                     "{} {} is given without {name} and {other}: certificates are shown over \
                      TLS alone",
@@ -318,11 +344,39 @@ impl<'a> Checker<'a> {
                 );
                 self.fault(&ca, text);
             }
+            [.., None, Some(file)] => {
+                let (name, ca) = (self.name(&revoked).into_owned(), self.name(&ca).into_owned());
+                let text = format!(
+                    "{name} {} is given without {ca}: clients show no certificates",
+                    file.display()
+                );
+                self.fault(&revoked, text);
+            }
             _ => {}
         }
         let mut file = |name, at: usize| self.readable(name, given[at].map(PathBuf::as_path));
         let (key, cert, client_ca) = (file(&key, 0), file(&cert, 1), file(&ca, 2));
-        Some(TlsFiles { key: key?, cert: cert?, client_ca })
+        let revoked = file(&revoked, 3);
+        Some(TlsFiles { key: key?, cert: cert?, client_ca, revoked })
+    }
+
+    fn roles(&mut self, table: &ControlRoles) -> Roles {
+        let lists = [
+            ("admin", Role::Admin, &table.admin),
+            ("operator", Role::Operate, &table.operator),
+            ("viewer", Role::Read, &table.viewer),
+        ];
+        let mut roles = Roles::default();
+        for (key, role, list) in lists {
+            let Some(list) = list else { continue };
+            let key = format!("control.roles.{key}");
+            if let Some(name) = list.iter().find(|name| matches!(name.as_str(), "" | "@")) {
+                let text = format!("{} {name:?}: give a user, @GROUP or *", self.name(&key));
+                self.fault(&key, text);
+            }
+            roles.lists.push((role, list.clone()));
+        }
+        roles
     }
 
     fn check_shared(&mut self, tunnel: &Service, control: &Service) {

@@ -12,19 +12,24 @@ mod table;
 mod top;
 
 use std::{
+    fs,
     path::{self, Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
+
+use actix_rt::time::{sleep, timeout};
 
 use etherws_actors::{
     connect::{ClientCertificate, Credentials, TlsOptions},
     kinds::{Client, ClientOptions},
 };
 use jsonrpsee_types::ErrorObjectOwned;
+use serde_json::Value;
 
 use crate::{
     api::{
-        AddPort, Monitor, SetInterface,
+        AddPort, Monitor, SetInterface, SetPort, Stop,
         call::{Call as _, Request},
         client::Endpoint,
     },
@@ -38,6 +43,12 @@ use output::{Output, say};
 
 /// Of a program that Ctrl-C has ended, as shells have it: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
+
+/// Between two looks whether a switch that was stopped is gone.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long that may take.
+const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// Runs `etherws ctl`. The answer goes to standard output, an error to standard error
 /// and into the exit status.
@@ -72,7 +83,21 @@ fn ask(
     {
         *passwd = Some(Secret(password("Client Password: ").map_err(Refusal::internal)?));
     }
+    let mut set = request.typed::<SetPort>();
+    if let Some(SetPort { user: Some(user), passwd: passwd @ None, .. }) = &mut set
+        && !user.is_empty()
+    {
+        *passwd = Some(Secret(password("Client Password: ").map_err(Refusal::internal)?));
+    }
     let endpoint = endpoint(control).map_err(Refusal::internal)?;
+    if let Some(set) = &mut set {
+        if let Some(file) =
+            set.cacerts.as_mut().filter(|file| endpoint.is_local() && !file.is_empty())
+        {
+            *file = resolve(Path::new(file)).to_string_lossy().into_owned();
+        }
+        request = Request::from(&*set);
+    }
     let mut what = format!("waiting for {endpoint}");
     let mut after = "the switch may carry it out all the same";
     if let Some((add, mut port)) = add.as_mut().zip(port) {
@@ -97,11 +122,29 @@ fn ask(
             return Ok(INTERRUPTED.into());
         };
         let mut answer = answer?;
+        if request.method.name == Stop::NAME && endpoint.is_local() {
+            ended(&answer.json).await;
+        }
         let set = request.typed::<SetInterface>();
         let note = set.and_then(|set| set.assumed_mask(&answer));
-        answer.table.iter_mut().for_each(|table| table.notes.extend(note.clone()));
+        answer.tables.iter_mut().for_each(|table| table.notes.extend(note.clone()));
         Ok(output.answer(&answer))
     })
+}
+
+/// Waits until the process that ends is gone, if it can be seen from here.
+async fn ended(answer: &Value) {
+    let Some(pid) = answer[0]["pid"].as_u64() else { return };
+    let process = format!("/proc/{pid}/stat");
+    // One that its parent has not waited for yet is gone, too.
+    let runs = || fs::read_to_string(&process).is_ok_and(|stat| !stat.contains(") Z"));
+    let gone = async {
+        while runs() {
+            sleep(LOOK).await;
+        }
+    };
+    // Tunnels have 1.5 s for their farewell. What is there then has another reason.
+    let _ = timeout(END_LIMIT, gone).await;
 }
 
 /// The control service that `args` name. Asks for its password if there is a name alone.

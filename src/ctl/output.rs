@@ -40,7 +40,7 @@ impl Output {
             return print(&to_json(&answer.json));
         }
         let status = print(&table::table(answer, self.stdout));
-        for note in answer.table.iter().flat_map(|table| &table.notes) {
+        for note in answer.tables.iter().flat_map(|table| &table.notes) {
             let note = self.stderr.paint(style::WARNING, style::clean(note));
             say(&format!("  {note}\n"));
         }

@@ -14,12 +14,29 @@ use crate::api::call::{Answer, Table};
 
 /// What `ctl` prints of an answer.
 pub(crate) fn table(answer: &Answer, look: Look) -> String {
-    let Some(Table { titles, rows, .. }) = &answer.table else {
+    if answer.tables.is_empty() {
         return output::to_json(&answer.json);
-    };
+    }
+    let tables: Vec<_> = answer.tables.iter().map(|table| one(table, look)).collect();
+    tables.join("\n")
+}
+
+fn one(Table { titles, rows, below, .. }: &Table, look: Look) -> String {
     let titles = titles.iter().map(|&title| title.to_owned()).collect();
     let rows: Vec<_> = [titles].into_iter().chain(rows.iter().cloned()).collect();
-    render(&rows, look)
+    let rendered = render(&rows, look);
+    let mut lines = rendered.lines();
+    let mut text = String::new();
+    // The titles have nothing below them.
+    let below = std::iter::once(&None).chain(below).chain(std::iter::repeat(&None));
+    for (line, below) in lines.by_ref().zip(below) {
+        // Nothing can go wrong in memory.
+        let _ = writeln!(text, "{line}");
+        if let Some(below) = below {
+            let _ = writeln!(text, "        {}", look.paint(style::WARNING, style::clean(below)));
+        }
+    }
+    text
 }
 
 /// Two blanks, then columns as wide as their widest cell, two blanks between. The
@@ -145,6 +162,8 @@ mod tests {
         let ports = entries("listPort", json!([port(false), port(true)]));
         let printed = table(&ports);
         assert!(printed.contains("client  backoff") && printed.contains("client  shut   "));
+        let lines: Vec<_> = printed.lines().collect();
+        assert_eq!((lines.len(), lines[2], lines[4]), (5, "        x", "        x"));
     }
 
     #[test]
@@ -257,7 +276,8 @@ mod tests {
             plain,
             "  Port  Type    State         RX  TX  Target \n\
              \x20    9  tap     up            12   7  日本   \n\
-             \x20   10  client  backoff  1048576   1  ws://h/\n"
+             \x20   10  client  backoff  1048576   1  ws://h/\n\
+             \x20       x\n"
         );
         let colored = super::table(&ports, Look { color: true, terminal: true });
         assert!(colored.contains("\u{1b}[32mup\u{1b}[0m     "), "{colored:?}");

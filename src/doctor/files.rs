@@ -169,7 +169,7 @@ mod tests {
         let (certificate, own) = certificate();
         fs::write(&cert, certificate.pem()).unwrap();
         fs::write(&key, own.serialize_pem()).unwrap();
-        let files = TlsFiles { key: key.clone(), cert, client_ca: None };
+        let files = TlsFiles { key: key.clone(), cert, client_ca: None, revoked: None };
         assert_eq!(tls_files(&files)[0].level, Level::Ok);
         fs::write(&key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
         let findings = tls_files(&files);

@@ -15,13 +15,11 @@ use std::{
     process::ExitCode,
 };
 
-use etherws_actors::{
-    error::plain,
-    kinds::{Client, ClientOptions, Netdev},
-};
-use serde::Serialize;
+use etherws_actors::kinds::{Client, ClientOptions, Netdev, PortSpec};
+use futures_util::future::LocalBoxFuture;
 
 use crate::{
+    api::PortReport,
     cli::{DoctorArgs, default_ctlurl},
     config::{CommandLine, File, Sw, resolve},
     ctl::{
@@ -32,44 +30,7 @@ use crate::{
     options::{Secret, Service, TlsFiles},
 };
 
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Level {
-    /// As it should be.
-    Ok,
-    /// It may be intended, or will become a fault.
-    Warn,
-    /// A fault.
-    Fail,
-}
-
-/// What a check has found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Finding {
-    /// Name of the check, for programs.
-    pub(crate) check: &'static str,
-    pub(crate) level: Level,
-    /// What was checked and the result, in one line.
-    pub(crate) text: String,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) advice: Option<String>,
-}
-
-impl Finding {
-    fn ok(check: &'static str, text: impl Into<String>) -> Self {
-        Self { check, level: Level::Ok, text: plain(text.into()), advice: None }
-    }
-
-    fn warn(check: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, level: Level::Warn, text: plain(text.into()), advice: Some(advice.into()) }
-    }
-
-    fn fail(check: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, level: Level::Fail, text: plain(text.into()), advice: Some(advice.into()) }
-    }
-}
+pub(crate) use crate::api::doctor::{Finding, Level};
 
 /// What to check, from the options and the configuration file.
 #[derive(Debug, Default)]
@@ -86,6 +47,26 @@ pub(crate) struct Subject {
     pub(crate) control: Option<String>,
     /// Tunnels to servers.
     pub(crate) tunnels: Vec<tunnel::Tunnel>,
+}
+
+/// Looks at a port of the switch that this process is, with the port's own options.
+pub(crate) fn examine(
+    report: PortReport,
+    spec: Option<PortSpec>,
+) -> LocalBoxFuture<'static, Vec<Finding>> {
+    Box::pin(async move {
+        let mut findings = switch::port(&report);
+        let mut subject = Subject::default();
+        if let Some(options) = spec.as_ref().and_then(PortSpec::get::<Client>) {
+            findings.extend(subject.add_client(options));
+        }
+        let devices: Vec<_> = switch::device(&report).into_iter().collect();
+        findings.extend(devices::look(&subject, devices).await);
+        for tunnel in &subject.tunnels {
+            findings.extend(tunnel::look(tunnel).await);
+        }
+        findings
+    })
 }
 
 /// Runs `etherws doctor`. The exit status is 1 if there is a fault.

@@ -77,6 +77,29 @@ pub(super) async fn look(endpoint: &Endpoint) -> (Vec<Device>, Vec<Finding>) {
     (if endpoint.is_local() { devices.collect() } else { Vec::new() }, findings)
 }
 
+/// What there is to say of one port.
+pub(super) fn port(report: &PortReport) -> Vec<Finding> {
+    let Port { port: number, kind, target, .. } = &report.port;
+    let up = || Finding::ok("port-state", format!("port {number} ({kind} {target}) is up"));
+    let mut findings = vec![state(&report.port).unwrap_or_else(up)];
+    findings.extend(limits(report));
+    findings.extend(own_address(report));
+    // What it has lost since it began: there was no moment before.
+    findings.extend(discards(&[], std::slice::from_ref(&report.port)));
+    findings
+}
+
+/// The port's device, if it is one.
+pub(super) fn device(report: &PortReport) -> Option<Device> {
+    let port = &report.port;
+    let set = report.settings.get("link-local").and_then(|setting| setting.value.parse().ok());
+    matches!(port.kind.as_str(), "tap" | "netdev").then(|| Device {
+        name: port.target.clone(),
+        kind: port.kind.clone(),
+        link_local: set.unwrap_or(LinkLocal::ALL_BUT_PAUSE),
+    })
+}
+
 fn state(port: &Port) -> Option<Finding> {
     let Port { port: number, kind, target, error, .. } = port;
     let check = "port-state";

@@ -8,7 +8,6 @@
 use std::{
     mem,
     net::TcpListener as StdListener,
-    os::unix::net::UnixListener,
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -23,11 +22,13 @@ use etherws_actors::{
     monitor::{Event, Kind},
     switch::Switch,
 };
+use nix::unistd::User;
 use slog::{Logger, error, info, o, warn};
 use tokio::task::JoinHandle;
 
 use super::specs::{ListenerSpec, listener_specs};
 use crate::{
+    api::status::ListenerInfo,
     config::Action,
     config::Sw,
     files::{Reload, Watch},
@@ -62,14 +63,15 @@ pub(super) struct Bound {
 }
 
 /// The sockets of all listeners that `options` ask for: of those that were inherited what
-/// serves the same, all others are opened. Control's Unix socket, if it was inherited.
+/// serves the same, all others are opened. And control's Unix socket, which `account` is to own.
 ///
 /// # Errors
 /// An address cannot be listened on, or an inherited socket is for what is not served.
 pub(super) fn open(
     options: &Sw,
     mut inherited: Inherited,
-) -> Result<(Vec<Bound>, Option<UnixListener>)> {
+    account: Option<&User>,
+) -> Result<(Vec<Bound>, Option<unix::Listener>)> {
     let mut all = Vec::new();
     for spec in listener_specs(options) {
         let of_tunnel = spec.tunnel.is_some();
@@ -88,7 +90,15 @@ pub(super) fn open(
             );
         }
     }
-    Ok((all, inherited.control_socket))
+    let socket = match inherited.control_socket {
+        Some(socket) => Some(unix::adopt(socket)?),
+        None => options
+            .control_socket
+            .as_deref()
+            .map(|path| unix::bind_for(path, account))
+            .transpose()?,
+    };
+    Ok((all, socket))
 }
 
 /// Opens a listener's sockets. The one place where TCP listeners get theirs.
@@ -213,22 +223,17 @@ impl Listeners {
         Self { shared, tcp: Vec::new(), unix: None }
     }
 
-    /// Starts what listens: TCP on sockets that are open, control's Unix socket at `path`.
+    /// Starts what listens, on sockets that are open.
     ///
     /// # Errors
-    /// A file cannot be used, or the Unix socket cannot be made; nothing was started.
+    /// A file cannot be used; nothing was started.
     pub(super) async fn start(
         &mut self,
         bound: Vec<Bound>,
-        path: Option<PathBuf>,
-        inherited: Option<UnixListener>,
+        socket: Option<unix::Listener>,
     ) -> Result<()> {
         let prepared = bound.into_iter().map(|bound| self.prepare(bound));
         let prepared = prepared.collect::<Result<Vec<_>>>()?;
-        let socket = match inherited {
-            Some(socket) => Some(unix::adopt(socket)?),
-            None => path.as_deref().map(unix::bind).transpose()?,
-        };
         for prepared in prepared {
             let started = self.start_tcp(prepared, None).await?;
             self.tcp.push(started);
@@ -265,20 +270,28 @@ impl Listeners {
                 return Err(error);
             }
         };
+        let (started, unix) = match self.start_all(prepared, socket).await {
+            Ok(started) => started,
+            Err(error) => {
+                for rival in rivals {
+                    self.restore(rival).await;
+                }
+                return Err(error);
+            }
+        };
+        // Nothing fails from here on.
         let mut done: Vec<_> = rivals.iter().map(|gone| (Action::Deleted, gone.item())).collect();
-        for new in prepared {
+        for new in started {
             let former = self.at(&new.bound.spec);
-            let endpoint = former.map(|at| Arc::clone(&self.tcp[at].endpoint));
-            let started = self.start_tcp(new, endpoint.as_deref()).await?;
             let action = if former.is_some() { Action::Changed } else { Action::Added };
-            done.push((action, started.bound.spec.item()));
+            done.push((action, new.bound.spec.item()));
             match former {
                 Some(at) => {
-                    let former = mem::replace(&mut self.tcp[at], started);
+                    let former = mem::replace(&mut self.tcp[at], new);
                     former.endpoint.retired.store(true, Relaxed);
                     self.revoke_missing(&former, &self.tcp[at]);
                 }
-                None => self.tcp.push(started),
+                None => self.tcp.push(new),
             }
         }
         self.tcp.retain(|tcp| {
@@ -296,10 +309,25 @@ impl Listeners {
                 done.push((Action::Deleted, item(&former.path)));
             }
             done.extend(path.iter().map(|path| (Action::Added, item(path))));
-            self.unix = socket.map(|socket| self.start_unix(socket)).transpose()?;
+            self.unix = unix;
         }
         self.show();
         Ok(done)
+    }
+
+    /// Starts what was prepared, all of it or nothing: what has been started goes with an error.
+    async fn start_all(
+        &self,
+        prepared: Vec<Prepared>,
+        socket: Option<unix::Listener>,
+    ) -> Result<(Vec<Tcp>, Option<Unix>)> {
+        let mut started = Vec::new();
+        for new in prepared {
+            let former = self.at(&new.bound.spec);
+            let endpoint = former.map(|at| Arc::clone(&self.tcp[at].endpoint));
+            started.push(self.start_tcp(new, endpoint.as_deref()).await?);
+        }
+        Ok((started, socket.map(|socket| self.start_unix(socket)).transpose()?))
     }
 
     /// Opens what changed or new listeners need. `rivals` are those that had to be stopped
@@ -379,14 +407,17 @@ impl Listeners {
         let allowed_origins = spec.tunnel.iter().flat_map(|tunnel| tunnel.allowed_origins.clone());
         let handshake = Arc::new(Handshake { allowed_origins: allowed_origins.collect() });
         let certificate = spec.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let revoked = spec.tls.as_ref().and_then(|tls| tls.revoked.as_ref());
         let of_tunnel = spec.tunnel.as_ref().map(|tunnel| Access {
             certificate,
+            revoked,
             htpasswd: tunnel.htpasswd.as_ref(),
             local: false,
             tokens: Some((&status.tokens, &handshake)),
         });
         let of_control = spec.control.as_ref().map(|control| Access {
             certificate,
+            revoked,
             htpasswd: control.htpasswd.as_ref(),
             local,
             tokens: None,
@@ -542,13 +573,25 @@ impl Listeners {
 
     /// Has control show what listens now.
     fn show(&self) {
-        let listener = |service, endpoint: &Endpoint| Listener {
+        let listener = |info: ListenerInfo, service, endpoint: &Endpoint| Listener {
             service,
+            info,
             counters: Arc::clone(&endpoint.counters),
             pending: Arc::clone(&endpoint.pending),
         };
-        let tcp = self.tcp.iter().map(|tcp| listener(tcp.bound.spec.service(), &tcp.endpoint));
-        let unix = self.unix.iter().map(|unix| listener("control-socket", &unix.endpoint));
+        let tcp = self.tcp.iter().map(|tcp| {
+            let Bound { spec, sockets } = &tcp.bound;
+            listener(spec.info(sockets), spec.service(), &tcp.endpoint)
+        });
+        let unix = self.unix.iter().map(|unix| {
+            let info = ListenerInfo {
+                service: "control-socket".to_owned(),
+                address: unix.path.display().to_string(),
+                tls: false,
+                auth: "permissions of the file".to_owned(),
+            };
+            listener(info, "control-socket", &unix.endpoint)
+        });
         self.shared.status.set_listeners(tcp.chain(unix).collect());
     }
 }

@@ -21,7 +21,9 @@ use slog::{Logger, debug};
 use crate::{
     config::Sw,
     daemon::{self, Role},
-    logging, privileges, prompt,
+    logging,
+    pidfile::PidFile,
+    privileges, prompt,
     service::Inherited,
 };
 
@@ -47,7 +49,8 @@ pub(crate) fn start(mut options: Sw) -> Result<ExitCode> {
     }
     let account = options.user.as_deref().map(privileges::find_user).transpose()?;
     // All that needs a privilege which is not kept.
-    let (bound, control_socket) = listeners::open(&options, Inherited::take()?)?;
+    let _pid_file = options.pid_file.as_deref().map(PidFile::write).transpose()?;
+    let (bound, control_socket) = listeners::open(&options, Inherited::take()?, account.as_ref())?;
     // What a file says may be another port below 1024 when it is read again.
     privileges::limit(account.as_ref(), options.source.is_some())?;
     let (log, _guard) = logging::init(&options.logging)?;

@@ -5,7 +5,12 @@
 //! A file in which anything is wrong changes nothing. Ports that control has added stay
 //! until they are deleted, whatever the file says.
 
-use std::net::IpAddr;
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, Write as _},
+    net::IpAddr,
+    path::Path,
+};
 
 use anyhow::Result;
 use etherws_actors::{
@@ -99,8 +104,12 @@ impl InForce {
             Ok(changes) if changes.is_empty() => {}
             Ok(changes) => {
                 for change in changes {
-                    let note = change.note.as_deref().unwrap_or_default();
-                    info!(self.shared.log, "configuration: {change}"; "note" => note);
+                    match &change.note {
+                        Some(note) => {
+                            info!(self.shared.log, "configuration: {change}"; "note" => note);
+                        }
+                        None => info!(self.shared.log, "configuration: {change}"),
+                    }
                 }
                 info!(self.shared.log, "configuration read again"; "changes" => changes.len());
                 let items = changes.iter().map(|change| change.to_string());
@@ -128,8 +137,10 @@ impl InForce {
         changes.extend(self.change_switch(&new).await);
         changes.extend(self.change_ports(new.ports.clone()).await);
         // As it is, and not as it should be.
-        let Sw { threads, state, user, logging, control_proxies, .. } = self.options.clone();
-        self.options = Sw { threads, state, user, logging, control_proxies, ..new };
+        let Sw { threads, state, pid_file, user, logging, hosts, events, control_proxies, .. } =
+            self.options.clone();
+        self.options =
+            Sw { threads, state, pid_file, user, logging, hosts, events, control_proxies, ..new };
         Ok(changes)
     }
 
@@ -141,6 +152,10 @@ impl InForce {
             self.shared.status.sessions.set_limits(new.limits.within(self.shared.descriptors));
             changed("tunnel: limits of sessions");
         }
+        if old.roles != new.roles {
+            self.shared.status.set_roles(new.roles.clone());
+            changed("control.roles");
+        }
         if defaults(old) != defaults(new) {
             // The switch has ended otherwise, and the program ends with it.
             let _ = self.shared.control.set_defaults(defaults(new)).await;
@@ -149,6 +164,7 @@ impl InForce {
         let fixed = [
             ("switch.threads", old.threads != new.threads),
             ("switch.hosts", old.hosts != new.hosts),
+            ("switch.events", old.events != new.events),
             ("switch.user", old.user != new.user),
             ("switch.state", old.state != new.state),
             (
@@ -157,6 +173,7 @@ impl InForce {
                     && new.control_socket.is_some()
                     && old.control_proxies != new.control_proxies,
             ),
+            ("switch.pid-file", old.pid_file != new.pid_file),
             ("log.debug", old.logging.debug != new.logging.debug),
             ("log.conf", old.logging.conf != new.logging.conf),
         ];
@@ -173,7 +190,7 @@ impl InForce {
     async fn change_ports(&mut self, new: Vec<Port>) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut old = std::mem::take(&mut self.ports);
-        let is_new = |port: &Port| new.iter().any(|new| new.new.is_same(&port.new));
+        let is_new = |port: &Port| new.iter().any(|new| is_same(new, port));
         // First what goes: a new one may want its interface.
         for (port, number) in old.extract_if(.., |(port, _)| !is_new(port)) {
             if self.shared.control.del_port(number).await.is_ok() {
@@ -184,13 +201,18 @@ impl InForce {
             let is_it = |new: &PortSpec| new.is_same(&port.new);
             let known = self.shared.control.known();
             let before = old.iter().find(|(old, _)| is_it(&old.new));
+            let before = before.or_else(|| old.iter().find(|(old, _)| is_same(old, &port)));
             let own = before.map(|(_, number)| *number);
             let at = known.iter().find(|(number, _)| Some(*number) == own);
             let at = at.or_else(|| known.iter().find(|(_, known)| is_it(&known.new)));
             let (number, change) = match at {
-                Some((number, known)) if known.new.at(port.new.target()) == port.new => {
+                Some((number, known)) if is_unchanged(&known.new, &port.new) => {
                     let before = before.map(|(old, _)| old);
                     (Some(*number), self.change_port(*number, &port, before).await)
+                }
+                Some((number, _)) if port.new.takes_changes() => {
+                    let before = before.map(|(old, _)| old);
+                    (Some(*number), Some(self.change_options(*number, &port, before).await))
                 }
                 Some((number, _)) => {
                     // Two tunnels to one server would be a loop: the old one goes first.
@@ -206,6 +228,22 @@ impl InForce {
             }
         }
         changes
+    }
+
+    /// Has a port be opened anew with other options, under its number.
+    async fn change_options(
+        &self,
+        number: PortNumber,
+        port: &Port,
+        before: Option<&Port>,
+    ) -> Change {
+        let item = port.new.to_string();
+        if let Err(error) = self.shared.control.change_port(number, port.new.clone()).await {
+            return Change::new(Action::Kept, item).port(number).note(one_line(&error));
+        }
+        let more = self.change_port(number, port, before).await.and_then(|change| change.note);
+        let note = ["opened anew".to_owned()].into_iter().chain(more);
+        Change::new(Action::Changed, item).port(number).note(note.collect::<Vec<_>>().join("; "))
     }
 
     async fn add_port(
@@ -380,8 +418,8 @@ impl InForce {
         let edited = config::edit(&source.file.text, &known, &ports)
             .map_err(|error| failed("written", error))?;
         if edited.text != source.file.text {
-            let metadata = std::fs::metadata(path).map_err(|e| failed("written", e.to_string()))?;
-            passwd::replace(path, Some(&metadata), edited.text.as_bytes())
+            let metadata = fs::metadata(path).map_err(|e| failed("written", e.to_string()))?;
+            write(path, &metadata, edited.text.as_bytes())
                 .map_err(|error| failed("written", error.to_string()))?;
             info!(self.shared.log, "configuration written"; "file" => %path.display());
         }
@@ -395,7 +433,7 @@ impl InForce {
                 let is_it = |running: &&config::Running| {
                     running.of_file.as_ref().map_or_else(
                         || running.new.is_same(&port.new),
-                        |own| own.new.is_same(&port.new),
+                        |own| own.new.is_same(&port.new) || running.new.is_same(&port.new),
                     )
                 };
                 let running = ports.iter().find(is_it)?;
@@ -435,6 +473,37 @@ impl InForce {
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.item, self.action.name())
+    }
+}
+
+/// Replaces a file, and not a link to it: whole or not at all. Where only the file may be written,
+/// and not its folder, as in the package, it is written in its place.
+fn write(path: &Path, metadata: &Metadata, content: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    match passwd::replace(&path, Some(metadata), content) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let mut file = File::options().write(true).open(&path)?;
+            file.write_all(content)?;
+            file.set_len(content.len() as u64)?;
+            file.sync_all()
+        }
+        done => done,
+    }
+}
+
+/// Whether both are the same port of the file: by type and target, or by type and name.
+fn is_same(one: &Port, other: &Port) -> bool {
+    let name = one.settings.name.as_ref();
+    let is_named = one.new.kind() == other.new.kind() && name.is_some();
+    one.new.is_same(&other.new) || is_named && name == other.settings.name.as_ref()
+}
+
+/// Whether the port as it was added is the one that the file asks for. The kernel may have put
+/// a number into a device's name.
+fn is_unchanged(known: &PortSpec, wanted: &PortSpec) -> bool {
+    match wanted.interface() {
+        Some(name) => known.at(name) == *wanted,
+        None => known == wanted,
     }
 }
 

@@ -8,6 +8,7 @@ use slog::{Logger, warn};
 
 use super::listeners::Sockets;
 use crate::{
+    api::status::ListenerInfo,
     config::Sw,
     options::{Proxies, Service, TlsFiles},
 };
@@ -81,6 +82,31 @@ impl ListenerSpec {
             (Some(_), Some(_)) => "tunnel+control",
             (None, _) => "control",
             (_, None) => "tunnel",
+        }
+    }
+
+    /// As control shows it, with the sockets that it has.
+    pub(super) fn info(&self, sockets: &Sockets) -> ListenerInfo {
+        let certificate = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let asks = |htpasswd: bool, otherwise: &str| match (certificate, htpasswd) {
+            (true, true) => "certificate and password".to_owned(),
+            (true, false) => "certificate".to_owned(),
+            (false, true) => "password".to_owned(),
+            (false, false) => otherwise.to_owned(),
+        };
+        let tunnel = self.tunnel.as_ref().map(|tunnel| asks(tunnel.htpasswd.is_some(), "none"));
+        let control = self.control.as_ref().map(|control| {
+            asks(control.htpasswd.is_some(), if control.open { "none" } else { "local" })
+        });
+        let mut auth: Vec<_> = [tunnel, control].into_iter().flatten().collect();
+        auth.dedup();
+        let addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok());
+        let addresses: Vec<_> = addresses.map(|address| address.to_string()).collect();
+        ListenerInfo {
+            service: self.service().to_owned(),
+            address: addresses.join(", "),
+            tls: self.tls.is_some(),
+            auth: auth.join("; "),
         }
     }
 

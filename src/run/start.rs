@@ -2,7 +2,6 @@
 //! ends them when it is told to.
 
 use std::{
-    os::unix::net::UnixListener,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -29,6 +28,7 @@ use super::{
 use crate::{
     config::Sw,
     daemon::Ready,
+    doctor,
     files::Reload,
     hosts::Hosts,
     server::{
@@ -38,6 +38,7 @@ use crate::{
         reserve::Reserve,
         sessions::Sessions,
         status::Status,
+        unix,
     },
     service,
     state::State,
@@ -57,7 +58,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) async fn run(
     mut options: Sw,
     bound: Vec<Bound>,
-    control_socket: Option<UnixListener>,
+    control_socket: Option<unix::Listener>,
     descriptors: usize,
     ready: Option<Ready>,
     log: Logger,
@@ -70,7 +71,7 @@ pub(super) async fn run(
         info!(log, "fewer sessions than asked for: the system gives too few file descriptors";
             "sessions" => limits.all, "descriptors" => descriptors);
     }
-    let monitor = Monitor::new();
+    let monitor = Monitor::with_history(options.events);
     let switch = start_switch(&options, &monitor, &log);
     // An actor that is dropped before its first turn would take it when the runtime is gone.
     tokio::task::yield_now().await;
@@ -96,6 +97,10 @@ pub(super) async fn run(
             certificates: Arc::default(),
             hosts,
             started: Timestamp::now(),
+            examine: doctor::examine,
+            roles: Mutex::new(Arc::new(options.roles.clone())),
+            log: log.clone(),
+            configuration: options.source.as_ref().map(|source| source.file.path.clone()),
         }),
         arbiters: handles,
         descriptors,
@@ -114,7 +119,7 @@ pub(super) async fn run(
             .await
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
-    listeners.start(bound, options.control_socket.clone(), control_socket).await?;
+    listeners.start(bound, control_socket).await?;
     let certificates = Arc::clone(&shared.status.certificates);
     actix_rt::spawn(certificates.watch(log.clone()));
     let mut in_force = InForce::new(shared, listeners, options);

@@ -17,7 +17,7 @@ use etherws_actors::{
 use slog::{Logger, warn};
 
 use super::{
-    auth::{Gate, Identity},
+    auth::{self, Gate, Identity},
     counters::ServerCounters,
     guard::{Guard, check_fetch},
     health::{Health, Probe},
@@ -33,7 +33,10 @@ use super::{
     status::Status,
     upgrade::Handshake,
 };
-use crate::{api::call::Program, options::Proxies};
+use crate::{
+    api::call::{Caller, Program},
+    options::Proxies,
+};
 
 /// The tunnel service.
 pub(crate) struct TunnelService {
@@ -58,8 +61,13 @@ pub(crate) struct ControlService {
 
 impl ControlService {
     /// What methods act on.
-    pub(super) fn program(&self) -> Program<'_> {
-        Program { control: &self.control, service: &*self.status }
+    pub(super) fn program<'a>(&'a self, caller: &'a Caller) -> Program<'a> {
+        Program { control: &self.control, service: &*self.status, caller }
+    }
+
+    /// Who asks, and what they may.
+    pub(super) async fn caller(&self, identity: &Identity, request: &Request<'_>) -> Caller {
+        auth::caller(identity, request.peer, &self.status.roles()).await
     }
 }
 

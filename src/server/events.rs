@@ -6,10 +6,8 @@
 use std::{convert::Infallible, time::Duration};
 
 use actix_web::{HttpResponse, http::header, web::Bytes};
-use etherws_actors::monitor::{Detail, Event, Monitor, Watcher};
+use etherws_actors::monitor::{Monitor, Watcher};
 use futures_util::stream;
-use jiff::Timestamp;
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::{
@@ -18,6 +16,7 @@ use super::{
     request::Request,
     resource::Answer,
 };
+use crate::api::events::Event;
 
 /// Where events are.
 pub(crate) const PATH: &str = "/events";
@@ -80,7 +79,7 @@ impl Reader {
                 self.silence.reset();
                 self.seen += 1;
                 // Numbers and texts are always JSON.
-                let data = serde_json::to_string(&Written(&*event?)).unwrap_or_default();
+                let data = serde_json::to_string(&Event::from(&*event?)).unwrap_or_default();
                 Some(format!("id: {}\ndata: {data}\n\n", self.seen).into())
             }
             _ = self.silence.tick() => Some(Bytes::from_static(b":\n\n")),
@@ -88,33 +87,9 @@ impl Reader {
     }
 }
 
-/// An event as it is written: `time`, `event`, `port` where it is on one, and details.
-struct Written<'a>(&'a Event);
-
-impl Serialize for Written<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(event) = self;
-        // If the clock was set since then, this is what it would have said.
-        let time = Timestamp::now().checked_sub(event.at.elapsed()).unwrap_or(Timestamp::MIN);
-        let mut members = serializer.serialize_map(None)?;
-        members.serialize_entry("time", &format_args!("{time:.6}"))?;
-        members.serialize_entry("event", event.kind.name())?;
-        if let Some(port) = event.port {
-            members.serialize_entry("port", &port.get())?;
-        }
-        for (name, detail) in &event.details {
-            match detail {
-                Detail::Number(number) => members.serialize_entry(name, number)?,
-                Detail::Text(text) => members.serialize_entry(name, text)?,
-            }
-        }
-        members.end()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use etherws_actors::monitor::Kind;
+    use etherws_actors::monitor::{Event, Kind};
 
     use super::*;
 

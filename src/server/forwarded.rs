@@ -25,7 +25,7 @@ impl Proxies {
     pub(super) fn client<'a>(&self, peer: &'a Peer, headers: &Headers<'_>) -> Cow<'a, Peer> {
         let trusted = match (peer.address(), peer.ends) {
             (Some(address), _) => self.trusts(address.ip()),
-            (None, Ends::Unix) => self.unix,
+            (None, Ends::Unix(_)) => self.unix,
             (None, _) => false,
         };
         let name = self.header.name();
@@ -285,7 +285,7 @@ mod tests {
         // By another header than the one that is believed: nobody is local through a proxy.
         let other = list.client(&here, &header("x-real-ip"));
         assert_eq!((other.to_string().as_str(), other.is_local()), ("127.0.0.1:9", false));
-        let unix = Peer { ends: Ends::Unix, ..from("127.0.0.1:9") };
+        let unix = Peer { ends: Ends::Unix(None), ..from("127.0.0.1:9") };
         assert!(list.client(&unix, &header("x-forwarded-for")).is_local());
         let socket = Proxies { unix: true, ..Proxies::default() };
         let told = socket.client(&unix, &header("x-forwarded-for"));

@@ -44,7 +44,7 @@ impl Guard {
     /// address (DNS rebinding) has that name there.
     fn is_ours(&self, request: &Request<'_>) -> bool {
         let Ends::Tcp { local, .. } = request.peer.ends else {
-            return matches!(request.peer.ends, Ends::Unix);
+            return matches!(request.peer.ends, Ends::Unix(_));
         };
         let mut hosts = request.headers.all("host");
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(status(&guard, &v6, &[]), 421);
         let two = [("host", "localhost"), ("host", "evil.example")];
         assert_eq!(status(&guard, &v6, &two), 421);
-        let unix = Peer::at(Ends::Unix);
+        let unix = Peer::at(Ends::Unix(None));
         assert_eq!(status(&guard, &unix, &[("host", "whatever")]), 200);
     }
 

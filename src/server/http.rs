@@ -39,9 +39,13 @@ use super::{
     pending::Place,
     refusal::Refusal,
     request::{Headers, Method, Request},
+    status::Status,
     upgrade,
 };
-use crate::api;
+use crate::{
+    api::{self, call::Caller},
+    options::Roles,
+};
 
 /// Time for a client to send a whole request head, as actix's default: also what
 /// ends a connection that says nothing.
@@ -196,7 +200,10 @@ async fn respond(
     body: Payload,
 ) -> Result<HttpResponse, Refusal> {
     match endpoint.admit(request).await? {
-        (Service::Control(control), _) => call(control, request, body).await,
+        (Service::Control(control), identity) => {
+            let caller = control.caller(&identity, request).await;
+            call(control, &caller, request, body).await
+        }
         (Service::Tunnel(_), _) if !request.reads() => Err(Refusal::method("GET")),
         (Service::Tunnel(_), _) => {
             let upgrades = request.headers.get("upgrade").is_some();
@@ -207,11 +214,14 @@ async fn respond(
         (Service::Health(health, probe), _) => Ok(health.answer(probe).await),
         (Service::Resource(..), _) if !request.reads() => Err(Refusal::method("GET, HEAD")),
         (Service::Resource(control, resource), identity) => {
-            let response = resource.get(control, request).await?;
+            let roles = control.status.roles();
+            let caller = control.caller(&identity, request).await;
+            let response = resource.get(control, &caller, request).await?;
             Ok(response.map_body(|_, body| {
                 let (endpoint, gate) = (Arc::clone(endpoint), Arc::clone(&control.gate));
                 let head = request.method == Method::Head;
-                Permitted { body, endpoint, gate, identity, head }.boxed()
+                let status = Arc::clone(&control.status);
+                Permitted { body, endpoint, gate, status, roles, identity, head }.boxed()
             }))
         }
     }
@@ -220,6 +230,7 @@ async fn respond(
 /// Answers a call of JSON-RPC.
 async fn call(
     control: &ControlService,
+    caller: &Caller,
     request: &Request<'_>,
     body: Payload,
 ) -> Result<HttpResponse, Refusal> {
@@ -228,7 +239,7 @@ async fn call(
     }
     check_content_type(&request.headers)?;
     let body = read(body).await?;
-    Ok(match api::handle(&control.program(), body).await {
+    Ok(match api::handle(&control.program(caller), body).await {
         Some(reply) => {
             HttpResponse::Ok().content_type("application/json; charset=UTF-8").body(reply)
         }
@@ -243,6 +254,9 @@ struct Permitted {
     body: BoxBody,
     endpoint: Arc<Endpoint>,
     gate: Arc<Gate>,
+    status: Arc<Status>,
+    /// As they were when it began: other roles may not allow it, so whoever reads it asks again.
+    roles: Arc<Roles>,
     identity: Identity,
     /// Only the head of the answer is wanted.
     head: bool,
@@ -250,7 +264,10 @@ struct Permitted {
 
 impl Permitted {
     fn may_go_on(&self) -> bool {
-        !self.head && !self.endpoint.retired.load(Relaxed) && self.gate.knows(&self.identity)
+        !self.head
+            && !self.endpoint.retired.load(Relaxed)
+            && Arc::ptr_eq(&self.roles, &self.status.roles())
+            && self.gate.knows(&self.identity)
     }
 }
 
@@ -295,7 +312,7 @@ pub(crate) fn fuzz(data: &[u8]) {
     let mut buf = bytes::BytesMut::from(data);
     let Ok(Some(Message::Item(http))) = Codec::default().decode(&mut buf) else { return };
     let headers = headers(http.head());
-    let peer = Peer::at(Ends::Unix);
+    let peer = Peer::at(Ends::Unix(None));
     let proxies = crate::options::Proxies { unix: true, ..Default::default() };
     let peer = proxies.client(&peer, &headers);
     let request = Request::of(http.head(), headers, &peer);

@@ -9,6 +9,8 @@ use actix_web::{
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
+use etherws_actors::settings::Role;
+
 use super::{
     endpoint::ControlService,
     refusal::Refusal,
@@ -70,7 +72,7 @@ const FILES: &[File] = files! {
 };
 
 /// Serves them.
-pub(super) const RESOURCE: Resource = Resource::new("/", |control, request| {
+pub(super) const RESOURCE: Resource = Resource::new("/", Role::Read, |control, request| {
     Box::pin(async move { get(control, request) }) as Answer<'_>
 });
 

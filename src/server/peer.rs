@@ -16,7 +16,11 @@ use actix_rt::net::{ActixStream, Ready, TcpStream};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{auth, pending::Place, source::Source};
+use super::{
+    auth::{self, Marks},
+    pending::Place,
+    source::Source,
+};
 
 /// A client whose connection was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +35,8 @@ pub(crate) struct Peer {
 pub(crate) enum Ends {
     /// Addresses of a TCP connection.
     Tcp { local: SocketAddr, peer: SocketAddr },
-    /// A Unix socket: whoever may open its file.
-    Unix,
+    /// A Unix socket: whoever may open its file, and did.
+    Unix(Option<Account>),
     /// A TCP connection that has ended already.
     Gone,
 }
@@ -47,6 +51,14 @@ pub(crate) enum Via {
     Proxy(Option<SocketAddr>),
 }
 
+/// An account of this machine, and a process of it, as the kernel has them (`SO_PEERCRED`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) pid: Option<i32>,
+}
+
 /// What certificate a client has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ClientCertificate {
@@ -54,8 +66,8 @@ pub(crate) enum ClientCertificate {
     None,
     /// One without a name that can be used.
     Nameless,
-    /// One for this name, verified.
-    Named(Arc<str>),
+    /// One for this name, verified, with the marks by which it may be revoked.
+    Named(Arc<str>, Marks),
 }
 
 impl Peer {
@@ -69,7 +81,7 @@ impl Peer {
         match (self.via, self.ends) {
             (Via::Proxy(Some(address)), _) => Some(address),
             (_, Ends::Tcp { peer, .. }) => Some(peer),
-            (_, Ends::Unix | Ends::Gone) => None,
+            (_, Ends::Unix(_) | Ends::Gone) => None,
         }
     }
 
@@ -84,7 +96,7 @@ impl Peer {
         match self.ends {
             _ if self.via != Via::Nobody => false,
             Ends::Tcp { peer, .. } => peer.ip().to_canonical().is_loopback(),
-            Ends::Unix => true,
+            Ends::Unix(_) => true,
             Ends::Gone => false,
         }
     }
@@ -106,7 +118,9 @@ pub(super) fn certificate(stream: &TlsStream<TcpStream>) -> ClientCertificate {
     match stream.get_ref().1.peer_certificates() {
         None | Some([]) => ClientCertificate::None,
         Some([own, ..]) => auth::certificate_name(own)
-            .map_or(ClientCertificate::Nameless, ClientCertificate::Named),
+            .map_or(ClientCertificate::Nameless, |name| {
+                ClientCertificate::Named(name, Marks::of(own))
+            }),
     }
 }
 

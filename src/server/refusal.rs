@@ -57,6 +57,8 @@ names! {
         NotHttp = "not-http",
         /// Requests with a foreign `Origin` or `Host`, or from another machine.
         Origin = "origin",
+        /// Requests of users whose role does not allow them.
+        Role = "role",
         /// Other requests for what is not served.
         Request = "request",
     }
@@ -75,7 +77,7 @@ impl Refused {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::HeadSize => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Origin | Self::Role => StatusCode::FORBIDDEN,
             Self::Request | Self::NotHttp => StatusCode::BAD_REQUEST,
         }
     }

@@ -8,9 +8,16 @@ use actix_web::{
     http::header::{HeaderName, HeaderValue},
 };
 
+use etherws_actors::settings::Role;
+
 use super::{
-    capture, endpoint::ControlService, events, metrics, page, refusal::Refusal, request::Request,
+    capture,
+    endpoint::ControlService,
+    events, metrics, page,
+    refusal::{Refusal, Refused},
+    request::Request,
 };
+use crate::api::call::{Audit, Caller, Service as _};
 
 /// What browsers are to do with whatever is served here, the page or not: take nothing from
 /// elsewhere, send nothing there, run no script that is not a file of ours, and show it in
@@ -36,6 +43,8 @@ pub(super) struct Resource {
     /// Compared exactly; the query is the resource's own. Control's own path, and the
     /// tunnel's on a listener that both share, come first.
     path: &'static str,
+    /// Who may have it.
+    role: Role,
     /// Answers a GET.
     get: Get,
 }
@@ -43,16 +52,30 @@ pub(super) struct Resource {
 type Get = for<'a> fn(&'a ControlService, &'a Request<'a>) -> Answer<'a>;
 
 impl Resource {
-    pub(super) const fn new(path: &'static str, get: Get) -> Self {
-        Self { path, get }
+    pub(super) const fn new(path: &'static str, role: Role, get: Get) -> Self {
+        Self { path, role, get }
     }
 
     /// The answer to a GET that was let in.
     pub(super) async fn get(
         &self,
         control: &ControlService,
+        caller: &Caller,
         request: &Request<'_>,
     ) -> Result<HttpResponse, Refusal> {
+        let allowed = caller.check(self.role, self.path);
+        if self.role > Role::Read {
+            let outcome = allowed.as_ref().map_or_else(|refusal| refusal.text(), |()| "ok");
+            control.status.audit(&Audit {
+                caller,
+                method: self.path.trim_start_matches('/'),
+                params: request.query.unwrap_or_default().to_owned(),
+                before: String::new(),
+                after: String::new(),
+                outcome: outcome.to_owned(),
+            });
+        }
+        allowed.map_err(|refusal| Refusal::new(Refused::Role, refusal.text().to_owned()))?;
         let mut response = (self.get)(control, request).await?;
         for (name, value) in SHIELD {
             let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -64,9 +87,9 @@ impl Resource {
 
 /// All of them but the files of the page.
 const RESOURCES: &[Resource] = &[
-    Resource::new(metrics::PATH, metrics::get),
-    Resource::new(events::PATH, events::get),
-    Resource::new(capture::PATH, capture::get),
+    Resource::new(metrics::PATH, Role::Read, metrics::get),
+    Resource::new(events::PATH, Role::Read, events::get),
+    Resource::new(capture::PATH, Role::Admin, capture::get),
 ];
 
 /// The resource at `path`, or in the folder of control's own path: whoever knows only control's

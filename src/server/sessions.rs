@@ -139,10 +139,7 @@ impl Sessions {
 
     /// The ports of these users, which are to be closed.
     pub(crate) fn revoke(&self, users: &[Box<str>]) -> Vec<(PortNumber, Identity)> {
-        let gone = |taken: &&mut Taken| {
-            let name = taken.identity.name.as_deref();
-            name.is_some_and(|name| users.iter().any(|user| **user == *name))
-        };
+        let gone = |taken: &&mut Taken| taken.identity.is_among(users);
         let mut table = self.table();
         let slots = table.slots.values_mut().filter(gone);
         slots

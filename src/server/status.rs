@@ -2,13 +2,23 @@
 //! it makes for them, tokens.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use etherws_actors::{control::Control, monitor::Monitor};
+use etherws_actors::{
+    control::Control,
+    kinds::PortSpec,
+    monitor::{Event, Kind, Monitor},
+};
 use futures_util::future::LocalBoxFuture;
 use jiff::Timestamp;
+use nix::{
+    sys::signal::{Signal, raise},
+    unistd::gethostname,
+};
+use slog::{Logger, info};
 
 use super::{
     auth::Tokens,
@@ -22,14 +32,24 @@ use super::{
 };
 use crate::{
     api::{
-        call::Service,
+        PortReport,
+        call::{Audit, Service},
+        doctor::Finding,
         program::{Certificate, Server, Token},
+        status::{ListenerInfo, Overview},
     },
     capture::Capture,
     config::Change,
     hosts::{HostInfo, Hosts},
+    options::Roles,
     refusal::Refusal,
 };
+
+/// Time for the answer that the switch ends.
+const FAREWELL: Duration = Duration::from_millis(50);
+
+/// Looks for what keeps a port from working.
+pub(crate) type Examine = fn(PortReport, Option<PortSpec>) -> LocalBoxFuture<'static, Vec<Finding>>;
 
 /// All listeners of the program.
 #[derive(Debug)]
@@ -41,6 +61,13 @@ pub(crate) struct Status {
     pub(crate) monitor: Monitor,
     /// When the program began to serve.
     pub(crate) started: Timestamp,
+    /// What looks at a port.
+    pub(crate) examine: Examine,
+    /// Who may do what by control.
+    pub(crate) roles: Mutex<Arc<Roles>>,
+    pub(crate) log: Logger,
+    /// Its configuration file.
+    pub(crate) configuration: Option<PathBuf>,
     pub(crate) control: Control,
     /// When they end.
     pub(crate) certificates: Arc<Certificates>,
@@ -53,11 +80,25 @@ pub(crate) struct Status {
 pub(crate) struct Listener {
     /// What it serves, as in the log.
     pub(crate) service: &'static str,
+    /// As control shows it.
+    pub(crate) info: ListenerInfo,
     pub(crate) counters: Arc<ServerCounters>,
     pub(crate) pending: Arc<Pending>,
 }
 
 impl Service for Status {
+    fn audit(&self, audit: &Audit<'_>) {
+        let Audit { caller, method, params, before, after, outcome } = audit;
+        let (user, from) = (&caller.name, &caller.from);
+        self.monitor.tell(|| {
+            let event = Event::new(Kind::Control).text("user", user).text("from", from);
+            let event = event.text("method", method).text("params", params);
+            event.text("before", before).text("after", after).text("outcome", outcome)
+        });
+        info!(self.log, "control"; "user" => user, "from" => from, "method" => method,
+            "params" => params, "before" => before, "after" => after, "outcome" => outcome);
+    }
+
     fn hosts(&self) -> LocalBoxFuture<'_, Result<Vec<HostInfo>, Refusal>> {
         Box::pin(async {
             let hosts = self.hosts.as_ref().ok_or_else(|| {
@@ -65,6 +106,40 @@ impl Service for Status {
             })?;
             Ok(hosts.list(&self.control).await?)
         })
+    }
+
+    fn examine(
+        &self,
+        port: PortReport,
+        spec: Option<PortSpec>,
+    ) -> LocalBoxFuture<'_, Vec<Finding>> {
+        (self.examine)(port, spec)
+    }
+
+    fn overview(&self) -> Overview {
+        let uptime = Timestamp::now().duration_since(self.started).as_secs();
+        Overview {
+            host: gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: self.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            uptime: u64::try_from(uptime).unwrap_or(0),
+            configuration: self.configuration.as_ref().map(|path| path.display().to_string()),
+            listeners: self.listeners().into_iter().map(|one| one.info).collect(),
+            ports: Vec::new(),
+        }
+    }
+
+    fn recent_events(&self) -> Vec<Arc<Event>> {
+        self.monitor.history()
+    }
+
+    fn stop(&self) {
+        actix_rt::spawn(async {
+            tokio::time::sleep(FAREWELL).await;
+            // That it is there is certain: it is this process.
+            let _ = raise(Signal::SIGTERM);
+        });
     }
 
     fn servers(&self) -> Vec<Server> {
@@ -115,6 +190,16 @@ impl Service for Status {
 }
 
 impl Status {
+    /// Who may do what, now.
+    pub(crate) fn roles(&self) -> Arc<Roles> {
+        Arc::clone(&self.roles.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Others may do other things from now on.
+    pub(crate) fn set_roles(&self, roles: Roles) {
+        *self.roles.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(roles);
+    }
+
     /// What listens now.
     pub(crate) fn listeners(&self) -> Vec<Listener> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone()

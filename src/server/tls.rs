@@ -172,7 +172,7 @@ impl Pem {
         let read = |path: &Path| {
             files::read(path).with_context(|| format!("{}: cannot be read", path.display()))
         };
-        let TlsFiles { key, cert, client_ca } = files;
+        let TlsFiles { key, cert, client_ca, .. } = files;
         let client_ca = client_ca.as_deref().map(read).transpose()?;
         Ok(Self { key: read(key)?, cert: read(cert)?, client_ca })
     }

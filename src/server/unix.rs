@@ -17,6 +17,7 @@ use std::{
 use actix_rt::net::UnixStream;
 use actix_service::ServiceFactory as _;
 use anyhow::{Context as _, Result, anyhow, bail};
+use nix::unistd::{User, chown, geteuid};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
@@ -25,7 +26,7 @@ use super::{
     counters::Count,
     endpoint::Endpoint,
     http, listen,
-    peer::{Client, Ends, Peer},
+    peer::{Account, Client, Ends, Peer},
     source::Source,
 };
 
@@ -69,6 +70,14 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 /// # Errors
 /// The file exists and is in use or is no socket, or cannot be made.
 pub(crate) fn bind(path: &Path) -> Result<Listener> {
+    bind_for(path, None)
+}
+
+/// The same for `account`, which this process will run as.
+///
+/// # Errors
+/// As [`bind`].
+pub(crate) fn bind_for(path: &Path, account: Option<&User>) -> Result<Listener> {
     remove_stale(path)?;
     let failed = || format!("cannot listen on {}; choose another --ctlsock", path.display());
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).with_context(failed)?;
@@ -76,6 +85,9 @@ pub(crate) fn bind(path: &Path) -> Result<Listener> {
     let file = SocketFile { path: path.to_owned(), identity: identity(path).with_context(failed)? };
     // Nobody can connect before it listens, and then the mode is this one.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).with_context(failed)?;
+    if let Some(account) = account.filter(|account| account.uid != geteuid()) {
+        chown(path, Some(account.uid), Some(account.gid)).with_context(failed)?;
+    }
     socket.listen(BACKLOG).with_context(failed)?;
     socket.set_nonblocking(true).with_context(failed)?;
     Ok(Listener { socket: socket.into(), path: path.to_owned(), file: Some(file) })
@@ -145,7 +157,13 @@ async fn serve(
         counters.add(Count::Accepted);
         let connection = endpoint.pending.enter(Source::UNIX);
         let (service, endpoint) = (Rc::clone(&service), Arc::clone(&endpoint));
-        let client = Client { stream, peer: Peer::at(Ends::Unix), place: connection.place() };
+        let account = stream.peer_cred().ok().map(|own| Account {
+            uid: own.uid(),
+            gid: own.gid(),
+            pid: own.pid(),
+        });
+        let peer = Peer::at(Ends::Unix(account));
+        let client = Client { stream, peer, place: connection.place() };
         actix_rt::spawn(connection.serve(async move {
             answer(&endpoint, &*service, client).await;
             let _ = endpoint.reserve.keep();

@@ -4,6 +4,7 @@
 
 mod examples;
 mod reference;
+mod roles;
 
 use std::{collections::BTreeSet, env, fs, path::Path};
 

@@ -1,11 +1,15 @@
 //! `--logconf`: the file that Python's `logging.config.fileConfig` reads.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+};
 
 use crate::support::{
-    TempDir, frame,
+    TempDir, frame, need,
+    peers::tool,
     process::{Process, Site},
-    switch::{Switch, command, etherws},
+    switch::{ETHERWS, Switch, command, etherws},
     wait_until,
 };
 
@@ -83,4 +87,85 @@ fn a_log_on_standard_error_gets_frames_with_debug_only() {
         let debug = switch.process.stderr.contains(" DEBUG ");
         assert_eq!(debug, wanted, "{}", switch.process.stderr.text());
     }
+}
+
+/// Runs a shell's script in mount and user namespaces of its own.
+fn apart(script: &str) -> Process {
+    let mut unshare = Site::here().command("unshare");
+    unshare.args(["-Urm", "sh", "-ec", script]);
+    Process::start(unshare)
+}
+
+#[test]
+fn a_daemon_logs_to_the_systems_log_unless_told_otherwise() {
+    need!(tool("socat"));
+    need!(match apart("true").wait_exit().success() {
+        true => Ok(()),
+        false => Err("no namespaces of users".to_owned()),
+    });
+    let dir = TempDir::new();
+    // A /dev of its own, in which somebody listens at /dev/log.
+    let script = format!(
+        "mkdir {0}/dev; mount -t tmpfs dev {0}/dev
+        for file in null zero urandom; do : >{0}/dev/$file; mount --bind /dev/$file {0}/dev/$file; done
+        mount --rbind {0}/dev /dev
+        socat -u UNIX-RECV:/dev/log OPEN:{0}/log,creat,append &
+        until [ -S /dev/log ]; do :; done
+        {ETHERWS} sw --host 127.0.0.1 --port 0 --ctlsock {0}/control --pid-file {0}/pid
+        kill -0 \"$(cat {0}/pid)\"
+        {ETHERWS} ctl --ctlurl unix:{0}/control stop
+        kill %1",
+        dir.at("").trim_end_matches('/')
+    );
+    let mut shell = apart(&script);
+    assert!(shell.wait_exit().success(), "{}", shell.stderr.text());
+    let log = fs::read_to_string(dir.at("log")).unwrap();
+    // Priority 30: the facility of daemons, and information.
+    assert!(log.contains("<30>etherws[") && log.contains("listening"), "{log}");
+    assert!(!fs::exists(dir.at("pid")).unwrap(), "it goes with the process");
+}
+
+#[test]
+fn for_the_journal_each_line_has_its_priority_and_no_time() {
+    let script = format!(
+        "JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2) exec {ETHERWS} sw --foreground \
+         --host 0.0.0.0 --port 0 --ctlport 0"
+    );
+    let mut shell = Site::here().command("sh");
+    shell.args(["-c", &script]);
+    let switch = Process::start(shell);
+    wait_until("the listeners", || switch.stderr.text().matches("listening").count() == 2);
+    let text = switch.stderr.text();
+    assert!(text.contains("<4>anyone who can reach the tunnel listener"), "{text}");
+    assert!(text.contains("<6>listening, "), "{text}");
+    assert!(text.lines().all(|line| line.starts_with('<')), "{text}");
+    // What is set is told in words.
+    let debugs = ["Some(", "{ ", "None"];
+    assert!(debugs.iter().all(|word| !text.contains(word)), "{text}");
+}
+
+#[test]
+fn a_port_that_cannot_be_opened_is_warned_of_once_and_set_in_words() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("ws://{}/", server.local_addr().unwrap());
+    let dir = TempDir::new();
+    let file = dir.file(
+        "etherws.toml",
+        format!("[control]\nhost = \"127.0.0.2\"\nport = 0\n[[port]]\ntype = \"client\"\ntarget = \"{target}\"\n"),
+    );
+    let mut sw = command(&Site::here(), &["sw", "--foreground", "--config", &file]);
+    sw.args(["--port", "0", "--host", "127.0.0.1"]);
+    let switch = Process::start(sw);
+    for _ in 0..4 {
+        // Ends in the same way each time: with nothing left to be read.
+        let mut request = BufReader::new(server.accept().unwrap().0).lines();
+        request.find(|line| line.as_ref().is_ok_and(String::is_empty));
+    }
+    let text = switch.stderr.text();
+    assert_eq!(text.matches("port is down").count(), 1, "{text}");
+    let control = text.lines().find(|line| line.contains("service: control")).unwrap();
+    let address = control.split("address: ").nth(1).unwrap().split(',').next().unwrap();
+    let url = format!("http://{address}/ctl");
+    etherws(&["ctl", "--ctlurl", &url, "setport", "1", "--max-macs", "7", "--shut", "1"]).ok();
+    wait_until("the change", || switch.stderr.contains("settings: shut on, max-macs 7"));
 }

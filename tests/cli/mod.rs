@@ -2,6 +2,7 @@
 
 mod ctl;
 mod daemon;
+mod daily;
 mod doctor;
 mod errors;
 mod htpasswd;

@@ -76,8 +76,11 @@ fn a_persistent_tap_of_its_user_needs_no_capability() {
     wait_until("its carrier", || namespace.ip("link show ewp0").contains("LOWER_UP"));
     let refused = switch.ctl(&["addport", "tap", "ewp1"]).failed();
     assert!(refused.stderr.contains("needs CAP_NET_ADMIN"), "{refused:?}");
-    let refused = switch.ctl(&["addport", "netdev", "lo"]).failed();
+    namespace.ip("link add veth0 type veth peer name veth1");
+    let refused = switch.ctl(&["addport", "netdev", "veth0"]).failed();
     assert!(refused.stderr.contains("CAP_NET"), "{refused:?}");
+    let refused = switch.ctl(&["addport", "netdev", "lo"]).failed();
+    assert!(refused.stderr.contains("lo is the loopback interface"), "{refused:?}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn each_event_comes_once_with_time_and_port() {
     let aged = next(&monitor);
     assert_eq!((&aged["event"], &aged["port"]), (&"mac-aged".into(), &2.into()));
     switch.ctl(&["delport", "2"]).ok();
-    assert_eq!(names(&monitor, 1), ["port-deleted 2"]);
+    assert_eq!(names(&monitor, 2), ["port-deleted 2", "control null"]);
     assert!(monitor.stdout.text().is_empty(), "{}", monitor.stdout.text());
 }
 

@@ -162,10 +162,19 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
     right.run(&["systemctl", "reload", "etherws"]).ok();
     assert_eq!(property(&right, "MainPID"), pid);
 
-    // A password file made by the service's own user, and a password that only root and the
-    // running service may read.
+    // A password that only root and the running service may read.
+    // The service may not make one: of this folder it may write its configuration alone.
     let passwd = "echo secret | runuser -u etherws -- etherws passwd /etc/etherws/others alice";
-    left.run(&["sh", "-c", passwd]).ok();
+    left.run(&["sh", "-c", passwd]).failed();
+    right.run(&["runuser", "-u", "etherws", "--", "touch", "/etc/etherws/x"]).failed();
+    right.run(&["etherws", "ctl", "setport", "1", "--max-macs", "77"]).ok();
+    right.run(&["etherws", "ctl", "save"]).ok();
+    assert!(right.run(&["cat", FILE]).ok().stdout.contains("max-macs = 77"));
+    // What root may read and the service may not is a fault.
+    right.run(&["chmod", "600", "/etc/etherws/branch.password"]).ok();
+    let checked = right.run(&["etherws", "check", FILE]).failed();
+    assert!(checked.stderr.contains("branch.password"), "{checked:?}");
+    right.run(&["chmod", "640", "/etc/etherws/branch.password"]).ok();
     edit(&right, "\"branch.password\"", "\"tunnel\"");
     right.write("/root/tunnel.password", b"top-secret\n");
     right.run(&["mkdir", "/etc/systemd/system/etherws.service.d"]).ok();
@@ -174,6 +183,8 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
     right.run(&["systemctl", "daemon-reload"]).ok();
     right.run(&["systemctl", "restart", "etherws"]).ok();
     joined(&left, &right);
+    // With a credential in use, it can be reloaded.
+    right.run(&["systemctl", "reload", "etherws"]).ok();
     let sessions = left.run(&["etherws", "ctl", "--json", "listport"]).ok().json();
     assert_eq!(sessions[1]["user"], "branch", "{sessions}");
 
@@ -190,6 +201,7 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
         typed(&left, units);
     }
     left.run(&["runuser", "-u", "alice", "--", "etherws", "ctl", "listport"]).ok();
+    left.run(&["runuser", "-u", "alice", "--", "cat", "/etc/etherws/tunnel.key"]).failed();
     left.run(&["systemctl", "restart", "etherws"]).ok();
     joined(&left, &right);
 
@@ -211,11 +223,29 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
     assert!(before.contains("wss://192.0.2.1/") && configuration(&right) == before);
     joined(&left, &right);
 
+    // So it does with both sockets on, and one start that fails is not the last.
+    install(&left, &newer);
+    for unit in ["etherws.service", "etherws.socket", "etherws-control.socket"] {
+        left.run(&["systemctl", "is-active", unit]).ok();
+    }
+    left.run(&["runuser", "-u", "alice", "--", "etherws", "ctl", "status"]).ok();
+    joined(&left, &right);
+    let text = right.run(&["cat", FILE]).ok().stdout;
+    right.write(FILE, b"[switch]\nnonsense = 1\n");
+    right.run(&["systemctl", "restart", "etherws"]).failed();
+    wait_within(LIMIT, "the end", || (property(&right, "ActiveState") == "failed").then_some(()));
+    assert_eq!(property(&right, "ExecMainStatus"), "78");
+    right.write(FILE, text.as_bytes());
+    right.run(&["systemctl", "start", "etherws"]).ok();
+    joined(&left, &right);
+
     // What its owner has put elsewhere is not the package's.
     right.run(&["rm", "-r", "/etc/systemd/system/etherws.service.d"]).ok();
     right.run(&["apt-get", "purge", "-y", "etherws"]).ok();
     assert_eq!(right.written("*etherws*"), "");
-    for database in ["passwd", "group"] {
-        assert_eq!(right.run(&["getent", database, "etherws"]).stdout, "");
+    for (database, name) in
+        [("passwd", "etherws"), ("group", "etherws"), ("group", "etherws-control")]
+    {
+        assert_eq!(right.run(&["getent", database, name]).stdout, "");
     }
 }

@@ -43,6 +43,47 @@ fn a_certificate_lets_its_owner_in_by_name() {
 }
 
 #[test]
+fn a_certificate_that_is_revoked_ends_its_sessions_and_lets_nobody_in() {
+    let authority = Authority::new();
+    let dir = TempDir::new();
+    let file = dir.file("revoked", "# nobody yet\n");
+    let server = server(&authority, &authority, &["--sslrevoked", &file]);
+    let url = server.tls_url();
+    let of_serial = |name: &'static str, serial: u64| {
+        authority.sign(&format!("{name}{serial}"), |params| {
+            params.serial_number = Some(serial.into());
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        })
+    };
+    // Two machines of alice, and one of bob.
+    let owners = [of_serial("alice", 0x0a1b), of_serial("alice", 0x0a1c), of_serial("bob", 7)];
+    let switches: Vec<_> = owners
+        .iter()
+        .map(|own| {
+            let switch = Switch::start(&[]);
+            switch.add(&[&client(&authority, own)[..], &[&url]].concat());
+            switch
+        })
+        .collect();
+    let users = || {
+        let ports = server.ports();
+        let mut users: Vec<_> =
+            ports.iter().map(|port| port["user"].as_str().unwrap().to_owned()).collect();
+        users.sort_unstable();
+        users
+    };
+    wait_until("all sessions", || users() == ["alice", "alice", "bob"]);
+    fs::write(&file, "serial:0A:1B\n").unwrap();
+    wait_until("the end of one", || users() == ["alice", "bob"]);
+    let refused = || switches[0].port(1)["error"].to_string().contains("403");
+    wait_until("its refusal", refused);
+    fs::write(&file, "serial:0A:1B\nbob\n").unwrap();
+    wait_until("the end of bob's", || users() == ["alice"]);
+    fs::write(&file, "").unwrap();
+    wait_until("all of them again", || users() == ["alice", "alice", "bob"]);
+}
+
+#[test]
 fn nobody_else_is_let_in() {
     let (authority, others) = (Authority::new(), Authority::new());
     let server = server(&authority, &authority, &[]);

@@ -70,6 +70,51 @@ pub(crate) fn neighbours(status: &InterfaceStatus) -> Vec<Frame> {
     status.addresses.iter().take(MAX_OWN).map(of).collect()
 }
 
+/// Asks who has an address, from `mac`, which has none: by a probe of ARP (RFC 5227, 2.1.1), or
+/// by a neighbor solicitation from its link-local address. One from no address would be taken
+/// for a duplicate by a host that is just about to use the address.
+pub(crate) fn question(mac: MacAddr, address: IpAddr) -> Frame {
+    match address {
+        IpAddr::V4(address) => {
+            let mut data = [MacAddr::BROADCAST.0, mac.0].concat();
+            // ARP; Ethernet and IPv4, lengths of their addresses, request (RFC 826).
+            data.extend([0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]);
+            data.extend(mac.0);
+            data.extend([0; 10]);
+            data.extend(address.octets());
+            data.resize(MIN_FRAME_LEN, 0);
+            Frame::new(Bytes::from(data))
+        }
+        IpAddr::V6(address) => solicitation(mac, address),
+    }
+}
+
+fn solicitation(mac: MacAddr, address: Ipv6Addr) -> Frame {
+    /// Type 135 (RFC 4861, 4.3).
+    const TYPE: u8 = 135;
+    /// Source link-layer address, in units of eight octets (RFC 4861, 4.6.1).
+    const OPTION: [u8; 2] = [1, 1];
+    let MacAddr([a, b, c, d, e, f]) = mac;
+    // RFC 4291, appendix A.
+    let source = Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+    // The group of all who may have the address (RFC 4291, 2.7.1).
+    let [.., x, y, z] = address.octets();
+    let group = Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, x, y, z]);
+    let mut body = vec![TYPE, 0, 0, 0, 0, 0, 0, 0];
+    body.extend(address.octets());
+    body.extend(OPTION);
+    body.extend(mac.0);
+    let checksum = ipv6_checksum(&body, 1, &[], &source, &group, IpNextHeaderProtocols::Icmpv6);
+    body[2..4].copy_from_slice(&checksum.to_be_bytes());
+    let mut data = vec![0x33, 0x33, 0xff, x, y, z];
+    data.extend(mac.0);
+    data.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 32, 58, 255]);
+    data.extend(source.octets());
+    data.extend(group.octets());
+    data.extend(body);
+    Frame::new(Bytes::from(data))
+}
+
 fn gratuitous_arp(mac: MacAddr, address: Ipv4Addr) -> Frame {
     let mut data = [MacAddr::BROADCAST.0, mac.0].concat();
     // ARP; Ethernet and IPv4, lengths of their addresses, request (RFC 826).

@@ -1,7 +1,7 @@
 //! A port's network interface: its addresses and MTU as they are, and as they are to be set;
 //! and what the kernel shows of it.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use crate::core::frame::MacAddr;
 
@@ -25,6 +25,20 @@ pub struct InterfaceSettings {
     pub prefix_len: Option<u8>,
     /// MTU in octets.
     pub mtu: Option<u32>,
+}
+
+impl fmt::Display for InterfaceSettings {
+    /// What is set: `address 192.0.2.1/24, mtu 1400`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = self.prefix_len.map(|length| format!("/{length}")).unwrap_or_default();
+        let address = match self.address {
+            Some(AddressSetting::Set(address)) => Some(format!("address {address}{length}")),
+            Some(AddressSetting::Clear) => Some("no IPv4 address".to_owned()),
+            None => self.prefix_len.map(|length| format!("prefix length {length}")),
+        };
+        let mtu = self.mtu.map(|mtu| format!("mtu {mtu}"));
+        f.write_str(&address.into_iter().chain(mtu).collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// An address to set on an interface.

@@ -3,7 +3,7 @@
 //! Pure: it knows neither ports' states nor queues nor the clock. A frame is never
 //! an error here: it is forwarded, flooded, or discarded for a reason.
 
-use std::time::Instant;
+use std::{fmt, time::Instant};
 
 use crate::core::{
     counters::Discard,
@@ -24,6 +24,17 @@ pub enum Verdict {
     Local(Protocol),
     /// Nowhere.
     Discard(Discard),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forward(port) => write!(f, "forward to {port}"),
+            Self::Flood(class) => write!(f, "flood {}", class.name()),
+            Self::Local(_) => f.write_str("local"),
+            Self::Discard(reason) => write!(f, "discard {}", reason.name()),
+        }
+    }
 }
 
 /// What the switch reads itself.

@@ -6,6 +6,7 @@
 mod link;
 
 use std::{
+    any::Any,
     cell::Cell,
     fmt,
     fs::OpenOptions,
@@ -367,6 +368,7 @@ impl Kind for Client {
     const FILES: &'static [&'static str] = &["password-file", "cacerts", "cert", "key"];
     const SECRETS: &'static [&'static str] = &["passwd"];
     const FILE_ONLY: &'static [&'static str] = &["password-file", "proxy-command"];
+    const CHANGES: bool = true;
     type Options = ClientOptions;
 
     fn target(options: &ClientOptions) -> &str {
@@ -450,6 +452,14 @@ impl Medium for Client {
     /// Behind the server is a switch, which hears of nothing while there is no tunnel.
     fn announces(&self) -> bool {
         true
+    }
+
+    /// It stays the one whom the servers know.
+    fn change(&mut self, options: &(dyn Any + Send + Sync)) {
+        let Some(options) = options.downcast_ref::<ClientOptions>() else { return };
+        if let Ok(new) = Self::new(options.clone(), self.route.log.clone()) {
+            *self = Self { instance: self.instance, ..new };
+        }
     }
 
     /// Tries all servers, beginning with the one that was in use: a server that

@@ -505,6 +505,7 @@ pub(super) mod harness {
                 memory: QueueMemory::new(usize::MAX),
                 stop: StopSignal::new(stopped),
                 counters: Arc::clone(&counters),
+                pings: Arc::default(),
                 settings: Arc::clone(&settings),
                 log: slog::Logger::root(slog::Discard, slog::o!()),
             };

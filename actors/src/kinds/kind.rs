@@ -32,6 +32,9 @@ pub trait Kind: Medium + Sized {
     /// Options that only the configuration file may have: who may use control need not be
     /// one who may read every file of the switch.
     const FILE_ONLY: &'static [&'static str] = &[];
+    /// Whether a port takes other options while it runs
+    /// ([`Medium::change`](crate::port::Medium::change)).
+    const CHANGES: bool = false;
 
     /// All that can be said of one. As JSON it is an object with the text `target`.
     type Options: Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync;

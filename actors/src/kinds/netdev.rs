@@ -14,7 +14,7 @@ use nix::libc;
 use tokio::sync::OnceCell;
 
 use super::{
-    Context, Kind,
+    Context, Kind, OptionError, Via,
     device::{Device, Fault, carry, common_fault, interface_options},
 };
 use crate::{
@@ -59,6 +59,12 @@ impl Kind for Netdev {
 
     fn target(options: &NetdevOptions) -> &str {
         &options.name
+    }
+
+    fn check(options: &mut NetdevOptions, _: Via) -> Vec<OptionError> {
+        let text = "lo is the loopback interface, which leads to no network; give another \
+                    interface, or add a tap port for this host";
+        if options.name == "lo" { vec![OptionError::new("target", text)] } else { Vec::new() }
     }
 
     fn medium(options: NetdevOptions, _: &Context) -> Result<Self, PortError> {

@@ -182,6 +182,17 @@ impl PortSpec {
         Ok(options)
     }
 
+    /// Whether a port of its kind takes other options while it runs.
+    #[must_use]
+    pub fn takes_changes(&self) -> bool {
+        self.for_change().is_some()
+    }
+
+    /// Its options for a port of the same kind that runs; `None` where that takes no others.
+    pub(crate) fn for_change(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.0.for_change()
+    }
+
     /// Adds it to a switch, on this Arbiter.
     pub(crate) fn add(self, to: Adding) -> LocalBoxFuture<'static, Result<PortNumber, AddError>> {
         self.0.add(to)
@@ -253,6 +264,7 @@ trait Spec: Any + fmt::Debug + Send + Sync {
     fn check(&mut self, from: Via) -> Vec<OptionError>;
     fn verify(&self, context: &Context) -> Result<(), PortError>;
     fn copy(&self) -> PortSpec;
+    fn for_change(&self) -> Option<Arc<dyn Any + Send + Sync>>;
     fn equals(&self, other: &dyn Spec) -> bool;
     fn add(self: Box<Self>, to: Adding) -> LocalBoxFuture<'static, Result<PortNumber, AddError>>;
 }
@@ -288,6 +300,10 @@ impl<K: Kind> Spec for Typed<K> {
 
     fn verify(&self, context: &Context) -> Result<(), PortError> {
         K::medium(self.0.clone(), context).map(drop)
+    }
+
+    fn for_change(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        K::CHANGES.then(|| Arc::new(self.0.clone()) as _)
     }
 
     fn copy(&self) -> PortSpec {

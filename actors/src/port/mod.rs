@@ -33,7 +33,7 @@ use crate::{
         settings::{LinkSettings, OffloadTypes, PortSettings},
         state::{Details, Stop},
     },
-    message::{Credit, Egress, Ingress},
+    message::{Credit, Egress, Ingress, Pings},
 };
 
 /// Why a port's medium did not open, or why its link ended: an error that names
@@ -99,6 +99,12 @@ pub trait Medium: 'static {
         let _ = settings;
     }
 
+    /// Takes other options of its kind, which are good: the next [`open`](Self::open) is with
+    /// these. Only for kinds that say so ([`Kind::CHANGES`](crate::kinds::Kind::CHANGES)).
+    fn change(&mut self, options: &(dyn Any + Send + Sync)) {
+        let _ = options;
+    }
+
     /// Whose session it is, for ports that somebody opens: the former one of the same
     /// holder ends when this is added.
     fn holder(&self) -> Option<Holder> {
@@ -141,6 +147,8 @@ pub struct PortIo {
     pub counters: Arc<Counters>,
     /// What is in force of the settings that a link looks after itself.
     pub settings: Arc<LinkSettings>,
+    /// Pings that control asks for, where the peer answers them.
+    pub pings: Arc<Pings>,
     /// Names the port in each record.
     pub log: Logger,
 }

@@ -233,9 +233,11 @@ impl Switch {
         };
         let event = |kind| Event::new(kind).on(port.number).address(header.vid(), header.src());
         match learned {
-            Learned::New => return self.monitor.tell(|| event(Kind::MacLearned)),
+            Learned::New => return self.monitor.tell_watchers(|| event(Kind::MacLearned)),
             Learned::Moved(from) => {
-                return self.monitor.tell(|| event(Kind::MacMoved).number("from", from.get()));
+                return self
+                    .monitor
+                    .tell_watchers(|| event(Kind::MacMoved).number("from", from.get()));
             }
             Learned::Own(own) => return self.tell_own_address(at, header, own, now),
             Learned::Flaps(pinned) if pinned == port.number => {}

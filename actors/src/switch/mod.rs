@@ -48,8 +48,8 @@ use crate::{
         state::{Details, PortState, Stop},
     },
     message::{
-        AddPort, AddPortError, Credit, Egress, Ingress, PortAdded, PortDown, PortGone, PortInfo,
-        PortUp, Shutdown,
+        AddPort, AddPortError, Credit, Egress, Ingress, Opening, Pings, PortAdded, PortDown,
+        PortGone, PortInfo, PortUp, Shutdown,
     },
     mirror::Mirrors,
     monitor::{Event, Kind, Monitor},
@@ -69,6 +69,12 @@ const MIRROR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Octets in all queues, unless told otherwise: two hundred ports that are stuck.
 const DEFAULT_QUEUE_MEMORY: usize = 256 * 1024 * 1024;
+
+/// How often the same reason why a port is down is told again while it lasts.
+const WARNING_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Reasons that are remembered for it: a client port has some, one for each of its servers.
+const MAX_WARNINGS: usize = 8;
 
 /// How a switch behaves.
 #[derive(Debug, Clone)]
@@ -126,6 +132,11 @@ struct PortEntry {
     /// Place of its holder, with whom it shares what is limited.
     held: usize,
     state: PortState,
+    /// What it was last seen doing, as control tells it, and since when.
+    seen: &'static str,
+    since: StdInstant,
+    /// Why it was down since it was up last, and when that was told.
+    warned: Vec<(String, StdInstant)>,
     /// What was set on this port.
     own: PortSettings,
     /// What is in force of all settings.
@@ -133,11 +144,12 @@ struct PortEntry {
     shut: bool,
     /// The setting `offload`, shared with the port's task.
     link_settings: Arc<LinkSettings>,
+    pings: Arc<Pings>,
     details: Details,
     guards: PortGuards,
     counters: Arc<Counters>,
     stop: mpsc::Sender<Stop>,
-    reopen: watch::Sender<PortSettings>,
+    reopen: watch::Sender<Opening>,
     /// What control has set on the interface.
     kept: Option<Interface>,
     /// What the kernel shows of the interface, while the port is up.
@@ -190,15 +202,45 @@ impl PortEntry {
             target: self.target.clone(),
             interface: self.interface.clone(),
             is_elsewhere: self.status.as_ref().is_some_and(|s| s.carrier == Carrier::Elsewhere),
-            state: match (&self.guards.blocked, self.lacks_carrier()) {
-                (_, Some(reason)) => PortState::Down { reason },
-                (Some(blocked), None) => blocked.state(),
-                (None, None) => self.state.clone(),
-            },
+            state: self.state(),
             shut: self.shut,
+            since: self.since,
+            mtu: self.status.as_ref().map(|status| status.mtu),
             details: self.details.iter().cloned().chain(rtt).collect(),
             counters: Arc::clone(&self.counters),
         }
+    }
+
+    /// What it is doing.
+    fn state(&self) -> PortState {
+        match (&self.guards.blocked, self.lacks_carrier()) {
+            (_, Some(reason)) => PortState::Down { reason },
+            (Some(blocked), None) => blocked.state(),
+            (None, None) => self.state.clone(),
+        }
+    }
+
+    /// Notes since when it does what it does, if that is something else than before.
+    fn note_state(&mut self) {
+        let doing = match self.state() {
+            _ if self.shut => "shut",
+            // One attempt after the other to open the medium.
+            PortState::Backoff { .. } | PortState::Connecting { .. } => "opening",
+            state => state.name(),
+        };
+        if doing != self.seen {
+            (self.seen, self.since) = (doing, Instant::now().into_std());
+        }
+    }
+
+    /// Whether it is to be told now that the port is down for this reason: once an hour.
+    fn warns(&mut self, reason: &str, now: StdInstant) -> bool {
+        self.warned.retain(|(_, at)| now.duration_since(*at) < WARNING_INTERVAL);
+        if self.warned.iter().any(|(told, _)| told == reason) || self.warned.len() == MAX_WARNINGS {
+            return false;
+        }
+        self.warned.push((reason.to_owned(), now));
+        true
     }
 
     /// Whether its medium is open and the operator lets it carry frames.
@@ -322,6 +364,7 @@ impl Switch {
 
     /// Notes whether the port at `at` carries frames, after anything that may change it.
     fn note_forwarding(&mut self, at: usize) {
+        self.ports[at].note_state();
         let is_forwarding = self.ports[at].is_forwarding();
         self.forwarding.set(at, is_forwarding);
         self.set_carriers();
@@ -478,14 +521,14 @@ impl Switch {
     /// Tells of the addresses that have aged since it did so last.
     fn tell_aged(&mut self) {
         for Aged { vid, mac, port } in self.relay.fdb_mut().take_aged() {
-            self.monitor.tell(|| Event::new(Kind::MacAged).on(port).address(vid, mac));
+            self.monitor.tell_watchers(|| Event::new(Kind::MacAged).on(port).address(vid, mac));
         }
     }
 
     fn log_frame(&self, ingress: PortNumber, frame: &Frame, verdict: Verdict) {
         let length = frame.len();
         let Some(header) = frame.header() else {
-            debug!(self.log, "frame"; "port" => %ingress, "length" => length, "verdict" => ?verdict);
+            debug!(self.log, "frame"; "port" => %ingress, "length" => length, "verdict" => %verdict);
             return;
         };
         debug!(self.log, "frame";
@@ -495,7 +538,7 @@ impl Switch {
             "vlan" => header.vid().get(),
             "type" => format_args!("0x{:04x} {}", header.ethertype(), EtherType(header.ethertype())),
             "length" => length,
-            "verdict" => ?verdict,
+            "verdict" => %verdict,
         );
     }
 }
@@ -629,10 +672,14 @@ impl Handler<AddPort> for Switch {
                 holder: port.holder,
                 held,
                 state: PortState::Connecting { reason: None },
+                seen: "",
+                warned: Vec::new(),
+                since: Instant::now().into_std(),
                 own: port.settings,
                 applied: PortSettings::default(),
                 shut: false,
                 link_settings: port.link_settings,
+                pings: port.pings,
                 details: port.details,
                 guards: PortGuards::new(&self.defaults),
                 counters: port.counters,
@@ -664,6 +711,7 @@ impl Handler<PortUp> for Switch {
         let at = self.find(up.port)?;
         let port = &mut self.ports[at];
         port.state = PortState::Up;
+        port.warned.clear();
         port.target = up.target;
         port.interface = up.interface;
         port.details = up.details;
@@ -699,15 +747,18 @@ impl Handler<PortDown> for Switch {
         self.note_open(at);
         self.deliver(&Credit::NONE);
         let port = &mut self.ports[at];
+        let now = Instant::now().into_std();
         // Another attempt is no news: what it is made for was told.
-        let is_news =
-            port.state != down.state && !matches!(down.state, PortState::Connecting { .. });
-        if let (true, Some(reason)) = (is_news, down.state.reason()) {
+        if let Some(reason) = down.state.reason()
+            && !matches!(down.state, PortState::Connecting { .. })
+            && port.warns(reason, now)
+        {
             warn!(self.log, "port is down";
                 "port" => %down.port, "type" => port.kind, "target" => &port.target,
                 "state" => down.state.name(), "reason" => reason);
         }
         port.state = down.state;
+        port.note_state();
     }
 }
 

@@ -1,6 +1,8 @@
 //! What control asks of the Switch: ports and their settings, the forwarding database,
 //! mirrors. Beside the frame's path; each answer is given at once.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use slog::{debug, info};
 use tokio::time::Instant;
@@ -9,8 +11,9 @@ use super::{PortEntry, Switch};
 use crate::{
     core::fdb::{FdbEntry, FdbError, FdbFilter, Status},
     message::{
-        AddFdb, AddMirror, DelFdb, DelPort, FdbInfo, FdbPage, FlushFdb, KeepInterface, ListFdb,
-        ListPorts, PortInfo, PortReport, PortSurvey, ShowPort, Survey, TakeSurvey, Usage,
+        AddFdb, AddMirror, ChangePort, Credit, DelFdb, DelPort, FdbInfo, FdbPage, FindPings, Flood,
+        FlushFdb, KeepInterface, ListFdb, ListPorts, Pings, PortInfo, PortReport, PortSurvey,
+        ShowPort, Survey, TakeSurvey, Usage,
     },
     mirror::{MirrorReader, TooManyMirrors},
 };
@@ -50,6 +53,38 @@ impl Handler<ShowPort> for Switch {
                 Instant::now().into_std(),
             ),
         })
+    }
+}
+
+impl Handler<ChangePort> for Switch {
+    type Result = Option<PortInfo>;
+
+    fn handle(&mut self, change: ChangePort, _: &mut Context<Self>) -> Self::Result {
+        let at = self.find(change.port)?;
+        let port = &mut self.ports[at];
+        info!(self.log, "port is changed"; "port" => %change.port, "type" => port.kind,
+            "target" => &change.target);
+        port.target = change.target;
+        port.reopen.send_modify(|opening| opening.options = Some(change.options));
+        Some(port.info())
+    }
+}
+
+impl Handler<FindPings> for Switch {
+    type Result = Option<Arc<Pings>>;
+
+    fn handle(&mut self, find: FindPings, _: &mut Context<Self>) -> Self::Result {
+        Some(Arc::clone(&self.ports[self.find(find.port)?].pings))
+    }
+}
+
+impl Handler<Flood> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, flood: Flood, _: &mut Context<Self>) {
+        // It has come in by no port.
+        self.flood(usize::MAX, flood.frame, Instant::now().into_std());
+        self.deliver(&Credit::NONE);
     }
 }
 
@@ -158,7 +193,7 @@ impl Handler<AddMirror> for Switch {
     type Result = Result<MirrorReader, TooManyMirrors>;
 
     fn handle(&mut self, add: AddMirror, _: &mut Context<Self>) -> Self::Result {
-        debug!(self.log, "frames are mirrored"; "filter" => ?add.filter, "snaplen" => add.snaplen);
+        debug!(self.log, "frames are mirrored"; "filter" => %add.filter, "snaplen" => add.snaplen);
         self.mirrors.add(add.filter, add.snaplen, add.octets)
     }
 }

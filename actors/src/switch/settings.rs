@@ -65,7 +65,7 @@ impl Switch {
             // What others have set on the interface comes back as well.
             let status = port.status.as_ref().map(InterfaceStatus::settings);
             port.kept = port.kept.take().or(status);
-            port.reopen.send_replace(settings.clone());
+            port.reopen.send_modify(|opening| opening.settings.clone_from(&settings));
         }
         port.applied.clone_from(&settings);
         port.link_settings.apply(&settings);
@@ -94,7 +94,7 @@ impl Handler<SetPort> for Switch {
     fn handle(&mut self, set: SetPort, _: &mut Context<Self>) -> Self::Result {
         let at = self.find(set.port).ok_or(SetPortError::NoSuchPort(set.port))?;
         self.check_settings(Some(set.port), self.ports[at].kind, &set.settings)?;
-        info!(self.log, "port is set"; "port" => %set.port, "settings" => ?set.settings,
+        info!(self.log, "port is set"; "port" => %set.port, "settings" => set.settings.describe(),
             "default" => set.clear.join(", "));
         let own = &mut self.ports[at].own;
         set.clear.iter().for_each(|name| own.clear(name));
@@ -121,6 +121,10 @@ impl Handler<FindPort> for Switch {
     type Result = Option<PortNumber>;
 
     fn handle(&mut self, find: FindPort, _: &mut Context<Self>) -> Self::Result {
-        self.named(find.name.as_str())
+        let name = find.name.as_str();
+        self.named(name).or_else(|| {
+            let is_it = |port: &&PortEntry| port.interface.as_deref() == Some(name);
+            self.ports.iter().map(|(_, port)| port).find(is_it).map(|port| port.number)
+        })
     }
 }

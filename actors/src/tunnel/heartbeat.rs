@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::core::counters::Counters;
+use crate::{core::counters::Counters, message::Pings};
 
 /// Silence after which the peer is pinged, and pinged again. Shorter than any proxy's
 /// idle time, of which 15 s is the shortest in use; three fit into ten seconds.
@@ -35,6 +35,8 @@ pub(super) struct Heartbeat {
     pings: Cell<u64>,
     /// When the latest went out, until it is answered.
     sent: Cell<Option<Instant>>,
+    /// Pings that are asked for besides.
+    asked: Arc<Pings>,
     /// Whether a ping is to go out.
     due: Cell<bool>,
     ready: Notify,
@@ -48,6 +50,11 @@ impl Heartbeat {
         heartbeat
     }
 
+    /// The same; it is pinged when it is asked for as well.
+    pub(super) fn asked_by(self, asked: Arc<Pings>) -> Self {
+        Self { asked, ..self }
+    }
+
     /// Of a peer that must not be pinged.
     pub(super) fn none() -> Self {
         Self {
@@ -56,6 +63,7 @@ impl Heartbeat {
             unanswered: Cell::default(),
             pings: Cell::default(),
             sent: Cell::default(),
+            asked: Arc::default(),
             due: Cell::default(),
             ready: Notify::new(),
         }
@@ -81,6 +89,7 @@ impl Heartbeat {
         {
             self.sent.set(None);
             counters.measured(sent.elapsed());
+            self.asked.answered.notify_waiters();
         }
     }
 
@@ -124,7 +133,10 @@ impl Heartbeat {
                 }
                 wake = wake.min(dead);
             }
-            sleep_until(wake).await;
+            tokio::select! {
+                () = sleep_until(wake) => {}
+                () = self.asked.wanted.notified() => self.ask(),
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
     future::{Future, poll_fn},
     io, mem,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -159,7 +159,7 @@ enum End {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
-        let PortIo { mut ingress, egress, memory, mut stop, counters, .. } = io;
+        let PortIo { mut ingress, egress, memory, mut stop, counters, pings, .. } = io;
         let Self { stream, role, read, single, pinged } = self;
         let gather = match role {
             _ if single => Gather::Single,
@@ -168,8 +168,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
         };
         let (reader, writer) = tokio::io::split(stream);
         let pongs = Pongs::default();
-        let heartbeat =
-            if pinged { Heartbeat::new(Arc::clone(&counters)) } else { Heartbeat::none() };
+        pings.possible.store(pinged, Relaxed);
+        let heartbeat = if pinged {
+            Heartbeat::new(Arc::clone(&counters)).asked_by(pings)
+        } else {
+            Heartbeat::none()
+        };
         let mut receiver = Receiver::new(reader, role, read, memory);
         let mut sender = Sender {
             stream: writer,

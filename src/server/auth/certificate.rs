@@ -1,13 +1,15 @@
 //! Client certificates (RFC 5280): TLS asks for one and verifies what it is shown; here it is
 //! required, and gives the client its name. A certificate without a name names nobody.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use actix_http::StatusCode;
+use anyhow::Result;
 use rustls_pki_types::CertificateDer;
+use slog::Logger;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
-use super::{Authenticator, Deciding, Decision, Identity};
+use super::{Authenticator, Deciding, Decision, Identity, Revoked};
 use crate::server::{
     peer::ClientCertificate,
     refusal::{Refusal, Refused},
@@ -15,8 +17,20 @@ use crate::server::{
 };
 
 /// The certificate that the client has shown in the TLS handshake.
-#[derive(Debug)]
-pub(super) struct Certificate;
+#[derive(Debug, Default)]
+pub(super) struct Certificate {
+    revoked: Option<Revoked>,
+}
+
+impl Certificate {
+    /// Of those, some are revoked.
+    ///
+    /// # Errors
+    /// The file that says which cannot be read.
+    pub(super) fn revoking(path: &Path, log: &Logger) -> Result<Self> {
+        Ok(Self { revoked: Some(Revoked::open(path, log)?) })
+    }
+}
 
 impl Authenticator for Certificate {
     fn name(&self) -> &'static str {
@@ -26,14 +40,30 @@ impl Authenticator for Certificate {
     fn authenticate<'a>(&'a self, request: &'a Request<'a>) -> Deciding<'a> {
         let decision = match &request.peer.certificate {
             ClientCertificate::None => Decision::NotTried,
-            ClientCertificate::Named(name) => {
-                Decision::Pass(Identity::new(self.name(), Arc::clone(name)))
+            ClientCertificate::Named(name, marks)
+                if self.revoked.as_ref().is_some_and(|list| list.has(name, marks)) =>
+            {
+                Decision::Refuse(
+                    forbidden("The client certificate was revoked").of_user(Some(Arc::clone(name))),
+                )
+            }
+            ClientCertificate::Named(name, marks) => {
+                let identity = Identity::new(self.name(), Arc::clone(name));
+                Decision::Pass(identity.marked(marks.clone()))
             }
             ClientCertificate::Nameless => Decision::Refuse(forbidden(
                 "The client certificate has no common name and no alternative name",
             )),
         };
         Box::pin(async { decision })
+    }
+
+    fn reload(&self) {
+        self.revoked.iter().for_each(Revoked::reload);
+    }
+
+    fn revoked(&self) -> Vec<Box<str>> {
+        self.revoked.as_ref().map(Revoked::list).unwrap_or_default()
     }
 
     fn missing(&self) -> Refusal {

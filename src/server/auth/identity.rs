@@ -3,6 +3,7 @@
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
+use super::Marks;
 use crate::server::source::Source;
 
 /// Somebody who was let in.
@@ -12,15 +13,30 @@ pub(crate) struct Identity {
     pub(crate) name: Option<Arc<str>>,
     /// Name of the way that vouches for it; empty where nobody does.
     way: &'static str,
+    /// By what else than his name he may be revoked.
+    marks: Marks,
 }
 
 impl Identity {
     /// Somebody, where nobody is asked for a name.
-    pub(crate) const ANONYMOUS: Self = Self { name: None, way: "" };
+    pub(crate) const ANONYMOUS: Self = Self { name: None, way: "", marks: Marks::NONE };
 
     /// The user `name`, as `way` has found.
     pub(crate) const fn new(way: &'static str, name: Arc<str>) -> Self {
-        Self { name: Some(name), way }
+        Self { name: Some(name), way, marks: Marks::NONE }
+    }
+
+    /// The same; he has shown a certificate with these marks.
+    pub(super) fn marked(self, marks: Marks) -> Self {
+        Self { marks, ..self }
+    }
+
+    /// Whether he is among the users, or his certificate among the marks, that are `gone`.
+    pub(crate) fn is_among(&self, gone: &[Box<str>]) -> bool {
+        let is_it = |mark: &str| {
+            self.name.as_deref() == Some(mark) || self.marks.iter().any(|own| **own == *mark)
+        };
+        gone.iter().any(|mark| is_it(mark))
     }
 
     /// One who is both of them: the first name counts. `None`: they are two users.

@@ -12,6 +12,8 @@ mod hash;
 mod identity;
 mod local;
 mod password;
+mod revoked;
+mod role;
 mod token;
 mod turns;
 mod users;
@@ -24,6 +26,8 @@ use slog::Logger;
 pub(super) use self::certificate::name as certificate_name;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::password::fuzz;
+pub(crate) use self::revoked::{Marks, Revoked};
+pub(super) use self::role::caller;
 use self::{
     anyone::Anyone, certificate::Certificate, local::Local, password::Password, token::Token,
 };
@@ -64,17 +68,24 @@ pub(crate) trait Authenticator: Debug + Send + Sync {
         None
     }
 
+    /// Users and certificates that were revoked, by what they are revoked by.
+    fn revoked(&self) -> Vec<Box<str>> {
+        Vec::new()
+    }
+
     /// All users whom it knows; none where it keeps no list of them.
     fn users(&self) -> Vec<Box<str>> {
         Vec::new()
     }
 }
 
-/// Has a way read its files again, and gives the users whom it no longer knows.
+/// Has a way read its files again, and gives the users whom it no longer knows, and what else may
+/// not stay.
 pub(crate) fn reload(way: &dyn Authenticator) -> Vec<Box<str>> {
     let mut users = way.users();
     way.reload();
     users.retain(|user| way.knows(user) == Some(false));
+    users.extend(way.revoked());
     users
 }
 
@@ -97,6 +108,8 @@ pub(crate) type Deciding<'a> = Pin<Box<dyn Future<Output = Decision> + 'a>>;
 pub(crate) struct Access<'a> {
     /// A certificate of a CA that the listener's TLS knows.
     pub(crate) certificate: bool,
+    /// Which of those are revoked.
+    pub(crate) revoked: Option<&'a PathBuf>,
     /// A password of this file.
     pub(crate) htpasswd: Option<&'a PathBuf>,
     /// To be on this machine, where no password is asked for.
@@ -123,7 +136,13 @@ impl<'a> Access<'a> {
     /// The ways, in the order in which they are tried: a client must pass each step, by any
     /// of its ways.
     pub(crate) fn steps(&self) -> Vec<Vec<Spec<'a>>> {
-        let certificate = self.certificate.then(|| plain(Certificate));
+        let certificate = self.certificate.then(|| match self.revoked {
+            None => plain(Certificate::default()),
+            Some(path) => Spec {
+                files: vec![path.clone()],
+                open: Box::new(|log| Ok(Arc::new(Certificate::revoking(path, log)?))),
+            },
+        });
         let token = self.tokens.map(|(tokens, handshake)| plain(Token::new(tokens, handshake)));
         let password = self.htpasswd.map(|path| Spec {
             files: vec![path.clone()],
@@ -279,7 +298,7 @@ mod tests {
     }
 
     fn client(name: &str) -> ClientCertificate {
-        ClientCertificate::Named(name.into())
+        ClientCertificate::Named(name.into(), Marks::default())
     }
 
     #[test]
@@ -295,7 +314,7 @@ mod tests {
 
     #[test]
     fn each_step_must_be_passed_and_by_one_user() {
-        let gate = gate(vec![vec![Arc::new(Certificate)], vec![Arc::new(Greeting)]]);
+        let gate = gate(vec![vec![Arc::new(Certificate::default())], vec![Arc::new(Greeting)]]);
         assert_eq!(admit(&gate, client("friend"), Some("hello")), Ok("friend".to_owned()));
         assert_eq!(admit(&gate, client("other"), Some("hello")), asking("Greeting"));
         assert_eq!(admit(&gate, client("friend"), None), asking("Greeting"));
@@ -307,10 +326,10 @@ mod tests {
 
     #[test]
     fn any_way_of_a_step_is_enough_and_a_name_stays_beside_none() {
-        let either = gate(vec![vec![Arc::new(Certificate), Arc::new(Greeting)]]);
+        let either = gate(vec![vec![Arc::new(Certificate::default()), Arc::new(Greeting)]]);
         assert_eq!(admit(&either, client("alice"), None), Ok("alice".to_owned()));
         assert_eq!(admit(&either, ClientCertificate::None, Some("hello")), Ok("friend".to_owned()));
-        let open = gate(vec![vec![Arc::new(Certificate)], vec![Arc::new(Anyone)]]);
+        let open = gate(vec![vec![Arc::new(Certificate::default())], vec![Arc::new(Anyone)]]);
         assert_eq!(admit(&open, client("alice"), None), Ok("alice".to_owned()));
         assert!(open.knows(&Identity::new("", "alice".into())), "it keeps no list");
     }
@@ -327,7 +346,7 @@ mod tests {
         let path = dir.path().join("users");
         std::fs::write(&path, file).unwrap();
         let names = |certificate, htpasswd, local, tokens| {
-            let access = Access { certificate, htpasswd, local, tokens };
+            let access = Access { certificate, revoked: None, htpasswd, local, tokens };
             let log = Logger::root(Discard, o!());
             let name = |way: Spec<'_>| (way.open)(&log).unwrap().name();
             let steps = access.steps().into_iter();

@@ -160,7 +160,7 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_port_info",
-        help: "Name of the port and user of its session; empty if it has none.",
+        help: "What the port is, its name, and the user of its session; empty where there is none.",
         unit: None,
         kind: Gauge,
         samples: |scrape| {
@@ -169,7 +169,9 @@ pub(super) const FAMILIES: &[Family] = &[
                 let user = port.info.details.iter().find(|(name, _)| *name == "user");
                 let user = user.map(|(_, user)| &**user);
                 let [name, user] = [name, user].map(Option::unwrap_or_default);
-                (labels(port, [("name", name), ("user", user)]), Value::Count(1))
+                let (kind, target) = (port.info.kind, &*port.info.target);
+                let what = [("name", name), ("type", kind), ("target", target), ("user", user)];
+                (labels(port, what), Value::Count(1))
             });
             ports.collect()
         },
@@ -350,11 +352,10 @@ fn limit(usage: Usage) -> Value {
     Value::Count(usage.limit as u64)
 }
 
-/// What tells a port from others, for people as well, and more.
+/// What tells a port from others, and more. What else a port is stands in `etherws_port_info`
+/// alone: it may change, and each change would be new series of all families.
 fn labels<const N: usize>(port: &PortSurvey, more: [(&'static str, &str); N]) -> Labels {
-    let info = &port.info;
-    let (kind, target) = (info.kind.to_owned(), info.target.clone());
-    let port = [("port", info.port.to_string()), ("type", kind), ("target", target)];
+    let port = [("port", port.info.port.to_string())];
     port.into_iter().chain(more.map(|(name, value)| (name, value.to_owned()))).collect()
 }
 

@@ -84,7 +84,7 @@ struct ListenerSurvey {
 }
 
 impl From<&Listener> for ListenerSurvey {
-    fn from(Listener { service, counters, pending }: &Listener) -> Self {
+    fn from(Listener { service, counters, pending, .. }: &Listener) -> Self {
         Self {
             service,
             connections: pending.count(),

@@ -32,9 +32,9 @@ names! {
     /// Who may do something. Each may do what those before it may.
     pub enum Role {
         /// Look at everything that is no secret.
-        Read = "read",
+        Read = "viewer",
         /// Set up ports and addresses.
-        Operate = "operate",
+        Operate = "operator",
         /// Change who may come in, and what the program runs.
         Admin = "admin",
     }
@@ -216,6 +216,15 @@ macro_rules! settings {
                     Some(setting) => Err(ForeignSetting { setting, kind: kind.to_owned() }),
                     None => Ok(()),
                 }
+            }
+
+            /// What is set, for the log: `max-macs 5, shut on`.
+            #[must_use]
+            pub fn describe(&self) -> String {
+                let of = |setting: &Setting| {
+                    format!("{} {}", setting.name, self.show(setting.name).unwrap_or_default())
+                };
+                self.given().map(of).collect::<Vec<_>>().join(", ")
             }
 
             /// Names of the settings that are otherwise in `other`, or only in one of both.

@@ -91,6 +91,7 @@ impl Test {
             memory: QueueMemory::new(usize::MAX),
             stop: StopSignal::new(stopped),
             counters: Arc::clone(&counters),
+            pings: Arc::default(),
             settings: Arc::default(),
             log: Logger::root(NoLog, o!()),
         };

@@ -1,0 +1,175 @@
+//! Who may do what by control, and what is noted of it.
+
+use nix::unistd::geteuid;
+use serde_json::Value;
+
+use crate::support::{
+    TempDir, http, need,
+    process::{Site, run, run_with},
+    switch::{ETHERWS, Switch, etherws},
+    wait_until,
+    ws::WebSocket,
+};
+
+/// A switch whose control asks for passwords, and its file.
+fn switch(dir: &TempDir, roles: &str) -> (Switch, String) {
+    for user in ["alice", "bob", "carol", "dave"] {
+        let mut passwd = Site::here().command(ETHERWS);
+        passwd.args(["passwd", &dir.at("admins"), user]);
+        run_with(passwd, b"secret\n").ok();
+    }
+    let text = format!(
+        "[tunnel]\nhost = \"127.0.0.1\"\nport = 0\n[control]\nhost = \"127.0.0.2\"\nport = 0\n\
+         htpasswd = \"admins\"\n[control.roles]\n{roles}"
+    );
+    let file = dir.file("etherws.toml", text);
+    (Switch::start(&["--config", &file]), file)
+}
+
+fn ctl(switch: &Switch, user: &str, words: &[&str]) -> crate::support::process::Output {
+    let login =
+        ["ctl", "--ctlurl", switch.control_url(), "--ctluser", user, "--ctlpasswd", "secret"];
+    etherws(&[&login[..], words].concat())
+}
+
+const ROLES: &str = "admin = [\"alice\"]\noperator = [\"bob\"]\nviewer = [\"carol\"]\n";
+
+#[test]
+fn each_role_may_do_what_it_is_for_and_no_more() {
+    let dir = TempDir::new();
+    let (switch, file) = switch(&dir, ROLES);
+    let _session = WebSocket::open(switch.tunnel, "/");
+    wait_until("the session", || switch.process.stderr.contains("port is up"));
+    let may = |user: &str, words: &[&str]| match ctl(&switch, user, words) {
+        output if output.code == Some(0) => Ok(()),
+        output => Err(output.stderr),
+    };
+    let (list, set) = (&["listport"][..], &["setport", "1", "--max-macs", "7"][..]);
+    let (token, capture) = (&["createtoken", "--user", "u"][..], &["capture", "-c", "0"][..]);
+    for (user, allowed) in [
+        ("alice", [true; 3]),
+        ("bob", [true, true, false]),
+        ("carol", [true, false, false]),
+        ("dave", [false; 3]),
+    ] {
+        for (words, allowed) in [list, set, token].into_iter().zip(allowed) {
+            assert_eq!(may(user, words).is_ok(), allowed, "{user} {words:?}");
+        }
+    }
+    let refused = may("carol", set).unwrap_err();
+    assert!(refused.contains("setport is for the role operator, and carol has the role viewer"));
+    assert!(may("dave", list).unwrap_err().contains("dave has no role here"));
+    assert!(may("bob", capture).is_err());
+    // What is served beside the RPC keeps to it as well.
+    let status = |user: &str, path: &str| {
+        let login = base64(&format!("{user}:secret"));
+        http::ask(switch.control, "GET", path, &[("Authorization", &login)], "").status
+    };
+    assert_eq!((status("carol", "/metrics"), status("carol", "/capture?count=0")), (200, 403));
+    assert_eq!((status("dave", "/metrics"), status("bob", "/capture")), (403, 403));
+    // Others count at once when the file is read again.
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("[\"carol\"]", "[\"dave\"]")).unwrap();
+    let changes = ctl(&switch, "alice", &["reload"]).ok().stdout;
+    assert!(changes.contains("control.roles"), "{changes}");
+    assert!(may("dave", list).is_ok() && may("carol", list).is_err());
+}
+
+fn base64(text: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    format!("Basic {}", STANDARD.encode(text))
+}
+
+#[test]
+fn each_change_is_noted_with_who_from_where_what_before_and_after() {
+    let dir = TempDir::new();
+    let (switch, _) = switch(&dir, ROLES);
+    let _session = WebSocket::open(switch.tunnel, "/");
+    wait_until("the session", || switch.process.stderr.contains("port is up"));
+    ctl(&switch, "bob", &["setport", "1", "--max-macs", "7"]).ok();
+    ctl(&switch, "bob", &["setport", "1", "--max-macs", "9"]).ok();
+    ctl(&switch, "carol", &["delport", "1"]).failed();
+    ctl(&switch, "alice", &["createtoken", "--user", "u"]).ok();
+    ctl(
+        &switch,
+        "alice",
+        &["addport", "client", "ws://127.0.0.1:1/", "--user", "x", "--passwd", "pw2"],
+    )
+    .failed();
+    ctl(&switch, "alice", &["capture", "-w", &dir.at("x.pcapng"), "--duration", "1"]).ok();
+    let events = ctl(&switch, "alice", &["--json", "events", "--event", "control"]).ok().json();
+    let [first, second, refused, token, add, capture] = &events.as_array().unwrap()[..] else {
+        panic!("{events:#}")
+    };
+    let has = |event: &Value, wanted: [(&str, &str); 4]| {
+        for (name, wanted) in wanted {
+            assert!(event[name].as_str().unwrap().contains(wanted), "{name}: {event}");
+        }
+    };
+    has(
+        first,
+        [("user", "bob"), ("from", "127.0.0."), ("before", "default"), ("after", "max-macs 7")],
+    );
+    has(
+        second,
+        [
+            ("method", "setPort"),
+            ("params", "\"max-macs\":9"),
+            ("before", "max-macs 7"),
+            ("after", "max-macs 9"),
+        ],
+    );
+    has(
+        refused,
+        [
+            ("user", "carol"),
+            ("method", "delPort"),
+            ("outcome", "for the role operator"),
+            ("after", ""),
+        ],
+    );
+    has(
+        token,
+        [("after", "a token for u until"), ("user", "alice"), ("outcome", "ok"), ("before", "")],
+    );
+    has(add, [("method", "addPort"), ("params", "(secret)"), ("outcome", ""), ("user", "alice")]);
+    has(
+        capture,
+        [("method", "capture"), ("user", "alice"), ("params", "duration=1"), ("outcome", "ok")],
+    );
+    let log = switch.process.stderr.text();
+    assert!(log.contains("control, user: bob, from: 127.0.0."), "{log}");
+    assert!(!log.contains("pw2") && !events.to_string().contains("pw2"), "{log}");
+}
+
+#[test]
+fn on_the_unix_socket_accounts_and_their_groups_have_roles() {
+    need!(if geteuid().is_root() { Ok(()) } else { Err("only root may be others".to_owned()) });
+    let dir = TempDir::new();
+    let socket = dir.at("control");
+    let args = ["--ctlsock", &socket, "--ctlviewer", "@daemon", "--ctloperator", "nobody"];
+    let switch = Switch::start(&args);
+    let _session = WebSocket::open(switch.tunnel, "/");
+    wait_until("the session", || switch.process.stderr.contains("port is up"));
+    let url = format!("unix:{socket}");
+    std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let as_user = |user: &str, words: &[&str]| {
+        let id = |flag: &str| {
+            let mut id = Site::here().command("id");
+            id.args([flag, user]);
+            run(id).ok().stdout.trim().to_owned()
+        };
+        let mut setpriv = Site::here().command("setpriv");
+        setpriv.args(["--reuid", &id("-u"), "--regid", &id("-g"), "--init-groups"]);
+        setpriv.args([ETHERWS, "ctl", "--ctlurl", &url]).args(words);
+        run(setpriv).code == Some(0)
+    };
+    let (list, set) = (&["listport"][..], &["setport", "1", "--max-macs", "7"][..]);
+    assert!(as_user("root", &["createtoken", "--user", "u"]));
+    assert!(as_user("nobody", set) && !as_user("nobody", &["createtoken", "--user", "u"]));
+    assert!(as_user("daemon", list) && !as_user("daemon", set));
+    assert!(!as_user("games", list));
+    wait_until("the log", || switch.process.stderr.contains("user: nobody, from: unix, process"));
+}
