@@ -33,6 +33,10 @@ pub(crate) struct Options {
     pub(crate) conf: Option<PathBuf>,
 }
 
+/// Where journald or a syslog server listens. Where neither does, as in most containers, a
+/// daemon logs nowhere.
+const SYSTEM_LOG: &str = "/dev/log";
+
 /// Where a daemon logs unless told otherwise: the system's log, be it journald's or a syslog
 /// server's.
 const SYSLOG: &str = "
@@ -81,7 +85,7 @@ pub(crate) fn init(options: &Options) -> anyhow::Result<(Logger, Option<Guard>)>
             let _ = REOPEN.set(reopen);
             (Logger::root(log.filter(is_ours).ignore_res(), o!()), guard, least)
         }
-        None if options.foreground => {
+        None if options.foreground || !Path::new(SYSTEM_LOG).exists() => {
             let (queue, guard) = if to_journal() {
                 Queue::new(journal().ignore_res())
             } else {

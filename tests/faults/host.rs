@@ -45,7 +45,7 @@ fn a_full_disk_costs_log_lines_and_nothing_else() {
     assert!(fs::metadata(&inside).is_ok(), "{inside}");
     // A port that comes and goes is a few lines.
     let talk = || {
-        let number = switch.add(&["netdev", "lo"]).to_string();
+        let number = switch.add(&["tap", "ewp0"]).to_string();
         switch.ctl(&["delport", &number]).ok();
     };
     talk();
