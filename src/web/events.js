@@ -1,5 +1,6 @@
 // Events as they come, the newest first, from the stream of server-sent events that the
-// method `monitor` names. A stream that ends is opened again.
+// method `monitor` names, after those that were before (`events`). A stream that ends is
+// opened again.
 
 import { $, h, matches, onFilter, text } from "./dom.js";
 import { clock } from "./format.js";
@@ -15,6 +16,9 @@ const LOOKED_AWAY = 5 * 60 * 1000;
 /** ms before the stream is opened again where the browser does not do it by itself. */
 const AGAIN = 3000;
 
+/** ms that one event may seem to be apart in the stream and in the history. */
+const SAME = 1000;
+
 /** What needs somebody, and what is worth a look. */
 const LEVELS = {
     bad: ["loop", "bpdu-guard", "storm", "flap", "table-full", "authentication-failure", "lost"],
@@ -28,6 +32,7 @@ export class Events {
     #source = null;
     #timer;
     #waiting = [];
+    #hasHistory = false;
 
     constructor() {
         onFilter($("events-filter"), (words) => {
@@ -60,7 +65,10 @@ export class Events {
         this.#source?.close();
         const source = new EventSource(stream(entries[0].path));
         this.#source = source;
-        source.onopen = () => text($("events-state"), "live");
+        source.onopen = () => {
+            text($("events-state"), "live");
+            this.#askHistory();
+        };
         source.onmessage = ({ data }) => this.#take(data);
         source.onerror = () => {
             text($("events-state"), "connecting …");
@@ -86,6 +94,25 @@ export class Events {
         this.#take(JSON.stringify({ time, event: "paused", reason: "the page was hidden" }));
     }
 
+    /** Asks for what was before; the stream is open by then, so that none falls in between. */
+    async #askHistory() {
+        if (this.#hasHistory) {
+            return;
+        }
+        let past = [];
+        try {
+            [past] = await batch([["events", { limit: KEPT }]]);
+        } catch {
+            // Without an answer there is no history.
+        }
+        const said = ({ time, ...rest }) => JSON.stringify(rest, Object.keys(rest).sort());
+        const isNew = (old) => !this.#waiting.some((one) => said(one) === said(old)
+            && Math.abs(new Date(one.time) - new Date(old.time)) < SAME);
+        this.#waiting.unshift(...(past instanceof RpcError ? [] : past).filter(isNew));
+        this.#hasHistory = true;
+        this.#draw();
+    }
+
     #take(data) {
         let event;
         try {
@@ -101,10 +128,14 @@ export class Events {
     }
 
     #draw() {
+        if (!this.#hasHistory) {
+            return;
+        }
         const body = $("events-rows");
         for (const { time, event, port, ...details } of this.#waiting) {
             const date = new Date(time);
-            const said = Object.entries(details).map(([name, value]) => `${name} ${value}`).join(", ");
+            const said = Object.entries(details).filter(([, value]) => value !== "" && value !== "-")
+                .map(([name, value]) => `${name} ${value}`).join(", ");
             const row = h("tr", { "data-event": event },
                 h("td", { class: "number", title: time }, clock(date)),
                 h("td", { "data-level": levelOf(event) }, String(event)),
@@ -115,6 +146,7 @@ export class Events {
             body.prepend(row);
         }
         this.#waiting = [];
+        $("events-none").hidden = body.children.length > 0;
         while (body.children.length > KEPT) {
             body.lastChild.remove();
         }

@@ -13,7 +13,7 @@ import { PortPane } from "./port.js";
 import { nameOf, Ports } from "./ports.js";
 import { ALL, Rates } from "./rates.js";
 import { batch, HttpError, RpcError } from "./rpc.js";
-import { showServer } from "./server.js";
+import { showServer, showStatus } from "./server.js";
 
 /** ms between two looks at the ports: what `ctl top` takes, and an eye follows. */
 const PORTS = 1000;
@@ -74,9 +74,14 @@ async function askPorts() {
 }
 
 async function askRest() {
-    const [fdb, hosts, servers] = await batch([["listFdb"], ["listHosts"], ["showServer"]]);
+    const [fdb, hosts, servers, status] = await batch(
+        [["listFdb"], ["listHosts"], ["showServer"], ["status"]]);
     addresses.update(entries(fdb), entries(hosts));
-    showServer(entries(servers));
+    const [overview] = entries(status);
+    showServer(entries(servers), overview?.listeners ?? []);
+    if (overview) {
+        showStatus(overview);
+    }
 }
 
 text($("host"), location.host);

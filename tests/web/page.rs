@@ -376,6 +376,34 @@ fn events_come_once_and_can_be_searched() {
 }
 
 #[test]
+fn who_comes_late_sees_what_the_switch_is_and_what_has_happened() {
+    let dir = TempDir::new();
+    let text =
+        "[tunnel]\nhost = \"127.0.0.1\"\nport = 0\n[control]\nhost = \"127.0.0.2\"\nport = 0\n";
+    let config = dir.file("etherws.toml", text);
+    let browser = need!(Browser::start());
+    let switch = Switch::start(&["--config", &config]);
+    let (_socket, port) = switch.open();
+    browser.open(&format!("http://{}/", switch.control));
+    browser.wait("document.querySelector('#events-rows tr[data-event=port-up]')");
+    let shown = browser.eval(
+        "[...document.querySelectorAll('#events-rows tr[data-event=port-up]')].map((row) =>
+        row.children[2].textContent)",
+    );
+    assert_eq!(shown, serde_json::json!([port.to_string()]), "once");
+    let about = browser.wait("document.getElementById('about').textContent");
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(about.as_str().unwrap().starts_with(&format!("etherws {version} · up ")), "{about}");
+    assert!(about.as_str().unwrap().ends_with(&config), "{about}");
+    let tunnel = browser.eval("document.querySelector('[data-service=tunnel] p').textContent");
+    assert_eq!(tunnel, format!("{}, no TLS, open to anybody", switch.tunnel));
+    browser.click("#reload");
+    browser.click("#confirm-yes");
+    browser.wait("document.getElementById('status').textContent === 'Nothing has changed.'");
+    browser.assert_clean(&format!("http://{}/", switch.control), None);
+}
+
+#[test]
 fn a_capture_is_stopped_and_saved_with_its_packets() {
     let bench = need!(Bench::start(&[]));
     let Bench { switch, browser } = &bench;
