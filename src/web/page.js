@@ -13,7 +13,7 @@ import { PortPane } from "./port.js";
 import { nameOf, Ports } from "./ports.js";
 import { ALL, Rates } from "./rates.js";
 import { batch, HttpError, RpcError } from "./rpc.js";
-import { showServer, showStatus } from "./server.js";
+import { showCertificates, showServer, showStatus } from "./server.js";
 
 /** ms between two looks at the ports: what `ctl top` takes, and an eye follows. */
 const PORTS = 1000;
@@ -74,11 +74,12 @@ async function askPorts() {
 }
 
 async function askRest() {
-    const [fdb, hosts, servers, status] = await batch(
-        [["listFdb"], ["listHosts"], ["showServer"], ["status"]]);
+    const [fdb, hosts, servers, status, certificates] = await batch(
+        [["listFdb"], ["listHosts"], ["showServer"], ["status"], ["listCertificate"]]);
     addresses.update(entries(fdb), entries(hosts));
     const [overview] = entries(status);
     showServer(entries(servers), overview?.listeners ?? []);
+    showCertificates(entries(certificates));
     if (overview) {
         showStatus(overview);
     }

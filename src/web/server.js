@@ -31,6 +31,20 @@ export function showServer(servers, listeners) {
         });
 }
 
+/** ms before a certificate's end from which on it stands out: as long as the log tells of it. */
+const SOON = 30 * 86400 * 1000;
+
+/** Shows the entries of listCertificate, the first to expire first. */
+export function showCertificates(certificates) {
+    $("certificates").hidden = certificates.length === 0;
+    keyed($("certificates-rows"), certificates, ({ file, subject, expires }) => `${file} ${subject} ${expires}`,
+        () => h("tr", null, h("th", { scope: "row", class: "wrap" }), h("td"), h("td", { class: "wrap" })),
+        (row, { subject, expires, file }) => {
+            [subject, expires.slice(0, 10), file].forEach((value, at) => text(row.children[at], value));
+            row.children[1].classList.toggle("some", new Date(expires) - Date.now() < SOON);
+        });
+}
+
 /** Shows the entry of status: what this switch is, beside its name. */
 export function showStatus({ host, version, uptime, configuration }) {
     text($("host"), host);

@@ -5,7 +5,8 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::support::{
-    LIMIT, TempDir, browser::Browser, frame, http, need, switch::Switch, wait_until, ws::WebSocket,
+    LIMIT, TempDir, browser::Browser, certs::Certificates, frame, http, need, switch::Switch,
+    wait_until, ws::WebSocket,
 };
 
 /// A switch, and a browser that shows its page.
@@ -401,6 +402,15 @@ fn who_comes_late_sees_what_the_switch_is_and_what_has_happened() {
     browser.click("#confirm-yes");
     browser.wait("document.getElementById('status').textContent === 'Nothing has changed.'");
     browser.assert_clean(&format!("http://{}/", switch.control), None);
+}
+
+#[test]
+fn certificates_stand_with_the_day_on_which_they_expire() {
+    let certs = need!(Certificates::new());
+    let bench = need!(Bench::start(&["--sslkey", &certs.key, "--sslcert", &certs.cert]));
+    let day = bench.browser.wait("document.querySelector('#certificates-rows td')?.textContent");
+    assert_eq!(day, "2049-12-31");
+    bench.browser.assert_clean(&bench.url(), None);
 }
 
 #[test]
