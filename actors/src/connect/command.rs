@@ -5,6 +5,7 @@
 //! name one.
 
 use std::{
+    io,
     os::{fd::OwnedFd, unix::process::CommandExt as _},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -46,6 +47,11 @@ pub(super) fn start(
 ) -> Result<Program, ConnectError> {
     let mut words = command.iter().map(|word| filled_in(word, server));
     let program = words.next().unwrap_or_default();
+    if !is_plain(&server.dialed_host()) {
+        let text = "the host's name holds other characters than letters, digits and . - _ : %";
+        let source = io::Error::new(io::ErrorKind::InvalidInput, text);
+        return Err(ConnectError::Command { program, source });
+    }
     let failed = |source| ConnectError::Command { program: program.clone(), source };
     let (near, far) = UnixStream::pair().map_err(failed)?;
     let far = far.into_std().map_err(failed)?;
@@ -97,6 +103,13 @@ async fn listen(stderr: impl AsyncRead + Unpin, program: String, said: Said, log
     let _ = tokio::io::copy(&mut octets, &mut tokio::io::sink()).await;
 }
 
+/// Whether a host can be given to a program, be it a shell: its URL may come from whoever may
+/// change the port, and the program runs as the switch.
+fn is_plain(host: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
+    !host.starts_with('-') && host.chars().all(is_plain)
+}
+
 /// The word with the server's host for `%h`, its port for `%p`, and `%` for `%%`.
 fn filled_in(word: &str, server: &ServerUrl) -> String {
     let mut filled = String::new();
@@ -119,6 +132,16 @@ fn filled_in(word: &str, server: &ServerUrl) -> String {
 mod tests {
     use super::*;
     use crate::connect::url::Scheme;
+
+    #[test]
+    fn no_host_is_an_option_or_a_shells_command() {
+        for host in ["hub.example.org", "192.0.2.1", "fe80::1%eth0", "a-b_c"] {
+            assert!(is_plain(host), "{host}");
+        }
+        for host in ["-oProxyCommand=x", "$(id)", "a`id`", "x;touch", "a b", "a|b"] {
+            assert!(!is_plain(host), "{host}");
+        }
+    }
 
     #[test]
     fn the_server_is_filled_in() {
