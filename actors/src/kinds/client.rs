@@ -400,6 +400,17 @@ impl Kind for Client {
             let text = format!("{servers} URLs are given for one port; give at most {MAX_SERVERS}");
             wrong("urls", text);
         }
+        let is_plain =
+            |url: &&String| ServerUrl::parse(url, Scheme::WebSocket).is_ok_and(|url| !url.tls());
+        if let Some(url) = options.all_urls().find(is_plain).filter(|_| !options.pin.is_empty()) {
+            // Its password would go to whoever answers, although a key was asked for.
+            wrong(
+                "pin",
+                format!(
+                    "a pin is of a TLS certificate, and {url} goes without TLS; write wss://, or leave pin out"
+                ),
+            );
+        }
         errors.extend(options.check_way(from));
         errors.extend(options.check_login(from));
         let (key, file) = match (&options.cert, &options.key) {
@@ -523,6 +534,14 @@ mod tests {
             (ClientOptions { urls: vec![url.to_owned(); 8], ..ok() }, "9 URLs"),
             (ClientOptions { user: Some("a:b".to_owned()), passwd: secret(), ..ok() }, "a colon"),
             (ClientOptions { passwd: secret(), ..ok() }, "without a user"),
+            (
+                ClientOptions {
+                    urls: vec!["ws://host/".to_owned()],
+                    pin: vec![format!("sha256:{}", "00".repeat(32))],
+                    ..ok()
+                },
+                "ws://host/ goes without TLS",
+            ),
             (ClientOptions { cert: Some("/own.pem".into()), ..ok() }, "give both"),
             (ClientOptions { cacerts: Some("/no/such/file".into()), ..ok() }, "/no/such/file"),
             (
