@@ -147,6 +147,8 @@ fn options_win_over_the_file() {
     assert_eq!(report[0]["limits"]["macs"]["limit"], "7");
     // Those of the command line still win when the file is read again.
     assert_eq!(switch.json(&["reload"]), Vec::<Value>::new());
+    let said = switch.ctl(&["reload"]).ok().stderr;
+    assert!(said.contains("nothing has changed"), "{said}");
 }
 
 #[test]

@@ -156,6 +156,8 @@ impl Event {
     pub fn text(mut self, name: &'static str, text: impl fmt::Display) -> Self {
         let mut text = text.to_string();
         text.truncate(text.floor_char_boundary(MAX_TEXT));
+        // It may be kept for long.
+        text.shrink_to_fit();
         self.details.push((name, Detail::Text(text)));
         self
     }

@@ -116,6 +116,8 @@ pub(crate) trait Entry: Serialize + DeserializeOwned + JsonSchema + Send + 'stat
     const TITLES: &'static [&'static str];
     /// Those of columns that are left out where no row has anything in them.
     const OPTIONAL: &'static [&'static str] = &[];
+    /// What a person is told where there are none.
+    const NOTHING: Option<&'static str> = None;
 
     /// Its rows, mostly one.
     fn rows(&self) -> Vec<Vec<String>>;
@@ -431,7 +433,10 @@ pub(super) fn table_of<E: Entry>(entries: &[E], long: bool) -> Table {
         titles: titles.to_vec(),
         rows: Vec::new(),
         below: Vec::new(),
-        notes: entries.iter().filter_map(E::note).collect(),
+        notes: match entries {
+            [] => E::NOTHING.into_iter().map(str::to_owned).collect(),
+            some => some.iter().filter_map(E::note).collect(),
+        },
     };
     for entry in entries {
         table.rows.extend(if long { entry.long_rows() } else { entry.rows() });
@@ -479,7 +484,7 @@ async fn audited<C: Call>(call: C, program: Program<'_>) -> Result<Vec<C::Entry>
     program.service.audit(&Audit {
         caller: program.caller,
         method: C::NAME,
-        params: without_secrets(params).to_string(),
+        params: noted(&params),
         before: before.unwrap_or_default(),
         after: after.unwrap_or_default(),
         outcome: outcome
@@ -489,27 +494,64 @@ async fn audited<C: Call>(call: C, program: Program<'_>) -> Result<Vec<C::Entry>
     outcome
 }
 
-/// Params as they may be noted.
-pub(super) fn without_secrets(mut params: Value) -> Value {
-    if let Value::Object(members) = &mut params {
-        let is_secret = |name: &str| kinds().iter().any(|kind| kind.secrets.contains(&name));
-        for (name, value) in members.iter_mut() {
-            *value = match value.take() {
-                Value::Null => Value::Null,
-                _ if is_secret(name) => Value::from("(secret)"),
-                // Somebody's name and password in a URL.
-                Value::String(text) => match text.split_once("://") {
-                    Some((scheme, rest)) if rest.contains('@') => {
-                        let (_, host) = rest.rsplit_once('@').unwrap_or_default();
-                        Value::from(format!("{scheme}://(secret)@{host}"))
-                    }
-                    _ => Value::from(text),
-                },
-                inner => without_secrets(inner),
-            };
-        }
+/// Octets of params that are noted, with eight for each value: a line of a log.
+const MAX_NOTED: usize = 2048;
+
+/// Params as they are noted of a call, which may be one that is refused.
+pub(super) fn noted(params: &Value) -> String {
+    if size(params) > MAX_NOTED {
+        return format!("(longer than {MAX_NOTED} octets)");
     }
-    params
+    without_secrets(params.clone()).to_string()
+}
+
+/// Params without what is secret in them.
+pub(super) fn without_secrets(params: Value) -> Value {
+    let is_secret = |name: &str| kinds().iter().any(|kind| kind.secrets.contains(&name));
+    match params {
+        Value::Object(members) => {
+            let noted = members.into_iter().map(|(name, value)| {
+                let value = match value {
+                    Value::Null => Value::Null,
+                    _ if is_secret(&name) => Value::from("(secret)"),
+                    // What stands in one is mostly the key of some service.
+                    Value::Array(headers) if name == "header" => {
+                        headers.iter().map(without_value).collect()
+                    }
+                    other => without_secrets(other),
+                };
+                (name, value)
+            });
+            noted.collect::<serde_json::Map<_, _>>().into()
+        }
+        Value::Array(list) => list.into_iter().map(without_secrets).collect(),
+        Value::String(text) => without_login(&text).into(),
+        other => other,
+    }
+}
+
+/// The name of a header.
+fn without_value(header: &Value) -> String {
+    let name = header.as_str().and_then(|text| text.split_once(':'));
+    name.map_or_else(|| "(secret)".to_owned(), |(name, _)| format!("{name}: (secret)"))
+}
+
+/// A URL without name, password and token; any other text as it is.
+fn without_login(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (place, query) = match rest.split_once('?') {
+        Some((place, query)) => (place, Some(query)),
+        None => (rest, None),
+    };
+    let place = match place.rsplit_once('@') {
+        Some((_, host)) => format!("(secret)@{host}"),
+        None => place.to_owned(),
+    };
+    match query {
+        Some(query) if query.contains("token=") => format!("{scheme}://{place}?(secret)"),
+        Some(query) => format!("{scheme}://{place}?{query}"),
+        None => format!("{scheme}://{place}"),
+    }
 }
 
 /// Octets of params at most, with eight for each value: errors show what is wrong with them,
@@ -528,7 +570,10 @@ fn size(value: &Value) -> usize {
 /// Params in the method's own type.
 pub(super) fn typed<C: Call>(params: Option<&Value>) -> Result<C, Refusal> {
     if params.map_or(0, size) > MAX_PARAMS {
-        return Err(Refusal::value(format!("params of over {} KiB", MAX_PARAMS / 1024)));
+        return Err(Refusal::value(format!(
+            "params are longer than {} KiB; give fewer or shorter ones",
+            MAX_PARAMS / 1024
+        )));
     }
     let params = params::lenient(C::json_schema, params.unwrap_or(&Value::Null))?;
     serde_json::from_value(params).map_err(|error| Refusal::read(&error.to_string()))

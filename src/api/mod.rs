@@ -108,7 +108,7 @@ impl Perform for Program<'_> {
                 self.service.audit(&Audit {
                     caller: self.caller,
                     method: method.name,
-                    params: call::without_secrets(params.cloned().unwrap_or_default()).to_string(),
+                    params: params.map(call::noted).unwrap_or_default(),
                     before: String::new(),
                     after: String::new(),
                     outcome: refusal.text().to_owned(),

@@ -134,7 +134,7 @@ pub(crate) struct ListPort {
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mac: Option<Mac>,
-    /// Only those in this state: up, loop, down, connecting, backoff, failed, shut.
+    /// Only those in this state: up, loop, bpdu-guard, down, connecting, backoff, failed, shut.
     #[arg(long, value_name = "STATE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<String>,
@@ -244,7 +244,7 @@ pub(crate) struct SetPort {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cacerts: Option<String>,
-    /// HTTP proxy of a client port; empty: that of the switch's environment.
+    /// Proxy of a client port, as in addport, or direct for none; empty: that of the switch's environment.
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     proxy: Option<Secret>,
@@ -328,7 +328,7 @@ impl Call for SetPort {
                 Some((_, known)) => known.new,
                 None => {
                     return Err(Refusal::value(format!(
-                        "port {} is a session of somebody else's; only client ports have these options",
+                        "port {} is a session, not a client port; only client ports have these options",
                         self.port
                     )));
                 }
@@ -456,7 +456,7 @@ pub(crate) struct Port {
     /// Frames discarded, by reason: `on-error`, `too-long`, `truncated`, `unknown-offload`,
     /// `device-queue`, `invalid-source`, `port-down`, `same-port`, `lack-of-buffers`,
     /// `foreign-source`, `loop`, `bpdu-guard`, `link-local`, `storm-broadcast`,
-    /// `storm-multicast`, `storm-unicast`, `storm-octets`.
+    /// `storm-multicast`, `storm-unicast`, `storm-octets`, `queue-memory`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) discards: BTreeMap<String, u64>,
     /// WebSocket text messages ignored.

@@ -237,6 +237,7 @@ impl Entry for Server {
 
 impl Entry for Change {
     const TITLES: &'static [&'static str] = &["Action", "Port", "Item", "Note"];
+    const NOTHING: Option<&'static str> = Some("nothing has changed");
 
     fn rows(&self) -> Vec<Vec<String>> {
         vec![vec![

@@ -301,10 +301,30 @@ fn what_is_far_too_long_is_refused_before_anything_is_made_of_it() {
         json!({"port": 1, long.as_str(): 1}),
         json!({"port": vec![1; 9000]}),
     ] {
-        assert_eq!(refused("setPort", &params), "ValueError: params of over 64 KiB");
+        assert_eq!(
+            refused("setPort", &params),
+            "ValueError: params are longer than 64 KiB; give fewer or shorter ones"
+        );
     }
     let Err(error) = find(&json!(format!("etherws.control.{long}"))) else { panic!("no such") };
     assert_eq!(error.text(), "a method's name of 70016 octets; none is so long");
     let text = crate::parse::hint("option", &"b".repeat(1000), &["one"]);
     assert_eq!(text, "unknown option of 1000 octets; there are one");
+}
+
+#[test]
+fn what_is_noted_of_params_holds_no_secret() {
+    let noted = super::call::without_secrets(json!({
+        "type": "client", "target": "wss://u:hidden@h/lan?token=hidden",
+        "options": {
+            "passwd": "hidden", "user": "u", "urls": ["ws://u:hidden@h/?a=1"],
+            "header": ["X-Key: hidden"], "proxy": "socks5://u:hidden@p:1080",
+        },
+    }));
+    let text = noted.to_string();
+    assert!(!text.contains("hidden"), "{text}");
+    assert_eq!(noted["target"], "wss://(secret)@h/lan?(secret)");
+    assert_eq!(noted["options"]["header"], json!(["X-Key: (secret)"]));
+    assert_eq!(noted["options"]["urls"], json!(["ws://(secret)@h/?a=1"]));
+    assert_eq!(noted["options"]["user"], "u");
 }

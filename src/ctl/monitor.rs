@@ -46,7 +46,9 @@ pub(super) async fn follow(
         };
         match octets {
             Ok(Some(Ok(octets))) => buffer.extend_from_slice(&octets),
-            Ok(Some(Err(_)) | None) => return Err(gone("the switch is gone; its log tells why")),
+            Ok(Some(Err(_)) | None) => {
+                return Err(gone("the switch has ended the stream; if it still runs, try again"));
+            }
             Err(_) => return Err(gone("nothing comes from the switch any more; is it stuck?")),
         }
         while let Some(end) = buffer.iter().position(|&octet| octet == b'\n') {

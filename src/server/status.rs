@@ -9,6 +9,7 @@ use std::{
 
 use etherws_actors::{
     control::Control,
+    error::is_harmful,
     kinds::PortSpec,
     monitor::{Event, Kind, Monitor},
 };
@@ -90,10 +91,13 @@ impl Service for Status {
     fn audit(&self, audit: &Audit<'_>) {
         let Audit { caller, method, params, before, after, outcome } = audit;
         let (user, from) = (&caller.name, &caller.from);
+        // They hold what a caller has typed.
+        let [params, before, after, outcome] =
+            [params, before, after, outcome].map(|text| text.replace(is_harmful, "\u{fffd}"));
         self.monitor.tell(|| {
             let event = Event::new(Kind::Control).text("user", user).text("from", from);
-            let event = event.text("method", method).text("params", params);
-            event.text("before", before).text("after", after).text("outcome", outcome)
+            let event = event.text("method", method).text("params", &params);
+            event.text("before", &before).text("after", &after).text("outcome", &outcome)
         });
         info!(self.log, "control"; "user" => user, "from" => from, "method" => method,
             "params" => params, "before" => before, "after" => after, "outcome" => outcome);

@@ -35,14 +35,17 @@ pub fn plain(mut text: String) -> String {
 /// Longest text of a stranger that is taken over, in characters: a line of a log.
 pub const MAX_WORDS: usize = 160;
 
+/// Whether a character steers a terminal or a log, or turns its text around.
+#[must_use]
+pub fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// What a stranger says, on one line: without control characters, and without those that turn
 /// a terminal's text around.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    let is_harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     let text: String = text.chars().map(|c| if is_harmful(c) { ' ' } else { c }).collect();
     let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((at, _)) = line.char_indices().nth(MAX_WORDS) {
