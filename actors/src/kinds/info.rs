@@ -3,14 +3,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{KINDS, Kind, PortSpec, Via};
+use super::{KINDS, Kind, PortSpec};
 
 #[cfg(feature = "clap")]
 use clap::Args as Arguments;
 #[cfg(feature = "schemars")]
-use schemars::JsonSchema as Described;
+use {super::Via, schemars::JsonSchema as Described, serde_json::Map};
 
 #[cfg(not(feature = "clap"))]
 pub(super) trait Arguments {}

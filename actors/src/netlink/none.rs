@@ -27,6 +27,10 @@ impl Watch {
         Err(LinkError(name.to_owned()))
     }
 
+    pub(crate) async fn first(&mut self) -> Option<InterfaceStatus> {
+        None
+    }
+
     pub(crate) async fn changed(&mut self) -> InterfaceStatus {
         pending().await
     }
