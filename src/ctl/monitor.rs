@@ -47,7 +47,9 @@ pub(super) async fn follow(
         match octets {
             Ok(Some(Ok(octets))) => buffer.extend_from_slice(&octets),
             Ok(Some(Err(_)) | None) => {
-                return Err(gone("the switch has ended the stream; if it still runs, try again"));
+                return Err(gone(
+                    "the switch is gone, or has ended the stream; if it runs, try again",
+                ));
             }
             Err(_) => return Err(gone("nothing comes from the switch any more; is it stuck?")),
         }

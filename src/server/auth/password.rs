@@ -609,7 +609,7 @@ mod tests {
         let right = value(b"slow:secret");
         let outcome = runtime.block_on(async {
             let local = tokio::task::LocalSet::new();
-            let tasks: Vec<_> = (0..QUEUE + 10)
+            let tasks: Vec<_> = (0..4 * QUEUE)
                 .map(|_| {
                     let (htpasswd, right) = (Arc::clone(&htpasswd), right.clone());
                     local.spawn_local(
@@ -624,8 +624,11 @@ mod tests {
             }
             outcome
         });
-        assert_eq!(outcome.iter().filter(|result| result.is_ok()).count(), QUEUE);
-        assert_eq!(outcome.iter().filter(|result| **result == Err(Refused::Busy)).count(), 10);
+        let of = |wanted| outcome.iter().filter(|result| **result == wanted).count();
+        let (verified, refused) = (of(Ok(())), of(Err(Refused::Busy)));
+        // A hash may be done before the last has come, which makes room for another one.
+        assert!(verified >= QUEUE && refused > 0, "{verified} verified, {refused} refused");
+        assert_eq!(verified + refused, outcome.len());
     }
 
     proptest! {
