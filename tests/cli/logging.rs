@@ -110,11 +110,13 @@ fn a_daemon_logs_to_the_systems_log_unless_told_otherwise() {
         for file in null zero urandom; do : >{0}/dev/$file; mount --bind /dev/$file {0}/dev/$file; done
         mount --rbind {0}/dev /dev
         socat -u UNIX-RECV:/dev/log OPEN:{0}/log,creat,append &
+        reader=$!
         until [ -S /dev/log ]; do :; done
         {ETHERWS} sw --host 127.0.0.1 --port 0 --ctlsock {0}/control --pid-file {0}/pid
         kill -0 \"$(cat {0}/pid)\"
         {ETHERWS} ctl --ctlurl unix:{0}/control stop
-        kill %1",
+        until grep -q ending {0}/log; do :; done
+        kill $reader",
         dir.at("").trim_end_matches('/')
     );
     let mut shell = apart(&script);
