@@ -106,7 +106,7 @@ impl Gauge {
         self.used.iter().map(|used| used.all.load(Relaxed)).sum()
     }
 
-    /// QueueMemory of this queue, and of the link behind it.
+    /// Memory of this queue, and of the link behind it.
     #[must_use]
     pub const fn memory(&self) -> &QueueMemory {
         &self.memory

@@ -5,8 +5,10 @@
 //! port one batch. It must never wait, and allocates per batch, never per frame.
 
 mod bpdu;
+mod entry;
 mod guards;
 mod interface;
+mod lifecycle;
 mod loops;
 mod requests;
 mod settings;
@@ -19,43 +21,36 @@ use std::{
 
 use actix::prelude::*;
 use pnet_packet::ethernet::EtherType;
-use slog::{Logger, debug, info, warn};
-use tokio::{
-    sync::{Semaphore, mpsc, watch},
-    time::Instant,
-};
+use slog::{Logger, debug};
+use tokio::time::Instant;
 
 use crate::{
     core::{
         announce,
-        batch::{HOLDER_TURNS, Source},
-        counters::{Counters, Discard},
-        fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, Owner, PortNumber},
-        frame::{Frame, MacAddr},
-        gauge::{Gauge, cost},
+        batch::Source,
+        counters::Discard,
+        fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, PortNumber},
+        frame::Frame,
+        gauge::cost,
         guard::{
             Reminder,
             bpdu::Flushes,
-            loops::{LoopGuard, ROUND, is_probe},
-            storm::StormControl,
+            loops::{LoopGuard, ROUND},
         },
-        holder::{Holder, Holders},
-        interface::{Carrier, Interface, InterfaceStatus},
+        holder::Holders,
         memory::QueueMemory,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
-        settings::{LinkSettings, PortSettings},
-        state::{Details, PortState, Stop},
+        settings::PortSettings,
+        state::Stop,
     },
-    message::{
-        AddPort, AddPortError, Credit, Egress, Ingress, Opening, Pings, PortAdded, PortDown,
-        PortGone, PortInfo, PortUp, Shutdown,
-    },
+    message::{Credit, Egress, Ingress, Shutdown},
     mirror::Mirrors,
     monitor::{Event, Kind, Monitor},
 };
 
-use guards::{Blocked, PortGuards};
+use entry::{Pending, PortEntry, Shared};
+use guards::Blocked;
 
 /// Longest time between two collections of aged addresses.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
@@ -69,12 +64,6 @@ const MIRROR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Octets in all queues, unless told otherwise: two hundred ports that are stuck.
 const DEFAULT_QUEUE_MEMORY: usize = 256 * 1024 * 1024;
-
-/// How often the same reason why a port is down is told again while it lasts.
-const WARNING_INTERVAL: Duration = Duration::from_secs(3600);
-
-/// Reasons that are remembered for it: a client port has some, one for each of its servers.
-const MAX_WARNINGS: usize = 8;
 
 /// How a switch behaves.
 #[derive(Debug, Clone)]
@@ -107,172 +96,6 @@ impl Default for SwitchOptions {
             log: Logger::root(slog::Discard, slog::o!()),
             monitor: Monitor::new(),
         }
-    }
-}
-
-/// Where a port that is up takes frames.
-struct Outlet {
-    port: Recipient<Egress>,
-    gauge: Gauge,
-}
-
-struct PortEntry {
-    number: PortNumber,
-    kind: &'static str,
-    target: String,
-    interface: Option<String>,
-    announces: bool,
-    /// Whether nothing but a station is behind it.
-    is_leaf: bool,
-    /// Whether this host's own network stack is behind it.
-    is_host: bool,
-    /// Whether it takes the place of what was lost, and has not been up since.
-    returning: bool,
-    holder: Option<Holder>,
-    /// Place of its holder, with whom it shares what is limited.
-    held: usize,
-    state: PortState,
-    /// What it was last seen doing, as control tells it, and since when.
-    seen: &'static str,
-    since: StdInstant,
-    /// Why it was down since it was up last, and when that was told.
-    warned: Vec<(String, StdInstant)>,
-    /// What was set on this port.
-    own: PortSettings,
-    /// What is in force of all settings.
-    applied: PortSettings,
-    shut: bool,
-    /// The setting `offload`, shared with the port's task.
-    link_settings: Arc<LinkSettings>,
-    pings: Arc<Pings>,
-    details: Details,
-    guards: PortGuards,
-    counters: Arc<Counters>,
-    stop: mpsc::Sender<Stop>,
-    reopen: watch::Sender<Opening>,
-    /// What control has set on the interface.
-    kept: Option<Interface>,
-    /// What the kernel shows of the interface, while the port is up.
-    status: Option<InterfaceStatus>,
-    /// The only sources that it may have, if it has `static-macs`.
-    only: Box<[MacAddr]>,
-    /// While the port is up.
-    outlet: Option<Outlet>,
-    /// Frames of the batch at hand that go out of this port: for it only, and flooded. Empty
-    /// between batches.
-    pending: [Pending; 2],
-}
-
-/// Frames that a port gets with the batch at hand, and what they cost.
-#[derive(Debug, Default)]
-struct Pending {
-    frames: Vec<Frame>,
-    octets: usize,
-}
-
-impl Pending {
-    /// All of them; the list keeps its room.
-    fn taken(&mut self) -> Vec<Frame> {
-        let mut taken = Vec::with_capacity(self.frames.len());
-        taken.append(&mut self.frames);
-        taken
-    }
-}
-
-/// What the ports of a holder share in the Switch.
-#[derive(Debug, Default)]
-struct Shared {
-    /// What was flooded for him.
-    flooded: StormControl,
-    /// What his queues take.
-    memory: Option<QueueMemory>,
-    /// His turns, if he may have several ports.
-    turns: Option<Arc<Semaphore>>,
-}
-
-impl PortEntry {
-    fn info(&self) -> PortInfo {
-        let round_trip = self.counters.round_trip().filter(|_| self.outlet.is_some());
-        let rtt = round_trip.map(|rtt| ("rtt", format!("{:.2} ms", rtt.as_secs_f64() * 1e3)));
-        PortInfo {
-            port: self.number,
-            name: self.own.name.clone(),
-            description: self.own.description.clone(),
-            kind: self.kind,
-            target: self.target.clone(),
-            interface: self.interface.clone(),
-            is_elsewhere: self.status.as_ref().is_some_and(|s| s.carrier == Carrier::Elsewhere),
-            state: self.state(),
-            shut: self.shut,
-            since: self.since,
-            mtu: self.status.as_ref().map(|status| status.mtu),
-            details: self.details.iter().cloned().chain(rtt).collect(),
-            counters: Arc::clone(&self.counters),
-        }
-    }
-
-    /// What it is doing.
-    fn state(&self) -> PortState {
-        match (&self.guards.blocked, self.lacks_carrier()) {
-            (_, Some(reason)) => PortState::Down { reason },
-            (Some(blocked), None) => blocked.state(),
-            (None, None) => self.state.clone(),
-        }
-    }
-
-    /// Notes since when it does what it does, if that is something else than before.
-    fn note_state(&mut self) {
-        let doing = match self.state() {
-            _ if self.shut => "shut",
-            // One attempt after the other to open the medium.
-            PortState::Backoff { .. } | PortState::Connecting { .. } => "opening",
-            state => state.name(),
-        };
-        if doing != self.seen {
-            (self.seen, self.since) = (doing, Instant::now().into_std());
-        }
-    }
-
-    /// Whether it is to be told now that the port is down for this reason: once an hour.
-    fn warns(&mut self, reason: &str, now: StdInstant) -> bool {
-        self.warned.retain(|(_, at)| now.duration_since(*at) < WARNING_INTERVAL);
-        if self.warned.iter().any(|(told, _)| told == reason) || self.warned.len() == MAX_WARNINGS {
-            return false;
-        }
-        self.warned.push((reason.to_owned(), now));
-        true
-    }
-
-    /// Whether its medium is open and the operator lets it carry frames.
-    fn is_open(&self) -> bool {
-        self.outlet.is_some() && !self.shut && !self.has_no_carrier()
-    }
-
-    /// Whether frames from `source` may come in.
-    fn may_send(&self, frame: &Frame) -> bool {
-        self.only.is_empty()
-            || frame
-                .header()
-                .is_none_or(|header| self.only.contains(&header.src()) || is_probe(header, frame))
-    }
-
-    fn is_forwarding(&self) -> bool {
-        self.is_open() && self.guards.blocked.is_none()
-    }
-
-    /// Octets in its queue, and how many there may be, while it is up.
-    fn queue(&self) -> Option<(usize, usize)> {
-        self.outlet.as_ref().map(|outlet| (outlet.gauge.used(), outlet.gauge.limit()))
-    }
-
-    /// `event` with what the port is.
-    fn describe(&self, event: Event) -> Event {
-        event.text("type", self.kind).text("target", &self.target)
-    }
-
-    fn stop(&self, reason: Stop) {
-        // Refused when the supervisor has been told before, or has just ended.
-        let _ = self.stop.try_send(reason);
     }
 }
 
@@ -495,29 +318,6 @@ impl Switch {
         }
     }
 
-    /// Ends the port that `holder` had before; whether there was one. The one place
-    /// that orders sessions: who comes here later is the one that lives.
-    fn end_former(&mut self, holder: Option<&Holder>) -> bool {
-        let is_former = |port: &PortEntry| {
-            let both = holder.zip(port.holder.as_ref());
-            both.is_some_and(|(holder, other)| holder.is_again(other))
-        };
-        let former = self.ports.iter().find(|(_, port)| is_former(port));
-        let Some(port) = former.map(|(_, port)| port.number).and_then(|n| self.remove(n)) else {
-            return false;
-        };
-        port.stop(Stop::Deleted);
-        self.tell_deleted(&port, "its client reconnected");
-        info!(self.log, "port replaced: its client reconnected";
-            "port" => %port.number, "type" => port.kind, "target" => port.target);
-        true
-    }
-
-    fn tell_deleted(&self, port: &PortEntry, reason: &str) {
-        let event = Event::new(Kind::PortDeleted).on(port.number);
-        self.monitor.tell(|| port.describe(event).text("reason", reason));
-    }
-
     /// Tells of the addresses that have aged since it did so last.
     fn tell_aged(&mut self) {
         for Aged { vid, mac, port } in self.relay.fdb_mut().take_aged() {
@@ -637,142 +437,6 @@ fn source(held: usize, at: usize) -> Source {
     // There are far fewer; where there were not, two would share.
     let [holder, port] = [held, at].map(|place| u32::try_from(place).unwrap_or(u32::MAX));
     Source { holder, port, flooded: false }
-}
-
-impl Handler<AddPort> for Switch {
-    type Result = Result<PortAdded, AddPortError>;
-
-    fn handle(&mut self, port: AddPort, _: &mut Context<Self>) -> Self::Result {
-        if let Some(interface) = &port.interface
-            && let Some((_, other)) =
-                self.ports.iter().find(|(_, port)| port.interface.as_ref() == Some(interface))
-        {
-            return Err(AddPortError::InterfaceInUse {
-                interface: interface.clone(),
-                port: other.number,
-            });
-        }
-        self.check_settings(None, port.kind, &port.settings)?;
-        let returning = self.end_former(port.holder.as_ref());
-        let number = self.next;
-        self.next = number.next();
-        let held = self.holders.join(port.holder.as_ref());
-        self.relay.fdb_mut().set_owner(number, Owner::Holder(held));
-        let at = self.ports.insert(
-            number,
-            PortEntry {
-                number,
-                kind: port.kind,
-                target: port.target,
-                interface: port.interface,
-                announces: port.announces,
-                is_leaf: port.is_leaf,
-                is_host: port.is_host,
-                returning,
-                holder: port.holder,
-                held,
-                state: PortState::Connecting { reason: None },
-                seen: "",
-                warned: Vec::new(),
-                since: Instant::now().into_std(),
-                own: port.settings,
-                applied: PortSettings::default(),
-                shut: false,
-                link_settings: port.link_settings,
-                pings: port.pings,
-                details: port.details,
-                guards: PortGuards::new(&self.defaults),
-                counters: port.counters,
-                stop: port.stop,
-                reopen: port.reopen,
-                kept: None,
-                status: None,
-                only: Box::default(),
-                outlet: None,
-                pending: Default::default(),
-            },
-        );
-        self.apply_settings(at);
-        let port = &self.ports[at];
-        self.monitor.tell(|| port.describe(Event::new(Kind::PortAdded).on(number)));
-        let has_holder = port.holder.is_some();
-        let Shared { memory, turns, .. } = &mut self.holders[held];
-        let memory = memory.get_or_insert_with(|| self.memory.part()).clone();
-        let of_holder = || Arc::new(Semaphore::new(HOLDER_TURNS));
-        let turns = has_holder.then(|| Arc::clone(turns.get_or_insert_with(of_holder)));
-        Ok(PortAdded { number, memory, turns })
-    }
-}
-
-impl Handler<PortUp> for Switch {
-    type Result = Option<Interface>;
-
-    fn handle(&mut self, up: PortUp, _: &mut Context<Self>) -> Self::Result {
-        let at = self.find(up.port)?;
-        let port = &mut self.ports[at];
-        port.state = PortState::Up;
-        port.warned.clear();
-        port.target = up.target;
-        port.interface = up.interface;
-        port.details = up.details;
-        port.status = up.status;
-        port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
-        let kept = port.kept.clone();
-        self.change_carrier(at);
-        self.change_interface(at, None);
-        self.deliver(&Credit::NONE);
-        kept
-    }
-}
-
-impl Handler<PortDown> for Switch {
-    type Result = ();
-
-    fn handle(&mut self, down: PortDown, _: &mut Context<Self>) {
-        let Some(at) = self.find(down.port) else { return };
-        let port = &mut self.ports[at];
-        let was_up = port.outlet.take().is_some();
-        port.status = None;
-        self.note_forwarding(at);
-        let port = &mut self.ports[at];
-        if was_up {
-            port.returning = port.announces;
-            self.relay.flush_port(down.port);
-        }
-        if was_up || matches!(down.state, PortState::Failed { .. }) {
-            let event = || Event::new(Kind::PortDown).on(down.port).state(&down.state);
-            self.monitor.tell(event);
-        }
-        self.unblock(at);
-        self.note_open(at);
-        self.deliver(&Credit::NONE);
-        let port = &mut self.ports[at];
-        let now = Instant::now().into_std();
-        // Another attempt is no news: what it is made for was told.
-        if let Some(reason) = down.state.reason()
-            && !matches!(down.state, PortState::Connecting { .. })
-            && port.warns(reason, now)
-        {
-            warn!(self.log, "port is down";
-                "port" => %down.port, "type" => port.kind, "target" => &port.target,
-                "state" => down.state.name(), "reason" => reason);
-        }
-        port.state = down.state;
-        port.note_state();
-    }
-}
-
-impl Handler<PortGone> for Switch {
-    type Result = ();
-
-    fn handle(&mut self, gone: PortGone, _: &mut Context<Self>) {
-        if let Some(port) = self.remove(gone.port) {
-            self.tell_deleted(&port, &gone.reason);
-            info!(self.log, "port has ended";
-                "port" => %gone.port, "type" => port.kind, "target" => port.target,
-                "reason" => gone.reason);
-        }
-    }
 }
 
 impl Handler<Shutdown> for Switch {

@@ -1,0 +1,202 @@
+//! What the Switch keeps of each port, and of each holder of ports.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant as StdInstant},
+};
+
+use actix::prelude::*;
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    time::Instant,
+};
+
+use super::guards::PortGuards;
+use crate::{
+    core::{
+        counters::Counters,
+        fdb::PortNumber,
+        frame::{Frame, MacAddr},
+        gauge::Gauge,
+        guard::{loops::is_probe, storm::StormControl},
+        holder::Holder,
+        interface::{Carrier, Interface, InterfaceStatus},
+        memory::QueueMemory,
+        settings::{LinkSettings, PortSettings},
+        state::{Details, PortState, Stop},
+    },
+    message::{Egress, Opening, Pings, PortInfo},
+    monitor::Event,
+};
+
+/// How often the same reason why a port is down is told again while it lasts.
+const WARNING_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Reasons that are remembered for it: a client port has some, one for each of its servers.
+const MAX_WARNINGS: usize = 8;
+
+/// Where a port that is up takes frames.
+pub(super) struct Outlet {
+    pub(super) port: Recipient<Egress>,
+    pub(super) gauge: Gauge,
+}
+
+pub(super) struct PortEntry {
+    pub(super) number: PortNumber,
+    pub(super) kind: &'static str,
+    pub(super) target: String,
+    pub(super) interface: Option<String>,
+    pub(super) announces: bool,
+    /// Whether nothing but a station is behind it.
+    pub(super) is_leaf: bool,
+    /// Whether this host's own network stack is behind it.
+    pub(super) is_host: bool,
+    /// Whether it takes the place of what was lost, and has not been up since.
+    pub(super) returning: bool,
+    pub(super) holder: Option<Holder>,
+    /// Place of its holder, with whom it shares what is limited.
+    pub(super) held: usize,
+    pub(super) state: PortState,
+    /// What it was last seen doing, as control tells it, and since when.
+    pub(super) seen: &'static str,
+    pub(super) since: StdInstant,
+    /// Why it was down since it was up last, and when that was told.
+    pub(super) warned: Vec<(String, StdInstant)>,
+    /// What was set on this port.
+    pub(super) own: PortSettings,
+    /// What is in force of all settings.
+    pub(super) applied: PortSettings,
+    pub(super) shut: bool,
+    /// The setting `offload`, shared with the port's task.
+    pub(super) link_settings: Arc<LinkSettings>,
+    pub(super) pings: Arc<Pings>,
+    pub(super) details: Details,
+    pub(super) guards: PortGuards,
+    pub(super) counters: Arc<Counters>,
+    pub(super) stop: mpsc::Sender<Stop>,
+    pub(super) reopen: watch::Sender<Opening>,
+    /// What control has set on the interface.
+    pub(super) kept: Option<Interface>,
+    /// What the kernel shows of the interface, while the port is up.
+    pub(super) status: Option<InterfaceStatus>,
+    /// The only sources that it may have, if it has `static-macs`.
+    pub(super) only: Box<[MacAddr]>,
+    /// While the port is up.
+    pub(super) outlet: Option<Outlet>,
+    /// Frames of the batch at hand that go out of this port: for it only, and flooded. Empty
+    /// between batches.
+    pub(super) pending: [Pending; 2],
+}
+
+/// Frames that a port gets with the batch at hand, and what they cost.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub(super) frames: Vec<Frame>,
+    pub(super) octets: usize,
+}
+
+impl Pending {
+    /// All of them; the list keeps its room.
+    pub(super) fn taken(&mut self) -> Vec<Frame> {
+        let mut taken = Vec::with_capacity(self.frames.len());
+        taken.append(&mut self.frames);
+        taken
+    }
+}
+
+/// What the ports of a holder share in the Switch.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// What was flooded for him.
+    pub(super) flooded: StormControl,
+    /// What his queues take.
+    pub(super) memory: Option<QueueMemory>,
+    /// His turns, if he may have several ports.
+    pub(super) turns: Option<Arc<Semaphore>>,
+}
+
+impl PortEntry {
+    pub(super) fn info(&self) -> PortInfo {
+        let round_trip = self.counters.round_trip().filter(|_| self.outlet.is_some());
+        let rtt = round_trip.map(|rtt| ("rtt", format!("{:.2} ms", rtt.as_secs_f64() * 1e3)));
+        PortInfo {
+            port: self.number,
+            name: self.own.name.clone(),
+            description: self.own.description.clone(),
+            kind: self.kind,
+            target: self.target.clone(),
+            interface: self.interface.clone(),
+            is_elsewhere: self.status.as_ref().is_some_and(|s| s.carrier == Carrier::Elsewhere),
+            state: self.state(),
+            shut: self.shut,
+            since: self.since,
+            mtu: self.status.as_ref().map(|status| status.mtu),
+            details: self.details.iter().cloned().chain(rtt).collect(),
+            counters: Arc::clone(&self.counters),
+        }
+    }
+
+    /// What it is doing.
+    pub(super) fn state(&self) -> PortState {
+        match (&self.guards.blocked, self.lacks_carrier()) {
+            (_, Some(reason)) => PortState::Down { reason },
+            (Some(blocked), None) => blocked.state(),
+            (None, None) => self.state.clone(),
+        }
+    }
+
+    /// Notes since when it does what it does, if that is something else than before.
+    pub(super) fn note_state(&mut self) {
+        let doing = match self.state() {
+            _ if self.shut => "shut",
+            // One attempt after the other to open the medium.
+            PortState::Backoff { .. } | PortState::Connecting { .. } => "opening",
+            state => state.name(),
+        };
+        if doing != self.seen {
+            (self.seen, self.since) = (doing, Instant::now().into_std());
+        }
+    }
+
+    /// Whether it is to be told now that the port is down for this reason: once an hour.
+    pub(super) fn warns(&mut self, reason: &str, now: StdInstant) -> bool {
+        self.warned.retain(|(_, at)| now.duration_since(*at) < WARNING_INTERVAL);
+        if self.warned.iter().any(|(told, _)| told == reason) || self.warned.len() == MAX_WARNINGS {
+            return false;
+        }
+        self.warned.push((reason.to_owned(), now));
+        true
+    }
+
+    /// Whether its medium is open and the operator lets it carry frames.
+    pub(super) fn is_open(&self) -> bool {
+        self.outlet.is_some() && !self.shut && !self.has_no_carrier()
+    }
+
+    /// Whether frames from `source` may come in.
+    pub(super) fn may_send(&self, frame: &Frame) -> bool {
+        self.only.is_empty()
+            || frame
+                .header()
+                .is_none_or(|header| self.only.contains(&header.src()) || is_probe(header, frame))
+    }
+
+    pub(super) fn is_forwarding(&self) -> bool {
+        self.is_open() && self.guards.blocked.is_none()
+    }
+
+    /// Octets in its queue, and how many there may be, while it is up.
+    pub(super) fn queue(&self) -> Option<(usize, usize)> {
+        self.outlet.as_ref().map(|outlet| (outlet.gauge.used(), outlet.gauge.limit()))
+    }
+
+    /// `event` with what the port is.
+    pub(super) fn describe(&self, event: Event) -> Event {
+        event.text("type", self.kind).text("target", &self.target)
+    }
+
+    pub(super) fn stop(&self, reason: Stop) {
+        // Refused when the supervisor has been told before, or has just ended.
+        let _ = self.stop.try_send(reason);
+    }
+}

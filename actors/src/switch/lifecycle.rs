@@ -1,0 +1,186 @@
+//! How ports come, come up, go down and go.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use slog::{info, warn};
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::{
+    Switch,
+    entry::{Outlet, PortEntry, Shared},
+    guards::PortGuards,
+};
+use crate::{
+    core::{
+        batch::HOLDER_TURNS,
+        fdb::Owner,
+        holder::Holder,
+        interface::Interface,
+        settings::PortSettings,
+        state::{PortState, Stop},
+    },
+    message::{AddPort, AddPortError, Credit, PortAdded, PortDown, PortGone, PortUp},
+    monitor::{Event, Kind},
+};
+
+impl Switch {
+    /// Ends the port that `holder` had before; whether there was one. The one place
+    /// that orders sessions: who comes here later is the one that lives.
+    pub(super) fn end_former(&mut self, holder: Option<&Holder>) -> bool {
+        let is_former = |port: &PortEntry| {
+            let both = holder.zip(port.holder.as_ref());
+            both.is_some_and(|(holder, other)| holder.is_again(other))
+        };
+        let former = self.ports.iter().find(|(_, port)| is_former(port));
+        let Some(port) = former.map(|(_, port)| port.number).and_then(|n| self.remove(n)) else {
+            return false;
+        };
+        port.stop(Stop::Deleted);
+        self.tell_deleted(&port, "its client reconnected");
+        info!(self.log, "port replaced: its client reconnected";
+            "port" => %port.number, "type" => port.kind, "target" => port.target);
+        true
+    }
+
+    pub(super) fn tell_deleted(&self, port: &PortEntry, reason: &str) {
+        let event = Event::new(Kind::PortDeleted).on(port.number);
+        self.monitor.tell(|| port.describe(event).text("reason", reason));
+    }
+}
+
+impl Handler<AddPort> for Switch {
+    type Result = Result<PortAdded, AddPortError>;
+
+    fn handle(&mut self, port: AddPort, _: &mut Context<Self>) -> Self::Result {
+        if let Some(interface) = &port.interface
+            && let Some((_, other)) =
+                self.ports.iter().find(|(_, port)| port.interface.as_ref() == Some(interface))
+        {
+            return Err(AddPortError::InterfaceInUse {
+                interface: interface.clone(),
+                port: other.number,
+            });
+        }
+        self.check_settings(None, port.kind, &port.settings)?;
+        let returning = self.end_former(port.holder.as_ref());
+        let number = self.next;
+        self.next = number.next();
+        let held = self.holders.join(port.holder.as_ref());
+        self.relay.fdb_mut().set_owner(number, Owner::Holder(held));
+        let at = self.ports.insert(
+            number,
+            PortEntry {
+                number,
+                kind: port.kind,
+                target: port.target,
+                interface: port.interface,
+                announces: port.announces,
+                is_leaf: port.is_leaf,
+                is_host: port.is_host,
+                returning,
+                holder: port.holder,
+                held,
+                state: PortState::Connecting { reason: None },
+                seen: "",
+                warned: Vec::new(),
+                since: Instant::now().into_std(),
+                own: port.settings,
+                applied: PortSettings::default(),
+                shut: false,
+                link_settings: port.link_settings,
+                pings: port.pings,
+                details: port.details,
+                guards: PortGuards::new(&self.defaults),
+                counters: port.counters,
+                stop: port.stop,
+                reopen: port.reopen,
+                kept: None,
+                status: None,
+                only: Box::default(),
+                outlet: None,
+                pending: Default::default(),
+            },
+        );
+        self.apply_settings(at);
+        let port = &self.ports[at];
+        self.monitor.tell(|| port.describe(Event::new(Kind::PortAdded).on(number)));
+        let has_holder = port.holder.is_some();
+        let Shared { memory, turns, .. } = &mut self.holders[held];
+        let memory = memory.get_or_insert_with(|| self.memory.part()).clone();
+        let of_holder = || Arc::new(Semaphore::new(HOLDER_TURNS));
+        let turns = has_holder.then(|| Arc::clone(turns.get_or_insert_with(of_holder)));
+        Ok(PortAdded { number, memory, turns })
+    }
+}
+
+impl Handler<PortUp> for Switch {
+    type Result = Option<Interface>;
+
+    fn handle(&mut self, up: PortUp, _: &mut Context<Self>) -> Self::Result {
+        let at = self.find(up.port)?;
+        let port = &mut self.ports[at];
+        port.state = PortState::Up;
+        port.warned.clear();
+        port.target = up.target;
+        port.interface = up.interface;
+        port.details = up.details;
+        port.status = up.status;
+        port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
+        let kept = port.kept.clone();
+        self.change_carrier(at);
+        self.change_interface(at, None);
+        self.deliver(&Credit::NONE);
+        kept
+    }
+}
+
+impl Handler<PortDown> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, down: PortDown, _: &mut Context<Self>) {
+        let Some(at) = self.find(down.port) else { return };
+        let port = &mut self.ports[at];
+        let was_up = port.outlet.take().is_some();
+        port.status = None;
+        self.note_forwarding(at);
+        let port = &mut self.ports[at];
+        if was_up {
+            port.returning = port.announces;
+            self.relay.flush_port(down.port);
+        }
+        if was_up || matches!(down.state, PortState::Failed { .. }) {
+            let event = || Event::new(Kind::PortDown).on(down.port).state(&down.state);
+            self.monitor.tell(event);
+        }
+        self.unblock(at);
+        self.note_open(at);
+        self.deliver(&Credit::NONE);
+        let port = &mut self.ports[at];
+        let now = Instant::now().into_std();
+        // Another attempt is no news: what it is made for was told.
+        if let Some(reason) = down.state.reason()
+            && !matches!(down.state, PortState::Connecting { .. })
+            && port.warns(reason, now)
+        {
+            warn!(self.log, "port is down";
+                "port" => %down.port, "type" => port.kind, "target" => &port.target,
+                "state" => down.state.name(), "reason" => reason);
+        }
+        port.state = down.state;
+        port.note_state();
+    }
+}
+
+impl Handler<PortGone> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, gone: PortGone, _: &mut Context<Self>) {
+        if let Some(port) = self.remove(gone.port) {
+            self.tell_deleted(&port, &gone.reason);
+            info!(self.log, "port has ended";
+                "port" => %gone.port, "type" => port.kind, "target" => port.target,
+                "reason" => gone.reason);
+        }
+    }
+}
