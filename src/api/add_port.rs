@@ -14,7 +14,8 @@ use serde_json::{Map, Value};
 
 use super::{
     call::{Call, Group, Program},
-    port::{Port, check_role, check_scope},
+    port::Port,
+    set_port::{check_role, check_scope},
 };
 use crate::{
     netdev,
@@ -153,7 +154,7 @@ impl Call for AddPort {
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Port>, Refusal> {
         let port = self.port()?;
-        check_role(&self.settings, program)?;
+        check_role(self.settings.given(), program)?;
         let note = (port.kind() == Netdev::NAME).then(|| netdev::warning(port.target())).flatten();
         let port = program.control.add_port(port, self.settings).await?;
         Ok(vec![Port { note, ..port.into() }])

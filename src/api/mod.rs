@@ -6,6 +6,7 @@
 
 mod add_port;
 mod answer;
+pub(crate) mod audit;
 pub(crate) mod call;
 mod capture;
 pub(crate) mod client;
@@ -19,6 +20,7 @@ mod params;
 mod ping;
 mod port;
 pub(crate) mod program;
+mod set_port;
 pub(crate) mod status;
 
 use std::sync::LazyLock;
@@ -36,14 +38,16 @@ pub(crate) use self::{
     hosts::ListHosts,
     interface::{Interface, ListInterface, SetInterface},
     ping::Ping,
-    port::{DelPort, Limit, ListPort, Port, PortRef, PortReport, SetPort, ShowPort},
+    port::{DelPort, Limit, ListPort, Port, PortRef, PortReport, ShowPort},
     program::{CreateToken, ListCertificate, Monitor, Reload, Save, ShowServer, Stream},
+    set_port::SetPort,
     status::{Status, Stop},
 };
 use crate::refusal::Refusal;
 pub(crate) use answer::Answer;
+use audit::Audit;
 pub(crate) use call::one_at_a_time;
-use call::{Audit, Method, NAMESPACE, Program};
+use call::{Method, NAMESPACE, Program};
 
 /// Most requests in one batch: more than a page or a script has at once.
 const BATCH_REQUESTS: usize = 32;
@@ -108,7 +112,7 @@ impl Perform for Program<'_> {
                 self.service.audit(&Audit {
                     caller: self.caller,
                     method: method.name,
-                    params: params.map(call::noted).unwrap_or_default(),
+                    params: params.map(audit::noted).unwrap_or_default(),
                     before: String::new(),
                     after: String::new(),
                     outcome: refusal.text().to_owned(),

@@ -14,19 +14,18 @@ use clap::Args;
 use etherws_actors::{
     counters::{Discard, Incident},
     fdb::{FdbFilter, PortNumber},
-    kinds::{Client, ClientOptions},
     message::{self, PortInfo},
-    settings::{InForce, Origin, PortName, PortSettings, Role, Setting},
+    settings::{InForce, Origin, PortName, Role},
 };
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    call::{Call, Entry, Group, MANY, Program, apart, with_long, without_secrets},
+    call::{Call, Entry, Group, MANY, Program, apart, with_long},
     fdb::Mac,
 };
-use crate::{options::Secret, refusal::Refusal};
+use crate::refusal::Refusal;
 
 /// A port as it is named in params: by its number, by its name, or by the name of its device.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -213,163 +212,6 @@ impl Call for ShowPort {
 
     fn check(&self) -> Result<(), Refusal> {
         self.port.check()
-    }
-}
-
-/// Set up a port.
-///
-/// What is missing or null stays as it is. Entries: that port.
-#[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
-pub(crate) struct SetPort {
-    /// Number, name or device of the port.
-    #[arg(allow_negative_numbers = true)]
-    port: PortRef,
-    /// Settings to reset to their defaults, by name.
-    #[arg(long = "default", value_name = "NAME")]
-    #[serde(rename = "default", default, skip_serializing_if = "Vec::is_empty")]
-    defaults: Vec<String>,
-    /// URL of a client port's server, up to 8 of them: it is opened anew, under its number.
-    #[arg(long = "url", value_name = "URL")]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    urls: Vec<String>,
-    /// Name for a client port's server; empty: none, and no password.
-    #[arg(long, value_name = "NAME")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) user: Option<String>,
-    /// Password of user; without it a terminal is asked.
-    #[arg(long, value_name = "PASSWORD")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) passwd: Option<Secret>,
-    /// CA certificates to verify a client port's server against, PEM; empty: the system's.
-    #[arg(long, value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cacerts: Option<String>,
-    /// Proxy of a client port, as in addport, or direct for none; empty: that of the switch's environment.
-    #[arg(long, value_name = "URL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proxy: Option<Secret>,
-    #[command(flatten)]
-    #[serde(flatten)]
-    settings: PortSettings,
-}
-
-impl SetPort {
-    /// Whether it is about options of a client port, and not about settings only.
-    fn changes_options(&self) -> bool {
-        !self.urls.is_empty()
-            || self.user.is_some()
-            || self.passwd.is_some()
-            || self.cacerts.is_some()
-            || self.proxy.is_some()
-    }
-
-    /// Puts what is given into a client port's options. Empty is none, as for `addPort`.
-    fn change(&self, client: &mut ClientOptions) {
-        if let Some((first, more)) = self.urls.split_first() {
-            client.url.clone_from(first);
-            client.urls = more.to_vec();
-        }
-        if let Some(user) = &self.user {
-            client.user = Some(user.clone()).filter(|user| !user.is_empty());
-            if client.user.is_none() {
-                (client.passwd, client.password_file) = (None, None);
-            }
-        }
-        if let Some(password) = &self.passwd {
-            (client.passwd, client.password_file) = (Some(password.clone()), None);
-        }
-        if let Some(file) = &self.cacerts {
-            client.cacerts = Some(file.into()).filter(|_| !file.is_empty());
-        }
-        if let Some(proxy) = &self.proxy {
-            client.proxy = Some(proxy.clone()).filter(|Secret(url)| !url.is_empty());
-        }
-    }
-
-    fn cleared(&self) -> Result<Vec<&'static str>, Refusal> {
-        let unknown = |name: &String| {
-            let error = PortSettings::default().set(name, "").err();
-            Refusal::value(error.map_or_else(String::new, |error| error.to_string()))
-        };
-        let find = |name: &String| Setting::find(name).ok_or_else(|| unknown(name));
-        let cleared = self.defaults.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        check_scope(cleared.iter().copied().chain(self.settings.given()))?;
-        Ok(cleared.iter().map(|setting| setting.name).collect())
-    }
-}
-
-/// Refuses settings that control may not set.
-pub(super) fn check_scope(
-    settings: impl IntoIterator<Item = &'static Setting>,
-) -> Result<(), Refusal> {
-    let check = |setting: &Setting| setting.check_control();
-    let checked = settings.into_iter().try_for_each(check);
-    checked.map_err(|error| Refusal::value(error.to_string()))
-}
-
-/// Refuses settings that are not for who asks.
-pub(super) fn check_role(settings: &PortSettings, program: Program<'_>) -> Result<(), Refusal> {
-    let mut given = settings.given();
-    given.try_for_each(|setting| program.caller.check(setting.role, setting.name))
-}
-
-impl Call for SetPort {
-    const NAME: &'static str = "setPort";
-    const GROUP: Group = Group::Ports;
-    const ROLE: Role = Role::Operate;
-    type Entry = Port;
-
-    async fn run(self, program: Program<'_>) -> Result<Vec<Port>, Refusal> {
-        let (port, clear) = (self.port.find(program).await?, self.cleared()?);
-        check_role(&self.settings, program)?;
-        if self.changes_options() {
-            let known = program.control.known().into_iter().find(|(number, _)| *number == port);
-            let mut new = match known {
-                Some((_, known)) => known.new,
-                None => {
-                    return Err(Refusal::value(format!(
-                        "port {} is a session, not a client port; only client ports have these options",
-                        self.port
-                    )));
-                }
-            };
-            if let Some(client) = new.get_mut::<Client>() {
-                self.change(client);
-            }
-            let info = program.control.change_port(port, new).await?;
-            if self.settings.given().next().is_none() && clear.is_empty() {
-                return Ok(vec![info.into()]);
-            }
-        }
-        Ok(vec![program.control.set_port(port, self.settings, clear).await?.into()])
-    }
-
-    async fn subject(&self, program: Program<'_>) -> Option<String> {
-        let port = self.port.find(program).await.ok()?;
-        let report = program.control.show_port(port).await.ok()?;
-        let options = program.control.known().into_iter().find(|(number, _)| *number == port);
-        let options = options.filter(|_| self.changes_options()).map(|(_, known)| {
-            let mut options = known.new.options();
-            options.retain(|_, value| {
-                let is_none = value.is_null() || *value == false;
-                !is_none && value.as_array().is_none_or(|list| !list.is_empty())
-            });
-            without_secrets(options.into()).to_string()
-        });
-        let names = self.settings.given().map(|setting| setting.name).chain(self.cleared().ok()?);
-        let own = |name| report.own.show(name).unwrap_or_else(|| "default".to_owned());
-        let values = names.map(|name| format!("{name} {}", own(name)));
-        Some(options.into_iter().chain(values).collect::<Vec<_>>().join(", "))
-    }
-
-    fn check(&self) -> Result<(), Refusal> {
-        self.port.check()?;
-        self.cleared().map(drop)
-    }
-
-    fn command(command: clap::Command) -> clap::Command {
-        // 1.3 took --s for it.
-        Self::augment_args(command).mut_arg("shut", |shut| shut.alias("s"))
     }
 }
 

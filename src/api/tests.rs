@@ -314,7 +314,7 @@ fn what_is_far_too_long_is_refused_before_anything_is_made_of_it() {
 
 #[test]
 fn what_is_noted_of_params_holds_no_secret() {
-    let noted = super::call::without_secrets(json!({
+    let noted = super::audit::without_secrets(json!({
         "type": "client", "target": "wss://u:hidden@h/lan?token=hidden",
         "options": {
             "passwd": "hidden", "user": "u", "urls": ["ws://u:hidden@h/?a=1"],

@@ -17,7 +17,10 @@ use super::{
     refusal::{Refusal, Refused},
     request::Request,
 };
-use crate::api::call::{Audit, Caller, Service as _};
+use crate::api::{
+    audit::Audit,
+    call::{Caller, Service as _},
+};
 
 /// What browsers are to do with whatever is served here, the page or not: take nothing from
 /// elsewhere, send nothing there, run no script that is not a file of ours, and show it in

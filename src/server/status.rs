@@ -34,7 +34,8 @@ use super::{
 use crate::{
     api::{
         PortReport,
-        call::{Audit, Service},
+        audit::Audit,
+        call::Service,
         doctor::Finding,
         program::{Certificate, Server, Token},
         status::{ListenerInfo, Overview},

@@ -1,0 +1,113 @@
+//! What is noted of calls that change something, for the log and the events: who, what, and
+//! how it was before and after; without secrets, and no longer than a line.
+
+use etherws_actors::kinds::kinds;
+use serde_json::{Map, Value};
+
+use super::call::{Call, Caller, Program, encode, size, typed};
+use crate::refusal::Refusal;
+
+/// What control was asked to change.
+#[derive(Debug)]
+pub(crate) struct Audit<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) method: &'a str,
+    /// Without secrets.
+    pub(crate) params: String,
+    pub(crate) before: String,
+    pub(crate) after: String,
+    /// `ok`, or why it was refused.
+    pub(crate) outcome: String,
+}
+
+/// Carries out what is noted, and notes it.
+pub(super) async fn audited<C: Call>(
+    call: C,
+    program: Program<'_>,
+) -> Result<Vec<C::Entry>, Refusal> {
+    let params = encode(&call);
+    let mut before = call.subject(program).await;
+    let outcome = call.run(program).await;
+    let mut after = match (&before, typed::<C>(Some(&params))) {
+        (Some(_), Ok(again)) => again.subject(program).await,
+        _ => None,
+    };
+    if let (None, Ok(entries)) = (&after, &outcome) {
+        let told = match &entries[..] {
+            few if few.len() <= 3 => few.iter().map(C::told).collect::<Vec<_>>().join("; "),
+            many => format!("{} entries", many.len()),
+        };
+        *(if C::REMOVES { &mut before } else { &mut after }) = Some(told);
+    }
+    program.service.audit(&Audit {
+        caller: program.caller,
+        method: C::NAME,
+        params: noted(&params),
+        before: before.unwrap_or_default(),
+        after: after.unwrap_or_default(),
+        outcome: outcome
+            .as_ref()
+            .map_or_else(|refusal| refusal.text().to_owned(), |_| "ok".to_owned()),
+    });
+    outcome
+}
+
+/// Octets of params that are noted, with eight for each value: a line of a log.
+const MAX_NOTED: usize = 2048;
+
+/// Params as they are noted of a call, which may be one that is refused.
+pub(super) fn noted(params: &Value) -> String {
+    if size(params) > MAX_NOTED {
+        return format!("(longer than {MAX_NOTED} octets)");
+    }
+    without_secrets(params.clone()).to_string()
+}
+
+/// Params without what is secret in them.
+pub(super) fn without_secrets(params: Value) -> Value {
+    let is_secret = |name: &str| kinds().iter().any(|kind| kind.secrets.contains(&name));
+    match params {
+        Value::Object(members) => {
+            let noted = members.into_iter().map(|(name, value)| {
+                let value = match value {
+                    Value::Null => Value::Null,
+                    _ if is_secret(&name) => Value::from("(secret)"),
+                    // What stands in one is mostly the key of some service.
+                    Value::Array(headers) if name == "header" => {
+                        headers.iter().map(without_value).collect()
+                    }
+                    other => without_secrets(other),
+                };
+                (name, value)
+            });
+            noted.collect::<Map<_, _>>().into()
+        }
+        Value::Array(list) => list.into_iter().map(without_secrets).collect(),
+        Value::String(text) => without_login(&text).into(),
+        other => other,
+    }
+}
+
+/// The name of a header.
+fn without_value(header: &Value) -> String {
+    let name = header.as_str().and_then(|text| text.split_once(':'));
+    name.map_or_else(|| "(secret)".to_owned(), |(name, _)| format!("{name}: (secret)"))
+}
+
+/// A URL without name, password and token; any other text as it is.
+fn without_login(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (place, query) = match rest.split_once('?') {
+        Some((place, query)) => (place, Some(query)),
+        None => (rest, None),
+    };
+    let place = match place.rsplit_once('@') {
+        Some((_, host)) => format!("(secret)@{host}"),
+        None => place.to_owned(),
+    };
+    match query {
+        Some(query) if query.contains("token=") => format!("{scheme}://{place}?(secret)"),
+        Some(query) => format!("{scheme}://{place}?{query}"),
+        None => format!("{scheme}://{place}"),
+    }
+}

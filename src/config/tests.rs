@@ -1,0 +1,139 @@
+use std::fs;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../packaging/etherws.toml");
+
+/// The example with what stands behind up to `marks` marks.
+fn example(marks: usize) -> String {
+    let lines = EXAMPLE.lines().map(|line| {
+        let bare = line.trim_start_matches('#');
+        let is_setting = bare.starts_with('[') || bare.split(" = ").count() == 2;
+        let is_setting = is_setting && !bare.starts_with(' ');
+        if is_setting && line.len() - bare.len() <= marks { bare } else { line }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn read(text: &str) -> (File, Vec<Fault>) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.toml");
+    fs::write(&path, text).unwrap();
+    File::read(&path).unwrap()
+}
+
+#[test]
+fn the_example_is_good_and_its_defaults_are_the_programs() {
+    let run = |text: &str| {
+        let (file, faults) = read(text);
+        format!(
+            "{:?}",
+            resolve(&file.config, Some(&file), &CommandLine::default(), faults).unwrap()
+        )
+    };
+    let defaults = run("");
+    // The one setting that the package has of its own.
+    let own = "socket = \"/run/etherws/control.sock\"";
+    assert!(run(EXAMPLE).contains("/run/etherws/control.sock"));
+    assert_eq!(run(&EXAMPLE.replace(own, "")), defaults);
+    let spelled_out = example(1).replace(own, "");
+    assert!(spelled_out.contains("\nageout = 300"), "{spelled_out}");
+    // Unset, they are these, and read as they are written.
+    let settings = |text: &str| read(text).0.config.port_defaults.settings.0;
+    let declared = PortSettings::declared();
+    let for_all = PortSettings { shut: None, ..declared };
+    assert_eq!(settings(&spelled_out), for_all);
+    let none = format!("{:?}", PortSettings::default());
+    assert_eq!(run(&spelled_out).replace(&format!("{for_all:?}"), &none), defaults);
+}
+
+#[test]
+fn the_example_names_every_key() {
+    let (file, faults) = read(&example(2));
+    assert_eq!(faults, []);
+    let text = example(2);
+    let schema: Value = serde_json::from_str(&schema()).unwrap();
+    for (table, definition) in schema["$defs"].as_object().unwrap() {
+        let Some(keys) = definition["properties"].as_object() else { continue };
+        let keys = keys.iter().filter(|(_, member)| member["deprecated"] != true);
+        for (key, _) in keys.filter(|(key, _)| *key != "user" || table != "Switch") {
+            let named = [format!("\n{key} = "), format!("{key}]")];
+            assert!(named.iter().any(|form| text.contains(form)), "{table}: {key}");
+        }
+    }
+    assert_eq!(file.config.port.len(), 3);
+}
+
+#[test]
+fn settings_are_written_as_on_a_command_line_or_as_values_of_the_file() {
+    let port = "[[port]]\ntype = \"tap\"\ntarget = \"a\"\n";
+    let settings = |lines: &str| {
+        let (file, faults) = read(&format!("{port}{lines}"));
+        assert_eq!(faults, [], "{lines}");
+        file.config.port[0].settings.clone()
+    };
+    for (one, other) in [
+        ("shut = true", "shut = \"on\""),
+        ("loop-guard = false", "loopguard = \"off\""),
+        ("max-macs = 5", "max-macs = \"5\""),
+        ("offload = false", "offload = \"off\""),
+        ("offload = [\"tcp\", \"udp\"]", "offload = \"tcp,udp\""),
+        ("storm-broadcast = 10", "storm-broadcast = \"10/40\""),
+        ("storm-unicast = false", "storm-unicast = \"off\""),
+    ] {
+        assert_ne!(settings(one), PortSettings::default(), "{one}");
+        assert_eq!(settings(one), settings(other), "{one}");
+    }
+    let (_, faults) = read(&format!("{port}shut = \"maybe\""));
+    assert_eq!(faults[0].text, "\"maybe\" is neither on nor off");
+}
+
+#[test]
+fn an_unknown_key_of_a_port_is_told_with_the_one_that_is_meant() {
+    let text = "[[port]]\ntype = \"client\"\ntarget = \"ws://h/\"\n";
+    for (line, meant) in [
+        ("adresses = []", "did you mean addresses?"),
+        ("password = \"x\"", "did you mean password-file?"),
+        ("maxmac = 3", "did you mean max-macs?"),
+        ("xyzzy = 1", "there are "),
+    ] {
+        let (file, faults) = read(&format!("{text}{line}"));
+        let none = CommandLine::default();
+        let faults = resolve(&file.config, Some(&file), &none, faults).unwrap_err();
+        assert!(faults.to_string().contains(meant), "{line}: {faults}");
+    }
+}
+
+#[test]
+fn every_key_has_its_option() {
+    let schema: Value = serde_json::from_str(&schema()).unwrap();
+    let option = |key: &str| schema.pointer(&pointer(&schema, key)?)?["option"].as_str();
+    assert_eq!(option("control.tls.client-ca"), Some("--ctlsslclientca"));
+    assert_eq!(option("port-defaults.max-macs"), Some("--max-macs"));
+    for (table, definition) in schema["$defs"].as_object().unwrap() {
+        let of_ports = ["PortTable", "FdbTable"].contains(&table.as_str());
+        for (key, member) in definition["properties"].as_object().into_iter().flatten() {
+            let is_former = member["deprecated"] == true;
+            let is_key = member.get("$ref").is_none() && !of_ports && !is_former;
+            assert_eq!(member.get("option").is_some(), is_key, "{table}: {key}");
+        }
+    }
+}
+
+#[test]
+fn the_command_line_lies_over_the_file() {
+    let below = read(
+        "[switch]\nageout = 2\nthreads = 3\n[port-defaults]\nmax-macs = 7\n\
+        [tunnel.tls]\nkey = \"/o\"\ncert = \"/c\"\n[log]\ndebug = true",
+    );
+    let command = Config::augment_args(clap::Command::new("sw"));
+    let line = ["sw", "--ageout", "1", "--sslkey", "/k", "--debug=false", "--no-hosts"];
+    let matches = command.clone().get_matches_from(line);
+    let line = CommandLine::new(&command, matches);
+    let both = line.over(below.0.config).unwrap();
+    assert_eq!((both.switch.ageout, both.switch.threads), (Some(1), Some(3)));
+    assert_eq!((both.switch.hosts, both.log.debug), (Some(false), Some(false)));
+    assert_eq!(both.port_defaults.settings.0.max_macs, Some(7));
+    let tls = both.tunnel.tls;
+    assert_eq!((tls.key, tls.cert), (Some("/k".into()), Some("/c".into())));
+}
