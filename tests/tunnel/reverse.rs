@@ -20,8 +20,9 @@ fn example(program: &str, own: u16, switch: &Switch) -> String {
     let document = include_str!("../../docs/proxies.md");
     let (_, rest) = document.split_once(&format!("```{program}\n")).expect("its example");
     let (example, _) = rest.split_once("```").expect("its end");
-    let example = example.replace("127.0.0.1:8080", &switch.tunnel.to_string());
-    example.replace(":443", &format!("127.0.0.1:{own}"))
+    // The fixed port first: the digits of the other may begin with it.
+    let example = example.replace(":443", &format!("127.0.0.1:{own}"));
+    example.replace("127.0.0.1:8080", &switch.tunnel.to_string())
 }
 
 /// A port that was free a moment ago.
