@@ -23,7 +23,10 @@ use crate::{
         holder::Holder,
         interface::{Interface, InterfaceStatus},
         memory::QueueMemory,
-        settings::{Description, ForeignSetting, InForce, LinkSettings, PortName, PortSettings},
+        settings::{
+            Description, ForeignSetting, InForce, Label, LinkSettings, PortName, PortSettings,
+            Profiles,
+        },
         state::{Details, PortState, Stop},
     },
     mirror::{Filter, MirrorReader, TooManyMirrors},
@@ -164,6 +167,8 @@ pub struct CheckSettings {
     pub kind: &'static str,
     /// Its own settings.
     pub settings: PortSettings,
+    /// Whose session it is.
+    pub holder: Option<Holder>,
 }
 
 /// The Switch refuses a port.
@@ -266,6 +271,14 @@ pub enum SetPortError {
         /// The port that has it.
         port: PortNumber,
     },
+    /// It names a profile that is not there.
+    #[error("there is no profile {name}; there are {known}")]
+    NoSuchProfile {
+        /// The name.
+        name: Label,
+        /// The profiles that there are.
+        known: String,
+    },
     /// Ports of this kind do not have the setting.
     #[error(transparent)]
     NotForKind(#[from] ForeignSetting),
@@ -281,6 +294,8 @@ pub struct SetDefaults {
     pub queue_memory: usize,
     /// Settings of ports; what is `None` is as it was declared.
     pub ports: PortSettings,
+    /// Profiles that ports may name, and that users have.
+    pub profiles: Arc<Profiles>,
 }
 
 /// Asks which port has a name, or else which one is a device or an interface of that name.
@@ -423,6 +438,8 @@ pub struct PortInfo {
     pub name: Option<PortName>,
     /// What it is for.
     pub description: Option<Description>,
+    /// The profile that it has: the one that it names, or its user's.
+    pub profile: Option<Label>,
     /// Its kind.
     pub kind: &'static str,
     /// What it is joined to. Never holds a password.

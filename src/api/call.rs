@@ -19,8 +19,8 @@ use super::{
     audit::{Audit, audited},
     doctor::Finding,
     params,
-    port::PortReport,
     program::{Certificate, Server, Token},
+    show_port::PortReport,
     status::Overview,
 };
 use crate::{capture::Capture, config::Change, hosts::HostInfo, refusal::Refusal};

@@ -21,6 +21,7 @@ mod ping;
 mod port;
 pub(crate) mod program;
 mod set_port;
+mod show_port;
 pub(crate) mod status;
 
 use std::sync::LazyLock;
@@ -38,9 +39,10 @@ pub(crate) use self::{
     hosts::ListHosts,
     interface::{Interface, ListInterface, SetInterface},
     ping::Ping,
-    port::{DelPort, Limit, ListPort, Port, PortRef, PortReport, ShowPort},
+    port::{DelPort, ListPort, Port, PortRef},
     program::{CreateToken, ListCertificate, Monitor, Reload, Save, ShowServer, Stream},
     set_port::SetPort,
+    show_port::{Limit, PortReport, ShowPort},
     status::{Status, Stop},
 };
 use crate::refusal::Refusal;

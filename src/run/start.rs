@@ -156,11 +156,12 @@ pub(super) async fn run(
 }
 
 fn start_switch(options: &Sw, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
-    let SetDefaults { aging_time, queue_memory, ports } = operate::defaults(options);
+    let SetDefaults { aging_time, queue_memory, ports, profiles } = operate::defaults(options);
     Switch::new(SwitchOptions {
         aging_time,
         queue_memory,
         ports,
+        profiles,
         debug_frames: options.logging.debug,
         log: log.clone(),
         monitor: monitor.clone(),

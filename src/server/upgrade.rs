@@ -150,9 +150,9 @@ impl Upgrade<'_> {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let Self { service, slot, identity, peer, instance, original } = self;
-        let holder = Some(Holder { identity: identity.holder(peer.ip()).into(), instance });
-        let user = identity.name.is_some().then(|| identity.to_string());
-        let info = SessionInfo { peer, tls: endpoint.tls, original, holder, user };
+        let user = identity.name.clone();
+        let holder = Holder { identity: identity.holder(peer.ip()).into(), user, instance };
+        let info = SessionInfo { peer, tls: endpoint.tls, original, holder: Some(holder) };
         let session = Session::new(io, read, info).holding(Arc::clone(&slot));
         match supervisor::add(&service.switch, session, &endpoint.log).await {
             Ok(port) => {

@@ -22,7 +22,7 @@ use crate::{
         holder::Holder,
         interface::{Carrier, Interface, InterfaceStatus},
         memory::QueueMemory,
-        settings::{LinkSettings, PortSettings},
+        settings::{Label, LinkSettings, PortSettings},
         state::{Details, PortState, Stop},
     },
     message::{Egress, Opening, Pings, PortInfo},
@@ -66,6 +66,8 @@ pub(super) struct PortEntry {
     pub(super) own: PortSettings,
     /// What is in force of all settings.
     pub(super) applied: PortSettings,
+    /// The profile that some of it may be from.
+    pub(super) profile: Option<Label>,
     pub(super) shut: bool,
     /// The setting `offload`, shared with the port's task.
     pub(super) link_settings: Arc<LinkSettings>,
@@ -123,6 +125,7 @@ impl PortEntry {
             port: self.number,
             name: self.own.name.clone(),
             description: self.own.description.clone(),
+            profile: self.profile.clone(),
             kind: self.kind,
             target: self.target.clone(),
             interface: self.interface.clone(),

@@ -17,7 +17,7 @@ use crate::{
     },
     message::{CheckSettings, Credit, InterfaceChanged, SetPortError},
     monitor::{Event, Kind},
-    settings::PortSettings,
+    settings::{Layers, PortSettings},
 };
 
 /// Most devices of which each has its carrier from the next: who has more has a ring.
@@ -195,6 +195,8 @@ impl Handler<CheckSettings> for Switch {
 
     fn handle(&mut self, check: CheckSettings, _: &mut Context<Self>) -> Self::Result {
         self.check_settings(None, check.kind, &check.settings)?;
-        Ok(check.settings.or(&self.defaults))
+        let CheckSettings { kind, settings, holder } = check;
+        let layers = Layers::new(kind, &settings, holder.as_ref(), &self.profiles, &self.defaults);
+        Ok(layers.merged())
     }
 }

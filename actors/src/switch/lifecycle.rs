@@ -87,6 +87,7 @@ impl Handler<AddPort> for Switch {
                 since: Instant::now().into_std(),
                 own: port.settings,
                 applied: PortSettings::default(),
+                profile: None,
                 shut: false,
                 link_settings: port.link_settings,
                 pings: port.pings,

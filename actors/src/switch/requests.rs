@@ -40,12 +40,13 @@ impl Handler<ShowPort> for Switch {
     type Result = Option<PortReport>;
 
     fn handle(&mut self, show: ShowPort, _: &mut Context<Self>) -> Self::Result {
-        let port = &self.ports[self.find(show.port)?];
+        let at = self.find(show.port)?;
+        let port = &self.ports[at];
         let macs = self.relay.fdb().macs(show.port);
         Some(PortReport {
             info: port.info(),
             own: port.own.clone(),
-            settings: port.in_force(&self.defaults),
+            settings: self.in_force(at),
             limits: port.guards.limits(
                 port.queue(),
                 macs,
