@@ -11,6 +11,7 @@ use std::{
 };
 
 use actix::prelude::*;
+use slog::Logger;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::{
@@ -114,6 +115,8 @@ pub struct AddPort {
     pub holder: Option<Holder>,
     /// Its own settings, from the first frame on.
     pub settings: PortSettings,
+    /// What is to be told of it goes there.
+    pub log: Logger,
     /// Shared with the port's task.
     pub counters: Arc<Counters>,
     /// The setting `offload`, shared with the port's task.
@@ -135,12 +138,13 @@ pub struct Opening {
     pub options: Option<Arc<dyn Any + Send + Sync>>,
 }
 
-/// Has a port's medium be opened anew with other options of its kind. The reply is the port.
+/// Sets up a port, and has its medium be opened anew with other options of its kind. The reply
+/// is the port.
 #[derive(Debug, Message)]
-#[rtype(result = "Option<PortInfo>")]
+#[rtype(result = "Result<PortInfo, SetPortError>")]
 pub struct ChangePort {
-    /// Which port.
-    pub port: PortNumber,
+    /// Which port, and what to set. If that cannot be, its options stay as well.
+    pub set: SetPort,
     /// What it is to be joined to.
     pub target: String,
     /// The options, which its medium takes by [`Medium::change`](crate::port::Medium::change).

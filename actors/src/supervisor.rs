@@ -196,6 +196,7 @@ impl<M: Medium> Supervisor<M> {
                 is_host: medium.is_host(),
                 holder: medium.holder(),
                 settings,
+                log: log.clone(),
                 counters: Arc::clone(&counters),
                 link_settings: Arc::clone(&link_settings),
                 pings: Arc::clone(&pings),

@@ -267,7 +267,9 @@ impl InForce {
         before: Option<&Port>,
     ) -> Change {
         let item = port.new.to_string();
-        if let Err(error) = self.shared.control.change_port(number, port.new.clone()).await {
+        let (none, new) = (PortSettings::default(), port.new.clone());
+        let changed = self.shared.control.change_port(number, new, none, Vec::new()).await;
+        if let Err(error) = changed {
             return Change::new(Action::Kept, item).port(number).note(one_line(&error));
         }
         let more = self.change_port(number, port, before).await.and_then(|change| change.note);

@@ -16,7 +16,7 @@ use crate::{
         state::PortState,
     },
     message::{CheckSettings, Credit, InterfaceChanged, SetPortError},
-    monitor::{Event, Kind},
+    monitor::Kind,
     settings::{Layers, PortSettings},
 };
 
@@ -119,17 +119,17 @@ impl Switch {
         let port = &mut self.ports[at];
         let number = port.number;
         if let Some(reason) = port.lacks_carrier() {
-            warn!(self.log, "port is down";
+            warn!(port.log, "port is down";
                 "port" => %number, "type" => port.kind, "target" => &port.target,
                 "state" => "down", "reason" => &reason);
             let state = PortState::Down { reason };
-            self.monitor.tell(|| Event::new(Kind::PortDown).on(number).state(&state));
+            self.monitor.tell(|| port.event(Kind::PortDown).state(&state));
             self.relay.flush_port(number);
             self.unblock(at);
         } else {
-            info!(self.log, "port is up";
+            info!(port.log, "port is up";
                 "port" => %number, "type" => port.kind, "target" => &port.target);
-            self.monitor.tell(|| port.describe(Event::new(Kind::PortUp).on(number)));
+            self.monitor.tell(|| port.describe(Kind::PortUp));
             // Before all other traffic: nothing behind us is found the old way.
             if port.is_forwarding() && mem::take(&mut port.returning) {
                 self.announce(at);

@@ -60,6 +60,22 @@ impl Switch {
         self.ports.iter().map(|(_, port)| port).find(is_it).map(|port| port.number)
     }
 
+    /// Sets what is given, all of it or nothing.
+    pub(super) fn set_port(&mut self, set: SetPort) -> Result<PortInfo, SetPortError> {
+        let SetPort { port, settings, clear } = set;
+        let at = self.find(port).ok_or(SetPortError::NoSuchPort(port))?;
+        self.check_settings(Some(port), self.ports[at].kind, &settings)?;
+        if !clear.is_empty() || settings.given().next().is_some() {
+            info!(self.log, "port is set"; "port" => %port, "settings" => settings.describe(),
+                "default" => clear.join(", "));
+            let own = &mut self.ports[at].own;
+            clear.iter().for_each(|name| own.clear(name));
+            *own = settings.or(own);
+            self.apply_settings(at);
+        }
+        Ok(self.ports[at].info())
+    }
+
     /// Puts the settings of the port at `at` in force. What is in force already is not
     /// touched.
     pub(super) fn apply_settings(&mut self, at: usize) {
@@ -100,15 +116,7 @@ impl Handler<SetPort> for Switch {
     type Result = Result<PortInfo, SetPortError>;
 
     fn handle(&mut self, set: SetPort, _: &mut Context<Self>) -> Self::Result {
-        let at = self.find(set.port).ok_or(SetPortError::NoSuchPort(set.port))?;
-        self.check_settings(Some(set.port), self.ports[at].kind, &set.settings)?;
-        info!(self.log, "port is set"; "port" => %set.port, "settings" => set.settings.describe(),
-            "default" => set.clear.join(", "));
-        let own = &mut self.ports[at].own;
-        set.clear.iter().for_each(|name| own.clear(name));
-        *own = set.settings.or(own);
-        self.apply_settings(at);
-        Ok(self.ports[at].info())
+        self.set_port(set)
     }
 }
 
