@@ -37,7 +37,7 @@ use crate::{
         self,
         auth::{self, Access, Authenticator, Gate},
         counters::ServerCounters,
-        endpoint::{ControlService, Endpoint, TunnelService, revoke},
+        endpoint::{ControlService, Endpoint, TunnelService, revoke, revoke_unproven},
         guard::Guard,
         health::Health,
         journal::Journal,
@@ -253,6 +253,7 @@ impl Listeners {
         specs: Vec<ListenerSpec>,
         path: Option<PathBuf>,
     ) -> Result<Vec<(Action, String)>> {
+        let former_gate = self.tunnel_gate();
         let has_path = match &self.unix {
             // Its place is the service manager's to say.
             Some(unix) if unix.inherited => true,
@@ -289,7 +290,6 @@ impl Listeners {
                 Some(at) => {
                     let former = mem::replace(&mut self.tcp[at], new);
                     former.endpoint.retired.store(true, Relaxed);
-                    self.revoke_missing(&former, &self.tcp[at]);
                 }
                 None => self.tcp.push(new),
             }
@@ -311,6 +311,7 @@ impl Listeners {
             done.extend(path.iter().map(|path| (Action::Added, item(path))));
             self.unix = unix;
         }
+        self.revoke(former_gate.as_deref());
         self.show();
         Ok(done)
     }
@@ -381,13 +382,20 @@ impl Listeners {
         self.tcp.iter().position(|tcp| tcp.bound.spec.is_at(spec))
     }
 
-    /// Ends the sessions of users whom the new gate does not know.
-    fn revoke_missing(&self, former: &Tcp, new: &Tcp) {
+    /// What lets in tunnels.
+    fn tunnel_gate(&self) -> Option<Arc<Gate>> {
+        let mut tunnels = self.tcp.iter().filter_map(|tcp| tcp.endpoint.tunnel.as_ref());
+        tunnels.next().map(|tunnel| Arc::clone(&tunnel.gate))
+    }
+
+    /// Ends the sessions of users whom the gate does not know as the `former` one did, and of
+    /// those who have not shown what it asks for.
+    fn revoke(&self, former: Option<&Gate>) {
         let Shared { status, switch, log, .. } = &self.shared;
-        if let (Some(former), Some(new)) = (&former.endpoint.tunnel, &new.endpoint.tunnel) {
-            let gone = new.gate.strangers(former.gate.users());
-            revoke(&gone, &status.sessions, switch, log);
-        }
+        let Some(gate) = self.tunnel_gate() else { return };
+        let gone = gate.strangers(former.map(Gate::users).unwrap_or_default());
+        revoke(&gone, &status.sessions, switch, log);
+        revoke_unproven(&gate, &status.sessions, switch, log);
     }
 
     /// Opens the files of a listener, save those that one at work has open.

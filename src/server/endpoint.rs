@@ -9,6 +9,7 @@ use std::{
 use actix::Addr;
 use etherws_actors::{
     control::Control,
+    fdb::PortNumber,
     message::DelPort,
     monitor::{Event, Monitor},
     state::Stop,
@@ -160,8 +161,28 @@ pub(super) fn at(event: Event, peer: &Peer) -> Event {
 
 /// Closes the sessions of users who are no longer known.
 pub(crate) fn revoke(users: &[Box<str>], sessions: &Sessions, switch: &Addr<Switch>, log: &Logger) {
-    for (port, identity) in sessions.revoke(users) {
-        warn!(log, "session closed: its user was removed"; "port" => %port, "user" => %identity);
+    close(
+        sessions.revoke(|identity| identity.is_among(users)),
+        "its user was removed",
+        switch,
+        log,
+    );
+}
+
+/// Closes the sessions of those who have shown less than `gate` asks for.
+pub(crate) fn revoke_unproven(
+    gate: &Gate,
+    sessions: &Sessions,
+    switch: &Addr<Switch>,
+    log: &Logger,
+) {
+    let gone = sessions.revoke(|identity| !gate.is_passed_by(identity));
+    close(gone, "it was opened without what is required now", switch, log);
+}
+
+fn close(gone: Vec<(PortNumber, Identity)>, why: &str, switch: &Addr<Switch>, log: &Logger) {
+    for (port, identity) in gone {
+        warn!(log, "session closed: {why}"; "port" => %port, "user" => %identity);
         switch.do_send(DelPort { port, stop: Stop::Unauthorized });
     }
 }

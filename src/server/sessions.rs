@@ -137,11 +137,10 @@ impl Sessions {
         self.table().limits.all
     }
 
-    /// The ports of these users, which are to be closed.
-    pub(crate) fn revoke(&self, users: &[Box<str>]) -> Vec<(PortNumber, Identity)> {
-        let gone = |taken: &&mut Taken| taken.identity.is_among(users);
+    /// The ports of those who are `gone`, which are to be closed.
+    pub(crate) fn revoke(&self, gone: impl Fn(&Identity) -> bool) -> Vec<(PortNumber, Identity)> {
         let mut table = self.table();
-        let slots = table.slots.values_mut().filter(gone);
+        let slots = table.slots.values_mut().filter(|taken| gone(&taken.identity));
         slots
             .filter_map(|taken| {
                 taken.revoked = true;
@@ -249,7 +248,7 @@ mod tests {
         let slots = ["alice", "bob", "alice"]
             .map(|name| sessions.slot(&user(name), address(1), None).unwrap());
         assert!(slots[0].set_port(port(1).unwrap()) && slots[1].set_port(port(2).unwrap()));
-        let gone = sessions.revoke(&["alice".into()]);
+        let gone = sessions.revoke(|identity| identity.is_among(&["alice".into()]));
         assert_eq!(gone, [(port(1).unwrap(), user("alice"))]);
         assert!(!slots[2].set_port(port(3).unwrap()));
     }

@@ -2,7 +2,11 @@
 //! a session port of its stream once it has been answered. How the request came and how the
 //! answer is written is the edge's business (`http`).
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use actix_codec::{AsyncRead, AsyncWrite};
 use actix_http::{
@@ -20,7 +24,7 @@ use etherws_actors::{
     state::Stop,
     supervisor,
 };
-use slog::{Logger, info, warn};
+use slog::{info, warn};
 
 use super::{
     auth::Identity,
@@ -109,8 +113,6 @@ pub(super) struct Upgrade<'a> {
     slot: Arc<Slot>,
     identity: Identity,
     peer: SocketAddr,
-    /// Where lines about the session go.
-    log: Logger,
     instance: Option<Instance>,
     /// Whether the peer may be the original's client, which sends no `User-Agent`.
     original: bool,
@@ -136,9 +138,13 @@ pub(super) async fn check<'a>(
     // One of another form is a stranger's, and no reason to refuse him.
     let instance = request.headers.text(INSTANCE_HEADER).and_then(Instance::parse);
     let slot = Arc::new(service.sessions.slot(&identity, peer.ip(), instance)?);
+    // Whoever came in by rules that count no longer is asked again.
+    if endpoint.retired.load(Relaxed) {
+        let text = "The configuration has just changed; try again";
+        return Err(Refusal::later(Refused::Busy, text, Duration::ZERO));
+    }
     let original = request.headers.get("user-agent").is_none();
-    let log = endpoint.journal.of_session(request.peer, identity.name.as_deref());
-    Ok(Upgrade { service, slot, identity, peer, log, instance, original })
+    Ok(Upgrade { service, slot, identity, peer, instance, original })
 }
 
 impl Upgrade<'_> {
@@ -152,26 +158,26 @@ impl Upgrade<'_> {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let Self { service, slot, identity, peer, log, instance, original } = self;
-        let user = identity.name.clone();
-        let holder = Holder { identity: identity.holder(peer.ip()).into(), user, instance };
-        let info = SessionInfo { peer, tls: endpoint.tls, original, holder: Some(holder) };
+        let Self { service, slot, identity, peer, instance, original } = self;
+        let holder = Some(Holder { identity: identity.holder(peer.ip()).into(), instance });
+        let user = identity.name.is_some().then(|| identity.to_string());
+        let info = SessionInfo { peer, tls: endpoint.tls, original, holder, user };
         let session = Session::new(io, read, info).holding(Arc::clone(&slot));
-        match supervisor::add(&service.switch, session, &log).await {
+        match supervisor::add(&service.switch, session, &endpoint.log).await {
             Ok(port) => {
                 endpoint.counters.add(Count::Sessions);
                 endpoint.monitor.tell(|| {
                     let session = Event::new(Kind::Session).on(port);
                     session.text("user", &identity).text("peer", shown(peer))
                 });
-                info!(log, "session"; "port" => %port, "peer" => shown(peer), "user" => %identity);
+                info!(endpoint.log, "session"; "port" => %port, "peer" => shown(peer), "user" => %identity);
                 if !slot.set_port(port) {
                     service.switch.do_send(DelPort { port, stop: Stop::Unauthorized });
                 }
             }
             Err(error) => {
                 let reason = one_line(&error);
-                warn!(log, "session without a port"; "peer" => shown(peer), "reason" => reason);
+                warn!(endpoint.log, "session without a port"; "peer" => shown(peer), "reason" => reason);
             }
         }
     }

@@ -13,17 +13,19 @@ pub(crate) struct Identity {
     pub(crate) name: Option<Arc<str>>,
     /// Name of the way that vouches for it; empty where nobody does.
     way: &'static str,
+    /// Name of a second way that he has passed; empty where there was none.
+    also: &'static str,
     /// By what else than his name he may be revoked.
     marks: Marks,
 }
 
 impl Identity {
     /// Somebody, where nobody is asked for a name.
-    pub(crate) const ANONYMOUS: Self = Self { name: None, way: "", marks: Marks::NONE };
+    pub(crate) const ANONYMOUS: Self = Self { name: None, way: "", also: "", marks: Marks::NONE };
 
     /// The user `name`, as `way` has found.
     pub(crate) const fn new(way: &'static str, name: Arc<str>) -> Self {
-        Self { name: Some(name), way, marks: Marks::NONE }
+        Self { name: Some(name), way, also: "", marks: Marks::NONE }
     }
 
     /// The same; he has shown a certificate with these marks.
@@ -39,10 +41,17 @@ impl Identity {
         gone.iter().any(|mark| is_it(mark))
     }
 
+    /// Whether he has passed the way of this name.
+    pub(super) fn has_passed(&self, way: &str) -> bool {
+        self.name.is_some() && (self.way == way || self.also == way)
+    }
+
     /// One who is both of them: the first name counts. `None`: they are two users.
     pub(super) fn and(&self, other: &Self) -> Option<Self> {
         match (&self.name, &other.name) {
-            (Some(name), Some(another)) => (name == another).then(|| self.clone()),
+            (Some(name), Some(another)) => {
+                (name == another).then(|| Self { also: other.way, ..self.clone() })
+            }
             (Some(_), None) => Some(self.clone()),
             (None, _) => Some(other.clone()),
         }

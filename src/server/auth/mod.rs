@@ -205,6 +205,15 @@ impl Gate {
         lists.peek().is_none() || lists.any(|known| known)
     }
 
+    /// Whether somebody who was let in, perhaps by another gate, has shown all that this one asks
+    /// for.
+    pub(crate) fn is_passed_by(&self, identity: &Identity) -> bool {
+        let passed = |way: &Arc<dyn Authenticator>| {
+            way.name() == Anyone.name() || identity.has_passed(way.name())
+        };
+        self.steps.iter().all(|step| step.iter().any(passed))
+    }
+
     /// All users whom it knows, by those of its ways that keep a list of them.
     pub(crate) fn users(&self) -> Vec<Box<str>> {
         self.steps.iter().flatten().flat_map(|way| way.users()).collect()
@@ -332,6 +341,29 @@ mod tests {
         let open = gate(vec![vec![Arc::new(Certificate::default())], vec![Arc::new(Anyone)]]);
         assert_eq!(admit(&open, client("alice"), None), Ok("alice".to_owned()));
         assert!(open.knows(&Identity::new("", "alice".into())), "it keeps no list");
+    }
+
+    #[test]
+    fn who_was_let_in_by_less_has_not_passed() {
+        let certificate = || Arc::new(Certificate::default()) as Arc<dyn Authenticator>;
+        let greeting = || Arc::new(Greeting) as Arc<dyn Authenticator>;
+        let (open, by_certificate) = (vec![greeting(), Arc::new(Anyone)], vec![certificate()]);
+        let gates = [
+            gate(vec![open]),
+            gate(vec![vec![greeting()]]),
+            gate(vec![by_certificate.clone()]),
+            gate(vec![by_certificate, vec![greeting()]]),
+        ];
+        let friend = |way| Identity::new(way, "friend".into());
+        let both = friend("certificate").and(&friend("greeting")).unwrap();
+        for (identity, wanted) in [
+            (Identity::ANONYMOUS, [true, false, false, false]),
+            (friend("greeting"), [true, true, false, false]),
+            (friend("certificate"), [true, false, true, false]),
+            (both, [true; 4]),
+        ] {
+            assert_eq!(gates.each_ref().map(|gate| gate.is_passed_by(&identity)), wanted);
+        }
     }
 
     #[test]
