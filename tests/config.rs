@@ -1,19 +1,17 @@
 //! The configuration file: checked, applied, applied again, and written back.
 
-mod profiles;
-
-use std::{fs, thread};
+use std::{fs, os::unix::fs::symlink, thread};
 
 use serde_json::Value;
 
 use crate::support::{
-    LIMIT, TempDir, frame,
+    LIMIT, TempDir, frame, free_address, http,
     lab::Namespace,
     need,
     process::Output,
     switch::{Switch, etherws, field},
     wait_for, wait_until, wait_within,
-    ws::WebSocket,
+    ws::{PING, PONG, WebSocket},
 };
 
 /// Listeners of a test.
@@ -241,8 +239,7 @@ fn sighup_reads_the_file_again() {
 #[test]
 fn listeners_change_one_by_one_and_sessions_go_on() {
     let mut site = Site::start("");
-    let (mut one, number) = site.switch.open();
-    let (mut two, _) = site.switch.open();
+    let (mut stranger, _) = site.switch.open();
     // The password is "password".
     let users = "a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
     site.dir.file("users", users);
@@ -251,11 +248,15 @@ fn listeners_change_one_by_one_and_sessions_go_on() {
     let changes = site.reload();
     assert_eq!(changes.len(), 1, "{changes:?}");
     assert_eq!(changes[0]["item"], "tunnel on 127.0.0.1:0");
-    // The same socket, other rules; who is in stays.
+    // The same socket, other rules: who has come in without a password is put out.
     assert_eq!(WebSocket::open_with(site.switch.tunnel, "/", &[]).unwrap_err().status, 401);
-    one.send_frame(&frame(255, 1, b"still here"));
-    two.expect_frame(&frame(255, 1, b"still here"));
-    // Control moves while it answers.
+    stranger.expect_close(1008);
+    let login = http::basic("a", "password");
+    let open = || WebSocket::open_with(site.switch.tunnel, "/", &[("Authorization", &login)]);
+    let (mut one, mut two) = (open().unwrap(), open().unwrap());
+    let number = site.switch.number_of(&one);
+    site.switch.number_of(&two);
+    // Control moves while it answers; who is in stays.
     site.write(with_users.replace("127.0.0.2", "127.0.0.3"));
     let changes = site.reload();
     let actions: Vec<_> = changes.iter().map(|change| change["action"].as_str().unwrap()).collect();
@@ -270,7 +271,52 @@ fn listeners_change_one_by_one_and_sessions_go_on() {
     let url = format!("http://{moved}/ctl");
     let ports = etherws(&["ctl", "--ctlurl", &url, "--json", "listport"]).ok().json();
     assert_eq!(ports[0]["port"], number);
+    one.send_frame(&frame(255, 1, b"still here"));
+    two.expect_frame(&frame(255, 1, b"still here"));
     assert!(site.switch.process.exited().is_none());
+}
+
+#[test]
+fn a_reload_that_fails_leaves_all_listeners_as_they_were() {
+    let place = free_address();
+    let (host, port) = (place.ip(), place.port());
+    let listen = format!("[tunnel]\nhost = \"{host}\"\nport = {port}\n");
+    let control = "[control]\nhost = \"127.0.0.2\"\nport = 0\n";
+    let dir = TempDir::new();
+    let path = dir.file("etherws.toml", format!("{listen}{control}"));
+    let switch = Switch::start(&["--config", &path]);
+    let (mut socket, number) = switch.open();
+    let listeners = switch.json(&["showserver"]).len();
+    // The tunnel would be on all addresses, for which the former one has to go first, and control
+    // on one that is not of this machine.
+    let (all, nowhere) =
+        (listen.replace(&host.to_string(), ""), "[control]\nhost = \"192.0.2.77\"");
+    let open = format!("{nowhere}\nport = 7867\nopen = true\n");
+    for text in [format!("{all}{open}"), format!("{listen}path = \"/lan\"\n{open}")] {
+        fs::write(&path, text).unwrap();
+        let refused = switch.ctl(&["reload"]).failed();
+        assert!(refused.stderr.contains("192.0.2.77"), "{refused:?}");
+        let (_other, _) = switch.open();
+        assert_eq!(switch.json(&["showserver"]).len(), listeners);
+    }
+    assert_eq!(switch.ports()[0]["port"], number);
+    socket.send(PING, b"");
+    assert!(socket.receive().is_some_and(|message| message.opcode == PONG));
+}
+
+#[test]
+fn save_keeps_a_symbolic_link_to_the_file() {
+    let dir = TempDir::new();
+    let real = dir.file("real.toml", LISTEN);
+    let link = dir.at("etherws.toml");
+    symlink("real.toml", &link).unwrap();
+    let switch = Switch::start(&["--config", &link]);
+    let far = Switch::start(&[]);
+    switch.add(&["client", &far.url()]);
+    switch.ctl(&["save"]).ok();
+    assert_eq!(fs::read_link(&link).unwrap().to_str(), Some("real.toml"));
+    assert!(fs::read_to_string(&real).unwrap().contains(&far.url()));
+    assert_eq!(switch.json(&["reload"]), Vec::<Value>::new());
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub(crate) mod ws;
 
 use std::{
     io::Write,
+    net::{IpAddr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
@@ -115,6 +116,15 @@ macro_rules! need {
     };
 }
 pub(crate) use need;
+
+/// A port that is free on a loopback address of this process's own, where no other test asks for
+/// one.
+pub(crate) fn free_address() -> SocketAddr {
+    let [.., high, middle, low] = std::process::id().to_be_bytes();
+    // Process numbers have 22 bits. Below 127.128 are the addresses that tests write down.
+    let own = [127, high | 0x80, middle, low];
+    TcpListener::bind((IpAddr::from(own), 0)).unwrap().local_addr().unwrap()
+}
 
 /// Octets of hexadecimal digits.
 pub(crate) fn unhex(text: &str) -> Vec<u8> {

@@ -1,11 +1,16 @@
 //! The server's side of the handshake, and the rules about what it never sends.
 
-use std::time::Duration;
+use std::{
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
+
+use socket2::SockRef;
 
 use crate::support::{
     TempDir, frame, http, need,
     peers::tool,
-    process::{Site, run},
+    process::{Process, Site, run},
     switch::Switch,
     wait_until,
     ws::{self, WebSocket},
@@ -101,6 +106,35 @@ fn an_idle_tunnel_is_silent() {
     let switch = Switch::start(&[]);
     let (mut socket, _) = switch.open();
     assert!(socket.is_silent_for(SILENCE), "a ping would freeze the original's client");
+}
+
+#[test]
+fn both_ends_send_segments_no_longer_than_the_mss_of_either() {
+    // Of a connection as its other end sees it; loopback carries 64 KiB.
+    let segments = |socket: &TcpStream| SockRef::from(socket).tcp_mss().unwrap();
+    let dir = TempDir::new();
+    let listen = |mss: &str| {
+        format!(
+            "[tunnel]\nhost = \"127.0.0.1\"\nport = 0\n{mss}\n\
+             [control]\nhost = \"127.0.0.2\"\nport = 0\n"
+        )
+    };
+    let file = dir.file("etherws.toml", listen("mss = 700"));
+    let switch = Switch::start(&["--config", &file]);
+    let open = || segments(&WebSocket::open(switch.tunnel, "/").into_tcp());
+    assert!(open() <= 700, "{}", open());
+    // Another one counts from the next connection on, and so does none.
+    for (mss, range) in [("mss = 900", 701..=900), ("", 1400..=65_536)] {
+        std::fs::write(&file, listen(mss)).unwrap();
+        assert_eq!(switch.json(&["reload"]).len(), 1);
+        assert!(range.contains(&open()), "{mss}: {}", open());
+    }
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", server.local_addr().unwrap());
+    let asked = switch.ctl_command(&["addport", "client", "--mss", "600", &url]);
+    let _asking = Process::start(asked);
+    let (client, _) = server.accept().unwrap();
+    assert!(segments(&client) <= 600, "{}", segments(&client));
 }
 
 #[test]
