@@ -23,7 +23,8 @@ PEERS := $(TARGET)/peers
 SKIPPED := $(TARGET)/tmp/skipped
 
 .PHONY: all demo bench bench-compare fuzz soak docs manual install deb \
-    test check lab format lints features doc deny imports documents unit suite tools peers cargo-deb
+    test check lab format lints features doc deny imports documents unit suite tools peers \
+    notices cargo-deb
 
 all:
 	$(CARGO) build --release --locked
@@ -93,9 +94,16 @@ install: manual
 # 2.0.0-dev comes before 2.0.0: for Debian that is a tilde.
 DEB_VERSION = $(subst -,~,$(lastword $(shell $(ETHERWS) --version)))-1
 
-deb: manual cargo-deb
+deb: manual notices cargo-deb
 	gzip -9n $(MANUAL)/man?/*
 	$(CARGO) deb --no-build --strip --locked --deb-version '$(DEB_VERSION)'
+
+# The licenses of all that is in the program, from the sources that it was built of.
+NOTICES := $(TARGET)/release/THIRD-PARTY
+
+notices:
+	mkdir -p $(dir $(NOTICES))
+	python3 packaging/notices.py >$(NOTICES)
 
 cargo-deb:
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
