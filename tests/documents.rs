@@ -74,8 +74,18 @@ fn keys(schema: &Value, table: &Value, path: &str, rows: &mut Vec<String>) {
     }
 }
 
+/// Files and anchors that a document links to, without what is elsewhere.
+pub(crate) fn links(text: &str) -> Vec<(String, String)> {
+    // What stands between ``` is code.
+    let text = text.split("```").step_by(2).collect::<String>();
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let here = links.filter(|link| !link.contains("://"));
+    let split = here.map(|link| link.split_once('#').unwrap_or((link, "")));
+    split.map(|(file, anchor)| (file.to_owned(), anchor.to_owned())).collect()
+}
+
 /// Whether a heading has this anchor, by GitHub's rule.
-fn has(text: &str, anchor: &str) -> bool {
+pub(crate) fn has(text: &str, anchor: &str) -> bool {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     headings.map(|line| line.trim_start_matches('#').trim().to_lowercase()).any(|heading| {
         let kept = heading.chars().filter(|&c| c.is_alphanumeric() || " -_".contains(c));
@@ -105,18 +115,14 @@ fn the_documents_link_to_what_is_there_and_what_is_packaged() {
     let paths = entries.map(|entry| entry.unwrap().path());
     for path in paths.filter(|path| path.extension().is_some_and(|it| it == "md")) {
         let document = path.strip_prefix(".").unwrap_or(&path);
-        // What stands between ``` is code.
-        let text = fs::read_to_string(&path).unwrap().split("```").step_by(2).collect::<String>();
-        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        for link in links.filter(|link| !link.contains("://")) {
-            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let there = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+        for (file, anchor) in links(&fs::read_to_string(&path).unwrap()) {
+            let there = if file.is_empty() { path.clone() } else { path.with_file_name(&file) };
             let leads = fs::canonicalize(there).is_ok_and(|there| {
-                (anchor.is_empty() || has(&fs::read_to_string(&there).unwrap(), anchor))
+                (anchor.is_empty() || has(&fs::read_to_string(&there).unwrap(), &anchor))
                     && (!packaged(document) || packaged(there.strip_prefix(&root).unwrap()))
             });
             if !leads {
-                broken.push(format!("{}: {link}", document.display()));
+                broken.push(format!("{}: {file}#{anchor}", document.display()));
             }
         }
     }

@@ -1,19 +1,24 @@
 //! The Debian package, and the service that it installs: the README's "first secure
 //! tunnel" as it is typed there, on machines with a systemd of their own.
 
-use std::{fs, path::Path};
+mod operated;
+
+use std::{fs, net::IpAddr, path::Path};
 
 use serde_json::Value;
 
 use super::machine::{Disks, Machine};
-use crate::support::{
-    LIMIT, TempDir,
-    lab::Namespace,
-    need,
-    peers::tool,
-    process::{Site, run_within},
-    switch::ETHERWS,
-    wait_within,
+use crate::{
+    documents::{has, links},
+    support::{
+        LIMIT, TempDir,
+        lab::Namespace,
+        need,
+        peers::tool,
+        process::{Site, run, run_within},
+        switch::ETHERWS,
+        wait_within,
+    },
 };
 
 /// Builds a package of this version with the binary that is tested, and gives its octets.
@@ -30,6 +35,7 @@ fn build(dir: &TempDir, version: &str) -> Vec<u8> {
     if !fs::exists(&binary).unwrap() {
         command("strip", &["-o", &binary, ETHERWS]);
         command(ETHERWS, &["manual", &dir.at("release/manual")]);
+        command("make", &["-s", "notices"]);
         command("sh", &["-c", "gzip -9n \"$0\"/man?/*", &dir.at("release/manual")]);
     }
     let package = dir.at("etherws.deb");
@@ -39,7 +45,7 @@ fn build(dir: &TempDir, version: &str) -> Vec<u8> {
 }
 
 fn can_build() -> Result<(), String> {
-    ["cargo-deb", "dpkg-deb", "strip"].into_iter().try_for_each(tool)
+    ["cargo-deb", "dpkg-deb", "make", "python3", "strip"].into_iter().try_for_each(tool)
 }
 
 #[test]
@@ -51,12 +57,40 @@ fn the_package_keeps_to_debians_rules() {
     let mut lintian = Site::here().command("lintian");
     lintian.args(["--fail-on=error,warning", "--allow-root"]).arg(dir.at("etherws.deb"));
     run_within(6 * LIMIT, lintian, b"").ok();
+
+    // It has the licenses of all that is in the program.
+    let mut unpack = Site::here().command("dpkg-deb");
+    unpack.arg("-x").args([dir.at("etherws.deb"), dir.at("unpacked")]);
+    run(unpack).ok();
+    let root = dir.at("unpacked/usr/share/doc/etherws");
+    let notices = fs::read_to_string(format!("{root}/THIRD-PARTY")).unwrap();
+    for name in ["\naws-lc-sys ", "\nrustls ", "\ntokio ", "\nuPlot ", "Copyright (c)"] {
+        assert!(notices.contains(name), "{name}");
+    }
+    // Its documents link to nothing that it does not have.
+    let mut followed = 0;
+    for folder in [root.clone(), format!("{root}/docs")] {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        for document in entries.filter(|path| path.extension().is_some_and(|it| it == "md")) {
+            for (file, anchor) in links(&fs::read_to_string(&document).unwrap()) {
+                let there = document.with_file_name(&file);
+                let there = if file.is_empty() { &document } else { &there };
+                let leads = there.exists()
+                    && (anchor.is_empty() || has(&fs::read_to_string(there).unwrap(), &anchor));
+                assert!(leads, "{}: {file}#{anchor}", document.display());
+                followed += 1;
+            }
+        }
+    }
+    assert!(followed > 100, "{followed}");
 }
 
-/// Two machines on one cable, 192.0.2.1 and 192.0.2.2, that run.
-fn machines() -> Result<(Machine, Machine), String> {
+/// Two machines on one cable, 192.0.2.1 and 192.0.2.2, that run; or with what else `prepare`
+/// gives their networks.
+fn machines(prepare: impl Fn(&Namespace, &Namespace)) -> Result<(Machine, Machine), String> {
     let disks = Disks::new()?;
     let (left, right) = Namespace::pair()?;
+    prepare(&left, &right);
     let mut left = Machine::new("left", &disks, &left)?;
     let mut right = Machine::new("right", &disks, &right)?;
     left.boot()?;
@@ -86,10 +120,14 @@ fn blocks<'a>(document: &'a str, section: &str, language: &str) -> Vec<&'a str> 
 
 /// Types a block as root, with the password where it is asked for.
 fn typed(machine: &Machine, block: &str) {
-    let block = block
-        .replace("sudo ", "")
-        .replace("etherws passwd", "echo top-secret | etherws passwd")
-        .replace("systemd-ask-password \"Password of branch:\"", "echo top-secret");
+    let asks = |line: &str| {
+        let (before, asked) = line.split_once("systemd-ask-password \"")?;
+        Some(format!("{before}echo top-secret{}\n", asked.split_once('"')?.1))
+    };
+    let block: String =
+        block.lines().map(|line| asks(line).unwrap_or_else(|| format!("{line}\n"))).collect();
+    let block =
+        block.replace("sudo ", "").replace("etherws passwd", "echo top-secret | etherws passwd");
     machine.run(&["sh", "-ec", &block]).ok();
 }
 
@@ -113,39 +151,70 @@ fn property(machine: &Machine, name: &str) -> String {
     output.ok().stdout.trim().to_owned()
 }
 
+/// Does what the README says of a first tunnel, with the `server` at this address.
+fn do_as_the_readme_says(left: &Machine, right: &Machine, server: IpAddr) {
+    let in_readme = |language| blocks(README, "## The first secure tunnel\n", language);
+    let (shell, toml) = (in_readme("sh"), in_readme("toml"));
+    let ([make, copy, start, doctor], [of_server, of_client]) = (&shell[..], &toml[..]) else {
+        panic!("the README's section has other blocks");
+    };
+    let address = server.to_string();
+    let host = if server.is_ipv6() { format!("[{address}]") } else { address.clone() };
+    typed(left, &make.replace("192.0.2.1", &address));
+    left.write(FILE, of_server.as_bytes());
+    let certificate = left.run(&["cat", "/etc/etherws/tunnel.crt"]).ok().stdout;
+    right.write("/etc/etherws/tunnel.crt", certificate.as_bytes());
+    typed(right, copy);
+    right.write(FILE, of_client.replace("192.0.2.1", &host).as_bytes());
+    for machine in [left, right] {
+        // It returns when the service is ready: at once and at the first attempt.
+        typed(machine, start);
+        assert_eq!(ports(machine)[0]["target"], "ethws0");
+    }
+    joined(left, right);
+    typed(right, doctor);
+}
+
+/// Waits until two machines reach each other through the tunnel.
+fn joined(left: &Machine, right: &Machine) {
+    // Both ask each time: who has a new TAP tells the other one its address so. And a client port
+    // may wait half a minute for its next attempt.
+    let pinged = || (pings(left, "198.51.100.2") & pings(right, "198.51.100.1")).then_some(());
+    wait_within(3 * LIMIT, "the tunnel", pinged);
+}
+
+#[test]
+fn the_readme_holds_where_there_is_only_ipv6() {
+    need!(can_build());
+    let (left, right) = need!(machines(|left, right| {
+        for (end, address) in [(left, "2001:db8::1/64"), (right, "2001:db8::2/64")] {
+            end.ip("-4 addr flush dev eth0");
+            end.ip(&format!("addr add {address} dev eth0 nodad"));
+        }
+    }));
+    let package = build(&TempDir::new(), "2.0.0~dev-1");
+    for machine in [&left, &right] {
+        install(machine, &package);
+    }
+    do_as_the_readme_says(&left, &right, "2001:db8::1".parse().unwrap());
+    let session = &ports(&left)[1];
+    assert!(session["target"].as_str().unwrap().starts_with("[2001:db8::2]:"), "{session}");
+    // One listener is there for both versions of IP.
+    let both = "for address in 127.0.0.1 ::1; do exec 3<>/dev/tcp/$address/443; done";
+    left.run(&["bash", "-ec", both]).ok();
+}
+
 #[test]
 fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
     need!(can_build());
-    let (mut left, mut right) = need!(machines());
+    let (mut left, mut right) = need!(machines(|_, _| ()));
     let dir = TempDir::new();
     let package = build(&dir, "2.0.0~dev-1");
     for machine in [&left, &right] {
         install(machine, &package);
         assert_eq!(property(machine, "ActiveState"), "inactive", "nobody has asked for it");
     }
-    let in_readme = |language| blocks(README, "## The first secure tunnel\n", language);
-    let (shell, toml) = (in_readme("sh"), in_readme("toml"));
-    let ([make, copy, start, _doctor], [server, client]) = (&shell[..], &toml[..]) else {
-        panic!("the README's section has other blocks");
-    };
-    typed(&left, make);
-    left.write(FILE, server.as_bytes());
-    let certificate = left.run(&["cat", "/etc/etherws/tunnel.crt"]).ok().stdout;
-    right.write("/etc/etherws/tunnel.crt", certificate.as_bytes());
-    typed(&right, copy);
-    right.write(FILE, client.as_bytes());
-    for machine in [&left, &right] {
-        // It returns when the service is ready: at once and at the first attempt.
-        typed(machine, start);
-        assert_eq!(ports(machine)[0]["target"], "ethws0");
-    }
-    let joined = |left: &Machine, right: &Machine| {
-        // Both ask each time: who has a new TAP tells the other one its address so. And a
-        // client port may wait half a minute for its next attempt.
-        let pinged = || (pings(left, "198.51.100.2") & pings(right, "198.51.100.1")).then_some(());
-        wait_within(3 * LIMIT, "the tunnel", pinged);
-    };
-    joined(&left, &right);
+    do_as_the_readme_says(&left, &right, "192.0.2.1".parse().unwrap());
     // Told now and then, and not at each change.
     let told = || property(&right, "StatusText") == "2 ports, 2 up; 0 sessions";
     wait_within(LIMIT, "the status", || told().then_some(()));
