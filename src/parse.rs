@@ -33,8 +33,8 @@ impl PortFault {
 }
 
 /// A port of the kind `kind`, whose other members are `target` and options. Those from
-/// control are read as leniently as etherws 1.3 does: null counts as missing, what the kind
-/// does not have is ignored, and a truth is whatever Python takes for one.
+/// control are read as leniently as etherws 1.3 does: null counts as missing, and a truth is
+/// whatever Python takes for one. Its `ctl` gives the options of other kinds empty.
 pub(crate) fn port(
     kind: &str,
     members: Map<String, Value>,
@@ -59,8 +59,8 @@ pub(crate) fn port(
                 let text = format!("{name} is an option of the configuration file only");
                 faults.push(fault(&name, Refusal::value(text)));
             }
-            (None, Via::Control) => {}
-            (None, Via::File) => faults.push(fault(&name, unknown(&name, kind))),
+            (None, Via::Control) if value == false || value == "" => {}
+            (None, from) => faults.push(fault(&name, unknown(&name, kind, from))),
             (Some(schema), from) => match fit(&name, value, schema, from) {
                 Ok(value) => drop(options.insert(name, value)),
                 Err(refusal) => faults.push(fault(&name, refusal)),
@@ -102,21 +102,28 @@ pub(crate) fn hint(kind: &str, unknown: &str, known: &[&str]) -> String {
 }
 
 /// A kind has no such option.
-fn unknown(name: &str, kind: &str) -> Refusal {
+fn unknown(name: &str, kind: &str, from: Via) -> Refusal {
     let mut generator = SchemaGenerator::default();
     let mut has = |kind: &KindInfo| {
-        kind.options(Via::File, &mut generator).is_some_and(|options| options.contains_key(name))
+        kind.options(from, &mut generator).is_some_and(|options| options.contains_key(name))
     };
     let owners: Vec<_> = kinds().iter().filter(|kind| has(kind)).map(|kind| kind.name).collect();
-    Refusal::value(if owners.is_empty() {
-        let own = KindInfo::find(kind).and_then(|kind| kind.options(Via::File, &mut generator));
-        let own = own.unwrap_or_default();
-        let settings = SETTINGS.iter().map(|setting| setting.name);
-        let others = ["type", "addresses", "mtu", "fdb"].into_iter().chain(settings);
-        let known: Vec<_> = own.keys().map(String::as_str).chain(others).collect();
-        hint("key", name, &known)
-    } else {
-        format!("{name} is for {} ports only; delete it", owners.join(" and "))
+    if !owners.is_empty() {
+        let text = format!("{name} is for {} ports only; leave it out", owners.join(" and "));
+        return Refusal::value(text);
+    }
+    let own = KindInfo::find(kind).and_then(|kind| kind.options(from, &mut generator));
+    let own = own.unwrap_or_default();
+    let own = own.keys().map(String::as_str);
+    Refusal::value(match from {
+        Via::Control => {
+            hint("option", name, &own.filter(|own| *own != "target").collect::<Vec<_>>())
+        }
+        Via::File => {
+            let settings = SETTINGS.iter().map(|setting| setting.name);
+            let others = ["type", "addresses", "mtu", "fdb"].into_iter().chain(settings);
+            hint("key", name, &own.chain(others).collect::<Vec<_>>())
+        }
     })
 }
 

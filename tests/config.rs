@@ -1,5 +1,7 @@
 //! The configuration file: checked, applied, applied again, and written back.
 
+mod profiles;
+
 use std::{fs, os::unix::fs::symlink, thread};
 
 use serde_json::Value;

@@ -25,6 +25,7 @@ use crate::{
         frame::{MacAddr, Vid},
         interface::{AddressSetting, Interface, InterfaceSettings},
         packet::Tag,
+        secret::shown,
         settings::{PortName, PortSettings},
         state::{PortState, Stop},
     },
@@ -236,25 +237,29 @@ impl Control {
     }
 
     /// Has a port go on with other options of its kind: it is opened anew with them, and keeps
-    /// its number. Gives it as it was to be, and as it is.
+    /// its number. Sets `settings` on it as well, as [`Self::set_port`] does. Gives it as it was
+    /// to be, and as it is.
     ///
     /// # Errors
-    /// There is no such port, it takes no others, or these cannot be: nothing is changed.
+    /// There is no such port, it takes no others, or something of all this cannot be: nothing is
+    /// changed.
     pub async fn change_port(
         &self,
         port: PortNumber,
         new: PortSpec,
+        settings: PortSettings,
+        clear: Vec<&'static str>,
     ) -> Result<PortInfo, ControlError> {
         let info = self.port(port).await?;
         let options = new.for_change().filter(|_| new.kind() == info.kind);
         let options = options.ok_or(ControlError::FixedOptions { port, kind: info.kind })?;
         new.verify(&self.log).map_err(|error| ControlError::Add(AddError::Open(error)))?;
-        let target = new.target().to_owned();
-        let changed = self.switch.send(ChangePort { port, target, options }).await?;
+        let (set, target) = (SetPort { port, settings, clear }, shown(new.target()).into_owned());
+        let changed = self.switch.send(ChangePort { set, target, options }).await??;
         if let Some(known) = self.known_ports().get_mut(&port) {
             known.new = new;
         }
-        changed.ok_or(ControlError::NoSuchPort(port))
+        Ok(changed)
     }
 
     /// A port in detail.

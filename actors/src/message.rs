@@ -11,6 +11,7 @@ use std::{
 };
 
 use actix::prelude::*;
+use slog::Logger;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::{
@@ -23,7 +24,10 @@ use crate::{
         holder::Holder,
         interface::{Interface, InterfaceStatus},
         memory::QueueMemory,
-        settings::{Description, ForeignSetting, InForce, LinkSettings, PortName, PortSettings},
+        settings::{
+            Description, ForeignSetting, InForce, Label, LinkSettings, PortName, PortSettings,
+            Profiles,
+        },
         state::{Details, PortState, Stop},
     },
     mirror::{Filter, MirrorReader, TooManyMirrors},
@@ -111,6 +115,8 @@ pub struct AddPort {
     pub holder: Option<Holder>,
     /// Its own settings, from the first frame on.
     pub settings: PortSettings,
+    /// What is to be told of it goes there.
+    pub log: Logger,
     /// Shared with the port's task.
     pub counters: Arc<Counters>,
     /// The setting `offload`, shared with the port's task.
@@ -132,12 +138,13 @@ pub struct Opening {
     pub options: Option<Arc<dyn Any + Send + Sync>>,
 }
 
-/// Has a port's medium be opened anew with other options of its kind. The reply is the port.
+/// Sets up a port, and has its medium be opened anew with other options of its kind. The reply
+/// is the port.
 #[derive(Debug, Message)]
-#[rtype(result = "Option<PortInfo>")]
+#[rtype(result = "Result<PortInfo, SetPortError>")]
 pub struct ChangePort {
-    /// Which port.
-    pub port: PortNumber,
+    /// Which port, and what to set. If that cannot be, its options stay as well.
+    pub set: SetPort,
     /// What it is to be joined to.
     pub target: String,
     /// The options, which its medium takes by [`Medium::change`](crate::port::Medium::change).
@@ -164,6 +171,8 @@ pub struct CheckSettings {
     pub kind: &'static str,
     /// Its own settings.
     pub settings: PortSettings,
+    /// Whose session it is.
+    pub holder: Option<Holder>,
 }
 
 /// The Switch refuses a port.
@@ -266,6 +275,14 @@ pub enum SetPortError {
         /// The port that has it.
         port: PortNumber,
     },
+    /// It names a profile that is not there.
+    #[error("there is no profile {name}; there are {known}")]
+    NoSuchProfile {
+        /// The name.
+        name: Label,
+        /// The profiles that there are.
+        known: String,
+    },
     /// Ports of this kind do not have the setting.
     #[error(transparent)]
     NotForKind(#[from] ForeignSetting),
@@ -281,6 +298,8 @@ pub struct SetDefaults {
     pub queue_memory: usize,
     /// Settings of ports; what is `None` is as it was declared.
     pub ports: PortSettings,
+    /// Profiles that ports may name, and that users have.
+    pub profiles: Arc<Profiles>,
 }
 
 /// Asks which port has a name, or else which one is a device or an interface of that name.
@@ -423,6 +442,8 @@ pub struct PortInfo {
     pub name: Option<PortName>,
     /// What it is for.
     pub description: Option<Description>,
+    /// The profile that it has: the one that it names, or its user's.
+    pub profile: Option<Label>,
     /// Its kind.
     pub kind: &'static str,
     /// What it is joined to. Never holds a password.

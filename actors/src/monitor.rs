@@ -7,7 +7,7 @@
 //! and is told how many.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -127,6 +127,9 @@ pub struct Event {
     pub kind: Kind,
     /// On which port, where it was on one.
     pub port: Option<PortNumber>,
+    /// Whether somebody has brought it about who may do so as often as he likes: whoever opens
+    /// sessions, or asks for what he may not have.
+    pub of_guest: bool,
     /// What else there is to say, in the order of [`Kind`]'s documentation.
     pub details: Vec<(&'static str, Detail)>,
 }
@@ -135,7 +138,13 @@ impl Event {
     /// Happens now, on no port.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { at: Instant::now(), kind, port: None, details: Vec::new() }
+        Self { at: Instant::now(), kind, port: None, of_guest: false, details: Vec::new() }
+    }
+
+    /// The same, brought about by a guest if that is so.
+    #[must_use]
+    pub fn of_guest(self, of_guest: bool) -> Self {
+        Self { of_guest, ..self }
     }
 
     /// The same on `port`.
@@ -174,31 +183,29 @@ impl Event {
     }
 }
 
-/// The last events, for who comes late. What strangers bring about, who can do so as often as
-/// they like, has a quarter of the room to itself and no more where that is scarce.
+/// The last events, for who comes late. Where there is no room for all, the oldest of those goes
+/// of which there are most: events of one kind, and of these what guests bring about apart from
+/// the others. So each of these keeps its last ones, however often another one happens.
 #[derive(Debug)]
 struct History {
     room: usize,
-    own: VecDeque<Arc<Event>>,
-    strangers: VecDeque<Arc<Event>>,
+    count: usize,
+    shares: HashMap<(Kind, bool), VecDeque<Arc<Event>>>,
 }
 
 impl History {
     fn keep(&mut self, event: &Arc<Event>) {
-        let all = if event.kind.is_strangers() { &mut self.strangers } else { &mut self.own };
-        all.push_back(Arc::clone(event));
-        if self.own.len() + self.strangers.len() > self.room {
-            let of_strangers = self.own.is_empty() || self.strangers.len() > self.room / 4;
-            let all = if of_strangers { &mut self.strangers } else { &mut self.own };
-            all.pop_front();
+        let own = (event.kind, event.of_guest);
+        self.shares.entry(own).or_default().push_back(Arc::clone(event));
+        self.count += 1;
+        if self.count > self.room {
+            let largest =
+                |(share, all): &(&(Kind, bool), &mut VecDeque<_>)| (all.len(), **share == own);
+            if let Some((_, all)) = self.shares.iter_mut().max_by_key(largest) {
+                all.pop_front();
+                self.count -= 1;
+            }
         }
-    }
-}
-
-impl Kind {
-    /// Whether anybody who reaches a listener can bring it about.
-    const fn is_strangers(self) -> bool {
-        matches!(self, Self::AuthenticationFailure | Self::Refused)
     }
 }
 
@@ -225,7 +232,7 @@ impl Monitor {
     /// The same; it keeps the last `room` events, but those of addresses that come and go.
     #[must_use]
     pub fn with_history(room: usize) -> Self {
-        let history = History { room, own: VecDeque::new(), strangers: VecDeque::new() };
+        let history = History { room, count: 0, shares: HashMap::new() };
         let history = (room > 0).then(|| Arc::new(Mutex::new(history)));
         Self { history, ..Self::new() }
     }
@@ -235,7 +242,7 @@ impl Monitor {
     pub fn history(&self) -> Vec<Arc<Event>> {
         let Some(history) = &self.history else { return Vec::new() };
         let history = history.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = history.own.iter().chain(&history.strangers).cloned().collect();
+        let mut all: Vec<_> = history.shares.values().flatten().cloned().collect();
         all.sort_by_key(|event| event.at);
         all
     }
@@ -343,22 +350,46 @@ mod tests {
     }
 
     #[test]
-    fn the_last_events_are_kept_and_strangers_push_out_their_own() {
+    fn the_last_events_are_kept_and_what_is_frequent_pushes_out_its_own_kind() {
         let monitor = Monitor::with_history(8);
-        let tell = |kind, number: u32| monitor.tell(|| Event::new(kind).number("n", number));
-        let kept = || {
-            let all = monitor.history();
-            all.iter().map(|event| (event.kind, event.details[0].1.clone())).collect::<Vec<_>>()
+        let tell = |kind, guest, number: u32| {
+            monitor.tell(|| Event::new(kind).of_guest(guest).number("n", number));
         };
-        (0..10).for_each(|n| tell(Kind::Loop, n));
-        assert_eq!(kept().len(), 8);
-        assert_eq!(kept()[0], (Kind::Loop, Detail::Number(2)));
-        (0..100).for_each(|n| tell(Kind::Refused, n));
-        let strangers = kept().into_iter().filter(|(kind, _)| *kind == Kind::Refused);
-        assert!(strangers.eq([98, 99].map(|n| (Kind::Refused, Detail::Number(n)))));
-        assert_eq!(kept().len(), 8);
+        let kept = |kind, guest| {
+            let mut all = monitor.history();
+            assert_eq!(all.len(), 8);
+            all.retain(|event| (event.kind, event.of_guest) == (kind, guest));
+            all.iter().map(|event| event.details[0].1.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        (0..10).for_each(|n| tell(Kind::Loop, false, n));
+        assert_eq!(kept(Kind::Loop, false), "2 3 4 5 6 7 8 9");
+        // Two have half of it each, three a third.
+        (0..100).for_each(|n| tell(Kind::Refused, false, n));
+        assert_eq!(kept(Kind::Refused, false), "96 97 98 99");
+        (0..100).for_each(|n| tell(Kind::Control, true, n));
+        assert_eq!(kept(Kind::Loop, false).split(' ').count(), 3);
+        // Of one kind, what guests bring about pushes out nobody else's.
+        (0..2).for_each(|n| tell(Kind::Control, false, n));
+        (0..1000).for_each(|n| tell(Kind::Control, true, n));
+        assert_eq!(kept(Kind::Control, false), "0 1");
+        assert_eq!(kept(Kind::Control, true), "998 999");
         monitor.tell_watchers(|| unreachable!("nobody watches"));
         assert_eq!(Monitor::new().history(), []);
+    }
+
+    #[test]
+    fn a_member_who_comes_and_goes_leaves_what_was_done_by_control() {
+        let monitor = Monitor::with_history(1000);
+        monitor.tell(|| Event::new(Kind::Control).text("method", "setPort"));
+        monitor.tell(|| Event::new(Kind::PortDown).text("reason", "uplink"));
+        for _ in 0..10_000 {
+            for kind in [Kind::PortAdded, Kind::PortUp, Kind::Session, Kind::PortDeleted] {
+                monitor.tell(|| Event::new(kind).of_guest(true));
+            }
+        }
+        let kept = monitor.history();
+        assert_eq!(kept.len(), 1000);
+        assert_eq!([kept[0].kind, kept[1].kind], [Kind::Control, Kind::PortDown]);
     }
 
     #[test]

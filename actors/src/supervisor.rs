@@ -105,7 +105,8 @@ pub async fn add_with<M: Medium>(
     settings: PortSettings,
     log: &Logger,
 ) -> Result<PortNumber, AddError> {
-    let check = CheckSettings { kind: medium.kind(), settings: settings.clone() };
+    let (kind, holder) = (medium.kind(), medium.holder());
+    let check = CheckSettings { kind, settings: settings.clone(), holder };
     let in_force = switch.send(check).await?.map_err(AddPortError::from)?;
     let link = open(&mut medium, &in_force).await.map_err(|end| match end {
         End::Lost(error) => AddError::Open(error),
@@ -195,6 +196,7 @@ impl<M: Medium> Supervisor<M> {
                 is_host: medium.is_host(),
                 holder: medium.holder(),
                 settings,
+                log: log.clone(),
                 counters: Arc::clone(&counters),
                 link_settings: Arc::clone(&link_settings),
                 pings: Arc::clone(&pings),

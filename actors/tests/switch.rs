@@ -504,7 +504,7 @@ fn ports_of_a_holder_share_what_is_limited() {
         let mut sessions = Vec::new();
         for identity in ["a", "a", "a", "b"] {
             let (port, handle) = Memory::pair("held", 64);
-            let holder = Holder { identity: identity.into(), instance: None };
+            let holder = Holder { identity: identity.into(), user: None, instance: None };
             lab.add(Held(port, holder)).await;
             sessions.push(handle);
         }
@@ -534,7 +534,7 @@ fn a_holder_that_comes_again_ends_its_former_port_alone_and_is_told_what_is_behi
         let held = async |identity: &str, instance| {
             let (port, handle) = Memory::pair("held", 64);
             let instance = Some(instance);
-            lab.add(Held(port, Holder { identity: identity.into(), instance })).await;
+            lab.add(Held(port, Holder { identity: identity.into(), user: None, instance })).await;
             lab.settle().await;
             handle
         };

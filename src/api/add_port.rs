@@ -6,6 +6,7 @@ use std::{borrow::Cow, fmt};
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand as _};
 use etherws_actors::{
     kinds::{Kind as _, KindInfo, Netdev, PortSpec, Via, all_options, kinds},
+    secret::shown,
     settings::{PortSettings, Role},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,7 +16,7 @@ use serde_json::{Map, Value};
 use super::{
     call::{Call, Group, Program},
     port::Port,
-    set_port::{check_role, check_scope},
+    set_port::{FILES, check_role, check_scope},
 };
 use crate::{
     netdev,
@@ -81,9 +82,9 @@ impl JsonSchema for PortOptions {
 impl fmt::Debug for AddPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, target, settings, .. } = self;
-        let mut shown = f.debug_struct("AddPort");
-        shown.field("kind", kind).field("target", target).field("settings", settings);
-        shown.finish_non_exhaustive()
+        let mut debug = f.debug_struct("AddPort");
+        debug.field("kind", kind).field("target", &shown(target)).field("settings", settings);
+        debug.finish_non_exhaustive()
     }
 }
 
@@ -155,6 +156,7 @@ impl Call for AddPort {
     async fn run(self, program: Program<'_>) -> Result<Vec<Port>, Refusal> {
         let port = self.port()?;
         check_role(self.settings.given(), program)?;
+        port.files().into_iter().try_for_each(|name| program.caller.check(FILES, name))?;
         let note = (port.kind() == Netdev::NAME).then(|| netdev::warning(port.target())).flatten();
         let port = program.control.add_port(port, self.settings).await?;
         Ok(vec![Port { note, ..port.into() }])

@@ -1,7 +1,7 @@
 //! What is noted of calls that change something, for the log and the events: who, what, and
 //! how it was before and after; without secrets, and no longer than a line.
 
-use etherws_actors::kinds::kinds;
+use etherws_actors::{kinds::kinds, secret::shown};
 use serde_json::{Map, Value};
 
 use super::call::{Call, Caller, Program, encode, size, typed};
@@ -18,6 +18,8 @@ pub(crate) struct Audit<'a> {
     pub(crate) after: String,
     /// `ok`, or why it was refused.
     pub(crate) outcome: String,
+    /// Whether the caller's role did not allow it.
+    pub(crate) denied: bool,
 }
 
 /// Carries out what is noted, and notes it.
@@ -48,6 +50,7 @@ pub(super) async fn audited<C: Call>(
         outcome: outcome
             .as_ref()
             .map_or_else(|refusal| refusal.text().to_owned(), |_| "ok".to_owned()),
+        denied: false,
     });
     outcome
 }
@@ -72,6 +75,12 @@ pub(super) fn without_secrets(params: Value) -> Value {
                 let value = match value {
                     Value::Null => Value::Null,
                     _ if is_secret(&name) => Value::from("(secret)"),
+                    // It may be written without a scheme.
+                    Value::String(proxy)
+                        if name == "proxy" && proxy.contains('@') && !proxy.contains("://") =>
+                    {
+                        shown(&format!("http://{proxy}")).into()
+                    }
                     // What stands in one is mostly the key of some service.
                     Value::Array(headers) if name == "header" => {
                         headers.iter().map(without_value).collect()
@@ -83,7 +92,7 @@ pub(super) fn without_secrets(params: Value) -> Value {
             noted.collect::<Map<_, _>>().into()
         }
         Value::Array(list) => list.into_iter().map(without_secrets).collect(),
-        Value::String(text) => without_login(&text).into(),
+        Value::String(text) => shown(&text).into(),
         other => other,
     }
 }
@@ -92,22 +101,4 @@ pub(super) fn without_secrets(params: Value) -> Value {
 fn without_value(header: &Value) -> String {
     let name = header.as_str().and_then(|text| text.split_once(':'));
     name.map_or_else(|| "(secret)".to_owned(), |(name, _)| format!("{name}: (secret)"))
-}
-
-/// A URL without name, password and token; any other text as it is.
-fn without_login(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let (place, query) = match rest.split_once('?') {
-        Some((place, query)) => (place, Some(query)),
-        None => (rest, None),
-    };
-    let place = match place.rsplit_once('@') {
-        Some((_, host)) => format!("(secret)@{host}"),
-        None => place.to_owned(),
-    };
-    match query {
-        Some(query) if query.contains("token=") => format!("{scheme}://{place}?(secret)"),
-        Some(query) => format!("{scheme}://{place}?{query}"),
-        None => format!("{scheme}://{place}"),
-    }
 }

@@ -19,8 +19,8 @@ use super::{
     audit::{Audit, audited},
     doctor::Finding,
     params,
-    port::PortReport,
     program::{Certificate, Server, Token},
+    show_port::PortReport,
     status::Overview,
 };
 use crate::{capture::Capture, config::Change, hosts::HostInfo, refusal::Refusal};
@@ -163,16 +163,18 @@ pub(crate) struct Caller {
 impl Caller {
     /// Refuses what is for `role`, which this one has not.
     pub(crate) fn check(&self, role: Role, what: &str) -> Result<(), Refusal> {
-        if self.role >= Some(role) {
-            return Ok(());
-        }
+        if self.role >= Some(role) { Ok(()) } else { Err(self.denial(role, what)) }
+    }
+
+    /// That `what` is for `role`, which this one has not.
+    pub(super) fn denial(&self, role: Role, what: &str) -> Refusal {
         let own = match self.role {
             Some(own) => format!("{} has the role {}", self.name, own.name()),
             None => format!("{} has no role here", self.name),
         };
         let text =
             format!("{what} is for the role {}, and {own}; see [control.roles]", role.name());
-        Err(Refusal::permission(text))
+        Refusal::permission(text)
     }
 }
 
@@ -460,14 +462,25 @@ pub(super) fn size(value: &Value) -> usize {
     }
 }
 
+/// Refuses params that are too long for any method.
+pub(super) fn check_size(params: Option<&Value>) -> Result<(), Refusal> {
+    if params.map_or(0, size) <= MAX_PARAMS {
+        return Ok(());
+    }
+    let limit = MAX_PARAMS / 1024;
+    let text = format!("params are longer than {limit} KiB; give fewer or shorter ones");
+    Err(Refusal::value(text))
+}
+
+/// A value as an error shows it.
+pub(super) fn brief(value: &Value) -> String {
+    const SHORT: usize = 64;
+    if size(value) <= SHORT { value.to_string() } else { "what is too long to show".to_owned() }
+}
+
 /// Params in the method's own type.
 pub(super) fn typed<C: Call>(params: Option<&Value>) -> Result<C, Refusal> {
-    if params.map_or(0, size) > MAX_PARAMS {
-        return Err(Refusal::value(format!(
-            "params are longer than {} KiB; give fewer or shorter ones",
-            MAX_PARAMS / 1024
-        )));
-    }
+    check_size(params)?;
     let params = params::lenient(C::json_schema, params.unwrap_or(&Value::Null))?;
     serde_json::from_value(params).map_err(|error| Refusal::read(&error.to_string()))
 }

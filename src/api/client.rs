@@ -236,7 +236,8 @@ impl Endpoint {
             StatusCode::UNAUTHORIZED => "it requires a name and password; give --ctluser",
             StatusCode::FORBIDDEN => {
                 "it requires a client certificate (--ctlcert FILE and --ctlkey FILE), or accepts \
-                 local clients only (see --ctlopen of the switch)"
+                 local clients only, and none from the address of a trusted proxy (see --ctlopen, \
+                 --ctlsock and --ctl-trusted-proxies of the switch)"
             }
             StatusCode::MISDIRECTED_REQUEST => {
                 "it does not accept this host name; add it with --ctlname on the switch"

@@ -14,8 +14,9 @@ use crate::refusal::Refusal;
 
 /// Look for what keeps a port from working, and say what to do.
 ///
-/// The switch itself looks, with the port's own settings. To the server of a client port it opens
-/// another tunnel for a moment. Entries: what it has found.
+/// The switch itself looks, with the port's own settings. To the server of a client port that is
+/// up it opens another tunnel for a moment; of one that is not up it tells the reason, and looks
+/// at the way to its servers. Entries: what it has found.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
 pub(crate) struct Doctor {
     /// Number, name or device of the port.

@@ -21,11 +21,13 @@ mod ping;
 mod port;
 pub(crate) mod program;
 mod set_port;
+mod show_port;
 pub(crate) mod status;
 
 use std::sync::LazyLock;
 
 use actix_web::web::Bytes;
+use etherws_actors::settings::Role;
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 use serde_json::{Value, value::RawValue};
 
@@ -38,9 +40,10 @@ pub(crate) use self::{
     hosts::ListHosts,
     interface::{Interface, ListInterface, SetInterface},
     ping::Ping,
-    port::{DelPort, Limit, ListPort, Port, PortRef, PortReport, ShowPort},
+    port::{DelPort, ListPort, Port, PortRef},
     program::{CreateToken, ListCertificate, Monitor, Reload, Save, ShowServer, Stream},
     set_port::SetPort,
+    show_port::{Limit, PortReport, ShowPort},
     status::{Status, Stop},
 };
 use crate::refusal::Refusal;
@@ -109,19 +112,36 @@ impl Perform for Program<'_> {
     ) -> Result<Box<RawValue>, Refusal> {
         if let Err(refusal) = self.caller.check(method.role, &method.command_name()) {
             if method.audited {
-                self.service.audit(&Audit {
-                    caller: self.caller,
-                    method: method.name,
-                    params: params.map(audit::noted).unwrap_or_default(),
-                    before: String::new(),
-                    after: String::new(),
-                    outcome: refusal.text().to_owned(),
-                });
+                self.note_denied(method.name, params.map(audit::noted), &refusal);
             }
             return Err(refusal);
         }
         (method.run)(params, *self).await
     }
+}
+
+impl Program<'_> {
+    fn note_denied(&self, method: &str, params: Option<String>, refusal: &Refusal) {
+        self.service.audit(&Audit {
+            caller: self.caller,
+            method,
+            params: params.unwrap_or_default(),
+            before: String::new(),
+            after: String::new(),
+            outcome: refusal.text().to_owned(),
+            denied: true,
+        });
+    }
+}
+
+/// The answer to somebody who may ask nothing: his request need not even be read.
+pub(crate) fn deny(program: &Program<'_>) -> Answer {
+    let refusal = program.caller.denial(Role::Read, "control");
+    program.note_denied("", None, &refusal);
+    let mut answer = Answer::default();
+    let error = refusal.with_code(ErrorCode::InvalidRequest);
+    Response { id: Value::Null, outcome: Err(error) }.write(&mut answer);
+    answer
 }
 
 /// Octets of a method's name at most: to look for what it is like takes time by its length.
@@ -140,9 +160,9 @@ fn nearest<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
 
 /// The method of a full name.
 fn find(name: &Value) -> Result<&'static Method, Refusal> {
-    let full_name = name
-        .as_str()
-        .ok_or_else(|| Refusal::attribute(format!("method is not a string: {name}")))?;
+    let full_name = name.as_str().ok_or_else(|| {
+        Refusal::attribute(format!("method is not a string: {}", call::brief(name)))
+    })?;
     if full_name.len() > MAX_METHOD {
         let text = format!("a method's name of {} octets; none is so long", full_name.len());
         return Err(Refusal::attribute(text));
@@ -160,95 +180,143 @@ fn find(name: &Value) -> Result<&'static Method, Refusal> {
     })
 }
 
+/// Octets of an id that is a string: a UUID has 36.
+const MAX_ID: usize = 256;
+
+/// What a request's body asks for. Nothing in it is long: what is too long for anybody was
+/// refused, and dropped, where it was read.
+enum Asked {
+    One(Call),
+    Batch(Vec<Call>),
+}
+
+/// One call that is asked for, or what is wrong with it.
+struct Call {
+    id: Value,
+    /// Whether it gets no answer, not even an error.
+    is_notification: bool,
+    wanted: Result<(&'static Method, Option<Value>), ErrorObjectOwned>,
+}
+
+impl Asked {
+    fn read(body: &[u8]) -> Self {
+        // serde_json refuses what is nested deeper than 128.
+        match serde_json::from_slice(body) {
+            Ok(Value::Array(batch)) if (1..=BATCH_REQUESTS).contains(&batch.len()) => {
+                Self::Batch(batch.into_iter().map(Call::read).collect())
+            }
+            Ok(Value::Array(batch)) => {
+                let text =
+                    format!("a batch holds 1 to {BATCH_REQUESTS} requests, not {}", batch.len());
+                Self::One(Call::invalid(Value::Null, &Refusal::value(text)))
+            }
+            Ok(request) => Self::One(Call::read(request)),
+            Err(err) => {
+                let refusal = Refusal::value(format!("body is not valid JSON: {err}"));
+                Self::One(Call::wrong(Value::Null, refusal.with_code(ErrorCode::ParseError)))
+            }
+        }
+    }
+}
+
+impl Call {
+    const fn wrong(id: Value, error: ErrorObjectOwned) -> Self {
+        Self { id, is_notification: false, wanted: Err(error) }
+    }
+
+    fn invalid(id: Value, refusal: &Refusal) -> Self {
+        Self::wrong(id, refusal.with_code(ErrorCode::InvalidRequest))
+    }
+
+    fn read(mut request: Value) -> Self {
+        let Some(members) = request.as_object_mut() else {
+            return Self::invalid(Value::Null, &Refusal::wrong_type("a request is an object"));
+        };
+        let id = members.remove("id");
+        let is_notification = id.is_none();
+        let id = match id.unwrap_or_default() {
+            Value::String(id) if id.len() > MAX_ID => {
+                let text = format!("an id of {} octets; give at most {MAX_ID}", id.len());
+                return Self::invalid(Value::Null, &Refusal::value(text));
+            }
+            id @ (Value::String(_) | Value::Number(_) | Value::Null) => id,
+            _ => {
+                let text = "id must be a string, a number or null";
+                return Self::invalid(Value::Null, &Refusal::wrong_type(text));
+            }
+        };
+        match members.get("jsonrpc") {
+            Some(Value::String(version)) if version == "2.0" => {}
+            Some(other) => {
+                let other = call::brief(other);
+                let text = format!("Invalid JSON-RPC version: {other}; it is \"2.0\"");
+                return Self::invalid(id, &Refusal::value(text));
+            }
+            None => return Self::invalid(id, &Refusal::key("'jsonrpc' is missing")),
+        }
+        let Some(name) = members.get("method") else {
+            return Self::invalid(id, &Refusal::key("'method' is missing"));
+        };
+        let found = find(name).map_err(|refusal| refusal.with_code(ErrorCode::MethodNotFound));
+        let wanted = found.and_then(|method| {
+            let params = members.remove("params");
+            let checked = call::check_size(params.as_ref());
+            checked.map_err(|refusal| refusal.with_code(ErrorCode::InvalidParams))?;
+            Ok((method, params))
+        });
+        Self { id, is_notification, wanted }
+    }
+
+    /// `None`: nobody is to be answered.
+    async fn carry_out(self, program: &impl Perform) -> Option<Response> {
+        let Self { id, is_notification, wanted } = self;
+        let outcome = match wanted {
+            Ok((method, params)) => program
+                .perform(method, params.as_ref())
+                .await
+                .map_err(|refusal| refusal.with_code(ErrorCode::InvalidParams)),
+            Err(error) => Err(error),
+        };
+        (!is_notification).then_some(Response { id, outcome })
+    }
+}
+
 /// Carries out what the body of an HTTP request asks for, in its order, and gives the
 /// body of the answer, which is `application/json`. `None`: there were notifications
 /// alone, and nothing is to be answered (HTTP 204).
 pub(crate) async fn handle(program: &impl Perform, body: Bytes) -> Option<Answer> {
     let mut answer = Answer::default();
-    // serde_json refuses what is nested deeper than 128.
     let long = body.len() > LONG_REQUEST;
-    let read = move || serde_json::from_slice(&body);
-    let request = if long { call::apart(read).await.ok()? } else { read() };
-    match request {
-        Ok(Value::Array(batch)) => handle_batch(program, batch, &mut answer).await,
-        Ok(request) => {
-            if let Some(response) = handle_one(program, request).await {
+    let read = move || Asked::read(&body);
+    match if long { call::apart(read).await.ok()? } else { read() } {
+        Asked::One(call) => {
+            if let Some(response) = call.carry_out(program).await {
                 response.write(&mut answer);
             }
         }
-        Err(err) => {
-            let refusal = Refusal::value(format!("body is not valid JSON: {err}"));
-            let error = Err(refusal.with_code(ErrorCode::ParseError));
-            Response::new(Value::Null, error).write(&mut answer);
+        Asked::Batch(batch) => {
+            for call in batch {
+                if let Some(response) = call.carry_out(program).await {
+                    answer.push(if answer.len() == 0 { &b"["[..] } else { b"," });
+                    response.write(&mut answer);
+                }
+            }
+            if answer.len() > 0 {
+                answer.push(&b"]"[..]);
+            }
         }
     }
     (answer.len() > 0).then_some(answer)
 }
 
-async fn handle_batch(program: &impl Perform, batch: Vec<Value>, answer: &mut Answer) {
-    if batch.is_empty() || batch.len() > BATCH_REQUESTS {
-        let text = format!("a batch holds 1 to {BATCH_REQUESTS} requests, not {}", batch.len());
-        invalid(Value::Null, &Refusal::value(text)).write(answer);
-        return;
-    }
-    for request in batch {
-        if let Some(response) = handle_one(program, request).await {
-            answer.push(if answer.len() == 0 { &b"["[..] } else { b"," });
-            response.write(answer);
-        }
-    }
-    if answer.len() > 0 {
-        answer.push(&b"]"[..]);
-    }
-}
-
-/// `None`: a notification, which gets no answer, not even an error.
-async fn handle_one(program: &impl Perform, mut request: Value) -> Option<Response> {
-    let Some(members) = request.as_object_mut() else {
-        return Some(invalid(Value::Null, &Refusal::wrong_type("a request is an object")));
-    };
-    let id = members.remove("id");
-    let notification = id.is_none();
-    let id = id.unwrap_or_default();
-
-    match members.get("jsonrpc") {
-        Some(Value::String(version)) if version == "2.0" => {}
-        Some(other) => {
-            let text = format!("Invalid JSON-RPC version: {other}; it is \"2.0\"");
-            return Some(invalid(id, &Refusal::value(text)));
-        }
-        None => return Some(invalid(id, &Refusal::key("'jsonrpc' is missing"))),
-    }
-    let Some(name) = members.get("method") else {
-        return Some(invalid(id, &Refusal::key("'method' is missing")));
-    };
-
-    let outcome = match find(name) {
-        Ok(method) => program
-            .perform(method, members.get("params"))
-            .await
-            .map_err(|refusal| refusal.with_code(ErrorCode::InvalidParams)),
-        Err(refusal) => Err(refusal.with_code(ErrorCode::MethodNotFound)),
-    };
-    (!notification).then(|| Response::new(id, outcome))
-}
-
-fn invalid(id: Value, refusal: &Refusal) -> Response {
-    Response::new(id, Err(refusal.with_code(ErrorCode::InvalidRequest)))
-}
-
-/// What one call came to. The id is given back whatever it is, as 1.3 does: the type of
-/// jsonrpsee, which knows no negative numbers, would refuse some.
+/// What one call came to. The type of jsonrpsee, which knows no negative numbers, would refuse
+/// some ids.
 struct Response {
     id: Value,
     outcome: Result<Box<RawValue>, ErrorObjectOwned>,
 }
 
 impl Response {
-    const fn new(id: Value, outcome: Result<Box<RawValue>, ErrorObjectOwned>) -> Self {
-        Self { id, outcome }
-    }
-
     /// Writes it behind what is in `answer`. A result is moved there; one that has no room is
     /// an error.
     fn write(self, answer: &mut Answer) {

@@ -4,11 +4,15 @@
 
 use std::borrow::Cow;
 
-use etherws_actors::settings::Setting;
+use etherws_actors::{kinds::kinds, settings::Setting};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value};
 
-use crate::{parse::truth, refusal::Refusal};
+use super::call::brief;
+use crate::{
+    parse::{hint, truth},
+    refusal::Refusal,
+};
 
 /// The schema of a text that may come as a number as well.
 pub(super) struct NumberOrText;
@@ -42,7 +46,29 @@ pub(super) fn lenient(
         Value::Null if schema["required"].as_array().is_none_or(Vec::is_empty) => &none,
         _ => return Err(no_object()),
     };
+    let known = |name: &str| {
+        let setting = Setting::find(name).map_or(name, |setting| setting.name);
+        schema["properties"].get(setting).is_some()
+    };
+    // Those of an object in them are looked at where it is known which there are.
+    let given = members.iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name);
+    if let Some(name) = given.into_iter().find(|name| !known(name)) {
+        return Err(unknown(name, &schema));
+    }
     object(&schema, members)
+}
+
+/// A method has no such param.
+fn unknown(name: &str, schema: &Value) -> Refusal {
+    if kinds().iter().any(|kind| kind.file_only.contains(&name)) {
+        return Refusal::value(format!("{name} is an option of the configuration file only"));
+    }
+    let known = schema["properties"].as_object().into_iter().flatten();
+    let known: Vec<_> = known.map(|(name, _)| name.as_str()).collect();
+    Refusal::value(match &known[..] {
+        [] => format!("unknown param {}; there are none", brief(&name.into())),
+        known => hint("param", name, known),
+    })
 }
 
 fn no_object() -> Refusal {
@@ -128,5 +154,7 @@ fn integer(name: &str, value: &Value) -> Result<i64, Refusal> {
         Value::Bool(truth) => Some(i64::from(*truth)),
         _ => None,
     };
-    number.ok_or_else(|| Refusal::value(format!("{name} must be a whole number, not {value}")))
+    number.ok_or_else(|| {
+        Refusal::value(format!("{name} must be a whole number, not {}", brief(value)))
+    })
 }

@@ -1,4 +1,4 @@
-//! Methods about ports, but the one that adds them; and what a port is on the wire. The
+//! Methods about ports, but those with a file of their own; and what a port is on the wire. The
 //! members that etherws 1.3 does not send may be missing.
 
 use std::{
@@ -12,10 +12,10 @@ use std::{
 
 use clap::Args;
 use etherws_actors::{
-    counters::{Discard, Incident},
+    counters::Discard,
     fdb::{FdbFilter, PortNumber},
-    message::{self, PortInfo},
-    settings::{InForce, Origin, PortName, Role},
+    message::PortInfo,
+    settings::{PortName, Role},
 };
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -190,31 +190,6 @@ impl Call for ListPort {
     }
 }
 
-/// Show a port in detail: settings, counters, limits.
-#[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
-pub(crate) struct ShowPort {
-    /// Number, name or device of the port.
-    #[arg(allow_negative_numbers = true)]
-    pub(crate) port: PortRef,
-}
-
-impl Call for ShowPort {
-    const NAME: &'static str = "showPort";
-    const ALIASES: &'static [&'static str] = &["show"];
-    const GROUP: Group = Group::Ports;
-    const ROLE: Role = Role::Read;
-    type Entry = PortReport;
-
-    async fn run(self, program: Program<'_>) -> Result<Vec<PortReport>, Refusal> {
-        let port = self.port.find(program).await?;
-        Ok(vec![program.control.show_port(port).await?.into()])
-    }
-
-    fn check(&self) -> Result<(), Refusal> {
-        self.port.check()
-    }
-}
-
 /// Delete a port.
 ///
 /// Entries: that port, as it was.
@@ -272,6 +247,9 @@ pub(crate) struct Port {
     /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
+    /// Its profile: the one that it names, or its user's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) profile: Option<String>,
     /// User of the session, for a server port whose client has a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<String>,
@@ -306,45 +284,6 @@ pub(crate) struct Port {
     pub(crate) text: Option<u64>,
 }
 
-/// A port in detail.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct PortReport {
-    /// What `listPort` shows.
-    #[serde(flatten)]
-    pub(crate) port: Port,
-    /// Whether the loop guard watches it.
-    pub(crate) loopguard: bool,
-    /// Its settings as they are in force, by name.
-    #[serde(default)]
-    pub(crate) settings: BTreeMap<String, SettingInForce>,
-    /// Details of this type of port, strings by name.
-    pub(crate) details: BTreeMap<String, String>,
-    /// Counters by name.
-    pub(crate) counters: BTreeMap<String, u64>,
-    /// Limits by name: `queue-octets` (while it is open), `macs`, and for each class of storm
-    /// control the frames of the burst that are used up.
-    pub(crate) limits: BTreeMap<String, Limit>,
-}
-
-/// A setting of a port, as it is in force.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct SettingInForce {
-    /// As the option that sets it is written; `""` where there is none.
-    pub(crate) value: String,
-    /// Where the port has it from: it is its own, of its profile, of its user's profile, or
-    /// the default.
-    pub(crate) origin: Origin,
-}
-
-/// A limit of a port.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Limit {
-    /// How much of it is used now.
-    pub(crate) value: u64,
-    /// As the option that sets it is written.
-    pub(crate) limit: String,
-}
-
 impl From<PortInfo> for Port {
     fn from(info: PortInfo) -> Self {
         let counters = Arc::clone(&info.counters);
@@ -360,6 +299,7 @@ impl From<PortInfo> for Port {
             note: None,
             name: info.name.map(|name| name.to_string()),
             description: info.description.map(|text| text.to_string()),
+            profile: info.profile.map(|name| name.to_string()),
             user: info
                 .details
                 .iter()
@@ -391,52 +331,6 @@ pub(super) fn wall_clock(at: Instant) -> String {
 /// With two digits behind the point.
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 1e2
-}
-
-impl From<message::PortReport> for PortReport {
-    fn from(report: message::PortReport) -> Self {
-        let counters = Arc::clone(&report.info.counters);
-        let discards = Discard::ALL
-            .iter()
-            .map(|&reason| (format!("discard-{}", reason.name()), counters.discards(reason)));
-        let incidents =
-            Incident::ALL.iter().map(|&one| (one.name().to_owned(), counters.incidents(one)));
-        // The names of ieee802-dot1q-bridge (IEEE 802.1Q, 48.6).
-        let frames = [
-            ("frame-rx", counters.rx_frames()),
-            ("octets-rx", counters.rx_octets()),
-            ("frame-tx", counters.tx_frames()),
-            ("octets-tx", counters.tx_octets()),
-        ];
-        let frames = frames.map(|(name, value)| (name.to_owned(), value)).into_iter();
-        Self {
-            loopguard: report
-                .settings
-                .iter()
-                .any(|one| one.name == "loop-guard" && one.value == "on"),
-            settings: report
-                .settings
-                .iter()
-                .map(|InForce { name, value, origin }| {
-                    let value = SettingInForce { value: value.clone(), origin: *origin };
-                    ((*name).to_owned(), value)
-                })
-                .collect(),
-            details: report
-                .info
-                .details
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                .collect(),
-            counters: frames.chain(discards).chain(incidents).collect(),
-            limits: report
-                .limits
-                .into_iter()
-                .map(|one| (one.name.to_owned(), Limit { value: one.value, limit: one.limit }))
-                .collect(),
-            port: Port::from(report.info),
-        }
-    }
 }
 
 impl Port {
@@ -471,6 +365,7 @@ impl Entry for Port {
         "State",
         "Since",
         "User",
+        "Profile",
         "RX octets",
         "TX octets",
         "RTT",
@@ -487,6 +382,7 @@ impl Entry for Port {
             self.state().to_owned(),
             or_dash(self.since.clone()),
             or_dash(self.user.clone()),
+            or_dash(self.profile.clone()),
             or_dash(self.octets_rx.map(|octets| octets.to_string())),
             or_dash(self.octets_tx.map(|octets| octets.to_string())),
             or_dash(self.rtt.map(|rtt| format!("{rtt} ms"))),
@@ -501,44 +397,6 @@ impl Entry for Port {
 
     fn note(&self) -> Option<String> {
         self.note.as_ref().map(|note| format!("Port {}: {note}", self.port))
-    }
-}
-
-impl Entry for PortReport {
-    const TITLES: &'static [&'static str] = &["Name", "Value", "Limit"];
-
-    fn rows(&self) -> Vec<Vec<String>> {
-        let Self { port, loopguard, settings, details, counters, limits } = self;
-        let mut rows = Vec::new();
-        let mut row = |name: &str, value: &str, limit: &str| {
-            rows.push([name, value, limit].map(str::to_owned).to_vec());
-        };
-        row("port", &port.port.to_string(), "");
-        row("type", &port.kind, "");
-        row("target", &port.target, "");
-        row("state", port.state(), "");
-        if let Some(error) = &port.error {
-            row("reason", error, "");
-        }
-        // An older switch has nothing else to say of its settings.
-        if settings.is_empty() {
-            row("loopguard", if *loopguard { "on" } else { "off" }, "");
-        }
-        for (name, SettingInForce { value, origin }) in settings {
-            if !value.is_empty() {
-                row(name, &format!("{value} ({origin})"), "");
-            }
-        }
-        for (name, value) in details {
-            row(name, value, "");
-        }
-        for (name, Limit { value, limit }) in limits {
-            row(name, &value.to_string(), limit);
-        }
-        for (name, value) in counters {
-            row(name, &value.to_string(), "");
-        }
-        rows
     }
 }
 
@@ -560,6 +418,7 @@ mod tests {
             port: PortNumber::FIRST,
             name: None,
             description: None,
+            profile: Some("guests".parse().expect("a name")),
             kind: "client",
             target: "ws://h/".to_owned(),
             interface: None,
@@ -571,29 +430,18 @@ mod tests {
             details: vec![("user", "alice".to_owned())],
             counters: Arc::new(counters),
         };
-        let mut port = serde_json::to_value(Port::from(info.clone())).expect("serializes");
+        let mut port = serde_json::to_value(Port::from(info)).expect("serializes");
         let since = port.as_object_mut().and_then(|port| port.remove("since"));
         assert!(since.is_some_and(|since| since.as_str().is_some_and(|text| text.len() == 20)));
         assert_eq!(
             port,
             json!({"port": 1, "type": "client", "target": "ws://h/", "tx": 2, "rx": 3,
-                "octets-tx": 200, "octets-rx": 300, "user": "alice", "shut": true, "state": "backoff", "error": "refused", "text": 1, "mtu": 1500,
+                "octets-tx": 200, "octets-rx": 300, "profile": "guests", "user": "alice", "shut": true, "state": "backoff", "error": "refused", "text": 1, "mtu": 1500,
                 "discards": {"on-error": 0, "too-long": 0, "truncated": 0,
                     "unknown-offload": 0, "device-queue": 0, "invalid-source": 0,
                     "port-down": 0, "queue-memory": 0, "same-port": 0, "lack-of-buffers": 5, "foreign-source": 0,
                     "loop": 0, "bpdu-guard": 0, "link-local": 0, "storm-broadcast": 0,
                     "storm-multicast": 0, "storm-octets": 0, "storm-unicast": 0}})
         );
-        let limits = vec![message::Limit { name: "macs", value: 1, limit: "8192".to_owned() }];
-        let report =
-            message::PortReport { info, own: Default::default(), settings: Vec::new(), limits };
-        let report = serde_json::to_value(PortReport::from(report)).expect("serializes");
-        assert_eq!((&report["port"], &report["state"]), (&json!(1), &json!("backoff")));
-        assert_eq!(report["details"], json!({"user": "alice"}));
-        assert_eq!(report["limits"], json!({"macs": {"value": 1, "limit": "8192"}}));
-        let counters = &report["counters"];
-        assert_eq!((&counters["octets-rx"], &counters["frame-tx"]), (&json!(300), &json!(2)));
-        assert_eq!(counters["discard-lack-of-buffers"], 5);
-        assert_eq!(counters["text-messages"], 1);
     }
 }

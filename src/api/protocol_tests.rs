@@ -131,6 +131,42 @@ fn oversized_batch_is_refused_whole() {
 }
 
 #[test]
+fn an_id_is_short_and_a_string_a_number_or_null() {
+    let request = |id: &Value| json!({"jsonrpc": "2.0", "id": id, "method": "x"});
+    for id in [json!("a".repeat(MAX_ID)), json!(-1), json!(1.5), json!(u64::MAX), Value::Null] {
+        assert_eq!(answer(&request(&id).to_string())["id"], id);
+    }
+    let long = "a".repeat(1 << 20);
+    for id in [json!("a".repeat(MAX_ID + 1)), json!(long), json!(true), json!([1]), json!({})] {
+        for body in [request(&id), json!([request(&id), request(&id)])] {
+            let control = Recorder::default();
+            let answer = ask(&control, body.to_string().as_bytes()).expect("an answer");
+            let all = answer.as_array().cloned().unwrap_or_else(|| vec![answer]);
+            for one in all {
+                assert_eq!((&one["id"], &one["error"]["code"]), (&Value::Null, &json!(-32600)));
+                assert!(one["error"]["data"].to_string().len() < 100, "{one}");
+            }
+            assert!(control.0.borrow().is_empty());
+        }
+    }
+}
+
+#[test]
+fn no_error_gives_back_what_is_long() {
+    let long = json!("a".repeat(500_000));
+    for request in [
+        json!({"id": 1, "jsonrpc": long, "method": "x"}),
+        json!({"id": 1, "jsonrpc": "2.0", "method": [long]}),
+        json!({"id": 1, "jsonrpc": "2.0", "method": long}),
+        json!({"id": 1, "jsonrpc": "2.0", "method": "etherws.control.delPort",
+            "params": {"port": long}}),
+    ] {
+        let answer = answer(&request.to_string());
+        assert!(answer["error"].is_object() && answer.to_string().len() < 300, "{answer}");
+    }
+}
+
+#[test]
 fn deep_nesting_is_a_parse_error() {
     assert_eq!(answer(&"[".repeat(100_000))["error"]["code"], -32700);
 }

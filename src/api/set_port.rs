@@ -30,7 +30,8 @@ pub(crate) struct SetPort {
     /// URL of a client port's server, up to 8 of them: it is opened anew, under its number.
     #[arg(long = "url", value_name = "URL")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    urls: Vec<String>,
+    #[schemars(with = "Vec<String>")]
+    urls: Vec<Secret>,
     /// Name for a client port's server; empty: none, and no password.
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,9 +65,9 @@ impl SetPort {
 
     /// Puts what is given into a client port's options. Empty is none, as for `addPort`.
     fn change(&self, client: &mut ClientOptions) {
-        if let Some((first, more)) = self.urls.split_first() {
+        if let Some((Secret(first), more)) = self.urls.split_first() {
             client.url.clone_from(first);
-            client.urls = more.to_vec();
+            client.urls = more.iter().map(|Secret(url)| url.clone()).collect();
         }
         if let Some(user) = &self.user {
             client.user = Some(user.clone()).filter(|user| !user.is_empty());
@@ -107,6 +108,10 @@ pub(super) fn check_scope(
     checked.map_err(|error| Refusal::value(error.to_string()))
 }
 
+/// Who may name files of this host: whether one can be read, and what is in it, the answer
+/// tells.
+pub(super) const FILES: Role = Role::Admin;
+
 /// Refuses settings that are not for who asks.
 pub(super) fn check_role(
     mut settings: impl Iterator<Item = &'static Setting>,
@@ -136,13 +141,14 @@ impl Call for SetPort {
                     )));
                 }
             };
+            if self.cacerts.as_ref().is_some_and(|file| !file.is_empty()) {
+                program.caller.check(FILES, "cacerts")?;
+            }
             if let Some(client) = new.get_mut::<Client>() {
                 self.change(client);
             }
-            let info = program.control.change_port(port, new).await?;
-            if self.settings.given().next().is_none() && clear.is_empty() {
-                return Ok(vec![info.into()]);
-            }
+            let changed = program.control.change_port(port, new, self.settings, clear).await?;
+            return Ok(vec![changed.into()]);
         }
         Ok(vec![program.control.set_port(port, self.settings, clear).await?.into()])
     }

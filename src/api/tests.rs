@@ -30,7 +30,7 @@ fn refused(name: &str, params: &Value) -> String {
 #[test]
 fn ports_are_whatever_pythons_int_takes_or_names() {
     for port in [json!(2), json!(2.9), json!("2"), json!(" +2 "), json!("02")] {
-        let params = json!({"port": port, "unknown": [1]});
+        let params = json!({"port": port, "unknown": null});
         assert_eq!(reread("delPort", &params), Ok(json!({"port": 2})), "{port}");
     }
     assert_eq!(reread("delPort", &json!({"port": "uplink"})), Ok(json!({"port": "uplink"})));
@@ -138,6 +138,51 @@ fn bad_params_are_refused_by_name() {
         let error = refused(method, &params);
         assert!(error.contains(expected), "{method} {params}: {error}");
     }
+}
+
+#[test]
+fn what_control_may_not_set_is_refused_by_name() {
+    let client = |options: Value| {
+        let params = json!({"type": "client", "target": "ws://h/", "options": options});
+        ("addPort", params)
+    };
+    let tap =
+        |options: Value| ("addPort", json!({"type": "tap", "target": "x", "options": options}));
+    for ((method, params), expected) in [
+        (
+            client(json!({"proxy-command": ["x"]})),
+            "proxy-command is an option of the configuration file only",
+        ),
+        (
+            client(json!({"password-file": "x"})),
+            "password-file is an option of the configuration file only",
+        ),
+        (client(json!({"insecur": true})), "unknown option insecur; did you mean insecure?"),
+        (client(json!({"max-macs": 5})), "unknown option max-macs; there are urls"),
+        (tap(json!({"user": "x"})), "user is for client ports only; leave it out"),
+        (
+            ("addPort", json!({"type": "tap", "target": "x", "max-mac": 5})),
+            "unknown param max-mac; did you mean max-macs?",
+        ),
+        (
+            ("addPort", json!({"type": "client", "target": "ws://h/", "proxy-command": ["x"]})),
+            "proxy-command is an option of the configuration file only",
+        ),
+        (
+            ("setPort", json!({"port": 1, "password-file": "x"})),
+            "password-file is an option of the configuration file only",
+        ),
+        (("setPort", json!({"port": 1, "insecure": true})), "unknown param insecure; there are"),
+        (("setPort", json!({"port": 1, "shutt": true})), "unknown param shutt; did you mean shut?"),
+        (("delPort", json!({"port": 1, "all": true})), "unknown param all; there are port"),
+    ] {
+        let error = refused(method, &params);
+        assert!(error.contains(expected), "{method} {params}: {error}");
+    }
+    // What 1.3's ctl gives whatever the type is.
+    let (method, params) =
+        tap(json!({"user": null, "passwd": null, "cacerts": "", "insecure": false}));
+    (self::method(method).check)(&params).expect("1.3's form");
 }
 
 #[test]
@@ -323,8 +368,14 @@ fn what_is_noted_of_params_holds_no_secret() {
     }));
     let text = noted.to_string();
     assert!(!text.contains("hidden"), "{text}");
-    assert_eq!(noted["target"], "wss://(secret)@h/lan?(secret)");
+    assert_eq!(noted["target"], "wss://h/lan?token=(secret)");
     assert_eq!(noted["options"]["header"], json!(["X-Key: (secret)"]));
-    assert_eq!(noted["options"]["urls"], json!(["ws://(secret)@h/?a=1"]));
+    assert_eq!(noted["options"]["urls"], json!(["ws://h/?a=(secret)"]));
     assert_eq!(noted["options"]["user"], "u");
+    for proxy in ["u:hidden@p:3128", "u:hid@den@p:3128", "http://u:hidden@p:3128"] {
+        let noted = super::audit::without_secrets(json!({"proxy": proxy}));
+        assert_eq!(noted["proxy"], "http://p:3128");
+    }
+    let noted = super::audit::without_secrets(json!({"proxy": "direct", "description": "a@b"}));
+    assert_eq!(noted, json!({"proxy": "direct", "description": "a@b"}));
 }

@@ -6,11 +6,13 @@
 mod change;
 mod command_line;
 mod edit;
+mod profiles;
 mod read;
 mod resolve;
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     path::{self, PathBuf},
 };
 
@@ -58,6 +60,9 @@ pub(crate) struct Config {
     /// Default settings of ports.
     #[command(flatten)]
     pub(crate) port_defaults: PortDefaultsTable,
+    /// Settings under a name, for ports that name it and for the sessions of users.
+    #[arg(skip)]
+    pub(crate) profile: BTreeMap<String, ProfileTable>,
     /// The ports, in the order of their numbers.
     #[arg(skip)]
     pub(crate) port: Vec<PortTable>,
@@ -130,11 +135,26 @@ pub(crate) struct PortDefaultsTable {
     pub(crate) settings: PortDefaults,
 }
 
-/// Leaves out what two ports cannot share.
+/// Leaves out what is about one port.
 fn only_for_all(schema: &mut Schema) {
     let keys = schema.get_mut("properties").and_then(Value::as_object_mut);
-    let is_for_all = |key: &str| Setting::find(key).is_some_and(|s| s.scope == Scope::Anywhere);
+    let is_for_all = |key: &str| Setting::find(key).is_none_or(|s| s.scope == Scope::Anywhere);
     keys.into_iter().for_each(|keys| keys.retain(|key, _| is_for_all(key)));
+}
+
+/// `[profile.NAME]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[schemars(transform = only_for_all)]
+pub(crate) struct ProfileTable {
+    /// Profile that gives what this one does not
+    pub(crate) inherits: Option<String>,
+    /// Users whose sessions have it; * is whoever is in no other profile
+    pub(crate) users: Vec<String>,
+    /// What it gives
+    #[serde(rename = "(settings)")]
+    #[schemars(flatten)]
+    pub(crate) settings: PortSettings,
 }
 
 /// `[tunnel]`

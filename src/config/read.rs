@@ -230,7 +230,8 @@ fn parse(text: &str, folder: &Path) -> (Config, Vec<Fault>) {
 /// part would take unknown keys. Nobody writes a key like this.
 const GATHERED: &str = "(settings)";
 
-/// Gathers the settings of each port, and those for all ports, in tables of their own.
+/// Gathers the settings of each port and profile, and those for all ports, in tables of
+/// their own.
 /// `[switch]` has had some of the latter: they are still taken there.
 fn gather_settings(root: &mut DeTable<'_>) {
     let for_all = |setting: &Setting| setting.scope == Scope::Anywhere;
@@ -249,13 +250,18 @@ fn gather_settings(root: &mut DeTable<'_>) {
             insert_settings(table, gathered);
         }
     }
+    let profiles = table(root, "profile").map(|all| all.iter_mut().map(|(_, one)| one.get_mut()));
+    profiles.into_iter().flatten().for_each(gather_own);
     if let Some(DeValue::Array(ports)) = root.get_mut("port").map(Spanned::get_mut) {
-        for port in ports.iter_mut() {
-            if let DeValue::Table(port) = port.get_mut() {
-                let gathered = take_settings(port, |_| true);
-                insert_settings(port, gathered);
-            }
-        }
+        ports.iter_mut().map(Spanned::get_mut).for_each(gather_own);
+    }
+}
+
+/// Gathers all settings of a port or profile.
+fn gather_own(table: &mut DeValue<'_>) {
+    if let DeValue::Table(table) = table {
+        let gathered = take_settings(table, |_| true);
+        insert_settings(table, gathered);
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     fs, io,
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     interface::AddressSetting,
     kinds::{KindInfo, PortSpec, Via, kinds},
-    settings::{PortSettings, Role},
+    settings::{PortSettings, Profiles, Role},
 };
 use ipnet::IpNet;
 use serde_json::{Map, Value};
@@ -63,6 +64,8 @@ pub(crate) struct Sw {
     pub(crate) events: usize,
     /// Settings of ports that have none of their own.
     pub(crate) port_defaults: PortSettings,
+    /// Settings under a name.
+    pub(crate) profiles: Arc<Profiles>,
     /// Arbiters, each a thread, that ports are spread over; at least 1.
     pub(crate) threads: usize,
     /// Where WebSocket clients come in, if any may.
@@ -141,10 +144,10 @@ pub(crate) fn resolve(
 }
 
 /// Notes what is wrong and goes on with something else.
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     has_file: bool,
     line: &'a CommandLine,
-    faults: Vec<Fault>,
+    pub(super) faults: Vec<Fault>,
 }
 
 impl<'a> Checker<'a> {
@@ -155,14 +158,15 @@ impl<'a> Checker<'a> {
         self.line.name(key, self.has_file)
     }
 
-    fn fault(&mut self, key: &str, text: impl Into<String>) {
+    pub(super) fn fault(&mut self, key: &str, text: impl Into<String>) {
         // What an option says has no place in the file.
         let key = if self.line.gives(key) { "" } else { key };
         self.faults.push(Fault::new(key, text));
     }
 
     fn sw(&mut self, config: &Config, file_asks: bool) -> Sw {
-        let Config { switch, tunnel, control, log, port_defaults, port, legacy } = config;
+        let Config { switch, tunnel, control, log, port_defaults, profile, port, legacy } = config;
+        let profiles = self.profiles(profile);
         let tls = self.tls("tunnel.tls", tunnel.tls.files());
         let control_tls = self.tls("control.tls", control.tls.files());
         if switch.ageout == Some(0) {
@@ -252,6 +256,8 @@ impl<'a> Checker<'a> {
                 }
             },
             port_defaults: port_defaults.settings.0.clone(),
+            ports: self.ports(port, profiles.as_ref()),
+            profiles: Arc::new(profiles.unwrap_or_default()),
             threads: threads.into(),
             tunnel: tunnel_service,
             tunnel_mss: tunnel.mss,
@@ -263,7 +269,6 @@ impl<'a> Checker<'a> {
             roles: self.roles(&control.roles),
             control_open: control.open.unwrap_or(false),
             control_proxies: service_proxies,
-            ports: self.ports(port),
             legacy: *legacy,
             source: None,
         }
@@ -438,11 +443,12 @@ impl<'a> Checker<'a> {
             .ok()
     }
 
-    fn ports(&mut self, tables: &[PortTable]) -> Vec<Port> {
+    fn ports(&mut self, tables: &[PortTable], profiles: Option<&Profiles>) -> Vec<Port> {
         let mut ports: Vec<Port> = Vec::new();
         for (at, table) in tables.iter().enumerate() {
             let key = format!("port.{at}");
             let Some(port) = self.port(&key, table) else { continue };
+            self.names_profile(&key, &port.settings, profiles);
             if ports.iter().any(|other| other.new.is_same(&port.new)) {
                 let text = format!("duplicate port {}; delete one of the two", port.new);
                 self.fault(&format!("{key}.target"), text);

@@ -105,16 +105,39 @@ fn an_unknown_key_of_a_port_is_told_with_the_one_that_is_meant() {
 }
 
 #[test]
+fn profiles_are_checked_with_their_places() {
+    let text = "[profile.a]\ninherits = \"b\"\nname = \"x\"\n[profile.b]\ninherits = \"a\"\n\
+        maxmac = 3\n[profile.\"a b\"]\n[[port]]\ntype = \"tap\"\ntarget = \"t\"\nprofile = \"c\"\n";
+    let faults = |text: &str| {
+        let (file, faults) = read(text);
+        resolve(&file.config, Some(&file), &CommandLine::default(), faults).unwrap_err().report
+    };
+    let told = faults(text);
+    for wanted in [
+        ":2:12: profiles inherit in a circle: a, b, a;",
+        ":3:8: name cannot stand in a profile",
+        ":6:1: unknown key maxmac; did you mean max-macs?",
+        ":7:1: \"a b\" is not a name;",
+    ] {
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
+    assert!(!told.contains("no profile c"), "{told}");
+    let told = faults(&text[text.find("[[port").unwrap()..]);
+    assert!(told.contains(":4:11: there is no profile c; there are none"), "{told}");
+}
+
+#[test]
 fn every_key_has_its_option() {
     let schema: Value = serde_json::from_str(&schema()).unwrap();
     let option = |key: &str| schema.pointer(&pointer(&schema, key)?)?["option"].as_str();
     assert_eq!(option("control.tls.client-ca"), Some("--ctlsslclientca"));
     assert_eq!(option("port-defaults.max-macs"), Some("--max-macs"));
     for (table, definition) in schema["$defs"].as_object().unwrap() {
-        let of_ports = ["PortTable", "FdbTable"].contains(&table.as_str());
+        let of_ports = ["PortTable", "FdbTable", "ProfileTable"].contains(&table.as_str());
         for (key, member) in definition["properties"].as_object().into_iter().flatten() {
             let is_former = member["deprecated"] == true;
-            let is_key = member.get("$ref").is_none() && !of_ports && !is_former;
+            let is_table = member.get("$ref").is_some() || key == "profile";
+            let is_key = !is_table && !of_ports && !is_former;
             assert_eq!(member.get("option").is_some(), is_key, "{table}: {key}");
         }
     }

@@ -23,6 +23,7 @@ use actix_rt::time::{sleep, timeout};
 use etherws_actors::{
     connect::{ClientCertificate, Credentials, TlsOptions},
     kinds::{Client, ClientOptions},
+    secret::shown,
 };
 use jsonrpsee_types::ErrorObjectOwned;
 use serde_json::Value;
@@ -102,7 +103,7 @@ fn ask(
     let mut after = "the switch may carry it out all the same";
     if let Some((add, mut port)) = add.as_mut().zip(port) {
         if port.interface().is_none() {
-            what = format!("connecting to {}", port.target());
+            what = format!("connecting to {}", shown(port.target()));
             after = "the switch goes on connecting, for 10 s at most; listport shows the outcome";
         }
         if endpoint.is_local() {

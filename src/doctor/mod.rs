@@ -63,7 +63,14 @@ pub(crate) fn examine(
         let devices: Vec<_> = switch::device(&report).into_iter().collect();
         findings.extend(devices::look(&subject, devices).await);
         for tunnel in &subject.tunnels {
-            findings.extend(tunnel::look(tunnel).await);
+            // While the port is up, its login is right. While it is not, each attempt of its own
+            // tells why: another one would fail at the server as well.
+            let is_up = report.port.state() == "up" && tunnel.is_at(&report.port.target);
+            findings.extend(if is_up {
+                tunnel::look(tunnel).await
+            } else {
+                tunnel::look_at_way(tunnel).await
+            });
         }
         findings
     })

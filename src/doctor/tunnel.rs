@@ -4,10 +4,7 @@
 use std::net::IpAddr;
 
 use etherws_actors::{
-    connect::{
-        DialError, Pin, Route, Scheme, ServerUrl, Tcp, TunnelRequest,
-        probe::{LargeRequest, Probe, large_request},
-    },
+    connect::{DialError, Pin, Route, Scheme, ServerUrl, Tcp, TunnelRequest, probe::Probe},
     error::one_line,
     holder::Instance,
     kinds::{Client, ClientOptions, Kind as _, Via},
@@ -55,7 +52,14 @@ impl Tunnel {
     }
 }
 
-/// Connects, and reports how far it got.
+impl Tunnel {
+    /// Whether `target`, as a port shows it, is this server.
+    pub(super) fn is_at(&self, target: &str) -> bool {
+        self.server.to_string() == target
+    }
+}
+
+/// Opens a tunnel and ends it in good order, and reports how far it got.
 pub(super) async fn look(tunnel: &Tunnel) -> Vec<Finding> {
     let Tunnel { server, request, route } = tunnel;
     let instance = match Instance::random() {
@@ -66,7 +70,44 @@ pub(super) async fn look(tunnel: &Tunnel) -> Vec<Finding> {
         }
     };
     let (probe, done) = Probe::run(server, request, instance, route).await;
-    let mut findings = way(server, &probe);
+    let mut findings = seen(server, &probe);
+    findings.push(match done {
+        Ok(()) => {
+            let took = probe.took.as_millis();
+            Finding::ok("tunnel", format!("{server} accepted the tunnel after {took} ms"))
+        }
+        Err(error) => failed(&error),
+    });
+    findings.extend(probe.large.map(|passes| large(server, passes)));
+    findings.extend(clocks(server, probe.date.as_deref(), Timestamp::now()));
+    findings
+}
+
+/// Looks at the way to a server, without asking for anything there.
+pub(super) async fn look_at_way(tunnel: &Tunnel) -> Vec<Finding> {
+    let (probe, done) = Probe::way(&tunnel.server, &tunnel.route).await;
+    let mut findings = seen(&tunnel.server, &probe);
+    findings.extend(done.err().map(|error| failed(&error)));
+    findings
+}
+
+/// Why there is no tunnel.
+fn failed(error: &DialError) -> Finding {
+    let advice = match error {
+        DialError::Refused { .. } => "the server refused the tunnel, for the reason above",
+        DialError::SpeaksTls { .. } => "correct the URL",
+        DialError::Program { .. } => "see what the program of proxy-command says",
+        DialError::NoWebSocket { .. } => {
+            "check path and port; a proxy must forward the Upgrade header"
+        }
+        DialError::Connect(_) => "fix this first: nothing beyond it could be checked",
+    };
+    Finding::fail("tunnel", one_line(error), advice)
+}
+
+/// The way, and the server's certificate.
+fn seen(server: &ServerUrl, probe: &Probe) -> Vec<Finding> {
+    let mut findings = way(server, probe);
     if let Some(own) = probe.certificates.first() {
         let name = format!("the certificate of {}", server.host());
         findings.extend(files::dates(&name, &probe.certificates, files::now()));
@@ -77,29 +118,6 @@ pub(super) async fn look(tunnel: &Tunnel) -> Vec<Finding> {
                 format!("its key is {pin}, as --pin takes it"),
             ));
         }
-    }
-    let connected = !matches!(&done, Err(DialError::Connect(_)));
-    findings.push(match done {
-        Ok(()) => {
-            let took = probe.took.as_millis();
-            Finding::ok("tunnel", format!("{server} accepted the tunnel after {took} ms"))
-        }
-        Err(error) => {
-            let advice = match &error {
-                DialError::Refused { .. } => "the server refused the tunnel, for the reason above",
-                DialError::SpeaksTls { .. } => "correct the URL",
-                DialError::Program { .. } => "see what the program of proxy-command says",
-                DialError::NoWebSocket { .. } => {
-                    "check path and port; a proxy must forward the Upgrade header"
-                }
-                DialError::Connect(_) => "fix this first: nothing beyond it could be checked",
-            };
-            Finding::fail("tunnel", one_line(&error), advice)
-        }
-    });
-    if connected && let Ok(answer) = large_request(server, route).await {
-        findings.push(large(server, &answer));
-        findings.extend(clocks(server, answer.date.as_deref(), Timestamp::now()));
     }
     findings
 }
@@ -163,9 +181,9 @@ fn is_for(name: &str, host: &str) -> bool {
 }
 
 /// A path that loses full-size packets lets handshakes pass, and nothing else.
-fn large(server: &ServerUrl, answer: &LargeRequest) -> Finding {
+fn large(server: &ServerUrl, passes: bool) -> Finding {
     let check = "large-packets";
-    if answer.status.is_some() {
+    if passes {
         return Finding::ok(check, format!("full-size packets reach {}", server.host()));
     }
     Finding::fail(
@@ -230,7 +248,7 @@ mod tests {
 
     #[test]
     fn no_answer_to_a_large_request_is_a_fault() {
-        let level = |status| large(&server(), &LargeRequest { status, date: None }).level;
-        assert_eq!((level(Some(400)), level(None)), (Level::Ok, Level::Fail));
+        let level = |passes| large(&server(), passes).level;
+        assert_eq!((level(true), level(false)), (Level::Ok, Level::Fail));
     }
 }

@@ -62,8 +62,11 @@ fn table(page: &mut Roff, schema: &Value, path: &str, own: &Value) {
     }
     for (key, member) in tables {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        let is_list = member["type"] == "array";
-        let title = if is_list { format!("[[{path}]]") } else { format!("[{path}]") };
+        let title = match &member["type"] {
+            Value::String(kind) if kind == "array" => format!("[[{path}]]"),
+            Value::String(_) => format!("[{path}.NAME]"),
+            _ => format!("[{path}]"),
+        };
         page.control("SH", [title.as_str()]).text([roman(description(member))]);
         table(page, schema, &path, definition(schema, member));
     }
@@ -73,9 +76,14 @@ fn description(member: &Value) -> &str {
     member["description"].as_str().unwrap_or_default()
 }
 
-/// What a member's value, or each value of its list, is defined as.
+/// What a member's value, or each value of its list or of its table of tables, is defined as.
 fn definition<'a>(schema: &'a Value, member: &'a Value) -> &'a Value {
-    let reference = [&member["$ref"], &member["anyOf"][0]["$ref"], &member["items"]["$ref"]];
+    let reference = [
+        &member["$ref"],
+        &member["anyOf"][0]["$ref"],
+        &member["items"]["$ref"],
+        &member["additionalProperties"]["$ref"],
+    ];
     let name = reference.into_iter().find_map(Value::as_str);
     name.and_then(|name| name.rsplit_once('/')).map_or(member, |(_, name)| &schema["$defs"][name])
 }
@@ -117,6 +125,8 @@ mod tests {
             "\\fBaddresses\\fR = \\fIlist of strings\\fR\n",
             "\n.SH [control.tls]\n",
             "\n.SH [[port.fdb]]\n",
+            "\n.SH [profile.NAME]\n",
+            "\\fBinherits\\fR = \\fIstring\\fR\nProfile",
         ] {
             assert!(page.contains(expected), "{expected}: {page}");
         }

@@ -10,6 +10,7 @@ use std::{
     io::{self, Write as _},
     net::IpAddr,
     path::Path,
+    sync::Arc,
 };
 
 use anyhow::Result;
@@ -19,9 +20,9 @@ use etherws_actors::{
     fdb::{FdbFilter, PortNumber, Status},
     interface::{AddressSetting, InterfaceSettings},
     kinds::PortSpec,
-    message::SetDefaults,
+    message::{PortInfo, SetDefaults},
     monitor::{Event, Kind},
-    settings::PortSettings,
+    settings::{Label, PortSettings, Profiles},
 };
 use slog::{error, info, warn};
 use tokio::sync::mpsc;
@@ -136,6 +137,7 @@ impl InForce {
             changed.into_iter().map(|(action, item)| Change::new(action, item)).collect();
         changes.extend(self.change_switch(&new).await);
         changes.extend(self.change_ports(new.ports.clone()).await);
+        changes.extend(self.drop_profiles(&new).await);
         // As it is, and not as it should be.
         let Sw { threads, state, pid_file, user, logging, hosts, events, control_proxies, .. } =
             self.options.clone();
@@ -156,10 +158,19 @@ impl InForce {
             self.shared.status.set_roles(new.roles.clone());
             changed("control.roles");
         }
-        if defaults(old) != defaults(new) {
-            // The switch has ended otherwise, and the program ends with it.
-            let _ = self.shared.control.set_defaults(defaults(new)).await;
+        let (before, mut after) = (defaults(old), defaults(new));
+        if before.profiles != after.profiles {
+            changed("profile");
+        }
+        if before != (SetDefaults { profiles: Arc::clone(&before.profiles), ..after.clone() }) {
             changed("switch.ageout, switch.queue-memory or port-defaults");
+        }
+        if before != after {
+            // Ports may still name those that are gone.
+            let profiles = Profiles::clone(&after.profiles).beside(&before.profiles);
+            after.profiles = Arc::new(profiles);
+            // The switch has ended otherwise, and the program ends with it.
+            let _ = self.shared.control.set_defaults(after).await;
         }
         let fixed = [
             ("switch.threads", old.threads != new.threads),
@@ -184,6 +195,24 @@ impl InForce {
             }
         }
         changes
+    }
+
+    /// Drops the profiles that are gone, once the ports of the file name others. Tells of ports
+    /// that name them all the same, as control has set them.
+    async fn drop_profiles(&self, new: &Sw) -> Vec<Change> {
+        let (old, new_ones) = (&self.options.profiles, &new.profiles);
+        let gone = |name: &Label| new_ones.get(name).is_none();
+        if !old.iter().any(|(name, _)| gone(name)) {
+            return Vec::new();
+        }
+        let ports = self.shared.control.list_ports().await.unwrap_or_default();
+        let _ = self.shared.control.set_defaults(defaults(new)).await;
+        let change = |port: PortInfo| {
+            let profile = port.profile.filter(gone)?;
+            let change = Change::new(Action::Changed, format!("{} {}", port.kind, port.target));
+            Some(change.port(port.port).note(format!("its profile {profile} is gone")))
+        };
+        ports.into_iter().filter_map(change).collect()
     }
 
     /// Makes these the ports of the file.
@@ -238,7 +267,9 @@ impl InForce {
         before: Option<&Port>,
     ) -> Change {
         let item = port.new.to_string();
-        if let Err(error) = self.shared.control.change_port(number, port.new.clone()).await {
+        let (none, new) = (PortSettings::default(), port.new.clone());
+        let changed = self.shared.control.change_port(number, new, none, Vec::new()).await;
+        if let Err(error) = changed {
             return Change::new(Action::Kept, item).port(number).note(one_line(&error));
         }
         let more = self.change_port(number, port, before).await.and_then(|change| change.note);
@@ -513,6 +544,7 @@ pub(super) fn defaults(options: &Sw) -> SetDefaults {
         aging_time: options.aging_time,
         queue_memory: options.queue_memory,
         ports: options.port_defaults.clone(),
+        profiles: Arc::clone(&options.profiles),
     }
 }
 

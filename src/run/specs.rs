@@ -146,6 +146,14 @@ impl ListenerSpec {
         }
         if addresses.iter().all(|address| address.is_loopback()) {
             // Whoever comes through a proxy is not here, wherever the proxy is.
+            if addresses.iter().any(|address| self.proxies.trusts(*address)) {
+                warn!(
+                    log,
+                    "control accepts no local clients here, since they come from the \
+                    address of a trusted proxy: use --ctlsock, give it passwords with \
+                    --ctlhtpasswd, or name its own proxies with --ctl-trusted-proxies"
+                );
+            }
             return Ok(self.proxies.any());
         }
         const WAYS_OUT: &str = "give it passwords with --ctlhtpasswd, ask for certificates with \

@@ -84,6 +84,7 @@ pub(super) async fn run(
     let hosts =
         if options.hosts { Some(Hosts::watch(switch.clone(), log.clone()).await?) } else { None };
     let health = Arc::new(Health::new(control.clone()));
+    let journal = Journal::new(log.clone());
     let shared = Shared {
         switch: switch.clone(),
         control: control.clone(),
@@ -100,13 +101,14 @@ pub(super) async fn run(
             examine: doctor::examine,
             roles: Mutex::new(Arc::new(options.roles.clone())),
             log: log.clone(),
+            journal: Arc::clone(&journal),
             configuration: options.source.as_ref().map(|source| source.file.path.clone()),
         }),
         arbiters: handles,
         descriptors,
         socket_proxies: options.control_proxies.clone(),
         reserve: Arc::new(Reserve::default()),
-        journal: Journal::new(log.clone()),
+        journal,
         health: Arc::clone(&health),
         reload: Reload::new(),
         log: log.clone(),
@@ -156,11 +158,12 @@ pub(super) async fn run(
 }
 
 fn start_switch(options: &Sw, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
-    let SetDefaults { aging_time, queue_memory, ports } = operate::defaults(options);
+    let SetDefaults { aging_time, queue_memory, ports, profiles } = operate::defaults(options);
     Switch::new(SwitchOptions {
         aging_time,
         queue_memory,
         ports,
+        profiles,
         debug_frames: options.logging.debug,
         log: log.clone(),
         monitor: monitor.clone(),

@@ -1,7 +1,8 @@
 //! Where a client comes from that a reverse proxy has sent here: by the proxy's word, if it is
 //! trusted, in the one header that is configured. Chains are read from the right, past trusted
 //! proxies: what stands further left the client may have written itself. Whatever is not
-//! understood says nothing, and the proxy's own address counts. Pure.
+//! understood, or not there at all, says nothing: the proxy's own address counts, and nobody is
+//! local through it. Pure.
 
 use std::{
     borrow::Cow,
@@ -17,9 +18,6 @@ use crate::options::{ForwardedHeader, Proxies};
 /// Proxies that may stand one behind the other.
 const MAX_HOPS: usize = 32;
 
-/// Headers that tell of a proxy, whether they are believed or not.
-const SIGNS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-
 impl Proxies {
     /// Who has sent a request with these headers over the connection of `peer`.
     pub(super) fn client<'a>(&self, peer: &'a Peer, headers: &Headers<'_>) -> Cow<'a, Peer> {
@@ -28,13 +26,11 @@ impl Proxies {
             (None, Ends::Unix(_)) => self.unix,
             (None, _) => false,
         };
-        let name = self.header.name();
-        let says = |name: &str| headers.get(name).is_some();
-        if !trusted || !(says(name) || SIGNS.iter().any(|sign| says(sign))) {
+        if !trusted {
             return Cow::Borrowed(peer);
         }
-        let lines: Option<Vec<_>> =
-            headers.all(name).map(|line| str::from_utf8(line).ok()).collect();
+        let lines = headers.all(self.header.name()).map(|line| str::from_utf8(line).ok());
+        let lines: Option<Vec<_>> = lines.collect();
         let address = lines.and_then(|lines| match (&self.header, &lines[..]) {
             (ForwardedHeader::Single(_), [line]) => node(line.trim()),
             (ForwardedHeader::Single(_), _) => None,
@@ -181,7 +177,7 @@ mod tests {
         let headers: Vec<_> = lines.iter().map(|line| (header, line.as_bytes())).collect();
         let (headers, peer) = (headers.into_iter().collect(), from("127.0.0.1:9"));
         let client = proxies(header).client(&peer, &headers);
-        assert_eq!(client.is_local(), lines.is_empty(), "{lines:?}");
+        assert!(!client.is_local(), "{lines:?}");
         client.to_string()
     }
 
@@ -285,11 +281,15 @@ mod tests {
         // By another header than the one that is believed: nobody is local through a proxy.
         let other = list.client(&here, &header("x-real-ip"));
         assert_eq!((other.to_string().as_str(), other.is_local()), ("127.0.0.1:9", false));
+        // Nor by none: a proxy that adds no header passes on whoever asks it.
+        let silent = list.client(&here, &Headers::default());
+        assert_eq!((silent.to_string().as_str(), silent.is_local()), ("127.0.0.1:9", false));
         let unix = Peer { ends: Ends::Unix(None), ..from("127.0.0.1:9") };
         assert!(list.client(&unix, &header("x-forwarded-for")).is_local());
         let socket = Proxies { unix: true, ..Proxies::default() };
         let told = socket.client(&unix, &header("x-forwarded-for"));
         assert_eq!((told.to_string().as_str(), told.is_local()), ("203.0.113.5", false));
+        assert!(!socket.client(&unix, &Headers::default()).is_local());
     }
 
     proptest! {

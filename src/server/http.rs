@@ -27,7 +27,9 @@ use actix_web::{
     web::{self, Bytes, Data, Payload},
 };
 use anyhow::Result;
-use etherws_actors::holder::INSTANCE_HEADER;
+use bytes::BytesMut;
+use etherws_actors::{holder::INSTANCE_HEADER, settings::Role};
+use futures_util::StreamExt as _;
 use slog::debug;
 use tokio::io::AsyncWriteExt as _;
 
@@ -57,6 +59,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Longest JSON-RPC request, in octets: a thousand times a usual one.
 const MAX_REQUEST: usize = 1024 * 1024;
+
+/// The same of who may only look: most of what is longer is not for him.
+const MAX_VIEW: usize = 64 * 1024;
 
 /// Time for a request's body to arrive: 1 MiB at 1 Mbit/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -180,24 +185,52 @@ async fn upgrade<T: ActixStream + 'static>(
 
 /// Answers any other request. Paths are compared exactly, as the original does, and not as
 /// patterns.
-async fn answer(http: HttpRequest, endpoint: Data<Arc<Endpoint>>, body: Payload) -> HttpResponse {
+async fn answer(
+    http: HttpRequest,
+    endpoint: Data<Arc<Endpoint>>,
+    mut unread: Payload,
+) -> HttpResponse {
     let headers = headers(http.head());
     let peer = sender(&endpoint, http.conn_data(), http.conn_data(), &headers);
     let request = Request::of(http.head(), headers, &peer);
-    let mut response = respond(&endpoint, &request, body).await.unwrap_or_else(|refusal| {
+    let answered = respond(&endpoint, &request, &mut unread).await;
+    let mut response = answered.unwrap_or_else(|refusal| {
         refusal.report(&endpoint, &peer);
         refusal.into()
     });
     if endpoint.retired.load(Relaxed) {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
-    response
+    response.map_body(|_, body| Last { body, _unread: unread }.boxed())
+}
+
+/// An answer's body with what was not read of its request. While that is kept, actix reads no
+/// more of it and ends the connection behind the answer; if it were dropped, actix would read a
+/// chunked one for as long as it goes on.
+struct Last {
+    body: BoxBody,
+    _unread: Payload,
+}
+
+impl MessageBody for Last {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.body.as_pin_mut().poll_next(cx)
+    }
 }
 
 async fn respond(
     endpoint: &Arc<Endpoint>,
     request: &Request<'_>,
-    body: Payload,
+    body: &mut Payload,
 ) -> Result<HttpResponse, Refusal> {
     match endpoint.admit(request).await? {
         (Service::Control(control), identity) => {
@@ -232,14 +265,19 @@ async fn call(
     control: &ControlService,
     caller: &Caller,
     request: &Request<'_>,
-    body: Payload,
+    body: &mut Payload,
 ) -> Result<HttpResponse, Refusal> {
     if request.method != Method::Post {
         return Err(Refusal::method("POST"));
     }
     check_content_type(&request.headers)?;
-    let body = read(body).await?;
-    Ok(match api::handle(&control.program(caller), body).await {
+    let program = control.program(caller);
+    let reply = match caller.role {
+        None => Some(api::deny(&program)),
+        Some(Role::Read) => api::handle(&program, read(body, MAX_VIEW).await?).await,
+        Some(_) => api::handle(&program, read(body, MAX_REQUEST).await?).await,
+    };
+    Ok(match reply {
         Some(reply) => {
             HttpResponse::Ok().content_type("application/json; charset=UTF-8").body(reply)
         }
@@ -286,21 +324,24 @@ impl MessageBody for Permitted {
     }
 }
 
-/// The body of a request whose sender was let in: nobody else's is kept.
-async fn read(body: Payload) -> Result<Bytes, Refusal> {
-    match actix_rt::time::timeout(BODY_TIMEOUT, body.to_bytes_limited(MAX_REQUEST)).await {
-        Ok(Ok(Ok(body))) => Ok(body),
-        Ok(Ok(Err(_))) => {
-            Err(Refusal::request(StatusCode::BAD_REQUEST, "The request's body ended early"))
+/// The body of a request whose sender may ask, of up to `limit` octets: nobody else's is kept.
+async fn read(body: &mut Payload, limit: usize) -> Result<Bytes, Refusal> {
+    let all = async {
+        let mut all = BytesMut::new();
+        while let Some(piece) = body.next().await {
+            let text = "The request's body ended early";
+            let piece = piece.map_err(|_| Refusal::request(StatusCode::BAD_REQUEST, text))?;
+            if all.len() + piece.len() > limit {
+                let text = format!("Requests are limited to {} KiB", limit / 1024);
+                return Err(Refusal::request(StatusCode::PAYLOAD_TOO_LARGE, text));
+            }
+            all.extend_from_slice(&piece);
         }
-        Ok(Err(_)) => {
-            Err(Refusal::request(StatusCode::PAYLOAD_TOO_LARGE, "Requests are limited to 1 MiB"))
-        }
-        Err(_) => Err(Refusal::request(
-            StatusCode::REQUEST_TIMEOUT,
-            "The request's body did not arrive within 10 s",
-        )),
-    }
+        Ok(all.freeze())
+    };
+    let late = "The request's body did not arrive within 10 s";
+    let late = |_| Refusal::request(StatusCode::REQUEST_TIMEOUT, late);
+    actix_rt::time::timeout(BODY_TIMEOUT, all).await.map_err(late)?
 }
 
 /// Body of the fuzz target `upgrade`: what comes over a new connection, and the checks
@@ -309,7 +350,7 @@ async fn read(body: Payload) -> Result<Bytes, Refusal> {
 pub(crate) fn fuzz(data: &[u8]) {
     use actix_codec::Decoder as _;
 
-    let mut buf = bytes::BytesMut::from(data);
+    let mut buf = BytesMut::from(data);
     let Ok(Some(Message::Item(http))) = Codec::default().decode(&mut buf) else { return };
     let headers = headers(http.head());
     let peer = Peer::at(Ends::Unix(None));
@@ -319,7 +360,7 @@ pub(crate) fn fuzz(data: &[u8]) {
     let allowed_origins = vec!["https://allowed.example".to_owned()];
     let handshake = upgrade::Handshake { allowed_origins };
     let checked = request.check_size().and_then(|()| handshake.check(&request));
-    let mut out = bytes::BytesMut::new();
+    let mut out = BytesMut::new();
     match checked {
         Err(refusal) => refusal.encode(&mut Codec::default(), &mut out).expect("an answer"),
         Ok(()) => {

@@ -50,6 +50,7 @@ use tokio::{sync::mpsc, time::timeout};
 use self::{
     counters::Count,
     endpoint::{Endpoint, at},
+    journal::What,
     listen::{Serve, Worker},
     peer::{Client, Ends, Peer, Via},
     pending::Place,
@@ -115,7 +116,8 @@ async fn serve(endpoint: Arc<Endpoint>, tls: Option<Arc<Tls>>) -> Result<Serve> 
             let Client { stream, mut peer, place } = client;
             let stream = tls.accept(stream).await.inspect_err(|error| {
                 endpoint.counters.add(Count::TlsFailures);
-                tls.tell(peer.address(), error);
+                let reason = tls::reason(error);
+                endpoint.journal.turned_away(What::Handshake, &peer, None, None, &reason);
                 let event = || Event::new(Kind::Refused).text("reason", "tls-failure");
                 endpoint.monitor.tell(|| at(event(), &peer));
             })?;

@@ -21,6 +21,7 @@ use etherws_actors::{
 
 use super::{
     endpoint::{Endpoint, at},
+    journal::What,
     peer::Peer,
 };
 
@@ -65,6 +66,12 @@ names! {
 }
 
 impl Refused {
+    /// Whether somebody gets an answer; others are closed without one, since they have not asked
+    /// for anything.
+    const fn is_answered(self) -> bool {
+        !matches!(self, Self::Connections | Self::ProxyHeader)
+    }
+
     /// Of the answer, unless that says it more closely.
     const fn status(self) -> StatusCode {
         match self {
@@ -72,7 +79,6 @@ impl Refused {
             Self::RateLimited | Self::SessionsOfUser | Self::SessionsOfAddress => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            // Who is closed without an answer has not asked for anything.
             Self::Busy | Self::Connections | Self::Sessions | Self::ProxyHeader => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -164,7 +170,12 @@ impl Refusal {
             }
             other => at(Event::new(Kind::Refused).text("reason", other.name()), peer),
         });
-        endpoint.journal.note(peer, user.as_ref(), *status, text);
+        let (what, status) = if reason.is_answered() {
+            (What::Request, Some(*status))
+        } else {
+            (What::Connection, None)
+        };
+        endpoint.journal.turned_away(what, peer, user.as_deref(), status, text);
     }
 
     /// The HTTP status.
@@ -230,8 +241,7 @@ mod tests {
         let document = include_str!("../../docs/rpc.md");
         for reason in Refused::ALL {
             let (name, help, status) = (reason.name(), reason.help(), reason.status().as_u16());
-            let unanswered = [Refused::Connections, Refused::ProxyHeader].contains(&reason);
-            let status = if unanswered { "" } else { &format!(" (HTTP {status})") };
+            let status = if reason.is_answered() { &format!(" (HTTP {status})") } else { "" };
             let help = help.trim_end_matches('.');
             let row = format!("| `refused-{name}` | {help}{status}. |\n");
             assert!(document.contains(&row), "docs/rpc.md lacks {row}");

@@ -76,6 +76,7 @@ impl Resource {
                 before: String::new(),
                 after: String::new(),
                 outcome: outcome.to_owned(),
+                denied: allowed.is_err(),
             });
         }
         allowed.map_err(|refusal| Refusal::new(Refused::Role, refusal.text().to_owned()))?;

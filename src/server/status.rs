@@ -27,6 +27,7 @@ use super::{
     certificates::{self, Certificates},
     counters::ServerCounters,
     events,
+    journal::Journal,
     operation::{Operation, Operations},
     pending::Pending,
     sessions::Sessions,
@@ -68,6 +69,7 @@ pub(crate) struct Status {
     /// Who may do what by control.
     pub(crate) roles: Mutex<Arc<Roles>>,
     pub(crate) log: Logger,
+    pub(crate) journal: Arc<Journal>,
     /// Its configuration file.
     pub(crate) configuration: Option<PathBuf>,
     pub(crate) control: Control,
@@ -90,16 +92,23 @@ pub(crate) struct Listener {
 
 impl Service for Status {
     fn audit(&self, audit: &Audit<'_>) {
-        let Audit { caller, method, params, before, after, outcome } = audit;
+        let Audit { caller, method, params, before, after, outcome, denied } = audit;
         let (user, from) = (&caller.name, &caller.from);
         // They hold what a caller has typed.
         let [params, before, after, outcome] =
             [params, before, after, outcome].map(|text| text.replace(is_harmful, "\u{fffd}"));
         self.monitor.tell(|| {
-            let event = Event::new(Kind::Control).text("user", user).text("from", from);
-            let event = event.text("method", method).text("params", &params);
+            let event = Event::new(Kind::Control).of_guest(*denied);
+            let event = event
+                .text("user", user)
+                .text("from", from)
+                .text("method", method)
+                .text("params", &params);
             event.text("before", &before).text("after", &after).text("outcome", &outcome)
         });
+        if *denied {
+            return self.journal.denied(from, user, &format!("{method}: {outcome}"));
+        }
         info!(self.log, "control"; "user" => user, "from" => from, "method" => method,
             "params" => params, "before" => before, "after" => after, "outcome" => outcome);
     }

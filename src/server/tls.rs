@@ -7,12 +7,10 @@
 //! replace good ones.
 
 use std::{
-    collections::HashMap,
     io,
-    net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{Duration, Instant},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use actix_rt::net::TcpStream;
@@ -34,7 +32,6 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::source::Source;
 use crate::{files, options::TlsFiles};
 
 /// Time for a handshake, as actix's default: three round trips to the other side of
@@ -45,12 +42,6 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(3);
 /// Earth, and one more.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 
-/// How often the log tells of failures of one source.
-const TELL_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Most sources of which it tells in that time.
-const MAX_TOLD: usize = 20;
-
 /// Octets that a refused client may have sent in the meantime: a request's head.
 const FAREWELL_OCTETS: usize = 4096;
 
@@ -59,8 +50,6 @@ const FAREWELL_OCTETS: usize = 4096;
 pub(crate) struct Tls {
     files: TlsFiles,
     config: RwLock<Arc<ServerConfig>>,
-    /// Whose failures were told, and when.
-    told: Mutex<HashMap<Source, Instant>>,
     log: Logger,
 }
 
@@ -78,7 +67,7 @@ impl Tls {
     /// A file cannot be read, holds no PEM of its kind, or they do not match.
     pub(crate) fn open(files: TlsFiles, log: &Logger) -> Result<Self> {
         let config = RwLock::new(Arc::new(Pem::read(&files)?.server_config(&files)?));
-        Ok(Self { files, config, told: Mutex::default(), log: log.clone() })
+        Ok(Self { files, config, log: log.clone() })
     }
 
     /// Takes the files as they are now for the connections to come. Keeps the old
@@ -94,18 +83,6 @@ impl Tls {
                 let error = plain(format!("{error:#}"));
                 error!(self.log, "certificates are invalid; keeping the previous ones: {error}");
             }
-        }
-    }
-
-    /// Writes to the log that a handshake with `peer` has failed, and why: once a minute for
-    /// each of some sources. All are counted.
-    pub(super) fn tell(&self, peer: Option<SocketAddr>, error: &anyhow::Error) {
-        let Some(peer) = peer else { return };
-        let (source, now) = (Source::from(peer.ip()), Instant::now());
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|_, since| now.duration_since(*since) < TELL_INTERVAL);
-        if told.len() < MAX_TOLD && told.insert(source, now).is_none() {
-            info!(self.log, "TLS handshake failed"; "peer" => peer, "reason" => reason(error));
         }
     }
 
@@ -128,7 +105,7 @@ impl Tls {
 }
 
 /// Why a handshake has failed, in words that name who refuses whom.
-fn reason(error: &anyhow::Error) -> String {
+pub(super) fn reason(error: &anyhow::Error) -> String {
     use AlertDescription as Alert;
     let cause = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     let text = match cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {

@@ -24,7 +24,7 @@ use etherws_actors::{
     state::Stop,
     supervisor,
 };
-use slog::{info, warn};
+use slog::{Logger, info, warn};
 
 use super::{
     auth::Identity,
@@ -113,6 +113,8 @@ pub(super) struct Upgrade<'a> {
     slot: Arc<Slot>,
     identity: Identity,
     peer: SocketAddr,
+    /// Where lines about the session go.
+    log: Logger,
     instance: Option<Instance>,
     /// Whether the peer may be the original's client, which sends no `User-Agent`.
     original: bool,
@@ -144,7 +146,8 @@ pub(super) async fn check<'a>(
         return Err(Refusal::later(Refused::Busy, text, Duration::ZERO));
     }
     let original = request.headers.get("user-agent").is_none();
-    Ok(Upgrade { service, slot, identity, peer, instance, original })
+    let log = endpoint.journal.of_session(request.peer, identity.name.as_deref());
+    Ok(Upgrade { service, slot, identity, peer, log, instance, original })
 }
 
 impl Upgrade<'_> {
@@ -158,26 +161,26 @@ impl Upgrade<'_> {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let Self { service, slot, identity, peer, instance, original } = self;
-        let holder = Some(Holder { identity: identity.holder(peer.ip()).into(), instance });
-        let user = identity.name.is_some().then(|| identity.to_string());
-        let info = SessionInfo { peer, tls: endpoint.tls, original, holder, user };
+        let Self { service, slot, identity, peer, log, instance, original } = self;
+        let user = identity.name.clone();
+        let holder = Holder { identity: identity.holder(peer.ip()).into(), user, instance };
+        let info = SessionInfo { peer, tls: endpoint.tls, original, holder: Some(holder) };
         let session = Session::new(io, read, info).holding(Arc::clone(&slot));
-        match supervisor::add(&service.switch, session, &endpoint.log).await {
+        match supervisor::add(&service.switch, session, &log).await {
             Ok(port) => {
                 endpoint.counters.add(Count::Sessions);
                 endpoint.monitor.tell(|| {
                     let session = Event::new(Kind::Session).on(port);
                     session.text("user", &identity).text("peer", shown(peer))
                 });
-                info!(endpoint.log, "session"; "port" => %port, "peer" => shown(peer), "user" => %identity);
+                info!(log, "session"; "port" => %port, "peer" => shown(peer), "user" => %identity);
                 if !slot.set_port(port) {
                     service.switch.do_send(DelPort { port, stop: Stop::Unauthorized });
                 }
             }
             Err(error) => {
                 let reason = one_line(&error);
-                warn!(endpoint.log, "session without a port"; "peer" => shown(peer), "reason" => reason);
+                warn!(log, "session without a port"; "peer" => shown(peer), "reason" => reason);
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Attempts to get in by a detour: pages from elsewhere, names that are not ours, types
 //! that are no JSON, tokens that are used up, neighbours on the same network.
 
+use std::io::Write as _;
+
 use serde_json::json;
 
 use crate::support::{
@@ -34,6 +36,34 @@ fn control_answers_json_alone() {
     ] {
         assert_eq!(control(&switch, &[("Content-Type", kind)]).status, status, "{kind:?}");
     }
+}
+
+#[test]
+fn the_body_of_a_refused_request_is_not_read_to_its_end() {
+    let switch = Switch::start(&[]);
+    let end = std::time::Instant::now() + crate::support::LIMIT;
+    for (to, path, host) in [
+        (switch.control, "/ctl", "evil.example"),
+        (switch.control, "/nothing", "localhost"),
+        (switch.tunnel, "/", "localhost"),
+    ] {
+        let mut stream = crate::support::http::connect(to);
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
+             Transfer-Encoding: chunked\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // It goes on for as long as somebody takes it.
+        let chunk = format!("10000\r\n{}\r\n", "x".repeat(65_536));
+        let mut taken = 0;
+        while stream.write_all(chunk.as_bytes()).is_ok() {
+            taken += chunk.len();
+            assert!(std::time::Instant::now() < end, "{taken} octets of {path} were taken");
+        }
+        println!("{taken} octets");
+        assert!(taken < 64 << 20, "{taken} octets of {path} were taken");
+    }
+    assert_eq!(control(&switch, &[]).status, 200);
 }
 
 #[test]

@@ -15,6 +15,9 @@ use crate::support::{
     ws::{WebSocket, upgrade_with},
 };
 
+/// Control is for who is here, and no proxy leads to it.
+const NOT_TO_CONTROL: [&str; 2] = ["--ctl-trusted-proxies", "192.0.2.77"];
+
 const LIST: &str = r#"{"jsonrpc": "2.0", "id": 0, "method": "etherws.control.listPort"}"#;
 
 /// The target of the one session that asks with `headers`.
@@ -36,7 +39,8 @@ fn target(switch: &Switch, headers: &[(&str, &str)]) -> String {
 
 #[test]
 fn an_address_counts_that_a_trusted_proxy_has_seen() {
-    let switch = Switch::start(&["--trusted-proxies", "127.0.0.1,10.0.0.0/8"]);
+    let trusted = ["--trusted-proxies", "127.0.0.1,10.0.0.0/8"];
+    let switch = Switch::start(&[trusted, NOT_TO_CONTROL].concat());
     for (header, wanted) in [
         ("203.0.113.5", "203.0.113.5"),
         ("6.6.6.6, 203.0.113.5:4711, 10.1.1.1", "203.0.113.5:4711"),
@@ -87,8 +91,14 @@ fn nobody_is_local_to_control_through_a_proxy() {
                 assert_eq!(answer.status, 403, "{header}: {sent}: {value}");
             }
         }
-        // Who asks from here itself is as local as ever, by a name of the switch.
-        assert_eq!(ask(switch.control, "POST", "/ctl", &[], LIST).status, 200);
+        // Nor through one that says nothing. From another address of this machine somebody is.
+        let answer = ask(switch.control, "POST", "/ctl", &[], LIST);
+        assert_eq!(answer.status, 403);
+        assert!(answer.body.contains("--ctl-trusted-proxies"), "{}", answer.body);
+        let mut here = http::connect_from([127, 0, 0, 9], switch.control);
+        let host = switch.control.to_string();
+        here.write_all(&http::request("POST", "/ctl", &[("Host", &host)], LIST)).unwrap();
+        assert_eq!(Response::read(&mut here).map(|answer| answer.status), Some(200));
         let rebound = [("Host", "evil.example")];
         assert_eq!(ask(switch.control, "POST", "/ctl", &rebound, LIST).status, 421);
     }
@@ -96,7 +106,8 @@ fn nobody_is_local_to_control_through_a_proxy() {
 
 #[test]
 fn a_listener_behind_the_proxy_protocol_requires_its_header() {
-    let switch = Switch::start(&["--proxy-protocol", "--trusted-proxies", "127.0.0.1"]);
+    let trusted = ["--proxy-protocol", "--trusted-proxies", "127.0.0.1"];
+    let switch = Switch::start(&[&trusted[..], &NOT_TO_CONTROL].concat());
     let request = http::request("GET", "/", &upgrade_with(&[]), "");
     let open = |header: &[u8]| {
         let mut stream = http::connect(switch.tunnel);
@@ -142,13 +153,17 @@ fn a_listener_behind_the_proxy_protocol_requires_its_header() {
     let servers = switch.json(&["showserver"]);
     let tunnel = servers.iter().find(|server| server["service"] == "tunnel").expect("it");
     assert_eq!(tunnel["counters"]["refused-proxy-header"], 4, "{tunnel}");
+    // As what it is, and not as a request with an answer.
+    wait_until("a line", || switch.process.stderr.contains("connection refused, peer: 127.0.0.1:"));
+    assert!(!switch.process.stderr.contains("status: 503"), "{}", switch.process.stderr.text());
 }
 
 #[test]
 fn limits_and_events_are_those_of_the_real_address() {
     let dir = crate::support::TempDir::new();
     let users = dir.file("users", "alice:{SHA}6K8OGP9IBfTv2E9YsPpp43gPNaQ=\n");
-    let switch = Switch::start(&["--htpasswd", &users, "--trusted-proxies", "127.0.0.1"]);
+    let own = ["--htpasswd", &users, "--trusted-proxies", "127.0.0.1"];
+    let switch = Switch::start(&[&own[..], &NOT_TO_CONTROL].concat());
     let login = |from: &str, password: &str| {
         let login = http::basic("alice", password);
         let headers = [("Authorization", login.as_str()), ("X-Forwarded-For", from)];

@@ -26,6 +26,9 @@ use nix::{
 use crate::support::{
     TempDir,
     http::{self, Response},
+    lab::Namespace,
+    need,
+    peers::tool,
     switch::Switch,
     wait_until,
     ws::upgrade_with,
@@ -169,6 +172,108 @@ fn silent_connections_in_masses_keep_nobody_out() {
     });
     let least = new.min(known).min(same);
     assert!(least >= NEEDED, "{new}, {known} and {same} of {TRIES}");
+}
+
+#[test]
+fn control_answers_while_the_tunnel_is_flooded_with_silent_connections() {
+    let switch = Switch::start(&[]);
+    let (to, bad) = (switch.tunnel, v4(66));
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("all that there are");
+    let attack = Attack::start(2, 10_000, move |_| hold(begin(bad, to)));
+    wait_until("a full table", || attack.count() > 10_000);
+    let list = r#"{"jsonrpc": "2.0", "id": 0, "method": "etherws.control.listPort"}"#;
+    let answered = successes(|_| {
+        let answer = http::ask(switch.control, "POST", "/ctl", &[], list);
+        (answer.status == 200).then_some(101)
+    });
+    assert!(answered >= NEEDED, "{answered} of {TRIES}");
+    let servers = switch.json(&["showserver"]);
+    let tunnel = servers.iter().find(|server| server["service"] == "tunnel").expect("it");
+    assert!(tunnel["counters"]["refused-connections"].as_u64() > Some(0), "{tunnel}");
+}
+
+/// Wrong logins from ever new networks of 64 bits in 2001:db8::/48, eight at a time: port,
+/// and how many a second.
+const SITE: &str = r#"
+import itertools, random, socket, sys, threading, time
+port, pause = int(sys.argv[1]), 8 / float(sys.argv[2])
+head = "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic dXNlcjA6Z3Vlc3M=\r\n\r\n".encode()
+def attack():
+    while True:
+        one = socket.socket(socket.AF_INET6)
+        one.settimeout(5)
+        one.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND
+        try:
+            one.bind(("2001:db8:0:%x::1" % random.randrange(65536), 0))
+            one.connect(("2001:db8:1::1", port))
+            one.send(head)
+            print(one.recv(12).decode(), flush=True)
+        except OSError as error:
+            print("failed:", error, flush=True)
+        one.close()
+        time.sleep(pause)
+for _ in range(8):
+    threading.Thread(target=attack).start()
+"#;
+
+#[test]
+fn wrong_logins_from_all_networks_of_a_site_keep_nobody_else_out() {
+    need!(tool("python3").and_then(|()| tool("curl")));
+    let namespace = need!(Namespace::new());
+    namespace.ip("route add local 2001:db8::/48 dev lo");
+    for address in ["2001:db8:1::1", "2001:db8:2::7", "2001:db8:0:7::7"] {
+        namespace.ip(&format!("addr add {address}/128 dev lo nodad"));
+    }
+    let dir = TempDir::new();
+    let users = dir.file("users", users());
+    let switch = Switch::start_at(
+        &namespace.site,
+        &["--host", "2001:db8:1::1", "--port", "0", "--htpasswd", &users],
+    );
+    let port = switch.tunnel.port().to_string();
+    // A plain GET of somebody who was let in is told to upgrade.
+    let login = |from: &str, user: &str| {
+        let url = format!("http://[2001:db8:1::1]:{port}/");
+        let login = format!("{user}:top-secret");
+        let curl = ["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5"];
+        let more = ["--interface", from, "-u", &login, &url];
+        let status = namespace.run("curl", &[&curl[..], &more].concat()).stdout;
+        if status.trim() == "400" { Some(101) } else { status.trim().parse().ok() }
+    };
+    assert_eq!(login("2001:db8:0:7::7", "known"), Some(101));
+    let attack = namespace.start("python3", &["-c", SITE, &port, "20"]);
+    wait_until("some of it", || attack.stdout.text().lines().count() > 50);
+    let new = successes(|n| login("2001:db8:2::7", &format!("user{n}")));
+    // From the very site that it comes from.
+    let known = successes(|_| login("2001:db8:0:7::7", "known"));
+    println!("{} wrong logins", attack.stdout.text().lines().count());
+    assert!(new >= NEEDED && known >= NEEDED, "{new} and {known} of {TRIES}");
+    // That they have to wait is their own fault; they must have been there.
+    assert!(!attack.stdout.contains("Errno"), "{}", attack.stdout.text());
+}
+
+#[test]
+fn a_member_who_comes_and_goes_fills_neither_log_nor_history() {
+    let switch = Switch::start(&[]);
+    switch.ctl(&["createtoken", "--user", "page"]).ok();
+    for turn in 0..300 {
+        let mut stream = connect(v4(66), switch.tunnel).expect("a connection");
+        stream.write_all(&http::request("GET", "/", &upgrade_with(&[]), "")).expect("it reads");
+        let status = Response::read_head(&mut stream).map(|response| response.status);
+        assert_eq!(status, Some(101), "{turn}");
+    }
+    wait_until("the end of all", || switch.ports().is_empty());
+    let of_member = |text: &str| text.lines().filter(|line| line.contains("127.0.0.66:")).count();
+    let log = switch.process.stderr.text();
+    assert!((30..=60).contains(&of_member(&log)), "{log}");
+    // Of others everything is told.
+    let (_socket, _) = switch.open();
+    wait_until("its line", || switch.process.stderr.contains("session, port: 301"));
+    let kept = switch.json(&["events"]);
+    assert_eq!(kept.len(), 1000);
+    let control = kept.iter().filter(|event| event["event"] == "control").count();
+    assert_eq!(control, 1, "what was done by control stays");
 }
 
 #[test]

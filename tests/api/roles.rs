@@ -69,6 +69,31 @@ fn each_role_may_do_what_it_is_for_and_no_more() {
     };
     assert_eq!((status("carol", "/metrics"), status("carol", "/capture?count=0")), (200, 403));
     assert_eq!((status("dave", "/metrics"), status("bob", "/capture")), (403, 403));
+    // Who may not set anything up has no long request read, and who may ask nothing none.
+    let ask = |user: &str, octets: usize| {
+        let login = base64(&format!("{user}:secret"));
+        let params = "x".repeat(octets);
+        let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "etherws.control.delPort",
+            "params": {"port": 1, "name": params}});
+        let host = switch.control.to_string();
+        let headers = [("Authorization", login.as_str()), ("Host", &host)];
+        http::ask(switch.control, "POST", "/ctl", &headers, &body.to_string())
+    };
+    assert_eq!((ask("bob", 500_000).status, ask("carol", 500_000).status), (200, 413));
+    let denied = ask("dave", 500_000);
+    assert!(denied.status == 200 && denied.body.contains("dave has no role here"), "{denied:?}");
+    // Files of the host are for those who may read them anyway.
+    let add = |user: &str, options: &[&str]| {
+        may(user, &[&["addport", "client", "wss://127.0.0.1:1/"], options].concat()).unwrap_err()
+    };
+    for file in ["/etc/shadow", "/no/such/file"] {
+        let refused = add("bob", &["--cacerts", file]);
+        assert!(refused.contains("cacerts is for the role admin"), "{refused}");
+        assert_eq!(refused, add("bob", &["--cacerts", file, "--cert", file, "--key", file]));
+        let refused = add("bob", &["--cert", file, "--key", file]);
+        assert!(refused.contains("cert is for the role admin"), "{refused}");
+    }
+    assert!(add("alice", &["--cacerts", "/no/such/file"]).contains("/no/such/file"));
     // Others count at once when the file is read again.
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("[\"carol\"]", "[\"dave\"]")).unwrap();
@@ -141,7 +166,55 @@ fn each_change_is_noted_with_who_from_where_what_before_and_after() {
     );
     let log = switch.process.stderr.text();
     assert!(log.contains("control, user: bob, from: 127.0.0."), "{log}");
+    // What is denied is told by source, however often somebody tries.
+    (0..20).for_each(|_| drop(ctl(&switch, "carol", &["delport", "1"]).failed()));
+    let log = switch.process.stderr.text();
+    assert_eq!(log.matches("user: carol").count(), 1, "{log}");
+    assert!(log.contains("control refused a call, peer: 127.0.0."), "{log}");
     assert!(!log.contains("pw2") && !events.to_string().contains("pw2"), "{log}");
+}
+
+#[test]
+fn options_and_settings_are_changed_together_or_not_at_all() {
+    let (server, switch) = (Switch::start(&[]), Switch::start(&[]));
+    switch.add(&["client", &server.url(), "--name", "uplink"]);
+    switch.add(&["client", &server.url(), "--name", "other"]);
+    let is_as_before = || {
+        let port = switch.port(1);
+        port["target"] == server.url() && port["name"] == "uplink" && port["state"] == "up"
+    };
+    let good = format!("{}?key=hidden", server.url());
+    for bad in [
+        ["--url", &good, "--name", "other"],
+        ["--url", "ftp://h/", "--description", "x"],
+        ["--cacerts", "/no/such/file", "--description", "x"],
+        ["--url", &good, "--mac", "02:00:00:00:00:01"],
+    ] {
+        switch.ctl(&[&["setport", "1"][..], &bad].concat()).failed();
+        assert!(is_as_before(), "{bad:?}: {}", switch.port(1));
+        assert!(switch.port(1)["description"].is_null(), "{bad:?}");
+    }
+    let all = ["setport", "1", "--url", &good, "--name", "far", "--description", "x"];
+    switch.ctl(&all).ok();
+    switch.wait_state(1, "up");
+    let port = switch.port(1);
+    assert_eq!((&port["name"], &port["description"]), (&"far".into(), &"x".into()));
+    // Wherever the URL is shown, what may be a secret in it is not.
+    let shown = format!("{}?key=(secret)", server.url());
+    assert_eq!(port["target"], shown);
+    for words in [
+        &["showport", "far"][..],
+        &["status"],
+        &["events"],
+        &["doctor", "far"],
+        &["listport", "-l"],
+    ] {
+        let told = switch.ctl(words).ok().stdout;
+        assert!(told.contains("?key=(secret)") && !told.contains("hidden"), "{words:?}: {told}");
+    }
+    let metrics = http::ask(switch.control, "GET", "/metrics", &[], "").body;
+    assert!(!metrics.contains("hidden"), "{metrics}");
+    assert!(!switch.process.stderr.contains("hidden"), "{}", switch.process.stderr.text());
 }
 
 #[test]

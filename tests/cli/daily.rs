@@ -143,12 +143,42 @@ fn doctor_looks_at_a_port_with_its_own_settings() {
         assert!(good.contains(wanted), "{wanted}: {good}");
     }
     assert!(!good.contains("fail ") && !good.contains("password"), "{good}");
+    // The server has seen one more session, which ended as it should, and nothing else.
+    wait_until("its end", || server.ports().len() == 1);
+    let servers = server.json(&["showserver"]);
+    let tunnel = servers.iter().find(|one| one["service"] == "tunnel").expect("it");
+    let counters = tunnel["counters"].as_object().expect("counters");
+    let refused = counters.iter().filter(|(name, _)| name.starts_with("refused-"));
+    assert_eq!(refused.map(|(_, count)| count.as_u64().unwrap()).sum::<u64>(), 0, "{tunnel}");
+    assert_eq!(counters["sessions-begun"], 2);
+    let log = server.process.stderr.text();
+    assert!(!log.contains("refused") && !log.contains("without a close frame"), "{log}");
     // The session's end of it has nothing to dial.
     assert!(server.ctl(&["doctor", "1"]).ok().stdout.contains("port 1 (server "));
     drop(server);
     switch.wait_state(1, "backoff");
     let bad = switch.ctl(&["doctor", "1"]).ok().stdout;
     assert!(bad.contains("fail ") && bad.contains("refused"), "{bad}");
+}
+
+#[test]
+fn doctor_makes_no_login_fail_that_fails_anyway() {
+    let dir = TempDir::new();
+    let users = dir.file("users", "a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n");
+    let (server, switch) = (Switch::start(&["--htpasswd", &users]), Switch::start(&[]));
+    switch.add(&["client", &server.url(), "--user", "a", "--passwd", "password"]);
+    std::fs::write(&users, "b:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n").unwrap();
+    wait_until("its refusal", || {
+        let port = switch.port(1);
+        port["state"] == "backoff" && port["error"].to_string().contains("401")
+    });
+    let told = switch.ctl(&["doctor", "1"]).ok().stdout;
+    // Why it is down it knows; that there is a way it has seen; and it has not asked.
+    assert!(
+        told.contains("401 Unauthorized") && told.contains("accepted the connection"),
+        "{told}"
+    );
+    assert!(!told.contains("full-size packets") && told.matches("401").count() == 1, "{told}");
 }
 
 #[test]

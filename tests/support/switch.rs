@@ -87,6 +87,12 @@ impl Switch {
         self
     }
 
+    /// Has `etherws ctl` ask it at another URL, such as that of its Unix socket.
+    pub(crate) fn asked_at(mut self, url: String) -> Self {
+        self.ctl[1] = url;
+        self
+    }
+
     /// URL of the tunnel.
     pub(crate) fn url(&self) -> String {
         format!("ws://{}/", self.tunnel)

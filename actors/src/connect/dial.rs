@@ -82,6 +82,13 @@ pub enum DialError {
     },
 }
 
+impl DialError {
+    /// Whether the request may have been refused for its length.
+    pub(super) fn is_about_length(&self) -> bool {
+        matches!(self, Self::Refused { answer, .. } if matches!(answer.status, 400 | 413 | 414 | 431))
+    }
+}
+
 /// What is wrong with a handshake.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -113,7 +120,7 @@ pub async fn dial(
     let mut seen = Seen::default();
     let opened = async {
         let stream = route.connect_until(server, deadline, &mut seen).await?;
-        upgrade(stream, server, request, instance, route, deadline).await
+        upgrade(stream, server, request, instance, route, deadline, &mut None).await
     };
     opened.await.map_err(|error| explained(error, &seen))
 }
@@ -126,7 +133,7 @@ pub(super) fn explained(error: DialError, seen: &Seen) -> DialError {
     }
 }
 
-/// The WebSocket handshake on a connection to `server`.
+/// The WebSocket handshake on a connection to `server`. `date` becomes its answer's `Date`.
 pub(super) async fn upgrade(
     mut stream: Stream,
     server: &ServerUrl,
@@ -134,6 +141,7 @@ pub(super) async fn upgrade(
     instance: Instance,
     route: &Route,
     deadline: Instant,
+    date: &mut Option<String>,
 ) -> Result<WebSocket<Stream>, DialError> {
     let url = || server.to_string();
     let asked = Asked { server, request, tls: &route.tls };
@@ -144,6 +152,7 @@ pub(super) async fn upgrade(
         stream.write_all(head(server, request, instance, &key).as_bytes()).await?;
         stream.flush().await?;
         let head = Head::read(&mut stream).await?;
+        *date = head.get("date").map(str::to_owned);
         let words = if head.status == 101 { None } else { head.words(&mut stream).await };
         Ok((head, words, key))
     };

@@ -7,15 +7,16 @@ use rustls_pki_types::CertificateDer;
 use tokio::time::{Duration, Instant};
 
 use super::{
-    dial::{DialError, TunnelRequest, explained, http_client, upgrade},
+    credentials::Header,
+    dial::{DialError, TunnelRequest, explained, upgrade},
     stream::{CONNECT_LIMIT, ConnectError, Route, Seen, Stream},
     tls::TlsOptions,
     url::ServerUrl,
 };
 use crate::core::holder::Instance;
 
-/// Octets of the request that shows whether full segments pass: several of them, and half
-/// of what common servers take as a head.
+/// Octets that make the request several full segments long: half of what common servers take
+/// as a head.
 const PADDING: usize = 4000;
 
 /// Time for its answer. A segment that was lost is sent again after 0.2 s, 0.6 s, 1.4 s:
@@ -33,23 +34,37 @@ pub struct Probe {
     pub tls_version: Option<String>,
     /// How long it took until the tunnel was there.
     pub took: Duration,
+    /// Whether a request that is longer than any packet was answered, whatever the answer was.
+    pub large: Option<bool>,
+    /// The answer's `Date`.
+    pub date: Option<String>,
 }
 
 impl Probe {
-    /// Tries to open a tunnel, ends it at once, and gives all that was seen with the
-    /// reason why it ended early, if it did.
+    /// Opens a tunnel, by a request that is longer than any packet, and ends it in good order.
+    /// Gives all that was seen, with the reason why it ended early, if it did.
     pub async fn run(
         server: &ServerUrl,
         request: &TunnelRequest,
         instance: Instance,
         route: &Route,
     ) -> (Self, Result<(), DialError>) {
-        let started = Instant::now();
+        Self::go(server, Some((request, instance)), route).await
+    }
+
+    /// The same up to the first octet of the request, which is not sent.
+    pub async fn way(server: &ServerUrl, route: &Route) -> (Self, Result<(), DialError>) {
+        Self::go(server, None, route).await
+    }
+
+    async fn go(
+        server: &ServerUrl,
+        request: Option<(&TunnelRequest, Instance)>,
+        route: &Route,
+    ) -> (Self, Result<(), DialError>) {
         let mut probe = Self::default();
-        let deadline = started + CONNECT_LIMIT;
-        let done = probe.steps(server, request, instance, route, deadline).await;
+        let done = probe.steps(server, request, route).await;
         let done = done.map_err(|error| explained(error, &probe.way));
-        probe.took = started.elapsed();
         let broken = matches!(&done, Err(DialError::Connect(ConnectError::Handshake { .. })));
         if broken && probe.certificates.is_empty() {
             // A certificate that is not trusted has dates and names all the same.
@@ -65,14 +80,32 @@ impl Probe {
     async fn steps(
         &mut self,
         server: &ServerUrl,
-        request: &TunnelRequest,
-        instance: Instance,
+        request: Option<(&TunnelRequest, Instance)>,
         route: &Route,
-        deadline: Instant,
     ) -> Result<(), DialError> {
-        let stream = route.connect_until(server, deadline, &mut self.way).await?;
+        let started = Instant::now();
+        let stream = route.connect_until(server, started + CONNECT_LIMIT, &mut self.way).await?;
         self.see_tls(&stream);
-        upgrade(stream, server, request, instance, route, deadline).await.map(drop)
+        let Some((request, instance)) = request else { return Ok(()) };
+        let padding = Header::parse(&format!("X-Padding: {}", "x".repeat(PADDING))).ok();
+        let headers = request.headers.iter().cloned().chain(padding).collect();
+        let long = TunnelRequest { headers, ..request.clone() };
+        let (limit, date) = (Instant::now() + PADDING_LIMIT, &mut self.date);
+        let tried = upgrade(stream, server, &long, instance, route, limit, date).await;
+        let is_lost = matches!(tried, Err(DialError::Connect(ConnectError::Timeout { .. })));
+        self.large = Some(!is_lost);
+        let tunnel = match tried {
+            // As long as it is, it was not read: nobody was let in, or kept out.
+            Err(error) if is_lost || error.is_about_length() => {
+                let deadline = Instant::now() + CONNECT_LIMIT;
+                let stream = route.connect_until(server, deadline, &mut self.way).await?;
+                upgrade(stream, server, request, instance, route, deadline, &mut self.date).await?
+            }
+            tried => tried?,
+        };
+        self.took = started.elapsed();
+        tunnel.end().await;
+        Ok(())
     }
 
     fn see_tls(&mut self, stream: &Stream) {
@@ -82,32 +115,4 @@ impl Probe {
         self.certificates = chain.iter().map(|one| one.clone().into_owned()).collect();
         self.tls_version = session.protocol_version().map(|version| format!("{version:?}"));
     }
-}
-
-/// What a server says to a request of several full segments.
-#[derive(Debug)]
-pub struct LargeRequest {
-    /// HTTP status of the answer; `None`: nothing came, as when large packets are lost.
-    pub status: Option<u16>,
-    /// The answer's `Date`.
-    pub date: Option<String>,
-}
-
-/// Asks `server` by a plain request whose head is larger than any packet. It asks for no
-/// tunnel: servers refuse it, but they answer.
-///
-/// # Errors
-/// There is no connection.
-pub async fn large_request(
-    server: &ServerUrl,
-    route: &Route,
-) -> Result<LargeRequest, ConnectError> {
-    let (client, uri) = http_client(server, route).await?;
-    let request = client.get(uri).timeout(PADDING_LIMIT);
-    let answer = request.insert_header(("X-Padding", "x".repeat(PADDING))).send().await.ok();
-    let date = answer.as_ref().and_then(|answer| answer.headers().get("date"));
-    Ok(LargeRequest {
-        date: date.and_then(|date| date.to_str().ok()).map(str::to_owned),
-        status: answer.map(|answer| answer.status().as_u16()),
-    })
 }

@@ -1,11 +1,13 @@
 //! The URL of a server: what is taken, and what of it goes where.
 //!
-//! Stands before all dialing. Nothing with a password in it gets past here, so
-//! that a URL may be shown anywhere.
+//! Stands before all dialing. Nothing with a password in it gets past here. A URL is shown
+//! without what may be a secret in it, anywhere: by [`shown`].
 
 use std::fmt;
 
 use url::{Host, Url};
+
+use crate::core::secret::shown;
 
 /// Which schemes a URL may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,19 +99,20 @@ impl ServerUrl {
     /// # Errors
     /// See [`UrlError`].
     pub fn parse(text: &str, scheme: Scheme) -> Result<Self, UrlError> {
-        let given = || text.to_owned();
+        let given = || shown_as_given(text);
         let names = scheme.names();
         let named = |name: &&str| {
             text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
                 && text[name.len()..].starts_with("://")
         };
         if !names.iter().any(named) {
-            return Err(UrlError::Scheme { url: without_userinfo(text), scheme });
+            return Err(UrlError::Scheme { url: given(), scheme });
         }
         let (bare, zone) = without_zone(text);
-        let url = Url::parse(&bare).map_err(|source| {
-            let url = without_userinfo(text);
-            UrlError::Invalid { url, scheme: names[0], source }
+        let url = Url::parse(&bare).map_err(|source| UrlError::Invalid {
+            url: given(),
+            scheme: names[0],
+            source,
         })?;
         let tls = url.scheme() == names[1];
         // Both are there for these schemes.
@@ -214,7 +217,7 @@ impl ServerUrl {
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&shown(&self.text))
     }
 }
 
@@ -251,14 +254,13 @@ fn target(text: &str, url: &Url) -> String {
     }
 }
 
-/// The text without what stands before an `@` in its authority.
-fn without_userinfo(text: &str) -> String {
-    let start = text.find("://").map_or(0, |at| at + 3);
-    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
-    match text[start..end].rfind('@') {
-        Some(at) => format!("{}{}", &text[..start], &text[start + at + 1..]),
-        None => text.to_owned(),
+/// A text that is to be a URL as it may be shown, also without a scheme.
+fn shown_as_given(text: &str) -> String {
+    const SCHEME: &str = "://";
+    if text.contains(SCHEME) {
+        return shown(text).into_owned();
     }
+    shown(&format!("{SCHEME}{text}"))[SCHEME.len()..].to_owned()
 }
 
 #[cfg(test)]
@@ -288,7 +290,7 @@ mod tests {
                 (authority, host_port, target),
                 "{text}"
             );
-            assert_eq!(url.to_string(), text);
+            assert_eq!(url.to_string(), shown(text));
         }
         assert_eq!(parse("ws://[::1]").expect("IPv6").host(), "::1");
     }
@@ -333,6 +335,33 @@ mod tests {
         }
         let error = ServerUrl::parse("ws://h/", Scheme::Http).expect_err("a tunnel's");
         assert!(error.to_string().contains("write http://HOST[:PORT]/PATH or https://"));
+    }
+
+    #[test]
+    fn a_url_is_shown_without_what_may_be_secret() {
+        for (text, wanted) in [
+            ("wss://h/lan", "wss://h/lan"),
+            (
+                "wss://h:8/lan?token=x1&room=x2&x3",
+                "wss://h:8/lan?token=(secret)&room=(secret)&(secret)",
+            ),
+            ("wss://h?token=x1=/x2", "wss://h?token=(secret)"),
+            ("wss://h/?", "wss://h/?"),
+            ("http://u:x1@p:3128", "http://p:3128"),
+            ("socks5://x1@x2@p", "socks5://p"),
+            ("ws://[fe80::1%25eth0]/a@b", "ws://[fe80::1%25eth0]/a@b"),
+            ("ewp%d", "ewp%d"),
+            ("mail me?a@b", "mail me?a@b"),
+        ] {
+            assert_eq!(shown(text), wanted);
+            if let Ok(url) = parse(text) {
+                assert_eq!(url.to_string(), wanted);
+            }
+        }
+        for text in ["ftp://h/?token=x1", "ws://h:0/?token=x1", "u:x1@h", "ws://h/?t=x1#x1"] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(!error.contains("x1"), "{error}");
+        }
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct Holder {
     /// Who it is, as the log names him: how the peer has authenticated, and as whom, or the
     /// network that it comes from, where nobody has a name. Equal texts are the same.
     pub identity: Arc<str>,
+    /// Its user's name, where users have names.
+    pub user: Option<Arc<str>>,
     /// Its client port, if it says so.
     pub instance: Option<Instance>,
 }
@@ -166,7 +168,8 @@ mod tests {
 
     #[test]
     fn sessions_of_a_holder_share_a_place_and_other_ports_have_their_own() {
-        let holder = |identity: &str| Holder { identity: identity.into(), instance: None };
+        let holder =
+            |identity: &str| Holder { identity: identity.into(), user: None, instance: None };
         let mut holders = Holders::<u32>::default();
         let alice = holders.join(Some(&holder("alice")));
         let tap = holders.join(None);

@@ -1,6 +1,6 @@
-//! A text that is not shown: a password, or a URL that may hold one.
+//! A text that is not shown: a password, or a URL that may hold one; and what of a URL is.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
@@ -27,4 +27,23 @@ impl<'de> Deserialize<'de> for Secret {
         let text = String::deserialize(deserializer);
         text.map(Self).map_err(|_| D::Error::custom("must be a string, in quotes"))
     }
+}
+
+/// A text as it may be shown to anybody. A URL has neither user nor password then, nor the
+/// values in its query, since tokens stand there: `wss://host/path?token=(secret)`.
+#[must_use]
+pub fn shown(text: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.into() };
+    let (authority, more) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (path, query) = match more.split_once('?') {
+        Some((path, query)) if !query.is_empty() => (path, query),
+        _ => return format!("{scheme}://{host}{more}").into(),
+    };
+    let hidden = |value: &str| match value.split_once('=') {
+        Some((name, _)) => format!("{name}=(secret)"),
+        None => "(secret)".to_owned(),
+    };
+    let query = query.split('&').map(hidden).collect::<Vec<_>>().join("&");
+    format!("{scheme}://{host}{path}?{query}").into()
 }

@@ -32,12 +32,17 @@ use crate::{
         ServerUrl, TlsOptions, TunnelRequest, dial, files::read_certificates, proxy, tcp,
         tls::TlsError,
     },
-    core::{error::one_line, holder::Instance, secret::Secret, state::Details},
+    core::{
+        error::one_line,
+        holder::Instance,
+        secret::{Secret, shown},
+        state::Details,
+    },
     port::{Medium, PortError},
 };
 
 /// Options of a client port: how to reach a WebSocket server.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -107,6 +112,13 @@ pub struct ClientOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "OCTETS"))]
     pub mss: Option<u16>,
+}
+
+impl fmt::Debug for ClientOptions {
+    /// Most of them may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientOptions").field("url", &shown(&self.url)).finish_non_exhaustive()
+    }
 }
 
 /// A name of a file, which control can carry.
@@ -407,7 +419,8 @@ impl Kind for Client {
             wrong(
                 "pin",
                 format!(
-                    "a pin is of a TLS certificate, and {url} goes without TLS; write wss://, or leave pin out"
+                    "a pin is of a TLS certificate, and {} goes without TLS; write wss://, or leave pin out",
+                    shown(url)
                 ),
             );
         }
@@ -511,12 +524,17 @@ mod tests {
     }
 
     #[test]
-    fn the_target_is_the_url_as_given() {
-        let url = "WS://Host:80/p?q";
-        assert_eq!(
-            client(ClientOptions::new(url)).map(|client| client.target()),
-            Ok(url.to_owned())
-        );
+    fn the_target_is_the_url_as_given_without_its_token() {
+        for (url, wanted) in [
+            ("WS://Host:80/p", "WS://Host:80/p"),
+            ("wss://h/lan?token=hidden", "wss://h/lan?token=(secret)"),
+        ] {
+            let options = ClientOptions::new(url);
+            let debug =
+                format!("{options:?} {:?}", crate::kinds::PortSpec::new::<Client>(options.clone()));
+            assert!(debug.contains(wanted) && !debug.contains("hidden"), "{debug}");
+            assert_eq!(client(options).map(|client| client.target()), Ok(wanted.to_owned()));
+        }
     }
 
     #[test]

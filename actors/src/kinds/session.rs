@@ -24,10 +24,9 @@ pub struct SessionInfo {
     /// Whether the peer may be the original's client, which sends no `User-Agent`.
     /// It is never pinged.
     pub original: bool,
-    /// Whose session it is, if the peer says so: its former one ends.
+    /// Whose session it is: the former one of the same client port ends, and its user is
+    /// shown with the port.
     pub holder: Option<Holder>,
-    /// Name of the user, where users have names; shown with the port.
-    pub user: Option<String>,
 }
 
 /// A peer's address as it is shown: without a port that is not known.
@@ -41,7 +40,6 @@ pub fn shown(peer: SocketAddr) -> String {
 pub struct Session<S> {
     peer: SocketAddr,
     holder: Option<Holder>,
-    user: Option<String>,
     socket: Option<WebSocket<S>>,
     held: Option<Box<dyn Any>>,
 }
@@ -57,8 +55,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Session<S> {
         } else if info.tls {
             socket = socket.single_messages();
         }
-        let SessionInfo { peer, holder, user, .. } = info;
-        Self { peer, holder, user, socket: Some(socket), held: None }
+        let SessionInfo { peer, holder, .. } = info;
+        Self { peer, holder, socket: Some(socket), held: None }
     }
 
     /// Drops `held` when the session has ended: how its server counts it.
@@ -101,7 +99,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Medium for Session<S> {
     }
 
     fn details(&self) -> Details {
-        self.user.clone().map(|user| ("user", user)).into_iter().collect()
+        // Shown in tables and logs.
+        let user = self.holder.as_ref().and_then(|holder| holder.user.as_ref());
+        user.map(|user| ("user", user.escape_debug().to_string())).into_iter().collect()
     }
 
     async fn open(&mut self) -> Result<WebSocket<S>, PortError> {

@@ -18,7 +18,7 @@ use slog::Logger;
 
 use super::{Context, Kind, KindInfo, OptionError, Store, Via, info::names};
 use crate::{
-    core::{fdb::PortNumber, interface::InterfaceSettings, settings::PortSettings},
+    core::{fdb::PortNumber, interface::InterfaceSettings, secret::shown, settings::PortSettings},
     port::PortError,
     supervisor::{self, AddError},
     switch::Switch,
@@ -52,7 +52,8 @@ fn one_of(names: &[&str]) -> String {
     }
 }
 
-/// A port to add. [`Display`](fmt::Display) gives kind and target.
+/// A port to add. [`Display`](fmt::Display) gives kind and target, a URL [as it may be
+/// shown](shown).
 pub struct PortSpec(Box<dyn Spec>);
 
 impl PortSpec {
@@ -134,6 +135,14 @@ impl PortSpec {
         })
     }
 
+    /// Names of those of its options that name files of this host.
+    #[must_use]
+    pub fn files(&self) -> Vec<&'static str> {
+        let (mut files, options) = (self.0.kind().files.to_vec(), self.options());
+        files.retain(|name| options.get(*name).is_some_and(Value::is_string));
+        files
+    }
+
     fn edited(&self, edit: impl FnOnce(&mut Map<String, Value>)) -> Self {
         let kind = self.0.kind();
         let mut options = self.options();
@@ -207,7 +216,7 @@ impl fmt::Debug for PortSpec {
 
 impl fmt::Display for PortSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind(), self.target())
+        write!(f, "{} {}", self.kind(), shown(self.target()))
     }
 }
 

@@ -94,10 +94,10 @@ impl Switch {
             return;
         }
         self.note_forwarding(at);
-        let number = self.ports[at].number;
-        warn!(self.log, "BPDU guard: port is blocked"; "port" => %number, "reason" => %blocked);
+        let (port, number) = (&self.ports[at], self.ports[at].number);
+        warn!(port.log, "BPDU guard: port is blocked"; "port" => %number, "reason" => %blocked);
         self.monitor.tell(|| {
-            let event = Event::new(Kind::BpduGuard).on(number);
+            let event = port.event(Kind::BpduGuard);
             event.text("mac", from).text("reason", blocked)
         });
         self.relay.flush_port(number);
@@ -118,7 +118,7 @@ impl Switch {
             if let Some(Blocked::Bpdu { heard, .. }) = port.guards.blocked
                 && now.saturating_duration_since(heard) >= GUARD
             {
-                info!(self.log, "BPDU guard: port is unblocked"; "port" => %port.number);
+                info!(port.log, "BPDU guard: port is unblocked"; "port" => %port.number);
                 self.unblock(at);
                 self.note_open(at);
             }

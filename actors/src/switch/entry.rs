@@ -6,6 +6,7 @@ use std::{
 };
 
 use actix::prelude::*;
+use slog::Logger;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     time::Instant,
@@ -22,11 +23,11 @@ use crate::{
         holder::Holder,
         interface::{Carrier, Interface, InterfaceStatus},
         memory::QueueMemory,
-        settings::{LinkSettings, PortSettings},
+        settings::{Label, LinkSettings, PortSettings},
         state::{Details, PortState, Stop},
     },
     message::{Egress, Opening, Pings, PortInfo},
-    monitor::Event,
+    monitor::{Event, Kind},
 };
 
 /// How often the same reason why a port is down is told again while it lasts.
@@ -66,6 +67,8 @@ pub(super) struct PortEntry {
     pub(super) own: PortSettings,
     /// What is in force of all settings.
     pub(super) applied: PortSettings,
+    /// The profile that some of it may be from.
+    pub(super) profile: Option<Label>,
     pub(super) shut: bool,
     /// The setting `offload`, shared with the port's task.
     pub(super) link_settings: Arc<LinkSettings>,
@@ -73,6 +76,7 @@ pub(super) struct PortEntry {
     pub(super) details: Details,
     pub(super) guards: PortGuards,
     pub(super) counters: Arc<Counters>,
+    pub(super) log: Logger,
     pub(super) stop: mpsc::Sender<Stop>,
     pub(super) reopen: watch::Sender<Opening>,
     /// What control has set on the interface.
@@ -123,6 +127,7 @@ impl PortEntry {
             port: self.number,
             name: self.own.name.clone(),
             description: self.own.description.clone(),
+            profile: self.profile.clone(),
             kind: self.kind,
             target: self.target.clone(),
             interface: self.interface.clone(),
@@ -190,9 +195,14 @@ impl PortEntry {
         self.outlet.as_ref().map(|outlet| (outlet.gauge.used(), outlet.gauge.limit()))
     }
 
-    /// `event` with what the port is.
-    pub(super) fn describe(&self, event: Event) -> Event {
-        event.text("type", self.kind).text("target", &self.target)
+    /// Something that happens on it. Who opens a session may do so as often as he likes.
+    pub(super) fn event(&self, kind: Kind) -> Event {
+        Event::new(kind).on(self.number).of_guest(self.holder.is_some())
+    }
+
+    /// The same with what the port is.
+    pub(super) fn describe(&self, kind: Kind) -> Event {
+        self.event(kind).text("type", self.kind).text("target", &self.target)
     }
 
     pub(super) fn stop(&self, reason: Stop) {

@@ -194,10 +194,10 @@ impl Switch {
             storm.before = discarded(&port.counters, class);
             let limit = port.guards.storm.of(reason);
             self.monitor.tell(|| {
-                let storm = Event::new(Kind::Storm).on(port.number);
-                storm.text("class", class.name()).text("limit", limit)
+                let storm = port.event(Kind::Storm).text("class", class.name());
+                storm.text("limit", limit)
             });
-            warn!(self.log, "storm: frames over the limit are discarded";
+            warn!(port.log, "storm: frames over the limit are discarded";
                 "port" => %port.number, "class" => class.name(), "reason" => reason.name(),
                 "limit" => %limit, "holder" => self.holders.identity(port.held));
         }
@@ -211,7 +211,7 @@ impl Switch {
         if storm.episode.ended(now) {
             let discarded = discarded(&port.counters, class) - storm.before;
             self.monitor.tell(|| {
-                let ended = Event::new(Kind::StormEnded).on(port.number);
+                let ended = port.event(Kind::StormEnded);
                 ended.text("class", class.name()).number("discarded", discarded)
             });
         }
@@ -231,7 +231,11 @@ impl Switch {
             port.counters.happened(Incident::Reflection);
             return;
         };
-        let event = |kind| Event::new(kind).on(port.number).address(header.vid(), header.src());
+        let (number, is_guest) = (port.number, port.holder.is_some());
+        let event = |kind| {
+            let event = Event::new(kind).on(number).of_guest(is_guest);
+            event.address(header.vid(), header.src())
+        };
         match learned {
             Learned::New => return self.monitor.tell_watchers(|| event(Kind::MacLearned)),
             Learned::Moved(from) => {
@@ -248,23 +252,24 @@ impl Switch {
                 port.counters.happened(Incident::Flap);
                 if port.guards.flaps.begins(now) {
                     self.monitor.tell(|| event(Kind::Flap).number("pinned", pinned.get()));
-                    warn!(self.log, "address is flapping between ports; pinned for 10 s";
+                    warn!(port.log, "address is flapping between ports; pinned for 10 s";
                         "mac" => %header.src(), "port" => %port.number, "pinned" => %pinned);
                 }
             }
             Learned::Full | Learned::PortFull if port.guards.full.begins(now) => {
                 let limit = if learned == Learned::Full { "switch" } else { "port" };
-                let (port, of_port) = (port.number, (Owner::Holder(port.held), 0));
+                let of_port = (Owner::Holder(port.held), 0);
                 // Of a full table, who fills it: not who comes last.
                 let fdb = self.relay.fdb();
                 let most = fdb.most().filter(|_| learned == Learned::Full).unwrap_or(of_port).0;
                 let by = self.owner(most);
+                let port = &self.ports[at];
                 self.monitor.tell(|| {
-                    let event = Event::new(Kind::TableFull).on(port).text("limit", limit);
+                    let event = port.event(Kind::TableFull).text("limit", limit);
                     event.text("by", &by)
                 });
-                warn!(self.log, "forwarding database is full: new addresses are flooded";
-                    "port" => %port, "limit of" => limit, "filled by" => by);
+                warn!(port.log, "forwarding database is full: new addresses are flooded";
+                    "port" => %number, "limit of" => limit, "filled by" => by);
             }
             _ => {}
         }
@@ -313,12 +318,12 @@ impl Switch {
             return;
         }
         let event = || {
-            let event = Event::new(Kind::OwnAddress).on(port.number);
+            let event = port.event(Kind::OwnAddress);
             event.address(header.vid(), header.src()).number("own", own.get())
         };
         self.monitor.tell(event);
         let user = port.details.iter().find(|(name, _)| *name == "user");
-        warn!(self.log, "a device's own address comes in as a source: another machine has the \
+        warn!(port.log, "a device's own address comes in as a source: another machine has the \
             same, or there is a loop";
             "mac" => %header.src(), "port" => %port.number,
             "user" => user.map_or("-", |(_, user)| user), "own" => %own);
@@ -338,7 +343,7 @@ impl Switch {
     pub(super) fn unblock(&mut self, at: usize) {
         let port = &mut self.ports[at];
         if let Some(blocked) = port.guards.blocked.take() {
-            self.monitor.tell(|| Event::new(blocked.end()).on(port.number));
+            self.monitor.tell(|| port.event(blocked.end()));
             self.note_forwarding(at);
         }
     }

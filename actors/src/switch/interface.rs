@@ -16,8 +16,8 @@ use crate::{
         state::PortState,
     },
     message::{CheckSettings, Credit, InterfaceChanged, SetPortError},
-    monitor::{Event, Kind},
-    settings::PortSettings,
+    monitor::Kind,
+    settings::{Layers, PortSettings},
 };
 
 /// Most devices of which each has its carrier from the next: who has more has a ring.
@@ -119,17 +119,17 @@ impl Switch {
         let port = &mut self.ports[at];
         let number = port.number;
         if let Some(reason) = port.lacks_carrier() {
-            warn!(self.log, "port is down";
+            warn!(port.log, "port is down";
                 "port" => %number, "type" => port.kind, "target" => &port.target,
                 "state" => "down", "reason" => &reason);
             let state = PortState::Down { reason };
-            self.monitor.tell(|| Event::new(Kind::PortDown).on(number).state(&state));
+            self.monitor.tell(|| port.event(Kind::PortDown).state(&state));
             self.relay.flush_port(number);
             self.unblock(at);
         } else {
-            info!(self.log, "port is up";
+            info!(port.log, "port is up";
                 "port" => %number, "type" => port.kind, "target" => &port.target);
-            self.monitor.tell(|| port.describe(Event::new(Kind::PortUp).on(number)));
+            self.monitor.tell(|| port.describe(Kind::PortUp));
             // Before all other traffic: nothing behind us is found the old way.
             if port.is_forwarding() && mem::take(&mut port.returning) {
                 self.announce(at);
@@ -195,6 +195,8 @@ impl Handler<CheckSettings> for Switch {
 
     fn handle(&mut self, check: CheckSettings, _: &mut Context<Self>) -> Self::Result {
         self.check_settings(None, check.kind, &check.settings)?;
-        Ok(check.settings.or(&self.defaults))
+        let CheckSettings { kind, settings, holder } = check;
+        let layers = Layers::new(kind, &settings, holder.as_ref(), &self.profiles, &self.defaults);
+        Ok(layers.merged())
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         state::{PortState, Stop},
     },
     message::{AddPort, AddPortError, Credit, PortAdded, PortDown, PortGone, PortUp},
-    monitor::{Event, Kind},
+    monitor::Kind,
 };
 
 impl Switch {
@@ -38,14 +38,13 @@ impl Switch {
         };
         port.stop(Stop::Deleted);
         self.tell_deleted(&port, "its client reconnected");
-        info!(self.log, "port replaced: its client reconnected";
+        info!(port.log, "port replaced: its client reconnected";
             "port" => %port.number, "type" => port.kind, "target" => port.target);
         true
     }
 
     pub(super) fn tell_deleted(&self, port: &PortEntry, reason: &str) {
-        let event = Event::new(Kind::PortDeleted).on(port.number);
-        self.monitor.tell(|| port.describe(event).text("reason", reason));
+        self.monitor.tell(|| port.describe(Kind::PortDeleted).text("reason", reason));
     }
 }
 
@@ -87,12 +86,14 @@ impl Handler<AddPort> for Switch {
                 since: Instant::now().into_std(),
                 own: port.settings,
                 applied: PortSettings::default(),
+                profile: None,
                 shut: false,
                 link_settings: port.link_settings,
                 pings: port.pings,
                 details: port.details,
                 guards: PortGuards::new(&self.defaults),
                 counters: port.counters,
+                log: port.log,
                 stop: port.stop,
                 reopen: port.reopen,
                 kept: None,
@@ -104,7 +105,7 @@ impl Handler<AddPort> for Switch {
         );
         self.apply_settings(at);
         let port = &self.ports[at];
-        self.monitor.tell(|| port.describe(Event::new(Kind::PortAdded).on(number)));
+        self.monitor.tell(|| port.describe(Kind::PortAdded));
         let has_holder = port.holder.is_some();
         let Shared { memory, turns, .. } = &mut self.holders[held];
         let memory = memory.get_or_insert_with(|| self.memory.part()).clone();
@@ -150,8 +151,7 @@ impl Handler<PortDown> for Switch {
             self.relay.flush_port(down.port);
         }
         if was_up || matches!(down.state, PortState::Failed { .. }) {
-            let event = || Event::new(Kind::PortDown).on(down.port).state(&down.state);
-            self.monitor.tell(event);
+            self.monitor.tell(|| port.event(Kind::PortDown).state(&down.state));
         }
         self.unblock(at);
         self.note_open(at);
@@ -163,7 +163,7 @@ impl Handler<PortDown> for Switch {
             && !matches!(down.state, PortState::Connecting { .. })
             && port.warns(reason, now)
         {
-            warn!(self.log, "port is down";
+            warn!(port.log, "port is down";
                 "port" => %down.port, "type" => port.kind, "target" => &port.target,
                 "state" => down.state.name(), "reason" => reason);
         }
@@ -178,7 +178,7 @@ impl Handler<PortGone> for Switch {
     fn handle(&mut self, gone: PortGone, _: &mut Context<Self>) {
         if let Some(port) = self.remove(gone.port) {
             self.tell_deleted(&port, &gone.reason);
-            info!(self.log, "port has ended";
+            info!(port.log, "port has ended";
                 "port" => %gone.port, "type" => port.kind, "target" => port.target,
                 "reason" => gone.reason);
         }

@@ -15,7 +15,7 @@ use crate::{
         guard::loops::{Action, Heard, OFTEN, SELDOM, is_probe},
     },
     message::Credit,
-    monitor::{Event, Kind},
+    monitor::Kind,
 };
 
 impl Switch {
@@ -50,7 +50,7 @@ impl Switch {
             Heard::Returned => {
                 port.counters.happened(Incident::ReturnedProbe);
                 if port.guards.returns.begins(now) {
-                    warn!(self.log, "loop-detect frames come back by the port that they left by: \
+                    warn!(port.log, "loop-detect frames come back by the port that they left by: \
                         a loop, or something that sends frames back, is behind it";
                         "port" => %number);
                 }
@@ -114,10 +114,11 @@ impl Switch {
         port.guards.blocked = Some(blocked);
         port.counters.happened(Incident::Loop);
         self.note_forwarding(at);
-        warn!(self.log, "loop: port is blocked while it lasts";
+        let port = &self.ports[at];
+        warn!(port.log, "loop: port is blocked while it lasts";
             "port" => %number, "with" => %with, "reason" => %blocked);
         self.monitor.tell(|| {
-            let event = Event::new(Kind::Loop).on(number).number("with", with.get());
+            let event = port.event(Kind::Loop).number("with", with.get());
             event.text("reason", blocked)
         });
         self.relay.flush_port(number);
@@ -129,7 +130,7 @@ impl Switch {
     /// dead.
     fn unblock_loop(&mut self, number: PortNumber, with: PortNumber) {
         let Some(at) = self.find(number) else { return };
-        info!(self.log, "loop has ended: port is unblocked"; "port" => %number);
+        info!(self.ports[at].log, "loop has ended: port is unblocked"; "port" => %number);
         self.unblock(at);
         self.relay.flush_port(with);
         self.announce_to_neighbor(number);

@@ -41,7 +41,7 @@ use crate::{
         memory::QueueMemory,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
-        settings::PortSettings,
+        settings::{PortSettings, Profiles},
         state::Stop,
     },
     message::{Credit, Egress, Ingress, Shutdown},
@@ -76,6 +76,8 @@ pub struct SwitchOptions {
     pub queue_memory: usize,
     /// Settings of ports that have nothing else; what is `None` is as it was declared.
     pub ports: PortSettings,
+    /// Profiles that ports may name, and that users have.
+    pub profiles: Arc<Profiles>,
     /// Whether to write a debug record for each frame.
     pub debug_frames: bool,
     /// Where records go.
@@ -92,6 +94,7 @@ impl Default for SwitchOptions {
             fdb_capacity: DEFAULT_CAPACITY,
             queue_memory: DEFAULT_QUEUE_MEMORY,
             ports: PortSettings::default(),
+            profiles: Arc::default(),
             debug_frames: false,
             log: Logger::root(slog::Discard, slog::o!()),
             monitor: Monitor::new(),
@@ -127,6 +130,7 @@ pub struct Switch {
     announcements: usize,
     /// Settings of ports that have nothing else: all of them.
     defaults: PortSettings,
+    profiles: Arc<Profiles>,
     debug_frames: bool,
     log: Logger,
     monitor: Monitor,
@@ -160,6 +164,7 @@ impl Switch {
             flushes: Flushes::default(),
             announcements: 0,
             defaults: options.ports.or(&PortSettings::declared()),
+            profiles: options.profiles,
             debug_frames: options.debug_frames,
             log: options.log,
             monitor: options.monitor,

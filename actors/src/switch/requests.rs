@@ -13,7 +13,7 @@ use crate::{
     message::{
         AddFdb, AddMirror, ChangePort, Credit, DelFdb, DelPort, FdbInfo, FdbPage, FindPings, Flood,
         FlushFdb, KeepInterface, ListFdb, ListPorts, Pings, PortInfo, PortReport, PortSurvey,
-        ShowPort, Survey, TakeSurvey, Usage,
+        SetPortError, ShowPort, Survey, TakeSurvey, Usage,
     },
     mirror::{MirrorReader, TooManyMirrors},
 };
@@ -40,12 +40,13 @@ impl Handler<ShowPort> for Switch {
     type Result = Option<PortReport>;
 
     fn handle(&mut self, show: ShowPort, _: &mut Context<Self>) -> Self::Result {
-        let port = &self.ports[self.find(show.port)?];
+        let at = self.find(show.port)?;
+        let port = &self.ports[at];
         let macs = self.relay.fdb().macs(show.port);
         Some(PortReport {
             info: port.info(),
             own: port.own.clone(),
-            settings: port.in_force(&self.defaults),
+            settings: self.in_force(at),
             limits: port.guards.limits(
                 port.queue(),
                 macs,
@@ -57,16 +58,18 @@ impl Handler<ShowPort> for Switch {
 }
 
 impl Handler<ChangePort> for Switch {
-    type Result = Option<PortInfo>;
+    type Result = Result<PortInfo, SetPortError>;
 
     fn handle(&mut self, change: ChangePort, _: &mut Context<Self>) -> Self::Result {
-        let at = self.find(change.port)?;
+        let number = change.set.port;
+        self.set_port(change.set)?;
+        let at = self.find(number).ok_or(SetPortError::NoSuchPort(number))?;
         let port = &mut self.ports[at];
-        info!(self.log, "port is changed"; "port" => %change.port, "type" => port.kind,
+        info!(self.log, "port is changed"; "port" => %number, "type" => port.kind,
             "target" => &change.target);
         port.target = change.target;
         port.reopen.send_modify(|opening| opening.options = Some(change.options));
-        Some(port.info())
+        Ok(port.info())
     }
 }
 
@@ -124,7 +127,7 @@ impl Handler<DelPort> for Switch {
         let port = self.remove(del.port)?;
         port.stop(del.stop);
         self.tell_deleted(&port, del.stop.reason());
-        info!(self.log, "port is deleted"; "port" => %del.port, "type" => port.kind, "target" => &port.target);
+        info!(port.log, "port is deleted"; "port" => %del.port, "type" => port.kind, "target" => &port.target);
         Some(port.info())
     }
 }

@@ -1,5 +1,6 @@
-//! Settings of ports in the Switch: each port has its own, all have the same defaults, and
-//! what is in force is worked out when one of both changes. A frame sees only the outcome.
+//! Settings of ports in the Switch: each port has its own and may have a profile's, all have
+//! the same defaults, and what is in force is worked out when one of them changes. A frame
+//! sees only the outcome.
 
 use actix::prelude::*;
 use slog::info;
@@ -10,27 +11,28 @@ use crate::{
     core::{
         fdb::PortNumber,
         interface::InterfaceStatus,
-        settings::{InForce, Origin, PortSettings, SETTINGS, Setting},
+        settings::{InForce, Layers, PortSettings, SETTINGS, Setting},
     },
     message::{Credit, FindPort, PortInfo, SetDefaults, SetPort, SetPortError},
 };
 
-impl PortEntry {
-    /// Its settings as they are in force, over the `defaults` for all ports.
-    pub(super) fn in_force(&self, defaults: &PortSettings) -> Vec<InForce> {
-        let mut all = self.own.or(defaults);
-        // Its default depends on the kind.
-        all.stp_trust = Some(self.guards.stp_trust);
-        let of = |name| InForce {
-            name,
-            value: all.show(name).unwrap_or_default(),
-            origin: if self.own.show(name).is_some() { Origin::Own } else { Origin::Default },
-        };
-        SETTINGS.iter().map(|setting| of(setting.name)).collect()
-    }
-}
-
 impl Switch {
+    /// Where the port at `at` has its settings from.
+    fn layers(&self, at: usize) -> Layers<'_> {
+        let port = &self.ports[at];
+        let holder = port.holder.as_ref();
+        Layers::new(port.kind, &port.own, holder, &self.profiles, &self.defaults)
+    }
+
+    /// The settings of the port at `at` as they are in force.
+    pub(super) fn in_force(&self, at: usize) -> Vec<InForce> {
+        let (port, layers) = (&self.ports[at], self.layers(at));
+        let mut all = port.applied.clone();
+        // Its default depends on the kind.
+        all.stp_trust = Some(port.guards.stp_trust);
+        SETTINGS.iter().map(|setting| layers.in_force(setting, &all)).collect()
+    }
+
     /// Whether the port `number`, of this kind, can have these settings of its own.
     pub(super) fn check_settings(
         &self,
@@ -44,6 +46,12 @@ impl Switch {
         {
             return Err(SetPortError::NameInUse { name: name.clone(), port });
         }
+        if let Some(name) = &settings.profile
+            && self.profiles.get(name).is_none()
+        {
+            let known = self.profiles.names();
+            return Err(SetPortError::NoSuchProfile { name: name.clone(), known });
+        }
         Ok(settings.check_kind(kind)?)
     }
 
@@ -52,11 +60,29 @@ impl Switch {
         self.ports.iter().map(|(_, port)| port).find(is_it).map(|port| port.number)
     }
 
-    /// Puts the settings of the port at `at` in force: its own over the defaults. What is
-    /// in force already is not touched.
+    /// Sets what is given, all of it or nothing.
+    pub(super) fn set_port(&mut self, set: SetPort) -> Result<PortInfo, SetPortError> {
+        let SetPort { port, settings, clear } = set;
+        let at = self.find(port).ok_or(SetPortError::NoSuchPort(port))?;
+        self.check_settings(Some(port), self.ports[at].kind, &settings)?;
+        if !clear.is_empty() || settings.given().next().is_some() {
+            info!(self.log, "port is set"; "port" => %port, "settings" => settings.describe(),
+                "default" => clear.join(", "));
+            let own = &mut self.ports[at].own;
+            clear.iter().for_each(|name| own.clear(name));
+            *own = settings.or(own);
+            self.apply_settings(at);
+        }
+        Ok(self.ports[at].info())
+    }
+
+    /// Puts the settings of the port at `at` in force. What is in force already is not
+    /// touched.
     pub(super) fn apply_settings(&mut self, at: usize) {
+        let layers = self.layers(at);
+        let (settings, profile) = (layers.merged(), layers.profile().cloned());
         let port = &mut self.ports[at];
-        let settings = port.own.or(&self.defaults);
+        port.profile = profile;
         port.shut = settings.shut();
         port.only = settings.static_macs.iter().flat_map(|list| list.as_slice()).copied().collect();
         let changed = settings.differing(&port.applied);
@@ -70,9 +96,7 @@ impl Switch {
         port.applied.clone_from(&settings);
         port.link_settings.apply(&settings);
         port.guards.apply(&settings);
-        let may_trust = Setting::find("stp-trust").is_some_and(|one| one.is_for(port.kind));
-        port.guards.stp_trust =
-            may_trust && settings.stp_trust.unwrap_or_else(|| port.interface.is_some());
+        port.guards.stp_trust = settings.stp_trust.unwrap_or_else(|| port.interface.is_some());
         let (number, max_macs) = (port.number, settings.max_macs());
         let now = Instant::now().into_std();
         self.relay.fdb_mut().set_max_macs(number, max_macs);
@@ -92,15 +116,7 @@ impl Handler<SetPort> for Switch {
     type Result = Result<PortInfo, SetPortError>;
 
     fn handle(&mut self, set: SetPort, _: &mut Context<Self>) -> Self::Result {
-        let at = self.find(set.port).ok_or(SetPortError::NoSuchPort(set.port))?;
-        self.check_settings(Some(set.port), self.ports[at].kind, &set.settings)?;
-        info!(self.log, "port is set"; "port" => %set.port, "settings" => set.settings.describe(),
-            "default" => set.clear.join(", "));
-        let own = &mut self.ports[at].own;
-        set.clear.iter().for_each(|name| own.clear(name));
-        *own = set.settings.or(own);
-        self.apply_settings(at);
-        Ok(self.ports[at].info())
+        self.set_port(set)
     }
 }
 
@@ -109,6 +125,7 @@ impl Handler<SetDefaults> for Switch {
 
     fn handle(&mut self, set: SetDefaults, _: &mut Context<Self>) {
         self.defaults = set.ports.or(&PortSettings::declared());
+        self.profiles = set.profiles;
         self.relay.fdb_mut().set_aging_time(set.aging_time);
         self.memory.set_bound(set.queue_memory);
         for at in self.ports.places() {

@@ -20,7 +20,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::future::maybe_done;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::Notify,
     task::yield_now,
     time::{Instant, timeout},
@@ -49,6 +49,10 @@ use crate::{
 
 /// How long a peer may take to answer our close frame. The original waits as long.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Octets that are taken of a peer until it has heard the farewell: what a long and fast path
+/// holds. Who sends more does not listen.
+const FAREWELL_OCTETS: usize = 8 * 1024 * 1024;
 
 /// How long the queue of a deleted port may take to empty before that.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
@@ -134,6 +138,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<S> {
     pub const fn with_pings(mut self) -> Self {
         self.pinged = true;
         self
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Ends a tunnel that has carried nothing as a port that is deleted does.
+    pub(crate) async fn end(mut self) {
+        let mut close = Encoder::new(Messages::new(self.role), Gather::Messages);
+        let code = CloseCode::NORMAL.get().to_be_bytes();
+        let farewell = async {
+            close.control(Opcode::Close, &code)?;
+            close.write(&mut self.stream, &[], |_| {}).await?;
+            self.stream.flush().await?;
+            // Its answer, and whatever it has sent before.
+            let mut taken = (&mut self.stream).take(FAREWELL_OCTETS as u64);
+            tokio::io::copy(&mut taken, &mut tokio::io::sink()).await
+        };
+        within(FLUSH_LIMIT, farewell).await;
     }
 }
 
@@ -366,12 +387,13 @@ impl<S: AsyncRead> Receiver<S> {
 
     /// Throws away what comes until the peer's close frame, or the end.
     async fn until_close(&mut self) {
+        let mut left = FAREWELL_OCTETS;
         loop {
             let Self { messages, coalescer, read, .. } = self;
             let is_close = |event| matches!(event, Event::Close(..)).then_some(());
             match intake::take(messages, coalescer, read, is_close).1 {
                 Next::End(_) => return,
-                Next::Read if self.fill().await.is_err() => return,
+                Next::Read if !self.fill_for_farewell(&mut left).await => return,
                 Next::Read | Next::Frames => yield_now().await,
             }
         }
@@ -379,10 +401,21 @@ impl<S: AsyncRead> Receiver<S> {
 
     /// Throws away what comes until the stream ends.
     async fn drain(&mut self) {
-        while self.fill().await.is_ok() {
+        let mut left = FAREWELL_OCTETS;
+        while self.fill_for_farewell(&mut left).await {
             self.read.clear();
             yield_now().await;
         }
+    }
+
+    /// Reads what is ready; whether there was something, and not too much in all.
+    async fn fill_for_farewell(&mut self, left: &mut usize) -> bool {
+        let before = self.read.len();
+        if self.fill().await.is_err() {
+            return false;
+        }
+        *left = left.saturating_sub(self.read.len().saturating_sub(before));
+        *left > 0
     }
 }
 

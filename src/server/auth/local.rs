@@ -24,7 +24,8 @@ impl Authenticator for Local {
     }
 
     fn missing(&self) -> Refusal {
-        let text = "Control accepts local clients only: see --ctlopen of etherws sw";
+        let text = "Control accepts local clients only, and none from the address of a trusted \
+                    proxy: see --ctlhtpasswd, --ctlopen and --ctl-trusted-proxies of etherws sw";
         Refusal::new(Refused::Origin, text)
     }
 }

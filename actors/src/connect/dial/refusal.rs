@@ -11,7 +11,7 @@ use crate::connect::{
     answer::{Head, speaks_of_tls},
     url::ServerUrl,
 };
-use crate::core::error::clean;
+use crate::core::{error::clean, secret::shown};
 
 /// A server's refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,16 +117,16 @@ impl Asked<'_> {
     fn redirect(&self, location: &str) -> Option<String> {
         let given = Url::parse(&self.server.with_http_scheme()).ok()?;
         let Ok(mut to) = given.join(location) else {
-            return Some(format!("it points to {:?}", clean(location)));
+            return Some(format!("it points to {:?}", clean(&shown(location))));
         };
         let scheme = match to.scheme() {
             "http" | "ws" => "ws",
             "https" | "wss" => "wss",
-            _ => return Some(format!("it points to {:?}", clean(location))),
+            _ => return Some(format!("it points to {:?}", clean(&shown(location)))),
         };
         let same = to.host() == given.host();
         to.set_scheme(scheme).ok()?;
-        let to = clean(to.as_str());
+        let to = clean(&shown(to.as_str()));
         Some(if same && scheme == "wss" && !self.server.tls() {
             format!("it wants TLS: give {to}")
         } else {

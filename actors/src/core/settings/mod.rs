@@ -13,6 +13,7 @@ mod link_local;
 mod mac;
 #[cfg(feature = "clap")]
 mod options;
+mod profile;
 mod value;
 
 use crate::{core::guard::storm::StormLimit, names};
@@ -23,8 +24,10 @@ pub use self::options::PortDefaults;
 pub use self::{
     link_local::LinkLocal,
     mac::{DeviceMac, MacList},
+    profile::{ANYBODY, Layers, MAX_PROFILES, Profile, ProfileError, Profiles},
     value::{
-        Description, InterfaceName, OffloadTypes, PortName, PortRef, SettingValue, ValueError,
+        Description, InterfaceName, Label, OffloadTypes, PortName, PortRef, SettingValue,
+        ValueError,
     },
 };
 
@@ -43,9 +46,9 @@ names! {
 names! {
     /// Where a setting may stand.
     pub enum Scope {
-        /// On a port, and among the defaults for all ports.
+        /// On a port, in a profile, and among the defaults for all ports.
         Anywhere = "anywhere",
-        /// On a port only: no two ports can share it.
+        /// On a port only: it is about that one.
         Port = "port",
         /// In the configuration file only: it could have a program run.
         File = "file",
@@ -153,6 +156,8 @@ pub struct InForce {
     pub value: String,
     /// Where the port has it from.
     pub origin: Origin,
+    /// The profile, where it is from one.
+    pub profile: Option<Label>,
 }
 
 /// Declares the settings.
@@ -295,6 +300,9 @@ settings! {
 
     /// What the port is for, up to 255 characters.
     description ("description"): Description, scope: Scope::Port;
+
+    /// Profile that gives the port what is not set on the port itself.
+    profile ("profile"): Label, scope: Scope::Port;
 
     /// Whether to drop all frames from and to the port. Its medium stays open.
     shut ("shut"): bool = false, scope: Scope::Port;

@@ -136,6 +136,7 @@ written! {
     Description: "TEXT";
     InterfaceName: "NAME";
     PortRef: "PORT";
+    Label: "NAME";
 }
 
 /// A text with a rule for what it may be.
@@ -186,6 +187,18 @@ text! {
         }
         if text.parse::<f64>().is_ok() || text.starts_with('-') {
             let text = format!("port name {text:?} reads as a number or an option; begin with a letter");
+            return Err(ValueError::new(text));
+        }
+        Ok(())
+    }
+}
+
+text! {
+    /// Name that an operator gives to a profile or a group: 1 to 63 characters without blanks.
+    Label, MAX_NAME, |text| {
+        let is_plain = |c: char| !c.is_whitespace() && !is_invisible(c);
+        if text.is_empty() || text.chars().count() > MAX_NAME || !text.chars().all(is_plain) {
+            let text = format!("{text:?} is not a name; give 1 to {MAX_NAME} characters without blanks");
             return Err(ValueError::new(text));
         }
         Ok(())

@@ -426,6 +426,26 @@ async fn a_peer_that_breaks_the_protocol_cannot_keep_us() {
 }
 
 #[actix::test]
+async fn a_peer_that_does_not_hear_the_farewell_is_not_read_for_long() {
+    tokio::time::pause();
+    for breaks in [true, false] {
+        let mut test = Test::start(Role::Server, 65_536, &[]);
+        if breaks {
+            test.peer.write_all(&[0xff; 10]).await.expect("room");
+        } else {
+            test.stop(Stop::Unauthorized);
+        }
+        let message = wire(Role::Server, 0x82, &[0; 60_000]);
+        let (start, mut taken) = (Instant::now(), 0);
+        while test.peer.write_all(&message).await.is_ok() {
+            taken += message.len();
+        }
+        assert!((FAREWELL_OCTETS / 2..2 * FAREWELL_OCTETS).contains(&taken), "{taken}");
+        assert!(start.elapsed() < CLOSE_LIMIT);
+    }
+}
+
+#[actix::test]
 async fn an_end_without_a_close_frame_is_an_error() {
     tokio::time::pause();
     let mut test = Test::start(Role::Server, 1000, &[]);

@@ -1,0 +1,48 @@
+//! The profiles of a configuration, checked.
+
+use std::collections::BTreeMap;
+
+use etherws_actors::settings::{Label, PortSettings, Profile, Profiles};
+
+use super::{ProfileTable, resolve::Checker};
+
+impl Checker<'_> {
+    /// These profiles; `None` if anything is wrong with them.
+    pub(super) fn profiles(&mut self, tables: &BTreeMap<String, ProfileTable>) -> Option<Profiles> {
+        let before = self.faults.len();
+        let mut given = BTreeMap::new();
+        for (name, table) in tables {
+            let above = table.inherits.as_ref();
+            let inherits = above.and_then(|above| self.label(&format!("{name}.inherits"), above));
+            let (users, settings) = (table.users.clone(), table.settings.clone());
+            if let Some(label) = self.label(name, name) {
+                given.insert(label, Profile { inherits, users, settings });
+            }
+        }
+        let profiles = Profiles::new(&given);
+        for error in profiles.as_ref().err().into_iter().flatten() {
+            self.fault(&format!("profile.{}", error.key), error.to_string());
+        }
+        profiles.ok().filter(|_| self.faults.len() == before)
+    }
+
+    fn label(&mut self, key: &str, text: &str) -> Option<Label> {
+        let label = text.parse::<Label>();
+        label.map_err(|error| self.fault(&format!("profile.{key}"), error.to_string())).ok()
+    }
+
+    /// Checks which profile the port at `key` names. Where `profiles` are wrong, that was told.
+    pub(super) fn names_profile(
+        &mut self,
+        key: &str,
+        settings: &PortSettings,
+        profiles: Option<&Profiles>,
+    ) {
+        if let Some((name, profiles)) = settings.profile.as_ref().zip(profiles)
+            && profiles.get(name).is_none()
+        {
+            let text = format!("there is no profile {name}; there are {}", profiles.names());
+            self.fault(&format!("{key}.profile"), text);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Profiles: in force before a session's first frame, changed while it goes on.
+
+use serde_json::{Value, json};
+
+use super::{LISTEN, Site, client};
+use crate::support::{
+    TempDir,
+    certs::{Authority, Pair},
+    frame, http,
+    switch::Switch,
+    wait_for, wait_until,
+    ws::WebSocket,
+};
+
+/// Both with the password "password".
+const USERS: &str =
+    "alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\nbob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
+
+fn with_users(more: &str) -> String {
+    format!("{}{more}", LISTEN.replacen("port = 0\n", "port = 0\nhtpasswd = \"users\"\n", 1))
+}
+
+/// A switch that lets in alice and bob, by a file with profiles.
+fn start(profiles: &str) -> Site {
+    let dir = TempDir::new();
+    dir.file("users", USERS);
+    let path = dir.file("etherws.toml", with_users(profiles));
+    let switch = Switch::start(&["--config", &path]);
+    Site { dir, path, switch }
+}
+
+fn login(site: &Site, user: &str) -> WebSocket {
+    let login = http::basic(user, "password");
+    WebSocket::open_with(site.switch.tunnel, "/", &[("Authorization", &login)]).expect("101")
+}
+
+/// A setting as it is in force, and where it is from.
+fn shown(switch: &Switch, port: u64, name: &str) -> String {
+    let report = switch.json(&["showport", &port.to_string()]);
+    let setting = &report[0]["settings"][name];
+    let part = |name: &str| setting[name].as_str().unwrap_or_default();
+    [part("value"), part("origin"), part("profile")].join(" ").trim_end().to_owned()
+}
+
+/// An LLDP frame.
+fn lldp() -> Vec<u8> {
+    let mut frame = frame(2, 1, b"chassis");
+    frame[..6].copy_from_slice(&[1, 0x80, 0xc2, 0, 0, 14]);
+    frame
+}
+
+#[test]
+fn a_session_has_its_users_profile_before_its_first_frame_and_reload_changes_it() {
+    let profiles = "[profile.base]\nmax-macs = 5\n\
+        [profile.guests]\nusers = [\"alice\"]\ninherits = \"base\"\nlink-local = \"none\"\n";
+    let site = start(profiles);
+    let (mut bob, mut alice) = (login(&site, "bob"), login(&site, "alice"));
+    alice.send_frame(&lldp());
+    let of = |user: &str| {
+        let ports = site.switch.ports();
+        ports.into_iter().find(|port| port["user"] == user)
+    };
+    let discards = || of("alice").is_some_and(|port| port["discards"]["link-local"] == 1);
+    wait_until("its first frame to be discarded", discards);
+    let alices = of("alice").unwrap();
+    let (number, bobs) = (alices["port"].as_u64().unwrap(), of("bob").unwrap());
+    assert_eq!((&alices["profile"], bobs.get("profile")), (&json!("guests"), None));
+    let shown = |name| shown(&site.switch, number, name);
+    assert_eq!(shown("link-local"), "none user-profile guests");
+    assert_eq!(shown("max-macs"), "5 user-profile guests");
+    let table = site.switch.ctl(&["showport", &number.to_string()]).ok().stdout;
+    assert!(table.contains("none (user profile guests)"), "{table}");
+    let table = site.switch.ctl(&["listport", "--long"]).ok().stdout;
+    assert!(table.contains("Profile") && table.contains("guests"), "{table}");
+
+    site.write(with_users(&profiles.replace("\"none\"", "[\"lldp\"]")));
+    let changes = site.reload();
+    let wanted = json!([{"action": "changed", "item": "profile"}]);
+    assert_eq!(Value::from(changes), wanted);
+    alice.send_frame(&lldp());
+    bob.expect_frame(&lldp());
+    // What is set on the port comes first, and the session goes on without any profile.
+    site.switch.ctl(&["setport", "--max-macs", "7", &number.to_string()]).ok();
+    assert_eq!(shown("max-macs"), "7 own");
+    site.write(with_users(""));
+    site.reload();
+    assert_eq!(shown("link-local"), "all-but-pause default");
+    assert_eq!(of("alice").unwrap()["port"], number);
+    alice.send_frame(&lldp());
+    bob.expect_frame(&lldp());
+}
+
+#[test]
+fn a_user_is_known_by_his_certificate_or_token_too_and_others_are_meant_by_a_star() {
+    let authority = Authority::new();
+    let Pair { cert, key } = authority.server("server");
+    let dir = TempDir::new();
+    let profiles = "[profile.guests]\nusers = [\"alice\"]\nmax-macs = 3\n[profile.others]\nusers = [\"*\"]\n\
+        max-macs = 4\n";
+    let path = dir.file("etherws.toml", format!("{LISTEN}{profiles}"));
+    let tls = ["--sslkey", &key, "--sslcert", &cert, "--sslclientca", &authority.ca];
+    let server = Switch::start(&[&["--config", &path], &tls[..]].concat());
+    let switch = Switch::start(&[]);
+    for (name, max_macs) in [("alice", "3 user-profile guests"), ("carol", "4 user-profile others")]
+    {
+        let own = authority.client(name);
+        let own = ["--cacerts", &authority.ca, "--cert", &own.cert, "--key", &own.key];
+        let port = switch.add(&[&["client"], &own[..], &[&server.tls_url()]].concat());
+        let number = wait_for("the session", || {
+            let ports = server.ports();
+            ports.iter().find(|port| port["user"] == name)?["port"].as_u64()
+        });
+        assert_eq!(shown(&server, number, "max-macs"), max_macs);
+        switch.ctl(&["delport", &port.to_string()]).ok();
+    }
+
+    let site = start(profiles);
+    let token = site.switch.json(&["createtoken", "--user", "alice"]);
+    let path = format!("/?token={}", token[0]["token"].as_str().unwrap());
+    let socket = WebSocket::open(site.switch.tunnel, &path);
+    let number = site.switch.number_of(&socket);
+    assert_eq!(shown(&site.switch, number, "max-macs"), "3 user-profile guests");
+}
+
+#[test]
+fn a_port_names_its_profile_in_the_file_or_by_control() {
+    let profiles = "[profile.office]\nmax-macs = 3\nsticky = true\n[profile.lab]\nmax-macs = 4\n";
+    let port = client("ws://127.0.0.1:1/", "profile = \"office\"\nsticky = false");
+    let site = Site::start(&format!("{profiles}{port}"));
+    let shown = |port, name| shown(&site.switch, port, name);
+    assert_eq!(shown(1, "max-macs"), "3 profile office");
+    assert_eq!(shown(1, "sticky"), "off own");
+    assert_eq!(shown(1, "bpdu-guard"), "off default");
+    let ctl = |args: &[&str]| site.switch.ctl(args);
+    let refused = ctl(&["setport", "--profile", "none", "1"]).failed();
+    assert!(refused.stderr.contains("there is no profile none; there are lab, office"));
+    ctl(&["setport", "--profile", "lab", "1"]).ok();
+    assert_eq!(shown(1, "max-macs"), "4 profile lab");
+
+    let far = Switch::start(&[]);
+    let own = site.switch.add(&["client", &far.url(), "--profile", "lab"]);
+    assert_eq!(shown(own, "max-macs"), "4 profile lab");
+    // The file's port gets another one in time, and of control's it is told.
+    let file = format!("{LISTEN}{profiles}{port}").replace("profile.lab", "profile.new");
+    site.write(file.replace("profile = \"office\"", "profile = \"new\""));
+    let changes = Value::from(site.reload());
+    let gone = json!({"action": "changed", "item": format!("client {}", far.url()), "port": own,
+        "note": "its profile lab is gone"});
+    let of_file = json!({"action": "changed", "item": "client ws://127.0.0.1:1/", "port": 1,
+        "note": "profile"});
+    let profile = json!({"action": "changed", "item": "profile"});
+    assert_eq!(changes, json!([profile, of_file, gone]));
+    assert_eq!(shown(1, "max-macs"), "4 profile new");
+    assert_eq!(shown(own, "max-macs"), "8192 default");
+    ctl(&["setport", "--default", "profile", &own.to_string()]).ok();
+}
