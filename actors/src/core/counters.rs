@@ -38,6 +38,12 @@ names! {
         QueueMemory = "queue-memory",
         /// The port may have other source addresses only: its `static-macs`.
         ForeignSource = "foreign-source",
+        /// The port is no member of the frame's VLAN, or has none for untagged frames.
+        VlanIngress = "vlan-ingress",
+        /// The port's settings `accept` or `native-strict` do not let the frame in.
+        VlanAccept = "vlan-accept",
+        /// The port that the frame was to leave by is no member of its VLAN.
+        VlanEgress = "vlan-egress",
         /// The port is blocked by the loop guard.
         Loop = "loop",
         /// The port is blocked by BPDU guard.

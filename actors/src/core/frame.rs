@@ -177,6 +177,26 @@ impl Frame {
         }
     }
 
+    /// Does `change` after what is left to be done already.
+    #[must_use]
+    pub(crate) fn retag(self, change: TagChange) -> Self {
+        match change {
+            TagChange::None => self,
+            TagChange::Push(tag) => self.push_tag(tag),
+            TagChange::Pop => self.pop_tag(),
+            TagChange::Replace(tag) => self.replace_tag(tag),
+        }
+    }
+
+    /// A copy in `arena`, with its tag's change done, and zeros up to `len` octets.
+    pub(crate) fn padded(&self, arena: &mut BytesMut, len: usize) -> Self {
+        let (front, rest) = self.front();
+        arena.extend_from_slice(&front);
+        arena.extend_from_slice(rest);
+        arena.resize(len.max(arena.len()), 0);
+        Self::with_offload(arena.split().freeze(), self.offload_on_wire())
+    }
+
     fn tag(&self) -> Option<Tag> {
         self.header()?.tag()
     }

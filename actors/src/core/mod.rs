@@ -26,3 +26,4 @@ pub(crate) mod restraint;
 pub mod secret;
 pub mod settings;
 pub mod state;
+pub mod vlan;

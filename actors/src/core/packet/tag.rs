@@ -30,7 +30,8 @@ impl Tag {
         Self { tpid: TPID_SVLAN, tci }
     }
 
-    pub(super) const fn new(tpid: u16, tci: u16) -> Option<Self> {
+    /// A tag of this type; `None` where it is no type of tag.
+    pub(crate) const fn new(tpid: u16, tci: u16) -> Option<Self> {
         match tpid {
             TPID_CVLAN | TPID_SVLAN => Some(Self { tpid, tci }),
             _ => None,
@@ -53,6 +54,17 @@ impl Tag {
     #[must_use]
     pub const fn vid(self) -> Vid {
         Vid::from_tci(self.tci)
+    }
+
+    /// The priority code point, 0 to 7.
+    #[must_use]
+    pub const fn pcp(self) -> u8 {
+        (self.tci >> 13) as u8
+    }
+
+    /// The same priority and drop eligibility, of another VLAN and type.
+    pub(crate) const fn moved(self, tpid: u16, vid: Vid) -> Self {
+        Self { tpid, tci: self.tci & 0xf000 | vid.get() }
     }
 
     /// Its four octets.

@@ -15,6 +15,7 @@ mod mac;
 mod options;
 mod profile;
 mod value;
+mod vlan;
 
 use crate::{core::guard::storm::StormLimit, names};
 
@@ -29,6 +30,7 @@ pub use self::{
         Description, InterfaceName, Label, OffloadTypes, PortName, PortRef, SettingValue,
         ValueError,
     },
+    vlan::{Accept, PriorityTags, Pvid, Tpid, VidSet, VlanId, VlanMode},
 };
 
 names! {
@@ -366,6 +368,44 @@ settings! {
     /// else, and frames from others are discarded.
     static_macs ("static-macs"): MacList, scope: Scope::Port;
 
+    /// What the port is to VLANs: access (one, untagged, its tag), trunk (several, tagged, its
+    /// trunks), native-tagged or native-untagged (a trunk whose untagged frames are of its tag),
+    /// dot1q-tunnel (one, its tag, around whatever comes in). Without it, access where there is
+    /// a tag, and a trunk of all VLANs where there is neither tag nor trunks.
+    vlan_mode ("vlan-mode"): VlanMode;
+
+    /// VLAN of an access or dot1q-tunnel port, or the native one of a trunk.
+    tag ("tag"): VlanId;
+
+    /// VLANs that a trunk carries tagged, and 0 if it carries frames without a VLAN. Without
+    /// it, all.
+    trunks ("trunks"): VidSet;
+
+    /// Frames that may come in. Those that may not count as vlan-accept. Untagged for access
+    /// ports, else all.
+    accept ("accept"): Accept;
+
+    /// Whether nothing with a tag gets into the native VLAN: frames that are tagged with it
+    /// already, and those with a further tag, are discarded.
+    native_strict ("native-strict"): bool = false;
+
+    /// Type of tag by which the port tells VLANs, 802.1q (0x8100) or 802.1ad (0x88a8). A tag of
+    /// another type is payload.
+    tpid ("tpid"): Tpid = Tpid::Customer;
+
+    /// Whether frames that leave without their VLAN's tag keep their priority in a priority tag.
+    priority_tags ("priority-tags"): PriorityTags = PriorityTags::Never;
+
+    /// VLAN of frames that come in untagged, or none, instead of what the VLAN mode says. It
+    /// leaves the port untagged, if it is not among tagged.
+    pvid ("pvid"): Pvid;
+
+    /// VLANs that leave the port untagged, instead of what the VLAN mode says.
+    untagged ("untagged"): VidSet;
+
+    /// VLANs that leave the port tagged, instead of what the VLAN mode says.
+    tagged ("tagged"): VidSet;
+
     /// MAC address of the device that the port makes. Without it, one that stays: it is made
     /// of this machine's id, a card's address and the device's name.
     mac ("mac"): DeviceMac, scope: Scope::Port, kinds: &["tap"], reopens: true;
@@ -397,6 +437,9 @@ mod tests {
                 "txqueuelen" => "7".to_owned(),
                 "mac" | "static-macs" => "02:00:00:00:00:01".to_owned(),
                 "stp-trust" => "on".to_owned(),
+                "vlan-mode" => "trunk".to_owned(),
+                "accept" => "tagged".to_owned(),
+                "tag" | "trunks" | "pvid" | "tagged" | "untagged" => "9".to_owned(),
                 _ => "uplink".to_owned(),
             });
             let mut settings = PortSettings::default();

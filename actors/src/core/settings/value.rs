@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
-use super::{DeviceMac, LinkLocal, MacList, SETTINGS};
+use super::{DeviceMac, LinkLocal, MacList, Pvid, SETTINGS, Tpid, VidSet, VlanId};
 use crate::core::guard::storm::StormLimit;
 
 /// Most characters of a port's name: as many as a DNS label has (RFC 1035, 2.3.4).
@@ -137,6 +137,10 @@ written! {
     InterfaceName: "NAME";
     PortRef: "PORT";
     Label: "NAME";
+    Tpid: "802.1q|802.1ad";
+    VlanId: "VLAN";
+    Pvid: "VLAN|none";
+    VidSet: "all|none|VLAN[-VLAN][,VLAN[-VLAN]...]";
 }
 
 /// A text with a rule for what it may be.
