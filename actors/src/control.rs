@@ -32,8 +32,8 @@ use crate::{
     kinds::{Adding, PortSpec, Store},
     message::{
         AddFdb, AddMirror, AddPortError, ChangePort, DelFdb, DelPort, FdbInfo, FindPings, FindPort,
-        Flood, FlushFdb, KeepInterface, ListFdb, ListPorts, PortInfo, PortReport, SetDefaults,
-        SetPort, SetPortError, ShowPort, Survey, TakeSurvey,
+        Flood, FlushFdb, KeepInterface, ListFdb, ListPorts, ListVlans, PortInfo, PortReport,
+        SetDefaults, SetPort, SetPortError, ShowPort, Survey, TakeSurvey, VlanInfo,
     },
     mirror::{Filter, MIRROR_OCTETS, MirrorReader, TooManyMirrors},
     netlink::{self, LinkError},
@@ -358,19 +358,19 @@ impl Control {
         Ok(self.switch.send(DelFdb { vid, mac }).await??)
     }
 
-    /// Forgets what was learned behind `port`, or behind all of them, and static entries as
-    /// well if `all`. Gives what was forgotten.
+    /// Forgets what was learned, of what `filter` takes, and static entries as well if `all`.
+    /// Gives what was forgotten.
     ///
     /// # Errors
     /// There is no such port.
     pub async fn flush_fdb(
         &self,
-        port: Option<PortNumber>,
+        filter: FdbFilter,
         all: bool,
     ) -> Result<Vec<FdbInfo>, ControlError> {
         let (mut pages, mut next) = (Vec::new(), Some(0));
         while let Some(page) = next {
-            let got = self.switch.send(FlushFdb { port, all, page }).await??;
+            let got = self.switch.send(FlushFdb { filter, all, page }).await??;
             pages.push(got.entries);
             next = got.next;
             yield_now().await;
@@ -378,6 +378,21 @@ impl Control {
         let flushed = sorted(pages).await?;
         info!(self.log, "forwarding database is flushed"; "addresses" => flushed.len());
         Ok(flushed)
+    }
+
+    /// The VLANs that are in use, ascending.
+    ///
+    /// # Errors
+    /// The switch has ended.
+    pub async fn list_vlans(&self) -> Result<Vec<VlanInfo>, ControlError> {
+        let (mut vlans, mut next) = (Vec::new(), Some(Vid::UNTAGGED));
+        while let Some(from) = next {
+            let page = self.switch.send(ListVlans { from }).await?;
+            vlans.extend(page.vlans);
+            next = page.next;
+            yield_now().await;
+        }
+        Ok(vlans)
     }
 
     /// Measures the switch: its counters, queues and tables at one moment.

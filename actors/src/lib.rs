@@ -89,7 +89,7 @@ pub mod tunnel;
 pub use self::{
     core::{
         batch, counters, error, fdb, frame, gauge, guard, holder, interface, memory, offload,
-        packet, relay, secret, settings, state,
+        packet, relay, secret, settings, state, vlan,
     },
     handle::SwitchHandle,
 };

@@ -6,6 +6,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeMap,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant as StdInstant},
 };
@@ -29,6 +30,7 @@ use crate::{
             Profiles,
         },
         state::{Details, PortState, Stop},
+        vlan::VlanError,
     },
     mirror::{Filter, MirrorReader, TooManyMirrors},
 };
@@ -286,6 +288,9 @@ pub enum SetPortError {
     /// Ports of this kind do not have the setting.
     #[error(transparent)]
     NotForKind(#[from] ForeignSetting),
+    /// Settings for VLANs contradict each other.
+    #[error(transparent)]
+    Vlans(#[from] VlanError),
 }
 
 /// Sets what holds for all ports that have nothing else.
@@ -300,6 +305,8 @@ pub struct SetDefaults {
     pub ports: PortSettings,
     /// Profiles that ports may name, and that users have.
     pub profiles: Arc<Profiles>,
+    /// Names of VLANs.
+    pub vlan_names: BTreeMap<Vid, String>,
 }
 
 /// Asks which port has a name, or else which one is a device or an interface of that name.
@@ -386,8 +393,8 @@ pub struct DelFdb {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<FdbPage, FdbError>")]
 pub struct FlushFdb {
-    /// Behind which port; all of them without it.
-    pub port: Option<PortNumber>,
+    /// Which entries; what says how they got there does not count.
+    pub filter: FdbFilter,
     /// Whether static entries go as well.
     pub all: bool,
     /// Which page; the first is 0.
@@ -413,6 +420,52 @@ pub struct FdbPage {
     pub entries: Vec<FdbInfo>,
     /// The page to ask for next; `None`: that was the last one.
     pub next: Option<usize>,
+}
+
+/// Asks for the VLANs that are in use, ascending: those that have a name, those that settings of
+/// a port name, and those of which frames came in.
+#[derive(Debug, Message)]
+#[rtype(result = "VlanPage")]
+pub struct ListVlans {
+    /// The first of them.
+    pub from: Vid,
+}
+
+/// VLANs, some at a time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct VlanPage {
+    /// These.
+    pub vlans: Vec<VlanInfo>,
+    /// Where the others begin; `None`: those were the last ones.
+    pub next: Option<Vid>,
+}
+
+/// A VLAN. Ports without settings for VLANs are in each, and stand in none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VlanInfo {
+    /// Which one; 0 stands for frames without a VLAN.
+    pub vid: Vid,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Ports that it leaves tagged, by number.
+    pub tagged: Vec<PortNumber>,
+    /// Ports that it leaves untagged, by number.
+    pub untagged: Vec<PortNumber>,
+    /// What has passed in it.
+    pub traffic: Traffic,
+}
+
+/// Frames of a VLAN as they are on a wire, since a port first had settings for VLANs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames that came in.
+    pub rx_frames: u64,
+    /// Their octets, without FCS.
+    pub rx_octets: u64,
+    /// Frames that ports were given to send.
+    pub tx_frames: u64,
+    /// Their octets, without FCS.
+    pub tx_octets: u64,
 }
 
 /// Has frames copied to a mirror. The reply is where they come; who drops it ends the
@@ -490,6 +543,8 @@ pub struct Survey {
     pub statics: Usage,
     /// Octets in all queues.
     pub queues: Usage,
+    /// VLANs in which frames have passed, ascending, with their names.
+    pub vlans: Vec<(Vid, Option<String>, Traffic)>,
 }
 
 /// What there is to measure of a port.

@@ -12,6 +12,8 @@ mod guards;
 mod mirrors;
 #[path = "switch/restarts.rs"]
 mod restarts;
+#[path = "switch/vlans.rs"]
+mod vlans;
 
 use std::{
     cell::RefCell,

@@ -251,6 +251,10 @@ pub(crate) struct FlushFdb {
     #[arg(allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<PortRef>,
+    /// Only addresses of this VLAN; 0: of none.
+    #[arg(long, value_name = "VID", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vlan: Option<Vlan>,
     /// Also delete static entries.
     #[arg(long)]
     all: bool,
@@ -269,7 +273,9 @@ impl Call for FlushFdb {
             Some(port) => Some(port.find(program).await?),
             None => None,
         };
-        let flushed = program.control.flush_fdb(port, self.all).await?;
+        let vid = self.vlan.map(|Vlan(vid)| vid);
+        let filter = FdbFilter { port, vid, ..FdbFilter::default() };
+        let flushed = program.control.flush_fdb(filter, self.all).await?;
         apart(|| flushed.into_iter().map(FdbLine::from).collect()).await
     }
 

@@ -23,6 +23,7 @@ pub(crate) mod program;
 mod set_port;
 mod show_port;
 pub(crate) mod status;
+mod vlan;
 
 use std::sync::LazyLock;
 
@@ -45,6 +46,7 @@ pub(crate) use self::{
     set_port::SetPort,
     show_port::{Limit, PortReport, ShowPort},
     status::{Status, Stop},
+    vlan::ListVlan,
 };
 use crate::refusal::Refusal;
 pub(crate) use answer::Answer;
@@ -73,6 +75,7 @@ pub(crate) const METHODS: &[Method] = &[
     Method::of::<DelFdb>(),
     Method::of::<FlushFdb>(),
     Method::of::<ListHosts>(),
+    Method::of::<ListVlan>(),
     Method::of::<ShowServer>(),
     Method::of::<ListCertificate>(),
     Method::of::<CreateToken>(),

@@ -153,13 +153,21 @@ const PAGES: &[Page] = &[
     page_of("ctl listif", "", &[("ctl listif", "list addresses and MTUs")]),
     page_of("ctl listfdb", "", &[("ctl listfdb", "list addresses with their ports")]),
     page_of("ctl listhosts", "", &[("ctl listhosts", "list hosts with addresses and names")]),
+    page_of("ctl listvlan", "", &[("ctl listvlan", "list VLANs with their ports and traffic")]),
     page_of(
         "ctl addfdb",
         "",
         &[("ctl addfdb 02:00:00:00:00:01 2 --vlan 10", "tie an address of VLAN 10 to port 2")],
     ),
     page_of("ctl delfdb", "", &[("ctl delfdb 02:00:00:00:00:01", "delete an address")]),
-    page_of("ctl flushfdb", "", &[("ctl flushfdb 2", "forget what was learned behind port 2")]),
+    page_of(
+        "ctl flushfdb",
+        "",
+        &[
+            ("ctl flushfdb 2", "forget what was learned behind port 2"),
+            ("ctl flushfdb --vlan 10", "and in VLAN 10"),
+        ],
+    ),
     page_of("ctl status", "", &[("ctl status", "show the switch on one screen")]),
     page_of(
         "ctl events",

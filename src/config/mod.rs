@@ -63,6 +63,9 @@ pub(crate) struct Config {
     /// Settings under a name, for ports that name it and for the sessions of users.
     #[arg(skip)]
     pub(crate) profile: BTreeMap<String, ProfileTable>,
+    /// Names of VLANs, by number.
+    #[arg(skip)]
+    pub(crate) vlan_names: BTreeMap<String, String>,
     /// The ports, in the order of their numbers.
     #[arg(skip)]
     pub(crate) port: Vec<PortTable>,

@@ -4,6 +4,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     fs, io,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -17,7 +18,8 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     interface::AddressSetting,
     kinds::{KindInfo, PortSpec, Via, kinds},
-    settings::{PortSettings, Profiles, Role},
+    settings::{Label, Layers, PortSettings, Profiles, Role, VlanId},
+    vlan::PortVlans,
 };
 use ipnet::IpNet;
 use serde_json::{Map, Value};
@@ -66,6 +68,7 @@ pub(crate) struct Sw {
     pub(crate) port_defaults: PortSettings,
     /// Settings under a name.
     pub(crate) profiles: Arc<Profiles>,
+    pub(crate) vlan_names: BTreeMap<Vid, String>,
     /// Arbiters, each a thread, that ports are spread over; at least 1.
     pub(crate) threads: usize,
     /// Where WebSocket clients come in, if any may.
@@ -165,7 +168,17 @@ impl<'a> Checker<'a> {
     }
 
     fn sw(&mut self, config: &Config, file_asks: bool) -> Sw {
-        let Config { switch, tunnel, control, log, port_defaults, profile, port, legacy } = config;
+        let Config {
+            switch,
+            tunnel,
+            control,
+            log,
+            port_defaults,
+            profile,
+            vlan_names,
+            port,
+            legacy,
+        } = config;
         let profiles = self.profiles(profile);
         let tls = self.tls("tunnel.tls", tunnel.tls.files());
         let control_tls = self.tls("control.tls", control.tls.files());
@@ -256,8 +269,9 @@ impl<'a> Checker<'a> {
                 }
             },
             port_defaults: port_defaults.settings.0.clone(),
-            ports: self.ports(port, profiles.as_ref()),
+            ports: self.ports(port, profiles.as_ref(), &port_defaults.settings.0),
             profiles: Arc::new(profiles.unwrap_or_default()),
+            vlan_names: self.vlan_names(vlan_names),
             threads: threads.into(),
             tunnel: tunnel_service,
             tunnel_mss: tunnel.mss,
@@ -443,12 +457,41 @@ impl<'a> Checker<'a> {
             .ok()
     }
 
-    fn ports(&mut self, tables: &[PortTable], profiles: Option<&Profiles>) -> Vec<Port> {
+    fn vlan_names(&mut self, names: &BTreeMap<String, String>) -> BTreeMap<Vid, String> {
+        let mut named = BTreeMap::new();
+        for (vlan, name) in names {
+            match (vlan.parse::<VlanId>(), name.parse::<Label>()) {
+                (Ok(vlan), Ok(name)) => {
+                    named.insert(vlan.vid(), name.to_string());
+                }
+                (Err(error), _) | (_, Err(error)) => {
+                    self.fault(&format!("vlan-names.{vlan}"), error.to_string());
+                }
+            }
+        }
+        named
+    }
+
+    fn ports(
+        &mut self,
+        tables: &[PortTable],
+        profiles: Option<&Profiles>,
+        defaults: &PortSettings,
+    ) -> Vec<Port> {
+        if let Err(error) = PortVlans::new(defaults) {
+            self.fault("port-defaults", error.to_string());
+        }
         let mut ports: Vec<Port> = Vec::new();
         for (at, table) in tables.iter().enumerate() {
             let key = format!("port.{at}");
             let Some(port) = self.port(&key, table) else { continue };
             self.names_profile(&key, &port.settings, profiles);
+            if let Some(profiles) = profiles {
+                let layers = Layers::new(port.new.kind(), &port.settings, None, profiles, defaults);
+                if let Err(error) = PortVlans::new(&layers.merged()) {
+                    self.fault(&key, error.to_string());
+                }
+            }
             if ports.iter().any(|other| other.new.is_same(&port.new)) {
                 let text = format!("duplicate port {}; delete one of the two", port.new);
                 self.fault(&format!("{key}.target"), text);

@@ -545,6 +545,7 @@ pub(super) fn defaults(options: &Sw) -> SetDefaults {
         queue_memory: options.queue_memory,
         ports: options.port_defaults.clone(),
         profiles: Arc::clone(&options.profiles),
+        vlan_names: options.vlan_names.clone(),
     }
 }
 

@@ -158,12 +158,14 @@ pub(super) async fn run(
 }
 
 fn start_switch(options: &Sw, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
-    let SetDefaults { aging_time, queue_memory, ports, profiles } = operate::defaults(options);
+    let SetDefaults { aging_time, queue_memory, ports, profiles, vlan_names } =
+        operate::defaults(options);
     Switch::new(SwitchOptions {
         aging_time,
         queue_memory,
         ports,
         profiles,
+        vlan_names,
         debug_frames: options.logging.debug,
         log: log.clone(),
         monitor: monitor.clone(),

@@ -11,9 +11,11 @@ mod interface;
 mod loops;
 mod netdev;
 mod offload;
+mod openvswitch;
 mod recovery;
 mod spanning_tree;
 mod transfer;
+mod vlans;
 
 use std::time::Duration;
 

@@ -3,69 +3,8 @@
 
 use std::time::Duration;
 
-use super::longest_gap;
-use crate::support::{
-    TempDir,
-    lab::Namespace,
-    need,
-    peers::tool,
-    process::{Output, Process},
-    switch::Switch,
-    wait_until,
-};
-
-/// Open vSwitch in a namespace, with a database of its own.
-struct OpenVSwitch {
-    _database: Process,
-    _daemon: Process,
-    dir: TempDir,
-    site: Namespace,
-}
-
-impl OpenVSwitch {
-    fn start(site: &Namespace) -> Result<Self, String> {
-        for program in ["ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl"] {
-            tool(program)?;
-        }
-        let dir = TempDir::new();
-        let (file, socket) = (dir.at("conf.db"), format!("unix:{}", dir.at("db.sock")));
-        let schema = "/usr/share/openvswitch/vswitch.ovsschema";
-        site.run("ovsdb-tool", &["create", &file, schema]).ok();
-        let start = |program: &str, args: &[&str]| {
-            let mut command = site.site.command(program);
-            command.args(args).env("OVS_RUNDIR", dir.at("")).env("OVS_LOGDIR", dir.at(""));
-            Process::start(command)
-        };
-        let database = start("ovsdb-server", &[&file, &format!("--remote=p{socket}")]);
-        let this = Self {
-            _daemon: start("ovs-vswitchd", &[&socket]),
-            _database: database,
-            dir,
-            site: site.clone(),
-        };
-        wait_until("the database", || this.try_ctl(&["--no-wait", "init"]));
-        Ok(this)
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        let database = format!("--db=unix:{}", self.dir.at("db.sock"));
-        self.site.run("ovs-vsctl", &[&[&*database, "--timeout=10"], words].concat())
-    }
-
-    fn try_ctl(&self, words: &[&str]) -> bool {
-        self.run(words).code == Some(0)
-    }
-
-    /// What `get` gives; nothing where there is nothing yet.
-    fn ask(&self, words: &[&str]) -> String {
-        self.run(words).stdout
-    }
-
-    fn ctl(&self, words: &str) {
-        let words: Vec<_> = words.split_whitespace().collect();
-        assert!(self.try_ctl(&words), "{words:?}");
-    }
-}
+use super::{longest_gap, openvswitch::OpenVSwitch};
+use crate::support::{lab::Namespace, need, switch::Switch, wait_until};
 
 #[test]
 fn a_path_through_the_switch_stands_in_for_a_cable_in_a_second() {

@@ -16,7 +16,7 @@ use pnet_packet::{ip::IpNextHeaderProtocols, util::ipv6_checksum};
 
 use crate::core::{
     fdb::{Fdb, FdbEntry, PortNumber, Status},
-    frame::{Frame, MacAddr, Vid},
+    frame::{Frame, MIN_FRAME_LEN, MacAddr, Vid},
     interface::InterfaceStatus,
     packet::{TAG_LEN, Tag},
 };
@@ -38,9 +38,6 @@ const REQUEST_REVERSE: [u8; 8] = [0, 1, 0x08, 0, 6, 4, 0, 3];
 /// Octets by which announcements differ in length, one after the other: with the same octets
 /// the later one would look like the former's reflection, and not be believed.
 const LENGTHS: usize = 16;
-
-/// Shortest frame on a cable, without FCS; a tag comes on top (IEEE 802.3, 4.4.2).
-const MIN_FRAME_LEN: usize = 60;
 
 /// One frame for each address that is not behind `port`, from that address, in its
 /// VLAN; `number` counts announcements.

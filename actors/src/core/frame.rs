@@ -13,6 +13,10 @@ pub use super::packet::{MacAddr, ParseMacAddrError, Vid};
 /// packet (65,535) behind an Ethernet header and four tags, rounded up to an even number.
 pub const MAX_FRAME_LEN: usize = 65_566;
 
+/// Shortest frame on a cable, in octets without FCS (IEEE 802.3, 4A.4.2). Frames that were never
+/// on one may be shorter.
+pub const MIN_FRAME_LEN: usize = 60;
+
 /// What a super-frame is to be cut into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Gso {

@@ -110,19 +110,28 @@ impl PortSet {
     }
 
     /// Whether a place is in it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "VLANs will ask"))]
     pub(crate) fn contains(&self, at: usize) -> bool {
         self.0.get(at / BITS).is_some_and(|word| word >> (at % BITS) & 1 == 1)
+    }
+
+    /// The places from `word` times 64 on, 64 of them, as bits.
+    pub(crate) fn word(&self, word: usize) -> u64 {
+        self.0.get(word).copied().unwrap_or(0)
     }
 
     /// The first member from place `from` on. Walking a set borrows nothing: it may change
     /// meanwhile.
     pub(crate) fn next(&self, from: usize) -> Option<usize> {
+        self.next_of(from, |_| u64::MAX)
+    }
+
+    /// The same, of those that are in `other`, too, which is asked for by [word](Self::word).
+    pub(crate) fn next_of(&self, from: usize, other: impl Fn(usize) -> u64) -> Option<usize> {
         let mut word = from / BITS;
-        let mut bits = self.0.get(word)? & (u64::MAX << (from % BITS));
+        let mut bits = self.0.get(word)? & other(word) & (u64::MAX << (from % BITS));
         while bits == 0 {
             word += 1;
-            bits = *self.0.get(word)?;
+            bits = self.0.get(word)? & other(word);
         }
         Some(word * BITS + bits.trailing_zeros() as usize)
     }
@@ -152,6 +161,10 @@ mod tests {
                 if is_member { model.insert(at) } else { model.remove(&at) };
                 prop_assert_eq!(set.contains(at), is_member);
             }
+            let even = |_| 0x5555_5555_5555_5555;
+            let first = set.next_of(0, even);
+            let evens = std::iter::successors(first, |at| set.next_of(at + 1, even));
+            prop_assert!(evens.eq(model.iter().copied().filter(|at| at % 2 == 0)));
             prop_assert_eq!(members(&set), Vec::from_iter(model));
         }
 

@@ -8,7 +8,7 @@ use std::{fmt, time::Instant};
 use crate::core::{
     counters::Discard,
     fdb::{Fdb, Key, Learned, PortNumber},
-    frame::{Frame, MacAddr},
+    frame::{Frame, MacAddr, Vid},
     guard::{loops, reflections::Reflections, storm::Class},
     packet::Ethernet,
 };
@@ -166,6 +166,13 @@ impl Relay {
     /// Forgets what was learned behind a port that carries no frames any more.
     pub fn flush_port(&mut self, port: PortNumber) {
         self.fdb.flush_port(port);
+        self.reflections.forget(port);
+    }
+
+    /// Forgets what was learned behind a port whose VLANs have changed: what is sticky only in
+    /// those that it is not in any more.
+    pub fn leave_vlans(&mut self, port: PortNumber, is_member: impl Fn(Vid) -> bool) {
+        self.fdb.leave_vlans(port, is_member);
         self.reflections.forget(port);
     }
 

@@ -13,10 +13,6 @@ use crate::core::{
     settings::{Accept, PortSettings, PriorityTags, Pvid, Tpid, VidSet, VlanId, VlanMode},
 };
 
-/// Shortest frame on a wire, in octets without FCS (IEEE 802.3, 4A.4.2). What a tag has
-/// brought over it must not fall below it without the tag.
-pub const MIN_FRAME_LEN: usize = 60;
-
 /// Settings for VLANs that contradict each other. Says what to set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VlanError {
@@ -56,6 +52,8 @@ pub struct PortVlans {
     accept: Accept,
     is_strict: bool,
     priority_tags: PriorityTags,
+    /// VLANs that its settings name, and do not just mean with all others.
+    named: VidSet,
 }
 
 /// The VLANs that a mode gives a port.
@@ -165,7 +163,12 @@ impl PortVlans {
         {
             untagged = untagged.with(vid);
         }
+        let all = [&settings.trunks, &settings.tagged, &settings.untagged];
+        let lists = all.into_iter().flatten().filter(|list| **list != VidSet::tagged());
+        let one = settings.tag.map(VlanId::vid).or(pvid);
+        let named = lists.flat_map(VidSet::iter).chain(one).fold(VidSet::default(), VidSet::with);
         Ok(Some(Self {
+            named,
             tpid,
             is_tunnel: base.is_tunnel,
             pvid,
@@ -182,7 +185,17 @@ impl PortVlans {
     pub fn none() -> Self {
         let Base { pvid, tagged, untagged, accept, is_tunnel } = Base::trunk(VidSet::default());
         let (tpid, priority_tags) = (Tpid::Customer, PriorityTags::Never);
-        Self { tpid, is_tunnel, pvid, tagged, untagged, accept, is_strict: false, priority_tags }
+        Self {
+            tpid,
+            is_tunnel,
+            pvid,
+            tagged,
+            untagged,
+            accept,
+            is_strict: false,
+            priority_tags,
+            named: VidSet::default(),
+        }
     }
 
     /// VLAN of frames that come in untagged; 0 where they have none and are let in.
@@ -203,6 +216,12 @@ impl PortVlans {
     #[must_use]
     pub fn is_untagged(&self, vid: Vid) -> bool {
         self.untagged.contains(vid)
+    }
+
+    /// Whether its settings name a VLAN: a trunk of all names none.
+    #[must_use]
+    pub fn names(&self, vid: Vid) -> bool {
+        self.named.contains(vid)
     }
 
     /// The VLANs that it is a member of, ascending.

@@ -25,6 +25,7 @@ use crate::{
         memory::QueueMemory,
         settings::{Label, LinkSettings, PortSettings},
         state::{Details, PortState, Stop},
+        vlan::PortVlans,
     },
     message::{Egress, Opening, Pings, PortInfo},
     monitor::{Event, Kind},
@@ -85,6 +86,8 @@ pub(super) struct PortEntry {
     pub(super) status: Option<InterfaceStatus>,
     /// The only sources that it may have, if it has `static-macs`.
     pub(super) only: Box<[MacAddr]>,
+    /// What it makes of VLANs; without it, every frame passes as it is.
+    pub(super) vlans: Option<Box<PortVlans>>,
     /// While the port is up.
     pub(super) outlet: Option<Outlet>,
     /// Frames of the batch at hand that go out of this port: for it only, and flooded. Empty

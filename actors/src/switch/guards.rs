@@ -224,7 +224,7 @@ impl Switch {
         if let Lesson::Reflected(other)
         | Lesson::Learned(Learned::Moved(other) | Learned::Flaps(other)) = lesson
         {
-            self.suspect(at, other);
+            self.suspect(at, other, frame);
         }
         let port = &mut self.ports[at];
         let (Lesson::Learned(learned), Some(header)) = (lesson, frame.header()) else {

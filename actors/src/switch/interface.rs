@@ -12,6 +12,7 @@ use crate::{
     core::{
         announce,
         fdb::PortNumber,
+        frame::Frame,
         interface::{Carrier, InterfaceStatus},
         state::PortState,
     },
@@ -107,10 +108,17 @@ impl Switch {
         }
     }
 
-    fn announcements(&self, at: usize) -> Vec<crate::core::frame::Frame> {
+    fn announcements(&self, at: usize) -> Vec<Frame> {
         let port = &self.ports[at];
         let status = port.status.as_ref().filter(|_| port.is_forwarding());
-        status.map(announce::neighbours).unwrap_or_default()
+        let frames = status.map(announce::neighbours).unwrap_or_default();
+        // As if the host had sent them.
+        let vlans = port.vlans.as_deref();
+        let enter = |frame: Frame| match vlans {
+            Some(vlans) => vlans.ingress(&frame).ok().map(|change| frame.retag(change)),
+            None => Some(frame),
+        };
+        frames.into_iter().filter_map(enter).collect()
     }
 
     /// The port at `at` has come up, or the carrier of its interface has come or gone.

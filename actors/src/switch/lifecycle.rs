@@ -99,6 +99,7 @@ impl Handler<AddPort> for Switch {
                 kept: None,
                 status: None,
                 only: Box::default(),
+                vlans: None,
                 outlet: None,
                 pending: Default::default(),
             },

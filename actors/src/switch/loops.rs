@@ -11,8 +11,9 @@ use crate::{
     core::{
         counters::{Discard, Incident},
         fdb::PortNumber,
-        frame::Frame,
+        frame::{Frame, Vid},
         guard::loops::{Action, Heard, OFTEN, SELDOM, is_probe},
+        packet::Ethernet,
     },
     message::Credit,
     monitor::Kind,
@@ -44,7 +45,7 @@ impl Switch {
         let port = &mut self.ports[at];
         self.mirrors.received(number, frame, discard, now);
         match heard {
-            Heard::Loop | Heard::Foreign => {}
+            Heard::Loop | Heard::Foreign | Heard::OtherVlan => {}
             Heard::TooMany => port.counters.discarded(Discard::StormMulticast, 1),
             Heard::Forged => port.counters.happened(Incident::ForgedProbe),
             Heard::Returned => {
@@ -78,8 +79,9 @@ impl Switch {
     }
 
     /// Traffic of the port at `at` had come in by `other` before.
-    pub(super) fn suspect(&mut self, at: usize, other: PortNumber) {
-        self.loops.suspect(self.ports[at].number, other);
+    pub(super) fn suspect(&mut self, at: usize, other: PortNumber, frame: &Frame) {
+        let vid = frame.header().map_or(Vid::UNTAGGED, Ethernet::vid);
+        self.loops.suspect(self.ports[at].number, other, vid);
         self.obey();
     }
 
@@ -97,7 +99,11 @@ impl Switch {
             match action {
                 Action::Send(number, frame) => {
                     if let Some(at) = self.find(number) {
+                        let vid = frame.header().map_or(Vid::UNTAGGED, Ethernet::vid);
                         self.append(at, frame, TokioInstant::now().into_std());
+                        if self.ports[at].vlans.is_some() {
+                            self.turn_probe(at, vid);
+                        }
                     }
                 }
                 Action::Block { port, with } => self.block_loop(port, with),

@@ -12,8 +12,10 @@ mod lifecycle;
 mod loops;
 mod requests;
 mod settings;
+mod vlans;
 
 use std::{
+    collections::BTreeMap,
     mem,
     sync::Arc,
     time::{Duration, Instant as StdInstant},
@@ -30,7 +32,7 @@ use crate::{
         batch::Source,
         counters::Discard,
         fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, PortNumber},
-        frame::Frame,
+        frame::{Frame, Vid},
         gauge::cost,
         guard::{
             Reminder,
@@ -51,6 +53,7 @@ use crate::{
 
 use entry::{Pending, PortEntry, Shared};
 use guards::Blocked;
+use vlans::Vlans;
 
 /// Longest time between two collections of aged addresses.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
@@ -78,6 +81,8 @@ pub struct SwitchOptions {
     pub ports: PortSettings,
     /// Profiles that ports may name, and that users have.
     pub profiles: Arc<Profiles>,
+    /// Names of VLANs.
+    pub vlan_names: BTreeMap<Vid, String>,
     /// Whether to write a debug record for each frame.
     pub debug_frames: bool,
     /// Where records go.
@@ -95,6 +100,7 @@ impl Default for SwitchOptions {
             queue_memory: DEFAULT_QUEUE_MEMORY,
             ports: PortSettings::default(),
             profiles: Arc::default(),
+            vlan_names: BTreeMap::new(),
             debug_frames: false,
             log: Logger::root(slog::Discard, slog::o!()),
             monitor: Monitor::new(),
@@ -128,6 +134,7 @@ pub struct Switch {
     flushes: Flushes,
     /// How often there were announcements.
     announcements: usize,
+    vlans: Vlans,
     /// Settings of ports that have nothing else: all of them.
     defaults: PortSettings,
     profiles: Arc<Profiles>,
@@ -163,6 +170,7 @@ impl Switch {
             loops: LoopGuard::new(),
             flushes: Flushes::default(),
             announcements: 0,
+            vlans: Vlans::new(options.vlan_names),
             defaults: options.ports.or(&PortSettings::declared()),
             profiles: options.profiles,
             debug_frames: options.debug_frames,
@@ -180,6 +188,7 @@ impl Switch {
         let at = self.ports.find(number)?;
         self.forwarding.set(at, false);
         self.followers.set(at, false);
+        self.forget_vlans(at);
         self.relay.remove_port(number);
         self.holders.leave(self.ports[at].held);
         let removed = self.ports.remove(number);
@@ -221,11 +230,20 @@ impl Switch {
     }
 
     fn append_as(&mut self, at: usize, frame: Frame, flooded: bool, now: StdInstant) {
+        let left = if self.ports[at].vlans.is_some() { self.leave(at, &frame) } else { Ok(None) };
         let port = &mut self.ports[at];
+        let left = match left {
+            Ok(left) => left,
+            Err(reason) => {
+                port.counters.discarded(reason, frame.on_wire().0);
+                return self.mirrors.sent(port.number, &frame, Some(reason), now);
+            }
+        };
         let Some(outlet) = &port.outlet else { return };
         let (source, pending) = (Source { flooded, ..self.source }, usize::from(flooded));
-        let octets = cost(&frame);
-        let refused = if !outlet.gauge.has_room(&frame, source, port.pending[pending].octets) {
+        let leaves = left.as_ref().unwrap_or(&frame);
+        let octets = cost(leaves);
+        let refused = if !outlet.gauge.has_room(leaves, source, port.pending[pending].octets) {
             Some(Discard::LackOfBuffers)
         } else if self.memory.is_tight(self.pending_octets + octets)
             && !outlet.gauge.memory().has_room(octets, self.pending_octets)
@@ -249,7 +267,8 @@ impl Switch {
         self.pending_octets += octets;
         let pending = &mut port.pending[pending];
         pending.octets += octets;
-        pending.frames.push(frame);
+        self.vlans.count_sent(&frame);
+        pending.frames.push(left.unwrap_or(frame));
     }
 
     /// Gives `frame` to every port but the one at `ingress`: to the last of them
@@ -266,9 +285,10 @@ impl Switch {
         now: StdInstant,
         wanted: impl Fn(&PortEntry) -> bool,
     ) {
+        let vid = frame.vlan().map_or(Vid::UNTAGGED, |(vid, _)| vid);
         let mut last = None;
         let mut from = 0;
-        while let Some(at) = self.forwarding.next(from) {
+        while let Some(at) = self.forwarding.next_of(from, |word| self.vlans.word(vid, word)) {
             from = at + 1;
             if at == ingress || !wanted(&self.ports[at]) {
                 continue;
@@ -389,6 +409,14 @@ impl Handler<Ingress> for Switch {
         self.source = source(self.ports[at].held, at);
         let mut last = (port, Some(at));
         for frame in frames {
+            let frame = match self.enter(at, frame) {
+                Ok(frame) => frame,
+                Err((reason, frame)) => {
+                    counters.discarded(reason, frame.on_wire().0);
+                    self.mirrors.received(port, &frame, Some(reason), now);
+                    continue;
+                }
+            };
             if let Some(blocked) = self.ports[at].guards.blocked {
                 self.receive_blocked(at, blocked, &frame, now);
                 continue;

@@ -106,6 +106,7 @@ impl Handler<TakeSurvey> for Switch {
             learned: fdb.learned().into(),
             statics: fdb.statics().into(),
             queues: self.memory.total().into(),
+            vlans: self.vlans.survey(),
         })
     }
 }
@@ -174,7 +175,7 @@ impl Handler<FlushFdb> for Switch {
     type Result = Result<FdbPage, FdbError>;
 
     fn handle(&mut self, flush: FlushFdb, _: &mut Context<Self>) -> Self::Result {
-        if let Some(port) = flush.port {
+        if let Some(port) = flush.filter.port {
             self.find(port).ok_or(FdbError::NoSuchPort(port))?;
         }
         let goes = |entry: FdbEntry| match entry.status {
@@ -182,7 +183,7 @@ impl Handler<FlushFdb> for Switch {
             Status::Static => flush.all,
             Status::Permanent => false,
         };
-        let filter = FdbFilter { port: flush.port, ..FdbFilter::default() };
+        let filter = FdbFilter { status: None, ..flush.filter };
         let mut flushed = self.list_fdb(flush.page, filter);
         flushed.entries.retain(|line| goes(line.entry));
         for line in &flushed.entries {

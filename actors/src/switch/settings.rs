@@ -12,6 +12,7 @@ use crate::{
         fdb::PortNumber,
         interface::InterfaceStatus,
         settings::{InForce, Layers, PortSettings, SETTINGS, Setting},
+        vlan::PortVlans,
     },
     message::{Credit, FindPort, PortInfo, SetDefaults, SetPort, SetPortError},
 };
@@ -52,7 +53,11 @@ impl Switch {
             let known = self.profiles.names();
             return Err(SetPortError::NoSuchProfile { name: name.clone(), known });
         }
-        Ok(settings.check_kind(kind)?)
+        settings.check_kind(kind)?;
+        let holder = number.and_then(|number| self.ports[self.find(number)?].holder.as_ref());
+        let layers = Layers::new(kind, settings, holder, &self.profiles, &self.defaults);
+        PortVlans::new(&layers.merged())?;
+        Ok(())
     }
 
     pub(super) fn named(&self, name: &str) -> Option<PortNumber> {
@@ -64,13 +69,14 @@ impl Switch {
     pub(super) fn set_port(&mut self, set: SetPort) -> Result<PortInfo, SetPortError> {
         let SetPort { port, settings, clear } = set;
         let at = self.find(port).ok_or(SetPortError::NoSuchPort(port))?;
-        self.check_settings(Some(port), self.ports[at].kind, &settings)?;
+        let mut own = self.ports[at].own.clone();
+        clear.iter().for_each(|name| own.clear(name));
+        let own = settings.or(&own);
+        self.check_settings(Some(port), self.ports[at].kind, &own)?;
         if !clear.is_empty() || settings.given().next().is_some() {
             info!(self.log, "port is set"; "port" => %port, "settings" => settings.describe(),
                 "default" => clear.join(", "));
-            let own = &mut self.ports[at].own;
-            clear.iter().for_each(|name| own.clear(name));
-            *own = settings.or(own);
+            self.ports[at].own = own;
             self.apply_settings(at);
         }
         Ok(self.ports[at].info())
@@ -102,6 +108,7 @@ impl Switch {
         self.relay.fdb_mut().set_max_macs(number, max_macs);
         self.relay.fdb_mut().set_sticky(number, settings.sticky(), now);
         self.set_permanent(at);
+        self.apply_vlans(at, &settings);
         self.followers.set(at, self.ports[at].applied.carrier_from.is_some());
         if self.ports[at].guards.blocked.is_some_and(|one| !one.is_wanted(&self.ports[at].guards)) {
             self.unblock(at);
@@ -128,6 +135,7 @@ impl Handler<SetDefaults> for Switch {
         self.profiles = set.profiles;
         self.relay.fdb_mut().set_aging_time(set.aging_time);
         self.memory.set_bound(set.queue_memory);
+        self.vlans.names = set.vlan_names;
         for at in self.ports.places() {
             self.apply_settings(at);
         }

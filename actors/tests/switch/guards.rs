@@ -323,7 +323,7 @@ fn static_addresses_are_the_operators() {
         }
         assert!(std::iter::from_fn(|| b.try_recv()).any(|got| got == frame(9, 1)));
         assert_eq!(lab.incidents(3, Incident::LearnedEntryDiscard).await, 1);
-        let flush = |all| lab.control.flush_fdb(None, all);
+        let flush = |all| lab.control.flush_fdb(FdbFilter::default(), all);
         flush(false).await.expect("it flushes");
         let left = lab.fdb().await;
         assert_eq!((left.len(), left[0].entry.status), (1, Status::Static));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use etherws_actors::{
     counters::{Counters, Discard, Incident},
-    message::{PortSurvey, Usage},
+    message::{PortSurvey, Traffic, Usage},
     state::PortState,
 };
 use prometheus_client::{
@@ -71,6 +71,34 @@ pub(super) const FAMILIES: &[Family] = &[
         unit: Some(Unit::Bytes),
         kind: Counter,
         samples: |scrape| counter(scrape, Counters::tx_octets),
+    },
+    Family {
+        name: "etherws_vlan_receive_frames",
+        help: "Frames of the VLAN that came in, since a port first had settings for VLANs.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| vlans(scrape, |traffic| traffic.rx_frames),
+    },
+    Family {
+        name: "etherws_vlan_receive",
+        help: "Octets of frames of the VLAN that came in, without FCS.",
+        unit: Some(Unit::Bytes),
+        kind: Counter,
+        samples: |scrape| vlans(scrape, |traffic| traffic.rx_octets),
+    },
+    Family {
+        name: "etherws_vlan_transmit_frames",
+        help: "Frames of the VLAN that ports were given to send.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| vlans(scrape, |traffic| traffic.tx_frames),
+    },
+    Family {
+        name: "etherws_vlan_transmit",
+        help: "Octets of frames of the VLAN that ports were given to send, without FCS.",
+        unit: Some(Unit::Bytes),
+        kind: Counter,
+        samples: |scrape| vlans(scrape, |traffic| traffic.tx_octets),
     },
     Family {
         name: "etherws_port_discarded_frames",
@@ -368,6 +396,16 @@ fn ports(scrape: &Scrape, value: impl Fn(&PortSurvey) -> Option<Value>) -> Sampl
 /// A counter of each port.
 fn counter(scrape: &Scrape, count: fn(&Counters) -> u64) -> Samples {
     ports(scrape, |port| Some(Value::Count(count(&port.info.counters))))
+}
+
+/// A counter of each VLAN in which frames have passed.
+fn vlans(scrape: &Scrape, count: fn(&Traffic) -> u64) -> Samples {
+    let samples = scrape.survey.vlans.iter().map(|(vid, name, traffic)| {
+        let vlan = ("vlan", vid.get().to_string());
+        let name = name.clone().map(|name| ("name", name));
+        ([vlan].into_iter().chain(name).collect(), Value::Count(count(traffic)))
+    });
+    samples.collect()
 }
 
 /// Counters of each port that have names of their own, which are the label's values.

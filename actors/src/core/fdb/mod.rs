@@ -510,6 +510,18 @@ impl Fdb {
         self.retain(|_, entry| entry.port != port || entry.status != Status::Learned);
     }
 
+    /// Forgets what was learned behind `port`, and what stays in VLANs that it is not in.
+    pub fn leave_vlans(&mut self, port: PortNumber, is_member: impl Fn(Vid) -> bool) {
+        self.retain(|key, entry| {
+            entry.port != port
+                || match entry.status {
+                    Status::Learned => false,
+                    Status::Sticky => is_member(key.vid()),
+                    Status::Static | Status::Permanent => true,
+                }
+        });
+    }
+
     /// Forgets all of a port that is no more, its static entries as well.
     pub fn remove_port(&mut self, port: PortNumber) {
         self.retain(|_, entry| entry.port != port);

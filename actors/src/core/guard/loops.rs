@@ -27,7 +27,11 @@ use foldhash::fast::RandomState;
 
 use self::probe::{Id, Keys, Probe};
 pub use self::probe::{PROBE_GROUP, is_probe};
-use crate::core::{fdb::PortNumber, frame::Frame};
+use crate::core::{
+    fdb::PortNumber,
+    frame::{Frame, Vid},
+    packet::Ethernet,
+};
 
 /// Length of a round. A blocked port carries frames again after `PATIENCE` of these in
 /// which the loop was not heard: less than a second.
@@ -72,6 +76,10 @@ const TRIAL: u64 = 150;
 /// How many switches a search may cross: a loop is as long at most.
 const HOPS: u8 = 16;
 
+/// Rounds for which a port is searched in the VLAN where something pointed to a loop: longer
+/// than one may stay unheard.
+const PINNED: u64 = 10;
+
 /// Rounds in which the frames of a younger port come in by an older one, and none the other
 /// way, before the older one is blocked.
 const ONE_WAY: u64 = 5;
@@ -114,6 +122,9 @@ pub enum Heard {
     Foreign,
     /// Another switch's, one too many in this round.
     TooMany,
+    /// Ours, in another VLAN than it was sent in: something joins two VLANs, and there is no
+    /// loop.
+    OtherVlan,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -141,6 +152,9 @@ struct Port {
     guarded: bool,
     /// Rounds between two greetings.
     interval: u64,
+    /// The VLAN in which it sends, and the round until which it stays with that.
+    vid: Vid,
+    pinned: u64,
     /// Which other switch was last heard, and in which round.
     heard: Option<(Id, u64)>,
     /// Round in which a BPDU was last heard.
@@ -231,6 +245,8 @@ impl LoopGuard {
                     came: self.comings,
                     guarded,
                     interval,
+                    vid: Vid::UNTAGGED,
+                    pinned: 0,
                     heard: None,
                     tree: None,
                     searched: None,
@@ -316,9 +332,29 @@ impl LoopGuard {
         }
     }
 
-    /// Something says that these two ports may lead to the same network: traffic that comes
-    /// in by the one had come in by the other.
-    pub fn suspect(&mut self, one: PortNumber, other: PortNumber) {
+    /// Has the port send in this VLAN from now on, unless it is looking at another one. A loop
+    /// may be in any of its VLANs: who gives them in turn has all of them looked at.
+    pub fn turn(&mut self, number: PortNumber, vid: Vid) {
+        if let Some(port) = self.ports.get_mut(&number)
+            && port.pinned < self.round
+        {
+            port.vid = vid;
+        }
+    }
+
+    /// Has both ports send in this VLAN for a while.
+    fn pin(&mut self, ports: [PortNumber; 2], vid: Vid) {
+        for number in ports {
+            if let Some(port) = self.ports.get_mut(&number) {
+                (port.vid, port.pinned) = (vid, self.round + PINNED);
+            }
+        }
+    }
+
+    /// Something says that these two ports may lead to the same network: traffic of this VLAN
+    /// that comes in by the one had come in by the other.
+    pub fn suspect(&mut self, one: PortNumber, other: PortNumber, vid: Vid) {
+        self.pin([one, other], vid);
         self.search(one);
         self.search(other);
     }
@@ -345,16 +381,21 @@ impl LoopGuard {
     /// A loop-detect frame came in by the port.
     pub fn receive(&mut self, number: PortNumber, frame: &Frame) -> Heard {
         let Some(probe) = Probe::read(frame) else { return Heard::Foreign };
+        let vid = frame.header().map_or(Vid::UNTAGGED, Ethernet::vid);
         if probe.id != self.id {
-            return self.receive_foreign(number, probe);
+            return self.receive_foreign(number, probe, vid);
         }
         let fresh = probe.round <= self.round && self.round - probe.round <= FRESH;
         // A guessed tag is right once in 2^64 times: comparing it tells nothing.
         match PortNumber::new(probe.port) {
-            Some(sender) if fresh && probe.tag == self.keys.tag(sender, probe.round) => {
+            Some(sender) if fresh && probe.tag == self.keys.tag(sender, probe.round, probe.vid) => {
                 if sender == number {
                     return Heard::Returned;
                 }
+                if probe.vid != vid {
+                    return Heard::OtherVlan;
+                }
+                self.pin([sender, number], vid);
                 self.receive_own(sender, number);
                 Heard::Loop
             }
@@ -449,7 +490,7 @@ impl LoopGuard {
 
     /// A frame of another switch came in by the port: it is a neighbor, or its frame is on
     /// its way round a loop that may lead through us.
-    fn receive_foreign(&mut self, number: PortNumber, probe: Probe) -> Heard {
+    fn receive_foreign(&mut self, number: PortNumber, probe: Probe, vid: Vid) -> Heard {
         let (round, was_neighbor) = (self.round, self.is_neighbor(number));
         let Some(port) = self.ports.get_mut(&number) else { return Heard::Foreign };
         let count = if port.came_in.0 == round { port.came_in.1 } else { 0 };
@@ -476,7 +517,7 @@ impl LoopGuard {
         }
         if !guarded {
             // As a bridge does, which has no part in this.
-            return self.pass_on(number, probe, |_, _| true);
+            return self.pass_on(number, probe, vid, |_, _| true);
         }
         if probe.hops == 0 || blocked || is_ours_to_find || !may_lead {
             return Heard::Foreign;
@@ -489,17 +530,18 @@ impl LoopGuard {
         }
         *slot = Some((signature, round));
         let probe = Probe { hops: probe.hops - 1, ..probe };
-        self.pass_on(number, probe, Self::is_neighbor)
+        self.pass_on(number, probe, vid, Self::is_neighbor)
     }
 
-    /// Passes another switch's frame on to the ports that are `wanted`.
+    /// Passes another switch's frame on, in its VLAN, to the ports that are `wanted`.
     fn pass_on(
         &mut self,
         number: PortNumber,
         probe: Probe,
+        vid: Vid,
         wanted: impl Fn(&Self, PortNumber) -> bool,
     ) -> Heard {
-        let frame = probe.frame();
+        let frame = probe.frame(vid);
         for (&to, port) in &self.ports {
             if to != number && port.blocked.is_none() && wanted(self, to) {
                 self.actions.push(Action::Send(to, frame.clone()));
@@ -525,11 +567,10 @@ impl LoopGuard {
     }
 
     fn send(&mut self, number: PortNumber, hops: u8) {
-        if !self.ports.get(&number).is_some_and(|port| port.guarded) {
-            return;
-        }
-        let (round, tag) = (self.round, self.keys.tag(number, self.round));
-        let probe = Probe { id: self.id, port: number.get(), round, tag, hops };
-        self.actions.push(Action::Send(number, probe.frame()));
+        let Some(Port { guarded: true, vid, .. }) = self.ports.get(&number) else { return };
+        let (round, vid) = (self.round, *vid);
+        let tag = self.keys.tag(number, round, vid);
+        let probe = Probe { id: self.id, port: number.get(), round, vid, tag, hops };
+        self.actions.push(Action::Send(number, probe.frame(vid)));
     }
 }

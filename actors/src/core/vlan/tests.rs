@@ -73,7 +73,9 @@ fn through(ingress: &str, tags_in: &str) -> String {
         Err(reason) => return reason.name().to_owned(),
     };
     [ACCESS, TRUNK, ALL, UNTAGGED]
-        .map(|egress| sent(&port(egress), &frame).map_or("-".to_owned(), |frame| tags(&frame)))
+        .map(|egress| {
+            sent(&port(egress), &frame).map_or_else(|_| "-".to_owned(), |frame| tags(&frame))
+        })
         .join(" ")
 }
 

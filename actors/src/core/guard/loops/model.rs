@@ -185,7 +185,9 @@ impl World {
             let id = [u8::try_from(self.dice(3) * 100).expect("it is small"); 16];
             let hops = u8::try_from(self.dice(2) * 16).expect("it is small");
             let round = self.now;
-            Probe { id, port: 1, round, tag: self.random, hops }.frame().into_data().to_vec()
+            let vid = Vid::UNTAGGED;
+            let probe = Probe { id, port: 1, round, vid, tag: self.random, hops };
+            probe.frame(vid).into_data().to_vec()
         } else {
             // The latest as often as all others.
             let back = self.dice(self.booty.len());
@@ -283,7 +285,7 @@ impl World {
     /// Has broadcasts go round: whoever hears one twice suspects.
     fn traffic(&mut self) {
         for (switch, one, other) in self.loops() {
-            self.switches[switch].suspect(one, other);
+            self.switches[switch].suspect(one, other, Vid::UNTAGGED);
             self.obey(switch);
         }
     }

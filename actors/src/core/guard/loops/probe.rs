@@ -7,8 +7,8 @@ use bytes::{BufMut, BytesMut};
 
 use crate::core::{
     fdb::PortNumber,
-    frame::{Frame, MacAddr},
-    packet::{Ethernet, HEADER_LEN},
+    frame::{Frame, MacAddr, Vid},
+    packet::{Ethernet, HEADER_LEN, Tag},
 };
 
 /// Destination: a locally administered group address, `ethws` behind its first octet.
@@ -28,6 +28,9 @@ const PAYLOAD_LEN: usize = 46;
 /// Where the hops stand in the payload: the only octet that may change on the way.
 const HOPS_AT: usize = 44;
 
+/// Bits of the field `round` that count rounds; those above are the VLAN.
+const ROUND_BITS: u32 = 48;
+
 /// Names a switch: random bits. Of those on a loop the one with the lowest decides.
 pub(super) type Id = [u8; 16];
 
@@ -40,6 +43,8 @@ pub(super) struct Probe {
     pub(super) port: u32,
     /// When, in rounds of that switch.
     pub(super) round: u64,
+    /// The VLAN that it was sent in. One that comes back in another VLAN proves no loop.
+    pub(super) vid: Vid,
     /// Shows that it is that switch's own: a `SipHash` with keys of its process only.
     pub(super) tag: u64,
     /// By how many switches it may still be passed on.
@@ -67,14 +72,15 @@ impl Probe {
         Some(Self {
             id: *octets[8..].first_chunk()?,
             port: u32::try_from(number(24, 4)).ok()?,
-            round: number(28, 8),
+            round: number(28, 8) & ((1 << ROUND_BITS) - 1),
+            vid: Vid::from_tci(u16::from_be_bytes(*octets[28..].first_chunk()?)),
             tag: number(36, 8),
             hops: octets[HOPS_AT],
         })
     }
 
-    /// Its frame, as the switch sends it.
-    pub(super) fn frame(self) -> Frame {
+    /// Its frame in a VLAN.
+    pub(super) fn frame(self, vid: Vid) -> Frame {
         let [a, b, c, d, e, f, ..] = self.id;
         let source = [a & 0xfc | 0x02, b, c, d, e, f];
         let mut data = BytesMut::with_capacity(HEADER_LEN + PAYLOAD_LEN);
@@ -84,11 +90,12 @@ impl Probe {
         data.put_slice(&MAGIC);
         data.put_slice(&self.id);
         data.put_u32(self.port);
-        data.put_u64(self.round);
+        data.put_u64(u64::from(self.vid.get()) << ROUND_BITS | self.round);
         data.put_u64(self.tag);
         data.put_u8(self.hops);
         data.put_bytes(0, HEADER_LEN + PAYLOAD_LEN - data.len());
-        Frame::new(data.freeze())
+        let frame = Frame::new(data.freeze());
+        if vid == Vid::UNTAGGED { frame } else { frame.push_tag(Tag::customer(vid.get())) }
     }
 }
 
@@ -107,14 +114,14 @@ impl Keys {
         (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
     }
 
-    /// The tag of a port in a round.
-    pub(super) fn tag(&self, port: PortNumber, round: u64) -> u64 {
-        self.0.hash_one((port.get(), round))
+    /// The tag of a port in a round and a VLAN.
+    pub(super) fn tag(&self, port: PortNumber, round: u64, vid: Vid) -> u64 {
+        self.0.hash_one((port.get(), round, vid))
     }
 
     /// By which a probe of another switch is known again, whatever hops are left to it.
     pub(super) fn signature(&self, probe: &Probe) -> u64 {
-        self.0.hash_one((probe.id, probe.port, probe.round, probe.tag))
+        self.0.hash_one((probe.id, probe.port, probe.round, probe.vid, probe.tag))
     }
 }
 
@@ -126,12 +133,13 @@ mod tests {
     use super::*;
 
     fn probe() -> Probe {
-        Probe { id: *b"0123456789abcdef", port: 7, round: 9, tag: u64::MAX - 1, hops: 3 }
+        let (vid, tag) = (Vid::from_tci(4094), u64::MAX - 1);
+        Probe { id: *b"0123456789abcdef", port: 7, round: 9, vid, tag, hops: 3 }
     }
 
     #[test]
     fn a_probe_is_read_as_it_was_written() {
-        let frame = probe().frame();
+        let frame = probe().frame(Vid::UNTAGGED);
         let header = frame.header().expect("a header");
         assert!(is_probe(header, &frame) && frame.len() == 60);
         assert!(header.dst().is_multicast() && !header.src().is_multicast());
@@ -141,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_tag_that_a_bridge_adds_hides_nothing() {
-        let mut data = probe().frame().into_data().to_vec();
+        let mut data = probe().frame(Vid::UNTAGGED).into_data().to_vec();
         data.splice(12..12, [0x81, 0x00, 0x00, 0x0a]);
         assert_eq!(Probe::read(&Frame::new(data.into())), Some(probe()));
     }
@@ -149,7 +157,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_octets_make_it_panic(data: Vec<u8>) {
-            let mut whole = probe().frame().into_data().to_vec();
+            let mut whole = probe().frame(Vid::UNTAGGED).into_data().to_vec();
             whole.splice(22.., data.iter().copied());
             for data in [data, whole] {
                 Probe::read(&Frame::new(Bytes::from(data)));
