@@ -91,7 +91,9 @@ impl Switch {
         for host in self.ports.places() {
             if host != at && self.ports[host].is_host {
                 for frame in self.announcements(host) {
-                    self.enqueue(at, frame, now);
+                    if self.is_in_vlan(at, &frame) {
+                        self.enqueue(at, frame, now);
+                    }
                 }
             }
         }

@@ -100,10 +100,10 @@ impl Switch {
                 Action::Send(number, frame) => {
                     if let Some(at) = self.find(number) {
                         let vid = frame.header().map_or(Vid::UNTAGGED, Ethernet::vid);
-                        self.append(at, frame, TokioInstant::now().into_std());
-                        if self.ports[at].vlans.is_some() {
-                            self.turn_probe(at, vid);
+                        if self.is_in_vlan(at, &frame) {
+                            self.append(at, frame, TokioInstant::now().into_std());
                         }
+                        self.turn_probe(at, vid);
                     }
                 }
                 Action::Block { port, with } => self.block_loop(port, with),

@@ -338,8 +338,10 @@ impl Switch {
         let frames = announce::frames(self.relay.fdb(), number, self.announcements, now);
         debug!(self.log, "addresses are announced"; "port" => %number, "count" => frames.len());
         for frame in frames {
-            self.relay.note_announced(&frame, now);
-            self.enqueue(at, frame, now);
+            if self.is_in_vlan(at, &frame) {
+                self.relay.note_announced(&frame, now);
+                self.enqueue(at, frame, now);
+            }
         }
     }
 

@@ -149,14 +149,17 @@ impl Switch {
         self.turn_probe(at, Vid::UNTAGGED);
     }
 
+    /// Whether the port at `at` is in the VLAN of a frame of the switch's own.
+    pub(super) fn is_in_vlan(&self, at: usize, frame: &Frame) -> bool {
+        let vlans = self.ports[at].vlans.as_ref();
+        vlans.is_none_or(|vlans| frame.vlan().is_some_and(|(vid, _)| vlans.is_member(vid)))
+    }
+
     /// Has the loop guard look at the next VLAN of the port at `at`, behind `vid`.
     pub(super) fn turn_probe(&mut self, at: usize, vid: Vid) {
         let port = &self.ports[at];
-        let next = match &port.vlans {
-            Some(vlans) => vlans.next(vid).unwrap_or(Vid::UNTAGGED),
-            None => Vid::UNTAGGED,
-        };
-        self.loops.turn(port.number, next);
+        let next = port.vlans.as_ref().and_then(|vlans| vlans.next(vid));
+        self.loops.turn(port.number, next.unwrap_or(Vid::UNTAGGED));
     }
 
     pub(super) fn forget_vlans(&mut self, at: usize) {
