@@ -127,6 +127,29 @@ fn profiles_are_checked_with_their_places() {
 }
 
 #[test]
+fn settings_for_vlans_are_checked_together_with_the_defaults() {
+    let port = "[[port]]\ntype = \"tap\"\ntarget = \"a\"\n";
+    let none = CommandLine::default();
+    for (lines, said) in [
+        ("[port-defaults]\nvlan-mode = \"access\"\n".to_owned(), "set tag to 1 to 4094"),
+        (format!("{port}tag = 10\ntrunks = [20, \"30-39\"]\n"), "native-untagged"),
+        (format!("[port-defaults]\ntag = 10\n{port}vlan-mode = \"trunk\"\n"), "has no tag"),
+    ] {
+        let (file, faults) = read(&lines);
+        let faults = resolve(&file.config, Some(&file), &none, faults).unwrap_err();
+        assert!(faults.to_string().contains(said), "{lines}: {faults}");
+    }
+    let (file, faults) = read("[tunnel]\n[vlan-names]\n10 = \"guests\"\n");
+    let sw = resolve(&file.config, Some(&file), &none, faults).unwrap();
+    assert_eq!(sw.vlan_names.values().collect::<Vec<_>>(), ["guests"]);
+    for (bad, said) in [("4095 = \"x\"", "1 to 4094"), ("5 = \"\"", "1 to 63 characters")] {
+        let (file, faults) = read(&format!("[vlan-names]\n{bad}\n"));
+        let faults = resolve(&file.config, Some(&file), &none, faults).unwrap_err();
+        assert!(faults.to_string().contains(said), "{bad}: {faults}");
+    }
+}
+
+#[test]
 fn every_key_has_its_option() {
     let schema: Value = serde_json::from_str(&schema()).unwrap();
     let option = |key: &str| schema.pointer(&pointer(&schema, key)?)?["option"].as_str();
@@ -136,7 +159,8 @@ fn every_key_has_its_option() {
         let of_ports = ["PortTable", "FdbTable", "ProfileTable"].contains(&table.as_str());
         for (key, member) in definition["properties"].as_object().into_iter().flatten() {
             let is_former = member["deprecated"] == true;
-            let is_table = member.get("$ref").is_some() || key == "profile";
+            let is_table =
+                member.get("$ref").is_some() || ["profile", "vlan-names"].contains(&key.as_str());
             let is_key = !is_table && !of_ports && !is_former;
             assert_eq!(member.get("option").is_some(), is_key, "{table}: {key}");
         }
