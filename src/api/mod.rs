@@ -140,7 +140,7 @@ impl Program<'_> {
 /// The answer to somebody who may ask nothing: his request need not even be read.
 pub(crate) fn deny(program: &Program<'_>) -> Answer {
     let refusal = program.caller.denial(Role::Read, "control");
-    program.note_denied("", None, &refusal);
+    program.note_denied("-", None, &refusal);
     let mut answer = Answer::default();
     let error = refusal.with_code(ErrorCode::InvalidRequest);
     Response { id: Value::Null, outcome: Err(error) }.write(&mut answer);
