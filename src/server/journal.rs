@@ -76,7 +76,7 @@ impl What {
 /// Of who was turned away; and of sessions, whose lines are wanted: all of those of a large
 /// switch that was restarted, some of each office.
 const RATES: [Rate; 2] =
-    [Rate { each: 1, refill: 4, burst: 4 }, Rate { each: 60, refill: 1, burst: 2000 }];
+    [Rate { each: 1, refill: 4, burst: 4 }, Rate { each: 300, refill: 1, burst: 3000 }];
 
 /// What was noted since it was written last.
 #[derive(Debug)]
@@ -289,6 +289,9 @@ mod tests {
         }
     }
 
+    /// Lines of a source about its sessions that are written at once.
+    const EACH: usize = RATES[1].each;
+
     fn journal() -> (Arc<Journal>, Lines) {
         let lines = Lines::default();
         let format = FullFormat::new(PlainSyncDecorator::new(lines.clone())).use_original_order();
@@ -385,7 +388,7 @@ mod tests {
             journal.tell();
             let all = lines.take();
             let of = |peer: &str| all.iter().filter(|line| line.contains(peer)).count();
-            assert_eq!(all.len(), if minute == 0 { 60 + 3 + 1 } else { 3 + 1 }, "{all:?}");
+            assert_eq!(all.len(), if minute == 0 { EACH + 3 + 1 } else { 3 + 1 }, "{all:?}");
             assert_eq!(of("left out, peer: 0.0.0.2:65535, user: alice"), 1, "{all:?}");
             octets += all.iter().map(|line| line.len() + 1).sum::<usize>();
         }
@@ -395,15 +398,15 @@ mod tests {
     #[test]
     fn what_is_left_out_of_sessions_is_counted_and_no_fault_of_ours_is() {
         let (journal, lines) = journal();
-        sessions(&journal, 2, 100);
-        assert_eq!(lines.take().len(), 60);
+        sessions(&journal, 2, 200);
+        assert_eq!(lines.take().len(), EACH);
         let log = journal.of_session(&from(2), None).new(o!("port" => 7));
         slog::error!(log, "port panicked");
         let told = lines.take();
         assert!(told.len() == 1 && told[0].contains("port panicked, port: 7"), "{told:?}");
         journal.tell();
         let told = lines.take();
-        assert!(told[0].ends_with("count: 240"), "{told:?}");
+        assert!(told[0].ends_with("count: 300"), "{told:?}");
         // After a quiet minute as before.
         journal.tell();
         sessions(&journal, 2, 1);
