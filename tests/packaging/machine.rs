@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     rc::Rc,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use nix::unistd::geteuid;
@@ -168,7 +169,10 @@ impl Group {
         let mut mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
         let tree = mounts.find(|fields| fields.get(2) == Some(&"cgroup2"));
         let tree = tree.ok_or("there is no cgroup2 hierarchy")?[1].to_owned();
-        let path = Path::new(&tree).join(format!("etherws-test-{}-{name}", std::process::id()));
+        // Tests of one process may have machines of one name.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Relaxed));
+        let path = Path::new(&tree).join(format!("etherws-test-{process}-{name}-{number}"));
         fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self(path))
     }
