@@ -8,14 +8,16 @@ use anyhow::{Result, bail};
 use etherws_actors::{
     error::one_line,
     kinds::{Kind as _, Netdev},
+    settings::Role,
 };
 use jiff::Timestamp;
+use nix::unistd::{Group, User};
 use serde_json::Value;
 use slog::{Discard, Logger, o};
 
 use crate::{
     cli::CheckArgs,
-    config::{CommandLine, Fault, Faults, File, Sw, resolve, schema},
+    config::{CommandLine, Fault, File, PortTable, Sw, schema, survey},
     logging, netdev,
     options::Service,
     privileges,
@@ -33,34 +35,31 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
     };
     let service = privileges::become_service(path)?;
     let (file, faults) = File::read(path)?;
-    let sw = resolve(&file.config, Some(&file), &CommandLine::default(), faults);
-    match sw.and_then(|sw| verify(&sw, &file).map(|()| sw)) {
-        Ok(sw) => {
-            print!("{}", explain(&sw, path));
-            if let Some(user) = service {
-                println!("read as the user {user}, as the service reads it");
-            }
-            Ok(ExitCode::SUCCESS)
+    let (sw, mut faults) = survey(&file.config, Some(&file), &CommandLine::default(), faults);
+    faults.extend(verify(&sw, &file, &faults));
+    if faults.is_empty() {
+        print!("{}", explain(&sw, path));
+        if let Some(user) = service {
+            println!("read as the user {user}, as the service reads it");
         }
-        Err(faults) => {
-            eprintln!("{}", faults.report);
-            let s = if faults.count == 1 { "" } else { "s" };
-            eprintln!("{}: {} error{s}", path.display(), faults.count);
-            Ok(ExitCode::FAILURE)
-        }
+        return Ok(ExitCode::SUCCESS);
     }
+    let faults = file.faults(&faults);
+    eprintln!("{}", faults.report);
+    let s = if faults.count == 1 { "" } else { "s" };
+    eprintln!("{}: {} error{s}", path.display(), faults.count);
+    Ok(ExitCode::FAILURE)
 }
 
-/// Looks into the files that `sw` needs, as whoever this process is.
-///
-/// # Errors
-/// One of them cannot be used for what it is for.
-pub(crate) fn verify(sw: &Sw, file: &File) -> Result<(), Faults> {
+/// Looks into the files that `sw` needs, and for the accounts that it names, as whoever this
+/// process is. Gives what cannot be used for what it is for; what is `known` to be wrong has no
+/// consequences here.
+pub(crate) fn verify(sw: &Sw, file: &File, known: &[Fault]) -> Vec<Fault> {
     let log = Logger::root(Discard, o!());
     let mut faults = Vec::new();
     let mut note = |key: &str, result: Result<()>| {
         if let Err(error) = result {
-            faults.push(Fault::new(key, format!("{error:#}")));
+            faults.push(Fault::new(key, one_line(&*error)));
         }
     };
     let tunnel = ("tunnel", sw.tunnel.as_ref());
@@ -77,33 +76,103 @@ pub(crate) fn verify(sw: &Sw, file: &File) -> Result<(), Faults> {
             }
         }
     }
-    if let Some(control) = &sw.control {
-        note("control.host", check_open(control, sw.control_open));
+    if let Some(user) = &sw.user {
+        note("switch.user", privileges::find_user(user).map(drop));
+    }
+    // Where passwords are asked for that cannot be read, nobody comes in without them.
+    if !known.iter().any(|fault| fault.key.starts_with("control.")) {
+        if let Some(control) = &sw.control {
+            note("control.host", check_open(control, sw.control_open));
+        }
+        for (key, error) in foreign_roles(sw) {
+            note(&key, Err(error));
+        }
     }
     if let Some(path) = &sw.logging.conf {
         note("log.conf", logging::check(path));
     }
-    // In the file's order: none of them is missing, or else this is not reached.
-    for (at, port) in sw.ports.iter().enumerate() {
+    for port in &sw.ports {
+        let is_it = |table: &PortTable| {
+            let target = table.options.get("target").and_then(Value::as_str);
+            table.kind.as_deref() == Some(port.new.kind()) && target == Some(port.new.target())
+        };
+        let at = file.config.port.iter().position(is_it).unwrap_or_default();
         let checked = port.new.verify(&log);
         let checked = checked.map_err(|error| anyhow::anyhow!(one_line(&*error)));
         note(&format!("port.{at}"), checked);
     }
-    if faults.is_empty() { Ok(()) } else { Err(file.faults(&faults)) }
+    faults
 }
 
 /// As the switch does it with the addresses that it got.
 fn check_open(control: &Service, open: bool) -> Result<()> {
-    let host = control.host.trim_matches(['[', ']']);
-    let elsewhere =
-        host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback() && !ip.is_unspecified());
-    if elsewhere && !control.asks() && !open {
+    if let Some(host) = reachable(control).filter(|_| !control.asks() && !open) {
         bail!(
             "anyone who can reach {host} could control the switch: give control htpasswd or tls.client-ca, \
              or open = true"
         );
     }
     Ok(())
+}
+
+/// The address of control if it is one that others reach. On all addresses it is for this machine
+/// alone, unless it asks who comes.
+fn reachable(control: &Service) -> Option<&str> {
+    let host = control.host.trim_matches(['[', ']']);
+    let address = host.parse::<IpAddr>();
+    let is_elsewhere = address.is_ok_and(|ip| !ip.is_loopback() && !ip.is_unspecified());
+    is_elsewhere.then_some(host)
+}
+
+/// Roles of those who can never come in, each with its key.
+fn foreign_roles(sw: &Sw) -> Vec<(String, anyhow::Error)> {
+    let tls = sw.control.as_ref().and_then(|control| control.tls.as_ref());
+    let by_certificate = tls.is_some_and(|tls| tls.client_ca.is_some());
+    let htpasswd = sw.control.as_ref().and_then(|control| control.htpasswd.as_ref());
+    let by_account = sw.control_socket.is_some();
+    let users = htpasswd.map(|path| auth::users_of(path).unwrap_or_default());
+    let why = |name: &str| -> Option<String> {
+        if name == "*" || by_certificate {
+            return None;
+        }
+        if let Some(group) = name.strip_prefix('@') {
+            let is_there = || Group::from_name(group).is_ok_and(|group| group.is_some());
+            return match by_account {
+                true if is_there() => None,
+                true => Some(format!("no group {group}; create it with groupadd {group}")),
+                false => Some(format!(
+                    "{name} is a group of accounts, which only the Unix socket knows; give control \
+                     a socket, or name users"
+                )),
+            };
+        }
+        let is_user = users.as_ref().is_some_and(|users| users.iter().any(|user| user == name));
+        let has_account = || User::from_name(name).is_ok_and(|user| user.is_some());
+        if is_user || by_account && has_account() {
+            return None;
+        }
+        Some(match (htpasswd, by_account) {
+            (Some(path), _) => {
+                let path = path.display();
+                format!("{name} is not in {path}; add the user with etherws passwd {path} {name}")
+            }
+            (None, true) => format!("no account {name}; create it, or name another"),
+            (None, false) => format!(
+                "nobody can come in as {name}, since control asks for no names; give it htpasswd, \
+                 tls.client-ca or a socket"
+            ),
+        })
+    };
+    let keys = [(Role::Admin, "admin"), (Role::Operate, "operator"), (Role::Read, "viewer")];
+    let mut faults = Vec::new();
+    for (role, names) in &sw.roles.lists {
+        let key = keys.iter().find(|(one, _)| one == role).map_or("", |(_, key)| *key);
+        for (at, name) in names.iter().enumerate() {
+            let key = format!("control.roles.{key}.{at}");
+            faults.extend(why(name).map(|text| (key, anyhow::anyhow!(text))));
+        }
+    }
+    faults
 }
 
 /// What the switch would do, a line each.
@@ -137,6 +206,19 @@ fn explain(sw: &Sw, path: &Path) -> String {
     });
     if let Some(control) = &sw.control {
         lines.push(format!("control: {}", service(control, "http")));
+        let host = control.host.trim_matches(['[', ']']);
+        let is_here = host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) || host == "localhost";
+        if !control.asks() && !is_here {
+            lines.push(if sw.control_open {
+                "WARNING: anyone who can reach control can do everything, since it is open; give it \
+                 htpasswd or tls.client-ca"
+                    .to_owned()
+            } else {
+                "WARNING: control lets in this machine only, since it asks for neither password nor \
+                 certificate; for others, give it htpasswd or tls.client-ca"
+                    .to_owned()
+            });
+        }
     }
     if let Some(socket) = &sw.control_socket {
         lines.push(format!("control: unix:{}", socket.display()));
@@ -144,7 +226,12 @@ fn explain(sw: &Sw, path: &Path) -> String {
     for one in certificates::read(&certificates::files(sw)) {
         let file = one.file.display();
         let ends = one.ends().strftime("%Y-%m-%d");
-        lines.push(match one.warning(Timestamp::now().as_second()) {
+        let now = Timestamp::now().as_second();
+        lines.push(match one.warning(now) {
+            Some(warning) if one.until <= now => {
+                // The switch starts with it: who must fix it needs the switch.
+                format!("WARNING: {warning}; the switch starts with it all the same, and its peers refuse it")
+            }
             Some(warning) => format!("WARNING: {warning}"),
             None => format!("certificate: {:?} in {file}, until {ends}", one.subject),
         });
@@ -164,6 +251,16 @@ fn explain(sw: &Sw, path: &Path) -> String {
             line += ", shut";
         }
         lines.push(line);
+        if let Some(of) = &port.settings.carrier_from
+            && of.as_str().parse::<u32>().is_err()
+            && !sw.ports.iter().any(|other| other.is_called(of.as_str()))
+        {
+            lines.push(format!(
+                "WARNING: carrier-from {of}: the file has no port of this name; until there is one, \
+                 {} has no carrier",
+                port.new.target()
+            ));
+        }
         let warning = (port.new.kind() == Netdev::NAME).then(|| netdev::warning(port.new.target()));
         lines.extend(warning.flatten().map(|warning| format!("warning: {warning}")));
     }

@@ -35,7 +35,7 @@ mod state;
 use std::process::ExitCode;
 
 use cli::Invocation;
-use etherws_actors::error::plain;
+use etherws_actors::error::one_line;
 
 /// Exit status if there is a mistake in the configuration file, which another start does not mend
 /// (`EX_CONFIG` of sysexits.h).
@@ -57,8 +57,8 @@ pub fn run() -> ExitCode {
     });
     ended.unwrap_or_else(|error| {
         let faults = error.downcast_ref::<config::Faults>();
-        let text = faults.map_or_else(|| format!("{error:#}"), |faults| faults.report.clone());
-        ctl::output::say(&format!("etherws: {}\n", plain(text)));
+        let text = faults.map_or_else(|| one_line(&*error), |faults| faults.report.clone());
+        ctl::output::say(&format!("etherws: {text}\n"));
         match faults {
             Some(faults) if faults.is_of_file => ExitCode::from(FAULTY_FILE),
             _ => ExitCode::FAILURE,

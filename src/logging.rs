@@ -21,6 +21,10 @@ use nix::sys::stat::fstat;
 use slog::{Drain as _, Level, LevelFilter, Logger, crit, o};
 use slog_term::{FullFormat, PlainDecorator, TermDecorator};
 
+/// Packages whose records are of what is told by us, in our words: strangers' requests, which
+/// are counted, and certificates that are refused, which the port gives as its reason.
+const OTHERS_TELL: [&str; 2] = ["actix_http", "rustls_platform_verifier"];
+
 /// How to log.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
@@ -76,8 +80,9 @@ pub(crate) fn reopen() {
 /// and the key. A log file that cannot be opened.
 pub(crate) fn init(options: &Options) -> anyhow::Result<(Logger, Option<Guard>)> {
     let least = if options.debug { Level::Debug } else { Level::Info };
-    // It reports what strangers send as errors of ours. We count that, and say who they are.
-    let is_ours = |record: &slog::Record<'_>| !record.tag().starts_with("actix_http");
+    let is_ours = |record: &slog::Record<'_>| {
+        !OTHERS_TELL.iter().any(|module| record.tag().starts_with(module))
+    };
     let (log, guard, of_libraries) = match &options.conf {
         Some(path) => {
             let Opened { log, reopen, guard } = Config::read(path)?.open("etherws", least)?;

@@ -68,7 +68,8 @@ impl Service {
     /// Whether both stand behind one listener: then their paths differ and their TLS
     /// files do not.
     pub(crate) fn shares_listener(&self, other: &Self) -> bool {
-        self.port == other.port && self.host == other.host
+        // 0 is another free port each time.
+        self.port == other.port && self.host == other.host && self.port != 0
     }
 }
 

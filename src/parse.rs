@@ -101,6 +101,20 @@ pub(crate) fn hint(kind: &str, unknown: &str, known: &[&str]) -> String {
     }
 }
 
+/// Refuses a word that is none of those that there are.
+pub(crate) fn check_word(
+    kind: &str,
+    given: Option<&String>,
+    known: &[&str],
+) -> Result<(), Refusal> {
+    match given {
+        Some(word) if !known.contains(&word.as_str()) => {
+            Err(Refusal::value(hint(kind, word, known)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A kind has no such option.
 fn unknown(name: &str, kind: &str, from: Via) -> Refusal {
     let mut generator = SchemaGenerator::default();

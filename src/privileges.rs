@@ -7,14 +7,17 @@
 
 use std::{
     collections::HashSet,
-    path::{self, Path},
+    ffi::CString,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{self, Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, anyhow};
 use caps::{CapSet, Capability};
 use nix::{
     sys::prctl,
-    unistd::{User, geteuid, initgroups, setresgid, setresuid},
+    unistd::{User, geteuid, getgrouplist, initgroups, setresgid, setresuid},
 };
 
 /// What ports need: TAP devices, addresses and MTU; packet sockets.
@@ -29,9 +32,9 @@ pub(crate) fn find_user(name: &str) -> Result<User> {
         Ok(number) => User::from_uid(number.into()),
         Err(_) => User::from_name(name),
     };
-    found
-        .with_context(|| format!("--user {name}: cannot look up the user"))?
-        .ok_or_else(|| anyhow!("--user {name}: no such user; create it with useradd --system"))
+    found.with_context(|| format!("cannot look up the user {name}"))?.ok_or_else(|| {
+        anyhow!("no user {name}; create it with useradd --system {name}, or name another")
+    })
 }
 
 /// The folder of the packaged service, and its user.
@@ -43,14 +46,42 @@ const SERVICE: (&str, &str) = ("/etc/etherws", "etherws");
 /// # Errors
 /// The kernel refuses.
 pub(crate) fn become_service(file: &Path) -> Result<Option<String>> {
+    let Some(user) = service_of(file).filter(|_| geteuid().is_root()) else { return Ok(None) };
+    become_user(&user).with_context(|| format!("cannot change to the user {}", user.name))?;
+    Ok(Some(user.name))
+}
+
+/// The packaged service's user, if `file` is that service's.
+pub(crate) fn service_of(file: &Path) -> Option<User> {
     let (folder, name) = SERVICE;
     let is_its = path::absolute(file).is_ok_and(|file| file.starts_with(folder));
-    if !is_its || !geteuid().is_root() {
-        return Ok(None);
+    is_its.then(|| User::from_name(name).ok().flatten())?
+}
+
+/// What keeps `user` from reading `file`, by owner and mode: the file itself, or a folder above
+/// it. `None`: nothing, or it is not there.
+pub(crate) fn barrier(user: &User, file: &Path) -> Option<PathBuf> {
+    if user.uid.is_root() {
+        return None;
     }
-    let Some(user) = User::from_name(name).ok().flatten() else { return Ok(None) };
-    become_user(&user).with_context(|| format!("cannot change to the user {name}"))?;
-    Ok(Some(user.name))
+    let name = CString::new(user.name.as_str()).ok()?;
+    let groups = getgrouplist(&name, user.gid).unwrap_or_else(|_| vec![user.gid]);
+    let may = |path: &Path, bit: u32| {
+        let Ok(found) = fs::metadata(path) else { return true };
+        let shift = if found.uid() == user.uid.as_raw() {
+            6
+        } else if groups.iter().any(|group| group.as_raw() == found.gid()) {
+            3
+        } else {
+            0
+        };
+        found.mode() >> shift & bit != 0
+    };
+    let mut folders: Vec<_> =
+        file.ancestors().skip(1).filter(|it| !it.as_os_str().is_empty()).collect();
+    folders.reverse();
+    let closed = folders.into_iter().find(|folder| !may(folder, 1));
+    closed.or_else(|| (!may(file, 4)).then_some(file)).map(Path::to_owned)
 }
 
 /// Becomes `user`, if there is one, and gives up every capability but [`KEPT`], for
@@ -96,7 +127,7 @@ pub(crate) fn limit(user: Option<&User>, listens_later: bool) -> Result<()> {
 /// Changes user, group and supplementary groups; what is permitted stays so.
 fn become_user(user: &User) -> Result<()> {
     prctl::set_keepcaps(true)?;
-    let name = std::ffi::CString::new(user.name.as_str())?;
+    let name = CString::new(user.name.as_str())?;
     initgroups(&name, user.gid)?;
     setresgid(user.gid, user.gid, user.gid)?;
     setresuid(user.uid, user.uid, user.uid)?;
@@ -106,13 +137,38 @@ fn become_user(user: &User) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn what_keeps_a_user_from_a_file_is_found_by_owner_and_mode() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (folder, file) = (dir.path().join("in"), dir.path().join("in/file"));
+        fs::create_dir(&folder).expect("a folder");
+        fs::write(&file, "").expect("a file");
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode");
+        };
+        set(dir.path(), 0o755);
+        let root = find_user("root").expect("root");
+        // Nobody has this number.
+        let stranger = User { uid: 4_000_000.into(), gid: 4_000_000.into(), ..root.clone() };
+        for (of_folder, of_file, barrier_is) in
+            [(0o755, 0o644, None), (0o755, 0o640, Some(&file)), (0o750, 0o644, Some(&folder))]
+        {
+            set(&folder, of_folder);
+            set(&file, of_file);
+            assert_eq!(barrier(&stranger, &file).as_ref(), barrier_is, "{of_folder:o} {of_file:o}");
+            assert_eq!(barrier(&root, &file), None);
+        }
+    }
 
     #[test]
     fn a_user_is_found_by_name_and_by_number() {
         assert!(find_user("root").is_ok_and(|user| user.uid.is_root()));
         assert!(find_user("0").is_ok_and(|user| user.name == "root"));
         let error = find_user("no-such-user").expect_err("nobody").to_string();
-        assert!(error.contains("--user no-such-user"), "{error}");
+        assert!(error.contains("no user no-such-user"), "{error}");
     }
 }

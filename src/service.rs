@@ -121,7 +121,7 @@ fn notify(states: &[NotifyState<'_>], log: &Logger) {
 
 fn log_failure(result: &io::Result<()>, log: &Logger) {
     if let Err(error) = result {
-        warn!(log, "cannot notify the service manager"; "error" => one_line(&error));
+        warn!(log, "cannot notify the service manager"; "error" => one_line(error));
     }
 }
 

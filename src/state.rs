@@ -77,26 +77,28 @@ impl State {
     }
 
     fn load(folder: &Path, log: &Logger) -> Result<Self, String> {
-        let lock = File::open(folder).map_err(|error| error.to_string())?;
+        let lock = File::open(folder).map_err(|error| one_line(&error))?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => "another switch uses it; give --state DIR".to_owned(),
-            TryLockError::Error(error) => format!("cannot be locked: {error}"),
+            TryLockError::Error(error) => format!("cannot be locked: {}", one_line(&error)),
         })?;
         access(folder, AccessFlags::W_OK | AccessFlags::X_OK)
-            .map_err(|error| format!("cannot be written: {error}"))?;
+            .map_err(|error| format!("cannot be written: {}", one_line(&error)))?;
         let path = folder.join(FILE);
         let empty = Content { version: VERSION, sections: BTreeMap::new() };
         let content = match files::read(&path) {
             Ok(octets) => read(&octets)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(empty.clone()),
-            Err(error) => return Err(format!("{FILE} cannot be read: {error}")),
+            Err(error) => return Err(format!("{FILE} cannot be read: {}", one_line(&error))),
         };
         let content = if let Some(content) = content {
             content
         } else {
             let aside = folder.join(format!("{FILE}.damaged"));
-            fs::rename(&path, &aside)
-                .map_err(|error| format!("{FILE} is damaged, and cannot be renamed: {error}"))?;
+            fs::rename(&path, &aside).map_err(|error| {
+                let why = one_line(&error);
+                format!("{FILE} is damaged, and cannot be renamed: {why}")
+            })?;
             warn!(log, "the state is lost: its file is damaged"; "kept" => %aside.display());
             empty
         };

@@ -73,8 +73,8 @@ fn check_tells_of_every_mistake_with_its_place() {
     let output = etherws(&["check", &path]).failed();
     for wanted in [
         ":2:1: unknown key agout; did you mean ageout?",
-        ":3:11: switch.threads 0: give 1 to 256",
-        ":6:8: ",
+        ":3:11: threads = 0: give a whole number from 1 to 256",
+        ":6:8: port = \"http\": give a whole number from 0 to 65535",
         ":9:8: unknown value tab; did you mean tap?",
         ":14:10: \"http://x/\" is not a WebSocket URL",
         ":15:7: mtu is for tap and netdev ports only",
@@ -102,13 +102,47 @@ fn check_looks_into_the_files_that_are_named() {
                 \"nowhere\"\n";
     let path = dir.file("c.toml", text);
     let output = etherws(&["check", &path]).failed();
-    assert!(output.stderr.contains(":11:17: password-file"), "{}", output.stderr);
+    // The one does not hide the others.
+    for wanted in [":2:12: htpasswd file", ":11:17: password-file", "c.toml: 3 errors"] {
+        assert!(output.stderr.contains(wanted), "{wanted}: {}", output.stderr);
+    }
     dir.file("nowhere", "secret\n");
     let output = etherws(&["check", &path]).failed();
     for wanted in [":2:12: htpasswd file", "c.toml: 2 errors"] {
         assert!(output.stderr.contains(wanted), "{wanted}: {}", output.stderr);
     }
     assert!(!output.stderr.contains("secret"), "{}", output.stderr);
+}
+
+#[test]
+fn check_refuses_what_would_let_nobody_in_and_warns_of_what_lets_in_everybody() {
+    let dir = TempDir::new();
+    dir.file("users", "alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n");
+    let check = |text: &str| etherws(&["check", &dir.file("c.toml", text)]);
+    let roles = "[control.roles]\nadmin = [\"alice\", \"bob\"]\n";
+    for (text, wanted) in [
+        ("[switch]\nuser = \"no-such-user\"\n".to_owned(), ":2:8: no user no-such-user"),
+        (format!("[control]\nhtpasswd = \"users\"\n{roles}"), ":4:19: bob is not in "),
+        (roles.to_owned(), ":2:10: nobody can come in as alice, since control asks for no names"),
+        ("[control.roles]\nviewer = [\"@wheel\"]\n".to_owned(), "@wheel is a group of accounts"),
+        ("[control]\nhost = \"192.0.2.1\"\n".to_owned(), "could control the switch"),
+    ] {
+        let output = check(&text).failed();
+        assert!(output.stderr.contains(wanted), "{wanted}: {}", output.stderr);
+    }
+    for (text, wanted) in [
+        ("[control]\nhost = \"0.0.0.0\"\n", "WARNING: control lets in this machine only"),
+        ("[control]\nhost = \"192.0.2.1\"\nopen = true\n", "WARNING: anyone who can reach control"),
+        (
+            "[[port]]\ntype = \"tap\"\ntarget = \"t\"\ncarrier-from = \"uplink\"\n",
+            "WARNING: carrier-from uplink: the file has no port of this name",
+        ),
+    ] {
+        let output = check(text).ok();
+        assert!(output.stdout.contains(wanted), "{wanted}: {}", output.stdout);
+    }
+    let good = "[control]\nhtpasswd = \"users\"\n[control.roles]\nadmin = [\"alice\"]\n";
+    assert!(!check(good).ok().stdout.contains("WARNING"));
 }
 
 #[test]
@@ -223,7 +257,11 @@ fn a_broken_file_changes_nothing_and_says_where() {
     site.switch.wait_state(1, "up");
     site.write(format!("{LISTEN}path = 7\n"));
     let output = site.switch.ctl(&["reload"]).failed();
-    assert!(output.stderr.contains("etherws.toml:9:8: invalid type"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("etherws.toml:9:8: path = 7: a text needs quotes"),
+        "{}",
+        output.stderr
+    );
     site.write(format!("{LISTEN}htpasswd = \"nowhere\"\n"));
     site.switch.ctl(&["reload"]).failed();
     assert!(site.switch.process.stderr.contains("configuration stays as it was"));
@@ -376,7 +414,8 @@ fn a_client_port_goes_elsewhere_and_keeps_its_number() {
         port["state"] == "up" && port["target"] == server.url() && !server.ports().is_empty()
     };
     // By control, which save writes; by the file; and from where nobody answers, at once.
-    site.switch.ctl(&["setport", "1", "--url", &two.url()]).ok();
+    let answer = site.switch.json(&["setport", "1", "--url", &two.url()]).remove(0);
+    assert_eq!((&answer["state"], &answer["target"]), (&"connecting".into(), &two.url().into()));
     wait_until("the second server", || is_at(&two));
     wait_until("the first to be left", || one.ports().is_empty());
     assert_eq!(site.switch.json(&["save"])[0]["note"], "options");
@@ -389,8 +428,20 @@ fn a_client_port_goes_elsewhere_and_keeps_its_number() {
     site.switch.wait_state(1, "backoff");
     site.switch.ctl(&["setport", "uplink", "--url", &one.url(), "--max-macs", "5"]).ok();
     wait_until("the first server again", || is_at(&one));
+    // All options that addport has, each of which can be taken away again.
+    let options = || site.switch.json(&["showport", "1"]).remove(0)["options"].clone();
+    let set = |more: &[&str]| drop(site.switch.ctl(&[&["setport", "1"], more].concat()).ok());
+    set(&["--header", "X-Key: secret", "--mss", "1200", "--host", "h", "--sni", "s", "--insecure"]);
+    let wanted = serde_json::json!({"header": ["X-Key: (secret)"], "mss": 1200, "host": "h",
+        "sni": "s", "insecure": true});
+    assert_eq!(options(), wanted);
+    let shown = site.switch.ctl(&["showport", "1"]).ok().stdout;
+    assert!(shown.contains("X-Key: (secret)") && shown.contains("mss "), "{shown}");
+    set(&["--header", "", "--mss", "0", "--host", "", "--sni", "", "--insecure=off"]);
+    assert_eq!(options(), Value::Null);
     // What cannot be changes nothing.
     for (wrong, why) in [
+        (&["--pin", "x"][..], "goes without TLS"),
         (&["--url", "http://h/"][..], "is not a WebSocket URL"),
         (&["--cacerts", "/nowhere"], "/nowhere"),
         (&["--passwd", "x"], "without a user"),
@@ -447,7 +498,7 @@ fn a_key_that_is_taken_out_has_the_default_of_the_same_edit_and_an_explicit_one_
     is("7", "own");
     site.write(format!("{LISTEN}{}{}", defaults(200), port("")));
     site.reload();
-    is("200", "default");
+    is("200", "port-defaults");
     // One that says what the default says is the port's own all the same.
     site.write(format!("{LISTEN}{}{}", defaults(200), port("max-macs = 200")));
     site.reload();

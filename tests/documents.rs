@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 
 use etherws_actors::{
     counters::{Discard, Incident},
+    kinds::kinds,
     monitor::Kind,
     settings::{SETTINGS, Scope},
 };
@@ -59,6 +60,37 @@ fn the_table_of_keys_is_made_from_the_schema() {
     let mut rows = Vec::new();
     keys(&schema, &schema, "", &mut rows);
     table("docs/config.md", "| key | option | what it says |", rows.into_iter());
+    ports(&schema);
+}
+
+/// Keys of ports are named by the schema, so that none can be forgotten.
+fn ports(schema: &Value) {
+    let members = |table: &str| schema["$defs"][table]["properties"].as_object().unwrap();
+    let is_now = |(_, member): &(&String, &Value)| member["deprecated"] != true;
+    let of_file = |key: &str| kinds().iter().any(|kind| kind.file_only.contains(&key));
+    let row = |key: &str, member: &Value, command: &str| {
+        let text = member["description"].as_str().unwrap_or_default().replace('\n', " ");
+        format!("| `{key}` | {command} | {text} |")
+    };
+    let mut rows: Vec<_> = members("PortTable")
+        .iter()
+        .filter(is_now)
+        .map(|(key, member)| {
+            let setting = SETTINGS.iter().find(|setting| setting.name == key);
+            let command = match (key.as_str(), setting) {
+                (_, Some(setting)) if setting.scope == Scope::File => "only in the file",
+                ("type", _) => "`ctl addport`",
+                ("addresses" | "mtu", _) => "`ctl setif`",
+                ("fdb", _) => "`ctl addfdb`",
+                (key, None) if of_file(key) => "only in the file",
+                _ => "`ctl addport`, `ctl setport`",
+            };
+            row(key, member, command)
+        })
+        .collect();
+    let fdb = members("FdbTable").iter();
+    rows.extend(fdb.map(|(key, member)| row(&format!("fdb.{key}"), member, "`ctl addfdb`")));
+    table("docs/config.md", "| key of a port | command | what it says |", rows.into_iter());
 }
 
 /// A row for each key of a table that has an option, and of the tables in it.

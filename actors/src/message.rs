@@ -26,8 +26,8 @@ use crate::{
         interface::{Interface, InterfaceStatus},
         memory::QueueMemory,
         settings::{
-            Description, ForeignSetting, InForce, Label, LinkSettings, PortName, PortSettings,
-            Profiles,
+            Description, ForeignSetting, InForce, Label, LinkSettings, PortName, PortRef,
+            PortSettings, Profiles,
         },
         state::{Details, PortState, Stop},
         vlan::VlanError,
@@ -284,6 +284,12 @@ pub enum SetPortError {
         name: Label,
         /// The profiles that there are.
         known: String,
+    },
+    /// A port that waits for itself never comes up.
+    #[error("carrier-from {port} is the port itself; name the one that it is to follow")]
+    OwnCarrier {
+        /// As it was named.
+        port: PortRef,
     },
     /// Ports of this kind do not have the setting.
     #[error(transparent)]

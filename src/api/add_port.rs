@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::{
     call::{Call, Group, Program},
     port::Port,
-    set_port::{FILES, check_role, check_scope},
+    set_port::{FILES, check_role, check_scope, missing_carrier},
 };
 use crate::{
     netdev,
@@ -158,8 +158,9 @@ impl Call for AddPort {
         check_role(self.settings.given(), program)?;
         port.files().into_iter().try_for_each(|name| program.caller.check(FILES, name))?;
         let note = (port.kind() == Netdev::NAME).then(|| netdev::warning(port.target())).flatten();
+        let without = missing_carrier(program, &self.settings).await?;
         let port = program.control.add_port(port, self.settings).await?;
-        Ok(vec![Port { note, ..port.into() }])
+        Ok(vec![Port { note: note.or(without), ..port.into() }])
     }
 
     fn check(&self) -> Result<(), Refusal> {

@@ -107,7 +107,7 @@ pub(crate) trait Call:
 
 /// An entry of an answer, and its rows in a table.
 pub(crate) trait Entry: Serialize + DeserializeOwned + JsonSchema + Send + 'static {
-    /// Titles of the table's columns.
+    /// Titles of the table's columns; none, where each row is a sentence of its own.
     const TITLES: &'static [&'static str];
     /// Those of columns that are left out where no row has anything in them.
     const OPTIONAL: &'static [&'static str] = &[];

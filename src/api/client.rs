@@ -7,9 +7,9 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use actix_rt::time::timeout;
 use awc::{
-    ClientRequest,
+    ClientRequest, ClientResponse,
     error::{PayloadError, SendRequestError},
-    http::{Method as HttpMethod, StatusCode, Uri},
+    http::{Method as HttpMethod, StatusCode, Uri, header::CONTENT_TYPE},
 };
 use bytes::Bytes;
 use etherws_actors::{
@@ -17,7 +17,7 @@ use etherws_actors::{
         Credentials, ProxyChoice, Route, Scheme, ServerUrl, TlsOptions, certificate_advice,
         http_client, unix_http_client,
     },
-    error::one_line,
+    error::{clean, one_line},
 };
 use futures_util::Stream;
 use jsonrpsee_types::{ErrorObjectOwned, Id, Response, ResponsePayload};
@@ -136,7 +136,7 @@ impl Endpoint {
 
         let request = self.request(HttpMethod::POST, None).await?.send_json(&request);
         let mut answer = request.await.map_err(|err| self.no_answer(&err))?;
-        self.check_status(answer.status())?;
+        self.check_status(&mut answer).await?;
         let body = answer.body().limit(ANSWER_LIMIT).await.map_err(|err| {
             let text = format!("the answer from {} was cut short: {err}; try again", self.address);
             Refusal::url(text).internal()
@@ -158,8 +158,8 @@ impl Endpoint {
         target: &str,
     ) -> Result<impl Stream<Item = Result<Bytes, PayloadError>> + use<>, ErrorObjectOwned> {
         let request = self.request(HttpMethod::GET, Some(target)).await?.send();
-        let answer = request.await.map_err(|err| self.no_answer(&err))?;
-        self.check_status(answer.status())?;
+        let mut answer = request.await.map_err(|err| self.no_answer(&err))?;
+        self.check_status(&mut answer).await?;
         Ok(answer)
     }
 
@@ -227,34 +227,76 @@ impl Endpoint {
         Refusal::url(format!("cannot ask the switch at {}: {why}", self.address)).internal()
     }
 
-    fn check_status(&self, status: StatusCode) -> Result<(), ErrorObjectOwned> {
-        let way_out = match status {
-            StatusCode::OK => return Ok(()),
+    async fn check_status<S>(&self, answer: &mut ClientResponse<S>) -> Result<(), ErrorObjectOwned>
+    where
+        S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
+    {
+        let status = answer.status();
+        if status == StatusCode::OK {
+            return Ok(());
+        }
+        let said = said(answer).await;
+        let text = match (&said, self.way_out(status, said.as_deref().unwrap_or_default())) {
+            (Some(said), "") => said.clone(),
+            (Some(said), way_out) => format!("{said}; {way_out}"),
+            (None, way_out) => way_out.to_owned(),
+        };
+        let text = format!("HTTP Error {}: {}: {text}", status.as_u16(), self.address);
+        Err(Refusal::http(text).internal())
+    }
+
+    /// What to do about a refusal of which the switch has `said` why, if it has.
+    fn way_out(&self, status: StatusCode, said: &str) -> &'static str {
+        match status {
             StatusCode::UNAUTHORIZED if self.credentials.is_some() => {
                 "it rejected this name and password; check --ctluser and the password"
             }
             StatusCode::UNAUTHORIZED => "it requires a name and password; give --ctluser",
-            StatusCode::FORBIDDEN => {
-                "it requires a client certificate (--ctlcert FILE and --ctlkey FILE), or accepts \
-                 local clients only, and none from the address of a trusted proxy (see --ctlopen, \
-                 --ctlsock and --ctl-trusted-proxies of the switch)"
+            StatusCode::FORBIDDEN if said.contains("certificate") => {
+                "give one with --ctlcert FILE and --ctlkey FILE"
+            }
+            StatusCode::TOO_MANY_REQUESTS if said.contains("login") => {
+                "then check --ctluser and the password"
             }
             StatusCode::MISDIRECTED_REQUEST => {
                 "it does not accept this host name; add it with --ctlname on the switch"
-            }
-            StatusCode::TOO_MANY_REQUESTS => {
-                "too many failed logins came from this address; wait a minute, then check \
-                 --ctluser and the password"
             }
             StatusCode::METHOD_NOT_ALLOWED => {
                 "this path is not that of control; give it with --ctlurl, as http://HOST:PORT/ctl"
             }
             StatusCode::NOT_FOUND => "the path is wrong; see --ctlpath of the switch",
+            _ if !said.is_empty() => "",
+            StatusCode::FORBIDDEN => {
+                "it requires a client certificate (--ctlcert FILE and --ctlkey FILE), or accepts \
+                 local clients only, and none from the address of a trusted proxy (see --ctlopen, \
+                 --ctlsock and --ctl-trusted-proxies of the switch)"
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                "too many failed logins came from this address; wait a minute, then check \
+                 --ctluser and the password"
+            }
             _ => "is this the control service of etherws? See --ctlurl",
-        };
-        let text = format!("HTTP Error {}: {}: {way_out}", status.as_u16(), self.address);
-        Err(Refusal::http(text).internal())
+        }
     }
+}
+
+/// Octets of a refusal that are read.
+const MAX_REFUSAL: usize = 4 * 1024;
+
+/// What a switch says of why it refuses: a line of plain text. Pages are of others, and the
+/// usual words for a status say nothing.
+async fn said<S>(answer: &mut ClientResponse<S>) -> Option<String>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
+{
+    let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if !kind.is_some_and(|kind| kind.starts_with("text/plain")) {
+        return None;
+    }
+    let body = answer.body().limit(MAX_REFUSAL).await.ok()?;
+    let usual = ["Authorization Required", answer.status().canonical_reason().unwrap_or_default()];
+    let text = clean(&String::from_utf8_lossy(&body));
+    (!text.is_empty() && !usual.contains(&&*text)).then_some(text)
 }
 
 /// A text of the connector, which is the client port's too and speaks of its options.
@@ -296,8 +338,9 @@ mod tests {
         body: &str,
         credentials: Option<Credentials>,
     ) -> (String, Result<Vec<Port>, ErrorObjectOwned>) {
+        let kind = if body.starts_with('<') { "html" } else { "plain" };
         let answer = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Type: text/html\r\n\r\n{body}",
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Type: text/{kind}\r\n\r\n{body}",
             body.len()
         );
         actix_rt::System::new().block_on(async {
@@ -364,6 +407,14 @@ mod tests {
             ("401 Unauthorized", "", None, "give --ctluser"),
             ("401 Unauthorized", "", Some(login()), "rejected this name and password"),
             ("404 Not Found", "<html>", None, "--ctlpath"),
+            ("403 Forbidden", "<html>", None, "or accepts local clients only, and none"),
+            ("403 Forbidden", "Not from there", None, "/ctl: Not from there\""),
+            (
+                "429 Too Many Requests",
+                "Too many failed logins; wait 9 s",
+                Some(login()),
+                "failed logins; wait 9 s; then check --ctluser",
+            ),
             ("302 Found", "", None, "HTTP Error 302"),
             ("500 Internal Server Error", "<html>", None, "HTTP Error 500"),
             ("200 OK", "<html>", None, "not an etherws control service"),

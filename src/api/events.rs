@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use clap::Args;
 use etherws_actors::{
+    error::is_harmful,
+    fdb::PortNumber,
     monitor::{self, Detail},
     settings::Role,
 };
@@ -13,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    call::{Call, Entry, Group, Program},
+    call::{Call, Entry, Group, Method, Program},
+    commands,
     port::PortRef,
 };
-use crate::refusal::Refusal;
+use crate::{parse::check_word, refusal::Refusal};
 
 /// Show recent events: ports, loops, storms, logins, changes.
 ///
@@ -50,6 +53,7 @@ impl Call for Events {
     type Entry = Event;
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Event>, Refusal> {
+        self.check()?;
         // A number is taken as it is: events may be of ports that are there no more.
         let port = match &self.port {
             Some(PortRef::Number(number)) => u32::try_from(*number).ok(),
@@ -58,6 +62,13 @@ impl Call for Events {
         };
         let since = self.since.map(Since::moment);
         let mut events = program.service.recent_events();
+        if let (Some(given), number) = (&self.port, port)
+            && !events.iter().any(|event| event.port.is_some_and(|one| Some(one.get()) == number))
+        {
+            let number =
+                number.and_then(PortNumber::new).ok_or_else(|| Refusal::no_such_port(given))?;
+            program.control.show_port(number).await?;
+        }
         events.retain(|event| {
             (self.port.is_none() || event.port.map(|one| one.get()) == port)
                 && self.event.as_ref().is_none_or(|name| event.kind.name() == name)
@@ -65,6 +76,10 @@ impl Call for Events {
         });
         let from = events.len().saturating_sub(self.limit.unwrap_or(usize::MAX));
         Ok(events[from..].iter().map(|event| Event::from(&**event)).collect())
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        check_word("event", self.event.as_ref(), &monitor::Kind::ALL.map(monitor::Kind::name))
     }
 }
 
@@ -174,22 +189,97 @@ impl Entry for Event {
     const TITLES: &'static [&'static str] = &["Time", "Event", "Port", "Details"];
 
     fn rows(&self) -> Vec<Vec<String>> {
-        let shown = |(name, value): (&String, &Value)| match value {
-            Value::String(text) => format!("{name} {}", text.escape_debug()),
-            other => format!("{name} {other}"),
-        };
+        let shown = |(name, value): (&String, &Value)| detail(name, value);
         vec![vec![
-            self.time.clone(),
+            to_the_second(&self.time),
             self.event.clone(),
             self.port.map_or_else(|| "-".to_owned(), |port| port.to_string()),
-            self.details.iter().map(shown).collect::<Vec<_>>().join("  "),
+            self.details
+                .iter()
+                .map(shown)
+                .filter(|detail| !detail.is_empty())
+                .collect::<Vec<_>>()
+                .join("  "),
         ]]
+    }
+}
+
+/// A time of the wire without the fraction of its second, as people are shown all times.
+pub(crate) fn to_the_second(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, fraction)) if fraction.ends_with('Z') => format!("{seconds}Z"),
+        _ => time.to_owned(),
+    }
+}
+
+/// A member of an event for people: its name and value, or nothing if that is empty. What control was asked for is shown in
+/// the words of `ctl`.
+pub(crate) fn detail(name: &str, value: &Value) -> String {
+    let value = match (name, value) {
+        ("method", Value::String(method)) => {
+            let is_it = |(_, known): &(&str, &Method)| known.name == method;
+            let command = commands().find(is_it).map(|(command, _)| command.to_owned());
+            return format!("command {}", command.unwrap_or_else(|| harmless(method)));
+        }
+        ("params", Value::String(params)) => match serde_json::from_str(params) {
+            Ok(params) => words(&params),
+            Err(_) => harmless(params),
+        },
+        (_, Value::String(text)) => harmless(text),
+        (_, other) => other.to_string(),
+    };
+    let name = harmless(if name == "params" { "with" } else { name });
+    if value.is_empty() { value } else { format!("{name} {value}") }
+}
+
+/// A text that steers no terminal.
+fn harmless(text: &str) -> String {
+    let of = |c: char| if is_harmful(c) { c.escape_debug().to_string() } else { c.to_string() };
+    text.chars().map(of).collect()
+}
+
+/// Params without the punctuation of JSON: `port 1, shut on`.
+fn words(params: &Value) -> String {
+    let list = |list: Vec<String>| list.into_iter().filter(|one| !one.is_empty());
+    match params {
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| match value {
+                // Options of a kind are members like all others.
+                Value::Object(_) => words(value),
+                Value::Bool(true) => format!("{} on", harmless(name)),
+                Value::Bool(false) => format!("{} off", harmless(name)),
+                value => format!("{} {}", harmless(name), words(value)),
+            };
+            list(members.iter().map(member).collect()).collect::<Vec<_>>().join(", ")
+        }
+        Value::Array(values) => {
+            list(values.iter().map(words).collect()).collect::<Vec<_>>().join(" ")
+        }
+        Value::String(text) => harmless(text),
+        Value::Null => String::new(),
+        other => other.to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_are_shown_commands_and_no_json() {
+        let params = r#"{"port":1,"shut":true,"options":{"user":"bob"},"urls":["ws://h/"]}"#;
+        for (name, value, shown) in [
+            ("method", "setPort", "command setport"),
+            ("method", "setInterface", "command setif"),
+            ("params", params, "with port 1, shut on, user bob, urls ws://h/"),
+            ("params", "{}", ""),
+            ("outcome", "\"x\" is not\u{1b}[2J", "outcome \"x\" is not\\u{1b}[2J"),
+        ] {
+            assert_eq!(detail(name, &Value::from(value)), shown, "{value}");
+        }
+        assert_eq!(detail("vlan", &Value::from(0)), "vlan 0");
+        assert_eq!(to_the_second("2026-11-22T04:00:00.123456Z"), "2026-11-22T04:00:00Z");
+    }
 
     #[test]
     fn a_time_is_a_while_ago_or_one_of_the_clock() {

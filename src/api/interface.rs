@@ -195,7 +195,8 @@ impl Entry for Interface {
         let replaced = || {
             let gone = self.replaced.join(", ");
             format!(
-                "Port {port}: {target} has no longer {gone}: an address replaces all of its family"
+                "Port {port}: {target} no longer has {gone}, since a new address replaces all those \
+                 of its family"
             )
         };
         let note = self.elsewhere.then(elsewhere);

@@ -52,6 +52,8 @@ impl Call for Ping {
     const NAME: &'static str = "ping";
     const GROUP: Group = Group::Traffic;
     const ROLE: Role = Role::Operate;
+    // It changes nothing.
+    const AUDITED: bool = false;
     type Entry = Pong;
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Pong>, Refusal> {
@@ -73,7 +75,8 @@ impl Call for Ping {
             });
         }
         if pongs.is_empty() {
-            let text = format!("{}: no answer to {count} pings within a second each", self.target);
+            let s = if count == 1 { "" } else { "s" };
+            let text = format!("{} did not answer {count} ping{s}; each had a second", self.target);
             return Err(Refusal::timeout(text));
         }
         Ok(pongs)

@@ -14,8 +14,10 @@ use clap::Args;
 use etherws_actors::{
     counters::Discard,
     fdb::{FdbFilter, PortNumber},
+    kinds::kinds,
     message::PortInfo,
     settings::{PortName, Role},
+    state::PortState,
 };
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -25,7 +27,7 @@ use super::{
     call::{Call, Entry, Group, MANY, Program, apart, with_long},
     fdb::Mac,
 };
-use crate::refusal::Refusal;
+use crate::{parse::check_word, refusal::Refusal};
 
 /// A port as it is named in params: by its number, by its name, or by the name of its device.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -159,8 +161,12 @@ impl Call for ListPort {
     }
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Port>, Refusal> {
+        self.check()?;
         let only = match &self.port {
-            Some(port) => Some(port.find(program).await?.get()),
+            Some(port) => {
+                let port = port.find(program).await?;
+                Some(program.control.show_port(port).await?.info.port.get())
+            }
             None => None,
         };
         let behind: Option<Vec<_>> = match self.mac {
@@ -188,7 +194,20 @@ impl Call for ListPort {
         };
         if many { apart(list).await } else { Ok(list()) }
     }
+
+    fn check(&self) -> Result<(), Refusal> {
+        let mut states = PortState::NAMES.to_vec();
+        states.push(SHUT);
+        check_word("state", self.state.as_ref(), &states)?;
+        let mut types: Vec<_> = kinds().iter().map(|kind| kind.name).collect();
+        // A session, which nobody can add.
+        types.push("server");
+        check_word("type", self.kind.as_ref(), &types)
+    }
 }
+
+/// The state of a port that the operator has shut.
+const SHUT: &str = "shut";
 
 /// Delete a port.
 ///
@@ -336,7 +355,7 @@ fn milliseconds(time: Duration) -> f64 {
 impl Port {
     /// `shut`, or what the switch says; a 1.3 switch has none that are not up.
     pub(crate) fn state(&self) -> &str {
-        if self.shut { "shut" } else { self.state.as_deref().unwrap_or("up") }
+        if self.shut { SHUT } else { self.state.as_deref().unwrap_or("up") }
     }
 }
 

@@ -193,6 +193,9 @@ pub(crate) struct Token {
     pub(crate) user: String,
     /// Until when, as `2026-01-31T12:00:00Z`.
     pub(crate) expires: String,
+    /// What the operator should know of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
 }
 
 impl std::fmt::Debug for Token {
@@ -221,6 +224,10 @@ impl Entry for Token {
 
     fn rows(&self) -> Vec<Vec<String>> {
         vec![vec![self.token.clone(), self.user.clone(), self.expires.clone()]]
+    }
+
+    fn note(&self) -> Option<String> {
+        self.note.clone()
     }
 }
 

@@ -5,13 +5,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use clap::Args;
 use etherws_actors::{
     counters::{Discard, Incident},
+    kinds::PortSpec,
     message,
     settings::{InForce, Origin, Role},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{
+    audit::without_secrets,
     call::{Call, Entry, Group, Program},
     port::{Port, PortRef},
 };
@@ -34,7 +37,10 @@ impl Call for ShowPort {
 
     async fn run(self, program: Program<'_>) -> Result<Vec<PortReport>, Refusal> {
         let port = self.port.find(program).await?;
-        Ok(vec![program.control.show_port(port).await?.into()])
+        let report = program.control.show_port(port).await?;
+        let known = program.control.known().into_iter().find(|(number, _)| *number == port);
+        let options = known.map(|(_, known)| options_in_force(&known.new)).unwrap_or_default();
+        Ok(vec![PortReport { options, ..report.into() }])
     }
 
     fn check(&self) -> Result<(), Refusal> {
@@ -48,6 +54,9 @@ pub(crate) struct PortReport {
     /// What `listPort` shows.
     #[serde(flatten)]
     pub(crate) port: Port,
+    /// Options of its type that are set, as `addPort` takes them; secrets are hidden.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) options: Map<String, Value>,
     /// Whether the loop guard watches it.
     pub(crate) loopguard: bool,
     /// Its settings as they are in force, by name.
@@ -82,7 +91,7 @@ impl SettingInForce {
         match self.origin {
             Origin::Profile => format!("profile {profile}"),
             Origin::UserProfile => format!("user profile {profile}"),
-            Origin::Own | Origin::Default => self.origin.to_string(),
+            Origin::Own | Origin::PortDefaults | Origin::Default => self.origin.to_string(),
         }
     }
 }
@@ -138,8 +147,32 @@ impl From<message::PortReport> for PortReport {
                 .into_iter()
                 .map(|one| (one.name.to_owned(), Limit { value: one.value, limit: one.limit }))
                 .collect(),
+            options: Map::new(),
             port: Port::from(report.info),
         }
+    }
+}
+
+/// The options of a port that are set, without its target and without secrets.
+pub(super) fn options_in_force(port: &PortSpec) -> Map<String, Value> {
+    let mut options = port.options();
+    options.retain(|name, value| {
+        let is_none = value.is_null() || *value == false;
+        name != "target" && !is_none && value.as_array().is_none_or(|list| !list.is_empty())
+    });
+    match without_secrets(options.into()) {
+        Value::Object(options) => options,
+        _ => Map::new(),
+    }
+}
+
+/// An option as a command line has it.
+fn shown(option: &Value) -> String {
+    match option {
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "on".to_owned(),
+        Value::Array(list) => list.iter().map(shown).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
     }
 }
 
@@ -147,7 +180,7 @@ impl Entry for PortReport {
     const TITLES: &'static [&'static str] = &["Name", "Value", "Limit"];
 
     fn rows(&self) -> Vec<Vec<String>> {
-        let Self { port, loopguard, settings, details, counters, limits } = self;
+        let Self { port, options, loopguard, settings, details, counters, limits } = self;
         let mut rows = Vec::new();
         let mut row = |name: &str, value: &str, limit: &str| {
             rows.push([name, value, limit].map(str::to_owned).to_vec());
@@ -155,6 +188,9 @@ impl Entry for PortReport {
         row("port", &port.port.to_string(), "");
         row("type", &port.kind, "");
         row("target", &port.target, "");
+        for (name, option) in options {
+            row(name, &shown(option), "");
+        }
         row("state", port.state(), "");
         if let Some(error) = &port.error {
             row("reason", error, "");
@@ -168,7 +204,7 @@ impl Entry for PortReport {
                 row(name, &format!("{} ({})", setting.value, setting.origin()), "");
             }
         }
-        for (name, value) in details {
+        for (name, value) in details.iter().filter(|(name, _)| !options.contains_key(*name)) {
             row(name, value, "");
         }
         for (name, Limit { value, limit }) in limits {

@@ -122,10 +122,11 @@ impl Entry for ListenerInfo {
 }
 
 impl Entry for Ending {
-    const TITLES: &'static [&'static str] = &["Process"];
+    // A sentence, and no table.
+    const TITLES: &'static [&'static str] = &[];
 
     fn rows(&self) -> Vec<Vec<String>> {
-        vec![vec![self.pid.to_string()]]
+        vec![vec![format!("etherws is stopping, process {}", self.pid)]]
     }
 }
 

@@ -133,6 +133,9 @@ pub(crate) struct DoctorArgs {
     /// Server to open a tunnel to, for a moment: ws://HOST[:PORT]/PATH or wss://...
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// The same, without --url
+    #[arg(value_name = "URL", conflicts_with = "url")]
+    pub(crate) server: Option<String>,
     /// Name for that server; its password is prompted for
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,

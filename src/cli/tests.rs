@@ -184,6 +184,7 @@ fn bad_command_lines_are_refused_by_name() {
         ("etherws sw --ageout -1", "--ageout"),
         ("etherws sw --port 65536", "65536"),
         ("etherws sw --path x", r#"--path "x": must begin with /"#),
+        ("etherws sw --trusted-proxies x", r#"--trusted-proxies "x": give addresses"#),
         ("etherws sw --ctlpath ''", r#"--ctlpath """#),
         ("etherws sw --sslkey Cargo.toml", "without --sslcert"),
         ("etherws sw --ctlsslcert Cargo.toml", "without --ctlsslkey"),
@@ -216,6 +217,8 @@ fn bad_command_lines_are_refused_by_name() {
 #[test]
 fn one_listener_serves_both_under_different_paths() {
     assert!(shares(&sw("etherws sw --ctlhost '' --ctlport 80")));
+    // Each gets a free one.
+    assert!(!shares(&sw("etherws sw --host 127.0.0.1 --port 0 --ctlport 0")));
 }
 
 #[test]

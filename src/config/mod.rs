@@ -6,9 +6,11 @@
 mod change;
 mod command_line;
 mod edit;
+mod ports;
 mod profiles;
 mod read;
 mod resolve;
+mod words;
 
 use std::{
     borrow::Cow,
@@ -34,7 +36,7 @@ pub(crate) use self::{
     command_line::CommandLine,
     edit::{Running, edit},
     read::{Fault, Faults, File, Source},
-    resolve::{Port, Sw, resolve},
+    resolve::{Port, Sw, resolve, survey},
 };
 
 use crate::options::{MAX_EVENTS, MAX_THREADS, Octets};

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use etherws_actors::{
     error::plain,
     kinds::KindInfo,
-    settings::{SETTINGS, Scope, Setting},
+    settings::{PortSettings, SETTINGS, Scope, Setting},
 };
 use serde::Deserialize as _;
 use toml::{
@@ -22,7 +22,10 @@ use toml::{
     de::{DeString, DeTable, DeValue, Deserializer},
 };
 
-use super::{CommandLine, Config, Sw, path_keys, resolve};
+use super::{
+    CommandLine, Config, Sw, path_keys, resolve,
+    words::{check_types, without_broken_lines},
+};
 use crate::{files, parse::hint};
 
 /// Most mistakes that are told of one file: more are no help.
@@ -68,7 +71,7 @@ pub(crate) struct Fault {
     /// Key that it is about, with indices: `port.0.mtu`.
     pub(crate) key: String,
     /// Where in the file, if not where the key is.
-    span: Option<Range<usize>>,
+    pub(super) span: Option<Range<usize>>,
     /// In one line: the thing, the value and the way out.
     pub(crate) text: String,
 }
@@ -196,27 +199,29 @@ impl<'a> Place<'a> {
 
 /// What `text` says, and what is wrong with it. Its relative paths begin in `folder`.
 fn parse(text: &str, folder: &Path) -> (Config, Vec<Fault>) {
-    let fault = |error: &toml::de::Error, key| Fault {
-        key,
-        span: error.span(),
-        text: with_hint(error.message()),
-    };
-    let (mut root, errors) = DeTable::parse_recoverable(text);
-    let mut faults: Vec<_> = errors.iter().map(|error| fault(error, String::new())).collect();
-    if !faults.is_empty() {
+    let (text, mut faults, is_whole) = without_broken_lines(text);
+    if !is_whole {
         // What is left of it would be misunderstood.
         return (Config::default(), faults);
     }
-    make_absolute(root.get_mut(), folder);
+    let (mut root, _) = DeTable::parse_recoverable(&text);
+    for fault in &mut faults {
+        // What stands in the place of a broken value.
+        let value = fault.span.as_ref().and_then(|span| value_at(&text, span));
+        fault.key = value.and_then(|span| remove(root.get_mut(), &span)).unwrap_or_default();
+    }
     gather_settings(root.get_mut());
+    check_settings(root.get_mut(), &mut faults);
+    check_types(root.get_mut(), &text, &mut faults);
+    make_absolute(root.get_mut(), folder);
     while faults.len() < MAX_FAULTS {
         match Config::deserialize(Deserializer::from(root.clone())) {
             Ok(config) => return (config, faults),
             Err(error) => {
                 let removed = error.span().and_then(|span| remove(root.get_mut(), &span));
-                let stays = removed.is_none();
-                let key = removed.unwrap_or_default().replace(&format!("{GATHERED}."), "");
-                faults.push(fault(&error, key));
+                let (stays, key) = (removed.is_none(), removed.unwrap_or_default());
+                let text = with_hint(error.message());
+                faults.push(Fault { key, span: error.span(), text });
                 if stays {
                     break;
                 }
@@ -224,6 +229,54 @@ fn parse(text: &str, folder: &Path) -> (Config, Vec<Fault>) {
         }
     }
     (Config::default(), faults)
+}
+
+/// The value of the line that `span` begins in.
+fn value_at(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
+    let start = text.floor_char_boundary(span.start.min(text.len()));
+    let from = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let to = text[start..].find('\n').map_or(text.len(), |at| start + at);
+    let at = from + text[from..to].find("=0")? + 1;
+    Some(at..at + 1)
+}
+
+/// Takes the settings out that have no such value, of a port or for all ports.
+fn check_settings(root: &mut DeTable<'_>, faults: &mut Vec<Fault>) {
+    let mut check = |above: &str, table: &mut DeTable<'_>| {
+        let Some(DeValue::Table(settings)) = table.get_mut(GATHERED).map(Spanned::get_mut) else {
+            return;
+        };
+        let mut wrong = Vec::new();
+        for (key, value) in settings.iter() {
+            let mut one = DeTable::new();
+            one.insert(key.clone(), value.clone());
+            let one = Deserializer::from(Spanned::new(0..0, one));
+            if let Err(error) = PortSettings::deserialize(one) {
+                let text = format!("{}: {}", key.get_ref(), with_hint(error.message()));
+                let span = Some(value.span());
+                faults.push(Fault { key: format!("{above}.{}", key.get_ref()), span, text });
+                wrong.push(key.clone());
+            }
+        }
+        for key in wrong {
+            settings.remove(&key);
+        }
+    };
+    if let Some(defaults) = table(root, "port-defaults") {
+        check("port-defaults", defaults);
+    }
+    for (name, one) in table(root, "profile").into_iter().flatten() {
+        if let DeValue::Table(profile) = one.get_mut() {
+            check(&format!("profile.{}", name.get_ref()), profile);
+        }
+    }
+    if let Some(DeValue::Array(ports)) = root.get_mut("port").map(Spanned::get_mut) {
+        for (at, port) in ports.iter_mut().enumerate() {
+            if let DeValue::Table(port) = port.get_mut() {
+                check(&format!("port.{at}"), port);
+            }
+        }
+    }
 }
 
 /// The table that the settings of a port are gathered in, since a struct with a flattened

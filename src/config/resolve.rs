@@ -16,16 +16,13 @@ use etherws_actors::{
     error::one_line,
     fdb::DEFAULT_AGING_TIME,
     frame::{MacAddr, Vid},
-    interface::AddressSetting,
-    kinds::{KindInfo, PortSpec, Via, kinds},
-    settings::{Label, Layers, PortSettings, Profiles, Role, VlanId},
-    vlan::PortVlans,
+    kinds::PortSpec,
+    settings::{Label, PortName, PortSettings, Profiles, Role, VlanId},
 };
 use ipnet::IpNet;
-use serde_json::{Map, Value};
 
 use super::{
-    CommandLine, Config, ControlRoles, FdbTable, PortTable,
+    CommandLine, Config, ControlRoles,
     read::{Fault, Faults, File, Source},
 };
 use crate::{
@@ -35,15 +32,7 @@ use crate::{
         MAX_EVENTS, MAX_THREADS, MIN_QUEUE_MEMORY, Proxies, Roles, Service, TlsFiles,
         default_queue_memory,
     },
-    parse::{self, PortFault, hint, interface_settings, mac, vid},
-    refusal::Refusal,
 };
-
-/// Least MTU with IPv4: what every host must take (RFC 791, 3.1).
-const MIN_MTU: u32 = 576;
-
-/// Least MTU with IPv6 (RFC 8200, 5).
-const MIN_MTU_IPV6: u32 = 1280;
 
 /// A switch to run.
 #[derive(Debug, Clone)]
@@ -115,6 +104,14 @@ pub(crate) struct Port {
     pub(crate) fdb: Vec<(Vid, MacAddr)>,
 }
 
+impl Port {
+    /// Whether this is its name, or that of its device.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        let own = self.settings.name.as_ref().map(PortName::as_str);
+        own == Some(name) || self.new.interface() == Some(name)
+    }
+}
+
 impl From<PortSpec> for Port {
     /// With nothing set.
     fn from(new: PortSpec) -> Self {
@@ -133,17 +130,28 @@ pub(crate) fn resolve(
     line: &CommandLine,
     known: Vec<Fault>,
 ) -> Result<Sw, Faults> {
+    let (sw, faults) = survey(config, file, line, known);
+    if faults.is_empty() {
+        return Ok(sw);
+    }
+    Err(match file {
+        Some(file) => file.faults(&faults),
+        None => Faults::of_options(&faults),
+    })
+}
+
+/// The same, whatever is wrong: with something else in its place.
+pub(crate) fn survey(
+    config: &Config,
+    file: Option<&File>,
+    line: &CommandLine,
+    known: Vec<Fault>,
+) -> (Sw, Vec<Fault>) {
     let mut checker = Checker { has_file: file.is_some(), line, faults: known };
     // Without a file it listens, as 1.3 does.
     let file_asks = file.is_none_or(|file| file.has_tunnel);
     let sw = checker.sw(config, file_asks);
-    if checker.faults.is_empty() {
-        return Ok(sw);
-    }
-    Err(match file {
-        Some(file) => file.faults(&checker.faults),
-        None => Faults::of_options(&checker.faults),
-    })
+    (sw, checker.faults)
 }
 
 /// Notes what is wrong and goes on with something else.
@@ -194,18 +202,32 @@ impl<'a> Checker<'a> {
         }
         let by_tcp = control.socket.is_none() || control.host.is_some() || control.port.is_some();
         let by_tcp = by_tcp && !legacy;
+        let proxies = self.proxies(
+            "tunnel",
+            tunnel.trusted_proxies.as_ref(),
+            tunnel.forwarded_header.as_ref(),
+            tunnel.proxy_protocol,
+        );
+        let mut control_proxies = self.proxies(
+            "control",
+            control.trusted_proxies.as_ref(),
+            control.forwarded_header.as_ref(),
+            control.proxy_protocol,
+        );
+        if control.trusted_proxies.is_none() {
+            control_proxies.trusted.clone_from(&proxies.trusted);
+            control_proxies.unix = proxies.unix;
+        }
+        if control.forwarded_header.is_none() {
+            control_proxies.header = proxies.header.clone();
+        }
         let mut service = Service {
             host: control.host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: control.port.unwrap_or(7867),
             path: self.path("control.path", control.path.as_deref().unwrap_or("/ctl")),
             htpasswd: self.readable("control.htpasswd", control.htpasswd.as_deref()),
             tls: control_tls,
-            proxies: self.proxies(
-                "control",
-                control.trusted_proxies.as_ref().or(tunnel.trusted_proxies.as_ref()),
-                control.forwarded_header.as_ref().or(tunnel.forwarded_header.as_ref()),
-                control.proxy_protocol,
-            ),
+            proxies: control_proxies,
         };
         let tunnel_service = Service {
             host: tunnel.host.clone().unwrap_or_default(),
@@ -213,12 +235,7 @@ impl<'a> Checker<'a> {
             path: self.path("tunnel.path", tunnel.path.as_deref().unwrap_or("/")),
             htpasswd: self.readable("tunnel.htpasswd", tunnel.htpasswd.as_deref()),
             tls,
-            proxies: self.proxies(
-                "tunnel",
-                tunnel.trusted_proxies.as_ref(),
-                tunnel.forwarded_header.as_ref(),
-                tunnel.proxy_protocol,
-            ),
+            proxies,
         };
         let tunnel_service = self.asks_for_tunnel(file_asks).then_some(tunnel_service);
         if let Some(tunnel) = tunnel_service.as_ref().filter(|_| by_tcp) {
@@ -435,7 +452,7 @@ impl<'a> Checker<'a> {
 
     /// A file that can be read. Symbolic links stay: a renewed certificate may be behind
     /// the same link.
-    fn readable(&mut self, key: &str, file: Option<&Path>) -> Option<PathBuf> {
+    pub(super) fn readable(&mut self, key: &str, file: Option<&Path>) -> Option<PathBuf> {
         let file = file?;
         let checked = fs::File::open(file).and_then(|open| {
             // A directory opens as well.
@@ -470,154 +487,6 @@ impl<'a> Checker<'a> {
             }
         }
         named
-    }
-
-    fn ports(
-        &mut self,
-        tables: &[PortTable],
-        profiles: Option<&Profiles>,
-        defaults: &PortSettings,
-    ) -> Vec<Port> {
-        if let Err(error) = PortVlans::new(defaults) {
-            self.fault("port-defaults", error.to_string());
-        }
-        let mut ports: Vec<Port> = Vec::new();
-        for (at, table) in tables.iter().enumerate() {
-            let key = format!("port.{at}");
-            let Some(port) = self.port(&key, table) else { continue };
-            self.names_profile(&key, &port.settings, profiles);
-            if let Some(profiles) = profiles {
-                let layers = Layers::new(port.new.kind(), &port.settings, None, profiles, defaults);
-                if let Err(error) = PortVlans::new(&layers.merged()) {
-                    self.fault(&key, error.to_string());
-                }
-            }
-            if ports.iter().any(|other| other.new.is_same(&port.new)) {
-                let text = format!("duplicate port {}; delete one of the two", port.new);
-                self.fault(&format!("{key}.target"), text);
-            }
-            ports.push(port);
-        }
-        let mut seen = Vec::new();
-        for (at, port) in ports.iter().enumerate() {
-            for (line, entry) in port.fdb.iter().enumerate() {
-                if seen.contains(entry) {
-                    let text = format!("duplicate address {}; delete one of them", entry.1);
-                    self.fault(&format!("port.{at}.fdb.{line}.mac"), text);
-                }
-                seen.push(*entry);
-            }
-        }
-        ports
-    }
-
-    fn port(&mut self, key: &str, table: &PortTable) -> Option<Port> {
-        let before = self.faults.len();
-        let names: Vec<_> = kinds().iter().map(|kind| kind.name).collect();
-        let kind = self.required(key, "type", &names.join(", "), table.kind.as_deref())?;
-        let Some(info) = KindInfo::find(kind) else {
-            self.fault(&format!("{key}.type"), hint("value", kind, &names));
-            return None;
-        };
-        let target = table.options.get("target");
-        let target = self.required(key, "target", "an interface's name or a URL", target)?;
-        if target == "" {
-            self.fault(&format!("{key}.target"), "target is empty; give a name or a URL");
-        }
-        let of_interfaces =
-            [("addresses", table.addresses.is_some()), ("mtu", table.mtu.is_some())];
-        for (name, _) in of_interfaces.iter().filter(|(_, given)| *given && !info.interface) {
-            let text = format!("{name} is for tap and netdev ports only; delete it");
-            self.fault(&format!("{key}.{name}"), text);
-        }
-        if let Err(error) = table.settings.check_kind(kind) {
-            let name = error.setting.name;
-            self.fault(&format!("{key}.{name}"), format!("{error}; delete it"));
-        }
-        let new = self.spec(key, kind, table.options.clone());
-        let settings = table.settings.clone();
-        let addresses = table.addresses.as_ref().map(|texts| self.addresses(key, texts));
-        let entries = table.fdb.iter().enumerate();
-        let fdb =
-            entries.filter_map(|(at, entry)| self.fdb(&format!("{key}.fdb.{at}"), entry)).collect();
-        let v6 = addresses.iter().flatten().any(|(address, _)| address.is_ipv6());
-        let least = if v6 { MIN_MTU_IPV6 } else { MIN_MTU };
-        if let Some(mtu) = table.mtu.filter(|&mtu| mtu < least) {
-            self.fault(&format!("{key}.mtu"), format!("mtu {mtu}: give {least} or more"));
-        }
-        let port = Port { new: new?, settings, addresses, mtu: table.mtu, fdb };
-        (self.faults.len() == before).then_some(port)
-    }
-
-    /// What a table must have; that it is missing is not told of one that is wrong.
-    fn required<T>(
-        &mut self,
-        table: &str,
-        name: &str,
-        values: &str,
-        value: Option<T>,
-    ) -> Option<T> {
-        let key = format!("{table}.{name}");
-        if value.is_none() && !self.faults.iter().any(|fault| fault.key == key) {
-            self.fault(&key, format!("{name} is missing; give {values}"));
-        }
-        value
-    }
-
-    /// Kind, target and options.
-    fn spec(&mut self, key: &str, kind: &str, options: Map<String, Value>) -> Option<PortSpec> {
-        let files = KindInfo::find(kind).map_or(&[][..], |kind| kind.files);
-        let before = self.faults.len();
-        let spec = match parse::port(kind, options, Via::File) {
-            Ok(spec) => spec,
-            Err(faults) => {
-                for PortFault { key: name, refusal } in faults {
-                    self.fault(&format!("{key}.{name}"), refusal.text());
-                }
-                return None;
-            }
-        };
-        for (name, value) in spec.options().iter().filter(|(name, _)| files.contains(&&***name)) {
-            self.readable(&format!("{key}.{name}"), value.as_str().map(Path::new));
-        }
-        (self.faults.len() == before).then_some(spec)
-    }
-
-    /// At most one of each family, since an interface has one that is set.
-    fn addresses(&mut self, key: &str, texts: &[String]) -> Vec<(IpAddr, u8)> {
-        let mut addresses: Vec<(IpAddr, u8)> = Vec::new();
-        for (at, text) in texts.iter().enumerate() {
-            let key = format!("{key}.addresses.{at}");
-            match interface_settings(Some(text), None, None)
-                .map(|set| (set.address, set.prefix_len))
-            {
-                Ok((Some(AddressSetting::Set(address)), Some(length))) => {
-                    if addresses.iter().any(|(other, _)| other.is_ipv4() == address.is_ipv4()) {
-                        let text = format!(
-                            "address {text}: one IPv4 and one IPv6 address at most; delete one"
-                        );
-                        self.fault(&key, text);
-                    }
-                    addresses.push((address, length));
-                }
-                Ok(_) => {
-                    let text = format!("address {text:?} has no prefix; write 192.0.2.1/24");
-                    self.fault(&key, text);
-                }
-                Err(refusal) => self.fault(&key, refusal.text()),
-            }
-        }
-        addresses
-    }
-
-    fn fdb(&mut self, key: &str, entry: &FdbTable) -> Option<(Vid, MacAddr)> {
-        let mut keep = |name: &str, refusal: Refusal| {
-            self.fault(&format!("{key}.{name}"), refusal.text());
-        };
-        let vid = vid(entry.vlan.unwrap_or(0).into()).map_err(|refusal| keep("vlan", refusal));
-        let mac = entry.mac.as_ref().map(|text| mac(text).map_err(|refusal| keep("mac", refusal)));
-        let mac = self.required(key, "mac", "an address as 02:00:00:00:00:01", mac);
-        Some((vid.ok()?, mac?.ok()?))
     }
 }
 

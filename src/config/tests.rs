@@ -85,7 +85,7 @@ fn settings_are_written_as_on_a_command_line_or_as_values_of_the_file() {
         assert_eq!(settings(one), settings(other), "{one}");
     }
     let (_, faults) = read(&format!("{port}shut = \"maybe\""));
-    assert_eq!(faults[0].text, "\"maybe\" is neither on nor off");
+    assert_eq!(faults[0].text, "shut: \"maybe\" is neither on nor off");
 }
 
 #[test]
@@ -102,6 +102,95 @@ fn an_unknown_key_of_a_port_is_told_with_the_one_that_is_meant() {
         let faults = resolve(&file.config, Some(&file), &none, faults).unwrap_err();
         assert!(faults.to_string().contains(meant), "{line}: {faults}");
     }
+}
+
+/// What is wrong with a text, each with its line.
+fn wrong(text: &str) -> Vec<String> {
+    let (file, faults) = read(text);
+    let (_, faults) = survey(&file.config, Some(&file), &CommandLine::default(), faults);
+    let folder = file.path.display().to_string();
+    let faults = file.faults(&faults);
+    let lines = faults.report.lines().filter_map(|line| line.strip_prefix(&folder));
+    lines.map(|line| line.trim_start_matches(':').to_owned()).collect()
+}
+
+#[test]
+fn a_value_of_another_type_is_told_with_the_form_that_is_wanted() {
+    let port = "[[port]]\ntype = \"tap\"\ntarget = \"a\"\n";
+    let client = "[[port]]\ntype = \"client\"\ntarget = \"ws://h/\"\n";
+    for (text, expected) in [
+        ("[tunnel]\nport = \"http\"", "2:8: port = \"http\": give a whole number from 0 to 65535"),
+        ("[tunnel]\nport = \"80\"", "2:8: port = \"80\": write port = 80, without quotes"),
+        ("[tunnel]\nport = 70000", "2:8: port = 70000: give a whole number from 0 to 65535"),
+        ("[tunnel]\nport = 1.5", "2:8: port = 1.5: give a whole number from 0 to 65535"),
+        ("[switch]\nageout = 0", "2:10: ageout = 0: give a whole number from 1 to 4294967295"),
+        ("[switch]\nuser = 5", "2:8: user = 5: a text needs quotes; write user = \"5\""),
+        ("[log]\ndebug = \"yes\"", "2:9: debug = \"yes\": give true or false"),
+        ("[log]\ndebug = 1", "2:9: debug = 1: give true or false"),
+        (
+            "[tunnel]\nallow-origin = \"https://h\"",
+            "2:16: allow-origin = \"https://h\": write a list, allow-origin = [\"https://h\"]",
+        ),
+        ("[tunnel]\nmaxsessions = \"x\"", "2:15: maxsessions = \"x\": give a whole number from 0"),
+        ("tunnel = true", "1:10: tunnel = true: it is a table; write [tunnel], and its keys below"),
+        (
+            "[[tunnel]]\nport = 1",
+            "1:1: [[tunnel]] is a list; write [tunnel], in single brackets, once",
+        ),
+        (
+            "[port]\ntype = \"tap\"\ntarget = \"a\"",
+            "1:1: [port] is one table; write [[port]], in double brackets, for each",
+        ),
+        (
+            &format!("{port}[port.fdb]\nmac = \"02:00:00:00:00:01\""),
+            "4:1: [port.fdb] is one table; write [[port.fdb]], in double brackets, for each",
+        ),
+        (&format!("{port}mtu = \"1500\""), "4:7: mtu = \"1500\": write mtu = 1500, without quotes"),
+        (&format!("{port}description = 5"), "4:15: description: a text needs quotes; write \"5\""),
+        (&format!("{client}insecure = \"yes\""), "4:12: insecure = \"yes\": give true or false"),
+    ] {
+        assert_eq!(wrong(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_told_in_plain_words() {
+    for (line, expected) in [
+        ("host = 127.0.0.1", "host = 127.0.0.1: a text needs quotes; write host = \"127.0.0.1\""),
+        ("host = bob # his", "host = bob: a text needs quotes; write host = \"bob\""),
+        ("host =", "host has no value; write host = VALUE"),
+        ("host \"x\"", "host \"x\" has no =; write host = \"x\""),
+        ("host: x", "host: x has no =; write host = x"),
+        ("host = True", "host = True is not valid; write host = true"),
+        (
+            "host = \"x",
+            "host = \"x: the value must end with the quote that it begins with, and nothing behind it",
+        ),
+        ("port = 1\nport = 2", "port is given twice; delete one of the two"),
+        ("[control", "[control is not closed; write [table], or [[port]] for each port"),
+    ] {
+        let faults = wrong(&format!("[tunnel]\n{line}\n"));
+        assert_eq!(faults.len(), 1, "{line}: {faults:?}");
+        assert!(faults[0].ends_with(expected), "{line}: {faults:?}");
+    }
+}
+
+#[test]
+fn one_mistake_hides_no_other() {
+    let text = "[switch]\nuser = bob\nagout = 5\n[tunnel]\nport = \"x\"\npath = y\n\
+                [[port]]\ntype = \"tap\"\ntarget = a\nshut = 7\nmtu = true\n\
+                [[port]]\ntype = \"tap\"\ntarget = \"averyverylongname\"\nname = \"x\"\n\
+                [[port]]\ntype = \"netdev\"\ntarget = \"b/c\"\nname = \"x\"\n\
+                [[port]]\ntype = \"tap\"\ntarget = \"c\"\nname = \"y\"\ncarrier-from = \"y\"\n\
+                [[port]]\ntype = \"netdev\"\ntarget = \"c\"\nname = \"y\"\n";
+    let faults = wrong(text);
+    let lines: Vec<_> =
+        faults.iter().map(|line| line.split(':').next().unwrap_or_default()).collect();
+    assert_eq!(
+        lines,
+        ["2", "3", "5", "6", "9", "10", "11", "14", "18", "24", "27", "28"],
+        "{faults:#?}"
+    );
 }
 
 #[test]

@@ -22,6 +22,7 @@ use actix_rt::time::{sleep, timeout};
 
 use etherws_actors::{
     connect::{ClientCertificate, Credentials, TlsOptions},
+    error::one_line,
     kinds::{Client, ClientOptions},
     secret::shown,
 };
@@ -85,17 +86,16 @@ fn ask(
         *passwd = Some(Secret(password("Client Password: ").map_err(Refusal::internal)?));
     }
     let mut set = request.typed::<SetPort>();
-    if let Some(SetPort { user: Some(user), passwd: passwd @ None, .. }) = &mut set
-        && !user.is_empty()
+    if let Some(SetPort { options, .. }) = &mut set
+        && options.get("user").is_some_and(|user| !user.is_empty())
+        && options.get("passwd").is_none()
     {
-        *passwd = Some(Secret(password("Client Password: ").map_err(Refusal::internal)?));
+        options.set("passwd", password("Client Password: ").map_err(Refusal::internal)?);
     }
     let endpoint = endpoint(control).map_err(Refusal::internal)?;
     if let Some(set) = &mut set {
-        if let Some(file) =
-            set.cacerts.as_mut().filter(|file| endpoint.is_local() && !file.is_empty())
-        {
-            *file = resolve(Path::new(file)).to_string_lossy().into_owned();
+        if endpoint.is_local() {
+            set.options.rename_files(resolve);
         }
         request = Request::from(&*set);
     }
@@ -177,7 +177,7 @@ pub(crate) fn login(
 }
 
 fn password(prompt: &str) -> Result<String, Refusal> {
-    prompt::password(prompt).map_err(|err| Refusal::os(format!("{err:#}")))
+    prompt::password(prompt).map_err(|err| Refusal::os(one_line(&*err)))
 }
 
 /// The switch opens the file, and a daemon's directory is `/`: what the user can see

@@ -16,7 +16,11 @@ use super::{
     style,
 };
 use crate::{
-    api::{Stream, client::Endpoint},
+    api::{
+        Stream,
+        client::Endpoint,
+        events::{detail, to_the_second},
+    },
     refusal::Refusal,
 };
 
@@ -79,13 +83,16 @@ fn show(event: &str, json: bool) -> String {
         return format!("{}\n", event.trim_end().escape_debug());
     };
     let first = |name| members.get(name).map(plain).unwrap_or_default();
-    let mut line = format!("{}  {:<12}", first("time"), first("event"));
+    let mut line = format!("{}  {:<12}", to_the_second(&first("time")), first("event"));
     let port = members.get_key_value("port");
     let others =
         members.iter().filter(|(name, _)| !["time", "event", "port"].contains(&name.as_str()));
     for (name, value) in port.into_iter().chain(others) {
         // A string takes whatever is written to it.
-        let _ = write!(line, "  {} {}", name.escape_debug(), plain(value));
+        let detail = detail(name, value);
+        if !detail.is_empty() {
+            let _ = write!(line, "  {detail}");
+        }
     }
     line.push('\n');
     line
@@ -110,7 +117,7 @@ mod tests {
                      \"mac\":\"02:00:00:00:00:01\",\"vlan\":0,\"port\":2,\"from\":1}\n";
         assert_eq!(
             show(event, false),
-            "2026-11-22T04:00:00.123456Z  mac-moved     port 2  \
+            "2026-11-22T04:00:00Z  mac-moved     port 2  \
              mac 02:00:00:00:00:01  vlan 0  from 1\n"
         );
         assert_eq!(show(event, true), event);

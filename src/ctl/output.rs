@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::ColorChoice;
+use etherws_actors::error::one_line;
 use jsonrpsee_types::ErrorObjectOwned;
 use serde_json::Value;
 
@@ -72,7 +73,7 @@ pub(crate) fn ended(written: io::Result<()>) -> ExitCode {
         // Whoever read it has seen enough: `ctl listfdb | head`.
         Err(err) if err.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(err) => {
-            say(&format!("etherws: standard output cannot be written: {err}\n"));
+            say(&format!("etherws: standard output cannot be written: {}\n", one_line(&err)));
             ExitCode::FAILURE
         }
         Ok(()) => ExitCode::SUCCESS,

@@ -22,6 +22,10 @@ pub(crate) fn table(answer: &Answer, look: Look) -> String {
 }
 
 fn one(Table { titles, rows, below, .. }: &Table, look: Look) -> String {
+    if titles.is_empty() {
+        let lines = rows.iter().flatten();
+        return lines.map(|line| format!("{}\n", look.safe(line))).collect();
+    }
     let titles = titles.iter().map(|&title| title.to_owned()).collect();
     let rows: Vec<_> = [titles].into_iter().chain(rows.iter().cloned()).collect();
     let rendered = render(&rows, look);
@@ -136,6 +140,12 @@ mod tests {
              \x20 1     tap     up     12       7   ewp0           \n\
              \x20 12    server  shut   1048576  1   192.0.2.7:41234\n"
         );
+    }
+
+    #[test]
+    fn the_end_of_a_switch_is_a_sentence() {
+        let ending = entries("stop", json!([{"pid": 7}]));
+        assert_eq!(table(&ending), "etherws is stopping, process 7\n");
     }
 
     #[test]

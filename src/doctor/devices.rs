@@ -41,7 +41,7 @@ pub(super) async fn look(subject: &Subject, mut devices: Vec<Device>) -> Vec<Fin
     for name in &subject.netdevs {
         if !devices.iter().any(|device| device.name == *name) {
             let (kind, link_local) = ("netdev".to_owned(), LinkLocal::ALL_BUT_PAUSE);
-            devices.push(Device { name: name.clone(), kind, link_local });
+            devices.push(Device { name: name.clone(), kind, link_local, carrier_from: None });
         }
     }
     if devices.is_empty() {
@@ -134,11 +134,17 @@ fn interface(device: &Device, links: &BTreeMap<u32, Link>) -> Vec<Finding> {
     findings.push(if !link.up {
         Finding::fail("interface", format!("{name} is down"), format!("ip link set {name} up"))
     } else if !link.carrier {
-        let advice = match kind.as_str() {
-            "tap" => "no switch has it open: see ctl listport",
-            _ => "check the cable and the other end",
+        let (text, advice) = match (&device.carrier_from, kind.as_str()) {
+            (Some(port), _) => (
+                format!("{name} has no carrier, since port {port} (carrier-from) is not up"),
+                "see ctl listport why that port is not up, or whether it is there",
+            ),
+            (None, "tap") => {
+                (format!("{name} has no carrier"), "no switch has it open: see ctl listport")
+            }
+            (None, _) => (format!("{name} has no carrier"), "check the cable and the other end"),
         };
-        Finding::warn("interface", format!("{name} has no carrier"), advice)
+        Finding::warn("interface", text, advice)
     } else {
         Finding::ok("interface", format!("{name} is up, with an MTU of {}", link.mtu))
     });
@@ -306,7 +312,7 @@ mod tests {
 
     fn device(name: &str, kind: &str) -> Device {
         let link_local = LinkLocal::ALL_BUT_PAUSE;
-        Device { name: name.to_owned(), kind: kind.to_owned(), link_local }
+        Device { name: name.to_owned(), kind: kind.to_owned(), link_local, carrier_from: None }
     }
 
     #[test]
@@ -340,6 +346,10 @@ mod tests {
         assert_eq!(level(true, false, 1500), Level::Warn);
         assert_eq!(level(true, true, 1200), Level::Warn);
         assert_eq!(level(true, true, 1500), Level::Ok);
+        let links_without = BTreeMap::from([(1, Link { carrier: false, ..eth.clone() })]);
+        let follower = Device { carrier_from: Some("uplink".to_owned()), ..device("eth0", "tap") };
+        let found = interface(&follower, &links_without);
+        assert!(found.last().unwrap().text.contains("port uplink (carrier-from)"), "{found:?}");
         let links = BTreeMap::from([(1, Link { super_frame: 200_000, ..eth.clone() })]);
         let found = interface(&device("eth0", "netdev"), &links);
         assert!(found.last().unwrap().text.contains("(BIG TCP)"), "{found:?}");

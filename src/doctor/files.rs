@@ -1,9 +1,10 @@
 //! Checks of files that listeners use: certificates with their keys, passwords.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use etherws_actors::connect::files::read_certificates;
+use etherws_actors::{connect::files::read_certificates, error::one_line};
 use jiff::Timestamp;
+use nix::unistd::User;
 use rustls_pki_types::CertificateDer;
 use slog::{Discard, Logger, o};
 use x509_parser::{
@@ -13,6 +14,7 @@ use x509_parser::{
 use super::{Finding, Subject};
 use crate::{
     options::TlsFiles,
+    privileges::barrier,
     server::{auth, tls::Tls},
 };
 
@@ -27,7 +29,30 @@ const SECONDS_A_DAY: i64 = 24 * 60 * 60;
 
 pub(super) fn look(subject: &Subject) -> Vec<Finding> {
     let tls = subject.tls.iter().flat_map(tls_files);
-    tls.chain(subject.htpasswd.iter().map(|path| passwords(path))).collect()
+    let passwords = subject.htpasswd.iter().map(|path| passwords(path));
+    let service = subject.service.iter().flat_map(|(user, files)| access(user, files));
+    tls.chain(passwords).chain(service).collect()
+}
+
+/// Whether the switch's own user can read what root can.
+fn access(user: &User, files: &[PathBuf]) -> Vec<Finding> {
+    let (check, name) = ("file-access", &user.name);
+    let closed: Vec<_> = files
+        .iter()
+        .filter_map(|file| Some((file, barrier(user, file)?)))
+        .map(|(file, barrier)| {
+            let (file, at) = (file.display(), barrier.display());
+            let text = format!("the switch's user {name} cannot read {file}: {at} is closed to it");
+            let mode = if barrier.is_dir() { "g+x" } else { "g+r" };
+            let group = format!("chgrp {name} {at}; chmod {mode} {at}");
+            Finding::fail(check, text, group)
+        })
+        .collect();
+    if closed.is_empty() {
+        let text = format!("the switch's user {name} can read all {} files", files.len());
+        return vec![Finding::ok(check, text)];
+    }
+    closed
 }
 
 /// Whether they can be used together, and for how long.
@@ -35,7 +60,7 @@ fn tls_files(files: &TlsFiles) -> Vec<Finding> {
     let check = "tls-files";
     if let Err(error) = Tls::open(files.clone(), &Logger::root(Discard, o!())) {
         let advice = "give a PEM certificate chain and its unencrypted private key";
-        return vec![Finding::fail(check, format!("{error:#}"), advice)];
+        return vec![Finding::fail(check, one_line(&*error), advice)];
     }
     let name = files.cert.display().to_string();
     let mut findings = vec![Finding::ok(check, format!("{name} matches its key"))];
@@ -107,7 +132,7 @@ fn passwords(path: &Path) -> Finding {
     match auth::survey(path) {
         Err(error) => {
             let advice = "write its entries with etherws passwd";
-            Finding::fail(check, format!("{error:#}"), advice)
+            Finding::fail(check, one_line(&*error), advice)
         }
         Ok(auth::Survey { users: 0, .. }) => Finding::warn(
             check,

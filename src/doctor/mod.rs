@@ -15,8 +15,12 @@ use std::{
     process::ExitCode,
 };
 
-use etherws_actors::kinds::{Client, ClientOptions, Netdev, PortSpec};
+use etherws_actors::{
+    error::one_line,
+    kinds::{Client, ClientOptions, Netdev, PortSpec},
+};
 use futures_util::future::LocalBoxFuture;
+use nix::unistd::{User, geteuid};
 
 use crate::{
     api::PortReport,
@@ -28,6 +32,7 @@ use crate::{
         style::{self, Look},
     },
     options::{Secret, Service, TlsFiles},
+    privileges,
 };
 
 pub(crate) use crate::api::doctor::{Finding, Level};
@@ -39,6 +44,8 @@ pub(crate) struct Subject {
     pub(crate) tls: Vec<TlsFiles>,
     /// Passwords.
     pub(crate) htpasswd: Vec<PathBuf>,
+    /// Who reads all files, if it is somebody else than who looks: a user, and the files.
+    pub(crate) service: Option<(User, Vec<PathBuf>)>,
     /// TCP ports to listen on.
     pub(crate) listen: Vec<u16>,
     /// Interfaces of netdev ports.
@@ -169,6 +176,34 @@ fn read_config(path: &Path) -> anyhow::Result<Sw> {
     Ok(resolve(&file.config, Some(&file), &CommandLine::default(), faults)?)
 }
 
+/// Who a switch with this file runs as, and what it reads then. `None` where that is who looks,
+/// or where only that user could tell.
+fn service(path: &Path, sw: &Sw) -> Option<(User, Vec<PathBuf>)> {
+    if !geteuid().is_root() {
+        return None;
+    }
+    let user = match &sw.user {
+        Some(name) => privileges::find_user(name).ok()?,
+        None => privileges::service_of(path)?,
+    };
+    let services = [sw.tunnel.as_ref(), sw.control.as_ref()].into_iter().flatten();
+    let of_services = services.flat_map(|service| {
+        let tls = service.tls.iter();
+        let tls = tls.flat_map(|tls| tls.paths().into_iter().chain(tls.revoked.clone()));
+        tls.chain(service.htpasswd.clone())
+    });
+    let of_ports = sw.ports.iter().flat_map(|port| {
+        let options = port.new.options();
+        let name = |key: &str| options.get(key)?.as_str().map(PathBuf::from);
+        port.new.files().into_iter().filter_map(name).collect::<Vec<_>>()
+    });
+    let mut files: Vec<_> = [path.to_owned()].into_iter().chain(sw.logging.conf.clone()).collect();
+    files.extend(of_services.chain(of_ports));
+    files.sort();
+    files.dedup();
+    Some((user, files))
+}
+
 /// What the options name, and what is wrong with them.
 fn subject(args: &DoctorArgs) -> (Subject, Vec<Finding>) {
     let mut subject = Subject { netdevs: args.netdev.clone(), ..Subject::default() };
@@ -179,14 +214,15 @@ fn subject(args: &DoctorArgs) -> (Subject, Vec<Finding>) {
             Ok(sw) => {
                 findings.push(Finding::ok("config", format!("{name} is valid")));
                 findings.extend(subject.add(&sw));
+                subject.service = service(path, &sw);
             }
             Err(error) => {
                 let advice = format!("etherws check {name} shows where");
-                findings.push(Finding::fail("config", format!("{error:#}"), advice));
+                findings.push(Finding::fail("config", one_line(&*error), advice));
             }
         }
     }
-    if let Some(url) = &args.url {
+    if let Some(url) = args.url.as_ref().or(args.server.as_ref()) {
         let login = ctl::login(args.user.clone(), args.passwd.clone(), "Client Password: ");
         let made = login.map_err(|refusal| refusal.to_string()).and_then(|login| {
             let options = ClientOptions {

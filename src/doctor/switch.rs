@@ -32,6 +32,8 @@ pub(super) struct Device {
     pub(super) kind: String,
     /// Its port's setting `link-local`; what is declared, where no switch could tell.
     pub(super) link_local: LinkLocal,
+    /// Port that it has its carrier from.
+    pub(super) carrier_from: Option<String>,
 }
 
 /// Checks the switch behind `endpoint`. Returns the devices of its ports, if they are on
@@ -52,27 +54,24 @@ pub(super) async fn look(endpoint: &Endpoint) -> (Vec<Device>, Vec<Finding>) {
     if let Ok(later) = endpoint.ask(&ListPort::default()).await {
         findings.extend(discards(&ports, &later));
     }
-    let mut link_local = BTreeMap::new();
+    let mut settings = BTreeMap::new();
     for port in ports.iter().take(MAX_REPORTS) {
         let port = PortRef::Number(port.port.into());
         // A 1.3 switch has no such method, and a port may have gone.
         if let Ok(reports) = endpoint.ask(&ShowPort { port }).await {
             findings.extend(reports.iter().flat_map(limits));
             findings.extend(reports.iter().filter_map(own_address));
-            link_local.extend(reports.iter().filter_map(|report| {
-                let set = report.settings.get("link-local")?.value.parse().ok()?;
-                Some((report.port.port, set))
-            }));
+            settings.extend(reports.iter().map(|report| (report.port.port, of_device(report))));
         }
     }
     if let Ok(interfaces) = endpoint.ask(&ListInterface {}).await {
         findings.extend(mtus(&interfaces));
     }
     let is_device = |port: &&Port| matches!(port.kind.as_str(), "tap" | "netdev");
-    let devices = ports.iter().filter(is_device).map(|port| Device {
-        name: port.target.clone(),
-        kind: port.kind.clone(),
-        link_local: link_local.get(&port.port).copied().unwrap_or(LinkLocal::ALL_BUT_PAUSE),
+    let devices = ports.iter().filter(is_device).map(|port| {
+        let set = settings.get(&port.port).cloned().unwrap_or((LinkLocal::ALL_BUT_PAUSE, None));
+        let (link_local, carrier_from) = set;
+        Device { name: port.target.clone(), kind: port.kind.clone(), link_local, carrier_from }
     });
     (if endpoint.is_local() { devices.collect() } else { Vec::new() }, findings)
 }
@@ -92,12 +91,21 @@ pub(super) fn port(report: &PortReport) -> Vec<Finding> {
 /// The port's device, if it is one.
 pub(super) fn device(report: &PortReport) -> Option<Device> {
     let port = &report.port;
-    let set = report.settings.get("link-local").and_then(|setting| setting.value.parse().ok());
+    let (link_local, carrier_from) = of_device(report);
     matches!(port.kind.as_str(), "tap" | "netdev").then(|| Device {
         name: port.target.clone(),
         kind: port.kind.clone(),
-        link_local: set.unwrap_or(LinkLocal::ALL_BUT_PAUSE),
+        link_local,
+        carrier_from,
     })
+}
+
+/// Settings that matter for what is looked at in a device: `link-local` and `carrier-from`.
+fn of_device(report: &PortReport) -> (LinkLocal, Option<String>) {
+    let value = |name: &str| report.settings.get(name).map(|setting| setting.value.clone());
+    let link_local = value("link-local").and_then(|value| value.parse().ok());
+    let carrier_from = value("carrier-from").filter(|value| !value.is_empty());
+    (link_local.unwrap_or(LinkLocal::ALL_BUT_PAUSE), carrier_from)
 }
 
 fn state(port: &Port) -> Option<Finding> {
@@ -112,7 +120,12 @@ fn state(port: &Port) -> Option<Finding> {
         }
         "down" => {
             // What is down here is nobody's fault at the other end.
-            let advice = if reason.contains("is down") {
+            let advice = if reason.contains("carrier-from") {
+                format!(
+                    "it follows that port: bring that one up, or have it follow none with ctl \
+                     setport --default carrier-from {number}"
+                )
+            } else if reason.contains("is down") {
                 format!("ip link set {target} up")
             } else {
                 "check the cable and the other end".to_owned()
@@ -297,6 +310,8 @@ mod tests {
         let of_ours = down("interface eth1 is down; ip link set eth1 up");
         assert_eq!(of_ours, "ip link set eth1 up");
         assert!(down("interface eth1 has no carrier").contains("the other end"));
+        let follows = down("interface e has no carrier, since port 2 (carrier-from) is not up");
+        assert!(follows.contains("--default carrier-from 1"), "{follows}");
         let gone = json!({"type": "netdev", "target": "eth1", "state": "backoff", "error": "gone"});
         let advice = state(&port(gone)).unwrap().advice.unwrap();
         assert!(advice.contains("ip link") && advice.contains("delport 1"), "{advice}");
@@ -321,6 +336,7 @@ mod tests {
     fn a_limit_is_near_at_nine_tenths() {
         let report = |value: u64, limit: &str| PortReport {
             port: port(json!({})),
+            options: serde_json::Map::new(),
             loopguard: true,
             settings: BTreeMap::new(),
             details: BTreeMap::new(),
@@ -337,6 +353,7 @@ mod tests {
     fn an_address_that_two_machines_have_is_reported_with_the_user() {
         let report = |count: u64| PortReport {
             port: port(json!({"user": "bob"})),
+            options: serde_json::Map::new(),
             loopguard: true,
             settings: BTreeMap::new(),
             details: BTreeMap::new(),

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail};
 use etherws_actors::{
     connect::tcp,
     control::Control,
-    error::plain,
+    error::one_line,
     monitor::{Event, Kind},
     switch::Switch,
 };
@@ -372,7 +372,7 @@ impl Listeners {
         match started {
             Ok(started) => self.tcp.push(started),
             Err(error) => {
-                error!(self.shared.log, "{} is lost: {}", spec.item(), plain(format!("{error:#}")));
+                error!(self.shared.log, "{} is lost: {}", spec.item(), one_line(&*error));
             }
         }
         self.show();
@@ -573,7 +573,7 @@ impl Listeners {
         let (serve, log) = (socket.serve(Arc::clone(&endpoint))?, shared.log.clone());
         let _accepting = Task::spawn(async move {
             if let Err(error) = serve.await {
-                warn!(log, "control's socket is not served: {}", plain(format!("{error:#}")));
+                warn!(log, "control's socket is not served: {}", one_line(&*error));
             }
         });
         Ok(Unix { path, inherited, endpoint, _accepting })
@@ -586,6 +586,7 @@ impl Listeners {
             info,
             counters: Arc::clone(&endpoint.counters),
             pending: Arc::clone(&endpoint.pending),
+            tunnel: endpoint.tunnel.as_ref().map(|tunnel| Arc::clone(&tunnel.gate)),
         };
         let tcp = self.tcp.iter().map(|tcp| {
             let Bound { spec, sockets } = &tcp.bound;

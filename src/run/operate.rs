@@ -16,7 +16,7 @@ use std::{
 use anyhow::Result;
 use etherws_actors::{
     control::ControlError,
-    error::{one_line, plain},
+    error::one_line,
     fdb::{FdbFilter, PortNumber, Status},
     interface::{AddressSetting, InterfaceSettings},
     kinds::PortSpec,
@@ -63,8 +63,8 @@ impl InForce {
     /// Adds the ports of the file. Says what would keep it from being read again.
     pub(super) async fn add_ports(&mut self) {
         if let Some(Err(error)) = self.options.source.as_ref().map(Source::read_again) {
-            let error = plain(format!("{error:#}"));
-            warn!(self.shared.log, "this user cannot read the configuration again: {error}");
+            let error = one_line(&*error);
+            warn!(self.shared.log, "a reload would fail: {error}");
         }
         for change in self.change_ports(self.options.ports.clone()).await {
             if change.action == Action::Kept {
@@ -127,12 +127,15 @@ impl InForce {
 
     async fn apply(&mut self) -> Result<Vec<Change>, Refusal> {
         let Some(source) = &self.options.source else { return Ok(Vec::new()) };
-        let wrong = |error: anyhow::Error| Refusal::value(format!("{error:#}"));
+        let wrong = |error: anyhow::Error| Refusal::value(one_line(&*error));
         let (source, sw) = source.read_again().map_err(wrong)?;
-        check::verify(&sw, &source.file).map_err(|faults| wrong(faults.into()))?;
+        let faults = check::verify(&sw, &source.file, &[]);
+        if !faults.is_empty() {
+            return Err(wrong(source.file.faults(&faults).into()));
+        }
         let new = Sw { source: Some(source), ..sw };
         let changed = self.listeners.change(listener_specs(&new), new.control_socket.clone()).await;
-        let changed = changed.map_err(|error| Refusal::os(format!("{error:#}")))?;
+        let changed = changed.map_err(|error| Refusal::os(one_line(&*error)))?;
         let mut changes: Vec<_> =
             changed.into_iter().map(|(action, item)| Change::new(action, item)).collect();
         changes.extend(self.change_switch(&new).await);
@@ -437,7 +440,7 @@ impl InForce {
         };
         let path = &source.file.path;
         let failed = |what: &str, error: String| {
-            Refusal::os(format!("{}: cannot be {what}: {error}", path.display()))
+            Refusal::os(format!("{} cannot be {what}: {error}", path.display()))
         };
         let now = files::read(path).map_err(|error| failed("read", error.to_string()))?;
         if now != source.file.text.as_bytes() {
@@ -455,7 +458,7 @@ impl InForce {
             info!(self.shared.log, "configuration written"; "file" => %path.display());
         }
         let (source, sw) =
-            source.read_again().map_err(|error| Refusal::runtime(format!("{error:#}")))?;
+            source.read_again().map_err(|error| Refusal::runtime(one_line(&*error)))?;
         // In the file's order: those that were there, and then the new ones.
         self.ports = sw
             .ports

@@ -118,7 +118,9 @@ impl ListenerSpec {
 
     /// Whether both are one listener, whatever they serve.
     pub(super) fn is_at(&self, other: &Self) -> bool {
-        (self.port, &self.host) == (other.port, &other.host)
+        // 0 is another free port each time.
+        let is_free = self.port == 0 && self.service() != other.service();
+        (self.port, &self.host) == (other.port, &other.host) && !is_free
     }
 
     /// Whether anybody who can reach one of these sockets can join the LAN.

@@ -42,6 +42,7 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use anyhow::{Result, anyhow};
 use etherws_actors::{
     connect::tcp,
+    error::one_line,
     monitor::{Event, Kind},
 };
 use slog::{debug, error};
@@ -84,7 +85,7 @@ pub(crate) async fn start(
                 match serve(endpoint, tls).await {
                     Ok(serve) => listen::serve_remote(streams, serve).await,
                     Err(error) => {
-                        error!(log, "a thread cannot serve connections"; "error" => %error);
+                        error!(log, "a thread cannot serve connections"; "error" => one_line(&*error));
                     }
                 }
             });
@@ -143,7 +144,7 @@ where
                 && let Some(client) = introduce(&endpoint, stream, from, place).await
                 && let Err(error) = serve(Arc::clone(&endpoint), client).await
             {
-                debug!(endpoint.log, "connection failed"; "error" => format!("{error:#}"));
+                debug!(endpoint.log, "connection failed"; "error" => one_line(&*error));
             }
             // Where none is free somebody was faster; the listeners try again.
             let _ = endpoint.reserve.keep();

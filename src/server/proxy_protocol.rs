@@ -39,14 +39,14 @@ pub(super) async fn read(
     proxies: &Proxies,
 ) -> Result<Option<SocketAddr>, &'static str> {
     if !proxies.trusted.is_empty() && !proxies.trusts(from) {
-        return Err("It is not from a trusted proxy");
+        return Err("The connection does not come from a trusted proxy");
     }
     let header = timeout(LIMIT, header(stream)).await;
-    header.unwrap_or(Err("The PROXY header did not come within 3 s"))
+    header.unwrap_or(Err("No PROXY header came within 3 s"))
 }
 
 async fn header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, &'static str> {
-    const INVALID: &str = "It does not begin with a valid PROXY header";
+    const INVALID: &str = "The connection does not begin with a valid PROXY header";
     let mut octets = Vec::with_capacity(128);
     let mut missing = SHORTEST;
     loop {

@@ -22,7 +22,7 @@ use nix::{
 use slog::{Logger, info};
 
 use super::{
-    auth::Tokens,
+    auth::{Gate, Identity, Tokens},
     capture,
     certificates::{self, Certificates},
     counters::ServerCounters,
@@ -88,6 +88,8 @@ pub(crate) struct Listener {
     pub(crate) info: ListenerInfo,
     pub(crate) counters: Arc<ServerCounters>,
     pub(crate) pending: Arc<Pending>,
+    /// Whom its tunnel lets in, if it has one.
+    pub(crate) tunnel: Option<Arc<Gate>>,
 }
 
 impl Service for Status {
@@ -180,7 +182,16 @@ impl Service for Status {
         let token = token.map_err(|error| Refusal::runtime(error.to_string()))?;
         let expires = Timestamp::now().checked_add(ttl).unwrap_or(Timestamp::MAX);
         let expires = expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        Ok(Token { token, user: user.to_owned(), expires })
+        let gates: Vec<_> = self.listeners().iter().filter_map(|one| one.tunnel.clone()).collect();
+        let knows = |gate: &Arc<Gate>| gate.knows(&Identity::new("token", user.into()));
+        let note = if gates.is_empty() {
+            Some("there is no tunnel listener where it could be used".to_owned())
+        } else {
+            (!gates.iter().any(knows)).then(|| {
+                format!("{user} is not a user of the tunnel; the token opens one all the same")
+            })
+        };
+        Ok(Token { token, user: user.to_owned(), expires, note })
     }
 
     fn reload(&self) -> LocalBoxFuture<'_, Result<Vec<Change>, Refusal>> {

@@ -17,7 +17,7 @@ use actix_rt::net::TcpStream;
 use anyhow::{Context, Result, anyhow};
 use etherws_actors::{
     connect::files::{certificates, key, pair},
-    error::plain,
+    error::{one_line, tls},
 };
 use rustls::{
     AlertDescription, RootCertStore, ServerConfig,
@@ -80,7 +80,7 @@ impl Tls {
                 info!(self.log, "certificates read again"; "cert" => %cert);
             }
             Err(error) => {
-                let error = plain(format!("{error:#}"));
+                let error = one_line(&*error);
                 error!(self.log, "certificates are invalid; keeping the previous ones: {error}");
             }
         }
@@ -94,7 +94,9 @@ impl Tls {
         let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
         let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
         let done = timeout(HANDSHAKE_LIMIT, handshake).await;
-        match done.with_context(|| format!("no TLS handshake within {HANDSHAKE_LIMIT:?}"))? {
+        match done
+            .with_context(|| format!("no TLS handshake within {} s", HANDSHAKE_LIMIT.as_secs()))?
+        {
             Ok(stream) => Ok(stream),
             Err((error, stream)) => {
                 say_why(stream).await;
@@ -110,7 +112,7 @@ pub(super) fn reason(error: &anyhow::Error) -> String {
     let cause = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     let text = match cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::AlertReceived(Alert::UnknownCA)) => {
-            "the client does not know the CA of this certificate"
+            "the client does not know the CA of the server's certificate"
         }
         Some(rustls::Error::AlertReceived(
             Alert::BadCertificate
@@ -118,16 +120,16 @@ pub(super) fn reason(error: &anyhow::Error) -> String {
             | Alert::AccessDenied
             | Alert::DecryptError,
         )) => {
-            "the client does not take this certificate: it may be for another name, or self-signed"
+            "the client rejected the server's certificate, which may be for another name or self-signed"
         }
         Some(rustls::Error::AlertReceived(Alert::CertificateExpired)) => {
-            "for the client this certificate has expired"
+            "the client says that the server's certificate has expired"
         }
         Some(rustls::Error::InvalidMessage(_)) => "the client does not speak TLS",
         Some(rustls::Error::InvalidCertificate(error)) => {
-            return format!("the client's certificate is refused: {error}");
+            return format!("the client's certificate was refused: {}", tls::certificate(error));
         }
-        _ => return plain(format!("{error:#}")),
+        _ => return one_line(&**error),
     };
     text.to_owned()
 }
@@ -172,7 +174,8 @@ impl Pem {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(pem, path)? {
             roots.add(certificate).map_err(|error| {
-                anyhow!("{}: a certificate in it cannot be used: {error}", path.display())
+                let why = one_line(&error);
+                anyhow!("{}: a certificate in it cannot be used: {why}", path.display())
             })?;
         }
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)

@@ -11,7 +11,7 @@ use crate::support::{
     lab::Namespace,
     need,
     process::Process,
-    switch::{Switch, command},
+    switch::{Switch, command, one_listener},
     wait_until,
     ws::WebSocket,
 };
@@ -112,8 +112,7 @@ fn control_is_not_for_pages_from_elsewhere() {
 fn an_upgrade_is_no_way_around_controls_checks() {
     let dir = TempDir::new();
     let users = dir.file("users", "a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n");
-    let one = ["--host", "127.0.0.1", "--ctlhost", "127.0.0.1", "--ctlhtpasswd", &users];
-    let switch = Switch::start(&one);
+    let switch = Switch::start(&[&one_listener()[..], &["--ctlhtpasswd", &users]].concat());
     assert_eq!(switch.tunnel, switch.control);
     let own = switch.control.to_string();
     for (headers, status) in [

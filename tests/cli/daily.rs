@@ -92,6 +92,17 @@ fn who_comes_late_sees_what_has_happened() {
     assert!(shown.contains("port-down") && shown.contains("reason "), "{shown}");
     let wrong = switch.ctl(&["events", "--since", "yesterday"]).failed();
     assert!(wrong.stderr.contains("10m, 2h, 1d"), "{wrong:?}");
+    for (line, why) in [
+        ("events --event x", "unknown event x; there are port-added, "),
+        ("events --event port-dwn", "did you mean port-down?"),
+        ("events --port 99", "99: no such port"),
+        ("ls --state foo", "unknown state foo; there are up, loop, "),
+        ("ls --type foo", "unknown type foo; there are tap, netdev, client, server"),
+        ("ls --port 99", "99: no such port"),
+    ] {
+        let refused = switch.ctl(&line.split(' ').collect::<Vec<_>>()).failed();
+        assert!(refused.stderr.contains(why), "{line}: {refused:?}");
+    }
     let none = Switch::start(&["--events", "0"]);
     none.open();
     assert_eq!(none.json(&["events"]).len(), 0);
@@ -115,7 +126,7 @@ fn ping_measures_a_tunnel_and_finds_a_host_by_any_of_its_addresses() {
     assert_eq!(pongs("2001:db8::1")[0]["mac"], *mac);
     assert_eq!(pongs(&mac)[0]["mac"], *mac);
     for (target, why) in [
-        ("198.51.100.9", "no answer to 1 pings"),
+        ("198.51.100.9", "did not answer 1 ping;"),
         ("02:00:00:00:00:99", "no IP address of this host is known"),
         ("ewp0", "it is an interface; give an address"),
         ("nobody", "no such port"),
@@ -127,6 +138,13 @@ fn ping_measures_a_tunnel_and_finds_a_host_by_any_of_its_addresses() {
     let pongs = switch.json(&["ping", "uplink"]);
     assert_eq!(pongs.len(), 3);
     assert!(pongs.iter().all(|pong| pong["rtt"].as_f64().is_some_and(|rtt| rtt > 0.0)));
+    // Only what changes something is recorded, and people are shown commands.
+    switch.ctl(&["doctor", "uplink"]).ok();
+    let recorded = switch.json(&["events", "--event", "control"]);
+    assert!(recorded.iter().all(|event| event["method"] == "addPort"), "{recorded:?}");
+    let shown = switch.ctl(&["events", "--event", "control"]).ok().stdout;
+    assert!(shown.contains("command addport  "), "{shown}");
+    assert!(!shown.contains(['{', '\\']) && !shown.contains("addPort"), "{shown}");
 }
 
 #[test]
@@ -153,6 +171,9 @@ fn doctor_looks_at_a_port_with_its_own_settings() {
     assert_eq!(counters["sessions-begun"], 2);
     let log = server.process.stderr.text();
     assert!(!log.contains("refused") && !log.contains("without a close frame"), "{log}");
+    let token = |user: &str| server.ctl(&["createtoken", "--user", user]).ok().stderr;
+    assert_eq!(token("a"), "");
+    assert!(token("b").contains("b is not a user of the tunnel"), "{}", token("b"));
     // The session's end of it has nothing to dial.
     assert!(server.ctl(&["doctor", "1"]).ok().stdout.contains("port 1 (server "));
     drop(server);
@@ -185,7 +206,8 @@ fn doctor_makes_no_login_fail_that_fails_anyway() {
 fn stop_ends_the_switch_and_returns_when_it_is_gone() {
     let mut switch = Switch::start(&[]);
     let pid = switch.process.pid();
-    switch.ctl(&["stop"]).ok();
+    let said = switch.ctl(&["stop"]).ok().stdout;
+    assert_eq!(said, format!("etherws is stopping, process {pid}\n"));
     // Ended, and waited for by nobody yet.
     assert!(switch.process.wait_exit().success(), "{pid}");
 }

@@ -114,5 +114,5 @@ fn a_user_who_cannot_read_what_is_read_again_is_told_at_the_start() {
     let output = output.failed();
     assert!(output.stderr.contains(&file) && output.stderr.contains("denied"), "{output:?}");
     let output = etherws(&[&listen[..], &["--user", "no-such-user"]].concat()).failed();
-    assert!(output.stderr.contains("--user no-such-user"), "{output:?}");
+    assert!(output.stderr.contains("no user no-such-user"), "{output:?}");
 }

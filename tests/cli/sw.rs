@@ -12,7 +12,7 @@ use crate::support::{
     need,
     peers::Peer,
     process::{Process, run},
-    switch::{Switch, command, etherws},
+    switch::{Switch, command, etherws, one_listener},
     wait_for, wait_until,
     ws::{self, WebSocket},
 };
@@ -110,7 +110,21 @@ fn a_wrong_option_is_named_with_its_value() {
         (&["--logconf", &none], &["logconf", &none]),
         (&["--host", "256.0.0.1"], &["256.0.0.1"]),
         (&["--colour"], &["--colour"]),
-        (&["--path", "/a", "--ctlpath", "/a", "--host", "127.0.0.1"], &["path", "ctlpath", "/a"]),
+        (
+            &[
+                "--path",
+                "/a",
+                "--ctlpath",
+                "/a",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "1",
+                "--ctlport",
+                "1",
+            ],
+            &["path", "ctlpath", "/a"],
+        ),
     ];
     for (options, named) in table {
         // Port 0 for what might listen all the same; a daemon would hide the error.
@@ -180,7 +194,7 @@ fn both_services_may_share_a_listener() {
     // The password is "password".
     let tunnel = dir.file("tunnel", "a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n");
     let users = dir.file("control", "b:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n");
-    let shared = ["--host", "127.0.0.1", "--ctlhost", "127.0.0.1"];
+    let shared = one_listener();
     let switch = Switch::start(&[&shared[..], &["--ctlhtpasswd", &users]].concat());
     assert_eq!(switch.tunnel, switch.control);
     // Each path keeps its own passwords.
@@ -190,7 +204,7 @@ fn both_services_may_share_a_listener() {
     let switch = switch.with_ctl(&login);
     wait_until("the port", || switch.ports().len() == 1);
     drop(switch);
-    let switch = Switch::start(&[&shared[..], &["--htpasswd", &tunnel]].concat());
+    let switch = Switch::start(&[&one_listener()[..], &["--htpasswd", &tunnel]].concat());
     assert_eq!(WebSocket::open_with(switch.tunnel, "/", &[]).unwrap_err().status, 401);
     switch.ctl(&["listport"]).ok();
 }
@@ -198,14 +212,22 @@ fn both_services_may_share_a_listener() {
 #[test]
 fn a_shared_listener_wants_other_paths_and_the_same_tls() {
     let certs = need!(Certificates::new());
-    let shared = ["sw", "--host", "127.0.0.1", "--port", "0", "--ctlport", "0"];
+    let shared = [&["sw", "--foreground"][..], &one_listener()].concat();
     let tls = ["--sslkey", &certs.key, "--sslcert", &certs.cert];
     let output = etherws(&[&shared[..], &tls].concat()).failed();
     assert!(output.stderr.contains("same key and certificate"), "{}", output.stderr);
     let both = [&tls[..], &["--ctlsslkey", &certs.key, "--ctlsslcert", &certs.cert]].concat();
-    let both = [&["--host", "127.0.0.1", "--ctlhost", "127.0.0.1"][..], &both].concat();
+    let both = [&one_listener()[..], &both].concat();
     let switch = Switch::start(&both).with_ctl(&["--ctlinsecure"]);
     WebSocket::open_tls(switch.tunnel, &certs.ca, "/", &[]).unwrap();
+    switch.ctl(&["listport"]).ok();
+}
+
+#[test]
+fn port_0_is_another_free_port_for_each_service() {
+    let switch = Switch::start(&["--host", "127.0.0.1", "--ctlhost", "127.0.0.1"]);
+    assert_ne!(switch.tunnel, switch.control);
+    switch.open();
     switch.ctl(&["listport"]).ok();
 }
 

@@ -140,16 +140,27 @@ fn a_device_has_the_carrier_of_the_port_that_it_follows() {
     wait_until("no carrier", || !is_lower_up(&pair));
     pair.right.wait_state(1, "down");
     let port = pair.right.port(1);
-    assert!(port["error"].as_str().unwrap().contains("port uplink is not up"), "{port}");
+    assert!(
+        port["error"].as_str().unwrap().contains("port uplink (carrier-from) is not up"),
+        "{port}"
+    );
     // Who moves meanwhile is not told of it; once the tunnel is back, all are.
     pair.restart_left();
     wait_until("a carrier", || is_lower_up(&pair));
     pair.right.wait_state(1, "up");
     pair.wait_ping();
-    for (port, is_up) in [("1", true), ("9", false), ("2", true), ("nobody", false)] {
-        pair.right.ctl(&["setport", "--carrier-from", port, "1"]).ok();
-        // A ring of followers waits for nobody.
+    for (port, is_up) in [("9", false), ("2", true), ("nobody", false)] {
+        let set = pair.right.ctl(&["setport", "--carrier-from", port, "1"]).ok();
+        let is_missing = set.stderr.contains("there is no such port");
+        assert_eq!(is_missing, !is_up, "{port}: {}", set.stderr);
         wait_until(port, || is_lower_up(&pair) == is_up);
+    }
+    let found = pair.right.json(&["doctor", "1"]);
+    let names_it = |finding: &Value| finding.to_string().contains("(carrier-from)");
+    assert!(found.iter().any(names_it), "{found:?}");
+    for own in ["1", "ewp0"] {
+        let refused = pair.right.ctl(&["setport", "--carrier-from", own, "1"]).failed();
+        assert!(refused.stderr.contains("is the port itself"), "{}", refused.stderr);
     }
     pair.right.ctl(&["setport", "--default", "carrier-from", "1"]).ok();
     wait_until("its own carrier", || is_lower_up(&pair));

@@ -1,7 +1,12 @@
 //! The real binary: `etherws sw` in the foreground as a child process, and
 //! `etherws ctl` against it.
 
-use std::{ffi::OsStr, net::SocketAddr, process::Command};
+use std::{
+    ffi::OsStr,
+    net::SocketAddr,
+    process::{self, Command},
+    sync::atomic::{AtomicU8, Ordering},
+};
 
 use serde_json::{Value, json};
 
@@ -43,6 +48,16 @@ pub(crate) struct Switch {
 /// Two loopback addresses: with one for both, ports 0 and 0 would be one listener.
 const LISTEN: [(&str, &str); 4] =
     [("--host", "127.0.0.1"), ("--port", "0"), ("--ctlhost", "127.0.0.2"), ("--ctlport", "0")];
+
+/// Options for one listener of both services. Port 0 is two: each gets a free one. The address
+/// is of this process and this call, so that the port is free.
+pub(crate) fn one_listener() -> [&'static str; 8] {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = process::id().to_be_bytes();
+    let address = format!("127.{high}.{low}.{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let address: &str = address.leak();
+    ["--host", address, "--ctlhost", address, "--port", "7868", "--ctlport", "7868"]
+}
 
 impl Switch {
     /// `etherws sw --foreground` on loopback with `args`; without loop guard, whose

@@ -125,9 +125,9 @@ fn nginx_before_the_switch() {
     let _nginx = site.start("nginx", &["-p", &prefix, "-c", &conf], &[PLAIN, TLS]);
     site.is_reverse_proxy();
     for (path, parts) in [
-        ("old", &["it wants TLS: give wss://127.0.0.1:8443/lan"][..]),
+        ("old", &["it requires TLS; give wss://127.0.0.1:8443/lan"][..]),
         ("moved", &["it points to ws://127.0.0.1:8001/lan"]),
-        ("no", &["403", "nginx", "its log"]),
+        ("no", &["403", "its log"]),
         ("busy", &["slow down, please", "wait 7 s"]),
         ("text", &["503", "closed for lunch"]),
         ("page", &["200", "hello", "not a tunnel's|answers with a page"]),
@@ -266,7 +266,7 @@ fn stunnel_before_the_switch_and_before_a_proxy() {
     site.passes(&[&by[..], &[&server]].concat());
     site.passes(&[&by[..], &[&tls]].concat());
     let error = site.fails(&["--proxy", "https://localhost:3129", &server]);
-    assert!(error.contains("https://localhost:3129: the CA \"authority\""), "{error}");
+    assert!(error.contains("was issued by \"authority\""), "{error}");
     let error = site.fails(&["--proxy", "http://localhost:3129", &server]);
     assert!(
         error.contains("lost before it had answered") || error.contains("speaks TLS"),
@@ -303,9 +303,9 @@ fn squid_with_users() {
     let url = site.url();
     site.passes(&["--proxy", "http://alice:p%40ss@127.0.0.1:3128", &url]);
     let error = site.fails(&["--proxy", "127.0.0.1:3128", &url]);
-    assert!(error.contains("it wants Basic, and no user and password were given"), "{error}");
+    assert!(error.contains("it requires Basic, and no user and password were given"), "{error}");
     let error = site.fails(&["--proxy", "alice:wrong@127.0.0.1:3128", &url]);
-    assert!(error.contains("the user or the password is wrong for it"), "{error}");
+    assert!(error.contains("the user or the password is wrong"), "{error}");
     let _digest = start(
         &format!(
             "auth_param digest program /usr/lib/squid/digest_file_auth -c {dir}/digest\n\
@@ -314,7 +314,7 @@ fn squid_with_users() {
         3127,
     );
     let error = site.fails(&["--proxy", "alice:p%40ss@127.0.0.1:3127", &url]);
-    assert!(error.contains("it wants Digest") && error.contains("was tried"), "{error}");
+    assert!(error.contains("it requires Digest") && error.contains("was tried"), "{error}");
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn a_port_shows_its_proxy_and_may_have_none_of_the_environments() {
     assert!(error.contains("127.0.0.1:9"), "{error}");
     let number = client.add(&["client", "--proxy", "direct", &server.url()]);
     let shown = client.ctl(&["showport", &number.to_string()]).ok().stdout;
-    assert!(!shown.contains("proxy"), "{shown}");
+    assert!(shown.contains("proxy ") && shown.contains(" direct "), "{shown}");
 }
 
 #[test]

@@ -95,8 +95,8 @@ fn nobody_else_is_let_in() {
     });
     let nameless = authority.sign("nameless", |_| ());
     for (own, said) in [
-        (others.client("alice"), "does not take our certificate"),
-        (expired, "does not take our certificate"),
+        (others.client("alice"), "does not accept our client certificate"),
+        (expired, "does not accept our client certificate"),
         (nameless, "403"),
     ] {
         let output =
@@ -107,7 +107,7 @@ fn nobody_else_is_let_in() {
     let none = ["addport", "client", "--cacerts", &authority.ca, &url];
     let output = switch.ctl(&none).failed();
     assert!(output.stderr.contains("403"), "{}", output.stderr);
-    assert!(output.stderr.contains("require a client certificate (--cert"), "{}", output.stderr);
+    assert!(output.stderr.contains("give a client certificate (--cert"), "{}", output.stderr);
     // Half of it, or none that could be shown.
     let alice = authority.client("alice");
     for (own, said) in [

@@ -72,7 +72,7 @@ fn a_certificate_of_version_1_serves_and_is_taken_by_pin_and_unchecked() {
     for more in [&["--pin", &other][..], &["--insecure", "--pin", &other]] {
         let add = [&["addport", "client"], more, &[&url]].concat();
         let error = switch.ctl(&add).failed().stderr;
-        assert!(error.contains(pin) && error.contains("none of those that are pinned"), "{error}");
+        assert!(error.contains(pin) && error.contains("not one of the pinned keys"), "{error}");
     }
     wait_until("both ports", || server.ports().len() == 2);
 }

@@ -48,7 +48,7 @@ pub(super) enum HeadError {
     #[error("its answer is not HTTP/1.1")]
     NotHttp,
     /// Longer than [`MAX_HEAD_LEN`], or one more than [`MAX_INTERIM`].
-    #[error("its answer has no end")]
+    #[error("its answer is too long")]
     Endless,
 }
 
@@ -168,7 +168,9 @@ impl Head {
         let is_more = |line: &String| {
             let rest = line.to_ascii_lowercase().replace(&reason.to_ascii_lowercase(), "");
             let rest = rest.replace(&self.status.to_string(), "").replace("error", "");
-            rest.chars().any(char::is_alphabetic)
+            // Pages end with the server's name.
+            let names_server = self.get("server").is_some_and(|name| name == line);
+            rest.chars().any(char::is_alphabetic) && !names_server
         };
         let in_header = || {
             let named = self.headers.iter().find(|(name, _)| name.contains("error"));
@@ -297,6 +299,7 @@ mod tests {
             (with("", "\n\u{1b}[2Jno\u{202e} entry \r\nmore"), Some("[2Jno entry")),
             (with("X-Squid-Error: ERR_DENIED 0\r\n", "403 Forbidden"), Some("ERR_DENIED 0")),
             (with("", ""), None),
+            (with("Server: nginx/1.22.1\r\n", "403 Forbidden\nnginx/1.22.1\n"), None),
             (with(html, "<style>"), None),
             (
                 "HTTP/1.1 403 x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nno \r\n5;x\r\nentry\r\n0\r\n\r\n"

@@ -34,7 +34,10 @@ use super::{
     url::ServerUrl,
 };
 use crate::{
-    core::holder::{INSTANCE_HEADER, Instance},
+    core::{
+        error::one_line,
+        holder::{INSTANCE_HEADER, Instance},
+    },
     tunnel::{codec::Role, link::WebSocket},
 };
 
@@ -168,9 +171,9 @@ pub(super) async fn upgrade(
         Ok(Ok((head, words, _))) => {
             return Err(DialError::Refused { url: url(), answer: asked.refused(&head, words) });
         }
-        Ok(Err(HeadError::Lost(source))) if tls::is_refusal(&source) => {
-            let advice = tls::advice(&source, &route.tls);
-            return Err(ConnectError::Handshake { url: url(), advice, source }.into());
+        Ok(Err(HeadError::Lost(cause))) if tls::is_refusal(&cause) => {
+            let advice = tls::advice(&cause, &route.tls);
+            return Err(ConnectError::Handshake { url: url(), advice, cause }.into());
         }
         Ok(Err(error)) => {
             // Many servers end a connection on which TLS was to begin without a word.
@@ -183,7 +186,7 @@ pub(super) async fn upgrade(
                 let with_tls = server.with_tls().to_string();
                 return Err(DialError::SpeaksTls { url: url(), with_tls });
             }
-            error.to_string()
+            one_line(&error)
         }
         Err(_) => return Err(ConnectError::Timeout { url: url() }.into()),
     };
@@ -238,7 +241,7 @@ async fn speaks_tls(server: &ServerUrl, route: &Route, deadline: Instant) -> boo
     let route = Route { tls, log: Logger::root(Discard, o!()), ..route.clone() };
     match route.connect_until(&server.with_tls(), deadline, &mut Seen::default()).await {
         Ok(_) => true,
-        Err(ConnectError::Handshake { source, .. }) => tls::is_alert(&source),
+        Err(ConnectError::Handshake { cause, .. }) => tls::is_alert(&cause),
         Err(_) => false,
     }
 }

@@ -87,15 +87,31 @@ fn content(text: &[u8], path: &Path, wanted: Wanted, error: Option<pem::Error>) 
             (Wanted::Certificates, None | Some(pem::Error::NoItemsFound)) => {
                 "holds no certificate; it should be a PEM file with BEGIN CERTIFICATE".to_owned()
             }
-            (Wanted::Certificates, Some(error)) => format!("cannot read a certificate: {error}"),
+            (Wanted::Certificates, Some(error)) => {
+                format!("a certificate in it is damaged: {}; copy it again", damage(&error))
+            }
             (Wanted::Key, Some(error)) => {
-                format!("cannot read an unencrypted private key in PEM: {error}")
+                let why = damage(&error);
+                format!("holds no unencrypted private key in PEM that can be read: {why}")
             }
             (Wanted::Key, None) => "holds no private key".to_owned(),
         },
         str::to_owned,
     );
     FileError::Content { path: path.to_owned(), fault }
+}
+
+/// What is wrong with what should be PEM (RFC 7468).
+#[must_use]
+pub const fn damage(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a line with END is missing",
+        pem::Error::IllegalSectionStart { .. } => "a line with BEGIN has no -----",
+        pem::Error::Base64Decode(_) => "what stands between BEGIN and END is not base64",
+        pem::Error::NoItemsFound => "there is none",
+        pem::Error::Io(_) => "it cannot be read to its end",
+        _ => "it is not valid PEM",
+    }
 }
 
 /// What a file is that is not what it should be, as far as that shows.

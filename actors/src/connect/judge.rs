@@ -59,8 +59,8 @@ impl ServerCertVerifier for Judge {
         }
         let key = Pin::of(own).map(|pin| pin.to_string()).unwrap_or_default();
         let why = format!(
-            "its key is none of those that are pinned: if it is the right server, pin it with \
-             --pin {key}"
+            "the server's key is not one of the pinned keys; if this is the right server, pin its \
+             key with --pin {key}"
         );
         *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
         Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
@@ -142,8 +142,8 @@ impl Judge {
         let facts = Facts::of(own)?;
         if facts.is_v1 {
             return Some(format!(
-                "the certificate for {:?} is of X.509 version 1, which has no names to compare; \
-                 issue it anew with version 3, or pin its key (--pin {})",
+                "the certificate for {:?} is of X.509 version 1, which holds no names to check; \
+                 reissue it as version 3, or pin its key (--pin {})",
                 facts.subject,
                 Pin::of(own)?
             ));
@@ -177,30 +177,31 @@ impl Judge {
             None => "not known to this system".to_owned(),
         };
         let add = match &self.file {
-            Some(_) => "add its certificate there".to_owned(),
-            None => "name its certificate with --cacerts FILE".to_owned(),
+            Some(_) => "add the CA's certificate there".to_owned(),
+            None => "name the CA's certificate with --cacerts FILE".to_owned(),
         };
         let (subject, issuer) = (&last.subject, &last.issuer);
         let given: Vec<_> = self.given.iter().filter_map(Facts::of).collect();
         if last.self_issued && last == own {
-            format!("the certificate for {subject:?} is self-signed, and {known}; {add}")
+            let add = add.replace("the CA's certificate", "it");
+            format!("the certificate for {subject:?} is self-signed and {known}; {add}")
         } else if given.iter().any(|ca| ca.subject == *issuer) {
             format!(
-                "it was issued by a CA called {issuer:?} with another key than the one of that \
-                 name in the file of --cacerts; {add}"
+                "the certificate for {subject:?} was issued by another CA called {issuer:?} than the \
+                 one in the file of --cacerts; {add}"
             )
         } else if last.self_issued {
-            format!("its CA is {issuer:?}, which is {known}; {add}")
+            format!("the certificate was issued by the CA {issuer:?}, which is {known}; {add}")
         } else if last.names_issuer && sent.is_empty() {
             format!(
-                "the server does not send the intermediate certificate of {issuer:?}, which has \
-                 issued its own; add it to the server's certificate file, behind its own"
+                "the server does not send the intermediate certificate of {issuer:?}, which issued its \
+                 own certificate; add it to the server's certificate file, after the server's own"
             )
         } else {
             format!(
-                "the CA {issuer:?}, which has issued the certificate for {subject:?}, is {known}, \
-                 and the server does not send its certificate: if it is an intermediate, add it \
-                 to the server's certificate file; otherwise {add}"
+                "the certificate for {subject:?} was issued by {issuer:?}, which is {known} and not \
+                 sent by the server; if {issuer:?} is an intermediate CA, add its certificate to \
+                 the server's certificate file, otherwise {add}"
             )
         }
     }

@@ -13,7 +13,7 @@ use super::{
     tls::TlsOptions,
     url::ServerUrl,
 };
-use crate::core::holder::Instance;
+use crate::core::{error::tls::version, holder::Instance};
 
 /// Octets that make the request several full segments long: half of what common servers take
 /// as a head.
@@ -30,8 +30,8 @@ pub struct Probe {
     pub way: Seen,
     /// The server's certificate chain, its own first; verified or not.
     pub certificates: Vec<CertificateDer<'static>>,
-    /// Version of TLS, `TLSv1_3`.
-    pub tls_version: Option<String>,
+    /// Version of TLS, `TLS 1.3`.
+    pub tls_version: Option<&'static str>,
     /// How long it took until the tunnel was there.
     pub took: Duration,
     /// Whether a request that is longer than any packet was answered, whatever the answer was.
@@ -113,6 +113,6 @@ impl Probe {
         let (_, session) = stream.get_ref();
         let chain = session.peer_certificates().unwrap_or_default();
         self.certificates = chain.iter().map(|one| one.clone().into_owned()).collect();
-        self.tls_version = session.protocol_version().map(|version| format!("{version:?}"));
+        self.tls_version = session.protocol_version().map(version);
     }
 }

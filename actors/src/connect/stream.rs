@@ -106,10 +106,10 @@ pub enum ConnectError {
     Handshake {
         /// The server's URL, or the proxy's.
         url: String,
-        /// The way out.
+        /// Why, and the way out.
         advice: String,
-        /// Why.
-        source: io::Error,
+        /// What TLS has failed with: the advice has said it.
+        cause: io::Error,
     },
     /// It took too long.
     #[error("no answer from {url} within {} s; check address, port and firewall", CONNECT_LIMIT.as_secs())]
@@ -252,16 +252,16 @@ async fn start_tls(
     // Reading the system's certificates takes milliseconds, in which other
     // ports would stand still.
     let config = tokio::task::spawn_blocking(move || tls::client_config(&options));
-    let failed = |source, advice: Option<String>| {
+    let failed = |cause, advice: Option<String>| {
         let advice = advice.map_or_else(
-            || tls::advice(&source, tls),
+            || tls::advice(&cause, tls),
             |why| {
                 // That would not help against a pin.
                 let more = if tls.pins.is_empty() { ", or take any with --insecure" } else { "" };
                 format!("{why}{more}")
             },
         );
-        ConnectError::Handshake { url: url.to_owned(), advice, source }
+        ConnectError::Handshake { url: url.to_owned(), advice, cause }
     };
     let config = config.await.map_err(|error| failed(error.into(), None))?;
     let (config, why) = config?;

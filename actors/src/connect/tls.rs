@@ -26,6 +26,10 @@ use super::{
     judge::{Judge, Why},
     pin::Pin,
 };
+use crate::core::error::{
+    one_line,
+    tls::{self as words, CA_AS_END_ENTITY},
+};
 
 /// Whom to trust.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -225,7 +229,7 @@ impl ServerCertVerifier for CertificateFile {
 fn is_ca_as_end_entity(error: &rustls::Error) -> bool {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(error))) => {
-            error.to_string() == "CaUsedAsEndEntity"
+            error.to_string() == CA_AS_END_ENTITY
         }
         _ => false,
     }
@@ -268,15 +272,17 @@ const fn concerns_certificate(alert: AlertDescription) -> bool {
 /// server's URL in the error.
 pub(super) fn advice(error: &io::Error, options: &TlsOptions) -> String {
     let advice = match cause(error) {
-        Some(error) if is_ca_as_end_entity(error) => match &options.cacerts {
-            None => "the certificate is self-signed; name its own PEM file with --cacerts FILE",
-            Some(_) => {
-                "the certificate is self-signed, and not the one in the file of --cacerts; name \
-                 its own PEM file"
-            }
-        },
+        Some(error) if is_ca_as_end_entity(error) => {
+            let other = match &options.cacerts {
+                None => "; name its own PEM file with --cacerts FILE",
+                Some(_) => ", and not the one in the file of --cacerts; name its own PEM file",
+            };
+            format!("the server's certificate is that of a CA itself, or self-signed{other}")
+        }
         Some(rustls::Error::InvalidCertificate(error)) => of_certificate(error, options),
-        Some(rustls::Error::AlertReceived(alert)) => return of_alert(*alert, options).to_owned(),
+        Some(rustls::Error::AlertReceived(alert)) => {
+            return of_alert(*alert, options).map_or_else(|| general(error), str::to_owned);
+        }
         Some(rustls::Error::InvalidMessage(_)) => {
             return "this port does not speak TLS; write ws:// or http:// in place of wss:// or \
                     https://, or give the port that does"
@@ -287,17 +293,20 @@ pub(super) fn advice(error: &io::Error, options: &TlsOptions) -> String {
                     speaks TLS, and see the server's log"
                 .to_owned();
         }
-        _ => {
-            return "the TLS handshake failed; check the server's TLS versions and the port"
-                .to_owned();
-        }
+        _ => return general(error),
     };
     format!("{advice}, or take any certificate with --insecure")
 }
 
-fn of_certificate(error: &CertificateError, options: &TlsOptions) -> &'static str {
+/// For what has no way out of its own.
+fn general(error: &io::Error) -> String {
+    let why = one_line(error);
+    format!("the TLS handshake failed: {why}; check the port, and see the server's log")
+}
+
+fn of_certificate(error: &CertificateError, options: &TlsOptions) -> String {
     use CertificateError as Certificate;
-    match error {
+    let advice = match error {
         Certificate::UnknownIssuer if options.cacerts.is_none() => {
             "its CA is not known; name it with --cacerts FILE"
         }
@@ -321,16 +330,15 @@ fn of_certificate(error: &CertificateError, options: &TlsOptions) -> &'static st
         Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
             "the certificate is not valid yet; check the clocks"
         }
-        _ if options.cacerts.is_none() => {
-            "the certificate is refused; name its CA with --cacerts FILE"
-        }
-        _ => "the certificate is refused; issue it anew",
-    }
+        other => return format!("{}; issue it anew", words::certificate(other)),
+    };
+    advice.to_owned()
 }
 
-const fn of_alert(alert: AlertDescription, options: &TlsOptions) -> &'static str {
+/// `None`: there is none but what the alert says.
+const fn of_alert(alert: AlertDescription, options: &TlsOptions) -> Option<&'static str> {
     use AlertDescription as Alert;
-    match alert {
+    Some(match alert {
         Alert::NoApplicationProtocol => {
             "it does not speak HTTP/1.1 on this port, which WebSockets need; add http/1.1 to the \
              protocols (ALPN) that it offers besides h2"
@@ -339,13 +347,11 @@ const fn of_alert(alert: AlertDescription, options: &TlsOptions) -> &'static str
             "it has no certificate for this name; give one that it has, in the URL or with --sni"
         }
         Alert::ProtocolVersion => "its TLS is older than 1.2; allow 1.2 or 1.3 there",
-        alert if !concerns_certificate(alert) => {
-            "the TLS handshake failed; check the server's TLS versions and the port"
-        }
+        alert if !concerns_certificate(alert) => return None,
         _ if options.certificate.is_some() => {
-            "it does not take our certificate; give one of its CA that has not expired, with \
-             --cert FILE and --key FILE"
+            "it does not accept our client certificate; give one of a CA that it knows, and that \
+             has not expired, with --cert FILE and --key FILE"
         }
-        _ => "it wants a client certificate; give one with --cert FILE and --key FILE",
-    }
+        _ => "it requires a client certificate; give one with --cert FILE and --key FILE",
+    })
 }

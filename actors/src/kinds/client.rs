@@ -254,8 +254,9 @@ impl ClientOptions {
                 Ok(line) => self.passwd = Some(Secret(line)),
                 Err(error) => {
                     let text = format!(
-                        "password-file {}: give a file with a password in its first line: {error}",
-                        path.display()
+                        "password-file {}: give a file with a password in its first line: {}",
+                        path.display(),
+                        one_line(&error)
                     );
                     return Some(OptionError::new("password-file", text));
                 }

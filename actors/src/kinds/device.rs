@@ -25,6 +25,7 @@ use crate::{
     core::{
         batch::{BATCH_FRAMES, BATCH_OCTETS},
         counters::{Counters, Discard},
+        error::one_line,
         frame::{Frame, Gso},
         offload::{
             encapsulated::UdpTunnel,
@@ -210,7 +211,7 @@ pub(super) async fn carry<D: Device>(device: D, io: PortIo) -> Result<(), PortEr
                 ready = watch()?;
             }
             Stopped::Lost(error) => {
-                debug!(log, "device lost"; "reason" => %error);
+                debug!(log, "device lost"; "reason" => one_line(&*error));
                 return Err(error);
             }
         }
@@ -521,6 +522,11 @@ pub(super) mod harness {
         /// Sets what is in force, as the Switch does.
         pub(in crate::kinds) fn set(&self, settings: &PortSettings) {
             self.settings.apply(settings);
+        }
+
+        /// Gives the device its carrier, or takes it away, as the Switch does.
+        pub(in crate::kinds) fn set_carrier(&self, has_carrier: bool) {
+            self.settings.set_carrier(has_carrier);
         }
 
         /// Queues what there is room for, as the Switch does.

@@ -20,9 +20,10 @@ use super::{
 use crate::{
     core::{
         counters::Discard,
+        error::one_line,
         frame::{Frame, Gso, MAX_FRAME_LEN},
         offload::segment::is_plain,
-        settings::LinkSettings,
+        settings::{InterfaceName, LinkSettings},
     },
     netlink,
     port::{Link, Medium, PortError, PortIo, io_error},
@@ -62,9 +63,17 @@ impl Kind for Netdev {
     }
 
     fn check(options: &mut NetdevOptions, _: Via) -> Vec<OptionError> {
-        let text = "lo is the loopback interface, which leads to no network; give another \
-                    interface, or add a tap port for this host";
-        if options.name == "lo" { vec![OptionError::new("target", text)] } else { Vec::new() }
+        let text = if options.name == "lo" {
+            "lo is the loopback interface, which leads to no network; give another interface, or \
+             add a tap port for this host"
+                .to_owned()
+        } else {
+            match options.name.parse::<InterfaceName>() {
+                Ok(_) => return Vec::new(),
+                Err(error) => one_line(&error),
+            }
+        };
+        vec![OptionError::new("target", text)]
     }
 
     fn medium(options: NetdevOptions, _: &Context) -> Result<Self, PortError> {

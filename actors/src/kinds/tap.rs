@@ -16,12 +16,13 @@ use nix::libc;
 use slog::debug;
 
 use super::{
-    Context, Kind, Store, address,
+    Context, Kind, OptionError, Store, Via, address,
     device::{Device, Fault, carry, common_fault, interface_options},
 };
 use crate::{
     core::{
         counters::Discard,
+        error::one_line,
         frame::Frame,
         interface::Interface,
         settings::{DeviceMac, InterfaceName, LinkSettings, PortSettings},
@@ -71,6 +72,15 @@ impl Kind for Tap {
 
     fn target(options: &TapOptions) -> &str {
         &options.name
+    }
+
+    fn check(options: &mut TapOptions, _: Via) -> Vec<OptionError> {
+        let checked = sys::tap::check_name(&options.name);
+        checked
+            .err()
+            .map(|error| OptionError::new("target", one_line(&error)))
+            .into_iter()
+            .collect()
     }
 
     fn medium(options: TapOptions, context: &Context) -> Result<Self, PortError> {
@@ -199,13 +209,16 @@ impl Device for TapLink {
             let _ = netlink::set_queue(self.tap.name(), frames).await;
         }
         let wanted = settings.has_carrier();
-        if wanted != self.has_carrier.replace(wanted) {
+        let had_carrier = self.has_carrier.replace(wanted);
+        if wanted != had_carrier {
             // Before Linux 4.20 it keeps the one that it has.
             let _ = self.tap.set_carrier(wanted);
         }
         let now = self.tap.dropped();
         let before = self.dropped.replace(now);
-        let more = now.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
+        // Without a carrier the kernel drops whatever the host sends: no queue is too short.
+        let more = now.zip(before).filter(|_| wanted && had_carrier);
+        let more = more.map_or(0, |(now, before)| now.saturating_sub(before));
         Ok((Discard::DeviceQueue, more))
     }
 }
@@ -373,6 +386,34 @@ mod tests {
                 }
                 // More where the kernel's own frames (IPv6) were in the queue.
                 until("drops", || rig.counters.discards(Discard::DeviceQueue) >= 80).await;
+            });
+        });
+    }
+
+    #[test]
+    fn what_the_host_sends_without_a_carrier_is_no_matter_of_the_queue() {
+        in_namespace(|| {
+            run(async {
+                let rig = Rig::open(&mut Tap::new("ewp0")).await;
+                ip("addr add 192.0.2.1/24 dev ewp0");
+                ip("neigh add 192.0.2.2 lladdr 02:00:00:00:00:07 dev ewp0");
+                let mut settings = PortSettings::default();
+                settings.set("carrier-from", "uplink").expect("a name");
+                rig.set(&settings);
+                rig.set_carrier(false);
+                let shows = |word: &str| {
+                    let output = Command::new("ip").args(["link", "show", "ewp0"]).output();
+                    String::from_utf8_lossy(&output.expect("ip").stdout).contains(word)
+                };
+                until("no carrier", || shows("NO-CARRIER")).await;
+                let socket = UdpSocket::bind("192.0.2.1:0").expect("a socket");
+                for _ in 0..50 {
+                    // Whatever the kernel says to it.
+                    let _ = socket.send_to(&[0; 900], "192.0.2.2:9");
+                }
+                rig.set_carrier(true);
+                until("a carrier", || shows("LOWER_UP")).await;
+                assert_eq!(rig.counters.discards(Discard::DeviceQueue), 0);
             });
         });
     }

@@ -11,7 +11,6 @@ use super::{PortEntry, Switch};
 use crate::{
     core::{
         announce,
-        fdb::PortNumber,
         frame::Frame,
         interface::{Carrier, InterfaceStatus},
         state::PortState,
@@ -38,7 +37,11 @@ impl PortEntry {
             Carrier::Up | Carrier::Elsewhere => None,
             Carrier::Down => Some(format!("interface {name} is down; ip link set {name} up")),
             Carrier::Lost => Some(match &self.applied.carrier_from {
-                Some(port) => format!("interface {name} has no carrier, as port {port} is not up"),
+                Some(port) => {
+                    format!(
+                        "interface {name} has no carrier, since port {port} (carrier-from) is not up"
+                    )
+                }
                 None => format!("interface {name} has no carrier"),
             }),
         }
@@ -63,9 +66,7 @@ impl Switch {
             let Some(port) = &self.ports[at].applied.carrier_from else {
                 return self.ports[at].is_open();
             };
-            let number = port.as_str().parse().ok().and_then(PortNumber::new);
-            let number = number.or_else(|| self.named(port.as_str()));
-            match number.and_then(|number| self.find(number)) {
+            match self.referred(port).and_then(|number| self.find(number)) {
                 Some(next) => at = next,
                 None => return false,
             }

@@ -141,18 +141,27 @@ impl Handler<PortDown> for Switch {
     type Result = ();
 
     fn handle(&mut self, down: PortDown, _: &mut Context<Self>) {
-        let Some(at) = self.find(down.port) else { return };
+        if let Some(at) = self.find(down.port) {
+            self.go_down(at, down.state);
+        }
+    }
+}
+
+impl Switch {
+    /// The port at `at` carries no frames from now on, and is in this state.
+    pub(super) fn go_down(&mut self, at: usize, state: PortState) {
         let port = &mut self.ports[at];
+        let number = port.number;
         let was_up = port.outlet.take().is_some();
         port.status = None;
         self.note_forwarding(at);
         let port = &mut self.ports[at];
         if was_up {
             port.returning = port.announces;
-            self.relay.flush_port(down.port);
+            self.relay.flush_port(number);
         }
-        if was_up || matches!(down.state, PortState::Failed { .. }) {
-            self.monitor.tell(|| port.event(Kind::PortDown).state(&down.state));
+        if was_up || matches!(state, PortState::Failed { .. }) {
+            self.monitor.tell(|| port.event(Kind::PortDown).state(&state));
         }
         self.unblock(at);
         self.note_open(at);
@@ -160,15 +169,15 @@ impl Handler<PortDown> for Switch {
         let port = &mut self.ports[at];
         let now = Instant::now().into_std();
         // Another attempt is no news: what it is made for was told.
-        if let Some(reason) = down.state.reason()
-            && !matches!(down.state, PortState::Connecting { .. })
+        if let Some(reason) = state.reason()
+            && !matches!(state, PortState::Connecting { .. })
             && port.warns(reason, now)
         {
             warn!(port.log, "port is down";
-                "port" => %down.port, "type" => port.kind, "target" => &port.target,
-                "state" => down.state.name(), "reason" => reason);
+                "port" => %number, "type" => port.kind, "target" => &port.target,
+                "state" => state.name(), "reason" => reason);
         }
-        port.state = down.state;
+        port.state = state;
         port.note_state();
     }
 }

@@ -137,6 +137,8 @@ pub struct Switch {
     vlans: Vlans,
     /// Settings of ports that have nothing else: all of them.
     defaults: PortSettings,
+    /// Those of them that somebody has given.
+    given: PortSettings,
     profiles: Arc<Profiles>,
     debug_frames: bool,
     log: Logger,
@@ -172,6 +174,7 @@ impl Switch {
             announcements: 0,
             vlans: Vlans::new(options.vlan_names),
             defaults: options.ports.or(&PortSettings::declared()),
+            given: options.ports,
             profiles: options.profiles,
             debug_frames: options.debug_frames,
             log: options.log,

@@ -9,7 +9,10 @@ use tokio::time::Instant;
 
 use super::{PortEntry, Switch};
 use crate::{
-    core::fdb::{FdbEntry, FdbError, FdbFilter, Status},
+    core::{
+        fdb::{FdbEntry, FdbError, FdbFilter, Status},
+        state::PortState,
+    },
     message::{
         AddFdb, AddMirror, ChangePort, Credit, DelFdb, DelPort, FdbInfo, FdbPage, FindPings, Flood,
         FlushFdb, KeepInterface, ListFdb, ListPorts, Pings, PortInfo, PortReport, PortSurvey,
@@ -69,7 +72,12 @@ impl Handler<ChangePort> for Switch {
             "target" => &change.target);
         port.target = change.target;
         port.reopen.send_modify(|opening| opening.options = Some(change.options));
-        Ok(port.info())
+        // As it is from now on: its supervisor is about to say the same.
+        if !matches!(port.state, PortState::Failed { .. }) {
+            let reason = Some("its settings have changed".to_owned());
+            self.go_down(at, PortState::Connecting { reason });
+        }
+        Ok(self.ports[at].info())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     core::{
         fdb::PortNumber,
         interface::InterfaceStatus,
-        settings::{InForce, Layers, PortSettings, SETTINGS, Setting},
+        settings::{InForce, Layers, Origin, PortRef, PortSettings, SETTINGS, Setting},
         vlan::PortVlans,
     },
     message::{Credit, FindPort, PortInfo, SetDefaults, SetPort, SetPortError},
@@ -31,7 +31,15 @@ impl Switch {
         let mut all = port.applied.clone();
         // Its default depends on the kind.
         all.stp_trust = Some(port.guards.stp_trust);
-        SETTINGS.iter().map(|setting| layers.in_force(setting, &all)).collect()
+        let of = |setting: &'static Setting| {
+            let mut one = layers.in_force(setting, &all);
+            let is_given = self.given.show(setting.name).is_some() && setting.is_for(port.kind);
+            if one.origin == Origin::Default && is_given {
+                one.origin = Origin::PortDefaults;
+            }
+            one
+        };
+        SETTINGS.iter().map(of).collect()
     }
 
     /// Whether the port `number`, of this kind, can have these settings of its own.
@@ -53,11 +61,39 @@ impl Switch {
             let known = self.profiles.names();
             return Err(SetPortError::NoSuchProfile { name: name.clone(), known });
         }
+        if let Some(port) = &settings.carrier_from
+            && self.is_own(port, number, settings)
+        {
+            return Err(SetPortError::OwnCarrier { port: port.clone() });
+        }
         settings.check_kind(kind)?;
         let holder = number.and_then(|number| self.ports[self.find(number)?].holder.as_ref());
         let layers = Layers::new(kind, settings, holder, &self.profiles, &self.defaults);
         PortVlans::new(&layers.merged())?;
         Ok(())
+    }
+
+    /// Whether `port` names the one that is called `number`, or that will be next, which is to
+    /// have these settings.
+    fn is_own(&self, port: &PortRef, number: Option<PortNumber>, new: &PortSettings) -> bool {
+        let at = number.and_then(|number| self.find(number));
+        let name = new.name.as_ref().or_else(|| self.ports[at?].own.name.as_ref());
+        let is_named = name.is_some_and(|name| name.as_str() == port.as_str());
+        is_named || self.referred(port) == Some(number.unwrap_or(self.next))
+    }
+
+    /// Number of the port that a setting names by number, by name or by its device.
+    pub(super) fn referred(&self, port: &PortRef) -> Option<PortNumber> {
+        let number = port.as_str().parse().ok().and_then(PortNumber::new);
+        number.or_else(|| self.called(port.as_str()))
+    }
+
+    /// Number of the port of this name, or else of the one with a device of that name.
+    fn called(&self, name: &str) -> Option<PortNumber> {
+        self.named(name).or_else(|| {
+            let is_it = |port: &&PortEntry| port.interface.as_deref() == Some(name);
+            self.ports.iter().map(|(_, port)| port).find(is_it).map(|port| port.number)
+        })
     }
 
     pub(super) fn named(&self, name: &str) -> Option<PortNumber> {
@@ -132,6 +168,7 @@ impl Handler<SetDefaults> for Switch {
 
     fn handle(&mut self, set: SetDefaults, _: &mut Context<Self>) {
         self.defaults = set.ports.or(&PortSettings::declared());
+        self.given = set.ports;
         self.profiles = set.profiles;
         self.relay.fdb_mut().set_aging_time(set.aging_time);
         self.memory.set_bound(set.queue_memory);
@@ -146,10 +183,6 @@ impl Handler<FindPort> for Switch {
     type Result = Option<PortNumber>;
 
     fn handle(&mut self, find: FindPort, _: &mut Context<Self>) -> Self::Result {
-        let name = find.name.as_str();
-        self.named(name).or_else(|| {
-            let is_it = |port: &&PortEntry| port.interface.as_deref() == Some(name);
-            self.ports.iter().map(|(_, port)| port).find(is_it).map(|port| port.number)
-        })
+        self.called(find.name.as_str())
     }
 }

@@ -94,6 +94,14 @@ pub(crate) struct Tap {
     offloads: libc::c_uint,
 }
 
+/// Whether a device may be called so.
+///
+/// # Errors
+/// It may not.
+pub(crate) fn check_name(name: &str) -> Result<(), TapError> {
+    if is_valid(name) { Ok(()) } else { Err(TapError::Name { name: name.to_owned() }) }
+}
+
 impl Tap {
     /// Makes the device, or attaches to a persistent one that nobody uses, and
     /// brings it up. A `%d` in `name` becomes the lowest free number. It gets the address
@@ -102,9 +110,7 @@ impl Tap {
         name: &str,
         mac: impl FnOnce(&Self) -> Option<MacAddr>,
     ) -> Result<Self, TapError> {
-        if !is_valid(name) {
-            return Err(TapError::Name { name: name.to_owned() });
-        }
+        check_name(name)?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -33,7 +33,7 @@ use self::{
 };
 pub(crate) use self::{
     identity::Identity,
-    password::{Survey, survey},
+    password::{Survey, survey, users_of},
     token::Tokens,
 };
 use super::{

@@ -15,7 +15,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
-use etherws_actors::holder::{INSTANCE_HEADER, Instance};
+use etherws_actors::{
+    error::one_line,
+    holder::{INSTANCE_HEADER, Instance},
+};
 use slog::{Logger, debug, error, info, o};
 
 use super::{
@@ -78,6 +81,14 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
     Ok(Survey { users: users.len(), quick: quick.count() })
 }
 
+/// The users that the file at `path` has.
+///
+/// # Errors
+/// As of [`Htpasswd::open`].
+pub(crate) fn users_of(path: &Path) -> Result<Vec<String>> {
+    Ok(parse(&read(path)?, path)?.names().map(str::to_owned).collect())
+}
+
 /// Why somebody was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refused {
@@ -127,7 +138,11 @@ impl Htpasswd {
         let content = match content {
             Ok(content) => content,
             Err(error) => {
-                error!(self.log, "logins are refused until the file can be read: {error:#}");
+                error!(
+                    self.log,
+                    "logins are refused until the file can be read: {}",
+                    one_line(&*error)
+                );
                 file.readable = false;
                 return;
             }
@@ -136,7 +151,7 @@ impl Htpasswd {
             Ok(users) => *file = State { users: Arc::new(users), readable: true },
             Err(error) => {
                 let text = "htpasswd file is invalid; keeping the previous version";
-                error!(self.log, "{text}: {error:#}");
+                error!(self.log, "{text}: {}", one_line(&*error));
                 return;
             }
         }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use etherws_actors::{connect::files::damage, error::one_line};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, pem::PemObject as _};
 use slog::{Logger, error, info};
 use x509_parser::{
@@ -96,7 +97,8 @@ impl Revoked {
                 error!(
                     self.log,
                     "list of revoked certificates is invalid; keeping the previous \
-                    one: {error:#}"
+                    one: {}",
+                    one_line(&*error)
                 );
             }
         }
@@ -148,8 +150,9 @@ fn of_crls(pem: &[u8]) -> Result<HashSet<Box<str>>> {
     let mut list = HashSet::new();
     let mut count = 0;
     for crl in CertificateRevocationListDer::pem_slice_iter(pem) {
-        let crl = crl.map_err(|error| anyhow!("{error}"))?;
-        let (_, crl) = CertificateRevocationList::from_der(&crl)?;
+        let crl = crl.map_err(|error| anyhow!("a CRL in it is damaged: {}", damage(&error)))?;
+        let (_, crl) = CertificateRevocationList::from_der(&crl)
+            .map_err(|_| anyhow!("CRL number {} in it is damaged; copy it again", count + 1))?;
         let issuer = crl.issuer().to_string();
         let entries = crl.iter_revoked_certificates();
         list.extend(entries.map(|entry| issued(&serial(entry.raw_serial()), &issuer)));

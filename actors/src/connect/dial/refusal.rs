@@ -66,6 +66,11 @@ impl Asked<'_> {
             }
             400 | 405 => tunnels,
             401 => return Some(self.unauthorized(head)),
+            // It has said why.
+            403 if words.contains("certificate") && tls.certificate.is_none() => {
+                "give a client certificate (--cert FILE and --key FILE)"
+            }
+            403 if !words.is_empty() => return None,
             403 if server.tls() && tls.certificate.is_none() => {
                 "the server may require a client certificate (--cert FILE and --key FILE), or a \
                  proxy forbids it"
@@ -73,19 +78,20 @@ impl Asked<'_> {
             403 => "the server, or a proxy before it, does not let this client in; see its log",
             404 | 410 => "check the path",
             407 => {
-                "a proxy on the way wants a user and a password; name it: \
+                "a proxy on the way requires a user and a password; name it: \
                  --proxy http://user:password@host:port"
             }
             413 | 414 | 431 if request.headers.is_empty() => {
-                "the URL is longer than what the server takes"
+                "the URL is longer than the server accepts"
             }
             413 | 414 | 431 => "give fewer or shorter headers (--header)",
             421 if request.host.is_some() => {
-                "the name that was given with --host is none of the server's"
+                "the server does not serve the name that was given with --host; give one that it \
+                 serves"
             }
             421 => {
-                "the name in the URL is none of the server's; add it there (--ctlname, or the \
-                 proxy's list of names), or give one that it has with --host, and with --sni"
+                "the server does not serve the name in the URL; add the name there (--ctlname, or \
+                 the proxy's list of names), or give one that it serves with --host and --sni"
             }
             426 => {
                 let wanted = head.get("sec-websocket-version").map(clean);
@@ -100,11 +106,18 @@ impl Asked<'_> {
                     Some(Ok(seconds)) => format!("{seconds} s"),
                     _ => "a minute".to_owned(),
                 };
-                return Some(format!(
-                    "it has too many sessions, or too many failed logins came from this \
-                     address: wait {wait}, then check the user and the password"
-                ));
+                return Some(match words {
+                    "" => format!(
+                        "it has too many sessions, or too many failed logins came from this \
+                         address: wait {wait}, then check the user and the password"
+                    ),
+                    words if words.contains("login") => {
+                        format!("wait {wait}, then check the user and the password")
+                    }
+                    _ => format!("wait {wait}, then try again"),
+                });
             }
+            502..=504 if !words.is_empty() => "see the logs of the server and of a proxy before it",
             502..=504 => {
                 "the server is overloaded, or a proxy before it cannot reach it; see their logs"
             }
@@ -128,7 +141,7 @@ impl Asked<'_> {
         to.set_scheme(scheme).ok()?;
         let to = clean(&shown(to.as_str()));
         Some(if same && scheme == "wss" && !self.server.tls() {
-            format!("it wants TLS: give {to}")
+            format!("it requires TLS; give {to}")
         } else {
             format!("it points to {to}; give that URL if it is the one you mean")
         })
@@ -139,18 +152,18 @@ impl Asked<'_> {
         let has_header = self.request.headers.iter().any(|header| header.is("authorization"));
         let takes_basic = schemes.iter().any(|one| one.eq_ignore_ascii_case("basic"));
         if has_header {
-            "it does not accept the Authorization that was given with --header".to_owned()
+            "it does not accept the Authorization header that was given".to_owned()
         } else if !takes_basic && !schemes.is_empty() {
             let tried = if self.request.credentials.is_some() { " and was tried" } else { "" };
             format!(
-                "it wants {}, and --user is for Basic only{tried}; give what it wants with \
+                "it requires {}, and --user is for Basic only{tried}; give what it requires with \
                  --header \"Authorization: ..\"",
                 schemes.join(" or ")
             )
         } else if self.request.credentials.is_some() {
             "the user (--user) or the password is wrong".to_owned()
         } else {
-            "it wants a user and a password; give them (--user)".to_owned()
+            "it requires a user and a password; give them (--user)".to_owned()
         }
     }
 }

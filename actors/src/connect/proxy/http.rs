@@ -56,16 +56,16 @@ fn advice(head: &Head, given: bool) -> String {
             };
             match (takes_basic || schemes.is_empty(), given) {
                 (true, true) => {
-                    format!("; it wants {wanted}, and the user or the password is wrong for it")
+                    format!("; it requires {wanted}, and the user or the password is wrong")
                 }
                 (true, false) => format!(
-                    "; it wants {wanted}, and no user and password were given; give them: \
+                    "; it requires {wanted}, and no user and password were given; give them: \
                      http://user:password@host:port"
                 ),
                 (false, _) => format!(
-                    "; it wants {wanted}, of which none is spoken here{}; go through a program \
-                     that speaks it, such as cntlm",
-                    if given { " (only Basic is, and was tried)" } else { "" }
+                    "; it requires {wanted}, and etherws only knows Basic{}; go through a program \
+                     that knows it, such as cntlm",
+                    if given { ", which was tried" } else { "" }
                 ),
             }
         }

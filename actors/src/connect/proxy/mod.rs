@@ -359,12 +359,16 @@ mod tests {
         let digest =
             "HTTP/1.1 407 x\r\nProxy-Authenticate: Digest realm=\"x\", nonce=\"y\"\r\n\r\n";
         for (login, reply, parts) in [
-            ("", ntlm, ["wants Negotiate or NTLM", "cntlm"]),
-            ("u:secret@", ntlm, ["wants Negotiate or NTLM", "only Basic is, and was tried"]),
-            ("", basic, ["wants Basic", "no user and password were given"]),
-            ("u:secret@", basic, ["wants Basic", "the user or the password is wrong"]),
-            ("u:secret@", digest, ["wants Digest", "none is spoken here"]),
-            ("", "HTTP/1.1 407 x\r\n\r\n", ["wants a user and a password", "were given"]),
+            ("", ntlm, ["requires Negotiate or NTLM", "cntlm"]),
+            (
+                "u:secret@",
+                ntlm,
+                ["requires Negotiate or NTLM", "only knows Basic, which was tried"],
+            ),
+            ("", basic, ["requires Basic", "no user and password were given"]),
+            ("u:secret@", basic, ["requires Basic", "the user or the password is wrong"]),
+            ("u:secret@", digest, ["requires Digest", "only knows Basic"]),
+            ("", "HTTP/1.1 407 x\r\n\r\n", ["requires a user and a password", "were given"]),
             ("", "HTTP/1.1 403 x\r\n\r\nnot on Sundays\n", ["not on Sundays", "allow CONNECT"]),
             ("", "HTTP/1.1 504 x\r\n\r\n", ["status 504", "cannot reach the server"]),
         ] {

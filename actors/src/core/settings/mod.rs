@@ -66,7 +66,9 @@ names! {
         Profile = "profile",
         /// From the profile of the port's user.
         UserProfile = "user-profile",
-        /// From the defaults for all ports, or the program's.
+        /// From the defaults for all ports: `[port-defaults]` of the file.
+        PortDefaults = "port-defaults",
+        /// Declared by the program.
         Default = "default",
     }
 }
@@ -413,8 +415,8 @@ settings! {
     /// Bridge of this host that the device is a member of.
     bridge ("bridge"): InterfaceName, kinds: &["tap"], reopens: true;
 
-    /// Port, by name or number, that gives the device its carrier: while that port is not up
-    /// the device has none, which bonds, routing and DHCP clients of this host notice.
+    /// Port, by its number, name or device, that gives the device its carrier: while that port is
+    /// not up the device has none, which bonds, routing and DHCP clients of this host notice.
     carrier_from ("carrier-from"): PortRef, scope: Scope::Port, kinds: &["tap"];
 }
 

@@ -47,6 +47,9 @@ pub trait SettingValue: Sized {
     /// How it is written, in short.
     const FORM: &'static str;
 
+    /// Whether it is a text and nothing else, which stands in quotes in a file.
+    const IS_TEXT: bool = matches!(Self::FORM.as_bytes(), b"TEXT" | b"NAME");
+
     /// Reads what was written.
     ///
     /// # Errors
@@ -69,6 +72,10 @@ pub(super) fn read<'de, T: SettingValue, D: Deserializer<'de>>(
     };
     let text = match Value::deserialize(from)? {
         Value::Null => return Ok(None),
+        other if T::IS_TEXT && !other.is_string() => {
+            let text = other.to_string().replace('"', "");
+            return Err(de::Error::custom(format!("a text needs quotes; write \"{text}\"")));
+        }
         Value::Array(list) => list.into_iter().map(text).collect::<Vec<_>>().join(","),
         other => text(other),
     };
@@ -330,6 +337,15 @@ pub(super) mod tests {
     /// A value in a form that a file or control may give it.
     pub(in super::super) fn from_json<T: SettingValue>(text: &str) -> serde_json::Result<T> {
         read(&mut serde_json::Deserializer::from_str(text)).map(|value| value.expect("a value"))
+    }
+
+    #[test]
+    fn a_text_is_not_a_number() {
+        for json in ["5", "true", "[\"a\"]"] {
+            let error = from_json::<Description>(json).expect_err(json).to_string();
+            assert!(error.contains("needs quotes"), "{error}");
+        }
+        assert!(from_json::<PortRef>("5").is_ok() && from_json::<Description>("\"5\"").is_ok());
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct ClientLink {
 /// what is sent then is not.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the tunnel opens and stands still within a minute, {times} times in a row: the way may lose long packets; {hint}"
+    "the tunnel has stalled within a minute of opening {times} times in a row, so the path may drop long packets; {hint}"
 )]
 pub(super) struct Choked {
     times: u32,
@@ -42,7 +42,7 @@ impl Choked {
     pub(super) fn hint(server: &ServerUrl, route: &Route) -> String {
         let tried = route.mss.map(|mss| format!(" lower than {mss}")).unwrap_or_default();
         format!(
-            "see etherws doctor --url {server}, and give mss{tried}, such as {}",
+            "see etherws doctor --url {server}, and set mss{tried}, for example to {}",
             route.mss.map_or(1200, |mss| mss / 2)
         )
     }
