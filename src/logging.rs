@@ -88,9 +88,9 @@ pub(crate) fn init(options: &Options) -> anyhow::Result<(Logger, Option<Guard>)>
             let Opened { log, reopen, guard } = Config::read(path)?.open("etherws", least)?;
             // Fails the second time, as the next step does.
             let _ = REOPEN.set(reopen);
-            (Logger::root(log.filter(is_ours).ignore_res(), o!()), guard, least)
+            (Logger::root(log.filter(is_ours).ignore_res(), o!()), Some(guard), least)
         }
-        None if options.foreground || !Path::new(SYSTEM_LOG).exists() => {
+        None if options.foreground => {
             let (queue, guard) = if to_journal() {
                 Queue::new(journal().ignore_res())
             } else {
@@ -103,12 +103,15 @@ pub(crate) fn init(options: &Options) -> anyhow::Result<(Logger, Option<Guard>)>
                 record.tag().is_empty() || is_loud
             };
             let drain = LevelFilter::new(queue.filter(taken), least).ignore_res();
-            (Logger::root(drain, o!()), guard, of_libraries)
+            (Logger::root(drain, o!()), Some(guard), of_libraries)
         }
-        // Nobody sees a daemon's standard error.
+        // Nobody sees a daemon's standard error, and while it starts it would be cut short.
+        None if !Path::new(SYSTEM_LOG).exists() => {
+            (Logger::root(slog::Discard, o!()), None, Level::Warning)
+        }
         None => {
             let Opened { log, guard, .. } = SYSLOG.parse::<Config>()?.open("etherws", least)?;
-            (log, guard, Level::Warning)
+            (log, Some(guard), Level::Warning)
         }
     };
 
@@ -121,7 +124,7 @@ pub(crate) fn init(options: &Options) -> anyhow::Result<(Logger, Option<Guard>)>
         _ => log::LevelFilter::Warn,
     });
     log_panics(log.clone());
-    Ok((log, Some(guard)))
+    Ok((log, guard))
 }
 
 /// Checks the configuration at `path`. Opens nothing that it names.
