@@ -7,7 +7,7 @@ use etherws_actors::{
     counters::{Discard, Incident},
     kinds::kinds,
     monitor::Kind,
-    settings::{SETTINGS, Scope},
+    settings::{SETTINGS, Scope, Trust},
 };
 
 use serde_json::Value;
@@ -44,6 +44,17 @@ fn the_tables_are_made_from_the_lists_of_the_program() {
         format!("| `{}` | `{form}` | {default} | {}{scope} |", setting.name, setting.help)
     });
     table("docs/ports.md", "| setting | value | default | what it does |", settings);
+    let sets = Trust::ALL.map(Trust::settings);
+    let of_trust = SETTINGS.iter().filter_map(|setting| {
+        let shown = sets.each_ref().map(|set| set.show(setting.name));
+        let cells = shown.each_ref().map(|value| match value {
+            Some(value) => format!("`{value}`"),
+            None => format!("`{}`", setting.default().unwrap_or_default()),
+        });
+        let row = format!("| `{}` | {} |", setting.name, cells.join(" | "));
+        shown.iter().any(Option::is_some).then_some(row)
+    });
+    table("docs/ports.md", "| setting | `client` | `uplink` |", of_trust);
     let discards = words(Discard::ALL.map(|it| (it.name(), it.help())));
     table("docs/traffic.md", "| reason | why a frame was discarded |", discards);
     let incidents = words(Incident::ALL.map(|it| (it.name(), it.help())));

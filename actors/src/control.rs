@@ -26,14 +26,14 @@ use crate::{
         interface::{AddressSetting, Interface, InterfaceSettings},
         packet::Tag,
         secret::shown,
-        settings::{PortName, PortSettings},
+        settings::{PortName, PortSettings, Profiles},
         state::{PortState, Stop},
     },
     kinds::{Adding, PortSpec, Store},
     message::{
         AddFdb, AddMirror, AddPortError, ChangePort, DelFdb, DelPort, FdbInfo, FindPings, FindPort,
-        Flood, FlushFdb, KeepInterface, ListFdb, ListPorts, ListVlans, PortInfo, PortReport,
-        SetDefaults, SetPort, SetPortError, ShowPort, Survey, TakeSurvey, VlanInfo,
+        Flood, FlushFdb, KeepInterface, ListFdb, ListPorts, ListProfiles, ListVlans, PortInfo,
+        PortReport, SetDefaults, SetPort, SetPortError, ShowPort, Survey, TakeSurvey, VlanInfo,
     },
     mirror::{Filter, MIRROR_OCTETS, MirrorReader, TooManyMirrors},
     netlink::{self, LinkError},
@@ -473,6 +473,14 @@ impl Control {
     /// The switch has ended.
     pub async fn set_defaults(&self, defaults: SetDefaults) -> Result<(), ControlError> {
         Ok(self.switch.send(defaults).await?)
+    }
+
+    /// The profiles of settings.
+    ///
+    /// # Errors
+    /// The switch has ended.
+    pub async fn list_profiles(&self) -> Result<Arc<Profiles>, ControlError> {
+        Ok(self.switch.send(ListProfiles).await?)
     }
 
     /// The ports that control has added, as they are to be.

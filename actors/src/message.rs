@@ -315,6 +315,11 @@ pub struct SetDefaults {
     pub vlan_names: BTreeMap<Vid, String>,
 }
 
+/// Asks for the profiles.
+#[derive(Debug, Message)]
+#[rtype(result = "Arc<Profiles>")]
+pub struct ListProfiles;
+
 /// Asks which port has a name, or else which one is a device or an interface of that name.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<PortNumber>")]

@@ -8,6 +8,8 @@ mod bpdu;
 mod events;
 #[path = "switch/guards.rs"]
 mod guards;
+#[path = "switch/isolation.rs"]
+mod isolation;
 #[path = "switch/mirrors.rs"]
 mod mirrors;
 #[path = "switch/restarts.rs"]

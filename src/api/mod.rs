@@ -19,6 +19,7 @@ mod interface;
 mod params;
 mod ping;
 mod port;
+mod profile;
 pub(crate) mod program;
 mod set_port;
 mod show_port;
@@ -42,6 +43,7 @@ pub(crate) use self::{
     interface::{Interface, ListInterface, SetInterface},
     ping::Ping,
     port::{DelPort, ListPort, Port, PortRef},
+    profile::ListProfile,
     program::{CreateToken, ListCertificate, Monitor, Reload, Save, ShowServer, Stream},
     set_port::SetPort,
     show_port::{Limit, PortReport, ShowPort},
@@ -66,6 +68,7 @@ pub(crate) const METHODS: &[Method] = &[
     Method::of::<AddPort>(),
     Method::of::<SetPort>(),
     Method::of::<ShowPort>(),
+    Method::of::<ListProfile>(),
     Method::of::<DelPort>(),
     Method::of::<Doctor>(),
     Method::of::<SetInterface>(),

@@ -294,7 +294,7 @@ pub(crate) struct Port {
     pub(crate) error: Option<String>,
     /// Frames discarded, by reason: `on-error`, `too-long`, `truncated`, `unknown-offload`,
     /// `device-queue`, `invalid-source`, `port-down`, `same-port`, `lack-of-buffers`,
-    /// `foreign-source`, `loop`, `bpdu-guard`, `link-local`, `storm-broadcast`,
+    /// `foreign-source`, `foreign-ip`, `isolated`, `loop`, `bpdu-guard`, `link-local`, `storm-broadcast`,
     /// `storm-multicast`, `storm-unicast`, `storm-octets`, `queue-memory`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) discards: BTreeMap<String, u64>,
@@ -458,7 +458,7 @@ mod tests {
                 "octets-tx": 200, "octets-rx": 300, "profile": "guests", "user": "alice", "shut": true, "state": "backoff", "error": "refused", "text": 1, "mtu": 1500,
                 "discards": {"on-error": 0, "too-long": 0, "truncated": 0,
                     "unknown-offload": 0, "device-queue": 0, "invalid-source": 0,
-                    "port-down": 0, "queue-memory": 0, "same-port": 0, "lack-of-buffers": 5, "foreign-source": 0,
+                    "port-down": 0, "queue-memory": 0, "same-port": 0, "lack-of-buffers": 5, "foreign-source": 0, "foreign-ip": 0, "isolated": 0,
                     "loop": 0, "bpdu-guard": 0, "link-local": 0, "storm-broadcast": 0,
                     "storm-multicast": 0, "storm-octets": 0, "storm-unicast": 0}})
         );

@@ -91,7 +91,9 @@ impl SettingInForce {
         match self.origin {
             Origin::Profile => format!("profile {profile}"),
             Origin::UserProfile => format!("user profile {profile}"),
-            Origin::Own | Origin::PortDefaults | Origin::Default => self.origin.to_string(),
+            Origin::Own | Origin::Trust | Origin::PortDefaults | Origin::Default => {
+                self.origin.to_string()
+            }
         }
     }
 }

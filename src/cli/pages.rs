@@ -122,6 +122,11 @@ const PAGES: &[Page] = &[
         ],
     ),
     page_of("ctl showport", "", &[("ctl showport 1", "show port 1")]),
+    page_of(
+        "ctl listprofile",
+        "",
+        &[("ctl listprofile", "list profiles with their users and settings")],
+    ),
     page_of("ctl doctor", "", &[("ctl doctor uplink", "look for what keeps a port from working")]),
     page_of("ctl delport", "", &[("ctl delport 1", "delete port 1")]),
     page_of(

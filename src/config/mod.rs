@@ -156,6 +156,9 @@ pub(crate) struct ProfileTable {
     pub(crate) inherits: Option<String>,
     /// Users whose sessions have it; * is whoever is in no other profile
     pub(crate) users: Vec<String>,
+    /// Maximum number of sessions of each of them [default: that of the tunnel]
+    #[schemars(range(min = 1))]
+    pub(crate) max_sessions: Option<usize>,
     /// What it gives
     #[serde(rename = "(settings)")]
     #[schemars(flatten)]

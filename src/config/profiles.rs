@@ -14,9 +14,13 @@ impl Checker<'_> {
         for (name, table) in tables {
             let above = table.inherits.as_ref();
             let inherits = above.and_then(|above| self.label(&format!("{name}.inherits"), above));
-            let (users, settings) = (table.users.clone(), table.settings.clone());
+            let ProfileTable { users, max_sessions, settings, .. } = table.clone();
+            if max_sessions == Some(0) {
+                let text = "max-sessions 0: give 1 or more, or take the user out of htpasswd";
+                self.fault(&format!("profile.{name}.max-sessions"), text);
+            }
             if let Some(label) = self.label(name, name) {
-                given.insert(label, Profile { inherits, users, settings });
+                given.insert(label, Profile { inherits, users, max_sessions, settings });
             }
         }
         let profiles = Profiles::new(&given);

@@ -214,6 +214,8 @@ fn discard(port: &Port, reason: &str, more: u64, count: u64) -> Option<Finding> 
         }
         "port-down" => "it is shut, or not connected",
         "foreign-source" => "somebody sends from an address that is not among its static-macs",
+        "foreign-ip" => "somebody sends from an IP address that is not among its allowed-ips",
+        "isolated" => "isolated ports send to it, which is isolated, too, and not in their group",
         // A frame whose receiver is behind the port that it came from: nothing is wrong.
         _ => return None,
     };

@@ -163,6 +163,7 @@ impl InForce {
         }
         let (before, mut after) = (defaults(old), defaults(new));
         if before.profiles != after.profiles {
+            self.shared.status.sessions.set_profiles(Arc::clone(&after.profiles));
             changed("profile");
         }
         if before != (SetDefaults { profiles: Arc::clone(&before.profiles), ..after.clone() }) {

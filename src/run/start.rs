@@ -85,12 +85,14 @@ pub(super) async fn run(
         if options.hosts { Some(Hosts::watch(switch.clone(), log.clone()).await?) } else { None };
     let health = Arc::new(Health::new(control.clone()));
     let journal = Journal::new(log.clone());
+    let sessions = Sessions::new(limits);
+    sessions.set_profiles(Arc::clone(&options.profiles));
     let shared = Shared {
         switch: switch.clone(),
         control: control.clone(),
         status: Arc::new(Status {
             listeners: Mutex::default(),
-            sessions: Sessions::new(limits),
+            sessions,
             tokens: Arc::default(),
             operations: operations.clone(),
             monitor: monitor.clone(),

@@ -46,7 +46,8 @@ names! {
         Connections = "connections",
         /// Sessions beyond `--max-sessions`.
         Sessions = "sessions",
-        /// Sessions beyond `--max-sessions-per-user`.
+        /// Sessions beyond `--max-sessions-per-user`, or beyond the `max-sessions` of the user's
+        /// profile.
         SessionsOfUser = "sessions-of-user",
         /// Sessions beyond `--max-sessions-per-address`.
         SessionsOfAddress = "sessions-of-address",

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use etherws_actors::{fdb::PortNumber, holder::Instance};
+use etherws_actors::{fdb::PortNumber, holder::Instance, settings::Profiles};
 
 use super::{
     auth::Identity,
@@ -44,9 +44,11 @@ pub(crate) struct Sessions {
 #[derive(Debug, Default)]
 struct Table {
     limits: Limits,
+    profiles: Arc<Profiles>,
     next: u64,
     slots: BTreeMap<u64, Taken>,
-    users: HashMap<Identity, usize>,
+    /// By name, whatever vouches for it.
+    users: HashMap<Arc<str>, usize>,
     sources: HashMap<Source, usize>,
 }
 
@@ -66,7 +68,9 @@ impl Table {
     /// Frees a slot, unless it was taken over.
     fn leave(&mut self, number: u64) {
         let Some(taken) = self.slots.remove(&number) else { return };
-        release(&mut self.users, &taken.identity);
+        if let Some(user) = &taken.identity.name {
+            release(&mut self.users, user);
+        }
         release(&mut self.sources, &taken.source);
     }
 }
@@ -79,6 +83,11 @@ impl Sessions {
     /// Sets how many there may be. Who is in stays.
     pub(crate) fn set_limits(&self, limits: Limits) {
         self.table().limits = limits;
+    }
+
+    /// Sets the profiles, in which users may have a limit of their own. Who is in stays.
+    pub(crate) fn set_profiles(&self, profiles: Arc<Profiles>) {
+        self.table().profiles = profiles;
     }
 
     /// A slot for somebody who was admitted. A client port that comes again while its
@@ -105,9 +114,13 @@ impl Sessions {
             return Err(full(Refused::Sessions, "Too many sessions"));
         }
         let count = |known: Option<&usize>| known.copied().unwrap_or_default();
-        let of_user = count(table.users.get(identity)) - usize::from(leaves);
-        if identity.name.is_some() && of_user >= table.limits.user {
-            return Err(full(Refused::SessionsOfUser, "Too many sessions of this user"));
+        if let Some(user) = &identity.name {
+            let profile = table.profiles.of_user(Some(user));
+            let limit = profile.and_then(|(_, profile)| profile.max_sessions);
+            let of_user = count(table.users.get(user)) - usize::from(leaves);
+            if of_user >= limit.unwrap_or(table.limits.user) {
+                return Err(full(Refused::SessionsOfUser, "Too many sessions of this user"));
+            }
         }
         let of_source = count(table.sources.get(&source)) - usize::from(leaves_source);
         if of_source >= table.limits.address {
@@ -117,7 +130,9 @@ impl Sessions {
         if let Some((number, _)) = former {
             table.leave(number);
         }
-        *table.users.entry(identity.clone()).or_default() += 1;
+        if let Some(user) = &identity.name {
+            *table.users.entry(Arc::clone(user)).or_default() += 1;
+        }
         *table.sources.entry(source).or_default() += 1;
         let number = table.next;
         table.next += 1;
@@ -195,6 +210,8 @@ fn release<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: &K) {
 
 #[cfg(test)]
 mod tests {
+    use etherws_actors::settings;
+
     use super::*;
     use crate::options::DEFAULT_MAX_SESSIONS;
 
@@ -223,6 +240,26 @@ mod tests {
         assert_eq!(sessions.count(), 3);
         assert_eq!(reason(&user("alice"), address(1)), Ok(()));
         assert_eq!(sessions.count(), 3);
+    }
+
+    #[test]
+    fn a_profile_limits_the_sessions_of_its_users_however_they_were_let_in() {
+        let profile = |user: &str, max_sessions| settings::Profile {
+            users: vec![user.to_owned()],
+            max_sessions: Some(max_sessions),
+            ..settings::Profile::default()
+        };
+        let given = [("few", profile("alice", 1)), ("many", profile("bob", 3))];
+        let given = given.map(|(name, profile)| (name.parse().unwrap(), profile)).into();
+        let sessions = Sessions::new(Limits { all: 9, user: 2, address: 9 });
+        sessions.set_profiles(Arc::new(Profiles::new(&given).unwrap()));
+        let slots = |name: &str| {
+            let ways = ["password", "certificate"].iter().cycle().take(5);
+            let open = |way| sessions.slot(&Identity::new(way, name.into()), address(1), None).ok();
+            ways.map_while(|way| open(way)).collect::<Vec<_>>()
+        };
+        let all = ["alice", "bob", "carol"].map(slots);
+        assert_eq!(all.each_ref().map(Vec::len), [1, 3, 2]);
     }
 
     #[test]

@@ -155,7 +155,7 @@ export async function deletePort(port, done) {
  * setting to the default, which it shows.
  */
 function settingFields(report, parameters) {
-    return Object.entries(report.settings).map(([name, { value, origin }]) => {
+    return Object.entries(report.settings).map(([name, { value, origin, profile }]) => {
         const { description, schema } = parameters.find((one) => one.name === name) ?? {};
         const isOwn = origin === "own";
         const attributes = { name: `setting-${name}`, title: description };
@@ -166,7 +166,7 @@ function settingFields(report, parameters) {
                 autocomplete: "off", spellcheck: "false",
             }));
         }
-        const options = [["", isOwn ? "default" : `${value} (${origin})`], ["on", "on"], ["off", "off"]];
+        const options = [["", isOwn ? "default" : `${value} (${profile ?? origin})`], ["on", "on"], ["off", "off"]];
         return h("label", { class: "field" }, name, h("select", attributes,
             ...options.map(([option, words]) =>
                 h("option", { value: option, selected: option === (isOwn ? value : "") }, words))));

@@ -53,7 +53,8 @@ export class PortPane {
         ]);
         fill(this.#lists.settings, Object.entries(report.settings)
             .filter(([, { value }]) => value !== "")
-            .map(([name, { value, origin }]) => [name, origin === "own" ? value : `${value} (${origin})`]));
+            .map(([name, { value, origin, profile }]) =>
+                [name, origin === "own" ? value : `${value} (${profile ? `profile ${profile}` : origin})`]));
         fill(this.#lists.frames, FRAMES.filter((name) => name in report.counters)
             .map((name) => [name, count(report.counters[name])]));
         fill(this.#lists.discards, of(discard)

@@ -154,3 +154,67 @@ fn a_port_names_its_profile_in_the_file_or_by_control() {
     assert_eq!(shown(own, "max-macs"), "8192 default");
     ctl(&["setport", "--default", "profile", &own.to_string()]).ok();
 }
+
+#[test]
+fn listprofile_shows_them_and_a_profile_limits_its_users_sessions() {
+    let site = start(
+        "[profile.base]\nmax-sessions = 1\n\
+         [profile.guests]\ninherits = \"base\"\nusers = [\"alice\"]\ntrust = \"client\"\n",
+    );
+    let listed = Value::from(site.switch.json(&["listprofile"]));
+    let base = json!({"name": "base", "users": [], "max-sessions": 1, "settings": {}});
+    let guests = json!({"name": "guests", "inherits": "base", "users": ["alice"],
+        "max-sessions": 1, "settings": {"trust": "client"}});
+    assert_eq!(listed, json!([base, guests]));
+    let table = site.switch.ctl(&["listprofile"]).ok().stdout;
+    assert!(table.contains("alice") && table.contains("trust client"), "{table}");
+
+    let alice = login(&site, "alice");
+    let number = site.switch.number_of(&alice);
+    assert_eq!(shown(&site.switch, number, "max-macs"), "8 trust");
+    assert_eq!(shown(&site.switch, number, "bpdu-guard"), "on trust");
+    let again = |user: &str| {
+        let login = http::basic(user, "password");
+        let opened = WebSocket::open_with(site.switch.tunnel, "/", &[("Authorization", &login)]);
+        opened.map_err(|refused| (refused.status, refused.body))
+    };
+    let refused = again("alice").expect_err("a second one");
+    assert_eq!(refused, (429, "Too many sessions of this user".to_owned()));
+    let _bobs = [again("bob").expect("101"), again("bob").expect("101")];
+    site.write(with_users("[profile.guests]\nmax-sessions = 2\nusers = [\"alice\"]\n"));
+    site.reload();
+    again("alice").expect("a second one may come now");
+    assert_eq!(shown(&site.switch, number, "max-macs"), "8192 default");
+}
+
+#[test]
+fn isolated_sessions_with_allowed_ips_reach_neither_each_other_nor_by_a_foreign_address() {
+    let site = start(
+        "[profile.guests]\nusers = [\"*\"]\nisolated = true\nallowed-ips = [\"192.0.2.0/24\"]\n\
+         [profile.router]\nusers = [\"bob\"]\n",
+    );
+    let (mut router, mut one, mut two) =
+        (login(&site, "bob"), login(&site, "alice"), login(&site, "alice"));
+    let number = site.switch.number_of(&one);
+    site.switch.number_of(&two);
+    let arp = |from: u8, ip: [u8; 4]| {
+        let mut frame = frame(255, from, &[0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, from]);
+        frame[12..14].copy_from_slice(&[8, 6]);
+        frame.extend(ip);
+        frame.extend([0; 10]);
+        frame
+    };
+    one.send_frame(&arp(1, [203, 0, 113, 1]));
+    one.send_frame(&arp(1, [192, 0, 2, 1]));
+    router.expect_frame(&arp(1, [192, 0, 2, 1]));
+    two.send_frame(&arp(2, [192, 0, 2, 2]));
+    router.expect_frame(&arp(2, [192, 0, 2, 2]));
+    // The first that they get is the router's.
+    router.send_frame(&arp(3, [203, 0, 113, 3]));
+    one.expect_frame(&arp(3, [203, 0, 113, 3]));
+    two.expect_frame(&arp(3, [203, 0, 113, 3]));
+    assert_eq!(site.switch.port(number)["discards"]["foreign-ip"], 1);
+    two.send_frame(&frame(1, 2, b"for a known address"));
+    let isolated = || site.switch.port(number)["discards"]["isolated"] == 1;
+    wait_until("its discard", isolated);
+}

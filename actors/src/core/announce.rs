@@ -39,11 +39,15 @@ const REQUEST_REVERSE: [u8; 8] = [0, 1, 0x08, 0, 6, 4, 0, 3];
 /// the later one would look like the former's reflection, and not be believed.
 const LENGTHS: usize = 16;
 
-/// One frame for each address that is not behind `port`, from that address, in its
-/// VLAN; `number` counts announcements.
-pub(crate) fn frames(fdb: &Fdb, port: PortNumber, number: usize, now: Instant) -> Vec<Frame> {
-    let others = fdb.entries(now);
-    let mut entries: Vec<_> = others.filter(|(.., entry)| entry.port != port).collect();
+/// One frame for each address that is behind one of the ports that are `wanted`, from that
+/// address, in its VLAN; `number` counts announcements.
+pub(crate) fn frames(
+    fdb: &Fdb,
+    wanted: impl Fn(PortNumber) -> bool,
+    number: usize,
+    now: Instant,
+) -> Vec<Frame> {
+    let mut entries: Vec<_> = fdb.entries(now).filter(|(.., entry)| wanted(entry.port)).collect();
     // What belongs to a port is there, however long it was silent.
     let latest = |(.., entry): &(Vid, MacAddr, FdbEntry)| {
         Reverse((entry.status == Status::Permanent, entry.last_seen))
@@ -238,7 +242,8 @@ mod tests {
             fdb.learn(Vid::UNTAGGED, mac(number), port(1 + u32::from(number % 2)), seen);
         }
         let sources = |fdb: &Fdb, number, after| {
-            let frames = frames(fdb, port(number), 1, start + Duration::from_secs(after));
+            let wanted = |other| other != port(number);
+            let frames = frames(fdb, wanted, 1, start + Duration::from_secs(after));
             let source = |frame: &Frame| frame.header().expect("a header").src();
             frames.iter().map(source).collect::<Vec<_>>()
         };

@@ -44,6 +44,11 @@ names! {
         VlanAccept = "vlan-accept",
         /// The port that the frame was to leave by is no member of its VLAN.
         VlanEgress = "vlan-egress",
+        /// The port may have other IP addresses only: its `allowed-ips`.
+        ForeignIp = "foreign-ip",
+        /// The ingress and the egress port are `isolated`, and not in one group. Floods leave
+        /// such ports out and count nothing.
+        Isolated = "isolated",
         /// The port is blocked by the loop guard.
         Loop = "loop",
         /// The port is blocked by BPDU guard.

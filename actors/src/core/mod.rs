@@ -15,6 +15,7 @@ pub mod gauge;
 pub mod guard;
 pub mod holder;
 pub mod interface;
+pub(crate) mod isolation;
 pub(crate) mod lanes;
 pub mod memory;
 mod names;

@@ -110,6 +110,7 @@ impl PortSet {
     }
 
     /// Whether a place is in it.
+    #[inline]
     pub(crate) fn contains(&self, at: usize) -> bool {
         self.0.get(at / BITS).is_some_and(|word| word >> (at % BITS) & 1 == 1)
     }

@@ -15,11 +15,11 @@ use tokio::{
 use super::guards::PortGuards;
 use crate::{
     core::{
-        counters::Counters,
+        counters::{Counters, Discard},
         fdb::PortNumber,
         frame::{Frame, MacAddr},
         gauge::Gauge,
-        guard::{loops::is_probe, storm::StormControl},
+        guard::{addresses::is_foreign, loops::is_probe, storm::StormControl},
         holder::Holder,
         interface::{Carrier, Interface, InterfaceStatus},
         memory::QueueMemory,
@@ -181,12 +181,18 @@ impl PortEntry {
         self.outlet.is_some() && !self.shut && !self.has_no_carrier()
     }
 
-    /// Whether frames from `source` may come in.
-    pub(super) fn may_send(&self, frame: &Frame) -> bool {
-        self.only.is_empty()
-            || frame
-                .header()
-                .is_none_or(|header| self.only.contains(&header.src()) || is_probe(header, frame))
+    /// Why `frame` may not come in with the addresses that it is from, if it may not.
+    pub(super) fn refuses(&self, frame: &Frame) -> Option<Discard> {
+        let allowed = self.applied.allowed_ips.as_ref();
+        if self.only.is_empty() && allowed.is_none() {
+            return None;
+        }
+        let header = frame.header()?;
+        let is_only = self.only.is_empty() || self.only.contains(&header.src());
+        if !is_only && !is_probe(header, frame) {
+            return Some(Discard::ForeignSource);
+        }
+        allowed.filter(|allowed| is_foreign(allowed, header)).map(|_| Discard::ForeignIp)
     }
 
     pub(super) fn is_forwarding(&self) -> bool {

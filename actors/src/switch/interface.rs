@@ -93,7 +93,7 @@ impl Switch {
             if host != at && self.ports[host].is_host {
                 for frame in self.announcements(host) {
                     if self.is_in_vlan(at, &frame) {
-                        self.enqueue(at, frame, now);
+                        self.enqueue(host, at, frame, now);
                     }
                 }
             }

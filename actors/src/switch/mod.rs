@@ -40,6 +40,7 @@ use crate::{
             loops::{LoopGuard, ROUND},
         },
         holder::Holders,
+        isolation::Isolation,
         memory::QueueMemory,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
@@ -117,6 +118,8 @@ pub struct Switch {
     forwarding: PortSet,
     /// The ports whose carrier is that of another.
     followers: PortSet,
+    /// Ports that do not reach each other.
+    isolation: Isolation,
     /// Who holds ports.
     holders: Holders<Shared>,
     /// What all queues take, and, of the batch at hand, are to take.
@@ -160,6 +163,7 @@ impl Switch {
             ports: Ports::default(),
             forwarding: PortSet::default(),
             followers: PortSet::default(),
+            isolation: Isolation::default(),
             holders: Holders::default(),
             memory: QueueMemory::new(options.queue_memory),
             pending_octets: 0,
@@ -192,6 +196,7 @@ impl Switch {
         self.forwarding.set(at, false);
         self.followers.set(at, false);
         self.forget_vlans(at);
+        self.isolation.set(at, &PortSettings::default());
         self.relay.remove_port(number);
         self.holders.leave(self.ports[at].held);
         let removed = self.ports.remove(number);
@@ -210,9 +215,16 @@ impl Switch {
         self.set_carriers();
     }
 
-    /// Gives `frame` to the port at `at`, if it carries frames.
-    fn enqueue(&mut self, at: usize, frame: Frame, now: StdInstant) {
-        self.enqueue_as(at, frame, false, now);
+    /// Gives `frame`, which has come from the port at `from`, to the port at `at`, if that
+    /// carries frames and may have it.
+    fn enqueue(&mut self, from: usize, at: usize, frame: Frame, now: StdInstant) {
+        if self.isolation.separates(from, at) {
+            let port = &self.ports[at];
+            port.counters.discarded(Discard::Isolated, frame.on_wire().0);
+            self.mirrors.sent(port.number, &frame, Some(Discard::Isolated), now);
+        } else {
+            self.enqueue_as(at, frame, false, now);
+        }
     }
 
     fn enqueue_as(&mut self, at: usize, frame: Frame, flooded: bool, now: StdInstant) {
@@ -293,7 +305,8 @@ impl Switch {
         let mut from = 0;
         while let Some(at) = self.forwarding.next_of(from, |word| self.vlans.word(vid, word)) {
             from = at + 1;
-            if at == ingress || !wanted(&self.ports[at]) {
+            let is_out = at == ingress || self.isolation.separates(ingress, at);
+            if is_out || !wanted(&self.ports[at]) {
                 continue;
             }
             if let Some(before) = last.replace(at) {
@@ -338,12 +351,17 @@ impl Switch {
     fn announce(&mut self, at: usize) {
         let (number, now) = (self.ports[at].number, Instant::now().into_std());
         self.announcements += 1;
-        let frames = announce::frames(self.relay.fdb(), number, self.announcements, now);
+        // What is behind ports that it may not hear of has no place here.
+        let reaches = |other| {
+            let from = self.find(other).unwrap_or(usize::MAX);
+            other != number && !self.isolation.separates(from, at)
+        };
+        let frames = announce::frames(self.relay.fdb(), reaches, self.announcements, now);
         debug!(self.log, "addresses are announced"; "port" => %number, "count" => frames.len());
         for frame in frames {
             if self.is_in_vlan(at, &frame) {
                 self.relay.note_announced(&frame, now);
-                self.enqueue(at, frame, now);
+                self.enqueue(usize::MAX, at, frame, now);
             }
         }
     }
@@ -426,9 +444,9 @@ impl Handler<Ingress> for Switch {
                 self.receive_blocked(at, blocked, &frame, now);
                 continue;
             }
-            if !self.ports[at].may_send(&frame) {
-                counters.discarded(Discard::ForeignSource, frame.on_wire().0);
-                self.mirrors.received(port, &frame, Some(Discard::ForeignSource), now);
+            if let Some(reason) = self.ports[at].refuses(&frame) {
+                counters.discarded(reason, frame.on_wire().0);
+                self.mirrors.received(port, &frame, Some(reason), now);
                 continue;
             }
             let (verdict, lesson) = self.relay.relay(port, &frame, now);
@@ -456,7 +474,7 @@ impl Handler<Ingress> for Switch {
                         last = (egress, self.find(egress));
                     }
                     match last.1 {
-                        Some(egress) => self.enqueue(egress, frame, now),
+                        Some(egress) => self.enqueue(at, egress, frame, now),
                         None => counters.discarded(Discard::PortDown, frame.on_wire().0),
                     }
                 }

@@ -2,6 +2,8 @@
 //! the same defaults, and what is in force is worked out when one of them changes. A frame
 //! sees only the outcome.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use slog::info;
 use tokio::time::Instant;
@@ -11,10 +13,12 @@ use crate::{
     core::{
         fdb::PortNumber,
         interface::InterfaceStatus,
-        settings::{InForce, Layers, Origin, PortRef, PortSettings, SETTINGS, Setting},
+        settings::{
+            InForce, Layers, Origin, PortRef, PortSettings, Profiles, SETTINGS, Setting,
+        },
         vlan::PortVlans,
     },
-    message::{Credit, FindPort, PortInfo, SetDefaults, SetPort, SetPortError},
+    message::{Credit, FindPort, ListProfiles, PortInfo, SetDefaults, SetPort, SetPortError},
 };
 
 impl Switch {
@@ -136,6 +140,7 @@ impl Switch {
             port.reopen.send_modify(|opening| opening.settings.clone_from(&settings));
         }
         port.applied.clone_from(&settings);
+        self.isolation.set(at, &settings);
         port.link_settings.apply(&settings);
         port.guards.apply(&settings);
         port.guards.stp_trust = settings.stp_trust.unwrap_or_else(|| port.interface.is_some());
@@ -176,6 +181,14 @@ impl Handler<SetDefaults> for Switch {
         for at in self.ports.places() {
             self.apply_settings(at);
         }
+    }
+}
+
+impl Handler<ListProfiles> for Switch {
+    type Result = Arc<Profiles>;
+
+    fn handle(&mut self, _: ListProfiles, _: &mut Context<Self>) -> Self::Result {
+        Arc::clone(&self.profiles)
     }
 }
 

@@ -1,9 +1,12 @@
 //! What keeps a mistake on one port from taking the LANs behind all of them: the loop
-//! guard, the MAC-flap guard, storm control, and the bound on what is no frame.
+//! guard, the MAC-flap guard, storm control, foreign IP addresses, and the bound on what is no
+//! frame.
 //!
 //! Pure, like the relay that they stand beside: time is an argument, and nothing is
-//! allocated for a frame. A frame for a known address meets none of them.
+//! allocated for a frame. A frame for a known address meets none of them but, where it is set, the
+//! one of IP addresses.
 
+pub(crate) mod addresses;
 pub mod bpdu;
 pub(crate) mod bucket;
 pub(crate) mod chatter;

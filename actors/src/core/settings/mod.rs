@@ -5,15 +5,18 @@
 //! and its form from there.
 //!
 //! A port has a setting from the first of these that gives it one: its *own*, that of the
-//! *profile* that its own settings name, that of its *user's profile*, the *default* for
-//! all ports. What none of them gives has the value that is declared here.
+//! *profile* that its own settings name, that of its *user's profile*, what its *trust* stands
+//! for, the *default* for all ports. What none of them gives has the value that is declared
+//! here.
 
+mod ip;
 mod link;
 mod link_local;
 mod mac;
 #[cfg(feature = "clap")]
 mod options;
 mod profile;
+mod trust;
 mod value;
 mod vlan;
 
@@ -23,9 +26,11 @@ pub use self::link::LinkSettings;
 #[cfg(feature = "clap")]
 pub use self::options::PortDefaults;
 pub use self::{
+    ip::IpList,
     link_local::LinkLocal,
     mac::{DeviceMac, MacList},
     profile::{ANYBODY, Layers, MAX_PROFILES, Profile, ProfileError, Profiles},
+    trust::Trust,
     value::{
         Description, InterfaceName, Label, OffloadTypes, PortName, PortRef, SettingValue,
         ValueError,
@@ -66,6 +71,8 @@ names! {
         Profile = "profile",
         /// From the profile of the port's user.
         UserProfile = "user-profile",
+        /// From what the setting `trust` stands for.
+        Trust = "trust",
         /// From the defaults for all ports: `[port-defaults]` of the file.
         PortDefaults = "port-defaults",
         /// Declared by the program.
@@ -308,6 +315,10 @@ settings! {
     /// Profile that gives the port what is not set on the port itself.
     profile ("profile"): Label, scope: Scope::Port;
 
+    /// Who is behind the port: a few stations (client), or a network with switches of its own
+    /// (uplink). Stands for a set of guards, of which each can be set otherwise.
+    trust ("trust"): Trust;
+
     /// Whether to drop all frames from and to the port. Its medium stays open.
     shut ("shut"): bool = false, scope: Scope::Port;
 
@@ -408,6 +419,16 @@ settings! {
     /// VLANs that leave the port tagged, instead of what the VLAN mode says.
     tagged ("tagged"): VidSet;
 
+    /// The only IP addresses that stations behind the port may have, or any: frames from others
+    /// are discarded. IPv6 link-local addresses, and DHCP and ARP probes from none, pass.
+    allowed_ips ("allowed-ips"): IpList;
+
+    /// Whether the port reaches only ports that are not isolated, and those of its group.
+    isolated ("isolated"): bool = false;
+
+    /// Group of isolated ports that reach each other. A port that is not isolated is in none.
+    isolation_group ("isolation-group"): Label;
+
     /// MAC address of the device that the port makes. Without it, one that stays: it is made
     /// of this machine's id, a card's address and the device's name.
     mac ("mac"): DeviceMac, scope: Scope::Port, kinds: &["tap"], reopens: true;
@@ -442,6 +463,8 @@ mod tests {
                 "vlan-mode" => "trunk".to_owned(),
                 "accept" => "tagged".to_owned(),
                 "tag" | "trunks" | "pvid" | "tagged" | "untagged" => "9".to_owned(),
+                "allowed-ips" => "192.0.2.0/24".to_owned(),
+                "trust" => "client".to_owned(),
                 _ => "uplink".to_owned(),
             });
             let mut settings = PortSettings::default();

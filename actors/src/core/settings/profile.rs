@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{InForce, Label, Origin, PortSettings, SETTINGS, Scope, Setting};
+use super::{InForce, Label, Origin, PortSettings, SETTINGS, Scope, Setting, Trust};
 use crate::core::holder::Holder;
 
 /// Stands among a profile's users for whoever holds a session and is in no other profile.
@@ -19,6 +19,8 @@ pub struct Profile {
     pub inherits: Option<Label>,
     /// Users whose sessions have it.
     pub users: Vec<String>,
+    /// Sessions that each of them may have.
+    pub max_sessions: Option<usize>,
     /// What it gives.
     pub settings: PortSettings,
 }
@@ -143,6 +145,7 @@ fn inherited(name: &Label, given: &BTreeMap<Label, Profile>) -> Result<Profile, 
             ));
         }
         whole.settings = whole.settings.or(&profile.settings);
+        whole.max_sessions = whole.max_sessions.or(profile.max_sessions);
         next.clone_from(&profile.inherits);
     }
     Ok(whole)
@@ -179,7 +182,9 @@ impl<'a> Layers<'a> {
     pub fn merged(&self) -> PortSettings {
         let below = [self.profile, self.of_user].into_iter().flatten();
         let named = below.fold(self.own.clone(), |all, (_, one)| all.or(&one.settings));
-        let mut all = named.or(self.defaults);
+        let trust = named.trust.or(self.defaults.trust);
+        let mut all = trust.map_or(named.clone(), |trust| named.or(&trust.settings()));
+        all = all.or(self.defaults);
         for foreign in SETTINGS.iter().filter(|setting| !setting.is_for(self.kind)) {
             all.clear(foreign.name);
         }
@@ -201,10 +206,13 @@ impl<'a> Layers<'a> {
                 profile.settings.show(name).is_some() && setting.is_for(self.kind)
             })
         };
+        let trusts = merged.trust.map(Trust::settings);
+        let is_trusts = trusts.is_some_and(|all| all.show(name).is_some());
         let (origin, profile) = match (gives(&self.profile), gives(&self.of_user)) {
             _ if self.own.show(name).is_some() => (Origin::Own, None),
             (Some((profile, _)), _) => (Origin::Profile, Some(profile.clone())),
             (None, Some((profile, _))) => (Origin::UserProfile, Some(profile.clone())),
+            (None, None) if is_trusts && setting.is_for(self.kind) => (Origin::Trust, None),
             (None, None) => (Origin::Default, None),
         };
         InForce { name, value: merged.show(name).unwrap_or_default(), origin, profile }
@@ -225,7 +233,8 @@ mod tests {
 
     fn profile(inherits: &str, users: &[&str], settings: PortSettings) -> Profile {
         let inherits = Some(inherits).filter(|name| !name.is_empty()).map(label);
-        Profile { inherits, users: users.iter().map(|&user| user.to_owned()).collect(), settings }
+        let users = users.iter().map(|&user| user.to_owned()).collect();
+        Profile { inherits, users, max_sessions: None, settings }
     }
 
     fn given<const N: usize>(all: [(&str, Profile); N]) -> BTreeMap<Label, Profile> {
@@ -285,6 +294,29 @@ mod tests {
         let stp_trust =
             |kind| Layers::new(kind, &own, Some(&alice), &profiles, &trusting).merged().stp_trust;
         assert_eq!((stp_trust("server"), stp_trust("tap")), (None, Some(true)));
+    }
+
+    #[test]
+    fn what_trust_stands_for_comes_before_the_defaults_whoever_says_it() {
+        let trusting = |trust| PortSettings { trust: Some(trust), ..PortSettings::default() };
+        let given = given([("up", profile("", &["alice"], trusting(Trust::Uplink)))]);
+        let profiles = Profiles::new(&given).expect("a good one");
+        let defaults = trusting(Trust::Client).or(&settings(Some(9), None));
+        let defaults = defaults.or(&PortSettings::declared());
+        let (own, alice) = (PortSettings::default(), holder(Some("alice")));
+        let shown = |kind, own: &PortSettings, holder: Option<&Holder>, name| {
+            let layers = Layers::new(kind, own, holder, &profiles, &defaults);
+            let setting = Setting::find(name).expect("a setting");
+            let one = layers.in_force(setting, &layers.merged());
+            format!("{} {}", one.value, one.origin)
+        };
+        assert_eq!(shown("tap", &own, None, "max-macs"), "8 trust");
+        assert_eq!(shown("tap", &own, None, "bpdu-guard"), "on trust");
+        assert_eq!(shown("tap", &settings(Some(7), None), None, "max-macs"), "7 own");
+        assert_eq!(shown("tap", &own, Some(&alice), "stp-trust"), "on trust");
+        assert_eq!(shown("server", &own, Some(&alice), "stp-trust"), " default");
+        assert_eq!(shown("tap", &own, Some(&alice), "bpdu-guard"), "off trust");
+        assert_eq!(shown("tap", &own, None, "offload"), "on default");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
-use super::{DeviceMac, LinkLocal, MacList, Pvid, SETTINGS, Tpid, VidSet, VlanId};
+use super::{DeviceMac, IpList, LinkLocal, MacList, Pvid, SETTINGS, Tpid, VidSet, VlanId};
 use crate::core::guard::storm::StormLimit;
 
 /// Most characters of a port's name: as many as a DNS label has (RFC 1035, 2.3.4).
@@ -139,6 +139,7 @@ written! {
     LinkLocal: "all|all-but-pause|none|stp,lacp,..";
     DeviceMac: "ADDRESS|random";
     MacList: "ADDRESS[,ADDRESS...]";
+    IpList: "any|PREFIX[,PREFIX...]";
     PortName: "NAME";
     Description: "TEXT";
     InterfaceName: "NAME";
