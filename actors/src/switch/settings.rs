@@ -13,9 +13,7 @@ use crate::{
     core::{
         fdb::PortNumber,
         interface::InterfaceStatus,
-        settings::{
-            InForce, Layers, Origin, PortRef, PortSettings, Profiles, SETTINGS, Setting,
-        },
+        settings::{InForce, Layers, Origin, PortRef, PortSettings, Profiles, SETTINGS, Setting},
         vlan::PortVlans,
     },
     message::{Credit, FindPort, ListProfiles, PortInfo, SetDefaults, SetPort, SetPortError},
