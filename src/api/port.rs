@@ -459,6 +459,7 @@ mod tests {
                 "discards": {"on-error": 0, "too-long": 0, "truncated": 0,
                     "unknown-offload": 0, "device-queue": 0, "invalid-source": 0,
                     "port-down": 0, "queue-memory": 0, "same-port": 0, "lack-of-buffers": 5, "foreign-source": 0, "foreign-ip": 0, "isolated": 0,
+                    "vlan-accept": 0, "vlan-egress": 0, "vlan-ingress": 0,
                     "loop": 0, "bpdu-guard": 0, "link-local": 0, "storm-broadcast": 0,
                     "storm-multicast": 0, "storm-octets": 0, "storm-unicast": 0}})
         );
