@@ -55,7 +55,8 @@ fn is_foreign_v6(allowed: &IpList, ip: Ip<'_>, source: Ipv6Addr) -> bool {
         |address: Ipv6Addr| address.is_unicast_link_local() || allowed.contains(address.into());
     let protocol = ip.protocol();
     let is_icmp = protocol == Some(IpNextHeaderProtocols::Icmpv6);
-    if !may_have(source) && !(source.is_unspecified() && is_icmp) {
+    let has_none = source.is_unspecified() && is_icmp;
+    if !may_have(source) && !has_none {
         return true;
     }
     if ip.hop_limit() != ND_HOP_LIMIT {

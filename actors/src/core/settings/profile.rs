@@ -183,8 +183,8 @@ impl<'a> Layers<'a> {
         let below = [self.profile, self.of_user].into_iter().flatten();
         let named = below.fold(self.own.clone(), |all, (_, one)| all.or(&one.settings));
         let trust = named.trust.or(self.defaults.trust);
-        let mut all = trust.map_or(named.clone(), |trust| named.or(&trust.settings()));
-        all = all.or(self.defaults);
+        let guards = trust.map(Trust::settings).unwrap_or_default();
+        let mut all = named.or(&guards).or(self.defaults);
         for foreign in SETTINGS.iter().filter(|setting| !setting.is_for(self.kind)) {
             all.clear(foreign.name);
         }
