@@ -4,6 +4,8 @@
 //! Switch to port. A batch is the message, never a frame: a mailbox costs some
 //! 100 to 350 ns a message.
 
+mod vlans;
+
 use std::{
     any::Any,
     collections::BTreeMap,
@@ -34,6 +36,8 @@ use crate::{
     },
     mirror::{Filter, MirrorReader, TooManyMirrors},
 };
+
+pub use self::vlans::{ListVlans, Traffic, VlanInfo, VlanPage};
 
 /// One of a port's [`INGRESS_CREDITS`](crate::batch::INGRESS_CREDITS). It goes with the batch and returns when the
 /// last egress port has queued or dropped the batch's frames; later, when they went to
@@ -431,52 +435,6 @@ pub struct FdbPage {
     pub entries: Vec<FdbInfo>,
     /// The page to ask for next; `None`: that was the last one.
     pub next: Option<usize>,
-}
-
-/// Asks for the VLANs that are in use, ascending: those that have a name, those that settings of
-/// a port name, and those of which frames came in.
-#[derive(Debug, Message)]
-#[rtype(result = "VlanPage")]
-pub struct ListVlans {
-    /// The first of them.
-    pub from: Vid,
-}
-
-/// VLANs, some at a time.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct VlanPage {
-    /// These.
-    pub vlans: Vec<VlanInfo>,
-    /// Where the others begin; `None`: those were the last ones.
-    pub next: Option<Vid>,
-}
-
-/// A VLAN. Ports without settings for VLANs are in each, and stand in none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VlanInfo {
-    /// Which one; 0 stands for frames without a VLAN.
-    pub vid: Vid,
-    /// Its name, if it has one.
-    pub name: Option<String>,
-    /// Ports that it leaves tagged, by number.
-    pub tagged: Vec<PortNumber>,
-    /// Ports that it leaves untagged, by number.
-    pub untagged: Vec<PortNumber>,
-    /// What has passed in it.
-    pub traffic: Traffic,
-}
-
-/// Frames of a VLAN as they are on a wire, since a port first had settings for VLANs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Frames that came in.
-    pub rx_frames: u64,
-    /// Their octets, without FCS.
-    pub rx_octets: u64,
-    /// Frames that ports were given to send.
-    pub tx_frames: u64,
-    /// Their octets, without FCS.
-    pub tx_octets: u64,
 }
 
 /// Has frames copied to a mirror. The reply is where they come; who drops it ends the
