@@ -294,8 +294,9 @@ pub(crate) struct Port {
     pub(crate) error: Option<String>,
     /// Frames discarded, by reason: `on-error`, `too-long`, `truncated`, `unknown-offload`,
     /// `device-queue`, `invalid-source`, `port-down`, `same-port`, `lack-of-buffers`,
-    /// `foreign-source`, `foreign-ip`, `isolated`, `loop`, `bpdu-guard`, `link-local`, `storm-broadcast`,
-    /// `storm-multicast`, `storm-unicast`, `storm-octets`, `queue-memory`.
+    /// `foreign-source`, `foreign-ip`, `isolated`, `vlan-ingress`, `vlan-accept`, `vlan-egress`,
+    /// `loop`, `bpdu-guard`, `link-local`, `storm-broadcast`, `storm-multicast`,
+    /// `storm-unicast`, `storm-octets`, `queue-memory`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) discards: BTreeMap<String, u64>,
     /// WebSocket text messages ignored.

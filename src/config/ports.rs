@@ -36,6 +36,14 @@ impl Checker<'_> {
         if let Err(error) = PortVlans::new(defaults) {
             self.fault("port-defaults", error.to_string());
         }
+        // A session has nothing else; a port that names a profile may add what is missing.
+        let of_users = profiles.into_iter().flat_map(|all| all.iter().map(move |one| (all, one)));
+        for (all, (name, profile)) in of_users.filter(|(_, (_, one))| !one.users.is_empty()) {
+            let layers = Layers::new("server", &profile.settings, None, all, defaults);
+            if let Err(error) = PortVlans::new(&layers.merged()) {
+                self.fault(&format!("profile.{name}"), error.to_string());
+            }
+        }
         let mut ports: Vec<Port> = Vec::new();
         for (at, table) in tables.iter().enumerate() {
             let key = format!("port.{at}");

@@ -223,12 +223,14 @@ fn settings_for_vlans_are_checked_together_with_the_defaults() {
         ("[port-defaults]\nvlan-mode = \"access\"\n".to_owned(), "set tag to 1 to 4094"),
         (format!("{port}tag = 10\ntrunks = [20, \"30-39\"]\n"), "native-untagged"),
         (format!("[port-defaults]\ntag = 10\n{port}vlan-mode = \"trunk\"\n"), "has no tag"),
+        ("[profile.a]\nusers = [\"*\"]\nvlan-mode = \"access\"\n".to_owned(), "needs the VLAN"),
     ] {
         let (file, faults) = read(&lines);
         let faults = resolve(&file.config, Some(&file), &none, faults).unwrap_err();
         assert!(faults.to_string().contains(said), "{lines}: {faults}");
     }
-    let (file, faults) = read("[tunnel]\n[vlan-names]\n10 = \"guests\"\n");
+    let (file, faults) =
+        read("[tunnel]\n[profile.a]\nvlan-mode = \"access\"\n[vlan-names]\n10 = \"guests\"\n");
     let sw = resolve(&file.config, Some(&file), &none, faults).unwrap();
     assert_eq!(sw.vlan_names.values().collect::<Vec<_>>(), ["guests"]);
     for (bad, said) in [("4095 = \"x\"", "1 to 4094"), ("5 = \"\"", "1 to 63 characters")] {
