@@ -9,7 +9,7 @@
 use crate::core::{
     counters::Discard,
     frame::{Frame, Vid},
-    packet::{HEADER_LEN, TAG_LEN, TPID_CVLAN, Tag, TagChange},
+    packet::{Ethernet, HEADER_LEN, TAG_LEN, TPID_CVLAN, Tag, TagChange},
     settings::{Accept, PortSettings, PriorityTags, Pvid, Tpid, VidSet, VlanId, VlanMode},
 };
 
@@ -150,13 +150,15 @@ impl PortVlans {
             return Ok(None);
         }
         let base = Base::of(settings)?;
+        let tagged = tagged.clone().unwrap_or(base.tagged);
+        let mut untagged = untagged.clone().unwrap_or(base.untagged);
+        let native = base.pvid.filter(|vid| *vid != Vid::UNTAGGED);
+        let carries_untagged = [&tagged, &untagged].iter().any(|set| set.contains(Vid::UNTAGGED));
         let pvid = match pvid {
-            None => base.pvid,
+            None => native.or_else(|| carries_untagged.then_some(Vid::UNTAGGED)),
             Some(Pvid::None) => None,
             Some(Pvid::Vlan(vlan)) => Some(vlan.vid()),
         };
-        let tagged = tagged.clone().unwrap_or(base.tagged);
-        let mut untagged = untagged.clone().unwrap_or(base.untagged);
         // One key sets both: an untagged VLAN that only comes in is what nobody wants.
         if let Some(vid) = pvid
             && !tagged.contains(vid)
@@ -164,7 +166,8 @@ impl PortVlans {
             untagged = untagged.with(vid);
         }
         let all = [&settings.trunks, &settings.tagged, &settings.untagged];
-        let lists = all.into_iter().flatten().filter(|list| **list != VidSet::tagged());
+        let is_all = |list: &VidSet| list.clone().without(Vid::UNTAGGED) == VidSet::tagged();
+        let lists = all.into_iter().flatten().filter(|list| !is_all(list));
         let one = settings.tag.map(VlanId::vid).or(pvid);
         let named = lists.flat_map(VidSet::iter).chain(one).fold(VidSet::default(), VidSet::with);
         Ok(Some(Self {
@@ -261,10 +264,14 @@ impl PortVlans {
         }
         // Tags that stay when the one of its VLAN goes again. Where it leaves without that, the
         // next switch takes them for its VLAN: so hosts get from one VLAN into another.
-        let tags = (frame.len() - header.payload().len() - HEADER_LEN) / TAG_LEN;
-        let has_more = tags > usize::from(own.is_some());
-        let is_plain_only = self.accept == Accept::Untagged || self.is_strict;
-        if self.accept == Accept::Tagged || (is_plain_only && has_more && !self.is_tunnel) {
+        let has_more = tags(frame, header) > usize::from(own.is_some());
+        let is_refused = match self.accept {
+            // A tunnel's frames are of its VLAN with their tags.
+            Accept::Tagged => !(self.is_tunnel && has_more),
+            Accept::Untagged => has_more,
+            Accept::All => self.is_strict && has_more && !self.is_tunnel,
+        };
+        if is_refused {
             return Err(Discard::VlanAccept);
         }
         let vid = self.pvid.filter(|vid| self.is_member(*vid)).ok_or(Discard::VlanIngress)?;
@@ -299,6 +306,9 @@ impl PortVlans {
             return if is_changed { Err(Discard::VlanEgress) } else { Ok(TagChange::None) };
         };
         if self.is_untagged(vid) {
+            if self.is_strict && tags(frame, header) > 1 {
+                return Err(Discard::VlanEgress);
+            }
             let keeps_priority = match self.priority_tags {
                 PriorityTags::Never => false,
                 PriorityTags::IfNonzero => tag.pcp() != 0,
@@ -312,6 +322,11 @@ impl PortVlans {
             Tpid::Service => TagChange::Replace(tag.moved(self.tpid.get(), vid)),
         })
     }
+}
+
+/// How many tags a frame has.
+fn tags(frame: &Frame, header: Ethernet<'_>) -> usize {
+    (frame.len() - header.payload().len() - HEADER_LEN) / TAG_LEN
 }
 
 #[cfg(test)]

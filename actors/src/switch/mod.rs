@@ -437,6 +437,10 @@ impl Handler<Ingress> for Switch {
                 Err((reason, frame)) => {
                     counters.discarded(reason, frame.on_wire().0);
                     self.mirrors.received(port, &frame, Some(reason), now);
+                    // BPDUs are for the port itself, whatever VLANs there are.
+                    if frame.header().is_some_and(|header| header.tag().is_none()) {
+                        self.hear_blocked(at, &frame, now);
+                    }
                     continue;
                 }
             };

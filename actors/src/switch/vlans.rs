@@ -167,23 +167,12 @@ impl Switch {
     }
 
     /// A frame that comes in by the port at `at`, of its VLAN.
-    ///
-    /// BPDUs and their like come in untagged whatever VLANs there are: they are for the port
-    /// itself (IEEE 802.1Q, 8.6.3). They go on in no VLAN that the port is not in.
     pub(super) fn enter(&mut self, at: usize, frame: Frame) -> Result<Frame, (Discard, Frame)> {
         let entered = match &self.ports[at].vlans {
             None => frame,
             Some(vlans) => match vlans.ingress(&frame) {
                 Ok(change) => frame.retag(change),
-                Err(reason) => {
-                    let is_for_port = frame.header().is_some_and(|header| {
-                        header.tag().is_none() && header.dst().link_local().is_some()
-                    });
-                    if !is_for_port {
-                        return Err((reason, frame));
-                    }
-                    frame
-                }
+                Err(reason) => return Err((reason, frame)),
             },
         };
         self.vlans.count_received(&entered);

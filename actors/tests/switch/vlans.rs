@@ -138,6 +138,26 @@ fn a_mirror_shows_frames_with_their_vlan_and_finds_them_by_it() {
     });
 }
 
+#[test]
+fn what_bridges_keep_to_a_link_stays_in_its_vlan() {
+    run(async {
+        let lab = Lab::new();
+        let a = lab.with_settings("tag=10").await;
+        let mut b = lab.with_settings("tag=10").await;
+        let trunk = lab.with_settings("trunks=10").await;
+        let mut plain = lab.memory().await;
+        let mut lldp = frame(0xff, 1).data().to_vec();
+        lldp[..6].copy_from_slice(&[0x01, 0x80, 0xc2, 0, 0, 0x0e]);
+        let lldp = Frame::new(lldp.into());
+        trunk.send(lldp.clone()).await.expect("port 3");
+        lab.settle().await;
+        assert_eq!((b.try_recv(), plain.try_recv()), (None, None));
+        assert_eq!(lab.port(3).await.counters.discards(Discard::VlanIngress), 1);
+        a.send(lldp.clone()).await.expect("port 1");
+        assert_eq!(b.recv().await, Some(lldp));
+    });
+}
+
 /// Whether the loop guard has blocked one of two ports that are joined by a cable.
 async fn blocks(one: &str, other: &str) -> bool {
     let lab = Lab::with(SwitchOptions::default());

@@ -154,6 +154,9 @@ impl fmt::Display for Pvid {
     }
 }
 
+/// Characters of a list of VLANs: room for each by itself.
+const MAX_LIST: usize = 5 * VIDS;
+
 /// VLANs that there can be, and 0 for frames without one.
 const VIDS: usize = 4096;
 
@@ -219,6 +222,10 @@ impl FromStr for VidSet {
             "all" => return Ok(Self::tagged()),
             "none" | "" => return Ok(Self::default()),
             _ => {}
+        }
+        if text.len() > MAX_LIST {
+            let text = format!("the list of VLANs is too long; give {MAX_LIST} characters at most");
+            return Err(ValueError::new(text));
         }
         let number = |text: &str| text.trim().parse().ok().and_then(Vid::new);
         let mut set = Self::default();
@@ -315,6 +322,7 @@ mod tests {
             assert_eq!(set.to_string(), shown);
             assert_eq!(shown.parse(), Ok(set));
         }
+        assert!("1,".repeat(MAX_LIST / 2 + 1).parse::<VidSet>().is_err());
         for bad in ["4095", "\"20-10\"", "\"1-\"", "\"-5\"", "\"1,,2\"", "\"x\"", "true"] {
             assert!(from_json::<VidSet>(bad).is_err(), "{bad}");
         }

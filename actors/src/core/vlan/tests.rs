@@ -138,6 +138,10 @@ fn nobody_gets_into_another_vlan_by_a_second_tag() {
             assert_eq!(through(port, tags_in), "vlan-accept", "{port}: {tags_in}");
         }
     }
+    // Neither by a strict port that the first tag goes at.
+    let out = |tags_in| sent(&port(&strict), &frame(tags_in)).map(|frame| tags(&frame));
+    assert_eq!(out("8100:10+8100:20"), Err(Discard::VlanEgress));
+    assert_eq!(out("8100:10"), Ok("untagged".to_owned()));
     // What is of another VLAN of the trunk passes.
     assert_eq!(
         through(&strict, "8100:20+8100:10"),
@@ -162,6 +166,18 @@ fn one_setting_sets_both_ways_and_no_pvid_can_be_said() {
     assert_eq!(
         sent(&several, &frame("8100:11")).map(|frame| tags(&frame)),
         Ok("untagged".to_owned())
+    );
+    // Frames without a VLAN are carried both ways or not at all.
+    for (settings, pvid) in [
+        ("vlan-mode=trunk tagged=10", None),
+        ("trunks=0,10 tagged=10", None),
+        ("tagged=0,10", Vid::new(0)),
+        ("untagged=0", Vid::new(0)),
+    ] {
+        assert_eq!(port(settings).pvid(), pvid, "{settings}");
+    }
+    assert!(
+        !port("trunks=0-4094").names(Vid::from_tci(7)) && port("trunks=7").names(Vid::from_tci(7))
     );
     // There is no VLAN 1 unless it is asked for.
     for settings in [ACCESS, TRUNK, UNTAGGED, TUNNEL, "pvid=10"] {
@@ -202,6 +218,17 @@ fn another_tag_type_and_priority_tags_are_as_set() {
         let port = port(&format!("{ACCESS} priority-tags={rule}"));
         let out = |tags_in| sent(&port, &frame(tags_in)).map(|frame| tags(&frame));
         assert_eq!((out("8100:10"), out("8100:10p5")), (Ok(low.to_owned()), Ok(high.to_owned())));
+    }
+}
+
+#[test]
+fn a_tunnel_port_accepts_what_it_is_told() {
+    for (accept, untagged, tagged) in
+        [("all", true, true), ("tagged", false, true), ("untagged", true, false)]
+    {
+        let port = port(&format!("{TUNNEL} accept={accept}"));
+        let is_in = |tags_in| port.ingress(&frame(tags_in)).is_ok();
+        assert_eq!((is_in("untagged"), is_in("8100:7")), (untagged, tagged), "{accept}");
     }
 }
 
