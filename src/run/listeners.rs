@@ -24,9 +24,11 @@ use etherws_actors::{
 };
 use nix::unistd::User;
 use slog::{Logger, error, info, o, warn};
-use tokio::task::JoinHandle;
 
-use super::specs::{ListenerSpec, listener_specs};
+use super::{
+    specs::{ListenerSpec, listener_specs},
+    task::Task,
+};
 use crate::{
     api::status::ListenerInfo,
     config::Action,
@@ -127,31 +129,6 @@ pub(super) struct Shared {
     /// Asks for files to be read again.
     pub(super) reload: Reload,
     pub(super) log: Logger,
-}
-
-/// A task that ends with its owner.
-#[derive(Debug)]
-struct Task(JoinHandle<()>);
-
-impl Task {
-    fn spawn(future: impl Future<Output = ()> + 'static) -> Self {
-        Self(actix_rt::spawn(future))
-    }
-}
-
-impl Task {
-    /// Ends it, and waits until all that it had is gone.
-    async fn end(mut self) {
-        self.0.abort();
-        // That it was aborted is no news.
-        let _ = (&mut self.0).await;
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// What was read from files, and is read again when they change for as long as it is

@@ -6,6 +6,7 @@ mod listeners;
 mod operate;
 mod specs;
 mod start;
+mod task;
 
 use std::process::ExitCode;
 

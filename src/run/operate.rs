@@ -166,8 +166,15 @@ impl InForce {
             self.shared.status.sessions.set_profiles(Arc::clone(&after.profiles));
             changed("profile");
         }
-        if before != (SetDefaults { profiles: Arc::clone(&before.profiles), ..after.clone() }) {
-            changed("switch.ageout, switch.queue-memory or port-defaults");
+        for (key, is_other) in [
+            ("switch.ageout", before.aging_time != after.aging_time),
+            ("switch.queue-memory", before.queue_memory != after.queue_memory),
+            ("port-defaults", before.ports != after.ports),
+            ("vlan-names", before.vlan_names != after.vlan_names),
+        ] {
+            if is_other {
+                changed(key);
+            }
         }
         if before != after {
             // Ports may still name those that are gone.

@@ -227,11 +227,6 @@ impl PortVlans {
         self.named.contains(vid)
     }
 
-    /// The VLANs that it is a member of, ascending.
-    pub fn vids(&self) -> impl Iterator<Item = Vid> + '_ {
-        (0..4095).filter_map(Vid::new).filter(|vid| self.is_member(*vid))
-    }
-
     /// The first VLAN that it is a member of behind `vid`, from the beginning again behind the
     /// last one.
     #[must_use]

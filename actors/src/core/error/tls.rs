@@ -99,7 +99,7 @@ const fn alert_words(alert: Alert) -> &'static str {
 /// Why a certificate is refused.
 #[must_use]
 pub fn certificate(why: &Certificate) -> &'static str {
-    #[allow(deprecated, reason = "older verifiers give it")]
+    #[expect(deprecated, reason = "older verifiers give it")]
     match why {
         Certificate::BadEncoding => "the certificate is damaged",
         Certificate::Expired | Certificate::ExpiredContext { .. } => "the certificate has expired",
@@ -196,7 +196,7 @@ mod tests {
             expected: ServerName::try_from("h.example").expect("a name").to_owned(),
             presented: presented.iter().map(ToString::to_string).collect(),
         };
-        #[allow(deprecated, reason = "older verifiers give it")]
+        #[expect(deprecated, reason = "older verifiers give it")]
         let mut all = vec![
             Certificate::BadEncoding,
             Certificate::Expired,
