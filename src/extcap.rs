@@ -51,7 +51,7 @@ arg {number=8}{call=--snaplen}{display=Octets of each frame}{type=unsigned}{defa
 ///
 /// # Errors
 /// What Wireshark asks for cannot be done; it shows the text.
-pub(crate) fn run(args: ExtcapArgs) -> Result<ExitCode> {
+pub(crate) fn run(mut args: ExtcapArgs) -> Result<ExitCode> {
     if args.extcap_interfaces {
         return print(&interfaces());
     }
@@ -69,15 +69,11 @@ pub(crate) fn run(args: ExtcapArgs) -> Result<ExitCode> {
             interface.url
         ));
     }
-    let has_filter = args.extcap_capture_filter.as_deref().is_some_and(|text| !text.is_empty());
-    if has_filter {
-        let text = "Capture filters are not supported; set VLAN, MAC address or EtherType in the \
-                    options of the interface";
-        // When Wireshark only checks the filter, it reads the text from standard output.
-        if !args.capture {
-            return print(&format!("{text}\n"));
-        }
-        bail!("{text}");
+    args.filter.filter = args.extcap_capture_filter.take();
+    if !args.capture && args.filter.filter.is_some() {
+        // Wireshark checks it, and shows what is printed: nothing where it is right.
+        let wrong = args.filter.capture().err();
+        return print(&wrong.map(|wrong| format!("{}\n", wrong.text())).unwrap_or_default());
     }
     if !args.capture {
         bail!("no action is given; this command is for Wireshark, see extcap(4)");

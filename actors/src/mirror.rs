@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::core::{
     counters::Discard,
     fdb::PortNumber,
+    filter::Expression,
     frame::{Frame, MacAddr, Vid},
     offload::segment::segment,
     packet::TagChange,
@@ -64,6 +65,8 @@ pub struct Filter {
     pub mac: Option<MacAddr>,
     /// They have this EtherType, behind VLAN tags if there are any, or such a tag outermost.
     pub ethertype: Option<u16>,
+    /// This is true of them.
+    pub expression: Option<Expression>,
     /// This says so. Called for each frame that passed all else: must be cheap.
     pub matches: Option<fn(&Frame) -> bool>,
 }
@@ -78,6 +81,7 @@ impl fmt::Display for Filter {
             self.vid.map(|vid| format!("vlan {}", vid.get())),
             self.mac.map(|mac| format!("mac {mac}")),
             self.ethertype.map(|ethertype| format!("ethertype 0x{ethertype:04x}")),
+            self.expression.as_ref().map(|expression| format!("filter {expression}")),
         ];
         f.write_str(&ports.chain(more.into_iter().flatten()).collect::<Vec<_>>().join(", "))
     }
@@ -88,6 +92,7 @@ impl Filter {
         self.direction.is_none_or(|wanted| wanted == direction)
             && (self.ports.is_empty() || self.ports.contains(&port))
             && self.wants_header(frame)
+            && self.expression.as_ref().is_none_or(|expression| expression.matches(frame))
             && self.matches.is_none_or(|matches| matches(frame))
     }
 
@@ -414,6 +419,8 @@ mod tests {
             (Filter { mac: Some(MacAddr([6; 6])), ..any.clone() }, false),
             (Filter { ethertype: Some(0x0806), ..any.clone() }, true),
             (Filter { ethertype: Some(0x8100), ..any.clone() }, true),
+            (Filter { expression: "vlan 10 and arp".parse().ok(), ..any.clone() }, true),
+            (Filter { expression: "not broadcast and ip".parse().ok(), ..any.clone() }, false),
             (Filter { matches: Some(|frame| frame.len() == 18), ..any.clone() }, true),
             (Filter { matches: Some(|frame| frame.len() > 18), ..any.clone() }, false),
             (Filter { vid: Vid::new(10), ethertype: Some(0x0800), ..any.clone() }, false),

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::Args;
-use etherws_actors::settings::Role;
+use etherws_actors::{filter::Expression, settings::Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,7 +23,9 @@ use crate::{capture::Capture, refusal::Refusal};
 #[serde(default)]
 pub(crate) struct CaptureFrames {
     /// Numbers or names of the ports; if missing or empty, all ports, also those added later.
-    #[arg(value_name = "PORT", allow_negative_numbers = true)]
+    #[arg(value_name = "PORT|FILTER", allow_negative_numbers = true)]
+    #[arg(help = "Numbers or names of ports [default: all, also those added later], and then a \
+                  filter in the common part of tcpdump's syntax, such as: tcp port 80")]
     #[schemars(with = "Vec<NumberOrText>")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ports: Vec<String>,
@@ -73,6 +75,10 @@ pub(crate) struct Filter {
     #[schemars(with = "Option<NumberOrText>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     ethertype: Option<String>,
+    /// Only frames of which this is true, in the common part of tcpdump's syntax: `tcp port 80`.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) filter: Option<String>,
     /// Octets to keep of each frame, 20 to 262144; by default all.
     #[arg(short, long, value_name = "OCTETS", allow_negative_numbers = true)]
     #[schemars(with = "Option<NumberOrText>")]
@@ -89,6 +95,7 @@ impl Filter {
             ("vlan", &self.vlan),
             ("mac", &self.mac),
             ("ethertype", &self.ethertype),
+            ("filter", &self.filter),
             ("snaplen", &self.snaplen),
         ] {
             capture.set(name, value.as_deref().unwrap_or_default())?;
@@ -98,6 +105,15 @@ impl Filter {
 }
 
 impl CaptureFrames {
+    /// As a command line means it, whose words are ports first, and then those of a filter.
+    pub(crate) fn of_words(mut self) -> Self {
+        let is_filter = |word: &String| Expression::may_begin(word);
+        let ports = self.ports.iter().position(is_filter).unwrap_or(self.ports.len());
+        let words = self.ports.split_off(ports);
+        self.filter.filter = Some(words.join(" ")).filter(|words| !words.is_empty());
+        self
+    }
+
     /// What it asks for.
     pub(crate) fn capture(&self) -> Result<Capture, Refusal> {
         let mut capture = self.filter.capture()?;
@@ -123,6 +139,7 @@ impl From<&Capture> for CaptureFrames {
                 vlan: option("vlan"),
                 mac: option("mac"),
                 ethertype: option("ethertype"),
+                filter: option("filter"),
                 snaplen: option("snaplen"),
             },
             count: option("count"),

@@ -11,6 +11,7 @@ use std::{fmt::Display, time::Duration};
 
 use etherws_actors::{
     fdb::PortNumber,
+    filter::{Expression, FilterError},
     frame::{MacAddr, ParseMacAddrError, Vid},
     mirror::{Direction, Filter},
     settings::PortName,
@@ -44,6 +45,8 @@ pub(crate) struct Capture {
     pub(crate) mac: Option<MacAddr>,
     /// Of this EtherType.
     pub(crate) ethertype: Option<u16>,
+    /// That this is true of.
+    pub(crate) expression: Option<Expression>,
     /// Octets of each frame at most.
     pub(crate) snaplen: u32,
     /// Ends after so many frames.
@@ -62,6 +65,7 @@ impl Default for Capture {
             vlan: None,
             mac: None,
             ethertype: None,
+            expression: None,
             snaplen: DEFAULT_SNAPLEN,
             count: None,
             duration: None,
@@ -121,6 +125,10 @@ impl Capture {
                 };
                 self.ethertype = Some(ethertype::parse(text).ok_or_else(wrong)?);
             }
+            "filter" => {
+                let wrong = |error: FilterError| Refusal::value(error.to_string());
+                self.expression = Some(text.parse().map_err(wrong)?);
+            }
             "snaplen" => {
                 let snaplen = number(name, text, MIN_SNAPLEN.into(), DEFAULT_SNAPLEN.into())?;
                 self.snaplen = u32::try_from(snaplen).unwrap_or(DEFAULT_SNAPLEN);
@@ -152,6 +160,7 @@ impl Capture {
             self.vlan.map(|vid| vid.get().to_string()),
             self.mac.map(|mac| mac.to_string()),
             self.ethertype.map(|ethertype| format!("0x{ethertype:04x}")),
+            self.expression.as_ref().map(ToString::to_string),
             snaplen,
             self.count.map(|count| count.to_string()),
             self.duration.map(|duration| duration.as_secs().to_string()),
@@ -172,14 +181,15 @@ impl Capture {
             vid: self.vlan,
             mac: self.mac,
             ethertype: self.ethertype,
+            expression: self.expression.clone(),
             matches: None,
         }
     }
 }
 
 /// Of all options, in the order of [`Capture::options`].
-const NAMES: [&str; 8] =
-    ["ports", "direction", "vlan", "mac", "ethertype", "snaplen", "count", "duration"];
+const NAMES: [&str; 9] =
+    ["ports", "direction", "vlan", "mac", "ethertype", "filter", "snaplen", "count", "duration"];
 
 /// The word for a direction.
 pub(crate) const fn name_of(direction: Direction) -> &'static str {
@@ -219,6 +229,7 @@ mod tests {
             ("vlan", "10"),
             ("mac", "02:00:00:00:00:01"),
             ("ethertype", "arp"),
+            ("filter", "tcp port 80 && (ip or ip6)"),
             ("snaplen", "96"),
             ("count", "5"),
             ("duration", "7"),
@@ -239,6 +250,10 @@ mod tests {
             (
                 "ethertype=foo",
                 "Invalid ethertype: foo; give a number such as 0x0806, or one of arp",
+            ),
+            (
+                "filter=tcp%20port",
+                "Invalid filter: expected a port: 0 to 65535, http, domain ..\ntcp port\n        ^",
             ),
             ("snaplen=1", "Invalid snaplen: 1; give 20 to 262144"),
             ("count=0", "Invalid count: 0; give 1 or more"),

@@ -214,7 +214,7 @@ pub(crate) struct ExtcapArgs {
     /// The interface, as listed
     #[arg(long, value_name = "NAME")]
     pub(crate) extcap_interface: Option<String>,
-    /// Capture filter of Wireshark; refused, use the options below
+    /// Capture filter of Wireshark, in the common part of tcpdump's syntax
     #[arg(long, value_name = "FILTER")]
     pub(crate) extcap_capture_filter: Option<String>,
     /// Capture

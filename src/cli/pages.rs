@@ -210,6 +210,10 @@ const PAGES: &[Page] = &[
         &[
             ("ctl capture 1 2 --ethertype arp", "show ARP on ports 1 and 2, a line for each frame"),
             (
+                "ctl capture uplink tcp port 443 and host 192.0.2.7",
+                "show HTTPS of one host, as tcpdump does",
+            ),
+            (
                 "ctl capture --write lan.pcapng --duration 60",
                 "a minute of all ports, for Wireshark",
             ),

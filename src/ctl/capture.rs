@@ -28,9 +28,10 @@ use crate::{
 /// Captures until there is enough, or Ctrl-C.
 pub(super) fn run(
     control: ControlArgs,
-    args: &CaptureFrames,
+    args: CaptureFrames,
     output: &Output,
 ) -> Result<ExitCode, ErrorObjectOwned> {
+    let args = args.of_words();
     let capture = args.capture().map_err(Refusal::internal)?;
     let to = args.write.as_deref();
     if to == Some(Path::new("-")) && io::stdout().is_terminal() {

@@ -61,7 +61,7 @@ pub(crate) fn run(args: CtlArgs) -> ExitCode {
         CtlMethod::Top(args) => endpoint(control).map_err(Refusal::internal).and_then(|endpoint| {
             actix_rt::System::new().block_on(top::run(&endpoint, &args, &output))
         }),
-        CtlMethod::Capture(args) => capture::run(control, &args, &output),
+        CtlMethod::Capture(args) => capture::run(control, args, &output),
         CtlMethod::Call(request) => ask(control, request, &output),
     };
     done.unwrap_or_else(|error| {

@@ -98,7 +98,7 @@ pub(crate) fn to_json_line(value: &impl serde::Serialize) -> String {
     format!("{}\n", style::escape(&text))
 }
 
-/// One line. Code and name of the exception are for programs: `--json` has them. What is
+/// One line, or a text with a place in it. Code and name of the exception are for programs: `--json` has them. What is
 /// not one of our sentences is shown with both.
 fn error_line(error: &ErrorObjectOwned, look: Look) -> String {
     let data = error_data(error);
@@ -107,12 +107,12 @@ fn error_line(error: &ErrorObjectOwned, look: Look) -> String {
         text if text.contains(' ') => text.to_owned(),
         _ => format!("{} ({}): {data}", error.message(), error.code()),
     };
-    format!("{} {}\n", look.paint(style::BAD, "etherws:"), style::clean(&text))
+    format!("{} {}\n", look.paint(style::BAD, "etherws:"), style::clean_lines(&text))
 }
 
 /// What an error says, in a sentence.
 pub(crate) fn error_text(error: &ErrorObjectOwned) -> String {
-    style::clean(Refusal::read(&error_data(error)).text()).into_owned()
+    style::clean_lines(Refusal::read(&error_data(error)).text())
 }
 
 /// What an error says in its `data`.

@@ -89,6 +89,11 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if text.contains(steers) { text.replace(steers, "\u{fffd}").into() } else { text.into() }
 }
 
+/// The same with its lines, of which those behind the first are set in.
+pub(crate) fn clean_lines(text: &str) -> String {
+    text.split('\n').map(clean).collect::<Vec<_>>().join("\n  ")
+}
+
 /// What goes to a terminal as a whole: lines, with the styles that we have given them, and
 /// nothing else that steers it. The last door, behind which nobody has to think of it.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {

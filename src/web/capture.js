@@ -77,7 +77,7 @@ export function askCapture(ports) {
         if (chosen.length) {
             params.ports = chosen.map((one) => (/^\d+$/.test(one) ? Number(one) : one));
         }
-        for (const name of ["direction", "vlan", "mac", "ethertype", "snaplen", "duration"]) {
+        for (const name of ["direction", "vlan", "mac", "ethertype", "filter", "snaplen", "duration"]) {
             const value = String(data.get(name)).trim();
             if (value) {
                 params[name] = NUMBERS.includes(name) && /^\d+$/.test(value) ? Number(value) : value;

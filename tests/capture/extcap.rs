@@ -51,6 +51,8 @@ fn wireshark_lists_the_ports_and_captures_from_one() {
         "etherws-1",
         "-o",
         "extcap.etherws_1.ethertype:arp",
+        "-f",
+        "arp host 198.51.100.9",
         "-c",
         "5",
         "-w",
@@ -106,6 +108,8 @@ fn what_wireshark_asks_is_answered() {
     assert!(config.contains("{call=--ctlpasswd}{display=Password}{type=password}"), "{config}");
     let failed = ask(&["--extcap-interface", "eth0", "--extcap-dlts"]).failed();
     assert!(failed.stderr.contains("no interface eth0"), "{failed:?}");
-    let filter = ["--extcap-interface", &all, "--extcap-capture-filter", "tcp"];
-    assert!(ask(&filter).ok().stdout.contains("Capture filters are not supported"));
+    let filter = |text| ask(&["--extcap-interface", &all, "--extcap-capture-filter", text]).ok();
+    assert_eq!(filter("tcp port 80").stdout, "", "it is right");
+    let wrong = filter("tcp prt 80").stdout;
+    assert!(wrong.ends_with("the end of the filter\ntcp prt 80\n    ^^^\n"), "{wrong}");
 }

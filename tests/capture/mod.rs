@@ -182,6 +182,35 @@ fn filters_choose_frames_and_snaplen_cuts_them() {
 }
 
 #[test]
+fn words_behind_the_ports_are_a_filter() {
+    need!(tool("tshark"));
+    let switch = Switch::start(&[]);
+    let (mut one, mut two) = stations(&switch);
+    let words =
+        ["2", "(", "ether", "src", "02:00:00:00:00:01", "or", "arp", ")", "and", "less", "20"];
+    let mut capture = Capture::start(&switch, &[&words[..], &["-c", "2"]].concat());
+    for data in [&b"long enough to be left out"[..], b"one", b"two"] {
+        one.send_frame(&frame(2, 1, data));
+        two.expect_frame(&frame(2, 1, data));
+        two.send_frame(&frame(1, 2, b"back"));
+        one.expect_frame(&frame(1, 2, b"back"));
+    }
+    assert_eq!(capture.count(), (2, 0));
+    let packets = capture.packets(&["frame.packet_flags_direction", "frame.len"]);
+    assert_eq!(packets, ["0x00000002|17"; 2]);
+    let wrong = switch.ctl(&["capture", "1", "tcp", "port", "80", "or", "foo"]).failed();
+    let said = "etherws: Invalid filter: expected a port: 0 to 65535, http, domain ..\n  \
+                tcp port 80 or foo\n                 ^^^\n";
+    assert_eq!(wrong.stderr, said);
+    let params = serde_json::json!({ "filter": "tcp port" });
+    let answer = switch.rpc("capture", &params);
+    assert!(
+        answer["error"]["data"].as_str().unwrap().ends_with("\ntcp port\n        ^"),
+        "{answer}"
+    );
+}
+
+#[test]
 fn a_reader_that_stops_loses_packets_and_nobody_a_frame() {
     need!(tool("tshark"));
     // As much as a queue, sockets and pipes hold, several times.

@@ -6,7 +6,9 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::packet::{Ethernet, Front, HEADER_LEN, Tag, TagChange, is_tagged};
+use super::packet::{
+    Ethernet, Front, HEADER_LEN, TAG_LEN, TYPE_AT, Tag, TagChange, get, is_tagged,
+};
 pub use super::packet::{MacAddr, ParseMacAddrError, Vid};
 
 /// Longest frame on a wire that the switch carries, in octets without FCS: the largest IP
@@ -267,6 +269,16 @@ impl Frame {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.data.is_empty()
+    }
+
+    /// All VLAN tags that are looked behind, outermost first, with the tag's change.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = Tag> {
+        let from = self.tag_change.replaces().max(TYPE_AT);
+        // Behind the last one stands the EtherType.
+        let to = self.header().map_or(0, |header| header.payload_at().saturating_sub(2));
+        let stand = self.data.get(from..to).unwrap_or_default().chunks_exact(TAG_LEN);
+        let read = |tag: &[u8]| Tag::new(get(tag, 0), get(tag, 2));
+        self.tag_change.tag().into_iter().chain(stand.filter_map(read))
     }
 
     /// The frame's VLAN, with the tag's change, and what it begins with: all that the relay

@@ -10,6 +10,7 @@ pub mod counters;
 pub mod error;
 pub(crate) mod fair;
 pub mod fdb;
+pub mod filter;
 pub mod frame;
 pub mod gauge;
 pub mod guard;

@@ -4,10 +4,11 @@
 
 mod coalesce;
 mod codec;
+mod filter;
 mod relay;
 mod segment;
 
-pub use self::{coalesce::coalesce, codec::codec, relay::relay, segment::segment};
+pub use self::{coalesce::coalesce, codec::codec, filter::filter, relay::relay, segment::segment};
 
 /// Fields read off the front of a fuzzer's octets. What is missing is zero, so that
 /// no input is too short.
@@ -56,6 +57,11 @@ mod tests {
     #[test]
     fn codec_keeps_its_promises_for_all_seeds() {
         replay("codec", codec);
+    }
+
+    #[test]
+    fn filters_keep_their_promises_for_all_seeds() {
+        replay("filter", filter);
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub(crate) const IPV4_LEN: usize = 20;
 /// Octets of an IPv6 header without extension headers (RFC 8200, 3).
 pub(crate) const IPV6_LEN: usize = 40;
 
+/// Octets of the header of an IPv6 fragment (RFC 8200, 4.5).
+const FRAGMENT_LEN: usize = 8;
+
 /// Octets of a TCP header without options (RFC 9293, 3.1).
 const TCP_LEN: usize = 20;
 
@@ -145,6 +148,25 @@ impl<'a> Ip<'a> {
     #[must_use]
     pub const fn hop_limit(&self) -> u8 {
         self.octets[if self.is_ipv4 { 8 } else { 7 }]
+    }
+
+    /// The protocol of what it carries, of which it may be a fragment, and what of that is here:
+    /// nothing in a fragment that is not the first.
+    #[must_use]
+    pub fn carried(&self) -> (IpNextHeaderProtocol, &'a [u8]) {
+        let payload = self.payload();
+        match (self.protocol, payload.split_first_chunk::<FRAGMENT_LEN>()) {
+            (Some(protocol), _) => (protocol, payload),
+            (None, _) if self.is_ipv4 => {
+                let is_first = get(self.octets, 6) & 0x1fff == 0;
+                (IpNextHeaderProtocol(self.octets[9]), if is_first { payload } else { &[] })
+            }
+            (None, Some((fragment, rest))) => {
+                let is_first = get(fragment, 2) & 0xfff8 == 0;
+                (IpNextHeaderProtocol(fragment[0]), if is_first { rest } else { &[] })
+            }
+            (None, None) => (IpNextHeaderProtocols::Ipv6Frag, &[]),
+        }
     }
 
     /// What of the payload is there. Octets behind the packet are padding, and no part of

@@ -33,7 +33,7 @@ pub use pnet_packet::{
 pub const HEADER_LEN: usize = 14;
 
 /// Where the EtherType or the outermost tag stands: behind the two addresses.
-const TYPE_AT: usize = 12;
+pub(super) const TYPE_AT: usize = 12;
 
 /// EtherType of a customer VLAN tag (IEEE 802.1Q, 9.5).
 pub const TPID_CVLAN: u16 = 0x8100;

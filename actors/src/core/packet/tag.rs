@@ -97,7 +97,7 @@ impl TagChange {
     }
 
     /// The tag that is to be written.
-    pub(super) const fn tag(self) -> Option<Tag> {
+    pub(crate) const fn tag(self) -> Option<Tag> {
         match self {
             Self::Push(tag) | Self::Replace(tag) => Some(tag),
             Self::None | Self::Pop => None,
@@ -105,7 +105,7 @@ impl TagChange {
     }
 
     /// How many of the frame's first octets a [`Front`] stands for.
-    pub(super) const fn replaces(self) -> usize {
+    pub(crate) const fn replaces(self) -> usize {
         match self {
             Self::None => 0,
             Self::Push(_) => TYPE_AT,
