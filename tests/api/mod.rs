@@ -82,12 +82,12 @@ fn the_document_is_valid_openrpc() {
     let json_schema: Value =
         serde_json::from_str(include_str!("schemas/json-schema.json")).unwrap();
     // The former refers to the latter with and without the slash.
-    let registry = Registry::new()
+    let schemas = Registry::new()
         .add("https://meta.json-schema.tools/", &json_schema)
-        .and_then(|registry| registry.add("https://meta.json-schema.tools", &json_schema))
-        .and_then(|registry| registry.prepare())
+        .and_then(|schemas| schemas.add("https://meta.json-schema.tools", &json_schema))
+        .and_then(|schemas| schemas.prepare())
         .unwrap();
-    let validator = draft7::options().with_registry(&registry).build(&openrpc).unwrap();
+    let validator = draft7::options().with_registry(&schemas).build(&openrpc).unwrap();
     let errors: Vec<_> = validator
         .iter_errors(&document)
         .map(|error| format!("{error} at {}", error.instance_path()))

@@ -110,11 +110,11 @@ async fn scrape(control: &Control, status: &Status) -> Result<Scrape, ControlErr
 
 /// Written down as OpenMetrics.
 fn write(scrape: Scrape) -> String {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(scrape));
+    let mut metrics = Registry::default();
+    metrics.register_collector(Box::new(scrape));
     let mut out = String::new();
     // A string takes whatever is written to it.
-    let _ = text::encode(&mut out, &registry);
+    let _ = text::encode(&mut out, &metrics);
     out
 }
 
