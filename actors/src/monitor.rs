@@ -75,6 +75,11 @@ names! {
         /// machine has the same address, or there is a loop: `port`, `mac`, `vlan`, and `own`,
         /// the port of the device. Reported once a minute and port.
         OwnAddress = "own-address",
+        /// A guard discards what a station sends: `port`, `what`, which is the reason, as
+        /// `rogue-dhcp-server`, `mac` and `vlan` of the station, `address`, the IP address that it
+        /// sends from (`-` without one), and `user` (`-` if no name is known). Reported once a
+        /// minute, port and reason.
+        Guard = "guard",
         /// An address is flapping between ports: `port`, `mac`, `vlan`, and `pinned`, the port
         /// where it stays. Reported once until it has been quiet for 10 s.
         Flap = "flap",

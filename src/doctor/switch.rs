@@ -215,6 +215,20 @@ fn discard(port: &Port, reason: &str, more: u64, count: u64) -> Option<Finding> 
         "port-down" => "it is shut, or not connected",
         "foreign-source" => "somebody sends from an address that is not among its static-macs",
         "foreign-ip" => "somebody sends from an IP address that is not among its allowed-ips",
+        "rogue-dhcp-server" => {
+            "a DHCP server is behind it; if it is meant to be: ctl setport --dhcp-guard off"
+        }
+        "dhcp-spoof" => {
+            "DHCP messages there name another station than their sender; a relay or a bridge that \
+             changes addresses needs ctl setport --dhcp-guard off"
+        }
+        "rogue-router" => {
+            "a router announces itself there; if it is meant to: ctl setport --ra-guard off"
+        }
+        "rogue-querier" => {
+            "a multicast router is behind it; if it is meant to be: ctl setport --querier-guard off"
+        }
+        "unreadable" => "somebody there hides something from its guards; ctl events names him",
         "isolated" => "isolated ports send to it, which is isolated, too, and not in their group",
         // A frame whose receiver is behind the port that it came from: nothing is wrong.
         _ => return None,

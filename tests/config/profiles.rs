@@ -218,3 +218,33 @@ fn isolated_sessions_with_allowed_ips_reach_neither_each_other_nor_by_a_foreign_
     let isolated = || site.switch.port(number)["discards"]["isolated"] == 1;
     wait_until("its discard", isolated);
 }
+
+#[test]
+fn a_rogue_dhcp_server_is_kept_out_and_named() {
+    let site = start("[profile.guests]\nusers = [\"alice\"]\ntrust = \"client\"\n");
+    let (mut alice, mut bob) = (login(&site, "alice"), login(&site, "bob"));
+    let number = site.switch.number_of(&alice);
+    site.switch.number_of(&bob);
+    let offer = || {
+        let udp = [0, 67, 0, 68, 0, 12, 0, 0, 2, 1, 6, 0];
+        let mut ip = vec![0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0, 203, 0, 113, 9];
+        ip.extend([255; 4]);
+        ip.extend(udp);
+        let mut frame = frame(255, 7, &ip);
+        frame[12..14].copy_from_slice(&[8, 0]);
+        frame
+    };
+    (0..3).for_each(|_| alice.send_frame(&offer()));
+    alice.send_frame(&frame(255, 7, b"last"));
+    bob.expect_frame(&frame(255, 7, b"last"));
+    assert_eq!(site.switch.port(number)["discards"]["rogue-dhcp-server"], 3);
+    let events = site.switch.json(&["events", "--event", "guard"]);
+    let details = json!({"what": "rogue-dhcp-server", "mac": "02:00:00:00:00:07", "vlan": 0,
+        "address": "203.0.113.9", "user": "alice"});
+    assert_eq!((events.len(), &events[0]["port"]), (1, &json!(number)), "{events:?}");
+    for (name, value) in details.as_object().expect("members") {
+        assert_eq!(events[0][name], *value, "{events:?}");
+    }
+    let log = site.switch.process.stderr.text();
+    assert_eq!(log.matches("rogue DHCP server: its frames are discarded").count(), 1, "{log}");
+}

@@ -5,6 +5,7 @@ mod addresses;
 mod carry;
 mod devices;
 mod frames;
+mod guards;
 mod hosts;
 mod identity;
 mod interface;

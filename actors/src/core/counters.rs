@@ -46,6 +46,19 @@ names! {
         VlanEgress = "vlan-egress",
         /// The port may have other IP addresses only: its `allowed-ips`.
         ForeignIp = "foreign-ip",
+        /// A DHCP server's or relay's message came in by a port with `dhcp-guard`.
+        RogueDhcpServer = "rogue-dhcp-server",
+        /// A message to a DHCP server, by a port with `dhcp-guard`, names another station than its
+        /// sender, or a relay.
+        DhcpSpoof = "dhcp-spoof",
+        /// A router advertisement or a redirect came in by a port with `ra-guard`.
+        RogueRouter = "rogue-router",
+        /// A query of IGMP or MLD, or another message of multicast routers, came in by a port with
+        /// `querier-guard`.
+        RogueQuerier = "rogue-querier",
+        /// A guard of the port could not read the packet: headers are missing, split, unknown or
+        /// too many, or hide it from whoever does not assemble fragments.
+        Unreadable = "unreadable",
         /// The ingress and the egress port are `isolated`, and not in one group. Floods leave
         /// such ports out and count nothing.
         Isolated = "isolated",

@@ -84,6 +84,8 @@ pub(super) struct PortEntry {
     pub(super) kept: Option<Interface>,
     /// What the kernel shows of the interface, while the port is up.
     pub(super) status: Option<InterfaceStatus>,
+    /// Whether there is anything for which it may not have a frame.
+    pub(super) is_checked: bool,
     /// The only sources that it may have, if it has `static-macs`.
     pub(super) only: Box<[MacAddr]>,
     /// What it makes of VLANs; without it, every frame passes as it is.
@@ -181,10 +183,9 @@ impl PortEntry {
         self.outlet.is_some() && !self.shut && !self.has_no_carrier()
     }
 
-    /// Why `frame` may not come in with the addresses that it is from, if it may not.
+    /// Why `frame` may not come in, with the addresses that it is from or as what it is.
     pub(super) fn refuses(&self, frame: &Frame) -> Option<Discard> {
-        let allowed = self.applied.allowed_ips.as_ref();
-        if self.only.is_empty() && allowed.is_none() {
+        if !self.is_checked {
             return None;
         }
         let header = frame.header()?;
@@ -192,7 +193,19 @@ impl PortEntry {
         if !is_only && !is_probe(header, frame) {
             return Some(Discard::ForeignSource);
         }
+        let roles = self.guards.roles;
+        if roles.is_any()
+            && let Some(reason) = roles.refuse(header)
+        {
+            return Some(reason);
+        }
+        let allowed = self.applied.allowed_ips.as_ref();
         allowed.filter(|allowed| is_foreign(allowed, header)).map(|_| Discard::ForeignIp)
+    }
+
+    /// The name of its user, or `-`.
+    pub(super) fn user(&self) -> &str {
+        self.details.iter().find(|(name, _)| *name == "user").map_or("-", |(_, user)| user)
     }
 
     pub(super) fn is_forwarding(&self) -> bool {

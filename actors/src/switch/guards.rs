@@ -1,7 +1,7 @@
 //! The Switch's side of the guards: what each port has of them, and what the Switch
 //! does when they speak. A frame for a known address never comes here.
 
-use std::{fmt, time::Instant};
+use std::{fmt, net::IpAddr, time::Instant};
 
 use slog::warn;
 
@@ -14,6 +14,7 @@ use crate::{
         frame::{Frame, MacAddr},
         guard::{
             Episode, Reminder,
+            rogue::Roles,
             storm::{Class, StormControl, StormLimits},
         },
         memory::QueueMemory,
@@ -106,6 +107,23 @@ fn discarded(counters: &Counters, class: Class) -> u64 {
     counters.discards(class.discard()) + counters.discards(Discard::StormOctets)
 }
 
+/// Who it is that sends what a guard discards for this reason; `None`: it is not a guard's.
+const fn culprit(reason: Discard) -> Option<&'static str> {
+    match reason {
+        Discard::RogueDhcpServer => Some("rogue DHCP server"),
+        Discard::DhcpSpoof => Some("DHCP client in another's name"),
+        Discard::RogueRouter => Some("rogue IPv6 router"),
+        Discard::RogueQuerier => Some("rogue multicast querier"),
+        Discard::Unreadable => Some("sender of IP headers that nobody can read"),
+        _ => None,
+    }
+}
+
+/// The IP address that a frame says it is from.
+fn source(header: Ethernet<'_>) -> Option<IpAddr> {
+    header.ip().and_then(|ip| ip.source())
+}
+
 /// The guards of one port.
 #[derive(Debug)]
 pub(super) struct PortGuards {
@@ -115,12 +133,16 @@ pub(super) struct PortGuards {
     /// Whether BPDUs from there are believed.
     pub(super) stp_trust: bool,
     pub(super) link_local: LinkLocal,
+    /// What nobody behind it may be.
+    pub(super) roles: Roles,
     pub(super) blocked: Option<Blocked>,
     storm: StormLimits,
     storms: [Storm; Class::ALL.len()],
     flaps: Episode,
     full: Episode,
     own_address: Reminder,
+    /// What guards have told of it, by reason.
+    told: Vec<(Discard, Reminder)>,
     /// Of loop-detect frames that come back.
     pub(super) returns: Episode,
 }
@@ -132,12 +154,14 @@ impl PortGuards {
             bpdu_guard: settings.bpdu_guard(),
             stp_trust: false,
             link_local: settings.link_local(),
+            roles: Roles::new(settings),
             blocked: None,
             storm: storm_limits(settings),
             storms: Default::default(),
             flaps: Episode::default(),
             full: Episode::default(),
             own_address: Reminder::default(),
+            told: Vec::new(),
             returns: Episode::default(),
         }
     }
@@ -148,6 +172,7 @@ impl PortGuards {
         self.storm = storm_limits(settings);
         self.bpdu_guard = settings.bpdu_guard();
         self.link_local = settings.link_local();
+        self.roles = Roles::new(settings);
     }
 
     /// The port's limits; `queue` and `macs` are what is used and what there may be, `flooded`
@@ -322,11 +347,34 @@ impl Switch {
             event.address(header.vid(), header.src()).number("own", own.get())
         };
         self.monitor.tell(event);
-        let user = port.details.iter().find(|(name, _)| *name == "user");
         warn!(port.log, "a device's own address comes in as a source: another machine has the \
             same, or there is a loop";
             "mac" => %header.src(), "port" => %port.number,
-            "user" => user.map_or("-", |(_, user)| user), "own" => %own);
+            "user" => port.user(), "own" => %own);
+    }
+
+    /// Tells who sends what a guard of the port at `at` discards: once a minute and reason.
+    #[cold]
+    pub(super) fn tell_guard(&mut self, at: usize, reason: Discard, frame: &Frame, now: Instant) {
+        let Some(what) = culprit(reason) else { return };
+        let port = &mut self.ports[at];
+        let told = &mut port.guards.told;
+        let known = told.iter().position(|(told, _)| *told == reason);
+        let place = known.unwrap_or_else(|| {
+            told.push((reason, Reminder::default()));
+            told.len() - 1
+        });
+        let (true, Some(header)) = (told[place].1.is_due(now), frame.header()) else { return };
+        let address = source(header).map_or_else(|| "-".to_owned(), |address| address.to_string());
+        let port = &self.ports[at];
+        self.monitor.tell(|| {
+            let event = port.event(Kind::Guard).text("what", reason);
+            let event = event.address(header.vid(), header.src()).text("address", &address);
+            event.text("user", port.user())
+        });
+        warn!(port.log, "{what}: its frames are discarded"; "mac" => %header.src(),
+            "vlan" => header.vid().get(), "address" => address, "port" => %port.number,
+            "user" => port.user(), "reason" => reason.name());
     }
 
     /// Notes what has ended without another frame. Once in a second.

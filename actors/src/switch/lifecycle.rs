@@ -98,6 +98,7 @@ impl Handler<AddPort> for Switch {
                 reopen: port.reopen,
                 kept: None,
                 status: None,
+                is_checked: false,
                 only: Box::default(),
                 vlans: None,
                 outlet: None,

@@ -449,6 +449,7 @@ impl Handler<Ingress> for Switch {
                 continue;
             }
             if let Some(reason) = self.ports[at].refuses(&frame) {
+                self.tell_guard(at, reason, &frame, now);
                 counters.discarded(reason, frame.on_wire().0);
                 self.mirrors.received(port, &frame, Some(reason), now);
                 continue;

@@ -141,6 +141,8 @@ impl Switch {
         self.isolation.set(at, &settings);
         port.link_settings.apply(&settings);
         port.guards.apply(&settings);
+        let has_roles = port.guards.roles.is_any();
+        port.is_checked = has_roles || !port.only.is_empty() || settings.allowed_ips.is_some();
         port.guards.stp_trust = settings.stp_trust.unwrap_or_else(|| port.interface.is_some());
         let (number, max_macs) = (port.number, settings.max_macs());
         let now = Instant::now().into_std();

@@ -1,17 +1,19 @@
 //! What keeps a mistake on one port from taking the LANs behind all of them: the loop
-//! guard, the MAC-flap guard, storm control, foreign IP addresses, and the bound on what is no
-//! frame.
+//! guard, the MAC-flap guard, storm control, foreign IP addresses, rogue servers and routers, and
+//! the bound on what is no frame.
 //!
 //! Pure, like the relay that they stand beside: time is an argument, and nothing is
-//! allocated for a frame. A frame for a known address meets none of them but, where it is set, the
-//! one of IP addresses.
+//! allocated for a frame. A frame for a known address meets none of them but, where they are set,
+//! those of IP addresses and of roles.
 
 pub(crate) mod addresses;
 pub mod bpdu;
 pub(crate) mod bucket;
 pub(crate) mod chatter;
+pub(crate) mod dhcp;
 pub mod loops;
 pub(crate) mod reflections;
+pub(crate) mod rogue;
 pub mod storm;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
 //! Checked views of a frame's headers: Ethernet with VLAN tags here, IP and what it
-//! carries in `ip`.
+//! carries in `ip`, and in `upper` for guards.
 //!
 //! Lowest in the core: whoever reads a header reads it here, so that all agree on tags,
 //! options and extension headers. A view exists only where its octets do; its accessors
@@ -12,6 +12,7 @@ mod ip;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod reference;
 mod tag;
+mod upper;
 
 pub use self::{
     address::{MacAddr, ParseMacAddrError, Vid},
@@ -21,6 +22,7 @@ pub use self::{
 pub(crate) use self::{
     ip::{IPV4_LEN, IPV6_LEN, UDP_LEN, tcp_header_len},
     tag::{Front, TAG_LEN},
+    upper::{Carried, Upper},
 };
 pub use pnet_packet::{
     arp::ArpPacket,

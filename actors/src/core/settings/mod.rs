@@ -423,6 +423,18 @@ settings! {
     /// are discarded. IPv6 link-local addresses, and DHCP and ARP probes from none, pass.
     allowed_ips ("allowed-ips"): IpList;
 
+    /// Whether messages of DHCP servers and relays that come in by the port are discarded, of
+    /// IPv4 and IPv6, and those of clients that name another station than their sender.
+    dhcp_guard ("dhcp-guard"): bool = false;
+
+    /// Whether router advertisements and redirects that come in by the port are discarded
+    /// (RFC 6105 and 7113), with whatever could hide them.
+    ra_guard ("ra-guard"): bool = false;
+
+    /// Whether queries of IGMP and MLD that come in by the port are discarded, and what else
+    /// only multicast routers send: PIM, and their advertisements (RFC 4286).
+    querier_guard ("querier-guard"): bool = false;
+
     /// Whether the port reaches only ports that are not isolated, and those of its group.
     isolated ("isolated"): bool = false;
 

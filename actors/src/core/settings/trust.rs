@@ -34,6 +34,9 @@ impl Trust {
                 bpdu_guard: Some(true),
                 stp_trust: Some(false),
                 sticky: Some(false),
+                dhcp_guard: Some(true),
+                ra_guard: Some(true),
+                querier_guard: Some(true),
                 ..PortSettings::default()
             },
             Self::Uplink => PortSettings {
@@ -43,6 +46,9 @@ impl Trust {
                 bpdu_guard: Some(false),
                 stp_trust: Some(true),
                 sticky: Some(false),
+                dhcp_guard: Some(false),
+                ra_guard: Some(false),
+                querier_guard: Some(false),
                 ..PortSettings::default()
             },
         }

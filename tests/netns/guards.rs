@@ -1,0 +1,220 @@
+//! Guards against the tools that attack a LAN, and with the servers that they imitate: what
+//! counts is what the victim's kernel and clients make of it.
+
+use serde_json::Value;
+
+use crate::support::{
+    TempDir,
+    lab::Namespace,
+    need,
+    peers::tool,
+    process::{Output, Process},
+    switch::Switch,
+    wait_until,
+};
+
+/// A LAN of three hosts, each with `eth0`: one that is trusted, the victim, and the attacker.
+struct Lan {
+    switch: Switch,
+    uplink: Namespace,
+    victim: Namespace,
+    attacker: Namespace,
+    // After the switch, which ends first.
+    _hub: Namespace,
+}
+
+/// Port of each, by name.
+const UPLINK: &str = "uplink";
+const VICTIM: &str = "victim";
+const ATTACKER: &str = "attacker";
+
+impl Lan {
+    fn new() -> Result<Self, String> {
+        let hub = Namespace::new()?;
+        let [uplink, victim, attacker] = [(); 3].map(|()| hub.sibling());
+        let switch = Switch::start_at(&hub.site, &["--no-loopguard"]);
+        for (name, host) in [(UPLINK, &uplink), (VICTIM, &victim), (ATTACKER, &attacker)] {
+            host.cable("eth0", &hub, name);
+            // The hub's own stack says nothing.
+            hub.run("sysctl", &["-qw", &format!("net.ipv6.conf.{name}.disable_ipv6=1")]).ok();
+            switch.add(&["netdev", name, "--name", name]);
+        }
+        let lan = Self { switch, uplink, victim, attacker, _hub: hub };
+        lan.set(ATTACKER, &["--trust", "client"]);
+        for host in [&lan.victim, &lan.attacker] {
+            wait_until("an address", || {
+                let addresses = host.ip("-6 addr show dev eth0 scope link");
+                addresses.contains("inet6") && !addresses.contains("tentative")
+            });
+        }
+        Ok(lan)
+    }
+
+    fn set(&self, port: &str, settings: &[&str]) {
+        self.switch.ctl(&[&["setport", port], settings].concat()).ok();
+    }
+
+    fn discards(&self, reason: &str) -> u64 {
+        let report = self.switch.json(&["showport", ATTACKER]);
+        report[0]["counters"][format!("discard-{reason}")].as_u64().expect("a number")
+    }
+
+    /// Waits until all that the attacker has sent has come in: what he pings is behind it.
+    fn settle(&self) {
+        let address = self.victim.ip("-6 -o addr show dev eth0 scope link");
+        let address = address.split_whitespace().nth(3).expect("an address");
+        let address = address.split('/').next().expect("an address");
+        assert!(self.attacker.pings(&format!("{address}%eth0"), 56));
+    }
+
+    /// Whether the victim has a router, or an address of what the attacker announces.
+    fn is_taken_in(&self) -> bool {
+        let routes = self.victim.ip("-6 route");
+        routes.contains("default") || routes.contains("2001:db8:bad:")
+    }
+
+    fn guards(&self) -> Vec<Value> {
+        self.switch.json(&["events", "--event", "guard"])
+    }
+}
+
+fn run(host: &Namespace, words: &str) -> Output {
+    let mut words = words.split_whitespace();
+    host.run(words.next().expect("a program"), &words.collect::<Vec<_>>())
+}
+
+fn start(host: &Namespace, words: &str) -> Process {
+    let mut words = words.split_whitespace();
+    host.start(words.next().expect("a program"), &words.collect::<Vec<_>>())
+}
+
+#[test]
+fn no_router_of_thc_ipv6_takes_a_kernel_in() {
+    for name in ["fake_router26", "fake_router6", "flood_router26", "flood_router6", "kill_router6"]
+    {
+        need!(tool(&format!("atk6-{name}")));
+    }
+    let lan = need!(Lan::new());
+    // It would: else nothing below says anything.
+    lan.set(ATTACKER, &["--ra-guard", "off"]);
+    let fake = "-A 2001:db8:bad::/64 -n 1 eth0";
+    run(&lan.attacker, &format!("atk6-fake_router26 {fake}"));
+    wait_until("the victim to be taken in", || lan.is_taken_in());
+    lan.victim.ip("link set eth0 down");
+    lan.victim.ip("link set eth0 up");
+    wait_until("its address", || {
+        let addresses = lan.victim.ip("-6 addr show dev eth0 scope link");
+        addresses.contains("inet6") && !addresses.contains("tentative")
+    });
+    assert!(!lan.is_taken_in());
+    lan.set(ATTACKER, &["--ra-guard", "on"]);
+    // A kernel that believes neighbor discovery in fragments, as some do.
+    run(&lan.victim, "sysctl -qw net.ipv6.conf.eth0.suppress_frag_ndisc=0").ok();
+    let discarded = || lan.discards("rogue-router") + lan.discards("unreadable");
+    let mut passed = Vec::new();
+    for letters in ["", "-E H", "-E 1", "-E 111", "-E H111", "-E D", "-E O", "-E o", "-E F"] {
+        let before = discarded();
+        run(&lan.attacker, &format!("atk6-fake_router26 {letters} {fake}"));
+        lan.settle();
+        if lan.is_taken_in() || discarded() == before {
+            passed.push(letters);
+        }
+    }
+    assert_eq!(passed, Vec::<&str>::new());
+    // These go on until they are ended. Debian's flood_router26 crashes with -D
+    // and with -G.
+    for attack in [
+        "fake_router6 eth0 2001:db8:bad::/64",
+        "fake_router6 -H eth0 2001:db8:bad::/64",
+        "fake_router6 -F eth0 2001:db8:bad::/64",
+        "fake_router6 -D eth0 2001:db8:bad::/64",
+        "flood_router26 eth0",
+        "flood_router26 -a eth0",
+        "flood_router26 -H eth0",
+        "flood_router26 -f eth0",
+        "flood_router26 -F eth0",
+        "flood_router26 -m -s eth0",
+        "flood_router6 eth0",
+        "flood_router6 -F eth0",
+        "flood_router6 -D eth0",
+        "flood_router6 -H eth0",
+        "kill_router6 -F eth0 fe80::1",
+    ] {
+        let before = discarded();
+        let mut process = start(&lan.attacker, &format!("atk6-{attack}"));
+        wait_until(attack, || discarded() > before);
+        process.kill();
+        lan.settle();
+        assert!(!lan.is_taken_in(), "{attack}: {}", lan.victim.ip("-6 route"));
+    }
+    let reasons: Vec<_> = lan.guards().iter().map(|event| event["what"].clone()).collect();
+    assert_eq!(reasons.len(), 2, "once for each reason: {reasons:?}");
+}
+
+#[test]
+fn radvd_and_redirects_behind_a_guard_announce_nothing() {
+    need!(tool("radvd"));
+    need!(tool("atk6-redir6"));
+    let lan = need!(Lan::new());
+    let dir = TempDir::new();
+    let config = dir.file(
+        "radvd.conf",
+        "interface eth0 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4;\n\
+         prefix 2001:db8:bad::/64 {}; };\n",
+    );
+    let log = dir.at("log");
+    let radvd = |host: &Namespace| {
+        let pid = dir.at(&format!("pid-{}", std::ptr::from_ref(host) as usize));
+        start(host, &format!("radvd -n -C {config} -p {pid} -m logfile -l {log}"))
+    };
+    let _rogue = radvd(&lan.attacker);
+    wait_until("an advertisement", || lan.discards("rogue-router") > 0);
+    lan.settle();
+    assert!(!lan.is_taken_in());
+    // A redirect needs a packet that it is about.
+    run(&lan.attacker, "atk6-redir6 eth0 2001:db8::1 2001:db8::2 fe80::1 fe80::2");
+    let _true = radvd(&lan.uplink);
+    wait_until("the router that is trusted", || lan.is_taken_in());
+}
+
+#[test]
+fn dhcp_servers_are_heard_only_where_they_are_trusted() {
+    for name in ["dnsmasq", "busybox"] {
+        need!(tool(name));
+    }
+    let lan = need!(Lan::new());
+    let dir = TempDir::new();
+    let serve = |host: &Namespace, network: &str| {
+        host.ip(&format!("addr add {network}.1/24 dev eth0"));
+        let leases = dir.at(network);
+        start(
+            host,
+            &format!(
+                "dnsmasq -d -p 0 -C /dev/null -i eth0 --leasefile-ro -l {leases} \
+                 --log-dhcp --log-facility=- --dhcp-authoritative \
+                 --dhcp-range={network}.50,{network}.60,1h"
+            ),
+        )
+    };
+    let script = dir.file("script", "#!/bin/sh\necho \"$1 $ip\"\n");
+    let made = std::process::Command::new("chmod").args(["755", &script]).status();
+    assert!(made.expect("chmod").success());
+    let ask = || {
+        let words = format!("busybox udhcpc -i eth0 -n -q -f -t 3 -T 1 -s {script}");
+        run(&lan.victim, &words)
+    };
+    let rogue = serve(&lan.attacker, "203.0.113");
+    wait_until("the server", || rogue.stderr.contains("DHCP, IP range"));
+    let asked = ask();
+    assert!(asked.code != Some(0) && !asked.stdout.contains("bound"), "{asked:?}");
+    assert!(lan.discards("rogue-dhcp-server") >= 1);
+    let event = &lan.guards()[0];
+    assert_eq!(event["what"], "rogue-dhcp-server", "{event}");
+    assert_eq!(event["address"], "203.0.113.1", "{event}");
+    let _right = serve(&lan.uplink, "198.51.100");
+    wait_until("a lease", || ask().stdout.contains("bound 198.51.100."));
+    lan.set(ATTACKER, &["--dhcp-guard", "off"]);
+    lan.set(UPLINK, &["--shut", "on"]);
+    wait_until("a lease of the other", || ask().stdout.contains("bound 203.0.113."));
+    lan.set(UPLINK, &["--shut", "off"]);
+}
