@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::Args;
-use etherws_actors::{message::VlanInfo, settings::Role};
+use etherws_actors::{frame::Vid, message::VlanInfo, settings::Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,14 @@ pub(crate) struct ListVlan {
     #[arg(long, value_name = "VID", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     vlan: Option<Vlan>,
+    /// Only VLANs after this one; give the last VLAN of one page to get the next.
+    #[arg(long, value_name = "VID", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<Vlan>,
+    /// At most this many VLANs.
+    #[arg(long, value_name = "NUMBER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<usize>,
 }
 
 impl Call for ListVlan {
@@ -34,7 +42,11 @@ impl Call for ListVlan {
     type Entry = VlanLine;
 
     async fn run(self, program: Program<'_>) -> Result<Vec<VlanLine>, Refusal> {
-        let vlans = program.control.list_vlans().await?;
+        let after = self.after.map_or(0, |Vlan(after)| after.get() + 1);
+        let from = after.max(self.vlan.map_or(0, |Vlan(vid)| vid.get()));
+        let limit = self.limit.unwrap_or(usize::MAX).min(self.vlan.map_or(usize::MAX, |_| 1));
+        let Some(from) = Vid::new(from) else { return Ok(Vec::new()) };
+        let vlans = program.control.list_vlans(from, limit).await?;
         let is_asked_for = move |vlan: &VlanInfo| self.vlan.is_none_or(|one| one.0 == vlan.vid);
         apart(move || vlans.into_iter().filter(is_asked_for).map(VlanLine::from).collect()).await
     }

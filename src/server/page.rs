@@ -62,6 +62,7 @@ const FILES: &[File] = files! {
     "chart.js": SCRIPT,
     "addresses.js": SCRIPT,
     "events.js": SCRIPT,
+    "managed.js": SCRIPT,
     "server.js": SCRIPT,
     "capture.js": SCRIPT,
     "dialogs.js": SCRIPT,

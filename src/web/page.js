@@ -8,6 +8,7 @@ import { addPort, deletePort, reload, save, setPort, shutPort } from "./dialogs.
 import { $, text } from "./dom.js";
 import { Events } from "./events.js";
 import { rate } from "./format.js";
+import { LISTS, Managed } from "./managed.js";
 import { answered, every, failed } from "./poll.js";
 import { PortPane } from "./port.js";
 import { nameOf, Ports } from "./ports.js";
@@ -38,6 +39,7 @@ const ports = new Ports(rates, pane.element, {
 });
 const chart = new Chart(rates, ALL);
 const addresses = new Addresses(() => refreshRest());
+const managed = new Managed((number) => ports.show(number));
 
 /** A method's entries, or none where it failed or this switch does not have it. */
 const entries = (answer) => (answer instanceof RpcError ? [] : answer);
@@ -74,12 +76,13 @@ async function askPorts() {
 }
 
 async function askRest() {
-    const [fdb, hosts, servers, status, certificates] = await batch(
-        [["listFdb"], ["listHosts"], ["showServer"], ["status"], ["listCertificate"]]);
+    const [fdb, hosts, servers, status, certificates, ...lists] = await batch(
+        [["listFdb"], ["listHosts"], ["showServer"], ["status"], ["listCertificate"], ...LISTS]);
     addresses.update(entries(fdb), entries(hosts));
     const [overview] = entries(status);
     showServer(entries(servers), overview?.listeners ?? []);
     showCertificates(entries(certificates));
+    managed.update(lists.map(entries), (number) => ports.find(number)?.name ?? String(number));
     if (overview) {
         showStatus(overview);
     }

@@ -96,6 +96,14 @@ export class Ports {
         this.#draw();
     }
 
+    /** Opens a port, and brings it into view. */
+    show(number) {
+        if (this.open !== number && this.find(number)) {
+            this.toggle(this.find(number));
+        }
+        $("ports-rows").querySelector(`[data-port="${number}"]`)?.scrollIntoView({ block: "center" });
+    }
+
     #draw() {
         const line = (port) =>
             `${port.port} ${port.name ?? ""} ${port.type} ${port.target} ${port.user ?? ""} ${stateOf(port)}`.toLowerCase();

@@ -74,18 +74,19 @@ impl Control {
         Ok(flushed)
     }
 
-    /// The VLANs that are in use, ascending.
+    /// The VLANs that are in use, ascending, from `from` on: `limit` of them at most.
     ///
     /// # Errors
     /// The switch has ended.
-    pub async fn list_vlans(&self) -> Result<Vec<VlanInfo>, ControlError> {
-        let (mut vlans, mut next) = (Vec::new(), Some(Vid::UNTAGGED));
-        while let Some(from) = next {
+    pub async fn list_vlans(&self, from: Vid, limit: usize) -> Result<Vec<VlanInfo>, ControlError> {
+        let (mut vlans, mut next) = (Vec::new(), Some(from));
+        while let Some(from) = next.filter(|_| vlans.len() < limit) {
             let page = self.switch.send(ListVlans { from }).await?;
             vlans.extend(page.vlans);
             next = page.next;
             yield_now().await;
         }
+        vlans.truncate(limit);
         Ok(vlans)
     }
 }

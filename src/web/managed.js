@@ -1,0 +1,97 @@
+// What a managed switch has beside its ports: VLANs with their members, and profiles. Each
+// table is there while it has lines.
+
+import { $, h, keyed, text } from "./dom.js";
+import { count } from "./format.js";
+
+/** Lines and ports shown: `ctl` lists them all. */
+const SHOWN = 100;
+
+/** What is asked for: one more than is shown, to know that there are more. */
+export const LISTS = [["listVlan", { limit: SHOWN + 1 }], ["listProfile"]];
+
+/** A table in a section of its own. */
+class Table {
+    #section;
+    #head = h("tr");
+    #body = h("tbody");
+    #count = h("span", { class: "count" });
+    #note = h("p", { class: "note" });
+
+    constructor(id, title) {
+        this.#section = h("section", { id, "aria-labelledby": `${id}-title`, hidden: true },
+            h("div", { class: "head" }, h("h2", { id: `${id}-title` }, title), this.#count),
+            h("div", { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": `${id}-title` },
+                h("table", null, h("thead", null, this.#head), this.#body)),
+            this.#note);
+        $("managed").append(this.#section);
+    }
+
+    /**
+     * Shows lines of cells under columns. A column is {key, title, and perhaps kind (its
+     * class) or act (what its title does)}; the first is the name of a line.
+     */
+    show(columns, lines, note = "") {
+        this.#section.hidden = lines.length === 0;
+        const shown = lines.slice(0, SHOWN);
+        text(this.#count, shown.length < lines.length ? `first ${count(SHOWN)}` : count(lines.length));
+        text(this.#note, note);
+        keyed(this.#head, columns, ({ key }) => key,
+            ({ kind, act }) => h("th", { scope: "col", class: kind }, act ? h("button", {
+                type: "button", class: "sort", click: act,
+            }) : h("span")),
+            (cell, { title }) => text(cell.firstChild, title));
+        keyed(this.#body, shown, (line) => line[0], () => h("tr"), (row, line) => {
+            const cells = columns.map((column, at) => ({ ...column, at, value: line[at] ?? "" }));
+            keyed(row, cells, ({ key }) => key,
+                ({ at, kind }) => (at ? h("td", { class: kind }) : h("th", { scope: "row", class: kind })),
+                (cell, { value }) => text(cell, value));
+        });
+    }
+}
+
+const number = { kind: "number" };
+const wrap = { kind: "wrap" };
+const PROFILE = [
+    { key: "profile", title: "Profile" }, { key: "inherits", title: "Inherits" },
+    { key: "users", title: "Users", ...wrap }, { key: "sessions", title: "Sessions", ...number },
+    { key: "settings", title: "Settings", ...wrap },
+];
+
+export class Managed {
+    #vlans = new Table("vlans", "VLANs");
+    #profiles = new Table("profiles", "Profiles");
+    #open;
+
+    /** `open` is called with the number of a port that is to be shown. */
+    constructor(open) {
+        this.#open = open;
+    }
+
+    /** Takes the answers to `LISTS`; `nameOf` gives a port's name by its number. */
+    update([vlans, profiles], nameOf) {
+        this.#showVlans(vlans, nameOf);
+        this.#profiles.show(PROFILE, profiles.map(({ name, inherits, users, settings, ...more }) => [
+            name, inherits, users.join(", "), more["max-sessions"],
+            Object.entries(settings).map((pair) => pair.join(" ")).join(", "),
+        ]));
+    }
+
+    /** Who is in which VLAN: a line for each VLAN, a column for each port. */
+    #showVlans(vlans, nameOf) {
+        const all = new Set(vlans.flatMap(({ untagged, tagged }) => [...untagged, ...tagged]));
+        const ports = [...all].sort((a, b) => a - b);
+        const shown = ports.slice(0, SHOWN);
+        const columns = [
+            { key: "vlan", title: "VLAN", ...number }, { key: "name", title: "Name", ...wrap },
+            ...shown.map((port) => ({ key: port, title: nameOf(port), kind: "member", act: () => this.#open(port) })),
+            { key: "rx", title: "RX frames", ...number }, { key: "tx", title: "TX frames", ...number },
+        ];
+        const more = ports.length > SHOWN ? ` The first ${SHOWN} of ${ports.length} ports.` : "";
+        this.#vlans.show(columns, vlans.map(({ vid, name, untagged, tagged, rx, tx }) => {
+            const [bare, framed] = [new Set(untagged), new Set(tagged)];
+            const member = (port) => (bare.has(port) ? "U" : framed.has(port) ? "T" : "");
+            return [vid || "none", name, ...shown.map(member), count(rx), count(tx)];
+        }), `U: leaves the port untagged, T: tagged. Ports without settings for VLANs carry all, and have no column.${more}`);
+    }
+}
