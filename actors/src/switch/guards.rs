@@ -218,13 +218,20 @@ impl Switch {
         if storm.episode.begins(now) {
             storm.before = discarded(&port.counters, class);
             let limit = port.guards.storm.of(reason);
+            let from = frame.header().map(|header| (header.vid(), header.src()));
             self.monitor.tell(|| {
                 let storm = port.event(Kind::Storm).text("class", class.name());
-                storm.text("limit", limit)
+                let storm = storm.text("limit", limit);
+                match from {
+                    Some((vid, mac)) => storm.address(vid, mac),
+                    None => storm,
+                }
             });
             warn!(port.log, "storm: frames over the limit are discarded";
                 "port" => %port.number, "class" => class.name(), "reason" => reason.name(),
-                "limit" => %limit, "holder" => self.holders.identity(port.held));
+                "limit" => %limit, "holder" => self.holders.identity(port.held),
+                "mac" => from.map(|(_, mac)| mac.to_string()),
+                "vlan" => from.map(|(vid, _)| vid.get()));
         }
         Err(reason)
     }

@@ -112,7 +112,10 @@ fn a_storm_is_told_when_it_begins_and_counted_when_it_is_over() {
             }
             lab.settle().await;
         }
-        assert_eq!(told(&mut watcher), ["storm 1 class=broadcast limit=1/2"]);
+        assert_eq!(
+            told(&mut watcher),
+            ["storm 1 class=broadcast limit=1/2 mac=02:00:00:00:00:01 vlan=0"]
+        );
         tokio::time::sleep(Duration::from_secs(12)).await;
         assert_eq!(told(&mut watcher), ["storm-ended 1 class=broadcast discarded=15"]);
         tokio::time::sleep(Duration::from_secs(60)).await;

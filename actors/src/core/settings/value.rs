@@ -110,7 +110,8 @@ impl SettingValue for usize {
     }
 }
 
-/// Values that are read by [`FromStr`] and written by [`Display`](fmt::Display).
+/// Values that are read by [`FromStr`] and written by [`Display`](fmt::Display); in a file and for
+/// control as a number where they are one.
 macro_rules! written {
     ($($type:ty: $form:literal;)+) => {$(
         impl SettingValue for $type {
@@ -127,7 +128,11 @@ macro_rules! written {
 
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.collect_str(self)
+                let text = self.show();
+                match text.parse::<u64>() {
+                    Ok(number) if !Self::IS_TEXT => to.serialize_u64(number),
+                    _ => to.serialize_str(&text),
+                }
             }
         }
     )+};
