@@ -26,6 +26,7 @@ use crate::{
         gauge::Gauge,
         holder::Holder,
         interface::{Interface, InterfaceStatus},
+        line::Buckets,
         memory::QueueMemory,
         settings::{
             Description, ForeignSetting, InForce, Label, LinkSettings, PortName, PortRef,
@@ -166,6 +167,8 @@ pub struct PortAdded {
     pub memory: QueueMemory,
     /// The turns of a holder who may have several ports.
     pub turns: Option<Arc<Semaphore>>,
+    /// What has passed by the holder's ports, of which there may be only so much.
+    pub(crate) buckets: Arc<Buckets>,
 }
 
 /// Asks whether a port of this kind can have these settings of its own, and for all that

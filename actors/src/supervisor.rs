@@ -22,6 +22,7 @@ use crate::{
         fdb::PortNumber,
         gauge::Gauge,
         interface::{Interface, InterfaceSettings, InterfaceStatus},
+        line::{Buckets, Direction, Line},
         memory::QueueMemory,
         offload::finish::Finisher,
         settings::{LinkSettings, PortSettings},
@@ -157,6 +158,8 @@ struct Supervisor<M> {
     memory: QueueMemory,
     /// Its turns at the Switch.
     turns: Option<Arc<Semaphore>>,
+    /// What its lines pay into.
+    buckets: Arc<Buckets>,
     counters: Arc<Counters>,
     settings: Arc<LinkSettings>,
     pings: Arc<Pings>,
@@ -185,7 +188,7 @@ impl<M: Medium> Supervisor<M> {
         let (stop, stopped) = mpsc::channel(1);
         let opening = Opening { settings: settings.clone(), options: None };
         let (reopen, in_force) = watch::channel(opening);
-        let PortAdded { number, memory, turns } = switch
+        let PortAdded { number, memory, turns, buckets } = switch
             .send(AddPort {
                 kind: medium.kind(),
                 target: medium.target(),
@@ -211,6 +214,7 @@ impl<M: Medium> Supervisor<M> {
             number,
             memory,
             turns,
+            buckets,
             counters,
             settings: link_settings,
             pings,
@@ -274,7 +278,9 @@ impl<M: Medium> Supervisor<M> {
         let finisher =
             |plain| Finisher::new(Arc::clone(&self.settings), plain, Arc::clone(&self.counters));
         let egress = finisher(!self.medium.takes_offload());
-        let (sender, egress) = queue::channel(gauge.clone(), egress);
+        let buckets = || Arc::clone(&self.buckets);
+        let line = Line::new(Direction::Out, Arc::clone(&self.settings), buckets());
+        let (sender, egress) = queue::channel(gauge.clone(), egress, line);
         let (stop, stopped) = oneshot::channel();
         let io = PortIo {
             ingress: IngressSender::new(
@@ -282,7 +288,8 @@ impl<M: Medium> Supervisor<M> {
                 self.number,
                 finisher(false),
             )
-            .in_turn(self.turns.clone()),
+            .in_turn(self.turns.clone())
+            .sharing(buckets(), gauge.memory().clone()),
             memory: gauge.memory().clone(),
             egress,
             stop: StopSignal::new(stopped),

@@ -12,6 +12,8 @@ mod guards;
 mod isolation;
 #[path = "switch/mirrors.rs"]
 mod mirrors;
+#[path = "switch/rates.rs"]
+mod rates;
 #[path = "switch/restarts.rs"]
 mod restarts;
 #[path = "switch/vlans.rs"]

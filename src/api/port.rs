@@ -297,7 +297,7 @@ pub(crate) struct Port {
     /// `foreign-source`, `foreign-ip`, `rogue-dhcp-server`, `dhcp-spoof`, `rogue-router`,
     /// `rogue-querier`, `unreadable`, `isolated`, `vlan-ingress`, `vlan-accept`, `vlan-egress`,
     /// `loop`, `bpdu-guard`, `link-local`, `storm-broadcast`, `storm-multicast`,
-    /// `storm-unicast`, `storm-octets`, `queue-memory`.
+    /// `storm-unicast`, `storm-octets`, `rate-in`, `rate-out`, `queue-memory`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) discards: BTreeMap<String, u64>,
     /// WebSocket text messages ignored.

@@ -13,6 +13,7 @@ mod loops;
 mod netdev;
 mod offload;
 mod openvswitch;
+mod rates;
 mod recovery;
 mod spanning_tree;
 mod transfer;

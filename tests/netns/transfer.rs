@@ -17,8 +17,9 @@ pub(super) const GIGABYTE: u64 = 1_000_000_000;
 /// A debug binary on two busy cores moves some 30 MB/s at worst.
 const LONG: Duration = Duration::from_secs(120);
 
-/// Sends `octets` from one host to an address of another; the hosts compare digests.
-pub(super) fn transfer(from: &Site, to: &Site, address: &str, octets: u64) {
+/// Sends `octets` from one host to an address of another; the hosts compare digests. Gives how
+/// long that took, in seconds.
+pub(super) fn transfer(from: &Site, to: &Site, address: &str, octets: u64) -> f64 {
     let python = python().expect("asked for before");
     let mut receive = to.command(&python);
     receive.args([&script("transfer.py"), "receive", address]);
@@ -32,6 +33,7 @@ pub(super) fn transfer(from: &Site, to: &Site, address: &str, octets: u64) {
     assert_eq!(words[0], octets.to_string());
     assert_eq!(words[2], sent.trim());
     wait_within(LONG, "the receiver's end", || receiver.exited());
+    words[1].parse().expect("seconds")
 }
 
 #[test]

@@ -76,6 +76,10 @@ names! {
         StormUnicast = "storm-unicast",
         /// There are more octets of flooded frames than storm control lets pass.
         StormOctets = "storm-octets",
+        /// More came in by the port than its `rate-in`, which polices.
+        RateIn = "rate-in",
+        /// More was to leave by the port than its `rate-out`, which polices.
+        RateOut = "rate-out",
     }
 }
 

@@ -18,6 +18,7 @@ pub mod holder;
 pub mod interface;
 pub(crate) mod isolation;
 pub(crate) mod lanes;
+pub(crate) mod line;
 pub mod memory;
 mod names;
 pub mod offload;

@@ -436,6 +436,7 @@ pub(super) mod harness {
             fdb::PortNumber,
             frame::Frame,
             gauge::Gauge,
+            line::Line,
             memory::QueueMemory,
             offload::finish::Finisher,
             settings::{LinkSettings, PortSettings},
@@ -494,7 +495,7 @@ pub(super) mod harness {
             let plain = !medium.takes_offload();
             let settings = Arc::<LinkSettings>::default();
             let finisher = Finisher::new(Arc::clone(&settings), plain, Arc::clone(&counters));
-            let (queue, egress) = queue::channel(gauge.clone(), finisher);
+            let (queue, egress) = queue::channel(gauge.clone(), finisher, Line::plain());
             let (stop, stopped) = oneshot::channel();
             let io = PortIo {
                 ingress: IngressSender::new(

@@ -5,6 +5,7 @@
 //! opens, the `Port` actor stands between the Switch and the link, and restarts
 //! are none of a kind's business.
 
+mod inlet;
 mod pump;
 pub mod queue;
 
@@ -13,27 +14,25 @@ use std::{any::Any, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 use actix::{fut::wrap_future, prelude::*};
 use slog::Logger;
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::oneshot,
     task::{AbortHandle, JoinError},
 };
 
+pub use inlet::{IngressSender, SwitchGone};
 pub use pump::FrameIo;
 pub use queue::EgressQueue;
 
 use crate::{
     core::{
-        batch::{INGRESS_CREDITS, Source},
+        batch::Source,
         counters::Counters,
-        fdb::PortNumber,
-        frame::Frame,
         holder::Holder,
         interface::Interface,
         memory::QueueMemory,
-        offload::finish::Finisher,
-        settings::{LinkSettings, OffloadTypes, PortSettings},
+        settings::{LinkSettings, PortSettings},
         state::{Details, Stop},
     },
-    message::{Credit, Egress, Ingress, Pings},
+    message::{Egress, Pings},
 };
 
 /// Why a port's medium did not open, or why its link ended: an error that names
@@ -151,76 +150,6 @@ pub struct PortIo {
     pub pings: Arc<Pings>,
     /// Names the port in each record.
     pub log: Logger,
-}
-
-/// Where a link hands its frames to the Switch.
-#[derive(Debug)]
-pub struct IngressSender {
-    switch: Recipient<Ingress>,
-    port: PortNumber,
-    credits: Arc<Semaphore>,
-    /// Its holder's turns, if he may have several ports.
-    turns: Option<Arc<Semaphore>>,
-    /// What must be finished before the Switch sees it.
-    finisher: Finisher,
-}
-
-/// The Switch has ended: there is nobody to take frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the switch has ended")]
-pub struct SwitchGone;
-
-impl IngressSender {
-    pub(crate) fn new(switch: Recipient<Ingress>, port: PortNumber, finisher: Finisher) -> Self {
-        let credits = Arc::new(Semaphore::new(INGRESS_CREDITS));
-        Self { switch, port, credits, turns: None, finisher }
-    }
-
-    /// Has it wait for its turn among the ports of its holder.
-    pub(crate) fn in_turn(mut self, turns: Option<Arc<Semaphore>>) -> Self {
-        self.turns = turns;
-        self
-    }
-
-    /// Waits for a credit, hands over a batch, and yields to the runtime, so that a
-    /// busy port does not keep its receivers from running. `frames` should hold at
-    /// most [`BATCH_FRAMES`](crate::core::batch::BATCH_FRAMES) and
-    /// [`BATCH_OCTETS`](crate::core::batch::BATCH_OCTETS).
-    ///
-    /// # Errors
-    /// The Switch has ended.
-    pub async fn send(&mut self, frames: Vec<Frame>) -> Result<(), SwitchGone> {
-        if frames.is_empty() {
-            return Ok(());
-        }
-        let permit = Arc::clone(&self.credits).acquire_owned().await.map_err(|_| SwitchGone)?;
-        let turn = match &self.turns {
-            None => None,
-            Some(turns) => Some(Arc::clone(turns).acquire_owned().await.map_err(|_| SwitchGone)?),
-        };
-        if !self.switch.connected() {
-            return Err(SwitchGone);
-        }
-        let frames = self.finished(frames);
-        // Bounded by the credits, so it may pass by the mailbox's own limit.
-        let (port, credit) = (self.port, Credit::new(permit));
-        self.switch.do_send(Ingress { port, frames, credit, turn });
-        tokio::task::yield_now().await;
-        Ok(())
-    }
-
-    /// The frames as they may enter the port. Almost always as they are.
-    fn finished(&self, frames: Vec<Frame>) -> Vec<Frame> {
-        let allowed = self.finisher.allowed();
-        if allowed == OffloadTypes::ALL {
-            return frames;
-        }
-        let mut finished = Vec::with_capacity(frames.len());
-        for frame in frames {
-            self.finisher.pass(frame, allowed, |frame| finished.push(frame));
-        }
-        finished
-    }
 }
 
 /// Resolves when the port is to end.

@@ -8,11 +8,20 @@
 //! A long queue holds back the credits of batches that came for it only
 //! (`backpressure`), and their sender reads no more.
 //!
+//! What has left the lanes passes the port's [`Line`], which may have a rate. A super-frame that
+//! would be a burst on it is cut where it enters. The same queue stands before the Switch, where
+//! a line is set for what comes in (`inlet`).
+//!
 //! The queue counts what is sent, so that no kind of port can forget it: a batch counts
 //! when the link comes for the next one, without what the medium
 //! [refused](EgressQueue::refused).
 
-use std::{cell::RefCell, mem, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    mem,
+    rc::Rc,
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use tokio::{
@@ -28,8 +37,10 @@ use crate::{
         frame::Frame,
         gauge::{Gauge, cost},
         lanes::Lanes,
+        line::{Direction, Line},
         offload::finish::Finisher,
         restraint::{LOOK_AGAIN, Restraint},
+        settings::OffloadTypes,
     },
     message::Credit,
 };
@@ -57,10 +68,16 @@ const ARENA_OCTETS: usize = 64 * 1024;
 /// at the same time, and all of them together are to take no longer than a batch of one.
 const FLOODED_OCTETS: usize = 32 * 1024;
 
+/// How long at most a line is waited for that may be faster by now.
+const LOOK_AT_LINE: Duration = Duration::from_millis(100);
+
 #[derive(Debug)]
 struct Queue {
     frames: RefCell<Lanes>,
     ready: Notify,
+    /// Super-frames over this are cut.
+    longest: Cell<usize>,
+    closed: Cell<bool>,
     gauge: Gauge,
     pressure: RefCell<Backpressure<Credit>>,
 }
@@ -70,6 +87,7 @@ struct Queue {
 pub(crate) struct Sender {
     queue: Rc<Queue>,
     arena: BytesMut,
+    finisher: Finisher,
 }
 
 /// The end of the port's task.
@@ -85,19 +103,23 @@ pub struct EgressQueue {
     /// Memory of that.
     taken: usize,
     restraint: Restraint,
+    line: Line,
 }
 
-/// Both ends of a queue that `gauge` measures. Frames leave it as `finisher` lets them
+/// Both ends of a queue that `gauge` measures. Frames leave it as `finisher` and `line` let them
 /// pass.
 #[must_use]
-pub(crate) fn channel(gauge: Gauge, finisher: Finisher) -> (Sender, EgressQueue) {
+pub(crate) fn channel(gauge: Gauge, finisher: Finisher, line: Line) -> (Sender, EgressQueue) {
     let queue = Rc::new(Queue {
         frames: RefCell::default(),
         ready: Notify::new(),
+        longest: Cell::new(usize::MAX),
+        closed: Cell::new(false),
         gauge,
         pressure: RefCell::default(),
     });
-    let sender = Sender { queue: Rc::clone(&queue), arena: BytesMut::new() };
+    let (arena, of_sender) = (BytesMut::new(), finisher.clone());
+    let sender = Sender { queue: Rc::clone(&queue), arena, finisher: of_sender };
     let egress = EgressQueue {
         queue,
         finisher,
@@ -105,6 +127,7 @@ pub(crate) fn channel(gauge: Gauge, finisher: Finisher) -> (Sender, EgressQueue)
         sending: (0, 0),
         taken: 0,
         restraint: Restraint::default(),
+        line,
     };
     (sender, egress)
 }
@@ -122,6 +145,7 @@ impl Sender {
         if frames.is_empty() {
             return;
         }
+        let frames = self.cut(source, frames);
         let mut queued = self.queue.frames.borrow_mut();
         if self.queue.gauge.used() <= BACKLOG_OCTETS {
             frames.into_iter().for_each(|frame| queued.push(source, frame));
@@ -138,6 +162,36 @@ impl Sender {
             }
         }
         drop(queued);
+        self.queue.ready.notify_one();
+    }
+
+    /// The frames, without super-frames that the line does not pass as one.
+    fn cut(&self, source: Source, frames: Vec<Frame>) -> Vec<Frame> {
+        let longest = self.queue.longest.get();
+        if frames.iter().all(|frame| frame.len() <= longest) {
+            return frames;
+        }
+        let mut cut = Vec::with_capacity(2 * frames.len());
+        let all = |frames: &[Frame]| frames.iter().map(cost).sum::<usize>();
+        let before = all(&frames);
+        for frame in frames {
+            let allowed =
+                if frame.len() > longest { OffloadTypes::NONE } else { OffloadTypes::ALL };
+            self.finisher.pass(frame, allowed, |frame| cut.push(frame));
+        }
+        // Each segment has headers of its own.
+        let (after, gauge) = (all(&cut), &self.queue.gauge);
+        gauge.take(source, after.saturating_sub(before));
+        if after < before {
+            gauge.release(source, before - after);
+            gauge.memory().give(before - after);
+        }
+        cut
+    }
+
+    /// Nothing more will come: who waits for frames is told, once there are none.
+    pub(super) fn close(&self) {
+        self.queue.closed.set(true);
         self.queue.ready.notify_one();
     }
 
@@ -201,14 +255,36 @@ impl EgressQueue {
     /// Who comes for a batch is [done](Self::done) with the one before.
     pub async fn recv(&mut self, batch: &mut Vec<Frame>) {
         while !self.try_recv(batch) {
-            let ready = self.queue.ready.notified();
-            if self.queue.frames.borrow().has_flooded() {
-                // They are restrained: nobody else comes for them.
-                let _ = timeout(LOOK_AGAIN, ready).await;
-            } else {
-                ready.await;
-            }
+            self.wait().await;
         }
+    }
+
+    /// Waits until there may be frames to take.
+    async fn wait(&self) {
+        let ready = self.queue.ready.notified();
+        let wait = {
+            let frames = self.queue.frames.borrow();
+            match self.line.wait(Instant::now().into_std()) {
+                Some(wait) if frames.front(true).is_some() => Some(wait.min(LOOK_AT_LINE)),
+                // They are restrained: nobody else comes for them.
+                _ => frames.has_flooded().then_some(LOOK_AGAIN),
+            }
+        };
+        match wait {
+            Some(wait) => drop(timeout(wait, ready).await),
+            None => ready.await,
+        }
+    }
+
+    /// Like [`recv`](Self::recv); false when there are none, and will be none.
+    pub(super) async fn recv_or_end(&mut self, batch: &mut Vec<Frame>) -> bool {
+        while !self.try_recv(batch) {
+            if self.queue.closed.get() && self.queue.frames.borrow().front(true).is_none() {
+                return false;
+            }
+            self.wait().await;
+        }
+        true
     }
 
     /// The link is full: writing had to wait. Flooded frames leave it to the others.
@@ -219,6 +295,9 @@ impl EgressQueue {
     /// Like [`recv`](Self::recv) without waiting; whether there was a frame.
     pub fn try_recv(&mut self, batch: &mut Vec<Frame>) -> bool {
         self.done();
+        if self.line.refresh() {
+            self.queue.longest.set(self.line.longest());
+        }
         let allowed = self.finisher.allowed();
         let mut frames = self.queue.frames.borrow_mut();
         let (mut count, mut octets, mut released) = (0, 0, (Source::OWN, 0));
@@ -226,6 +305,7 @@ impl EgressQueue {
         while let flooded = (!frames.has_flooded() || self.restraint.allows(now))
             && let Some(frame) = frames.front(flooded)
             && count < BATCH_FRAMES
+            && self.line.wait(now).is_none()
             && of_floods < FLOODED_OCTETS
             && (count == 0 || octets + frame.len() <= self.batch_octets)
         {
@@ -241,7 +321,9 @@ impl EgressQueue {
             released.1 += cost(&frame);
             self.taken += cost(&frame);
             self.finisher.pass(frame, allowed, |frame| {
-                add(&mut self.sending, frame.on_wire());
+                let on_wire = frame.on_wire();
+                self.line.took(on_wire.1, now);
+                add(&mut self.sending, on_wire);
                 batch.push(frame);
             });
         }
@@ -270,7 +352,7 @@ impl EgressQueue {
             self.queue.gauge.memory().give(mem::take(&mut self.taken));
         }
         let (frames, octets) = mem::take(&mut self.sending);
-        if frames > 0 {
+        if frames > 0 && self.line.direction() == Direction::Out {
             self.finisher.counters().sent(frames, octets);
         }
     }
@@ -293,6 +375,11 @@ mod tests {
 
     fn frame(len: usize) -> Frame {
         Frame::new(Bytes::from(vec![7; len]))
+    }
+
+    /// A queue with a line that nothing is set for.
+    fn channel(gauge: Gauge, finisher: Finisher) -> (Sender, EgressQueue) {
+        super::channel(gauge, finisher, Line::plain())
     }
 
     #[test]

@@ -19,9 +19,10 @@ use crate::{
         fdb::PortNumber,
         frame::{Frame, MacAddr},
         gauge::Gauge,
-        guard::{addresses::is_foreign, loops::is_probe, storm::StormControl},
+        guard::{addresses::is_foreign, bucket::Rate, loops::is_probe, storm::StormControl},
         holder::Holder,
         interface::{Carrier, Interface, InterfaceStatus},
+        line::Buckets,
         memory::QueueMemory,
         settings::{Label, LinkSettings, PortSettings},
         state::{Details, PortState, Stop},
@@ -90,6 +91,8 @@ pub(super) struct PortEntry {
     pub(super) only: Box<[MacAddr]>,
     /// What it makes of VLANs; without it, every frame passes as it is.
     pub(super) vlans: Option<Box<PortVlans>>,
+    /// Rates over which frames are discarded, in the order of [`Direction::ALL`].
+    pub(super) policed: [Option<Rate>; 2],
     /// While the port is up.
     pub(super) outlet: Option<Outlet>,
     /// Frames of the batch at hand that go out of this port: for it only, and flooded. Empty
@@ -122,6 +125,8 @@ pub(super) struct Shared {
     pub(super) memory: Option<QueueMemory>,
     /// His turns, if he may have several ports.
     pub(super) turns: Option<Arc<Semaphore>>,
+    /// What has passed by his ports.
+    pub(super) buckets: Arc<Buckets>,
 }
 
 impl PortEntry {

@@ -101,6 +101,7 @@ impl Handler<AddPort> for Switch {
                 is_checked: false,
                 only: Box::default(),
                 vlans: None,
+                policed: [None; 2],
                 outlet: None,
                 pending: Default::default(),
             },
@@ -109,11 +110,11 @@ impl Handler<AddPort> for Switch {
         let port = &self.ports[at];
         self.monitor.tell(|| port.describe(Kind::PortAdded));
         let has_holder = port.holder.is_some();
-        let Shared { memory, turns, .. } = &mut self.holders[held];
+        let Shared { memory, turns, buckets, .. } = &mut self.holders[held];
         let memory = memory.get_or_insert_with(|| self.memory.part()).clone();
         let of_holder = || Arc::new(Semaphore::new(HOLDER_TURNS));
         let turns = has_holder.then(|| Arc::clone(turns.get_or_insert_with(of_holder)));
-        Ok(PortAdded { number, memory, turns })
+        Ok(PortAdded { number, memory, turns, buckets: Arc::clone(buckets) })
     }
 }
 

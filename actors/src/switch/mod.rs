@@ -41,6 +41,7 @@ use crate::{
         },
         holder::Holders,
         isolation::Isolation,
+        line::Direction,
         memory::QueueMemory,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
@@ -264,6 +265,10 @@ impl Switch {
             && !outlet.gauge.memory().has_room(octets, self.pending_octets)
         {
             Some(Discard::QueueMemory)
+        } else if self.source != Source::OWN
+            && is_over(&self.holders, port, Direction::Out, leaves, now)
+        {
+            Some(Discard::RateOut)
         } else {
             None
         };
@@ -463,6 +468,11 @@ impl Handler<Ingress> for Switch {
                 news => self.tell_lesson(at, &frame, news, now),
             }
             let verdict = match verdict {
+                Verdict::Forward(_) | Verdict::Flood(_)
+                    if is_over(&self.holders, &self.ports[at], Direction::In, &frame, now) =>
+                {
+                    Verdict::Discard(Discard::RateIn)
+                }
                 Verdict::Flood(class) => match self.storm_control(at, class, &frame, now) {
                     Ok(()) => verdict,
                     Err(reason) => Verdict::Discard(reason),
@@ -491,6 +501,19 @@ impl Handler<Ingress> for Switch {
         self.deliver(&credit);
         self.source = Source::OWN;
     }
+}
+
+/// Whether `frame` is more than the port's holder may have in this direction; if it is not, it
+/// counts for him.
+fn is_over(
+    holders: &Holders<Shared>,
+    port: &PortEntry,
+    direction: Direction,
+    frame: &Frame,
+    now: StdInstant,
+) -> bool {
+    let Some(rate) = port.policed[direction as usize] else { return false };
+    !holders[port.held].buckets.admit(direction, rate, frame.on_wire().1, now)
 }
 
 /// The source of what comes in by the port at `at`.

@@ -13,7 +13,10 @@ use crate::{
     core::{
         fdb::PortNumber,
         interface::InterfaceStatus,
-        settings::{InForce, Layers, Origin, PortRef, PortSettings, Profiles, SETTINGS, Setting},
+        line::Direction,
+        settings::{
+            Excess, InForce, Layers, Origin, PortRef, PortSettings, Profiles, SETTINGS, Setting,
+        },
         vlan::PortVlans,
     },
     message::{Credit, FindPort, ListProfiles, PortInfo, SetDefaults, SetPort, SetPortError},
@@ -130,12 +133,22 @@ impl Switch {
         port.shut = settings.shut();
         port.only = settings.static_macs.iter().flat_map(|list| list.as_slice()).copied().collect();
         let changed = settings.differing(&port.applied);
+        let is_new = port.applied == PortSettings::default();
         let reopens = |name: &&str| Setting::find(name).is_some_and(|setting| setting.reopens);
         if changed.iter().any(reopens) {
             // What others have set on the interface comes back as well.
             let status = port.status.as_ref().map(InterfaceStatus::settings);
             port.kept = port.kept.take().or(status);
             port.reopen.send_modify(|opening| opening.settings.clone_from(&settings));
+        }
+        for direction in Direction::ALL {
+            let limit = direction.limit(&settings);
+            // A port that is new shares what the others of its holder have used.
+            if !is_new && limit != direction.limit(&port.applied) {
+                self.holders[port.held].buckets.reset(direction);
+            }
+            let policed = limit.filter(|(_, excess)| *excess == Excess::Police);
+            port.policed[direction as usize] = policed.map(|(rate, _)| rate);
         }
         port.applied.clone_from(&settings);
         self.isolation.set(at, &settings);

@@ -46,6 +46,12 @@ impl Bucket {
         self.full_at = Some(now + self.lag(now) + Duration::from_nanos(nanos));
     }
 
+    /// Time until no more than the burst is used up.
+    pub(crate) fn wait(&self, rate: Rate, now: Instant) -> Duration {
+        let burst = u64::from(rate.burst) * NANOS / u64::from(rate.per_second.max(1));
+        self.lag(now).saturating_sub(Duration::from_nanos(burst))
+    }
+
     /// Takes `count` out if there is room for it.
     pub(crate) fn admit(&mut self, rate: Rate, count: u64, now: Instant) -> bool {
         let has_room = self.has_room(rate, count, now);
@@ -78,6 +84,31 @@ mod tests {
             }
             let earned = (now - start).as_secs_f64() * f64::from(per_second) * 1.001 + 1.0;
             prop_assert!(f64::from(passed) <= f64::from(burst) + earned);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn who_pays_afterwards_and_waits_has_the_rate(
+            per_second in 1000u32..100_000_000, burst in 0u32..1_000_000,
+            lengths in prop::collection::vec(60u64..65_536, 100..300), late in 0u64..1_000_000,
+        ) {
+            let (start, mut bucket) = (Instant::now(), Bucket::default());
+            let rate = Rate { per_second, burst };
+            let (mut now, mut passed) = (start, 0);
+            for length in &lengths {
+                bucket.take(rate, *length, now);
+                passed += length;
+                let wait = bucket.wait(rate, now);
+                let (earned, sum) = ((now + wait - start).as_secs_f64() * f64::from(per_second), passed as f64);
+                prop_assert!(sum <= f64::from(burst) + earned * 1.001 + 1.0, "no more");
+                if wait > Duration::ZERO {
+                    prop_assert!(sum >= earned, "and no less: {sum} of {earned}");
+                    // A timer is late by less than the burst has room for, as a rule.
+                    let slack = u64::from(burst) * NANOS / u64::from(per_second);
+                    now += wait + Duration::from_nanos(late.min(slack));
+                }
+            }
         }
     }
 

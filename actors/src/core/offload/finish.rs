@@ -34,6 +34,11 @@ impl Finisher {
         &self.counters
     }
 
+    /// The port's settings.
+    pub(crate) const fn settings(&self) -> &Arc<LinkSettings> {
+        &self.settings
+    }
+
     /// What may pass now: to be asked once for a batch.
     pub(crate) fn allowed(&self) -> OffloadTypes {
         if self.plain { OffloadTypes::NONE } else { self.settings.offload() }

@@ -3,9 +3,12 @@
 
 use std::{
     future::poll_fn,
-    sync::atomic::{
-        AtomicBool, AtomicU8, AtomicU32,
-        Ordering::{self, Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{
+            AtomicBool, AtomicU8, AtomicU32,
+            Ordering::{self, Relaxed},
+        },
     },
     task::Poll,
 };
@@ -13,6 +16,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 
 use super::{OffloadTypes, PortSettings};
+use crate::core::line::{Direction, LineSettings};
 
 /// What a running link needs to know of its port's settings.
 #[derive(Debug)]
@@ -21,6 +25,11 @@ pub struct LinkSettings {
     /// 0: none is set.
     txqueuelen: AtomicU32,
     has_carrier: AtomicBool,
+    /// Its lines, in the order of [`Direction::ALL`], which directions have one, and how often
+    /// they were changed.
+    lines: Mutex<[LineSettings; 2]>,
+    has_line: [AtomicBool; 2],
+    line_version: AtomicU32,
     /// Whether the link has not been told of the last change.
     is_news: AtomicBool,
     link: AtomicWaker,
@@ -33,6 +42,9 @@ impl Default for LinkSettings {
             offload: AtomicU8::new(OffloadTypes::ALL.bits()),
             txqueuelen: AtomicU32::new(0),
             has_carrier: AtomicBool::new(true),
+            lines: Mutex::default(),
+            has_line: Default::default(),
+            line_version: AtomicU32::new(0),
             is_news: AtomicBool::new(false),
             link: AtomicWaker::new(),
         }
@@ -48,7 +60,35 @@ impl LinkSettings {
         if settings.carrier_from.is_none() {
             self.has_carrier.store(true, Relaxed);
         }
+        self.set_lines(Direction::ALL.map(|direction| LineSettings::of(direction, settings)));
         self.tell();
+    }
+
+    fn set_lines(&self, new: [LineSettings; 2]) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if *lines != new {
+            for (has_line, line) in self.has_line.iter().zip(&new) {
+                has_line.store(!line.is_plain(), Relaxed);
+            }
+            *lines = new;
+            self.line_version.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Whether anything is set for the line of this direction.
+    pub(crate) fn has_line(&self, direction: Direction) -> bool {
+        self.has_line[direction as usize].load(Relaxed)
+    }
+
+    /// Another number whenever something was changed for a line.
+    pub(crate) fn line_version(&self) -> u32 {
+        self.line_version.load(Ordering::Acquire)
+    }
+
+    /// What is set for the line of this direction.
+    pub(crate) fn line(&self, direction: Direction) -> LineSettings {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines[direction as usize].clone()
     }
 
     pub(crate) fn set_carrier(&self, has_carrier: bool) {

@@ -16,6 +16,7 @@ mod mac;
 #[cfg(feature = "clap")]
 mod options;
 mod profile;
+mod rate;
 mod trust;
 mod value;
 mod vlan;
@@ -30,6 +31,7 @@ pub use self::{
     link_local::LinkLocal,
     mac::{DeviceMac, MacList},
     profile::{ANYBODY, Layers, MAX_PROFILES, Profile, ProfileError, Profiles},
+    rate::{Excess, RateLimit},
     trust::Trust,
     value::{
         Description, InterfaceName, Label, OffloadTypes, PortName, PortRef, SettingValue,
@@ -349,6 +351,15 @@ settings! {
     /// Octets a second of flooded frames of all three classes, and at once, or off.
     storm_octets ("storm-octets"): StormLimit =
         StormLimit::Rate { rate: 5_000_000, burst: 20_000_000 };
+
+    /// How much comes into the switch by the port, as tc writes it (10mbit, 500kbit, or 100kbps for
+    /// octets), with an optional burst (10mbit/64kb), or off. All ports of a holder share it.
+    /// Frames over it are discarded (police, which is the default), or wait (shape).
+    rate_in ("rate-in"): RateLimit = RateLimit::Off;
+
+    /// How much leaves the switch by the port, as rate-in. Frames over it wait (shape, which is
+    /// the default), or are discarded (police).
+    rate_out ("rate-out"): RateLimit = RateLimit::Off;
 
     // What a Linux bridge without STP keeps and what 1.3 floods: see docs/ports.md.
     /// Group addresses 01:80:c2:00:00:00 to 0f that pass the port in either direction: of

@@ -6,7 +6,9 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
-use super::{DeviceMac, IpList, LinkLocal, MacList, Pvid, SETTINGS, Tpid, VidSet, VlanId};
+use super::{
+    DeviceMac, IpList, LinkLocal, MacList, Pvid, RateLimit, SETTINGS, Tpid, VidSet, VlanId,
+};
 use crate::core::guard::storm::StormLimit;
 
 /// Most characters of a port's name: as many as a DNS label has (RFC 1035, 2.3.4).
@@ -140,6 +142,7 @@ macro_rules! written {
 
 written! {
     StormLimit: "RATE[/BURST]";
+    RateLimit: "RATE[/BURST] [shape|police]|off";
     OffloadTypes: "on|off|tcp,udp,checksum";
     LinkLocal: "all|all-but-pause|none|stp,lacp,..";
     DeviceMac: "ADDRESS|random";

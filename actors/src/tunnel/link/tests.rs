@@ -23,6 +23,7 @@ use crate::{
         fdb::PortNumber,
         frame::{Gso, Offload},
         gauge::Gauge,
+        line::Line,
         memory::QueueMemory,
         offload::finish::Finisher,
     },
@@ -82,6 +83,7 @@ impl Test {
         let (queue, egress) = queue::channel(
             Gauge::alone(usize::MAX),
             Finisher::new(Arc::default(), false, Arc::clone(&counters)),
+            Line::plain(),
         );
         let (stop, stopped) = oneshot::channel();
         let switch = Frames(to_test).start().recipient();

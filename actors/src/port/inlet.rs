@@ -1,0 +1,213 @@
+//! Where a link hands its frames to the Switch: at once, with a credit for each batch, or by a
+//! queue of their own where a line is set for what comes in by the port.
+//!
+//! That queue is bounded like the one of what leaves, and what it has no room for is discarded.
+//! Reading later would be no way to slow a tunnel's peer down: its pings and its farewell would
+//! wait behind its frames, for many seconds where a line is slow.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use tokio::{
+    sync::Semaphore,
+    task::{JoinHandle, yield_now},
+};
+
+use super::queue::{self, EgressQueue, QUEUE_OCTETS};
+use crate::{
+    core::{
+        batch::{INGRESS_CREDITS, Source},
+        counters::Discard,
+        fdb::PortNumber,
+        frame::Frame,
+        gauge::{Gauge, cost},
+        line::{Buckets, Direction, Line},
+        memory::QueueMemory,
+        offload::finish::Finisher,
+        settings::OffloadTypes,
+    },
+    message::{Credit, Ingress},
+};
+
+/// Where a link hands its frames to the Switch.
+#[derive(Debug)]
+pub struct IngressSender {
+    gate: Gate,
+    /// What must be finished before the Switch sees it.
+    finisher: Finisher,
+    /// What the holder's lines pay into, and whose memory a queue takes.
+    buckets: Arc<Buckets>,
+    memory: QueueMemory,
+    inlet: Option<Inlet>,
+}
+
+/// The Switch has ended: there is nobody to take frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the switch has ended")]
+pub struct SwitchGone;
+
+/// The way to the Switch.
+#[derive(Debug, Clone)]
+struct Gate {
+    switch: Recipient<Ingress>,
+    port: PortNumber,
+    credits: Arc<Semaphore>,
+    /// Its holder's turns, if he may have several ports.
+    turns: Option<Arc<Semaphore>>,
+}
+
+/// A queue before the Switch, and the task that takes its frames there.
+#[derive(Debug)]
+struct Inlet {
+    queue: queue::Sender,
+    gauge: Gauge,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl IngressSender {
+    pub(crate) fn new(switch: Recipient<Ingress>, port: PortNumber, finisher: Finisher) -> Self {
+        let credits = Arc::new(Semaphore::new(INGRESS_CREDITS));
+        let gate = Gate { switch, port, credits, turns: None };
+        let (buckets, memory) = (Arc::default(), QueueMemory::new(usize::MAX));
+        Self { gate, finisher, buckets, memory, inlet: None }
+    }
+
+    /// Has it wait for its turn among the ports of its holder.
+    pub(crate) fn in_turn(mut self, turns: Option<Arc<Semaphore>>) -> Self {
+        self.gate.turns = turns;
+        self
+    }
+
+    /// What its line pays into, and what its queue takes, if it is to have them.
+    pub(crate) fn sharing(mut self, buckets: Arc<Buckets>, memory: QueueMemory) -> Self {
+        (self.buckets, self.memory) = (buckets, memory);
+        self
+    }
+
+    /// Waits for a credit, hands over a batch, and yields to the runtime, so that a
+    /// busy port does not keep its receivers from running. `frames` should hold at
+    /// most [`BATCH_FRAMES`](crate::core::batch::BATCH_FRAMES) and
+    /// [`BATCH_OCTETS`](crate::core::batch::BATCH_OCTETS).
+    ///
+    /// # Errors
+    /// The Switch has ended.
+    pub async fn send(&mut self, frames: Vec<Frame>) -> Result<(), SwitchGone> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let frames = self.finished(frames);
+        let has_line = self.finisher.settings().has_line(Direction::In);
+        if has_line || self.inlet.is_some() {
+            return self.queue(frames, has_line).await;
+        }
+        self.gate.pass(frames).await
+    }
+
+    /// The frames as they may enter the port. Almost always as they are.
+    fn finished(&self, frames: Vec<Frame>) -> Vec<Frame> {
+        let allowed = self.finisher.allowed();
+        if allowed == OffloadTypes::ALL {
+            return frames;
+        }
+        let mut finished = Vec::with_capacity(frames.len());
+        for frame in frames {
+            self.finisher.pass(frame, allowed, |frame| finished.push(frame));
+        }
+        finished
+    }
+
+    /// Queues those that there is room for. Without a line no more, once the queue is empty.
+    async fn queue(&mut self, mut frames: Vec<Frame>, has_line: bool) -> Result<(), SwitchGone> {
+        if !has_line {
+            if let Some(inlet) = self.inlet.take() {
+                inlet.empty().await;
+            }
+            return self.gate.pass(frames).await;
+        }
+        let inlet = self.inlet.get_or_insert_with(|| {
+            let finisher = self.finisher.clone();
+            let settings = Arc::clone(finisher.settings());
+            let line = Line::new(Direction::In, settings, Arc::clone(&self.buckets));
+            Inlet::open(self.gate.clone(), finisher, line, &self.memory)
+        });
+        if inlet.task.is_finished() {
+            return Err(SwitchGone);
+        }
+        let counters = self.finisher.counters();
+        frames.retain(|frame| {
+            let refused = inlet.refuses(frame);
+            if let Some(reason) = refused {
+                let (frames, octets) = frame.on_wire();
+                counters.received(frames, octets);
+                counters.discarded(reason, frames);
+            }
+            refused.is_none()
+        });
+        inlet.queue.push(Source::OWN, frames);
+        yield_now().await;
+        Ok(())
+    }
+}
+
+impl Gate {
+    async fn pass(&self, frames: Vec<Frame>) -> Result<(), SwitchGone> {
+        let permit = Arc::clone(&self.credits).acquire_owned().await.map_err(|_| SwitchGone)?;
+        let turn = match &self.turns {
+            None => None,
+            Some(turns) => Some(Arc::clone(turns).acquire_owned().await.map_err(|_| SwitchGone)?),
+        };
+        if !self.switch.connected() {
+            return Err(SwitchGone);
+        }
+        // Bounded by the credits, so it may pass by the mailbox's own limit.
+        let (port, credit) = (self.port, Credit::new(permit));
+        self.switch.do_send(Ingress { port, frames, credit, turn });
+        yield_now().await;
+        Ok(())
+    }
+}
+
+impl Inlet {
+    fn open(gate: Gate, finisher: Finisher, line: Line, memory: &QueueMemory) -> Self {
+        let gauge = Gauge::new(QUEUE_OCTETS, memory.clone());
+        let (queue, out) = queue::channel(gauge.clone(), finisher, line);
+        let task = actix_rt::spawn(carry(out, gate));
+        Self { queue, gauge, task }
+    }
+
+    /// Why there is no room for `frame`; if there is, it is taken.
+    fn refuses(&self, frame: &Frame) -> Option<Discard> {
+        let (octets, memory) = (cost(frame), self.gauge.memory());
+        if !self.gauge.has_room(frame, Source::OWN, 0) {
+            return Some(Discard::LackOfBuffers);
+        }
+        if memory.is_tight(octets) && !memory.has_room(octets, 0) {
+            return Some(Discard::QueueMemory);
+        }
+        self.gauge.take(Source::OWN, octets);
+        None
+    }
+
+    /// Waits until the Switch has all of it.
+    async fn empty(mut self) {
+        self.queue.close();
+        // What it ends with, the next batch sees as well.
+        let _ = (&mut self.task).await;
+    }
+}
+
+/// Takes frames to the Switch, until there are none and will be none.
+async fn carry(mut queue: EgressQueue, gate: Gate) {
+    let mut batch = Vec::new();
+    while queue.recv_or_end(&mut batch).await {
+        if gate.pass(std::mem::take(&mut batch)).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Rates in whole switches, on a virtual clock.
+
+use super::*;
+
+/// Length of the frames here, as on a wire without FCS.
+const LEN: usize = 1514;
+
+fn long(dst: u8, src: u8) -> Frame {
+    let mut data = frame(dst, src).into_data().to_vec();
+    data.resize(LEN, 0);
+    Frame::new(Bytes::from(data))
+}
+
+fn settings(all: &[(&str, &str)]) -> PortSettings {
+    let mut settings = PortSettings { loop_guard: Some(false), ..PortSettings::default() };
+    all.iter().for_each(|(name, value)| settings.set(name, value).expect("a good value"));
+    settings
+}
+
+/// A port of somebody who may have others.
+struct Held(Memory);
+
+impl Medium for Held {
+    type Link = <Memory as Medium>::Link;
+
+    fn kind(&self) -> &'static str {
+        self.0.kind()
+    }
+
+    fn target(&self) -> String {
+        self.0.target()
+    }
+
+    fn holder(&self) -> Option<Holder> {
+        Some(Holder { identity: "alice".into(), user: None, instance: None })
+    }
+
+    async fn open(&mut self) -> Result<Self::Link, PortError> {
+        self.0.open().await
+    }
+}
+
+/// A switch whose second port knows the station 2, and further ports, with these settings.
+struct Rates {
+    lab: Lab,
+    to: MemoryHandle,
+    from: Vec<MemoryHandle>,
+}
+
+impl Rates {
+    async fn new(to: &[(&str, &str)], from: &[&[(&str, &str)]]) -> Self {
+        let lab = Lab::new();
+        let add = async |settings| {
+            let (port, handle) = Memory::pair("test", 4096);
+            supervisor::add_with(&lab.switch, Held(port), settings, &log()).await.expect("a port");
+            handle
+        };
+        let (port, to_handle) = Memory::pair("test", 4096);
+        supervisor::add_with(&lab.switch, port, settings(to), &log()).await.expect("a port");
+        let mut handles = Vec::new();
+        for from in from {
+            handles.push(add(settings(from)).await);
+        }
+        to_handle.send(frame(0xff, 2)).await.expect("port 1");
+        lab.settle().await;
+        Self { lab, to: to_handle, from: handles }
+    }
+
+    /// Has each port send a frame a millisecond, 12 Mbit/s, and gives how many arrive meanwhile.
+    async fn offered(&mut self, seconds: u64) -> u64 {
+        let (start, mut sent, mut arrived) = (tokio::time::Instant::now(), 0, 0);
+        let all = u128::from(1000 * seconds);
+        while sent < all {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            while sent < start.elapsed().as_millis().min(all) {
+                for (at, from) in (10..).zip(&self.from) {
+                    from.send(long(2, at)).await.expect("its port");
+                }
+                sent += 1;
+            }
+            while let Some(frame) = self.to.try_recv() {
+                assert_eq!(frame.len(), LEN);
+                arrived += 1;
+            }
+        }
+        arrived
+    }
+
+    async fn set(&self, number: u32, name: &str, value: &str) {
+        let mut settings = PortSettings::default();
+        settings.set(name, value).expect("a good value");
+        self.lab.control.set_port(port(number), settings, Vec::new()).await.expect("a port");
+    }
+}
+
+/// Frames of 1,514 octets in a second, of as many bits.
+fn frames(bits: u64) -> u64 {
+    bits / 8 / LEN as u64
+}
+
+fn assert_near(arrived: u64, wanted: u64) {
+    assert!(arrived.abs_diff(wanted) <= wanted / 20, "{arrived}, not {wanted}");
+}
+
+#[test]
+fn each_direction_shapes_and_polices_to_its_rate() {
+    for (to, from, reason) in [
+        ("rate-out", "4mbit", Discard::LackOfBuffers),
+        ("rate-out", "4mbit/20kb police", Discard::RateOut),
+    ] {
+        run(async {
+            let mut rates = Rates::new(&[(to, from)], &[&[]]).await;
+            let arrived = rates.offered(4).await;
+            assert_near(arrived, 4 * frames(4_000_000));
+            let counters = rates.lab.port(1).await.counters;
+            assert!(counters.discards(reason) > 1000 || reason == Discard::LackOfBuffers);
+        });
+    }
+    for (rate, reason) in [("4mbit/20kb", Discard::RateIn), ("4mbit shape", Discard::LackOfBuffers)]
+    {
+        run(async {
+            let mut rates = Rates::new(&[], &[&[("rate-in", rate)]]).await;
+            let arrived = rates.offered(4).await;
+            assert_near(arrived, 4 * frames(4_000_000));
+            let counters = rates.lab.port(2).await.counters;
+            let waiting = if reason == Discard::RateIn { 0 } else { QUEUE_OCTETS / (LEN + 64) };
+            let lost = counters.discards(reason);
+            let sum = arrived + lost + waiting as u64;
+            assert!(sum.abs_diff(4000) < 10, "{arrived}, {lost} and {waiting} of 4000");
+            assert!(counters.rx_frames() + waiting as u64 + 10 > 4000, "what was lost came in");
+        });
+    }
+}
+
+#[test]
+fn all_sessions_of_a_holder_share_a_rate() {
+    for rate in ["4mbit shape", "4mbit/20kb police"] {
+        run(async {
+            let limit = [("rate-in", rate)];
+            let mut rates = Rates::new(&[], &[&limit[..]; 5]).await;
+            assert_near(rates.offered(4).await, 4 * frames(4_000_000));
+        });
+    }
+}
+
+#[test]
+fn another_rate_counts_at_once_and_none_lets_all_pass_in_order() {
+    run(async {
+        let mut rates = Rates::new(&[], &[&[("rate-in", "8kbit shape")]]).await;
+        assert!(rates.offered(1).await < 20);
+        rates.set(2, "rate-in", "6mbit shape").await;
+        assert_near(rates.offered(2).await, 2 * frames(6_000_000));
+        rates.set(2, "rate-in", "off").await;
+        // First what was queued, which is more than may be under way at once.
+        assert!(rates.offered(1).await > 1500);
+        assert_eq!(rates.offered(1).await, 1000);
+    });
+}
+
+#[test]
+fn pings_overtake_what_is_shaped() {
+    run(async {
+        let mut rates = Rates::new(&[("rate-out", "1mbit")], &[&[]]).await;
+        rates.offered(1).await;
+        let mut ping = frame(2, 10).into_data().to_vec();
+        ping[12..34].copy_from_slice(&[
+            0x08, 0x00, 0x45, 0, 0, 46, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+        ]);
+        let ping = Frame::new(Bytes::from(ping));
+        rates.from[0].send(ping.clone()).await.expect("port 2");
+        let mut before = 0;
+        while rates.to.recv().await.expect("frames go on") != ping {
+            before += 1;
+        }
+        assert!(before < 5, "{before} of {} that wait", frames(11_000_000));
+    });
+}
