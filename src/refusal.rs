@@ -8,6 +8,7 @@ use etherws_actors::{
     error::{one_line, plain},
     fdb::FdbError,
     message::SetPortError,
+    mirror::PortMirrorError,
 };
 use jsonrpsee_types::{ErrorCode, ErrorObjectOwned};
 
@@ -130,6 +131,10 @@ impl std::error::Error for Refusal {}
 impl From<ControlError> for Refusal {
     fn from(error: ControlError) -> Self {
         match error {
+            ControlError::PortMirror(
+                PortMirrorError::NoSuchPort(_) | PortMirrorError::NoSuchMirror(_),
+            ) => Self::key(one_line(&error)),
+            ControlError::PortMirror(_) => Self::value(one_line(&error)),
             ControlError::Settings(SetPortError::NoSuchPort(port))
             | ControlError::NoSuchPort(port) => Self::no_such_port(port),
             ControlError::Fdb(FdbError::NoSuchPort(port)) => Self::no_such_port(port),

@@ -2,6 +2,7 @@
 //! programs that embed the switch all come through here.
 
 mod fdb;
+mod mirrors;
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +38,7 @@ use crate::{
         ListPorts, ListProfiles, PortInfo, PortReport, SetDefaults, SetPort, SetPortError,
         ShowPort, Survey, TakeSurvey,
     },
-    mirror::{Filter, MIRROR_OCTETS, MirrorReader, TooManyMirrors},
+    mirror::{Filter, MIRROR_OCTETS, MirrorReader, PortMirrorError, TooManyMirrors},
     netlink::{self, LinkError},
     supervisor::AddError,
     switch::Switch,
@@ -99,6 +100,9 @@ pub enum ControlError {
     /// Too many look on.
     #[error(transparent)]
     Mirror(#[from] TooManyMirrors),
+    /// No mirror that copies to a port.
+    #[error(transparent)]
+    PortMirror(#[from] PortMirrorError),
     /// Ports of its kind have what they were added with.
     #[error(
         "a {kind} port keeps its options, and port {port} is one; only client ports take others"

@@ -4,6 +4,7 @@
 //! Switch to port. A batch is the message, never a frame: a mailbox costs some
 //! 100 to 350 ns a message.
 
+mod mirrors;
 mod vlans;
 
 use std::{
@@ -38,7 +39,10 @@ use crate::{
     mirror::{Filter, MirrorReader, TooManyMirrors},
 };
 
-pub use self::vlans::{ListVlans, Traffic, VlanInfo, VlanPage};
+pub use self::{
+    mirrors::{AddPortMirror, DelPortMirror, ListPortMirrors},
+    vlans::{ListVlans, Traffic, VlanInfo, VlanPage},
+};
 
 /// One of a port's [`INGRESS_CREDITS`](crate::batch::INGRESS_CREDITS). It goes with the batch and returns when the
 /// last egress port has queued or dropped the batch's frames; later, when they went to

@@ -6,6 +6,7 @@
 //! Nothing here may wait, or keep a frame or the block that it was read into.
 
 mod hosts;
+mod output;
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +20,9 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::sync::mpsc;
+
+pub(crate) use self::output::Output;
+pub use self::output::{MirrorCounts, PortMirror, PortMirrorError, PortMirrorInfo};
 
 use crate::core::{
     counters::Discard,
@@ -283,6 +287,9 @@ fn copy(arena: &mut BytesMut, frame: &Frame, len: usize) -> Frame {
 #[derive(Debug, Default)]
 pub(crate) struct Mirrors {
     mirrors: Vec<Mirror>,
+    /// Those that copy to a port, by number.
+    outputs: Vec<Output>,
+    last_output: u32,
     /// Whether any of them wants frames that go out.
     want_sent: bool,
 }
@@ -317,6 +324,62 @@ impl Mirrors {
         Ok(MirrorReader { batches, used })
     }
 
+    /// A mirror that copies to a port. Its number is new.
+    pub(crate) fn add_output(&mut self, what: PortMirror) -> Result<u32, PortMirrorError> {
+        if self.outputs.len() >= MAX_MIRRORS {
+            return Err(PortMirrorError::TooMany);
+        }
+        self.last_output += 1;
+        self.outputs.push(Output::new(self.last_output, what));
+        self.note_wants();
+        Ok(self.last_output)
+    }
+
+    /// Ends such a mirror.
+    pub(crate) fn remove_output(&mut self, number: u32) -> Option<PortMirrorInfo> {
+        let at = self.outputs.iter().position(|output| output.number() == number)?;
+        let output = self.outputs.remove(at);
+        self.note_wants();
+        Some(output.info())
+    }
+
+    /// Those that copy to a port.
+    pub(crate) fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// Takes them, for as long as somebody works on them.
+    pub(crate) fn take_outputs(&mut self) -> Vec<Output> {
+        mem::take(&mut self.outputs)
+    }
+
+    /// Puts them back.
+    pub(crate) fn put_outputs(&mut self, outputs: Vec<Output>) {
+        self.outputs = outputs;
+    }
+
+    /// Whether copies wait for their ports.
+    pub(crate) fn has_copies(&self) -> bool {
+        self.outputs.iter().any(|output| !output.copies.is_empty())
+    }
+
+    /// Copies a frame to ports, to each of them once.
+    fn copy_out(&mut self, frame: &Frame, port: PortNumber, direction: Direction) {
+        for at in 0..self.outputs.len() {
+            let output = &self.outputs[at];
+            let has = |other: &Output| other.has_taken && other.is_of(output);
+            if output.wants(frame, port, direction) && !self.outputs.iter().any(has) {
+                self.outputs[at].take(frame);
+            }
+        }
+    }
+
+    /// The next frame that is sent is one of the Switch's own.
+    pub(crate) fn another(&mut self) {
+        self.mirrors.iter_mut().for_each(|mirror| mirror.current = None);
+        self.outputs.iter_mut().for_each(|output| output.has_taken = false);
+    }
+
     /// Shows a frame that came in by `port`, or was to.
     pub(crate) fn received(
         &mut self,
@@ -325,14 +388,18 @@ impl Mirrors {
         discard: Option<Discard>,
         now: Instant,
     ) {
+        self.another();
         for mirror in &mut self.mirrors {
-            mirror.current = None;
             mirror.show(frame, port, Direction::Rx, discard, now);
+        }
+        // What is discarded later has come in all the same; where nothing may come in it has not.
+        if !matches!(discard, Some(Discard::PortDown | Discard::MirrorOutput)) {
+            self.copy_out(frame, port, Direction::Rx);
         }
     }
 
     /// Shows a frame that goes out of `port`, or was to: the one that
-    /// [came in](Self::received) last, or one of the Switch's own.
+    /// [came in](Self::received) last, or [another](Self::another).
     pub(crate) fn sent(
         &mut self,
         port: PortNumber,
@@ -344,15 +411,16 @@ impl Mirrors {
             for mirror in &mut self.mirrors {
                 mirror.show(frame, port, Direction::Tx, discard, now);
             }
+            if discard.is_none() {
+                self.copy_out(frame, port, Direction::Tx);
+            }
         }
     }
 
     /// Hands over what was shown; at the end of each batch.
     pub(crate) fn flush(&mut self) {
-        for mirror in &mut self.mirrors {
-            mirror.current = None;
-            mirror.flush();
-        }
+        self.another();
+        self.mirrors.iter_mut().for_each(Mirror::flush);
     }
 
     /// Forgets mirrors whose readers have gone, and tells the others what they lost. Now
@@ -366,8 +434,9 @@ impl Mirrors {
     }
 
     fn note_wants(&mut self) {
-        self.want_sent =
-            self.mirrors.iter().any(|mirror| mirror.filter.direction != Some(Direction::Rx));
+        let wants = |filter: &Filter| filter.direction != Some(Direction::Rx);
+        self.want_sent = self.mirrors.iter().any(|mirror| wants(&mirror.filter))
+            || self.outputs.iter().any(|output| wants(output.filter()));
     }
 }
 

@@ -66,7 +66,8 @@ names! {
         /// Learned addresses were forgotten since a BPDU told of a topology change: `port`.
         TopologyChange = "topology-change",
         /// Storm control began to discard frames: `port`, `class` (`broadcast`, `multicast` or
-        /// `unicast`), and `limit`, in frames or in octets.
+        /// `unicast`), `limit`, in frames or in octets, and the `mac` and `vlan` of the frame that
+        /// went over it.
         Storm = "storm",
         /// Storm control has discarded nothing for 10 s: `port`, `class`, and `discarded`,
         /// frames since the storm began.

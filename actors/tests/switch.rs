@@ -10,6 +10,8 @@ mod events;
 mod guards;
 #[path = "switch/isolation.rs"]
 mod isolation;
+#[path = "switch/mirror_ports.rs"]
+mod mirror_ports;
 #[path = "switch/mirrors.rs"]
 mod mirrors;
 #[path = "switch/rates.rs"]

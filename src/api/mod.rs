@@ -16,6 +16,7 @@ pub(crate) mod events;
 mod fdb;
 mod hosts;
 mod interface;
+mod mirror;
 mod params;
 mod ping;
 mod port;
@@ -41,6 +42,7 @@ pub(crate) use self::{
     fdb::{AddFdb, DelFdb, FlushFdb, ListFdb},
     hosts::ListHosts,
     interface::{Interface, ListInterface, SetInterface},
+    mirror::{DelMirror, ListMirror},
     ping::Ping,
     port::{DelPort, ListPort, Port, PortRef},
     profile::ListProfile,
@@ -50,7 +52,7 @@ pub(crate) use self::{
     status::{Status, Stop},
     vlan::ListVlan,
 };
-use crate::refusal::Refusal;
+use crate::{capture::mirror::Mirror, refusal::Refusal};
 pub(crate) use answer::Answer;
 use audit::Audit;
 pub(crate) use call::one_at_a_time;
@@ -90,6 +92,9 @@ pub(crate) const METHODS: &[Method] = &[
     Method::of::<Events>(),
     Method::of::<Ping>(),
     Method::of::<CaptureFrames>(),
+    Method::of::<ListMirror>(),
+    Method::of::<Mirror>(),
+    Method::of::<DelMirror>(),
     discover::DISCOVER,
 ];
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod ethertype;
 pub(crate) mod lines;
+pub(crate) mod mirror;
 pub(crate) mod reader;
 pub(crate) mod recorder;
 

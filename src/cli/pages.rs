@@ -219,6 +219,19 @@ const PAGES: &[Page] = &[
             ),
         ],
     ),
+    page_of(
+        "ctl addmirror",
+        "",
+        &[
+            ("ctl addmirror --from uplink --to probe", "copy all that passes a port to another"),
+            (
+                "ctl addmirror --from 3 --to uplink --to-vlan 900 --filter arp",
+                "to another switch, in a VLAN",
+            ),
+        ],
+    ),
+    page_of("ctl listmirror", "", &[("ctl listmirror", "show mirrors, and what they lost")]),
+    page_of("ctl delmirror", "", &[("ctl delmirror 1", "end the first mirror")]),
     page_of("ctl createtoken", "", &[("ctl createtoken --user alice", "a token for one minute")]),
     page_of("ctl discover", "", &[("ctl discover", "print the API document")]),
     page_of(

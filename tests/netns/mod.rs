@@ -10,6 +10,7 @@ mod hosts;
 mod identity;
 mod interface;
 mod loops;
+mod mirrors;
 mod netdev;
 mod offload;
 mod openvswitch;

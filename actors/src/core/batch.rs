@@ -31,4 +31,10 @@ pub struct Source {
 impl Source {
     /// The switch itself.
     pub const OWN: Self = Self { holder: u32::MAX, port: u32::MAX, flooded: false };
+
+    /// A mirror, by its number: its copies are nobody's who has ports.
+    #[must_use]
+    pub const fn of_mirror(number: u32) -> Self {
+        Self { holder: u32::MAX - 1, port: number, flooded: false }
+    }
 }

@@ -62,6 +62,8 @@ names! {
         /// The ingress and the egress port are `isolated`, and not in one group. Floods leave
         /// such ports out and count nothing.
         Isolated = "isolated",
+        /// The ingress or the egress port is kept for the copies of a mirror.
+        MirrorOutput = "mirror-output",
         /// The port is blocked by the loop guard.
         Loop = "loop",
         /// The port is blocked by BPDU guard.

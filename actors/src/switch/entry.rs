@@ -93,6 +93,8 @@ pub(super) struct PortEntry {
     pub(super) vlans: Option<Box<PortVlans>>,
     /// Rates over which frames are discarded, in the order of [`Direction::ALL`].
     pub(super) policed: [Option<Rate>; 2],
+    /// Whether it is kept for the copies of a mirror.
+    pub(super) is_reserved: bool,
     /// While the port is up.
     pub(super) outlet: Option<Outlet>,
     /// Frames of the batch at hand that go out of this port: for it only, and flooded. Empty
@@ -214,7 +216,7 @@ impl PortEntry {
     }
 
     pub(super) fn is_forwarding(&self) -> bool {
-        self.is_open() && self.guards.blocked.is_none()
+        self.is_open() && self.guards.blocked.is_none() && !self.is_reserved
     }
 
     /// Octets in its queue, and how many there may be, while it is up.

@@ -102,6 +102,7 @@ impl Handler<AddPort> for Switch {
                 only: Box::default(),
                 vlans: None,
                 policed: [None; 2],
+                is_reserved: false,
                 outlet: None,
                 pending: Default::default(),
             },
@@ -132,6 +133,7 @@ impl Handler<PortUp> for Switch {
         port.status = up.status;
         port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
         let kept = port.kept.clone();
+        self.find_mirrored();
         self.change_carrier(at);
         self.change_interface(at, None);
         self.deliver(&Credit::NONE);

@@ -25,7 +25,7 @@ impl Switch {
     pub(super) fn note_open(&mut self, at: usize) {
         let port = &self.ports[at];
         let is_shut_out = matches!(port.guards.blocked, Some(Blocked::Bpdu { .. }));
-        if port.is_open() && !port.is_leaf && !is_shut_out {
+        if port.is_open() && !port.is_leaf && !is_shut_out && !port.is_reserved {
             let interval = if port.interface.is_some() { OFTEN } else { SELDOM };
             self.loops.open(port.number, port.guards.loop_guard, interval);
         } else {
@@ -101,6 +101,7 @@ impl Switch {
                     if let Some(at) = self.find(number) {
                         let vid = frame.header().map_or(Vid::UNTAGGED, Ethernet::vid);
                         if self.is_in_vlan(at, &frame) {
+                            self.mirrors.another();
                             self.append(at, frame, TokioInstant::now().into_std());
                         }
                         self.turn_probe(at, vid);

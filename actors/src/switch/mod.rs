@@ -10,6 +10,7 @@ mod guards;
 mod interface;
 mod lifecycle;
 mod loops;
+mod mirrors;
 mod requests;
 mod settings;
 mod vlans;
@@ -54,7 +55,6 @@ use crate::{
 };
 
 use entry::{Pending, PortEntry, Shared};
-use guards::Blocked;
 use vlans::Vlans;
 
 /// Longest time between two collections of aged addresses.
@@ -134,6 +134,8 @@ pub struct Switch {
     source: Source,
     collect_interval: Duration,
     mirrors: Mirrors,
+    /// Whether a port is kept for copies.
+    has_reserved: bool,
     loops: LoopGuard,
     flushes: Flushes,
     /// How often there were announcements.
@@ -174,6 +176,7 @@ impl Switch {
             source: Source::OWN,
             collect_interval: options.aging_time.min(COLLECT_INTERVAL),
             mirrors: Mirrors::default(),
+            has_reserved: false,
             loops: LoopGuard::new(),
             flushes: Flushes::default(),
             announcements: 0,
@@ -203,6 +206,7 @@ impl Switch {
         let removed = self.ports.remove(number);
         self.loops.close(number);
         self.set_carriers();
+        self.find_mirrored();
         self.obey();
         self.deliver(&Credit::NONE);
         removed
@@ -233,8 +237,11 @@ impl Switch {
         if port.is_forwarding() {
             self.append_as(at, frame, flooded, now);
         } else {
-            let blocked = port.guards.blocked.filter(|_| port.is_open());
-            let reason = blocked.map_or(Discard::PortDown, Blocked::discard);
+            let reason = match port.guards.blocked {
+                _ if !port.is_open() => Discard::PortDown,
+                Some(blocked) => blocked.discard(),
+                None => Discard::MirrorOutput,
+            };
             port.counters.discarded(reason, frame.on_wire().0);
             self.mirrors.sent(port.number, &frame, Some(reason), now);
         }
@@ -340,6 +347,9 @@ impl Switch {
             }
         }
         self.pending_octets = 0;
+        if self.mirrors.has_copies() {
+            self.deliver_copies();
+        }
         self.mirrors.flush();
     }
 
@@ -366,6 +376,7 @@ impl Switch {
         for frame in frames {
             if self.is_in_vlan(at, &frame) {
                 self.relay.note_announced(&frame, now);
+                self.mirrors.another();
                 self.enqueue(usize::MAX, at, frame, now);
             }
         }
@@ -425,10 +436,12 @@ impl Handler<Ingress> for Switch {
         let (count, octets) =
             frames.iter().map(Frame::on_wire).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
         let now = Instant::now().into_std();
-        if !self.ports[at].is_open() {
-            counters.discarded(Discard::PortDown, count);
+        let is_open = self.ports[at].is_open();
+        if !is_open || self.ports[at].is_reserved {
+            let reason = if is_open { Discard::MirrorOutput } else { Discard::PortDown };
+            counters.discarded(reason, count);
             for frame in &frames {
-                self.mirrors.received(port, frame, Some(Discard::PortDown), now);
+                self.mirrors.received(port, frame, Some(reason), now);
             }
             self.mirrors.flush();
             return;

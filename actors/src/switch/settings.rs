@@ -167,6 +167,7 @@ impl Switch {
         if self.ports[at].guards.blocked.is_some_and(|one| !one.is_wanted(&self.ports[at].guards)) {
             self.unblock(at);
         }
+        self.find_mirrored();
         self.note_forwarding(at);
         self.note_open(at);
         self.deliver(&Credit::NONE);

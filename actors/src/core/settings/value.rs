@@ -259,6 +259,23 @@ text! {
     }
 }
 
+impl<'de> Deserialize<'de> for PortRef {
+    /// A number stands for itself.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u32),
+            Text(String),
+        }
+        let text = match Written::deserialize(from)? {
+            Written::Number(number) => number.to_string(),
+            Written::Text(text) => text,
+        };
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
 /// Whether a character steers a terminal, or the direction of what is around it, instead of
 /// being seen.
 fn is_invisible(c: char) -> bool {
