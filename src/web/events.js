@@ -21,7 +21,7 @@ const SAME = 1000;
 
 /** What needs somebody, and what is worth a look. */
 const LEVELS = {
-    bad: ["loop", "bpdu-guard", "storm", "flap", "table-full", "authentication-failure", "lost"],
+    bad: ["loop", "bpdu-guard", "storm", "flap", "table-full", "guard", "authentication-failure", "lost"],
     warn: ["port-down", "topology-change", "refused", "port-deleted", "mac-moved"],
     good: ["port-up", "loop-ended", "bpdu-guard-ended", "storm-ended"],
 };

@@ -1,14 +1,17 @@
-// What a managed switch has beside its ports: VLANs with their members, and profiles. Each
-// table is there while it has lines.
+// What a managed switch has beside its ports: VLANs with their members, profiles, bindings of
+// IP addresses, and mirrors. Each table is there while it has lines.
 
 import { $, h, keyed, text } from "./dom.js";
-import { count } from "./format.js";
+import { age, count } from "./format.js";
 
 /** Lines and ports shown: `ctl` lists them all. */
 const SHOWN = 100;
 
 /** What is asked for: one more than is shown, to know that there are more. */
-export const LISTS = [["listVlan", { limit: SHOWN + 1 }], ["listProfile"]];
+export const LISTS = [
+    ["listVlan", { limit: SHOWN + 1 }], ["listProfile"],
+    ["listBinding", { limit: SHOWN + 1 }], ["listMirror"],
+];
 
 /** A table in a section of its own. */
 class Table {
@@ -29,7 +32,7 @@ class Table {
 
     /**
      * Shows lines of cells under columns. A column is {key, title, and perhaps kind (its
-     * class) or act (what its title does)}; the first is the name of a line.
+     * class) or act (what its title does)}; the first two tell lines apart.
      */
     show(columns, lines, note = "") {
         this.#section.hidden = lines.length === 0;
@@ -41,7 +44,7 @@ class Table {
                 type: "button", class: "sort", click: act,
             }) : h("span")),
             (cell, { title }) => text(cell.firstChild, title));
-        keyed(this.#body, shown, (line) => line[0], () => h("tr"), (row, line) => {
+        keyed(this.#body, shown, (line) => line.slice(0, 2).join(), () => h("tr"), (row, line) => {
             const cells = columns.map((column, at) => ({ ...column, at, value: line[at] ?? "" }));
             keyed(row, cells, ({ key }) => key,
                 ({ at, kind }) => (at ? h("td", { class: kind }) : h("th", { scope: "row", class: kind })),
@@ -50,17 +53,21 @@ class Table {
     }
 }
 
-const number = { kind: "number" };
-const wrap = { kind: "wrap" };
-const PROFILE = [
-    { key: "profile", title: "Profile" }, { key: "inherits", title: "Inherits" },
-    { key: "users", title: "Users", ...wrap }, { key: "sessions", title: "Sessions", ...number },
-    { key: "settings", title: "Settings", ...wrap },
-];
+/** Columns with these titles, of which some are numbers, and some may be broken. */
+const columns = (titles, numbers, wrapped) => titles.map((title) => ({
+    key: title, title, kind: numbers.includes(title) ? "number" : wrapped.includes(title) ? "wrap" : undefined,
+}));
+const PROFILES = columns(["Profile", "Inherits", "Users", "Sessions", "Settings"], ["Sessions"], ["Users", "Settings"]);
+const BINDINGS = columns(["IP", "VLAN", "MAC", "Port", "Holder", "Ends in"], ["VLAN", "Port", "Ends in"], ["IP", "Holder"]);
+const MIRRORS = columns(
+    ["Mirror", "From", "Direction", "VLAN", "Filter", "To", "To VLAN", "Copied", "Lost"],
+    ["Mirror", "VLAN", "To VLAN", "Copied", "Lost"], ["From", "Filter", "To"]);
 
 export class Managed {
     #vlans = new Table("vlans", "VLANs");
     #profiles = new Table("profiles", "Profiles");
+    #bindings = new Table("bindings", "Bindings");
+    #mirrors = new Table("mirrors", "Mirrors");
     #open;
 
     /** `open` is called with the number of a port that is to be shown. */
@@ -69,9 +76,15 @@ export class Managed {
     }
 
     /** Takes the answers to `LISTS`; `nameOf` gives a port's name by its number. */
-    update([vlans, profiles], nameOf) {
+    update([vlans, profiles, bindings, mirrors], nameOf) {
         this.#showVlans(vlans, nameOf);
-        this.#profiles.show(PROFILE, profiles.map(({ name, inherits, users, settings, ...more }) => [
+        this.#bindings.show(BINDINGS, bindings.map(({ ip, vid, mac, port, holder, left }) =>
+            [ip, vid || "", mac, port, holder, age(left)]));
+        this.#mirrors.show(MIRRORS, mirrors.map(({ number, from, direction, vlan, filter, to, ready, ...more }) => [
+            number, from?.join(", ") || "all", direction ?? "both", vlan, filter,
+            ready ? to : `${to} (missing)`, more["to-vlan"], count(more.copied), count(more.lost),
+        ]));
+        this.#profiles.show(PROFILES, profiles.map(({ name, inherits, users, settings, ...more }) => [
             name, inherits, users.join(", "), more["max-sessions"],
             Object.entries(settings).map((pair) => pair.join(" ")).join(", "),
         ]));
@@ -82,13 +95,13 @@ export class Managed {
         const all = new Set(vlans.flatMap(({ untagged, tagged }) => [...untagged, ...tagged]));
         const ports = [...all].sort((a, b) => a - b);
         const shown = ports.slice(0, SHOWN);
-        const columns = [
-            { key: "vlan", title: "VLAN", ...number }, { key: "name", title: "Name", ...wrap },
+        const matrix = [
+            ...columns(["VLAN", "Name"], ["VLAN"], ["Name"]),
             ...shown.map((port) => ({ key: port, title: nameOf(port), kind: "member", act: () => this.#open(port) })),
-            { key: "rx", title: "RX frames", ...number }, { key: "tx", title: "TX frames", ...number },
+            ...columns(["RX frames", "TX frames"], ["RX frames", "TX frames"], []),
         ];
         const more = ports.length > SHOWN ? ` The first ${SHOWN} of ${ports.length} ports.` : "";
-        this.#vlans.show(columns, vlans.map(({ vid, name, untagged, tagged, rx, tx }) => {
+        this.#vlans.show(matrix, vlans.map(({ vid, name, untagged, tagged, rx, tx }) => {
             const [bare, framed] = [new Set(untagged), new Set(tagged)];
             const member = (port) => (bare.has(port) ? "U" : framed.has(port) ? "T" : "");
             return [vid || "none", name, ...shown.map(member), count(rx), count(tx)];

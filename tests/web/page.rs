@@ -10,13 +10,13 @@ use crate::support::{
 };
 
 /// A switch, and a browser that shows its page.
-struct Bench {
-    switch: Switch,
-    browser: Browser,
+pub(super) struct Bench {
+    pub(super) switch: Switch,
+    pub(super) browser: Browser,
 }
 
 impl Bench {
-    fn start(args: &[&str]) -> Result<Self, String> {
+    pub(super) fn start(args: &[&str]) -> Result<Self, String> {
         let browser = Browser::start()?;
         let switch = Switch::start(args);
         let bench = Self { switch, browser };
@@ -25,7 +25,7 @@ impl Bench {
         Ok(bench)
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("http://{}/", self.switch.control)
     }
 
@@ -71,7 +71,7 @@ fn talk<T>(sockets: &mut [WebSocket; 2], mut look: impl FnMut() -> Option<T>) ->
 }
 
 /// Two sessions that know where the other is.
-fn sessions(switch: &Switch) -> ([WebSocket; 2], [u64; 2]) {
+pub(super) fn sessions(switch: &Switch) -> ([WebSocket; 2], [u64; 2]) {
     let (mut one, first) = switch.open();
     let (mut two, second) = switch.open();
     one.send_frame(&frame(255, 1, b"I"));
@@ -402,52 +402,6 @@ fn who_comes_late_sees_what_the_switch_is_and_what_has_happened() {
     browser.click("#confirm-yes");
     browser.wait("document.getElementById('status').textContent === 'Nothing has changed.'");
     browser.assert_clean(&format!("http://{}/", switch.control), None);
-}
-
-#[test]
-fn vlans_stand_as_a_matrix_and_profiles_as_a_table() {
-    let dir = TempDir::new();
-    let text = "[tunnel]\nhost = \"127.0.0.1\"\nport = 0\n[control]\nhost = \"127.0.0.2\"\nport = 0\n\
-        [vlan-names]\n10 = \"blue\"\n[profile.guest]\nusers = [\"*\"]\nmax-sessions = 3\n\
-        max-macs = 9\n";
-    let config = dir.file("etherws.toml", text);
-    let bench = need!(Bench::start(&["--config", &config]));
-    let Bench { switch, browser } = &bench;
-    let table = |id: &str| {
-        browser.eval(&format!(
-            "[...document.querySelectorAll('#{id} tr')].map((row) =>
-            [...row.children].map((cell) => cell.textContent).join('|')).join('\\n')"
-        ))
-    };
-    browser.wait(
-        "document.querySelector('#profiles td') && !document.getElementById('profiles').hidden",
-    );
-    assert_eq!(
-        table("profiles"),
-        "Profile|Inherits|Users|Sessions|Settings\nguest||*|3|max-macs 9"
-    );
-    let (mut sockets, [first, second]) = sessions(switch);
-    for (port, mode) in [(first, "access"), (second, "native-tagged")] {
-        let port = port.to_string();
-        let set = ["setport", &port, "--vlan-mode", mode, "--tag", "10"];
-        switch.ctl(&set).ok();
-    }
-    switch.ctl(&["setport", &first.to_string(), "--name", "desk"]).ok();
-    sockets[0].send_frame(&frame(255, 1, b"I"));
-    browser
-        .wait("document.querySelector('#vlans tbody td:nth-last-child(2)')?.textContent === '1'");
-    let wanted = format!("VLAN|Name|desk|{second}|RX frames|TX frames\n10|blue|U|T|1|1");
-    assert_eq!(
-        table("vlans").as_str().map(|text| text.lines().take(2).collect::<Vec<_>>().join("\n")),
-        Some(wanted)
-    );
-    browser.click("#vlans .member button");
-    browser.wait("document.querySelector('#ports-rows .pane')");
-    assert_eq!(
-        browser.eval("document.querySelector('#ports-rows .open').dataset.port"),
-        first.to_string()
-    );
-    browser.assert_clean(&bench.url(), None);
 }
 
 #[test]
