@@ -1,5 +1,6 @@
 //! The configuration file: checked, applied, applied again, and written back.
 
+mod mirrors;
 mod profiles;
 
 use std::{fs, os::unix::fs::symlink, thread};
@@ -528,6 +529,8 @@ fn addresses_and_mtu_are_applied_live() {
     let path = dir.file("c.toml", text);
     let switch = Switch::start_at(&namespace.site, &["--config", &path]);
     let shown = || namespace.ip("-o addr show dev ewp0") + &namespace.ip("-o link show dev ewp0");
+    // It listens before its ports are there.
+    wait_until("the device", || namespace.has_link("ewp0"));
     wait_until("its first settings", || {
         let shown = shown();
         shown.contains("192.0.2.1/24") && shown.contains("mtu 1400")

@@ -85,7 +85,7 @@ impl From<PortMirrorInfo> for MirrorLine {
     fn from(info: PortMirrorInfo) -> Self {
         Self {
             number: info.number,
-            mirror: Mirror::from(&info),
+            mirror: Mirror::from(&info.what),
             ready: info.to.is_some(),
             copied: info.counts.frames,
             octets_copied: info.counts.octets,

@@ -295,9 +295,10 @@ pub(crate) struct Port {
     /// Frames discarded, by reason: `on-error`, `too-long`, `truncated`, `unknown-offload`,
     /// `device-queue`, `invalid-source`, `port-down`, `same-port`, `lack-of-buffers`,
     /// `foreign-source`, `foreign-ip`, `rogue-dhcp-server`, `dhcp-spoof`, `rogue-router`,
-    /// `rogue-querier`, `unreadable`, `isolated`, `vlan-ingress`, `vlan-accept`, `vlan-egress`,
-    /// `loop`, `bpdu-guard`, `link-local`, `storm-broadcast`, `storm-multicast`,
-    /// `storm-unicast`, `storm-octets`, `rate-in`, `rate-out`, `queue-memory`.
+    /// `rogue-querier`, `unreadable`, `isolated`, `mirror-output`, `vlan-ingress`,
+    /// `vlan-accept`, `vlan-egress`, `loop`, `bpdu-guard`, `link-local`, `storm-broadcast`,
+    /// `storm-multicast`, `storm-unicast`, `storm-octets`, `rate-in`, `rate-out`,
+    /// `queue-memory`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) discards: BTreeMap<String, u64>,
     /// WebSocket text messages ignored.

@@ -1,11 +1,7 @@
 //! A mirror port as control and the configuration file say it.
 
 use clap::Args;
-use etherws_actors::{
-    frame::Vid,
-    mirror::{PortMirror, PortMirrorInfo},
-    settings::PortRef,
-};
+use etherws_actors::{frame::Vid, mirror::PortMirror, settings::PortRef};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +13,7 @@ use crate::refusal::Refusal;
 /// Each frame is copied once, as it came in, or else as it leaves. Copies give way to all other
 /// frames, and are counted where they are lost. Entries: the mirror.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Args)]
-#[serde(rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Mirror {
     /// Copy what passes these ports, by number or name; if missing or empty, all ports.
     #[arg(long, value_name = "PORT", num_args = 1.., value_delimiter = ',')]
@@ -51,7 +47,7 @@ pub(crate) struct Mirror {
 
 /// A port by its number or name.
 fn port(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]})
+    json_schema!({"type": ["integer", "string"], "minimum": 1})
 }
 
 fn ports(generator: &mut SchemaGenerator) -> Schema {
@@ -59,6 +55,13 @@ fn ports(generator: &mut SchemaGenerator) -> Schema {
 }
 
 impl Mirror {
+    /// `2,3 to probe`.
+    pub(crate) fn title(&self) -> String {
+        let from: Vec<_> = self.from.iter().map(ToString::to_string).collect();
+        let from = if from.is_empty() { "all".to_owned() } else { from.join(",") };
+        format!("mirror {from} to {}", self.to)
+    }
+
     /// What the switch is to do.
     pub(crate) fn mirror(&self) -> Result<PortMirror, Refusal> {
         let mut capture = Capture::default();
@@ -81,9 +84,9 @@ impl Mirror {
     }
 }
 
-impl From<&PortMirrorInfo> for Mirror {
-    fn from(info: &PortMirrorInfo) -> Self {
-        let PortMirror { from, filter, to, to_vlan } = &info.what;
+impl From<&PortMirror> for Mirror {
+    fn from(what: &PortMirror) -> Self {
+        let PortMirror { from, filter, to, to_vlan } = what;
         Self {
             from: from.clone(),
             to: to.clone(),

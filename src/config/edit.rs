@@ -12,6 +12,7 @@ use etherws_actors::{
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::{Action, Change, Port};
+use crate::capture::mirror::Mirror;
 
 /// A port as it is now.
 #[derive(Debug, Clone)]
@@ -95,6 +96,43 @@ pub(crate) fn edit(
     }
     if changes.iter().all(|change| change.action == Action::Kept) {
         return Ok(Edited { changes, ..unchanged(text) });
+    }
+    Ok(Edited { text: document.to_string(), changes })
+}
+
+/// `text`, which has the mirrors `old`, with the mirrors `new`.
+///
+/// # Errors
+/// It is no TOML.
+pub(crate) fn edit_mirrors(text: &str, old: &[Mirror], new: &[Mirror]) -> Result<Edited, String> {
+    let mut document: DocumentMut =
+        text.parse().map_err(|error: toml_edit::TomlError| error.message().to_owned())?;
+    let mut changes = Vec::new();
+    let item = document.entry("mirror").or_insert_with(|| ArrayOfTables::new().into());
+    let Some(tables) = item.as_array_of_tables_mut() else {
+        let is_other = || "its mirrors stand in one line; write each as [[mirror]]".to_owned();
+        return if old == new { Ok(unchanged(text)) } else { Err(is_other()) };
+    };
+    for (at, mirror) in old.iter().enumerate().rev().filter(|(_, one)| !new.contains(one)) {
+        if at < tables.len() {
+            tables.remove(at);
+            changes.push(Change::new(Action::Deleted, mirror.title()));
+        }
+    }
+    changes.reverse();
+    for mirror in new.iter().filter(|one| !old.contains(one)) {
+        let members = serde_json::to_value(mirror).map_err(|error| error.to_string())?;
+        let mut table = Table::new();
+        for (key, member) in members.as_object().into_iter().flatten() {
+            if let Some(member) = toml_value(member) {
+                table.insert(key, value(member));
+            }
+        }
+        tables.push(table);
+        changes.push(Change::new(Action::Added, mirror.title()));
+    }
+    if changes.is_empty() {
+        return Ok(unchanged(text));
     }
     Ok(Edited { text: document.to_string(), changes })
 }

@@ -34,12 +34,15 @@ use serde_json::{Map, Value};
 pub(crate) use self::{
     change::{Action, Change},
     command_line::CommandLine,
-    edit::{Running, edit},
+    edit::{Running, edit, edit_mirrors},
     read::{Fault, Faults, File, Source},
     resolve::{Port, Sw, resolve, survey},
 };
 
-use crate::options::{MAX_EVENTS, MAX_THREADS, Octets};
+use crate::{
+    capture::mirror::Mirror,
+    options::{MAX_EVENTS, MAX_THREADS, Octets},
+};
 
 // A key is one field, here or in a table below. The id of its option is the key.
 /// The configuration of a switch. A missing key has its default.
@@ -71,6 +74,9 @@ pub(crate) struct Config {
     /// The ports, in the order of their numbers.
     #[arg(skip)]
     pub(crate) port: Vec<PortTable>,
+    /// Mirrors: what passes some ports is copied to another.
+    #[arg(skip)]
+    pub(crate) mirror: Vec<Mirror>,
     /// Whether it is that of 0.3's commands: without control, and without what could only
     /// be seen there.
     #[arg(skip)]

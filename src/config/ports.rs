@@ -16,6 +16,7 @@ use super::{
     resolve::{Checker, Port},
 };
 use crate::{
+    capture::mirror::Mirror,
     parse::{self, PortFault, hint, interface_settings, mac, vid},
     refusal::Refusal,
 };
@@ -90,6 +91,18 @@ impl Checker<'_> {
             }
         }
         ports
+    }
+
+    /// Those that can be, each once.
+    pub(super) fn mirrors(&mut self, tables: &[Mirror]) -> Vec<Mirror> {
+        let mut mirrors = Vec::new();
+        for (at, table) in tables.iter().enumerate() {
+            match table.mirror() {
+                Ok(what) => mirrors.push(Mirror::from(&what)),
+                Err(refusal) => self.fault(&format!("mirror.{at}"), refusal.text()),
+            }
+        }
+        mirrors
     }
 
     fn port(&mut self, key: &str, table: &PortTable) -> Option<Port> {

@@ -26,6 +26,7 @@ use super::{
     read::{Fault, Faults, File, Source},
 };
 use crate::{
+    capture::mirror::Mirror,
     logging,
     options::{
         DEFAULT_EVENTS, DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, ForwardedHeader, Limits,
@@ -82,6 +83,8 @@ pub(crate) struct Sw {
     pub(crate) control_proxies: Proxies,
     /// Ports of the configuration.
     pub(crate) ports: Vec<Port>,
+    /// Mirrors that copy to ports.
+    pub(crate) mirrors: Vec<Mirror>,
     /// Whether it starts as 0.3 does: not without one of its ports, and after it has asked
     /// for a password.
     pub(crate) legacy: bool,
@@ -185,6 +188,7 @@ impl<'a> Checker<'a> {
             profile,
             vlan_names,
             port,
+            mirror,
             legacy,
         } = config;
         let profiles = self.profiles(profile);
@@ -287,6 +291,7 @@ impl<'a> Checker<'a> {
             },
             port_defaults: port_defaults.settings.0.clone(),
             ports: self.ports(port, profiles.as_ref(), &port_defaults.settings.0),
+            mirrors: self.mirrors(mirror),
             profiles: Arc::new(profiles.unwrap_or_default()),
             vlan_names: self.vlan_names(vlan_names),
             threads: threads.into(),

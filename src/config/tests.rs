@@ -247,7 +247,8 @@ fn every_key_has_its_option() {
     assert_eq!(option("control.tls.client-ca"), Some("--ctlsslclientca"));
     assert_eq!(option("port-defaults.max-macs"), Some("--max-macs"));
     for (table, definition) in schema["$defs"].as_object().unwrap() {
-        let of_ports = ["PortTable", "FdbTable", "ProfileTable"].contains(&table.as_str());
+        let of_ports =
+            ["PortTable", "FdbTable", "ProfileTable", "Mirror"].contains(&table.as_str());
         for (key, member) in definition["properties"].as_object().into_iter().flatten() {
             let is_former = member["deprecated"] == true;
             let is_table =

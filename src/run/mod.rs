@@ -3,6 +3,7 @@
 //! same with one TAP and no control.
 
 mod listeners;
+mod mirrors;
 mod operate;
 mod specs;
 mod start;

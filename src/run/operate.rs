@@ -32,6 +32,7 @@ use super::{
     specs::listener_specs,
 };
 use crate::{
+    capture::mirror::Mirror,
     check,
     config::{self, Action, Change, Port, Source, Sw},
     files, logging, passwd,
@@ -46,27 +47,31 @@ use crate::{
 /// The program's configuration, and what it was applied to.
 #[derive(Debug)]
 pub(super) struct InForce {
-    shared: Shared,
+    pub(super) shared: Shared,
     listeners: Listeners,
     options: Sw,
     /// The ports of the file, in its order, and the numbers that they have.
     ports: Vec<(Port, PortNumber)>,
+    /// The same of its mirrors.
+    pub(super) mirrors: Vec<(Mirror, u32)>,
 }
 
 impl InForce {
     /// With listeners that were started from `options`, and no port of the file yet.
     pub(super) fn new(shared: Shared, listeners: Listeners, options: Sw) -> Self {
         shared.status.certificates.set(certificates::files(&options));
-        Self { shared, listeners, options, ports: Vec::new() }
+        Self { shared, listeners, options, ports: Vec::new(), mirrors: Vec::new() }
     }
 
-    /// Adds the ports of the file. Says what would keep it from being read again.
+    /// Adds the ports of the file, and its mirrors. Says what would keep it from being read again.
     pub(super) async fn add_ports(&mut self) {
         if let Some(Err(error)) = self.options.source.as_ref().map(Source::read_again) {
             let error = one_line(&*error);
             warn!(self.shared.log, "a reload would fail: {error}");
         }
-        for change in self.change_ports(self.options.ports.clone()).await {
+        let mut changes = self.change_ports(self.options.ports.clone()).await;
+        changes.extend(self.change_mirrors(&self.options.mirrors.clone()).await);
+        for change in changes {
             if change.action == Action::Kept {
                 error!(self.shared.log, "configuration could not be applied"; "item" => change.item,
                     "port" => change.port, "reason" => change.note);
@@ -140,6 +145,7 @@ impl InForce {
             changed.into_iter().map(|(action, item)| Change::new(action, item)).collect();
         changes.extend(self.change_switch(&new).await);
         changes.extend(self.change_ports(new.ports.clone()).await);
+        changes.extend(self.change_mirrors(&new.mirrors).await);
         changes.extend(self.drop_profiles(&new).await);
         // As it is, and not as it should be.
         let Sw { threads, state, pid_file, user, logging, hosts, events, control_proxies, .. } =
@@ -457,8 +463,14 @@ impl InForce {
         }
         let ports = self.running().await;
         let known = self.ports.iter().map(|(port, number)| (port, *number)).collect::<Vec<_>>();
-        let edited = config::edit(&source.file.text, &known, &ports)
+        let mut edited = config::edit(&source.file.text, &known, &ports)
             .map_err(|error| failed("written", error))?;
+        let mirrors = self.running_mirrors().await;
+        let running: Vec<_> = mirrors.iter().map(|(mirror, _)| mirror.clone()).collect();
+        let with = config::edit_mirrors(&edited.text, &self.options.mirrors, &running)
+            .map_err(|error| failed("written", error))?;
+        edited.text = with.text;
+        edited.changes.extend(with.changes);
         if edited.text != source.file.text {
             let metadata = fs::metadata(path).map_err(|e| failed("written", e.to_string()))?;
             write(path, &metadata, edited.text.as_bytes())
@@ -483,6 +495,8 @@ impl InForce {
             })
             .collect();
         self.options.ports = sw.ports;
+        self.options.mirrors = sw.mirrors;
+        self.mirrors = mirrors;
         self.options.source = Some(source);
         Ok(edited.changes)
     }

@@ -56,8 +56,8 @@ fn write_type(page: &mut String, name: &str, schema: &Value, all: &Map<String, V
     writeln!(page, "\n### {name}\n\n{}", about(schema)).unwrap();
     let Some(members) = schema["properties"].as_object() else { return };
     let is_base = |(other, base): &(&String, &Value)| {
-        let mut base = base["properties"].as_object().into_iter().flatten();
-        *other != name && base.all(|(name, schema)| members.get(name) == Some(schema))
+        let Some(base) = base["properties"].as_object() else { return false };
+        *other != name && base.iter().all(|(name, schema)| members.get(name) == Some(schema))
     };
     let base = all.iter().find(is_base);
     if let Some((base, _)) = base {
@@ -95,8 +95,11 @@ fn kind(schema: &Value) -> String {
     if !values.is_empty() {
         return values.join(", ");
     }
-    let types = list(&schema["type"]).iter().find(|one| **one != "null");
-    match types.unwrap_or_else(|| &schema["type"]) {
+    let types: Vec<_> = list(&schema["type"]).iter().filter(|one| **one != "null").collect();
+    if types.len() > 1 {
+        return types.into_iter().map(|one| text(one).to_owned()).collect::<Vec<_>>().join(" or ");
+    }
+    match types.first().copied().unwrap_or_else(|| &schema["type"]) {
         kind if kind == "array" => format!("list of {}", self::kind(&schema["items"])),
         kind if kind == "object" && schema["additionalProperties"].is_object() => {
             format!("{} by name", self::kind(&schema["additionalProperties"]))

@@ -12,7 +12,15 @@ impl Control {
     /// # Errors
     /// A port is not there, or is on both sides; or there are as many mirrors as there may be.
     pub async fn add_mirror(&self, what: PortMirror) -> Result<PortMirrorInfo, ControlError> {
-        Ok(self.switch.send(AddPortMirror(what)).await??)
+        Ok(self.switch.send(AddPortMirror { what, waits: false }).await??)
+    }
+
+    /// The same before its ports are there.
+    ///
+    /// # Errors
+    /// A port is on both sides, or there are as many mirrors as there may be.
+    pub async fn keep_mirror(&self, what: PortMirror) -> Result<PortMirrorInfo, ControlError> {
+        Ok(self.switch.send(AddPortMirror { what, waits: true }).await??)
     }
 
     /// All mirrors that copy to a port, by number.

@@ -7,7 +7,12 @@ use crate::mirror::{PortMirror, PortMirrorError, PortMirrorInfo};
 /// Adds a mirror whose copies leave by a port.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<PortMirrorInfo, PortMirrorError>")]
-pub struct AddPortMirror(pub PortMirror);
+pub struct AddPortMirror {
+    /// What is copied, and where to.
+    pub what: PortMirror,
+    /// Whether ports may still be missing.
+    pub waits: bool,
+}
 
 /// Asks for these mirrors, by number.
 #[derive(Debug, Message)]

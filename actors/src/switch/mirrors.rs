@@ -6,7 +6,7 @@ use slog::info;
 
 use super::Switch;
 use crate::{
-    core::{counters::Discard, gauge::cost},
+    core::{counters::Discard, gauge::cost, settings::PortRef},
     message::{AddPortMirror, Credit, DelPortMirror, Egress, ListPortMirrors},
     mirror::{PortMirrorError, PortMirrorInfo},
 };
@@ -81,12 +81,16 @@ impl Handler<AddPortMirror> for Switch {
     type Result = Result<PortMirrorInfo, PortMirrorError>;
 
     fn handle(&mut self, add: AddPortMirror, _: &mut Context<Self>) -> Self::Result {
-        let what = add.0;
-        let find = |port| self.referred(port).filter(|number| self.find(*number).is_some());
-        let found = |port| find(port).ok_or_else(|| PortMirrorError::NoSuchPort(port.clone()));
+        let AddPortMirror { what, waits } = add;
+        let find =
+            |port: &PortRef| self.referred(port).filter(|number| self.find(*number).is_some());
+        let found = |port: &PortRef| match find(port) {
+            None if !waits => Err(PortMirrorError::NoSuchPort(port.clone())),
+            number => Ok(number),
+        };
         let to = found(&what.to)?;
         for port in &what.from {
-            if found(port)? == to {
+            if (found(port)? == to && to.is_some()) || *port == what.to {
                 return Err(PortMirrorError::ToItself(port.clone()));
             }
         }
