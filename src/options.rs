@@ -12,6 +12,9 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 /// Most threads: more than any machine's cores that one Switch could feed.
 pub(crate) const MAX_THREADS: i64 = 256;
 
+/// Fewest bindings of IP addresses: a holder may have a sixteenth of them.
+pub(crate) const MIN_BINDINGS: i64 = 16;
+
 /// Most events that are kept: 3 MB.
 pub(crate) const MAX_EVENTS: i64 = 10_000;
 

@@ -1,6 +1,7 @@
 //! Control: a function for each thing that can be asked of a switch. JSON-RPC, `ctl` and
 //! programs that embed the switch all come through here.
 
+mod bindings;
 mod fdb;
 mod mirrors;
 

@@ -88,8 +88,8 @@ pub mod tunnel;
 
 pub use self::{
     core::{
-        batch, counters, error, fdb, filter, frame, gauge, guard, holder, interface, memory,
-        offload, packet, relay, secret, settings, state, vlan,
+        batch, bindings, counters, error, fdb, filter, frame, gauge, guard, holder, interface,
+        memory, offload, packet, relay, secret, settings, state, vlan,
     },
     handle::SwitchHandle,
 };

@@ -4,6 +4,7 @@
 //! Switch to port. A batch is the message, never a frame: a mailbox costs some
 //! 100 to 350 ns a message.
 
+mod bindings;
 mod mirrors;
 mod vlans;
 
@@ -40,6 +41,7 @@ use crate::{
 };
 
 pub use self::{
+    bindings::{BindingFilter, BindingInfo, BindingPage, ListBindings, RestoreBindings},
     mirrors::{AddPortMirror, DelPortMirror, ListPortMirrors},
     vlans::{ListVlans, Traffic, VlanInfo, VlanPage},
 };
@@ -318,6 +320,8 @@ pub struct SetDefaults {
     pub aging_time: Duration,
     /// Octets that all queues may take together.
     pub queue_memory: usize,
+    /// Most IP addresses that are bound to stations; those that are bound stay.
+    pub max_bindings: usize,
     /// Settings of ports; what is `None` is as it was declared.
     pub ports: PortSettings,
     /// Profiles that ports may name, and that users have.
@@ -517,6 +521,8 @@ pub struct Survey {
     pub learned: Usage,
     /// Static entries of the forwarding database.
     pub statics: Usage,
+    /// IP addresses that are bound to stations.
+    pub bindings: Usage,
     /// Octets in all queues.
     pub queues: Usage,
     /// VLANs in which frames have passed, ascending, with their names.

@@ -2,6 +2,8 @@
 
 #[path = "switch/attacks.rs"]
 mod attacks;
+#[path = "switch/bindings.rs"]
+mod bindings;
 #[path = "switch/bpdu.rs"]
 mod bpdu;
 #[path = "switch/events.rs"]

@@ -7,6 +7,7 @@
 mod add_port;
 mod answer;
 pub(crate) mod audit;
+mod binding;
 pub(crate) mod call;
 mod capture;
 pub(crate) mod client;
@@ -36,6 +37,7 @@ use serde_json::{Value, value::RawValue};
 
 pub(crate) use self::{
     add_port::AddPort,
+    binding::ListBinding,
     capture::{CaptureFrames, Filter},
     doctor::Doctor,
     events::Events,
@@ -79,6 +81,7 @@ pub(crate) const METHODS: &[Method] = &[
     Method::of::<AddFdb>(),
     Method::of::<DelFdb>(),
     Method::of::<FlushFdb>(),
+    Method::of::<ListBinding>(),
     Method::of::<ListHosts>(),
     Method::of::<ListVlan>(),
     Method::of::<ShowServer>(),

@@ -247,6 +247,7 @@ fn what_is_sent_is_what_the_schema_says() {
         "setif 1 --address 2001:db8::1/64 --mtu 1400",
         "listif",
         "listfdb --port 1 --mac 02:00:00:00:00:09 --vlan 5 --static --after 5/02:00:00:00:00:01",
+        "listbinding --port 1 --vlan 5 --mac 02:00:00:00:00:09 --ip ::1 --after 5/::2 --limit 3",
         "addfdb 02:00:00:00:00:09 7 --vlan 4094",
         "delfdb 02:00:00:00:00:09",
         "flushfdb 1 --all",

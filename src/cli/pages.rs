@@ -157,6 +157,11 @@ const PAGES: &[Page] = &[
     ),
     page_of("ctl listif", "", &[("ctl listif", "list addresses and MTUs")]),
     page_of("ctl listfdb", "", &[("ctl listfdb", "list addresses with their ports")]),
+    page_of(
+        "ctl listbinding",
+        "",
+        &[("ctl listbinding --port 3", "list the IP addresses that stations behind port 3 have")],
+    ),
     page_of("ctl listhosts", "", &[("ctl listhosts", "list hosts with addresses and names")]),
     page_of("ctl listvlan", "", &[("ctl listvlan", "list VLANs with their ports and traffic")]),
     page_of(

@@ -41,7 +41,7 @@ pub(crate) use self::{
 
 use crate::{
     capture::mirror::Mirror,
-    options::{MAX_EVENTS, MAX_THREADS, Octets},
+    options::{MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, Octets},
 };
 
 // A key is one field, here or in a table below. The id of its option is the key.
@@ -103,6 +103,12 @@ pub(crate) struct Switch {
     /// [default: a quarter of the memory there is]
     #[arg(id = "switch.queue-memory", long = "queue-memory", value_name = "OCTETS")]
     pub(crate) queue_memory: Option<Octets>,
+    /// Number of IP addresses that stations behind guarded ports may have together [default:
+    /// 16384]
+    #[arg(id = "switch.max-bindings", long = "max-bindings", value_name = "NUMBER")]
+    #[arg(value_parser = value_parser!(u32).range(MIN_BINDINGS..))]
+    #[schemars(range(min = MIN_BINDINGS))]
+    pub(crate) max_bindings: Option<u32>,
     /// Account to run as once it listens; keeps CAP_NET_ADMIN and CAP_NET_RAW [default: the
     /// one that starts it]
     #[arg(id = "switch.user", long = "user", value_name = "NAME")]

@@ -13,6 +13,7 @@ use std::{
 };
 
 use etherws_actors::{
+    bindings::DEFAULT_BINDINGS,
     error::one_line,
     fdb::DEFAULT_AGING_TIME,
     frame::{MacAddr, Vid},
@@ -30,7 +31,7 @@ use crate::{
     logging,
     options::{
         DEFAULT_EVENTS, DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, ForwardedHeader, Limits,
-        MAX_EVENTS, MAX_THREADS, MIN_QUEUE_MEMORY, Proxies, Roles, Service, TlsFiles,
+        MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, MIN_QUEUE_MEMORY, Proxies, Roles, Service, TlsFiles,
         default_queue_memory,
     },
 };
@@ -46,6 +47,7 @@ pub(crate) struct Sw {
     pub(crate) aging_time: Duration,
     /// Octets that all queues may take together.
     pub(crate) queue_memory: usize,
+    pub(crate) max_bindings: usize,
     /// Where the process's number is written; absolute.
     pub(crate) pid_file: Option<PathBuf>,
     /// Folder of the state that is kept; absolute. By default the usual one.
@@ -270,6 +272,14 @@ impl<'a> Checker<'a> {
             user: switch.user.clone(),
             aging_time: aging_time.unwrap_or(DEFAULT_AGING_TIME),
             queue_memory,
+            max_bindings: switch.max_bindings.map_or(DEFAULT_BINDINGS, |count| {
+                if i64::from(count) < MIN_BINDINGS {
+                    let name = self.name("switch.max-bindings");
+                    let text = format!("{name} {count} is too small; give {MIN_BINDINGS} or more");
+                    self.fault("switch.max-bindings", text);
+                }
+                count as usize
+            }),
             state: switch.state.clone(),
             pid_file: switch.pid_file.clone(),
             hosts: switch.hosts.unwrap_or(!legacy),

@@ -2,6 +2,7 @@
 //! services, and ends them when it is told to. 0.3's `server` and `client` are the
 //! same with one TAP and no control.
 
+mod bindings;
 mod listeners;
 mod mirrors;
 mod operate;

@@ -175,6 +175,7 @@ impl InForce {
         for (key, is_other) in [
             ("switch.ageout", before.aging_time != after.aging_time),
             ("switch.queue-memory", before.queue_memory != after.queue_memory),
+            ("switch.max-bindings", before.max_bindings != after.max_bindings),
             ("port-defaults", before.ports != after.ports),
             ("vlan-names", before.vlan_names != after.vlan_names),
         ] {
@@ -568,6 +569,7 @@ pub(super) fn defaults(options: &Sw) -> SetDefaults {
     SetDefaults {
         aging_time: options.aging_time,
         queue_memory: options.queue_memory,
+        max_bindings: options.max_bindings,
         ports: options.port_defaults.clone(),
         profiles: Arc::clone(&options.profiles),
         vlan_names: options.vlan_names.clone(),

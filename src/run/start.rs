@@ -2,6 +2,7 @@
 //! ends them when it is told to.
 
 use std::{
+    future::pending,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -22,6 +23,7 @@ use slog::{Logger, info, warn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
+    bindings::Bindings,
     listeners::{Bound, Listeners, Shared},
     operate::{self, InForce},
 };
@@ -79,7 +81,11 @@ pub(super) async fn run(
     let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
     let store = State::open(options.state.as_deref(), &log).map(|state| Arc::new(state) as _);
     let control = Control::with_arbiters(switch.clone(), log.clone(), handles.clone());
-    let control = control.with_store(store);
+    let control = control.with_store(store.clone());
+    let mut bindings = match store {
+        Some(store) => Some(Bindings::restore(control.clone(), store).await),
+        None => None,
+    };
     let (operations, requested) = Operations::new();
     let hosts =
         if options.hosts { Some(Hosts::watch(switch.clone(), log.clone()).await?) } else { None };
@@ -137,10 +143,14 @@ pub(super) async fn run(
     tokio::select! {
         _ = interrupt.recv() => info!(log, "ending"; "signal" => "SIGINT"),
         _ = terminate.recv() => info!(log, "ending"; "signal" => "SIGTERM"),
+        () = keep(bindings.as_mut()) => {}
         () = ended(&switch) => return Err(anyhow!("the switch has ended; the log tells why")),
     }
     health.stop();
     service::stopping(&log);
+    if let Some(bindings) = &mut bindings {
+        bindings.keep().await;
+    }
     operating.abort();
     // Aborted or not, its listeners are gone.
     let _ = operating.await;
@@ -159,12 +169,21 @@ pub(super) async fn run(
     Ok(())
 }
 
+/// Keeps bindings in the state, if there is one, and never ends.
+async fn keep(bindings: Option<&mut Bindings>) {
+    match bindings {
+        Some(bindings) => bindings.go_on().await,
+        None => pending().await,
+    }
+}
+
 fn start_switch(options: &Sw, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
-    let SetDefaults { aging_time, queue_memory, ports, profiles, vlan_names } =
+    let SetDefaults { aging_time, queue_memory, max_bindings, ports, profiles, vlan_names } =
         operate::defaults(options);
     Switch::new(SwitchOptions {
         aging_time,
         queue_memory,
+        max_bindings,
         ports,
         profiles,
         vlan_names,

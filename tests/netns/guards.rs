@@ -20,7 +20,7 @@ struct Lan {
     victim: Namespace,
     attacker: Namespace,
     // After the switch, which ends first.
-    _hub: Namespace,
+    hub: Namespace,
 }
 
 /// Port of each, by name.
@@ -30,17 +30,20 @@ const ATTACKER: &str = "attacker";
 
 impl Lan {
     fn new() -> Result<Self, String> {
+        Self::with(&[])
+    }
+
+    /// The same; the switch has further options.
+    fn with(options: &[&str]) -> Result<Self, String> {
         let hub = Namespace::new()?;
         let [uplink, victim, attacker] = [(); 3].map(|()| hub.sibling());
-        let switch = Switch::start_at(&hub.site, &["--no-loopguard"]);
         for (name, host) in [(UPLINK, &uplink), (VICTIM, &victim), (ATTACKER, &attacker)] {
             host.cable("eth0", &hub, name);
             // The hub's own stack says nothing.
             hub.run("sysctl", &["-qw", &format!("net.ipv6.conf.{name}.disable_ipv6=1")]).ok();
-            switch.add(&["netdev", name, "--name", name]);
         }
-        let lan = Self { switch, uplink, victim, attacker, _hub: hub };
-        lan.set(ATTACKER, &["--trust", "client"]);
+        let switch = Self::start(&hub, options);
+        let lan = Self { switch, uplink, victim, attacker, hub };
         for host in [&lan.victim, &lan.attacker] {
             wait_until("an address", || {
                 let addresses = host.ip("-6 addr show dev eth0 scope link");
@@ -48,6 +51,15 @@ impl Lan {
             });
         }
         Ok(lan)
+    }
+
+    fn start(hub: &Namespace, options: &[&str]) -> Switch {
+        let switch = Switch::start_at(&hub.site, &[&["--no-loopguard"], options].concat());
+        for name in [UPLINK, VICTIM, ATTACKER] {
+            switch.add(&["netdev", name, "--name", name]);
+        }
+        switch.ctl(&["setport", ATTACKER, "--trust", "client"]).ok();
+        switch
     }
 
     fn set(&self, port: &str, settings: &[&str]) {
@@ -196,25 +208,84 @@ fn dhcp_servers_are_heard_only_where_they_are_trusted() {
             ),
         )
     };
-    let script = dir.file("script", "#!/bin/sh\necho \"$1 $ip\"\n");
-    let made = std::process::Command::new("chmod").args(["755", &script]).status();
-    assert!(made.expect("chmod").success());
-    let ask = || {
-        let words = format!("busybox udhcpc -i eth0 -n -q -f -t 3 -T 1 -s {script}");
-        run(&lan.victim, &words)
-    };
+    let ask = || lease(&lan.victim, &dir, "");
     let rogue = serve(&lan.attacker, "203.0.113");
     wait_until("the server", || rogue.stderr.contains("DHCP, IP range"));
     let asked = ask();
-    assert!(asked.code != Some(0) && !asked.stdout.contains("bound"), "{asked:?}");
+    assert!(!asked.contains("bound"), "{asked}");
     assert!(lan.discards("rogue-dhcp-server") >= 1);
     let event = &lan.guards()[0];
     assert_eq!(event["what"], "rogue-dhcp-server", "{event}");
     assert_eq!(event["address"], "203.0.113.1", "{event}");
     let _right = serve(&lan.uplink, "198.51.100");
-    wait_until("a lease", || ask().stdout.contains("bound 198.51.100."));
+    wait_until("a lease", || ask().contains("bound 198.51.100."));
     lan.set(ATTACKER, &["--dhcp-guard", "off"]);
     lan.set(UPLINK, &["--shut", "on"]);
-    wait_until("a lease of the other", || ask().stdout.contains("bound 203.0.113."));
+    wait_until("a lease of the other", || ask().contains("bound 203.0.113."));
     lan.set(UPLINK, &["--shut", "off"]);
+}
+
+/// Has a host ask a DHCP server, once; what udhcpc's script says of it.
+fn lease(host: &Namespace, dir: &TempDir, more: &str) -> String {
+    let script = dir.file(
+        "script",
+        "#!/bin/sh\n[ \"$1\" != bound ] || ip addr replace \"$ip/24\" dev eth0\necho \"$1 $ip\"\n",
+    );
+    let made = std::process::Command::new("chmod").args(["755", &script]).status();
+    assert!(made.expect("chmod").success());
+    run(host, &format!("busybox udhcpc -i eth0 -n -q -f -t 3 -T 1 -s {script} {more}")).stdout
+}
+
+/// Kea with addresses of 198.51.100.0/24, at `host`.
+fn kea(host: &Namespace, dir: &TempDir) -> Process {
+    host.ip("addr add 198.51.100.1/24 dev eth0");
+    let config = serde_json::json!({"Dhcp4": {
+        "interfaces-config": {"interfaces": ["eth0"], "dhcp-socket-type": "raw"},
+        "lease-database": {"type": "memfile", "persist": false},
+        "valid-lifetime": 600,
+        "subnet4": [{"subnet": "198.51.100.0/24",
+            "pools": [{"pool": "198.51.100.50 - 198.51.100.99"}]}],
+    }});
+    let config = dir.file("kea.json", config.to_string());
+    let mut command = host.site.command("kea-dhcp4");
+    command.args(["-c", &config]);
+    command.env("KEA_PIDFILE_DIR", dir.path()).env("KEA_LOCKFILE_DIR", "none");
+    Process::start(command)
+}
+
+#[test]
+fn leases_of_kea_are_bound_to_their_stations_and_outlast_a_restart() {
+    for name in ["kea-dhcp4", "busybox"] {
+        need!(tool(name));
+    }
+    let dir = TempDir::new();
+    let state = dir.at("");
+    let options = ["--state", &state];
+    let mut lan = need!(Lan::with(&options));
+    let _kea = kea(&lan.uplink, &dir);
+    let mut given = String::new();
+    wait_until("a lease", || {
+        given = lease(&lan.attacker, &dir, "");
+        given.contains("bound 198.51.100.")
+    });
+    let ip = given.rsplit_once("bound ").expect("a lease").1.trim();
+    let bound = |lan: &Lan| lan.switch.json(&["listbinding", "--port", ATTACKER]);
+    let before = bound(&lan);
+    assert_eq!((before.len(), before[0]["ip"].as_str()), (1, Some(ip)), "{before:?}");
+    assert_eq!((&before[0]["port"], &before[0]["holder"]), (&3.into(), &ATTACKER.into()));
+    assert!((1..=600).contains(&before[0]["left"].as_u64().expect("seconds")), "{before:?}");
+    // Of a port that is not guarded nothing is noted.
+    assert!(lease(&lan.victim, &dir, "").contains("bound"));
+    assert_eq!(lan.switch.json(&["listbinding"]).len(), 1);
+    lan.switch.process.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(lan.switch.process.wait_exit().success());
+    lan.switch = Lan::start(&lan.hub, &options);
+    let after = bound(&lan);
+    assert_eq!((after.len(), &after[0]["mac"]), (1, &before[0]["mac"]), "{after:?}");
+    assert_eq!((&after[0]["ip"], &after[0]["port"]), (&before[0]["ip"], &before[0]["port"]));
+    // Given back, as it was had.
+    wait_until("its end", || {
+        lease(&lan.attacker, &dir, &format!("-R -r {ip}"));
+        bound(&lan).is_empty()
+    });
 }

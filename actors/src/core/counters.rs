@@ -108,6 +108,9 @@ names! {
         /// A loop-detect frame came back by the port that it had left by: something behind the
         /// port sends frames back, or has a loop. Nothing is blocked.
         ReturnedProbe = "returned-probes",
+        /// An IP address that a DHCP server gave to a station behind the port was not bound to it:
+        /// there are `max-bindings`, or its holder has his part of them.
+        BindingDiscard = "binding-discards",
         /// A BPDU on the port told of a topology change, and what was learned was forgotten.
         TopologyChange = "topology-changes",
         /// The port's medium was lost and opened again.

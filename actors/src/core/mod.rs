@@ -6,6 +6,7 @@
 pub(crate) mod announce;
 pub(crate) mod backpressure;
 pub mod batch;
+pub mod bindings;
 pub mod counters;
 pub mod error;
 pub(crate) mod fair;

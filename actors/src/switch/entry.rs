@@ -57,6 +57,8 @@ pub(super) struct PortEntry {
     /// Whether it takes the place of what was lost, and has not been up since.
     pub(super) returning: bool,
     pub(super) holder: Option<Holder>,
+    /// Who its stations' bindings are of: its holder, or the port itself.
+    pub(super) identity: Arc<str>,
     /// Place of its holder, with whom it shares what is limited.
     pub(super) held: usize,
     pub(super) state: PortState,

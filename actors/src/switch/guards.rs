@@ -166,6 +166,11 @@ impl PortGuards {
         }
     }
 
+    /// Whether nobody behind it is believed: its stations have the addresses that others give.
+    pub(super) const fn is_watched(&self) -> bool {
+        self.roles.dhcp
+    }
+
     /// Puts settings in force.
     pub(super) fn apply(&mut self, settings: &PortSettings) {
         self.loop_guard = settings.loop_guard();

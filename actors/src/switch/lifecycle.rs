@@ -79,6 +79,7 @@ impl Handler<AddPort> for Switch {
                 is_host: port.is_host,
                 returning,
                 holder: port.holder,
+                identity: "".into(),
                 held,
                 state: PortState::Connecting { reason: None },
                 seen: "",
@@ -134,6 +135,7 @@ impl Handler<PortUp> for Switch {
         port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
         let kept = port.kept.clone();
         self.find_mirrored();
+        self.name_bindings(at);
         self.change_carrier(at);
         self.change_interface(at, None);
         self.deliver(&Credit::NONE);

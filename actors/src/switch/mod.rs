@@ -4,6 +4,7 @@
 //! gathers frames by egress port in scratch lists that it keeps, and sends each
 //! port one batch. It must never wait, and allocates per batch, never per frame.
 
+mod bindings;
 mod bpdu;
 mod entry;
 mod guards;
@@ -31,6 +32,7 @@ use crate::{
     core::{
         announce,
         batch::Source,
+        bindings::{Bindings, DEFAULT_BINDINGS},
         counters::Discard,
         fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, PortNumber},
         frame::{Frame, Vid},
@@ -79,6 +81,8 @@ pub struct SwitchOptions {
     pub fdb_capacity: usize,
     /// Octets that all queues may take together.
     pub queue_memory: usize,
+    /// Most IP addresses that are bound to stations.
+    pub max_bindings: usize,
     /// Settings of ports that have nothing else; what is `None` is as it was declared.
     pub ports: PortSettings,
     /// Profiles that ports may name, and that users have.
@@ -100,6 +104,7 @@ impl Default for SwitchOptions {
             aging_time: DEFAULT_AGING_TIME,
             fdb_capacity: DEFAULT_CAPACITY,
             queue_memory: DEFAULT_QUEUE_MEMORY,
+            max_bindings: DEFAULT_BINDINGS,
             ports: PortSettings::default(),
             profiles: Arc::default(),
             vlan_names: BTreeMap::new(),
@@ -121,6 +126,10 @@ pub struct Switch {
     followers: PortSet,
     /// Ports that do not reach each other.
     isolation: Isolation,
+    /// The ports whose stations nothing is believed, and whether there is one.
+    watched: PortSet,
+    snoops: bool,
+    bindings: Bindings,
     /// Who holds ports.
     holders: Holders<Shared>,
     /// What all queues take, and, of the batch at hand, are to take.
@@ -167,6 +176,9 @@ impl Switch {
             forwarding: PortSet::default(),
             followers: PortSet::default(),
             isolation: Isolation::default(),
+            watched: PortSet::default(),
+            snoops: false,
+            bindings: Bindings::new(options.max_bindings),
             holders: Holders::default(),
             memory: QueueMemory::new(options.queue_memory),
             pending_octets: 0,
@@ -201,6 +213,7 @@ impl Switch {
         self.followers.set(at, false);
         self.forget_vlans(at);
         self.isolation.set(at, &PortSettings::default());
+        self.watch(at, false);
         self.relay.remove_port(number);
         self.holders.leave(self.ports[at].held);
         let removed = self.ports.remove(number);
@@ -413,6 +426,7 @@ impl Actor for Switch {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(self.collect_interval, |switch, _| {
             switch.relay.fdb_mut().collect(Instant::now().into_std());
+            switch.bindings.collect(Instant::now().into_std());
             switch.tell_aged();
         });
         ctx.run_interval(ROUND, |switch, _| switch.next_round(Instant::now().into_std()));
@@ -466,7 +480,11 @@ impl Handler<Ingress> for Switch {
                 self.receive_blocked(at, blocked, &frame, now);
                 continue;
             }
-            if let Some(reason) = self.ports[at].refuses(&frame) {
+            let refused = match self.ports[at].refuses(&frame) {
+                None if self.snoops => self.snoop(at, &frame, now).err(),
+                refused => refused,
+            };
+            if let Some(reason) = refused {
                 self.tell_guard(at, reason, &frame, now);
                 counters.discarded(reason, frame.on_wire().0);
                 self.mirrors.received(port, &frame, Some(reason), now);

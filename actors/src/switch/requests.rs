@@ -113,6 +113,7 @@ impl Handler<TakeSurvey> for Switch {
             ports: self.ports.by_number().map(of).collect(),
             learned: fdb.learned().into(),
             statics: fdb.statics().into(),
+            bindings: self.bindings.count().into(),
             queues: self.memory.total().into(),
             vlans: self.vlans.survey(),
         })

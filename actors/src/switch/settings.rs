@@ -157,10 +157,13 @@ impl Switch {
         let has_roles = port.guards.roles.is_any();
         port.is_checked = has_roles || !port.only.is_empty() || settings.allowed_ips.is_some();
         port.guards.stp_trust = settings.stp_trust.unwrap_or_else(|| port.interface.is_some());
+        let is_watched = port.guards.is_watched();
         let (number, max_macs) = (port.number, settings.max_macs());
         let now = Instant::now().into_std();
         self.relay.fdb_mut().set_max_macs(number, max_macs);
         self.relay.fdb_mut().set_sticky(number, settings.sticky(), now);
+        self.watch(at, is_watched);
+        self.name_bindings(at);
         self.set_permanent(at);
         self.apply_vlans(at, &settings);
         self.followers.set(at, self.ports[at].applied.carrier_from.is_some());
@@ -191,6 +194,7 @@ impl Handler<SetDefaults> for Switch {
         self.profiles = set.profiles;
         self.relay.fdb_mut().set_aging_time(set.aging_time);
         self.memory.set_bound(set.queue_memory);
+        self.bindings.set_capacity(set.max_bindings);
         self.vlans.names = set.vlan_names;
         for at in self.ports.places() {
             self.apply_settings(at);

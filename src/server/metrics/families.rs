@@ -219,6 +219,20 @@ pub(super) const FAMILIES: &[Family] = &[
         samples: |scrape| fdb(scrape, limit),
     },
     Family {
+        name: "etherws_bindings",
+        help: "IP addresses that are bound to stations behind guarded ports.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(Vec::new(), used(scrape.survey.bindings))],
+    },
+    Family {
+        name: "etherws_bindings_limit",
+        help: "IP addresses that may be bound to stations.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(Vec::new(), limit(scrape.survey.bindings))],
+    },
+    Family {
         name: "etherws_queue_memory",
         help: "Octets that wait in all queues together, and that the switch has just read.",
         unit: Some(Unit::Bytes),

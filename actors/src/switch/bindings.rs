@@ -1,0 +1,150 @@
+//! Bindings in the Switch: learned where a trusted port's DHCP server answers a client of another
+//! port, ended by that client or by time.
+//!
+//! Comes after all guards: what they discard teaches nothing. While no port has `dhcp-guard` or
+//! `source-guard` nobody comes here.
+
+use std::{
+    collections::HashMap,
+    mem,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use tokio::time::Instant as TokioInstant;
+
+use super::Switch;
+use crate::{
+    core::{
+        bindings::{Binding, Key},
+        counters::{Discard, Incident},
+        frame::{Frame, MacAddr, Vid},
+        guard::dhcp::{self, Lease, Message},
+    },
+    message::{BindingFilter, BindingInfo, BindingPage, ListBindings, RestoreBindings},
+};
+
+/// Of the longest lease: it has no end (RFC 2131, 3.3), and times must not overflow.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+
+impl Switch {
+    /// Learns what a frame that has come in by the port at `at` says of leases, or why it may not
+    /// come in after all.
+    pub(super) fn snoop(&mut self, at: usize, frame: &Frame, now: Instant) -> Result<(), Discard> {
+        let is_trusted = !self.ports[at].guards.is_watched();
+        let Some(header) = frame.header() else { return Ok(()) };
+        let vid = header.vid();
+        match dhcp::read(header, is_trusted) {
+            Some(Message::V4(message)) if message.is_reply == is_trusted => match message.lease {
+                Some(Lease::Given(ip, time)) if is_trusted => {
+                    self.bind(vid, ip.into(), message.client, time, now);
+                    Ok(())
+                }
+                Some(Lease::Returned(ip)) if !is_trusted => {
+                    self.unbind(at, (vid, ip.into()), message.client, now)
+                }
+                _ => Ok(()),
+            },
+            Some(Message::V6(kind, options)) => {
+                let mut outcome = Ok(());
+                dhcp::leases6(kind, options, |lease| match lease {
+                    Lease::Given(ip, time) if is_trusted => {
+                        self.bind(vid, ip.into(), header.dst(), time, now);
+                    }
+                    Lease::Returned(ip) if !is_trusted => {
+                        let unbound = self.unbind(at, (vid, ip.into()), header.src(), now);
+                        outcome = outcome.and(unbound);
+                    }
+                    _ => {}
+                });
+                outcome
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A server has given `ip` to the client `mac` for so long.
+    fn bind(&mut self, vid: Vid, ip: IpAddr, mac: MacAddr, time: Duration, now: Instant) {
+        let port = self.relay.fdb().lookup(vid, mac, now).and_then(|port| self.find(port));
+        let Some(at) = port.filter(|at| self.ports[*at].guards.is_watched()) else { return };
+        let port = &self.ports[at];
+        let binding =
+            Binding { mac, holder: Arc::clone(&port.identity), until: now + time.min(LONGEST) };
+        if !self.bindings.bind((vid, ip), binding, now) && !time.is_zero() {
+            port.counters.happened(Incident::BindingDiscard);
+        }
+    }
+
+    /// A client gives an address back: only where it has it.
+    fn unbind(&mut self, at: usize, key: Key, mac: MacAddr, now: Instant) -> Result<(), Discard> {
+        match self.bindings.get(key, now) {
+            None => Ok(()),
+            Some(binding) if binding.mac == mac && binding.holder == self.ports[at].identity => {
+                self.bindings.unbind(key);
+                Ok(())
+            }
+            Some(_) => Err(Discard::DhcpSpoof),
+        }
+    }
+
+    /// Notes whether stations behind the port at `at` are believed.
+    pub(super) fn watch(&mut self, at: usize, is_watched: bool) {
+        self.watched.set(at, is_watched);
+        self.snoops = self.watched.next(0).is_some();
+    }
+
+    /// Notes whose the bindings of the port at `at` are: after its name or its target has changed.
+    pub(super) fn name_bindings(&mut self, at: usize) {
+        let port = &mut self.ports[at];
+        let own = match (&port.holder, &port.own.name) {
+            (Some(holder), _) => Arc::clone(&holder.identity),
+            (None, Some(name)) => name.as_str().into(),
+            (None, None) => format!("{} {}", port.kind, port.target).into(),
+        };
+        if port.identity != own {
+            let former = mem::replace(&mut port.identity, own);
+            self.bindings.rename(&former, &self.ports[at].identity);
+        }
+    }
+}
+
+impl Handler<ListBindings> for Switch {
+    type Result = MessageResult<ListBindings>;
+
+    fn handle(&mut self, list: ListBindings, _: &mut Context<Self>) -> Self::Result {
+        let now = TokioInstant::now().into_std();
+        let BindingFilter { port, vid, mac, ip } = list.filter;
+        let holder = port.map(|port| self.find(port).map(|at| &self.ports[at].identity));
+        let (found, next) = self.bindings.page(list.after, now, |(of, address), binding| {
+            vid.is_none_or(|vid| vid == *of)
+                && ip.is_none_or(|ip| ip == *address)
+                && mac.is_none_or(|mac| mac == binding.mac)
+                && holder.is_none_or(|holder| holder == Some(&binding.holder))
+        });
+        let mut ports = HashMap::new();
+        for port in self.ports.by_number().filter(|_| !found.is_empty()) {
+            ports.entry(&port.identity).or_insert(port.number);
+        }
+        let info = |((vid, ip), Binding { mac, holder, until }): (Key, Binding)| {
+            let left = until.saturating_duration_since(now);
+            BindingInfo { vid, ip, mac, port: ports.get(&holder).copied(), holder, left }
+        };
+        let entries = found.into_iter().map(info).collect();
+        MessageResult(BindingPage { entries, next, changes: self.bindings.changes() })
+    }
+}
+
+impl Handler<RestoreBindings> for Switch {
+    type Result = u64;
+
+    fn handle(&mut self, RestoreBindings(all): RestoreBindings, _: &mut Context<Self>) -> u64 {
+        let now = TokioInstant::now().into_std();
+        for BindingInfo { vid, ip, mac, holder, left, .. } in all {
+            let until = now + left.min(LONGEST);
+            self.bindings.bind((vid, ip), Binding { mac, holder, until }, now);
+        }
+        self.bindings.changes()
+    }
+}

@@ -1,0 +1,176 @@
+//! Bindings in a whole switch: who gets one, who may give it back, and how long it lasts.
+
+use std::net::IpAddr;
+
+use etherws_actors::{
+    counters::Discard,
+    message::{BindingFilter, BindingInfo},
+    settings::Trust,
+};
+
+use super::*;
+
+fn udp(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(8 + payload.len()).expect("short").to_be_bytes();
+    [&from.to_be_bytes()[..], &to.to_be_bytes(), &len, &[0, 0], payload].concat()
+}
+
+fn ethernet(dst: u8, src: u8, ethertype: [u8; 2], payload: &[u8]) -> Frame {
+    let frame = frame(dst, src).data()[..12].to_vec();
+    Frame::new(Bytes::from([&frame[..], &ethertype, payload].concat()))
+}
+
+fn v4(dst: u8, src: u8, datagram: &[u8]) -> Frame {
+    let [high, low] = u16::try_from(20 + datagram.len()).expect("short").to_be_bytes();
+    let head = [0x45, 0, high, low, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 255, 255, 255, 255];
+    ethernet(dst, src, [8, 0], &[&head[..], datagram].concat())
+}
+
+fn v6(dst: u8, src: u8, datagram: &[u8]) -> Frame {
+    let [high, low] = u16::try_from(datagram.len()).expect("short").to_be_bytes();
+    let mut head = vec![0x60, 0, 0, 0, high, low, 17, 64, 0xfe, 0x80];
+    head.resize(40, 1);
+    ethernet(dst, src, [0x86, 0xdd], &[&head[..], datagram].concat())
+}
+
+/// A message of DHCP about a client, with its own address and the one that it is given.
+fn bootp(op: u8, client: u8, own: u8, given: u8, options: &[u8]) -> Vec<u8> {
+    let mut octets = vec![op, 1, 6, 0];
+    octets.resize(236, 0);
+    octets[12..16].copy_from_slice(&[192, 0, 2, own]);
+    octets[16..20].copy_from_slice(&[192, 0, 2, given]);
+    octets[28..34].copy_from_slice(&[2, 0, 0, 0, 0, client]);
+    octets.extend([99, 130, 83, 99]);
+    octets.extend(options);
+    octets
+}
+
+fn ack(client: u8, given: u8) -> Frame {
+    let options = [53, 1, 5, 51, 4, 0, 0, 0, 100, 255];
+    v4(0xff, 9, &udp(67, 68, &bootp(2, client, 0, given, &options)))
+}
+
+fn release(src: u8, own: u8) -> Frame {
+    v4(9, src, &udp(68, 67, &bootp(1, src, own, 0, &[53, 1, 7, 255])))
+}
+
+/// A reply to a client, or its release, of an address.
+fn v6_lease(kind: u8, dst: u8, src: u8, last: u8) -> Frame {
+    let mut address = vec![0, 5, 0, 24, 0x20, 1, 0x0d, 0xb8];
+    address.resize(20, 0);
+    address[19] = last;
+    address.extend([0, 0, 0, 50, 0, 0, 0, 100]);
+    let association = [&[0, 3, 0, 40][..], &[0; 12], &address].concat();
+    let message = [&[kind, 0, 0, 1][..], &association].concat();
+    v6(dst, src, &if kind == 7 { udp(547, 546, &message) } else { udp(546, 547, &message) })
+}
+
+impl Lab {
+    /// A server's port, and those of two clients, 1 and 2.
+    async fn clients() -> (Self, [MemoryHandle; 3]) {
+        let lab = Self::new();
+        let handles = [lab.memory().await, lab.memory().await, lab.memory().await];
+        for (number, name) in [(2, "one"), (3, "two")] {
+            let name = Some(name.parse().expect("a name"));
+            let trust = Some(Trust::Client);
+            let settings = PortSettings { name, trust, ..PortSettings::default() };
+            lab.control.set_port(port(number), settings, vec![]).await.expect("a port");
+        }
+        handles[1].send(frame(0xff, 1)).await.expect("port 2");
+        handles[2].send(frame(0xff, 2)).await.expect("port 3");
+        lab.settle().await;
+        (lab, handles)
+    }
+
+    async fn bindings(&self) -> Vec<BindingInfo> {
+        let filter = BindingFilter::default();
+        self.control.list_bindings(filter, None, usize::MAX).await.expect("the switch lives")
+    }
+
+    async fn bound(&self) -> Vec<(IpAddr, u8, Option<u32>)> {
+        let of = |info: BindingInfo| (info.ip, info.mac.0[5], info.port.map(|port| port.get()));
+        self.bindings().await.into_iter().map(of).collect()
+    }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect(text)
+}
+
+#[test]
+fn a_binding_is_what_a_trusted_server_gives_and_its_station_gives_back() {
+    run(async {
+        let (lab, [server, one, two]) = Lab::clients().await;
+        server.send(ack(1, 7)).await.expect("port 1");
+        server.send(v6_lease(7, 2, 9, 8)).await.expect("port 1");
+        // A station that nobody has seen, and one that is not behind a guarded port.
+        server.send(ack(77, 70)).await.expect("port 1");
+        server.send(ack(9, 90)).await.expect("port 1");
+        // Of a rogue server.
+        two.send(ack(2, 66)).await.expect("port 3");
+        lab.settle().await;
+        let (v4, v6) = (ip("192.0.2.7"), ip("2001:db8::8"));
+        assert_eq!(lab.bound().await, [(v4, 1, Some(2)), (v6, 2, Some(3))]);
+        let filter = BindingFilter { port: Some(port(3)), ..BindingFilter::default() };
+        let of_port = lab.control.list_bindings(filter, None, 9).await.expect("the switch lives");
+        assert_eq!(
+            (of_port.len(), of_port[0].ip, of_port[0].left),
+            (1, v6, Duration::from_secs(100))
+        );
+        // Nobody else gives it back, not even in its name.
+        two.send(release(2, 7)).await.expect("port 3");
+        two.send(release(1, 7)).await.expect("port 3");
+        one.send(v6_lease(8, 9, 1, 8)).await.expect("port 2");
+        lab.settle().await;
+        assert_eq!(lab.bound().await.len(), 2);
+        let spoofed = |number| {
+            let port = lab.port(number);
+            async { port.await.counters.discards(Discard::DhcpSpoof) }
+        };
+        assert_eq!((spoofed(2).await, spoofed(3).await), (1, 2));
+        one.send(release(1, 7)).await.expect("port 2");
+        two.send(v6_lease(8, 9, 2, 8)).await.expect("port 3");
+        lab.settle().await;
+        assert_eq!(lab.bound().await, []);
+    });
+}
+
+#[test]
+fn a_binding_ends_with_its_lease_and_not_with_its_tunnel() {
+    run(async {
+        let lab = Lab::new();
+        let server = lab.memory().await;
+        let session = async || {
+            let (port, handle) = Memory::pair("alice", 1024);
+            let holder = Holder { identity: "alice".into(), user: None, instance: None };
+            let settings = PortSettings { trust: Some(Trust::Client), ..PortSettings::default() };
+            let number =
+                supervisor::add_with(&lab.switch, Held(port, holder), settings, &log()).await;
+            (number.expect("memory ports open").get(), handle)
+        };
+        let (number, handle) = session().await;
+        handle.send(frame(0xff, 1)).await.expect("alice's port");
+        lab.settle().await;
+        server.send(ack(1, 7)).await.expect("port 1");
+        lab.settle().await;
+        let of = |port| vec![(ip("192.0.2.7"), 1, port)];
+        assert_eq!(lab.bound().await, of(Some(number)));
+        lab.delete(number).await.expect("it is there");
+        assert_eq!(lab.bound().await, of(None));
+        let (number, handle) = session().await;
+        assert_eq!(lab.bound().await, of(Some(number)));
+        // It is hers, whatever port she has.
+        let kept = lab.bindings().await;
+        assert_eq!(&*kept[0].holder, "alice");
+        tokio::time::sleep(Duration::from_secs(101)).await;
+        assert_eq!(lab.bound().await, []);
+        // As after a restart.
+        let again = lab.control.restore_bindings(kept.clone()).await.expect("the switch lives");
+        assert_eq!(lab.bindings().await, kept);
+        assert_eq!(lab.control.changed_bindings(again).await.expect("the switch lives"), None);
+        handle.send(release(1, 7)).await.expect("alice's port");
+        lab.settle().await;
+        let changed = lab.control.changed_bindings(again).await.expect("the switch lives");
+        assert_eq!(changed.map(|(all, _)| all), Some(vec![]));
+    });
+}
