@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use clap::Args;
 use etherws_actors::{
+    bindings::Way,
     message::{BindingFilter, BindingInfo},
     settings::Role,
 };
@@ -19,7 +20,8 @@ use crate::refusal::Refusal;
 
 /// List the IP addresses that stations behind guarded ports have, by VLAN and then address.
 ///
-/// DHCP servers behind trusted ports have given them; `allowed-ips` of ports are not listed.
+/// DHCP servers behind trusted ports have given them, or they were seen first there; `allowed-ips`
+/// of ports are not listed.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(default)]
 pub(crate) struct ListBinding {
@@ -121,6 +123,8 @@ pub(crate) struct BindingLine {
     /// Who holds the port: its user or his network; of another port its name, or its kind and
     /// target.
     pub(crate) holder: String,
+    /// Why the station has it.
+    pub(crate) way: Way,
     /// Seconds until it ends.
     pub(crate) left: u64,
 }
@@ -133,13 +137,14 @@ impl From<BindingInfo> for BindingLine {
             mac: info.mac.to_string(),
             port: info.port.map(|port| port.get()),
             holder: info.holder.to_string(),
+            way: info.way,
             left: info.left.as_secs(),
         }
     }
 }
 
 impl Entry for BindingLine {
-    const TITLES: &'static [&'static str] = &["VLAN", "IP", "MAC", "Port", "Holder", "Left"];
+    const TITLES: &'static [&'static str] = &["VLAN", "IP", "MAC", "Port", "Holder", "Way", "Left"];
     const NOTHING: Option<&'static str> = Some(
         "No addresses are bound. Guard the ports of clients: etherws ctl setport PORT --trust client",
     );
@@ -151,6 +156,7 @@ impl Entry for BindingLine {
             self.mac.clone(),
             self.port.map_or_else(|| "-".to_owned(), |port| port.to_string()),
             self.holder.clone(),
+            self.way.to_string(),
             self.left.to_string(),
         ]]
     }

@@ -224,6 +224,13 @@ fn discard(port: &Port, reason: &str, more: u64, count: u64) -> Option<Finding> 
             "DHCP messages there name another station than their sender; a relay or a bridge that \
              changes addresses needs ctl setport --dhcp-guard off"
         }
+        "dhcp-rate" => {
+            "somebody there asks DHCP servers for too much; for many stations: ctl setport --dhcp-rate"
+        }
+        "arp-spoof" | "nd-spoof" | "ip-spoof" => {
+            "somebody there uses an IP address that is not bound to it: see ctl listbinding, and for \
+             addresses that no DHCP server gives ctl setport --allowed-ips"
+        }
         "rogue-router" => {
             "a router announces itself there; if it is meant to: ctl setport --ra-guard off"
         }

@@ -1,18 +1,16 @@
 //! Bindings of IP addresses over a restart: read from the state before the first port is there,
 //! and kept when they have changed.
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use etherws_actors::{
+    bindings::Way,
     control::Control,
     frame::{MacAddr, Vid},
     kinds::Store,
     message::BindingInfo,
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// How often they are kept at most. What is bound in between is asked for again by its station
@@ -32,10 +30,11 @@ struct Kept {
     holder: String,
     /// When it ends, in seconds since 1970.
     until: u64,
+    way: Way,
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    Timestamp::now().as_second().try_into().unwrap_or_default()
 }
 
 impl Kept {
@@ -46,6 +45,7 @@ impl Kept {
             mac: info.mac.to_string(),
             holder: info.holder.to_string(),
             until: now.saturating_add(info.left.as_secs()),
+            way: info.way,
         }
     }
 
@@ -57,6 +57,7 @@ impl Kept {
             mac: self.mac.parse::<MacAddr>().ok()?,
             port: None,
             holder: self.holder.into(),
+            way: self.way,
             left: Duration::from_secs(self.until.checked_sub(now).filter(|left| *left > 0)?),
         })
     }

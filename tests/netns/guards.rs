@@ -1,6 +1,7 @@
 //! Guards against the tools that attack a LAN, and with the servers that they imitate: what
 //! counts is what the victim's kernel and clients make of it.
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::support::{
@@ -277,15 +278,93 @@ fn leases_of_kea_are_bound_to_their_stations_and_outlast_a_restart() {
     // Of a port that is not guarded nothing is noted.
     assert!(lease(&lan.victim, &dir, "").contains("bound"));
     assert_eq!(lan.switch.json(&["listbinding"]).len(), 1);
-    lan.switch.process.signal(nix::sys::signal::Signal::SIGTERM);
+    lan.switch.process.signal(Signal::SIGTERM);
     assert!(lan.switch.process.wait_exit().success());
     lan.switch = Lan::start(&lan.hub, &options);
     let after = bound(&lan);
     assert_eq!((after.len(), &after[0]["mac"]), (1, &before[0]["mac"]), "{after:?}");
     assert_eq!((&after[0]["ip"], &after[0]["port"]), (&before[0]["ip"], &before[0]["port"]));
     // Given back, as it was had.
-    wait_until("its end", || {
-        lease(&lan.attacker, &dir, &format!("-R -r {ip}"));
-        bound(&lan).is_empty()
+    let script = dir.at("script");
+    let client = start(&lan.attacker, &format!("busybox udhcpc -i eth0 -f -s {script}"));
+    wait_until("the lease again", || client.stdout.contains(&format!("bound {ip}")));
+    client.signal(Signal::SIGUSR2);
+    wait_until("its end", || bound(&lan).is_empty());
+}
+
+#[test]
+fn nobody_is_a_neighbor_in_anothers_name() {
+    for name in ["fake_advertise6", "parasite6", "dos-new-ip6"] {
+        need!(tool(&format!("atk6-{name}")));
+    }
+    let lan = need!(Lan::new());
+    lan.set(ATTACKER, &["--source-guard", "on"]);
+    for (host, last) in [(&lan.uplink, 1), (&lan.victim, 2)] {
+        host.ip(&format!("addr add 198.51.100.{last}/24 dev eth0"));
+        host.ip(&format!("-6 addr add 2001:db8::{last}/64 dev eth0"));
+    }
+    wait_until("the neighbors", || {
+        lan.victim.pings("2001:db8::1", 56) && lan.victim.pings("198.51.100.1", 56)
     });
+    let true_ones = lan.uplink.ip("-o link show dev eth0");
+    let mac = true_ones.split("link/ether ").nth(1).and_then(|rest| rest.split(' ').next());
+    let mac = mac.expect("an address");
+    let is_known = |ip: &str| lan.victim.ip(&format!("neigh show {ip} dev eth0")).contains(mac);
+    assert!(is_known("2001:db8::1") && is_known("198.51.100.1"));
+    let discarded = || ["nd-spoof", "ip-spoof", "unreadable"].map(|one| lan.discards(one));
+    for letters in ["", "-H", "-f", "-F", "-r", "-s"] {
+        let before = discarded();
+        run(&lan.attacker, &format!("atk6-fake_advertise6 {letters} -n 1 -w 0 eth0 2001:db8::1"));
+        lan.settle();
+        assert!(is_known("2001:db8::1"), "{letters}");
+        assert_ne!(discarded(), before, "{letters}");
+    }
+    // Who answers whatever is asked, and who keeps others from having an address.
+    let mut last = 0x10;
+    for (attack, nodad) in
+        [("parasite6 eth0", "nodad"), ("dos-new-ip6 eth0", ""), ("dos-new-ip6 -S eth0", "")]
+    {
+        let before = discarded();
+        let mut process = start(&lan.attacker, &format!("atk6-{attack}"));
+        wait_until(attack, || {
+            last += 1;
+            let ip = format!("2001:db8::{last:x}");
+            lan.uplink.ip(&format!("-6 addr add {ip}/64 dev eth0 {nodad}"));
+            let is_tentative = || {
+                let all = lan.uplink.ip("-6 -o addr show dev eth0 tentative");
+                assert!(!all.contains("dadfailed"), "{attack}: {all}");
+                !all.is_empty()
+            };
+            wait_until("the end of DAD", || !is_tentative());
+            assert!(lan.victim.pings(&ip, 56) && is_known(&ip), "{attack}");
+            discarded() != before
+        });
+        process.kill();
+        lan.settle();
+    }
+    // ARP as the kernel itself sends it, with another's address.
+    lan.attacker.ip("addr add 198.51.100.1/24 dev eth0");
+    assert!(!lan.attacker.pings("198.51.100.2", 56));
+    assert!(lan.discards("arp-spoof") > 0 && is_known("198.51.100.1"));
+    assert!(lan.victim.pings("198.51.100.1", 56));
+}
+
+#[test]
+fn a_flood_of_yersinia_is_cut_and_a_station_that_has_a_lease_may_use_it() {
+    for name in ["yersinia", "kea-dhcp4", "busybox"] {
+        need!(tool(name));
+    }
+    let dir = TempDir::new();
+    let lan = need!(Lan::new());
+    lan.set(ATTACKER, &["--source-guard", "on"]);
+    let _kea = kea(&lan.uplink, &dir);
+    wait_until("a lease", || lease(&lan.attacker, &dir, "").contains("bound 198.51.100."));
+    assert!(lan.attacker.pings("198.51.100.1", 56));
+    // Its DISCOVERs are from as many stations.
+    let mut command = lan.attacker.site.command("yersinia");
+    command.args(["dhcp", "-attack", "1", "-interface", "eth0"]).current_dir(dir.path());
+    let mut flood = Process::start(command);
+    wait_until("the flood to be cut", || lan.discards("dhcp-rate") > 1000);
+    flood.kill();
+    assert!(lan.switch.json(&["listbinding"]).len() < 70);
 }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use super::frame::{MacAddr, Vid};
+use crate::names;
 
 /// Bindings in all, unless told otherwise: some 4 MB.
 pub const DEFAULT_BINDINGS: usize = 16_384;
@@ -23,6 +24,20 @@ const PART: usize = 16;
 
 /// How often at most all of them are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// How long an address that nobody has given stays with who has used it last. There are addresses
+/// for a day (RFC 8981), and stations that move to another port.
+const SEEN: Duration = Duration::from_secs(3600);
+
+names! {
+    /// Why a station has an address.
+    pub enum Way {
+        /// A DHCP server has given it.
+        Dhcp = "dhcp",
+        /// It was the first to use it (RFC 6620), or is behind a trusted port.
+        Seen = "seen",
+    }
+}
 
 /// A VLAN and an address in it.
 pub type Key = (Vid, IpAddr);
@@ -37,6 +52,8 @@ pub struct Binding {
     pub holder: Arc<str>,
     /// When it ends.
     pub until: Instant,
+    /// Why it has it.
+    pub way: Way,
 }
 
 impl Binding {
@@ -96,6 +113,44 @@ impl Bindings {
         self.entries.insert(key, binding);
         self.changes += 1;
         true
+    }
+
+    /// Whether a station may use an address: it has it, or nobody has and it `may_be_first`.
+    /// `None`: there is no room.
+    pub fn claim(
+        &mut self,
+        key: Key,
+        station: (MacAddr, &Arc<str>),
+        may_be_first: bool,
+        now: Instant,
+    ) -> Option<bool> {
+        let (mac, holder) = station;
+        match self.get(key, now) {
+            Some(binding) if binding.mac != mac || binding.holder != *holder => Some(false),
+            Some(Binding { way: Way::Dhcp, .. }) => Some(true),
+            // Not for each frame.
+            Some(binding) if binding.until.saturating_duration_since(now) > SEEN / 2 => Some(true),
+            None if !may_be_first => Some(false),
+            _ => self.see(key, station, now).then_some(true),
+        }
+    }
+
+    /// Notes that a station uses an address, unless a server has given it to somebody; whether
+    /// there was room.
+    pub fn see(&mut self, key: Key, (mac, holder): (MacAddr, &Arc<str>), now: Instant) -> bool {
+        match self.get(key, now) {
+            Some(binding) if binding.way == Way::Dhcp => true,
+            Some(binding)
+                if (binding.mac, &binding.holder) == (mac, holder)
+                    && binding.until.saturating_duration_since(now) > SEEN / 2 =>
+            {
+                true
+            }
+            _ => {
+                let (holder, until) = (Arc::clone(holder), now + SEEN);
+                self.bind(key, Binding { mac, holder, until, way: Way::Seen }, now)
+            }
+        }
     }
 
     /// Forgets one; as it was.
@@ -233,7 +288,7 @@ mod tests {
                     Step::Bind { ip, holder, seconds } => {
                         let holder: Arc<str> = holder.to_string().into();
                         let until = now + Duration::from_secs(seconds);
-                        let binding = Binding { mac: mac(ip), holder, until };
+                        let binding = Binding { mac: mac(ip), holder, until, way: Way::Dhcp };
                         let bound = bindings.bind(key(ip), binding.clone(), now);
                         model.remove(&key(ip));
                         if bound {
@@ -285,7 +340,7 @@ mod tests {
         let mut bindings = Bindings::new(64);
         let mut bind = |ip: u8, holder: &str, now: Instant| {
             let until = now + Duration::from_secs(3600 + u64::from(ip));
-            let binding = Binding { mac: mac(1), holder: holder.into(), until };
+            let binding = Binding { mac: mac(1), holder: holder.into(), until, way: Way::Dhcp };
             (bindings.bind(key(ip), binding, now), bindings.count().0)
         };
         assert!((0..4).all(|ip| bind(ip, "guest", now).0));
@@ -311,7 +366,11 @@ mod tests {
         for number in 0..3000u32 {
             let key = (Vid::UNTAGGED, IpAddr::from(number.to_be_bytes()));
             let until = now + Duration::from_secs(9);
-            bindings.bind(key, Binding { mac: mac(1), holder: "a".into(), until }, now);
+            bindings.bind(
+                key,
+                Binding { mac: mac(1), holder: "a".into(), until, way: Way::Dhcp },
+                now,
+            );
         }
         let (mut after, mut seen, mut pages) = (None, 0, 0);
         loop {
@@ -324,5 +383,34 @@ mod tests {
         }
         assert_eq!((seen, pages), (3000, 3));
         assert_eq!(bindings.page(None, now, |_, _| false).0, []);
+    }
+
+    #[test]
+    fn who_is_first_has_an_address_while_he_uses_it_and_a_server_knows_better() {
+        let mut now = Instant::now();
+        let mut bindings = Bindings::new(64);
+        let holders: [Arc<str>; 2] = ["one", "two"].map(Into::into);
+        let of = |who: u8| (mac(who), &holders[usize::from(who) - 1]);
+        let mut claim = |who, may_be_first, now| bindings.claim(key(7), of(who), may_be_first, now);
+        assert_eq!(claim(1, false, now), Some(false), "nobody has it");
+        assert_eq!(claim(1, true, now), Some(true));
+        assert_eq!((claim(2, true, now), claim(2, false, now)), (Some(false), Some(false)));
+        for _ in 0..5 {
+            now += SEEN / 2;
+            assert_eq!((claim(1, false, now), claim(2, true, now)), (Some(true), Some(false)));
+        }
+        now += SEEN;
+        assert_eq!((claim(2, true, now), claim(1, true, now)), (Some(true), Some(false)));
+        // Of a trusted port, which the other will not have any more.
+        assert!(bindings.see(key(7), of(1), now));
+        assert_eq!(bindings.claim(key(7), of(2), true, now), Some(false));
+        let until = now + Duration::from_secs(60);
+        let given = Binding { mac: mac(2), holder: "two".into(), until, way: Way::Dhcp };
+        assert!(bindings.bind(key(7), given, now) && bindings.see(key(7), of(1), now));
+        assert_eq!(bindings.claim(key(7), of(2), false, now), Some(true));
+        let mut full = Bindings::new(1);
+        assert_eq!(full.claim(key(1), of(1), true, now), Some(true));
+        full.swept = Some(now);
+        assert_eq!(full.claim(key(2), of(2), true, now), None);
     }
 }

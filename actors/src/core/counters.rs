@@ -51,6 +51,16 @@ names! {
         /// A message to a DHCP server, by a port with `dhcp-guard`, names another station than its
         /// sender, or a relay.
         DhcpSpoof = "dhcp-spoof",
+        /// There were more DHCP messages to servers than the port's `dhcp-rate`.
+        DhcpRate = "dhcp-rate",
+        /// By a port with `source-guard`, ARP said that an address is a station's that has no
+        /// such address.
+        ArpSpoof = "arp-spoof",
+        /// The same in neighbor discovery, or it could not be read.
+        NdSpoof = "nd-spoof",
+        /// By a port with `source-guard`, a packet came from an IP address that its sender does not
+        /// have, or could not be read.
+        IpSpoof = "ip-spoof",
         /// A router advertisement or a redirect came in by a port with `ra-guard`.
         RogueRouter = "rogue-router",
         /// A query of IGMP or MLD, or another message of multicast routers, came in by a port with
@@ -119,7 +129,7 @@ names! {
 }
 
 /// Counters of one port. They live as long as its number: a restart keeps them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
     rx_frames: AtomicU64,
     rx_octets: AtomicU64,
@@ -129,6 +139,24 @@ pub struct Counters {
     /// In microseconds; 0: not measured.
     round_trip: AtomicU64,
     discards: [AtomicU64; Discard::ALL.len()],
+}
+
+impl Default for Counters {
+    // The standard library has it for arrays of up to 32.
+    fn default() -> Self {
+        const fn zeros<const N: usize>() -> [AtomicU64; N] {
+            [const { AtomicU64::new(0) }; N]
+        }
+        Self {
+            rx_frames: AtomicU64::new(0),
+            rx_octets: AtomicU64::new(0),
+            tx_frames: AtomicU64::new(0),
+            tx_octets: AtomicU64::new(0),
+            incidents: zeros(),
+            round_trip: AtomicU64::new(0),
+            discards: zeros(),
+        }
+    }
 }
 
 impl Counters {

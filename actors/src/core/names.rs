@@ -76,7 +76,7 @@ macro_rules! names_schema {
             fn json_schema(_: &mut ::schemars::SchemaGenerator) -> ::schemars::Schema {
                 ::schemars::json_schema!({
                     "type": "string",
-                    "enum": Self::ALL.map(|value| value.name()),
+                    "enum": &Self::ALL.map(|value| value.name())[..],
                     "description": Self::ALL
                         .map(|value| format!("`{}`: {}", value.name(), value.help()))
                         .join(" "),

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use actix::Message;
 
 use crate::core::{
-    bindings::Key,
+    bindings::{Key, Way},
     fdb::PortNumber,
     frame::{MacAddr, Vid},
 };
@@ -59,6 +59,8 @@ pub struct BindingInfo {
     pub holder: Arc<str>,
     /// Until it ends.
     pub left: Duration,
+    /// Why it has it.
+    pub way: Way,
 }
 
 /// Binds what was bound before a restart. The reply is the number of changes since the switch

@@ -18,10 +18,14 @@ use tokio::time::Instant as TokioInstant;
 use super::Switch;
 use crate::{
     core::{
-        bindings::{Binding, Key},
+        bindings::{Binding, Key, Way},
         counters::{Discard, Incident},
         frame::{Frame, MacAddr, Vid},
-        guard::dhcp::{self, Lease, Message},
+        guard::{
+            addresses::{self as address, Claims},
+            dhcp::{self, Lease, Message},
+        },
+        packet::{ETHERTYPE_IPV6, Ethernet},
     },
     message::{BindingFilter, BindingInfo, BindingPage, ListBindings, RestoreBindings},
 };
@@ -33,9 +37,23 @@ impl Switch {
     /// Learns what a frame that has come in by the port at `at` says of leases, or why it may not
     /// come in after all.
     pub(super) fn snoop(&mut self, at: usize, frame: &Frame, now: Instant) -> Result<(), Discard> {
-        let is_trusted = !self.ports[at].guards.is_watched();
+        let guards = &self.ports[at].guards;
+        let is_trusted = guards.is_trusted();
         let Some(header) = frame.header() else { return Ok(()) };
         let vid = header.vid();
+        if let Some(rate) = guards.dhcp_rate
+            && dhcp::read(header, false).is_some()
+        {
+            let asked = &mut self.holders[self.ports[at].held].asked;
+            if !asked.admit(rate, 1, now) {
+                return Err(Discard::DhcpRate);
+            }
+        }
+        if guards.source_guard {
+            self.inspect(at, header, now)?;
+        } else if is_trusted && self.inspects {
+            self.see(at, header, now);
+        }
         match dhcp::read(header, is_trusted) {
             Some(Message::V4(message)) if message.is_reply == is_trusted => match message.lease {
                 Some(Lease::Given(ip, time)) if is_trusted => {
@@ -68,12 +86,55 @@ impl Switch {
     /// A server has given `ip` to the client `mac` for so long.
     fn bind(&mut self, vid: Vid, ip: IpAddr, mac: MacAddr, time: Duration, now: Instant) {
         let port = self.relay.fdb().lookup(vid, mac, now).and_then(|port| self.find(port));
-        let Some(at) = port.filter(|at| self.ports[*at].guards.is_watched()) else { return };
+        let Some(at) = port.filter(|at| !self.ports[*at].guards.is_trusted()) else { return };
         let port = &self.ports[at];
-        let binding =
-            Binding { mac, holder: Arc::clone(&port.identity), until: now + time.min(LONGEST) };
+        let (holder, until) = (Arc::clone(&port.identity), now + time.min(LONGEST));
+        let binding = Binding { mac, holder, until, way: Way::Dhcp };
         if !self.bindings.bind((vid, ip), binding, now) && !time.is_zero() {
             port.counters.happened(Incident::BindingDiscard);
+        }
+    }
+
+    /// Whether the sender of a frame that came in by the port at `at`, which has `source-guard`, has
+    /// the addresses that the frame claims.
+    fn inspect(&mut self, at: usize, header: Ethernet<'_>, now: Instant) -> Result<(), Discard> {
+        let claims = Claims::read(header).map_err(address::Way::discard)?;
+        let (mac, vid, way) = (header.src(), header.vid(), claims.way);
+        if claims.station.is_some_and(|station| station != mac) {
+            return Err(way.discard());
+        }
+        let port = &self.ports[at];
+        let statics = port.applied.allowed_ips.as_ref().filter(|list| !list.is_any());
+        for ip in claims.addresses.into_iter().flatten() {
+            if statics.is_some_and(|list| list.contains(ip)) {
+                continue;
+            }
+            // Others would believe an advertisement of what is still theirs.
+            let may_be_first = ip.is_ipv6() && way != address::Way::Advertisement;
+            let station = (mac, &port.identity);
+            let claimed = self.bindings.claim((vid, ip), station, may_be_first, now);
+            if claimed.is_none() {
+                port.counters.happened(Incident::BindingDiscard);
+            }
+            if claimed != Some(true) {
+                return Err(way.discard());
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes which IPv6 addresses are behind a trusted port, so that nobody else is the first.
+    fn see(&mut self, at: usize, header: Ethernet<'_>, now: Instant) {
+        if header.ethertype() != ETHERTYPE_IPV6 {
+            return;
+        }
+        let claims = Claims::read(header).ok().filter(|claims| claims.way != address::Way::Packet);
+        let port = &self.ports[at];
+        for ip in claims.iter().flat_map(|claims| claims.addresses).flatten() {
+            let station = (header.src(), &port.identity);
+            if !self.bindings.see((header.vid(), ip), station, now) {
+                port.counters.happened(Incident::BindingDiscard);
+            }
         }
     }
 
@@ -89,10 +150,12 @@ impl Switch {
         }
     }
 
-    /// Notes whether stations behind the port at `at` are believed.
-    pub(super) fn watch(&mut self, at: usize, is_watched: bool) {
+    /// Notes whether stations behind the port at `at` are believed, and whether their addresses are.
+    pub(super) fn watch(&mut self, at: usize, is_watched: bool, is_inspected: bool) {
         self.watched.set(at, is_watched);
+        self.inspected.set(at, is_inspected);
         self.snoops = self.watched.next(0).is_some();
+        self.inspects = self.inspected.next(0).is_some();
     }
 
     /// Notes whose the bindings of the port at `at` are: after its name or its target has changed.
@@ -127,9 +190,9 @@ impl Handler<ListBindings> for Switch {
         for port in self.ports.by_number().filter(|_| !found.is_empty()) {
             ports.entry(&port.identity).or_insert(port.number);
         }
-        let info = |((vid, ip), Binding { mac, holder, until }): (Key, Binding)| {
+        let info = |((vid, ip), Binding { mac, holder, until, way }): (Key, Binding)| {
             let left = until.saturating_duration_since(now);
-            BindingInfo { vid, ip, mac, port: ports.get(&holder).copied(), holder, left }
+            BindingInfo { vid, ip, mac, port: ports.get(&holder).copied(), holder, left, way }
         };
         let entries = found.into_iter().map(info).collect();
         MessageResult(BindingPage { entries, next, changes: self.bindings.changes() })
@@ -141,9 +204,9 @@ impl Handler<RestoreBindings> for Switch {
 
     fn handle(&mut self, RestoreBindings(all): RestoreBindings, _: &mut Context<Self>) -> u64 {
         let now = TokioInstant::now().into_std();
-        for BindingInfo { vid, ip, mac, holder, left, .. } in all {
+        for BindingInfo { vid, ip, mac, holder, left, way, .. } in all {
             let until = now + left.min(LONGEST);
-            self.bindings.bind((vid, ip), Binding { mac, holder, until }, now);
+            self.bindings.bind((vid, ip), Binding { mac, holder, until, way }, now);
         }
         self.bindings.changes()
     }

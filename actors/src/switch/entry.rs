@@ -19,7 +19,12 @@ use crate::{
         fdb::PortNumber,
         frame::{Frame, MacAddr},
         gauge::Gauge,
-        guard::{addresses::is_foreign, bucket::Rate, loops::is_probe, storm::StormControl},
+        guard::{
+            addresses::is_foreign,
+            bucket::{Bucket, Rate},
+            loops::is_probe,
+            storm::StormControl,
+        },
         holder::Holder,
         interface::{Carrier, Interface, InterfaceStatus},
         line::Buckets,
@@ -123,6 +128,8 @@ impl Pending {
 /// What the ports of a holder share in the Switch.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
+    /// DHCP messages that he has sent.
+    pub(super) asked: Bucket,
     /// What was flooded for him.
     pub(super) flooded: StormControl,
     /// What his queues take.
@@ -208,7 +215,8 @@ impl PortEntry {
         {
             return Some(reason);
         }
-        let allowed = self.applied.allowed_ips.as_ref();
+        // With `source-guard` these are some of the addresses that may be there.
+        let allowed = self.applied.allowed_ips.as_ref().filter(|_| !self.guards.source_guard);
         allowed.filter(|allowed| is_foreign(allowed, header)).map(|_| Discard::ForeignIp)
     }
 

@@ -14,11 +14,12 @@ use crate::{
         frame::{Frame, MacAddr},
         guard::{
             Episode, Reminder,
+            bucket::Rate,
             rogue::Roles,
             storm::{Class, StormControl, StormLimits},
         },
         memory::QueueMemory,
-        packet::Ethernet,
+        packet::{ETHERTYPE_ARP, Ethernet, arp},
         relay::Lesson,
         settings::{LinkLocal, PortSettings},
         state::PortState,
@@ -112,6 +113,10 @@ const fn culprit(reason: Discard) -> Option<&'static str> {
     match reason {
         Discard::RogueDhcpServer => Some("rogue DHCP server"),
         Discard::DhcpSpoof => Some("DHCP client in another's name"),
+        Discard::DhcpRate => Some("flood of DHCP messages"),
+        Discard::ArpSpoof => Some("sender of ARP in another's name"),
+        Discard::NdSpoof => Some("sender of neighbor discovery in another's name"),
+        Discard::IpSpoof => Some("sender from an IP address that it does not have"),
         Discard::RogueRouter => Some("rogue IPv6 router"),
         Discard::RogueQuerier => Some("rogue multicast querier"),
         Discard::Unreadable => Some("sender of IP headers that nobody can read"),
@@ -121,7 +126,8 @@ const fn culprit(reason: Discard) -> Option<&'static str> {
 
 /// The IP address that a frame says it is from.
 fn source(header: Ethernet<'_>) -> Option<IpAddr> {
-    header.ip().and_then(|ip| ip.source())
+    let arp = || Some(arp(header.payload())?.get_sender_proto_addr().into());
+    if header.ethertype() == ETHERTYPE_ARP { arp() } else { header.ip()?.source() }
 }
 
 /// The guards of one port.
@@ -135,6 +141,9 @@ pub(super) struct PortGuards {
     pub(super) link_local: LinkLocal,
     /// What nobody behind it may be.
     pub(super) roles: Roles,
+    /// Whether its stations may have only the addresses that are bound to them.
+    pub(super) source_guard: bool,
+    pub(super) dhcp_rate: Option<Rate>,
     pub(super) blocked: Option<Blocked>,
     storm: StormLimits,
     storms: [Storm; Class::ALL.len()],
@@ -155,6 +164,8 @@ impl PortGuards {
             stp_trust: false,
             link_local: settings.link_local(),
             roles: Roles::new(settings),
+            source_guard: settings.source_guard(),
+            dhcp_rate: settings.dhcp_rate().rate(),
             blocked: None,
             storm: storm_limits(settings),
             storms: Default::default(),
@@ -166,9 +177,14 @@ impl PortGuards {
         }
     }
 
-    /// Whether nobody behind it is believed: its stations have the addresses that others give.
+    /// Whether there is something to look for in what comes from there.
     pub(super) const fn is_watched(&self) -> bool {
-        self.roles.dhcp
+        !self.is_trusted() || self.dhcp_rate.is_some()
+    }
+
+    /// Whether what servers and stations behind it say is believed.
+    pub(super) const fn is_trusted(&self) -> bool {
+        !self.roles.dhcp && !self.source_guard
     }
 
     /// Puts settings in force.
@@ -178,6 +194,8 @@ impl PortGuards {
         self.bpdu_guard = settings.bpdu_guard();
         self.link_local = settings.link_local();
         self.roles = Roles::new(settings);
+        self.source_guard = settings.source_guard();
+        self.dhcp_rate = settings.dhcp_rate().rate();
     }
 
     /// The port's limits; `queue` and `macs` are what is used and what there may be, `flooded`

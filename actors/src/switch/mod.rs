@@ -129,6 +129,9 @@ pub struct Switch {
     /// The ports whose stations nothing is believed, and whether there is one.
     watched: PortSet,
     snoops: bool,
+    /// The same of ports with `source-guard`.
+    inspected: PortSet,
+    inspects: bool,
     bindings: Bindings,
     /// Who holds ports.
     holders: Holders<Shared>,
@@ -178,6 +181,8 @@ impl Switch {
             isolation: Isolation::default(),
             watched: PortSet::default(),
             snoops: false,
+            inspected: PortSet::default(),
+            inspects: false,
             bindings: Bindings::new(options.max_bindings),
             holders: Holders::default(),
             memory: QueueMemory::new(options.queue_memory),
@@ -213,7 +218,7 @@ impl Switch {
         self.followers.set(at, false);
         self.forget_vlans(at);
         self.isolation.set(at, &PortSettings::default());
-        self.watch(at, false);
+        self.watch(at, false, false);
         self.relay.remove_port(number);
         self.holders.leave(self.ports[at].held);
         let removed = self.ports.remove(number);

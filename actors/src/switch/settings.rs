@@ -157,12 +157,12 @@ impl Switch {
         let has_roles = port.guards.roles.is_any();
         port.is_checked = has_roles || !port.only.is_empty() || settings.allowed_ips.is_some();
         port.guards.stp_trust = settings.stp_trust.unwrap_or_else(|| port.interface.is_some());
-        let is_watched = port.guards.is_watched();
+        let (is_watched, is_inspected) = (port.guards.is_watched(), port.guards.source_guard);
         let (number, max_macs) = (port.number, settings.max_macs());
         let now = Instant::now().into_std();
         self.relay.fdb_mut().set_max_macs(number, max_macs);
         self.relay.fdb_mut().set_sticky(number, settings.sticky(), now);
-        self.watch(at, is_watched);
+        self.watch(at, is_watched, is_inspected);
         self.name_bindings(at);
         self.set_permanent(at);
         self.apply_vlans(at, &settings);

@@ -113,10 +113,8 @@ fn a_binding_is_what_a_trusted_server_gives_and_its_station_gives_back() {
         assert_eq!(lab.bound().await, [(v4, 1, Some(2)), (v6, 2, Some(3))]);
         let filter = BindingFilter { port: Some(port(3)), ..BindingFilter::default() };
         let of_port = lab.control.list_bindings(filter, None, 9).await.expect("the switch lives");
-        assert_eq!(
-            (of_port.len(), of_port[0].ip, of_port[0].left),
-            (1, v6, Duration::from_secs(100))
-        );
+        let left = of_port[0].left.as_secs();
+        assert_eq!((of_port.len(), of_port[0].ip, left), (1, v6, 99), "a moment ago");
         // Nobody else gives it back, not even in its name.
         two.send(release(2, 7)).await.expect("port 3");
         two.send(release(1, 7)).await.expect("port 3");
@@ -172,5 +170,120 @@ fn a_binding_ends_with_its_lease_and_not_with_its_tunnel() {
         lab.settle().await;
         let changed = lab.control.changed_bindings(again).await.expect("the switch lives");
         assert_eq!(changed.map(|(all, _)| all), Some(vec![]));
+    });
+}
+
+fn arp(src: u8, station: u8, sender: u8) -> Frame {
+    let mut data = vec![0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, station];
+    data.extend(if sender > 0 { [192, 0, 2, sender] } else { [0; 4] });
+    data.resize(28, 0);
+    ethernet(0xff, src, [8, 6], &data)
+}
+
+fn packet(src: u8, from: u8) -> Frame {
+    let mut frame = v4(9, src, &udp(1000, 53, &[])).data().to_vec();
+    frame[29] = from;
+    Frame::new(Bytes::from(frame))
+}
+
+/// Neighbor discovery from a link-local address, 0 for none, about another one.
+fn nd(src: u8, kind: u8, from: u8, target: u8, station: u8) -> Frame {
+    let local = |last: u8| {
+        let mut octets = [0; 16];
+        if last > 0 {
+            (octets[0], octets[1], octets[15]) = (0xfe, 0x80, last);
+        }
+        octets
+    };
+    let mut message = vec![kind, 0, 0, 0, 0, 0, 0, 0];
+    message.extend(local(target));
+    if station > 0 {
+        message.extend([if kind == 136 { 2 } else { 1 }, 1, 2, 0, 0, 0, 0, station]);
+    }
+    let len = u8::try_from(message.len()).expect("short");
+    let mut head = vec![0x60, 0, 0, 0, 0, len, 58, 255];
+    head.extend(local(from));
+    head.extend([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    ethernet(0xff, src, [0x86, 0xdd], &[head, message].concat())
+}
+
+#[test]
+fn stations_use_only_addresses_that_are_theirs() {
+    use Discard::{ArpSpoof, IpSpoof, NdSpoof};
+    run(async {
+        let (lab, [mut server, one, two]) = Lab::clients().await;
+        for number in [2, 3] {
+            let settings = PortSettings { source_guard: Some(true), ..PortSettings::default() };
+            lab.control.set_port(port(number), settings, vec![]).await.expect("a port");
+        }
+        server.send(ack(1, 7)).await.expect("port 1");
+        // The router, who is not to be played.
+        server.send(nd(9, 135, 9, 1, 9)).await.expect("port 1");
+        lab.settle().await;
+        while server.try_recv().is_some() {}
+        for (what, by, frame, reason) in [
+            ("its address", &one, packet(1, 7), None),
+            ("its ARP", &one, arp(1, 1, 7), None),
+            ("a probe", &one, arp(1, 1, 0), None),
+            ("no address yet", &one, packet(1, 8), Some(IpSpoof)),
+            ("the router's ARP", &one, arp(1, 1, 1), Some(ArpSpoof)),
+            ("ARP for another station", &one, arp(1, 9, 7), Some(ArpSpoof)),
+            ("another's address", &two, packet(2, 7), Some(IpSpoof)),
+            ("its address by its own station", &two, packet(1, 7), Some(IpSpoof)),
+            ("another's ARP", &two, arp(2, 2, 7), Some(ArpSpoof)),
+            ("an advertisement before it is here", &two, nd(2, 136, 2, 2, 2), Some(NdSpoof)),
+            ("DAD", &two, nd(2, 135, 0, 2, 0), None),
+            ("an advertisement", &two, nd(2, 136, 2, 2, 2), None),
+            ("the first to use it", &one, nd(1, 135, 1, 5, 1), None),
+            ("DAD for another's", &one, nd(1, 135, 0, 2, 0), Some(NdSpoof)),
+            ("another's advertisement", &one, nd(1, 136, 2, 2, 1), Some(NdSpoof)),
+            ("the router's advertisement", &one, nd(1, 136, 9, 9, 1), Some(NdSpoof)),
+            ("the router's from its own", &one, nd(1, 136, 1, 9, 1), Some(NdSpoof)),
+            ("a question in the router's name", &one, nd(1, 135, 9, 2, 1), Some(NdSpoof)),
+            ("its own for another station", &one, nd(1, 135, 1, 5, 9), Some(NdSpoof)),
+        ] {
+            let ports = [lab.port(2).await, lab.port(3).await];
+            let count = || {
+                let of =
+                    |reason| ports.iter().map(|port| port.counters.discards(reason)).sum::<u64>();
+                [ArpSpoof, NdSpoof, IpSpoof].map(of)
+            };
+            let before = count();
+            by.send(frame.clone()).await.expect("a port");
+            lab.settle().await;
+            let passed = std::iter::from_fn(|| server.try_recv()).any(|got| got == frame);
+            assert_eq!(passed, reason.is_none(), "{what}");
+            let more = count().into_iter().zip(before).map(|(now, before)| now - before);
+            let wanted = [ArpSpoof, NdSpoof, IpSpoof].map(|one| u64::from(reason == Some(one)));
+            assert!(more.eq(wanted), "{what}");
+        }
+        // Static addresses are those that are allowed.
+        let allowed_ips = Some("192.0.2.8".parse().expect("a list"));
+        let settings = PortSettings { allowed_ips, ..PortSettings::default() };
+        lab.control.set_port(port(2), settings, vec![]).await.expect("a port");
+        one.send(packet(1, 8)).await.expect("port 2");
+        one.send(packet(1, 7)).await.expect("port 2");
+        lab.settle().await;
+        let got: Vec<_> = std::iter::from_fn(|| server.try_recv()).collect();
+        assert_eq!(got, [packet(1, 8), packet(1, 7)]);
+    });
+}
+
+#[test]
+fn a_flood_of_dhcp_is_cut_for_its_holder_and_nobody_else() {
+    run(async {
+        let (lab, [mut server, one, two]) = Lab::clients().await;
+        let discover = |src| v4(0xff, src, &udp(68, 67, &bootp(1, src, 0, 0, &[53, 1, 1, 255])));
+        while server.try_recv().is_some() {}
+        for _ in 0..100 {
+            one.send(discover(1)).await.expect("port 2");
+        }
+        two.send(discover(2)).await.expect("port 3");
+        lab.settle().await;
+        let got = std::iter::from_fn(|| server.try_recv()).count();
+        let discarded = lab.port(2).await.counters.discards(Discard::DhcpRate);
+        assert!((60..=62).contains(&(got - 1)), "the burst: {got}");
+        assert_eq!((got as u64 + discarded, discarded > 0), (101, true));
+        assert_eq!(lab.port(3).await.counters.discards(Discard::DhcpRate), 0);
     });
 }

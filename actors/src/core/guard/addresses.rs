@@ -1,14 +1,16 @@
-//! The guard of IP addresses, the setting `allowed-ips`: which of a port's frames come from an
-//! address that it may not have.
+//! What a frame says of the IP addresses that its sender has, for guards of them: the settings
+//! `allowed-ips` and `source-guard`.
 //!
-//! Besides the addresses of the list, what a host must send before it has one may pass: ARP
-//! probes, requests of DHCP, and neighbor discovery from no address or a link-local one.
+//! What a host must send before it has an address says nothing: ARP probes, requests of DHCP, and
+//! reports of MLD from no address.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::core::{
+    counters::Discard,
     packet::{
-        self, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Ip, IpNextHeaderProtocols,
+        self, Carried, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet,
+        IpNextHeaderProtocols, MacAddr, Upper,
     },
     settings::IpList,
 };
@@ -16,76 +18,146 @@ use crate::core::{
 /// The port of DHCP servers (RFC 2131, 4.1).
 const DHCP_SERVER: u16 = 67;
 
-/// Types of neighbor solicitations and advertisements (RFC 4861, 4.3 and 4.4).
-const SOLICITATION: u8 = 135;
-const ADVERTISEMENT: u8 = 136;
+/// Messages of neighbor discovery (RFC 4861, 4.1, 4.3 and 4.4), with where their options begin.
+const ROUTER_SOLICITATION: (u8, usize) = (133, 8);
+const SOLICITATION: (u8, usize) = (135, 24);
+const ADVERTISEMENT: (u8, usize) = (136, 24);
+
+/// Options with a link-layer address: of the source, of the target (RFC 4861, 4.6.1).
+const LINK_ADDRESS: [u8; 2] = [1, 2];
 
 /// What neighbor discovery comes with: no router has passed it on (RFC 4861, 7.1).
 const ND_HOP_LIMIT: u8 = 255;
 
-/// Whether a frame has an IP address as its source that is not `allowed`, or says that its
-/// sender has one. What is not IP passes; what should be and cannot be read does not.
-pub(crate) fn is_foreign(allowed: &IpList, header: Ethernet<'_>) -> bool {
-    match header.ethertype() {
-        ETHERTYPE_ARP => packet::arp(header.payload()).is_none_or(|arp| {
-            let sender = arp.get_sender_proto_addr();
-            // A probe has none (RFC 5227, 2.1.1).
-            !sender.is_unspecified() && !allowed.contains(sender.into())
-        }),
-        ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => {
-            let read = header.ip().and_then(|ip| Some((ip, ip.source()?)));
-            read.is_none_or(|(ip, source)| match source {
-                IpAddr::V4(source) if source.is_unspecified() => !asks_for_address(ip),
-                IpAddr::V4(_) => !allowed.contains(source),
-                IpAddr::V6(source) => is_foreign_v6(allowed, ip, source),
-            })
+/// By what an address is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Arp,
+    /// An advertisement: others believe it though nothing comes from there.
+    Advertisement,
+    /// Another message of neighbor discovery.
+    Discovery,
+    Packet,
+}
+
+impl Way {
+    /// The reason for which what is claimed falsely is discarded.
+    pub(crate) const fn discard(self) -> Discard {
+        match self {
+            Self::Arp => Discard::ArpSpoof,
+            Self::Advertisement | Self::Discovery => Discard::NdSpoof,
+            Self::Packet => Discard::IpSpoof,
         }
+    }
+}
+
+/// What a frame claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claims {
+    pub(crate) way: Way,
+    /// The addresses that its sender says he has.
+    pub(crate) addresses: [Option<IpAddr>; 2],
+    /// The station that he says has them, if he says so.
+    pub(crate) station: Option<MacAddr>,
+}
+
+impl Claims {
+    const NONE: Self = Self { way: Way::Packet, addresses: [None; 2], station: None };
+
+    /// What a frame claims.
+    ///
+    /// # Errors
+    /// What nobody may claim, or what cannot be read: by what.
+    pub(crate) fn read(header: Ethernet<'_>) -> Result<Self, Way> {
+        match header.ethertype() {
+            ETHERTYPE_ARP => {
+                let arp = packet::arp(header.payload()).ok_or(Way::Arp)?;
+                let sender = arp.get_sender_proto_addr();
+                // A probe has none (RFC 5227, 2.1.1).
+                let sender = (!sender.is_unspecified()).then_some(sender.into());
+                let station = Some(MacAddr(arp.get_sender_hw_addr().octets()));
+                Ok(Self { way: Way::Arp, addresses: [sender, None], station })
+            }
+            ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => {
+                let ip = header.ip().ok_or(Way::Packet)?;
+                let source = ip.source().ok_or(Way::Packet)?;
+                let upper = match header.carried() {
+                    Carried::Unreadable => return Err(Way::Packet),
+                    Carried::Other => None,
+                    Carried::Upper(upper) => Some(upper),
+                };
+                let own = (!source.is_unspecified()).then_some(source);
+                if own.is_none() && !upper.is_some_and(may_come_from_none) {
+                    return Err(Way::Packet);
+                }
+                let nd = upper.filter(|upper| {
+                    let is_icmp = upper.protocol == IpNextHeaderProtocols::Icmpv6;
+                    is_icmp && !upper.is_ipv4 && ip.hop_limit() == ND_HOP_LIMIT
+                });
+                nd.map_or(Ok(Self { addresses: [own, None], ..Self::NONE }), |nd| {
+                    discovery(nd, own)
+                })
+            }
+            _ if header.carried() == Carried::Unreadable => Err(Way::Packet),
+            _ => Ok(Self::NONE),
+        }
+    }
+}
+
+/// Requests of DHCP, and MLD and neighbor discovery before there is an address.
+fn may_come_from_none(upper: Upper<'_>) -> bool {
+    match upper.protocol {
+        IpNextHeaderProtocols::Udp => {
+            upper.is_ipv4 && upper.ports().is_some_and(|(_, to)| to == DHCP_SERVER)
+        }
+        IpNextHeaderProtocols::Icmpv6 => !upper.is_ipv4,
         _ => false,
     }
 }
 
-/// Whether it is for a DHCP server.
-fn asks_for_address(ip: Ip<'_>) -> bool {
-    ip.protocol() == Some(IpNextHeaderProtocols::Udp)
-        && ip.payload().get(2..4) == Some(&DHCP_SERVER.to_be_bytes())
-}
-
-fn is_foreign_v6(allowed: &IpList, ip: Ip<'_>, source: Ipv6Addr) -> bool {
-    let may_have =
-        |address: Ipv6Addr| address.is_unicast_link_local() || allowed.contains(address.into());
-    let protocol = ip.protocol();
-    let is_icmp = protocol == Some(IpNextHeaderProtocols::Icmpv6);
-    let has_none = source.is_unspecified() && is_icmp;
-    if !may_have(source) && !has_none {
-        return true;
-    }
-    if ip.hop_limit() != ND_HOP_LIMIT {
-        return false;
-    }
-    if !is_icmp {
-        // It could be behind these. In a fragment no host believes it (RFC 6980, 5).
-        return matches!(
-            protocol,
-            Some(
-                IpNextHeaderProtocols::Hopopt
-                    | IpNextHeaderProtocols::Ipv6Opts
-                    | IpNextHeaderProtocols::Ipv6Route
-                    | IpNextHeaderProtocols::MobilityHeader
-                    | IpNextHeaderProtocols::Hip
-                    | IpNextHeaderProtocols::Shim6
-            )
-        );
-    }
+/// What a message of neighbor discovery claims, from an address or none.
+fn discovery(message: Upper<'_>, own: Option<IpAddr>) -> Result<Claims, Way> {
+    let octets = message.octets;
+    let kind = octets.first().copied().unwrap_or_default();
+    let (way, options_at) = match [ROUTER_SOLICITATION, SOLICITATION, ADVERTISEMENT]
+        .into_iter()
+        .find(|(known, _)| *known == kind)
+    {
+        Some((_, at)) if kind == ADVERTISEMENT.0 => (Way::Advertisement, at),
+        Some((_, at)) => (Way::Discovery, at),
+        None => return Ok(Claims { addresses: [own, None], ..Claims::NONE }),
+    };
+    // In fragments no host believes it (RFC 6980, 5).
+    let options = octets.get(options_at..).filter(|_| !message.is_fragment).ok_or(way)?;
     // An advertisement says that its target is here, and so does, before it is, a solicitation
     // from no address (RFC 4862, 5.4.2).
-    let message = ip.payload();
-    let speaks = match message.first() {
-        Some(&ADVERTISEMENT) => true,
-        Some(&SOLICITATION) => source.is_unspecified(),
-        _ => false,
+    let speaks = way == Way::Advertisement || (kind == SOLICITATION.0 && own.is_none());
+    let target = speaks.then(|| octets[8..].first_chunk::<16>()).flatten();
+    let mut station = None;
+    for option in packet::nd_options(options) {
+        let (kind, value) = option.ok_or(way)?;
+        if LINK_ADDRESS.contains(&kind.0) {
+            let said = value.get(2..8).and_then(|six| six.first_chunk()).map(|six| MacAddr(*six));
+            // Of two that differ, a host may believe either.
+            if station.is_some() && station != said {
+                return Err(way);
+            }
+            station = said;
+        }
+    }
+    let target = target.map(|target| Ipv6Addr::from(*target).into());
+    Ok(Claims { way, addresses: [own, target], station })
+}
+
+/// Whether a frame has an IP address as its source that is not `allowed`, or says that its
+/// sender has one. What is not IP passes, and so do link-local addresses of IPv6; what should be
+/// IP and cannot be read does not.
+pub(crate) fn is_foreign(allowed: &IpList, header: Ethernet<'_>) -> bool {
+    let may_have = |address: &IpAddr| match address {
+        IpAddr::V6(address) if address.is_unicast_link_local() => true,
+        address => allowed.contains(*address),
     };
-    let target = message.get(8..24).and_then(|octets| octets.first_chunk::<16>());
-    speaks && target.is_none_or(|target| !may_have(Ipv6Addr::from(*target)))
+    Claims::read(header).map_or(true, |claims| !claims.addresses.iter().flatten().all(may_have))
 }
 
 #[cfg(test)]
@@ -189,6 +261,29 @@ mod tests {
                 assert_eq!(!is_foreign(&allowed, header), passes, "{what}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_frame_claims_is_told_with_its_station() {
+        let station = |frame: &[u8]| {
+            Claims::read(Ethernet::new_checked(frame).expect("a header"))
+                .map(|claims| claims.station)
+        };
+        let option = |kind: u8, last: u8| vec![kind, 1, 2, 0, 0, 0, 0, last];
+        let mac = |last| Some(MacAddr([2, 0, 0, 0, 0, last]));
+        let with = |kind: u8, options: &[Vec<u8>]| {
+            v6("fe80::1", 58, 255, &[nd(kind, "fe80::1"), options.concat()].concat())
+        };
+        assert_eq!(station(&arp(OWN)), Ok(mac(1)));
+        assert_eq!(station(&with(136, &[])), Ok(None));
+        assert_eq!(station(&with(136, &[option(14, 5), option(2, 7)])), Ok(mac(7)));
+        assert_eq!(station(&with(135, &[option(1, 7), option(1, 7)])), Ok(mac(7)));
+        assert_eq!(station(&with(135, &[option(1, 7), option(2, 8)])), Err(Way::Discovery));
+        assert_eq!(station(&with(136, &[vec![2, 0, 0, 0]])), Err(Way::Advertisement));
+        let short = [vec![133, 0, 0, 0, 0, 0, 0, 0], option(1, 9)].concat();
+        assert_eq!(station(&v6("fe80::1", 58, 255, &short)), Ok(mac(9)));
+        let atomic = [vec![58, 0, 0, 0, 0, 0, 0, 1], nd(136, "fe80::1")].concat();
+        assert_eq!(station(&v6("fe80::1", 44, 255, &atomic)), Err(Way::Advertisement));
     }
 
     #[test]

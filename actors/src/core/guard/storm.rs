@@ -106,7 +106,7 @@ impl fmt::Display for StormLimit {
 }
 
 impl StormLimit {
-    const fn rate(self) -> Option<Rate> {
+    pub(crate) const fn rate(self) -> Option<Rate> {
         match self {
             Self::Off => None,
             Self::Rate { rate, burst } => Some(Rate { per_second: rate, burst }),

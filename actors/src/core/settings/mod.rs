@@ -438,6 +438,14 @@ settings! {
     /// IPv4 and IPv6, and those of clients that name another station than their sender.
     dhcp_guard ("dhcp-guard"): bool = false;
 
+    /// DHCP messages a second that may go to servers from the port, with an optional burst, or off.
+    dhcp_rate ("dhcp-rate"): StormLimit = StormLimit::Off;
+
+    /// Whether stations behind the port may have only IP addresses that a DHCP server behind a
+    /// trusted port has given them, those among allowed-ips, and IPv6 addresses that nobody else
+    /// has: as source, in ARP and in neighbor discovery.
+    source_guard ("source-guard"): bool = false;
+
     /// Whether router advertisements and redirects that come in by the port are discarded
     /// (RFC 6105 and 7113), with whatever could hide them.
     ra_guard ("ra-guard"): bool = false;

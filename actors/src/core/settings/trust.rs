@@ -35,6 +35,8 @@ impl Trust {
                 stp_trust: Some(false),
                 sticky: Some(false),
                 dhcp_guard: Some(true),
+                // What switches are set to as a rule; a station that starts sends four.
+                dhcp_rate: rate(15, 60),
                 ra_guard: Some(true),
                 querier_guard: Some(true),
                 ..PortSettings::default()
@@ -47,6 +49,7 @@ impl Trust {
                 stp_trust: Some(true),
                 sticky: Some(false),
                 dhcp_guard: Some(false),
+                dhcp_rate: Some(StormLimit::Off),
                 ra_guard: Some(false),
                 querier_guard: Some(false),
                 ..PortSettings::default()
