@@ -299,7 +299,7 @@ pub(crate) struct Port {
     /// `rogue-querier`, `unreadable`, `isolated`, `mirror-output`, `vlan-ingress`,
     /// `vlan-accept`, `vlan-egress`, `loop`, `bpdu-guard`, `link-local`, `storm-broadcast`,
     /// `storm-multicast`, `storm-unicast`, `storm-octets`, `rate-in`, `rate-out`,
-    /// `queue-memory`.
+    /// `impaired`, `impair-limit`, `queue-memory`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) discards: BTreeMap<String, u64>,
     /// WebSocket text messages ignored.

@@ -215,6 +215,9 @@ fn discard(port: &Port, reason: &str, more: u64, count: u64) -> Option<Finding> 
         "port-down" => "it is shut, or not connected",
         "rate-in" => "more comes in by it than its rate-in; if it is to wait instead, add shape",
         "rate-out" => "more is sent to it than its rate-out; if it is to wait instead, add shape",
+        "impair-limit" => {
+            "its delay holds less than is sent: raise the limit with setport --impair-limit"
+        }
         "foreign-source" => "somebody sends from an address that is not among its static-macs",
         "foreign-ip" => "somebody sends from an IP address that is not among its allowed-ips",
         "rogue-dhcp-server" => {

@@ -1,4 +1,4 @@
-//! Rates of ports, felt by TCP through two switches.
+//! Rates and impairments of ports, felt by TCP and by pings through two switches.
 
 use super::{A, B, Pair, transfer::transfer};
 use crate::support::{need, peers::python, switch::Switch};
@@ -52,4 +52,29 @@ fn tcp_finds_most_of_a_rate_that_polices() {
         let lost = &port["discards"][&setting[2..]];
         assert!(lost.as_u64() > Some(0), "{port:#}");
     }
+}
+
+/// The number that stands between these two in what `ping` has printed.
+fn number(text: &str, before: &str, after: &str) -> f64 {
+    let number = text.split_once(before).and_then(|(_, rest)| rest.split_once(after));
+    number.and_then(|(number, _)| number.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+}
+
+#[test]
+fn pings_find_a_delay_each_way_and_losses_in_one() {
+    let pair = need!(Pair::new(&[], &[]));
+    pair.wait_ping();
+    pair.left.ctl(&["setport", "--delay", "20ms", "1"]).ok();
+    let text = pair.a.run("ping", &["-n", "-c", "20", "-i", "0.05", B]).ok().stdout;
+    let fastest = number(&text, "mdev = ", "/");
+    // Nothing but a busy machine makes it slower.
+    assert!((38.0..50.0).contains(&fastest), "{text}");
+    let loss = ["--loss", "in 10%", "--impair-seed", "7", "--delay", "off", "1"];
+    pair.left.ctl(&[&["setport"], &loss[..]].concat()).ok();
+    let text = pair.a.run("ping", &["-n", "-q", "-f", "-c", "1000", B]).stdout;
+    let lost = number(&text, "received, ", "% packet loss");
+    assert!((7.0..13.0).contains(&lost), "{text}");
+    let ports = pair.left.ports();
+    let counted = ports[0]["discards"]["impaired"].as_u64().expect("a counter");
+    assert!((counted as f64 - lost * 10.0).abs() < 15.0, "{counted}: {text}");
 }

@@ -92,6 +92,10 @@ names! {
         RateIn = "rate-in",
         /// More was to leave by the port than its `rate-out`, which polices.
         RateOut = "rate-out",
+        /// The port's `loss` has lost it, as is wanted.
+        Impaired = "impaired",
+        /// More was under way than the port's `impair-limit` lets a delay hold.
+        ImpairLimit = "impair-limit",
     }
 }
 

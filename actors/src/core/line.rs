@@ -1,5 +1,5 @@
-//! The line of a port, one for each direction: how fast frames pass, after they have left the
-//! port's queue.
+//! The line of a port, one for each direction: how fast frames pass, and what becomes of them on
+//! their way, after they have left the port's queue.
 //!
 //! Held by `port/queue`, which keeps the time. A line that nothing is set for costs a comparison a
 //! batch. A rate is the holder's: all lines of his in one direction pay into one bucket.
@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{
+    counters::Discard,
+    frame::Frame,
     guard::bucket::{Bucket, Rate},
+    impair::{Impair, Impairment},
     settings::{Excess, LinkSettings, PortSettings},
 };
 use crate::names;
@@ -40,6 +43,8 @@ impl Direction {
 pub(crate) struct LineSettings {
     /// How fast frames pass; `None`: as they come.
     pub(crate) rate: Option<Rate>,
+    /// What becomes of frames on it, if anything.
+    pub(crate) impair: Option<Impairment>,
 }
 
 impl LineSettings {
@@ -47,7 +52,7 @@ impl LineSettings {
     pub(crate) fn of(direction: Direction, settings: &PortSettings) -> Self {
         let limit = direction.limit(settings);
         let shaped = limit.filter(|(_, excess)| *excess == Excess::Shape);
-        Self { rate: shaped.map(|(rate, _)| rate) }
+        Self { rate: shaped.map(|(rate, _)| rate), impair: Impairment::of(direction, settings) }
     }
 
     /// Whether frames pass as if there were no line.
@@ -96,7 +101,12 @@ pub(crate) struct Line {
     /// When the next frame may pass. A frame is paid when it has passed: so each of a holder's
     /// ports passes one, and then waits for as long as all of them need.
     next: Option<Instant>,
+    impair: Option<Box<Impair>>,
 }
+
+/// The runtime's timers are of 1 ms, and late by up to as much: half of it early is right on the
+/// average.
+const SLACK: Duration = Duration::from_micros(500);
 
 impl Line {
     /// One as `settings` say, which pays into the bucket of its direction.
@@ -105,7 +115,8 @@ impl Line {
         settings: Arc<LinkSettings>,
         buckets: Arc<Buckets>,
     ) -> Self {
-        Self { direction, settings, own: LineSettings::default(), version: 0, buckets, next: None }
+        let own = LineSettings::default();
+        Self { direction, settings, own, version: 0, buckets, next: None, impair: None }
     }
 
     /// One that nothing is set for.
@@ -127,9 +138,59 @@ impl Line {
             if own.rate != self.own.rate {
                 self.next = None;
             }
+            if own.impair != self.own.impair {
+                self.set_impairment(own.impair.clone());
+            }
             (self.own, self.version) = (own, version);
         }
         is_news
+    }
+
+    fn set_impairment(&mut self, own: Option<Impairment>) {
+        // Without random numbers it is the same each time: that harms nobody.
+        let seed = getrandom::u64().unwrap_or_default();
+        match (own, &mut self.impair) {
+            (Some(own), Some(impair)) => impair.set(own, self.direction, seed),
+            (Some(own), none) => *none = Some(Box::new(Impair::new(own, self.direction, seed))),
+            (None, Some(impair)) => impair.end(),
+            (None, None) => {}
+        }
+        self.impair.take_if(|impair| impair.has_ended());
+    }
+
+    /// Whether frames [pass](Self::pass) an impairment, and do not arrive at once.
+    pub(crate) const fn is_impaired(&self) -> bool {
+        self.impair.is_some()
+    }
+
+    /// Whether super-frames are to be cut before it.
+    pub(crate) fn cuts(&self) -> bool {
+        self.impair.as_ref().is_some_and(|impair| impair.cuts())
+    }
+
+    /// Sends a frame on its way to where it [arrives](Self::arrived), if it is not lost; octets
+    /// that are more under way then.
+    pub(crate) fn pass(&mut self, frame: Frame, now: Instant) -> Result<usize, Discard> {
+        let Some(impair) = &mut self.impair else { return Ok(0) };
+        let before = impair.octets();
+        impair.push(frame, now).map(|()| impair.octets() - before)
+    }
+
+    /// Length of the next frame that has arrived.
+    pub(crate) fn arrived(&self, now: Instant) -> Option<usize> {
+        self.impair.as_ref()?.arrived(now + SLACK)
+    }
+
+    /// Takes the next frame.
+    pub(crate) fn pop(&mut self) -> Option<Frame> {
+        let popped = self.impair.as_mut()?.pop();
+        self.impair.take_if(|impair| impair.has_ended());
+        popped
+    }
+
+    /// Time until the next frame arrives, if any is under way.
+    pub(crate) fn arrival(&self, now: Instant) -> Option<Duration> {
+        self.impair.as_ref()?.wait(now + SLACK)
     }
 
     /// Longest frame that may pass as one; a super-frame is to be cut, or it would be a burst.

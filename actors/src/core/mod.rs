@@ -16,6 +16,7 @@ pub mod frame;
 pub mod gauge;
 pub mod guard;
 pub mod holder;
+pub(crate) mod impair;
 pub mod interface;
 pub(crate) mod isolation;
 pub(crate) mod lanes;

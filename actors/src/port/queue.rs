@@ -8,7 +8,7 @@
 //! A long queue holds back the credits of batches that came for it only
 //! (`backpressure`), and their sender reads no more.
 //!
-//! What has left the lanes passes the port's [`Line`], which may have a rate. A super-frame that
+//! What has left the lanes passes the port's [`Line`], which may have a rate, a delay and losses. A super-frame that
 //! would be a burst on it is cut where it enters. The same queue stands before the Switch, where
 //! a line is set for what comes in (`inlet`).
 //!
@@ -20,7 +20,7 @@ use std::{
     cell::{Cell, RefCell},
     mem,
     rc::Rc,
-    time::Duration,
+    time::{Duration, Instant as StdInstant},
 };
 
 use bytes::BytesMut;
@@ -104,6 +104,8 @@ pub struct EgressQueue {
     taken: usize,
     restraint: Restraint,
     line: Line,
+    /// Where small frames are gathered that are under way.
+    arena: BytesMut,
 }
 
 /// Both ends of a queue that `gauge` measures. Frames leave it as `finisher` and `line` let them
@@ -128,6 +130,7 @@ pub(crate) fn channel(gauge: Gauge, finisher: Finisher, line: Line) -> (Sender, 
         taken: 0,
         restraint: Restraint::default(),
         line,
+        arena: BytesMut::new(),
     };
     (sender, egress)
 }
@@ -209,6 +212,14 @@ impl Sender {
     }
 }
 
+/// Counts what a line has lost.
+fn lost(finisher: &Finisher, line: &Line, (frames, octets): (u64, u64), reason: Discard) {
+    if line.direction() == Direction::In {
+        finisher.counters().received(frames, octets);
+    }
+    finisher.counters().discarded(reason, frames);
+}
+
 fn add(sum: &mut (u64, u64), (frames, octets): (u64, u64)) {
     sum.0 += frames;
     sum.1 += octets;
@@ -264,13 +275,15 @@ impl EgressQueue {
         let ready = self.queue.ready.notified();
         let wait = {
             let frames = self.queue.frames.borrow();
-            match self.line.wait(Instant::now().into_std()) {
-                Some(wait) if frames.front(true).is_some() => Some(wait.min(LOOK_AT_LINE)),
+            let now = Instant::now().into_std();
+            let queued = match self.line.wait(now) {
+                Some(wait) if frames.front(true).is_some() => Some(wait),
                 // They are restrained: nobody else comes for them.
                 _ => frames.has_flooded().then_some(LOOK_AGAIN),
-            }
+            };
+            queued.into_iter().chain(self.line.arrival(now)).min()
         };
-        match wait {
+        match wait.map(|wait| wait.min(LOOK_AT_LINE)) {
             Some(wait) => drop(timeout(wait, ready).await),
             None => ready.await,
         }
@@ -279,7 +292,8 @@ impl EgressQueue {
     /// Like [`recv`](Self::recv); false when there are none, and will be none.
     pub(super) async fn recv_or_end(&mut self, batch: &mut Vec<Frame>) -> bool {
         while !self.try_recv(batch) {
-            if self.queue.closed.get() && self.queue.frames.borrow().front(true).is_none() {
+            let is_empty = self.queue.frames.borrow().front(true).is_none();
+            if self.queue.closed.get() && is_empty && !self.line.is_impaired() {
                 return false;
             }
             self.wait().await;
@@ -298,10 +312,22 @@ impl EgressQueue {
         if self.line.refresh() {
             self.queue.longest.set(self.line.longest());
         }
-        let allowed = self.finisher.allowed();
+        let now = Instant::now().into_std();
+        if !self.line.is_impaired() {
+            return self.take(batch, now);
+        }
+        // All that has left the queue is under way then, which that bounds.
+        while self.take(batch, now) {}
+        self.take_arrived(batch, now)
+    }
+
+    /// Takes a batch from the lanes: to `batch`, or on its way. Whether there was a frame.
+    fn take(&mut self, batch: &mut Vec<Frame>, now: StdInstant) -> bool {
+        let is_impaired = self.line.is_impaired();
+        let allowed = if self.line.cuts() { OffloadTypes::NONE } else { self.finisher.allowed() };
         let mut frames = self.queue.frames.borrow_mut();
         let (mut count, mut octets, mut released) = (0, 0, (Source::OWN, 0));
-        let (now, mut of_floods) = (Instant::now().into_std(), 0);
+        let mut of_floods = 0;
         while let flooded = (!frames.has_flooded() || self.restraint.allows(now))
             && let Some(frame) = frames.front(flooded)
             && count < BATCH_FRAMES
@@ -323,15 +349,44 @@ impl EgressQueue {
             self.finisher.pass(frame, allowed, |frame| {
                 let on_wire = frame.on_wire();
                 self.line.took(on_wire.1, now);
-                add(&mut self.sending, on_wire);
-                batch.push(frame);
+                if is_impaired {
+                    let small = frame.len() <= SMALL_FRAME;
+                    let frame = if small { gather(&mut self.arena, &frame) } else { frame };
+                    match self.line.pass(frame, now) {
+                        Ok(octets) => self.queue.gauge.memory().take(octets),
+                        Err(reason) => lost(&self.finisher, &self.line, on_wire, reason),
+                    }
+                } else {
+                    add(&mut self.sending, on_wire);
+                    batch.push(frame);
+                }
             });
         }
         frames.shrink();
         drop(frames);
         self.queue.gauge.release(released.0, released.1);
+        if is_impaired {
+            // What is under way is counted by itself.
+            self.queue.gauge.memory().give(mem::take(&mut self.taken));
+        }
         if count > 0 {
             self.queue.pressure.borrow_mut().took(octets, self.queue.gauge.used());
+        }
+        count > 0
+    }
+
+    /// Takes a batch of what has come to the line's end; whether there was a frame.
+    fn take_arrived(&mut self, batch: &mut Vec<Frame>, now: StdInstant) -> bool {
+        let (mut count, mut octets) = (0, 0);
+        while let Some(len) = self.line.arrived(now)
+            && count < BATCH_FRAMES
+            && (count == 0 || octets + len <= self.batch_octets)
+            && let Some(frame) = self.line.pop()
+        {
+            (count, octets) = (count + 1, octets + len);
+            self.taken += cost(&frame);
+            add(&mut self.sending, frame.on_wire());
+            batch.push(frame);
         }
         count > 0
     }

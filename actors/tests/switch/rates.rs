@@ -175,3 +175,62 @@ fn pings_overtake_what_is_shaped() {
         assert!(before < 5, "{before} of {} that wait", frames(11_000_000));
     });
 }
+
+#[test]
+fn a_delay_is_that_of_both_lines_and_ends_with_its_setting() {
+    run(async {
+        let delay = [("delay", "in 30ms out 7s")];
+        let mut rates = Rates::new(&[("delay", "out 20ms")], &[&delay]).await;
+        let start = tokio::time::Instant::now();
+        for _ in 0..5 {
+            rates.from[0].send(long(2, 10)).await.expect("port 2");
+        }
+        for _ in 0..5 {
+            rates.to.recv().await.expect("the switch lives");
+        }
+        let took = start.elapsed().as_millis();
+        assert!((49..=53).contains(&took), "{took} ms");
+        rates.set(2, "delay", "10s").await;
+        rates.from[0].send(frame(2, 10)).await.expect("port 2");
+        rates.lab.settle().await;
+        assert_eq!(rates.to.try_recv(), None);
+        let start = tokio::time::Instant::now();
+        rates.set(2, "delay", "off").await;
+        assert_eq!(rates.to.recv().await, Some(frame(2, 10)));
+        assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
+        assert!((975..=980).contains(&rates.offered(1).await), "the others are under way");
+        // The same while nothing is under way.
+        rates.set(1, "delay", "off").await;
+        rates.set(2, "delay", "1ms").await;
+        rates.from[0].send(frame(2, 10)).await.expect("port 2");
+        rates.lab.settle().await;
+        while rates.to.try_recv().is_some() {}
+        rates.set(2, "delay", "off").await;
+        assert!((997..=1000).contains(&rates.offered(1).await), "the last are on their way");
+    });
+}
+
+#[test]
+fn losses_are_counted_and_the_same_again_with_the_same_seed() {
+    let lost = |settings: &'static [(&str, &str)]| {
+        let lost = Rc::new(RefCell::new(0));
+        let out = Rc::clone(&lost);
+        run(async move {
+            let mut rates = Rates::new(&[], &[settings]).await;
+            let mut arrived = rates.offered(2).await;
+            rates.lab.settle().await;
+            while rates.to.try_recv().is_some() {
+                arrived += 1;
+            }
+            let counters = rates.lab.port(2).await.counters;
+            assert_eq!(counters.rx_frames(), 2000, "what is lost has come in");
+            assert_eq!(arrived + counters.discards(Discard::Impaired), 2000);
+            *out.borrow_mut() = 2000 - arrived;
+        });
+        *lost.borrow()
+    };
+    let settings: &[_] = &[("loss", "in 10%"), ("impair-seed", "7")];
+    let first = lost(settings);
+    assert_eq!(first, lost(settings));
+    assert!((170..230).contains(&first), "{first}");
+}

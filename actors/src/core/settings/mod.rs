@@ -9,6 +9,7 @@
 //! for, the *default* for all ports. What none of them gives has the value that is declared
 //! here.
 
+mod impair;
 mod ip;
 mod link;
 mod link_local;
@@ -27,6 +28,7 @@ pub use self::link::LinkSettings;
 #[cfg(feature = "clap")]
 pub use self::options::PortDefaults;
 pub use self::{
+    impair::{Each, Loss, Part, Size, Span},
     ip::IpList,
     link_local::LinkLocal,
     mac::{DeviceMac, MacList},
@@ -361,6 +363,35 @@ settings! {
     /// the default), or are discarded (police).
     rate_out ("rate-out"): RateLimit = RateLimit::Off;
 
+    /// How much later frames arrive, 20ms or 500us, each way or in one direction (in 20ms, out
+    /// 20ms, in 20ms out 50ms), for labs.
+    delay ("delay"): Each<Span> = Each::default();
+
+    /// By how much that differs, both ways: a delay of 20ms with a jitter of 5ms is from 15 to
+    /// 25 ms. Frames may overtake each other.
+    jitter ("jitter"): Each<Span> = Each::default();
+
+    /// Frames that are lost, 1%, each by itself or with a mean burst length (1%/5), each way or in
+    /// one direction.
+    loss ("loss"): Each<Loss> = Each::default();
+
+    /// Frames that are not delayed, and so overtake the others.
+    reorder ("reorder"): Each<Part> = Each::default();
+
+    /// Frames that arrive twice.
+    duplicate ("duplicate"): Each<Part> = Each::default();
+
+    /// Frames that arrive with a wrong bit behind their addresses and type.
+    corrupt ("corrupt"): Each<Part> = Each::default();
+
+    // What 100 Mbit/s have under way in a third of a second.
+    /// Octets that a delay holds at most in each direction.
+    impair_limit ("impair-limit"): Size = Size(4 << 20);
+
+    /// Number that all chance comes from: with the same, the same frames are lost. Without it,
+    /// others each time.
+    impair_seed ("impair-seed"): usize;
+
     // What a Linux bridge without STP keeps and what 1.3 floods: see docs/ports.md.
     /// Group addresses 01:80:c2:00:00:00 to 0f that pass the port in either direction: of
     /// spanning tree (stp), link aggregation (lacp), 802.1X (dot1x), LLDP (lldp), PAUSE frames
@@ -488,7 +519,7 @@ mod tests {
             assert!(setting.help.ends_with('.'), "{}: {}", setting.name, setting.help);
             assert!(!setting.name.contains('_') && !setting.form.is_empty(), "{}", setting.name);
             let example = setting.default().unwrap_or_else(|| match setting.name {
-                "txqueuelen" => "7".to_owned(),
+                "txqueuelen" | "impair-seed" => "7".to_owned(),
                 "mac" | "static-macs" => "02:00:00:00:00:01".to_owned(),
                 "stp-trust" => "on".to_owned(),
                 "vlan-mode" => "trunk".to_owned(),

@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 use super::{
-    DeviceMac, IpList, LinkLocal, MacList, Pvid, RateLimit, SETTINGS, Tpid, VidSet, VlanId,
+    DeviceMac, Each, IpList, LinkLocal, Loss, MacList, Part, Pvid, RateLimit, SETTINGS, Size, Span,
+    Tpid, VidSet, VlanId,
 };
 use crate::core::guard::storm::StormLimit;
 
@@ -142,6 +143,10 @@ macro_rules! written {
 
 written! {
     StormLimit: "RATE[/BURST]";
+    Each<Span>: "[in|out] TIME";
+    Each<Loss>: "[in|out] PERCENT[/BURST]";
+    Each<Part>: "[in|out] PERCENT";
+    Size: "SIZE";
     RateLimit: "RATE[/BURST] [shape|police]|off";
     OffloadTypes: "on|off|tcp,udp,checksum";
     LinkLocal: "all|all-but-pause|none|stp,lacp,..";
