@@ -53,6 +53,9 @@ pub trait SettingValue: Sized {
     /// Whether it is a text and nothing else, which stands in quotes in a file.
     const IS_TEXT: bool = matches!(Self::FORM.as_bytes(), b"TEXT" | b"NAME");
 
+    /// Whether it is a number, and written as one.
+    const IS_NUMBER: bool = matches!(Self::FORM.as_bytes(), b"NUMBER" | b"VLAN");
+
     /// Reads what was written.
     ///
     /// # Errors
@@ -113,8 +116,7 @@ impl SettingValue for usize {
     }
 }
 
-/// Values that are read by [`FromStr`] and written by [`Display`](fmt::Display); in a file and for
-/// control as a number where they are one.
+/// Values that are read by [`FromStr`] and written by [`Display`](fmt::Display).
 macro_rules! written {
     ($($type:ty: $form:literal;)+) => {$(
         impl SettingValue for $type {
@@ -133,7 +135,7 @@ macro_rules! written {
             fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
                 let text = self.show();
                 match text.parse::<u64>() {
-                    Ok(number) if !Self::IS_TEXT => to.serialize_u64(number),
+                    Ok(number) if Self::IS_NUMBER => to.serialize_u64(number),
                     _ => to.serialize_str(&text),
                 }
             }

@@ -336,8 +336,7 @@ mod tests {
         assert_eq!("0".parse(), Ok(Pvid::None));
         assert_eq!(from_json::<Pvid>("7").map(|pvid| pvid.to_string()).ok().as_deref(), Some("7"));
         assert!("4095".parse::<Pvid>().is_err());
-        let written = |pvid: &str| serde_json::to_string(&pvid.parse::<Pvid>().expect("a PVID"));
-        assert_eq!(written("7").expect("JSON"), "7");
-        assert_eq!(written("none").expect("JSON"), "\"none\"");
+        let number = serde_json::to_string(&"7".parse::<VlanId>().expect("a VLAN"));
+        assert_eq!(number.expect("JSON"), "7", "as the schema says");
     }
 }
