@@ -88,9 +88,9 @@ names! {
         StormUnicast = "storm-unicast",
         /// There are more octets of flooded frames than storm control lets pass.
         StormOctets = "storm-octets",
-        /// More came in by the port than its `rate-in`, which polices.
+        /// Policed: the frame exceeded the `rate-in` of the port.
         RateIn = "rate-in",
-        /// More was to leave by the port than its `rate-out`, which polices.
+        /// Policed: the frame exceeded the `rate-out` of the port.
         RateOut = "rate-out",
         /// The port's `loss` has lost it, as is wanted.
         Impaired = "impaired",

@@ -363,33 +363,32 @@ settings! {
     /// the default), or are discarded (police).
     rate_out ("rate-out"): RateLimit = RateLimit::Off;
 
-    /// How much later frames arrive, 20ms or 500us, each way or in one direction (in 20ms, out
-    /// 20ms, in 20ms out 50ms), for labs.
+    /// Delay of frames, for labs: 20ms is for each direction, in 20ms for those that come in; in
+    /// 20ms out 50ms sets both.
     delay ("delay"): Each<Span> = Each::default();
 
-    /// By how much that differs, both ways: a delay of 20ms with a jitter of 5ms is from 15 to
-    /// 25 ms. Frames may overtake each other.
+    /// Random variation of the delay: a delay of 20ms with a jitter of 5ms is 15 to 25 ms. Frames
+    /// may overtake each other.
     jitter ("jitter"): Each<Span> = Each::default();
 
-    /// Frames that are lost, 1%, each by itself or with a mean burst length (1%/5), each way or in
+    /// Percentage of frames lost: 1% at random, 1%/5 in bursts of 5 frames on average. As delay for
     /// one direction.
     loss ("loss"): Each<Loss> = Each::default();
 
-    /// Frames that are not delayed, and so overtake the others.
+    /// Percentage of frames sent without the delay, which overtake the others. Needs delay.
     reorder ("reorder"): Each<Part> = Each::default();
 
-    /// Frames that arrive twice.
+    /// Percentage of frames sent twice.
     duplicate ("duplicate"): Each<Part> = Each::default();
 
-    /// Frames that arrive with a wrong bit behind their addresses and type.
+    /// Percentage of frames with one bit flipped behind their addresses and type.
     corrupt ("corrupt"): Each<Part> = Each::default();
 
     // What 100 Mbit/s have under way in a third of a second.
-    /// Octets that a delay holds at most in each direction.
+    /// Octets delayed at once in each direction; more are lost.
     impair_limit ("impair-limit"): Size = Size(4 << 20);
 
-    /// Number that all chance comes from: with the same, the same frames are lost. Without it,
-    /// others each time.
+    /// Seed of random numbers: the same seed loses the same frames. Without it, a random seed.
     impair_seed ("impair-seed"): usize;
 
     // What a Linux bridge without STP keeps and what 1.3 floods: see docs/ports.md.
@@ -401,9 +400,9 @@ settings! {
     /// Whether a BPDU that comes in by the port blocks it, until none has come for 20 s.
     bpdu_guard ("bpdu-guard"): bool = false;
 
-    /// Whether BPDUs that come in by the port are believed: a topology change has all learned
-    /// addresses forgotten, once a second at most, and the loop guard leaves a loop to
-    /// spanning tree for 6 s. On by default for interfaces; sessions do not have it.
+    /// Whether BPDUs from the port are trusted: a topology change flushes the FDB, once a second at
+    /// most, and the loop guard leaves a loop to spanning tree for 6 s. Default: on for tap and
+    /// netdev; server ports do not have it.
     stp_trust ("stp-trust"): bool, kinds: &["tap", "netdev", "client", "memory"];
 
     /// Unfinished work that frames may bring into this port or take out of it: super-frames
@@ -423,17 +422,17 @@ settings! {
     /// else, and frames from others are discarded.
     static_macs ("static-macs"): MacList, scope: Scope::Port;
 
-    /// What the port is to VLANs: access (one, untagged, its tag), trunk (several, tagged, its
-    /// trunks), native-tagged or native-untagged (a trunk whose untagged frames are of its tag),
-    /// dot1q-tunnel (one, its tag, around whatever comes in). Without it, access where there is
-    /// a tag, and a trunk of all VLANs where there is neither tag nor trunks.
+    /// VLAN mode, as in Open vSwitch: access (VLAN tag, untagged), trunk (VLANs trunks, tagged),
+    /// native-tagged or native-untagged (a trunk with native VLAN tag), dot1q-tunnel (QinQ: adds
+    /// VLAN tag to every frame). Unset: access with a tag, trunk with trunks; without any setting
+    /// for VLANs all frames pass as they are.
     vlan_mode ("vlan-mode"): VlanMode;
 
     /// VLAN of an access or dot1q-tunnel port, or the native one of a trunk.
     tag ("tag"): VlanId;
 
-    /// VLANs that a trunk carries tagged, and 0 if it carries frames without a VLAN. Without
-    /// it, all.
+    /// VLANs that a trunk carries tagged; with 0, untagged frames too. all is 1-4094. Unset,
+    /// 0-4094.
     trunks ("trunks"): VidSet;
 
     /// Frames that may come in. Those that may not count as vlan-accept. Untagged for access
@@ -461,8 +460,9 @@ settings! {
     /// VLANs that leave the port tagged, instead of what the VLAN mode says.
     tagged ("tagged"): VidSet;
 
-    /// The only IP addresses that stations behind the port may have, or any: frames from others
-    /// are discarded. IPv6 link-local addresses, and DHCP and ARP probes from none, pass.
+    /// IP addresses that stations behind the port may use; with source-guard, besides the bound
+    /// ones. Frames from others are discarded. any, or unset: no list. IPv6 link-local addresses,
+    /// DHCP requests and ARP probes pass.
     allowed_ips ("allowed-ips"): IpList;
 
     /// Whether messages of DHCP servers and relays that come in by the port are discarded, of
