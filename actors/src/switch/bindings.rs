@@ -141,12 +141,12 @@ impl Switch {
     /// A client gives an address back: only where it has it.
     fn unbind(&mut self, at: usize, key: Key, mac: MacAddr, now: Instant) -> Result<(), Discard> {
         match self.bindings.get(key, now) {
-            None => Ok(()),
             Some(binding) if binding.mac == mac && binding.holder == self.ports[at].identity => {
                 self.bindings.unbind(key);
                 Ok(())
             }
-            Some(_) => Err(Discard::DhcpSpoof),
+            // Not one that a station elsewhere may have, by whatever name a server knows that.
+            _ => Err(Discard::DhcpSpoof),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use slog::{info, warn};
 
-use super::{Switch, guards::Blocked};
+use super::{Switch, guards::Blocked, is_over};
 use crate::{
     core::{
         counters::{Discard, Incident},
@@ -14,6 +14,7 @@ use crate::{
             bpdu::{Bpdu, GUARD},
             storm::Class,
         },
+        line::Direction,
     },
     message::Credit,
     monitor::{Event, Kind},
@@ -40,6 +41,8 @@ impl Switch {
             Some(Discard::BpduGuard)
         } else if !guards.link_local.contains(digit) {
             Some(Discard::LinkLocal)
+        } else if is_over(&self.holders, &self.ports[at], Direction::In, &frame, now) {
+            Some(Discard::RateIn)
         } else {
             self.storm_control(at, Class::Multicast, &frame, now).err()
         };

@@ -57,7 +57,7 @@ impl Switch {
                 }
             }
         }
-        self.obey();
+        self.obey_from(at);
     }
 
     /// A frame came in by the port at `at`, which is blocked.
@@ -95,10 +95,19 @@ impl Switch {
 
     /// Does what the loop guard says.
     pub(super) fn obey(&mut self) {
+        self.obey_from(usize::MAX);
+    }
+
+    /// Does what the loop guard says of a frame that came in by the port at `from`: isolated ports
+    /// do not hear each other's, and no loop leads through them.
+    fn obey_from(&mut self, from: usize) {
         for action in self.loops.take_actions() {
             match action {
                 Action::Send(number, frame) => {
-                    if let Some(at) = self.find(number) {
+                    let to = self.find(number);
+                    if let Some(at) =
+                        to.filter(|at| *at == from || !self.isolation.separates(from, *at))
+                    {
                         let vid = frame.header().map_or(Vid::UNTAGGED, Ethernet::vid);
                         if self.is_in_vlan(at, &frame) {
                             self.mirrors.another();

@@ -160,3 +160,25 @@ fn a_frame_for_the_station_of_another_isolated_port_is_counted_there() {
         assert_eq!(lab.port(1).await.counters.discards(Discard::Isolated), 0);
     });
 }
+
+#[test]
+fn a_loop_detect_frame_of_an_isolated_port_goes_where_its_other_frames_go() {
+    run(async {
+        let lab = Lab::new();
+        let (a, mut b, mut c) = (lab.memory().await, lab.memory().await, lab.memory().await);
+        for number in [1, 2] {
+            let loop_guard = Some(false);
+            let settings = PortSettings { loop_guard, ..Place::Isolated.settings() };
+            lab.control.set_port(port(number), settings, Vec::new()).await.expect("a port");
+        }
+        // Another switch greets at once.
+        let elsewhere = Lab::with(SwitchOptions::default());
+        let probe = elsewhere.memory().await.recv().await.expect("a greeting");
+        lab.settle().await;
+        while b.try_recv().is_some() || c.try_recv().is_some() {}
+        a.send(probe.clone()).await.expect("port 1");
+        lab.settle().await;
+        assert_eq!(std::iter::from_fn(|| c.try_recv()).filter(|frame| *frame == probe).count(), 1);
+        assert_eq!(std::iter::from_fn(|| b.try_recv()).filter(|frame| *frame == probe).count(), 0);
+    });
+}

@@ -234,3 +234,21 @@ fn losses_are_counted_and_the_same_again_with_the_same_seed() {
     assert_eq!(first, lost(settings));
     assert!((170..230).contains(&first), "{first}");
 }
+
+#[test]
+fn frames_that_bridges_keep_to_a_link_count_as_well() {
+    run(async {
+        let limits = [("rate-in", "1mbit/20kb"), ("storm-octets", "off")];
+        let mut rates = Rates::new(&[], &[&limits]).await;
+        let mut lldp = long(0xff, 10).into_data().to_vec();
+        lldp[..6].copy_from_slice(&[0x01, 0x80, 0xc2, 0x00, 0x00, 0x0e]);
+        for _ in 0..100 {
+            rates.from[0].send(Frame::new(lldp.clone().into())).await.expect("port 2");
+        }
+        rates.lab.settle().await;
+        let arrived = std::iter::from_fn(|| rates.to.try_recv()).count();
+        assert!((13..16).contains(&arrived), "{arrived}, not a burst");
+        let lost = rates.lab.port(2).await.counters.discards(Discard::RateIn);
+        assert_eq!(lost, 100 - arrived as u64);
+    });
+}

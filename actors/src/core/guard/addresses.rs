@@ -218,6 +218,11 @@ mod tests {
         [&[kind, 0, 0, 0, 0, 0, 0, 0][..], &octets(target)].concat()
     }
 
+    /// An IPv6 packet that says it has no octets.
+    fn without_length(frame: &[u8]) -> Vec<u8> {
+        [&frame[..18], &[0, 0], &frame[20..]].concat()
+    }
+
     fn tagged(frame: &[u8]) -> Vec<u8> {
         [&frame[..12], &[0x81, 0, 0, 9], &frame[12..]].concat()
     }
@@ -254,6 +259,12 @@ mod tests {
             ("hidden once", v6("fe80::1", 60, 255, &options(58)), false),
             ("hidden deeply", v6("fe80::1", 60, 255, &five), false),
             ("hidden by a route", v6("fe80::1", 43, 255, &options(58)), false),
+            (
+                "hidden by a length of none",
+                without_length(&v6("fe80::1", 0, 255, &options(58))),
+                false,
+            ),
+            ("hidden by tags", (0..6).fold(arp("192.0.2.1"), |frame, _| tagged(&frame)), false),
             ("no IP", ethernet(0x88b5, &[0; 46]), true),
         ] {
             for frame in [tagged(&frame), frame] {
