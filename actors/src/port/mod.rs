@@ -63,8 +63,9 @@ pub trait Medium: 'static {
     }
 
     /// Whether its link takes frames with work left on them
-    /// ([`Frame::offload`], [`Frame::tag_change`]). For others the queue finishes frames and cuts
-    /// super-frames as they leave it.
+    /// ([`Frame::offload`](crate::frame::Frame::offload),
+    /// [`Frame::tag_change`](crate::frame::Frame::tag_change)). For others the queue finishes
+    /// frames and cuts super-frames as they leave it.
     fn takes_offload(&self) -> bool {
         false
     }

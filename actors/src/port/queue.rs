@@ -8,9 +8,9 @@
 //! A long queue holds back the credits of batches that came for it only
 //! (`backpressure`), and their sender reads no more.
 //!
-//! What has left the lanes passes the port's [`Line`], which may have a rate, a delay and losses. A super-frame that
-//! would be a burst on it is cut where it enters. The same queue stands before the Switch, where
-//! a line is set for what comes in (`inlet`).
+//! What has left the lanes passes the port's `Line`, which may have a rate, a delay and losses. A
+//! super-frame that would be a burst on it is cut where it enters. The same queue stands before
+//! the Switch, where a line is set for what comes in (`inlet`).
 //!
 //! The queue counts what is sent, so that no kind of port can forget it: a batch counts
 //! when the link comes for the next one, without what the medium
