@@ -42,7 +42,7 @@ fn mirrors_of_the_file_wait_for_their_ports_and_are_reloaded_and_saved() {
     assert_eq!(said(&site.switch.json(&["save"])).last().unwrap(), "mirror 2 to in added");
     let text = fs::read_to_string(&site.path).unwrap();
     assert!(text.contains(&format!("{ONE}to-vlan = 900\n")), "{text}");
-    assert!(text.ends_with("[[mirror]]\nfrom = [2]\nto = \"in\"\nvlan = 7\n"), "{text}");
+    assert!(text.ends_with("[[mirror]]\nfrom = [\"2\"]\nto = \"in\"\nvlan = 7\n"), "{text}");
     assert!(site.reload().is_empty());
     site.switch.ctl(&["delmirror", "2"]).ok();
     assert_eq!(said(&site.switch.json(&["save"])).last().unwrap(), "mirror in to probe deleted");
