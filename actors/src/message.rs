@@ -291,7 +291,7 @@ pub enum SetPortError {
         port: PortNumber,
     },
     /// It names a profile that is not there.
-    #[error("there is no profile {name}; there are {known}")]
+    #[error("unknown profile {name}; known: {known}")]
     NoSuchProfile {
         /// The name.
         name: Label,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use clap::Args;
 use etherws_actors::{
-    bindings::Way,
+    bindings::BindingType,
     message::{BindingFilter, BindingInfo},
     settings::Role,
 };
@@ -124,7 +124,8 @@ pub(crate) struct BindingLine {
     /// target.
     pub(crate) holder: String,
     /// Why the station has it.
-    pub(crate) way: Way,
+    #[serde(rename = "type")]
+    pub(crate) kind: BindingType,
     /// Seconds until it ends.
     pub(crate) left: u64,
 }
@@ -137,14 +138,15 @@ impl From<BindingInfo> for BindingLine {
             mac: info.mac.to_string(),
             port: info.port.map(|port| port.get()),
             holder: info.holder.to_string(),
-            way: info.way,
+            kind: info.kind,
             left: info.left.as_secs(),
         }
     }
 }
 
 impl Entry for BindingLine {
-    const TITLES: &'static [&'static str] = &["VLAN", "IP", "MAC", "Port", "Holder", "Way", "Left"];
+    const TITLES: &'static [&'static str] =
+        &["VLAN", "IP", "MAC", "Port", "Holder", "Type", "Left"];
     const NOTHING: Option<&'static str> = Some(
         "No addresses are bound. Guard the ports of clients: etherws ctl setport PORT --trust client",
     );
@@ -156,7 +158,7 @@ impl Entry for BindingLine {
             self.mac.clone(),
             self.port.map_or_else(|| "-".to_owned(), |port| port.to_string()),
             self.holder.clone(),
-            self.way.to_string(),
+            self.kind.to_string(),
             self.left.to_string(),
         ]]
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{self, Write as _},
-    net::IpAddr,
+    net::Ipv6Addr,
 };
 
 use etherws_actors::{
@@ -66,21 +66,15 @@ fn write_arp(line: &mut String, header: Ethernet<'_>) -> fmt::Result {
 /// carries; what ICMP asks or says.
 fn write_ip(line: &mut String, ip: &Ip<'_>) -> fmt::Result {
     let (protocol, payload) = ip.carried();
-    let has_ports = matches!(
-        protocol,
-        IpNextHeaderProtocols::Tcp | IpNextHeaderProtocols::Udp | IpNextHeaderProtocols::Sctp
-    );
-    let ports = payload.first_chunk().filter(|_| has_ports);
-    let ports = ports.map(|&[a, b, c, d]| [[a, b], [c, d]].map(u16::from_be_bytes));
-    let (source, destination) = ip.addresses().split_at(ip.addresses().len() / 2);
-    for (end, (address, after)) in [(source, " > "), (destination, ": ")].into_iter().enumerate() {
-        if let Some(address) = address_of(address) {
+    let ports = ip.ports();
+    for (end, address) in [ip.source(), ip.destination()].into_iter().enumerate() {
+        if let Some(address) = address {
             write!(line, "{address}")?;
         }
         if let Some(ports) = ports {
             write!(line, ".{}", ports[end])?;
         }
-        line.push_str(after);
+        line.push_str(if end == 0 { " > " } else { ": " });
     }
     match name_of_protocol(protocol) {
         Some(name) => line.push_str(name),
@@ -110,11 +104,6 @@ fn write_ip(line: &mut String, ip: &Ip<'_>) -> fmt::Result {
     Ok(())
 }
 
-fn address_of(octets: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
-}
-
 /// ` echo request id 7 seq 1`, of RFC 792, RFC 4443 and RFC 4861.
 fn write_icmp(line: &mut String, message: &[u8], is_ipv4: bool) -> fmt::Result {
     let Some(kind) = message.first() else { return Ok(()) };
@@ -138,8 +127,8 @@ fn write_icmp(line: &mut String, message: &[u8], is_ipv4: bool) -> fmt::Result {
             write!(line, " id {id} seq {seq}")
         }
         ("neighbor solicitation" | "neighbor advertisement", _) => {
-            let target = message.get(8..24).and_then(address_of);
-            target.map_or(Ok(()), |target| write!(line, " {target}"))
+            let target = message.get(8..).and_then(|octets| octets.first_chunk::<16>());
+            target.map_or(Ok(()), |target| write!(line, " {}", Ipv6Addr::from(*target)))
         }
         _ => Ok(()),
     }

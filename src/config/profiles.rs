@@ -45,7 +45,7 @@ impl Checker<'_> {
         if let Some((name, profiles)) = settings.profile.as_ref().zip(profiles)
             && profiles.get(name).is_none()
         {
-            let text = format!("there is no profile {name}; there are {}", profiles.names());
+            let text = format!("unknown profile {name}; known: {}", profiles.names());
             self.fault(&format!("{key}.profile"), text);
         }
     }

@@ -212,7 +212,7 @@ fn profiles_are_checked_with_their_places() {
     }
     assert!(!told.contains("no profile c"), "{told}");
     let told = faults(&text[text.find("[[port").unwrap()..]);
-    assert!(told.contains(":4:11: there is no profile c; there are none"), "{told}");
+    assert!(told.contains(":4:11: unknown profile c; known: none"), "{told}");
 }
 
 #[test]

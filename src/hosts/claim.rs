@@ -20,12 +20,6 @@ use pnet_packet::{
 
 use super::name;
 
-/// Ports of DHCP (RFC 2131, 4.1) and DHCPv6 (RFC 8415, 7.2).
-const DHCP_SERVER: u16 = 67;
-const DHCP_CLIENT: u16 = 68;
-const DHCPV6_CLIENT: u16 = 546;
-const DHCPV6_SERVER: u16 = 547;
-
 /// What neighbor discovery must come with: no router has passed it on (RFC 4861, 6.1).
 const ND_HOP_LIMIT: u8 = 255;
 
@@ -35,15 +29,10 @@ const RS_LEN: usize = 8;
 const RA_LEN: usize = 16;
 const NEIGHBOR_LEN: usize = 24;
 
-/// What DHCP options begin with (RFC 2131, 3).
-const DHCP_COOKIE: [u8; 4] = [99, 130, 83, 99];
-
 /// Options of DHCP (RFC 2132; 81: RFC 4702).
-const OPTION_PAD: u8 = 0;
 const OPTION_HOST_NAME: u8 = 12;
 const OPTION_MESSAGE_TYPE: u8 = 53;
 const OPTION_FQDN: u8 = 81;
-const OPTION_END: u8 = 255;
 
 /// DHCP messages (RFC 2132, 9.6).
 const DHCP_REQUEST: u8 = 3;
@@ -123,13 +112,13 @@ fn ip(src: MacAddr, ip: Ip<'_>) -> Option<Claim> {
         (IpNextHeaderProtocols::Udp, source) => {
             let udp = UdpPacket::new(ip.payload())?;
             match (source.is_ipv4(), udp.get_source(), udp.get_destination()) {
-                (true, DHCP_CLIENT, DHCP_SERVER) => {
+                (true, packet::dhcp::CLIENT, packet::dhcp::SERVER) => {
                     dhcp(src, udp.payload(), DhcpOperations::Request.0)
                 }
-                (true, DHCP_SERVER, DHCP_CLIENT) => {
+                (true, packet::dhcp::SERVER, packet::dhcp::CLIENT) => {
                     dhcp(src, udp.payload(), DhcpOperations::Reply.0)
                 }
-                (false, DHCPV6_CLIENT, DHCPV6_SERVER) => dhcpv6(src, udp.payload()),
+                (false, packet::dhcp::CLIENT6, packet::dhcp::SERVER6) => dhcpv6(src, udp.payload()),
                 _ => None,
             }
         }
@@ -172,9 +161,8 @@ fn dhcp(src: MacAddr, message: &[u8], operation: u8) -> Option<Claim> {
     if dhcp.get_op().0 != operation || dhcp.get_htype().0 != 1 || dhcp.get_hlen() != 6 {
         return None;
     }
-    let options = dhcp.payload().strip_prefix(&DHCP_COOKIE)?;
     let (mut kind, mut host, mut fqdn) = (0, None, None);
-    for (option, value) in dhcp_options(options) {
+    for (option, value) in packet::dhcp::options(dhcp.payload()) {
         match option {
             OPTION_MESSAGE_TYPE => kind = *value.first()?,
             OPTION_HOST_NAME => host = name::from_text(value),
@@ -198,22 +186,6 @@ fn dhcp(src: MacAddr, message: &[u8], operation: u8) -> Option<Claim> {
     Some(Claim { name: fqdn.or(host), own, ..Claim::own_address(mac, address) })
 }
 
-/// Code and value of each option that is there whole.
-fn dhcp_options(mut options: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-    std::iter::from_fn(move || {
-        while let [OPTION_PAD, rest @ ..] = options {
-            options = rest;
-        }
-        let [code, length, rest @ ..] = options else { return None };
-        if *code == OPTION_END {
-            return None;
-        }
-        let (value, rest) = rest.split_at_checked(usize::from(*length))?;
-        options = rest;
-        Some((*code, value))
-    })
-}
-
 /// The name behind flags and two result codes, in DNS's form if the flag E says so
 /// (RFC 4702, 2.1).
 fn dhcp_fqdn(value: &[u8]) -> Option<Box<str>> {
@@ -223,20 +195,14 @@ fn dhcp_fqdn(value: &[u8]) -> Option<Box<str>> {
 }
 
 fn dhcpv6(src: MacAddr, message: &[u8]) -> Option<Claim> {
-    let (head, mut options) = message.split_first_chunk::<4>()?;
+    let (head, options) = message.split_first_chunk::<4>()?;
     if !DHCPV6_OF_CLIENTS.contains(&head[0]) {
         return None;
     }
-    while let Some(([c, d, l, m], rest)) = options.split_first_chunk() {
-        let length = usize::from(u16::from_be_bytes([*l, *m]));
-        let (value, rest) = rest.split_at_checked(length)?;
-        if u16::from_be_bytes([*c, *d]) == OPTION_CLIENT_FQDN {
-            let name = name::from_labels(value.get(1..)?);
-            return Some(Claim { name, ..Claim::own_address(src, Ipv6Addr::UNSPECIFIED) });
-        }
-        options = rest;
-    }
-    None
+    let mut options = packet::dhcp::options6(options);
+    let (_, value) = options.find(|(code, _)| *code == OPTION_CLIENT_FQDN)?;
+    let name = name::from_labels(value.get(1..)?);
+    Some(Claim { name, ..Claim::own_address(src, Ipv6Addr::UNSPECIFIED) })
 }
 
 /// Panics unless what `frame` claims, if anything, can be shown and kept.

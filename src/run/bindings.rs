@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use etherws_actors::{
-    bindings::Way,
+    bindings::BindingType,
     control::Control,
     frame::{MacAddr, Vid},
     kinds::Store,
@@ -30,7 +30,8 @@ struct Kept {
     holder: String,
     /// When it ends, in seconds since 1970.
     until: u64,
-    way: Way,
+    #[serde(rename = "type")]
+    kind: BindingType,
 }
 
 fn now() -> u64 {
@@ -45,7 +46,7 @@ impl Kept {
             mac: info.mac.to_string(),
             holder: info.holder.to_string(),
             until: now.saturating_add(info.left.as_secs()),
-            way: info.way,
+            kind: info.kind,
         }
     }
 
@@ -57,7 +58,7 @@ impl Kept {
             mac: self.mac.parse::<MacAddr>().ok()?,
             port: None,
             holder: self.holder.into(),
-            way: self.way,
+            kind: self.kind,
             left: Duration::from_secs(self.until.checked_sub(now).filter(|left| *left > 0)?),
         })
     }

@@ -58,7 +58,7 @@ const columns = (titles, numbers, wrapped) => titles.map((title) => ({
     key: title, title, kind: numbers.includes(title) ? "number" : wrapped.includes(title) ? "wrap" : undefined,
 }));
 const PROFILES = columns(["Profile", "Inherits", "Users", "Sessions", "Settings"], ["Sessions"], ["Users", "Settings"]);
-const BINDINGS = columns(["IP", "VLAN", "MAC", "Port", "Holder", "Ends in"], ["VLAN", "Port", "Ends in"], ["IP", "Holder"]);
+const BINDINGS = columns(["IP", "VLAN", "MAC", "Port", "Holder", "Type", "Ends in"], ["VLAN", "Port", "Ends in"], ["IP", "Holder"]);
 const MIRRORS = columns(
     ["Mirror", "From", "Direction", "VLAN", "Filter", "To", "To VLAN", "Copied", "Lost"],
     ["Mirror", "VLAN", "To VLAN", "Copied", "Lost"], ["From", "Filter", "To"]);
@@ -78,8 +78,8 @@ export class Managed {
     /** Takes the answers to `LISTS`; `nameOf` gives a port's name by its number. */
     update([vlans, profiles, bindings, mirrors], nameOf) {
         this.#showVlans(vlans, nameOf);
-        this.#bindings.show(BINDINGS, bindings.map(({ ip, vid, mac, port, holder, left }) =>
-            [ip, vid || "", mac, port, holder, age(left)]));
+        this.#bindings.show(BINDINGS, bindings.map(({ ip, vid, mac, port, holder, type, left }) =>
+            [ip, vid || "", mac, port, holder, type, age(left)]));
         this.#mirrors.show(MIRRORS, mirrors.map(({ number, from, direction, vlan, filter, to, ready, ...more }) => [
             number, from?.join(", ") || "all", direction ?? "both", vlan, filter,
             ready ? to : `${to} (missing)`, more["to-vlan"], count(more.copied), count(more.lost),

@@ -133,7 +133,7 @@ fn a_port_names_its_profile_in_the_file_or_by_control() {
     assert_eq!(shown(1, "bpdu-guard"), "off default");
     let ctl = |args: &[&str]| site.switch.ctl(args);
     let refused = ctl(&["setport", "--profile", "none", "1"]).failed();
-    assert!(refused.stderr.contains("there is no profile none; there are lab, office"));
+    assert!(refused.stderr.contains("unknown profile none; known: lab, office"));
     ctl(&["setport", "--profile", "lab", "1"]).ok();
     assert_eq!(shown(1, "max-macs"), "4 profile lab");
 

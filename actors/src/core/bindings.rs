@@ -31,7 +31,7 @@ const SEEN: Duration = Duration::from_secs(3600);
 
 names! {
     /// Why a station has an address.
-    pub enum Way {
+    pub enum BindingType {
         /// A DHCP server has given it.
         Dhcp = "dhcp",
         /// It was the first to use it (RFC 6620), or is behind a trusted port.
@@ -53,7 +53,7 @@ pub struct Binding {
     /// When it ends.
     pub until: Instant,
     /// Why it has it.
-    pub way: Way,
+    pub kind: BindingType,
 }
 
 impl Binding {
@@ -127,7 +127,7 @@ impl Bindings {
         let (mac, holder) = station;
         match self.get(key, now) {
             Some(binding) if binding.mac != mac || binding.holder != *holder => Some(false),
-            Some(Binding { way: Way::Dhcp, .. }) => Some(true),
+            Some(Binding { kind: BindingType::Dhcp, .. }) => Some(true),
             // Not for each frame.
             Some(binding) if binding.until.saturating_duration_since(now) > SEEN / 2 => Some(true),
             None if !may_be_first => Some(false),
@@ -139,7 +139,7 @@ impl Bindings {
     /// there was room.
     pub fn see(&mut self, key: Key, (mac, holder): (MacAddr, &Arc<str>), now: Instant) -> bool {
         match self.get(key, now) {
-            Some(binding) if binding.way == Way::Dhcp => true,
+            Some(binding) if binding.kind == BindingType::Dhcp => true,
             Some(binding)
                 if (binding.mac, &binding.holder) == (mac, holder)
                     && binding.until.saturating_duration_since(now) > SEEN / 2 =>
@@ -148,7 +148,7 @@ impl Bindings {
             }
             _ => {
                 let (holder, until) = (Arc::clone(holder), now + SEEN);
-                self.bind(key, Binding { mac, holder, until, way: Way::Seen }, now)
+                self.bind(key, Binding { mac, holder, until, kind: BindingType::Seen }, now)
             }
         }
     }
@@ -288,7 +288,7 @@ mod tests {
                     Step::Bind { ip, holder, seconds } => {
                         let holder: Arc<str> = holder.to_string().into();
                         let until = now + Duration::from_secs(seconds);
-                        let binding = Binding { mac: mac(ip), holder, until, way: Way::Dhcp };
+                        let binding = Binding { mac: mac(ip), holder, until, kind: BindingType::Dhcp };
                         let bound = bindings.bind(key(ip), binding.clone(), now);
                         model.remove(&key(ip));
                         if bound {
@@ -340,7 +340,8 @@ mod tests {
         let mut bindings = Bindings::new(64);
         let mut bind = |ip: u8, holder: &str, now: Instant| {
             let until = now + Duration::from_secs(3600 + u64::from(ip));
-            let binding = Binding { mac: mac(1), holder: holder.into(), until, way: Way::Dhcp };
+            let binding =
+                Binding { mac: mac(1), holder: holder.into(), until, kind: BindingType::Dhcp };
             (bindings.bind(key(ip), binding, now), bindings.count().0)
         };
         assert!((0..4).all(|ip| bind(ip, "guest", now).0));
@@ -368,7 +369,7 @@ mod tests {
             let until = now + Duration::from_secs(9);
             bindings.bind(
                 key,
-                Binding { mac: mac(1), holder: "a".into(), until, way: Way::Dhcp },
+                Binding { mac: mac(1), holder: "a".into(), until, kind: BindingType::Dhcp },
                 now,
             );
         }
@@ -405,7 +406,7 @@ mod tests {
         assert!(bindings.see(key(7), of(1), now));
         assert_eq!(bindings.claim(key(7), of(2), true, now), Some(false));
         let until = now + Duration::from_secs(60);
-        let given = Binding { mac: mac(2), holder: "two".into(), until, way: Way::Dhcp };
+        let given = Binding { mac: mac(2), holder: "two".into(), until, kind: BindingType::Dhcp };
         assert!(bindings.bind(key(7), given, now) && bindings.see(key(7), of(1), now));
         assert_eq!(bindings.claim(key(7), of(2), false, now), Some(true));
         let mut full = Bindings::new(1);

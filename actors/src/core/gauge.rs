@@ -8,6 +8,7 @@ use std::sync::{
 
 use super::{
     batch::Source,
+    counters::Discard,
     frame::Frame,
     lanes::URGENT_OCTETS,
     memory::{QueueMemory, has_room},
@@ -73,6 +74,26 @@ impl Gauge {
         let [all, holder, port] = used.map(|used| used.load(Relaxed) + pending);
         let bound = limit.saturating_add(spare).saturating_mul(2);
         all == 0 || has_room(cost(frame), port, holder, all, bound)
+    }
+
+    /// Why there is no room for a frame of `source`, if there is none, here or in the memory of all
+    /// queues: beside `pending` octets of the same, and `all` of all queues, that are not taken yet.
+    #[inline]
+    pub(crate) fn refuses(
+        &self,
+        frame: &Frame,
+        source: Source,
+        pending: usize,
+        all: usize,
+    ) -> Option<Discard> {
+        let octets = cost(frame);
+        if !self.has_room(frame, source, pending) {
+            Some(Discard::LackOfBuffers)
+        } else if self.memory.is_tight(all + octets) && !self.memory.has_room(octets, all) {
+            Some(Discard::QueueMemory)
+        } else {
+            None
+        }
     }
 
     /// Takes room for frames of `source`. The Switch alone does.

@@ -1,4 +1,4 @@
-//! What a bad line does to frames, for labs: it delays, loses, doubles, reorders and damages them.
+//! Impairment, for labs: it delays, loses, duplicates, reorders and corrupts frames, as a bad link.
 //! The words are those of netem.
 //!
 //! Part of a port's line (`line`), between its queue and what the frames go to. Time is an

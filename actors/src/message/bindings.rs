@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use actix::Message;
 
 use crate::core::{
-    bindings::{Key, Way},
+    bindings::{BindingType, Key},
     fdb::PortNumber,
     frame::{MacAddr, Vid},
 };
@@ -60,7 +60,7 @@ pub struct BindingInfo {
     /// Until it ends.
     pub left: Duration,
     /// Why it has it.
-    pub way: Way,
+    pub kind: BindingType,
 }
 
 /// Binds what was bound before a restart. The reply is the number of changes since the switch

@@ -183,15 +183,11 @@ impl Inlet {
 
     /// Why there is no room for `frame`; if there is, it is taken.
     fn refuses(&self, frame: &Frame) -> Option<Discard> {
-        let (octets, memory) = (cost(frame), self.gauge.memory());
-        if !self.gauge.has_room(frame, Source::OWN, 0) {
-            return Some(Discard::LackOfBuffers);
+        let refused = self.gauge.refuses(frame, Source::OWN, 0, 0);
+        if refused.is_none() {
+            self.gauge.take(Source::OWN, cost(frame));
         }
-        if memory.is_tight(octets) && !memory.has_room(octets, 0) {
-            return Some(Discard::QueueMemory);
-        }
-        self.gauge.take(Source::OWN, octets);
-        None
+        refused
     }
 
     /// Waits until the Switch has all of it.

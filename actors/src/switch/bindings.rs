@@ -18,12 +18,12 @@ use tokio::time::Instant as TokioInstant;
 use super::Switch;
 use crate::{
     core::{
-        bindings::{Binding, Key, Way},
+        bindings::{Binding, BindingType, Key},
         counters::{Discard, Incident},
         frame::{Frame, MacAddr, Vid},
         guard::{
             addresses::{self as address, Claims},
-            dhcp::{self, Lease, Message},
+            dhcp::{self, Lease, What},
         },
         packet::{ETHERTYPE_IPV6, Ethernet},
     },
@@ -41,8 +41,9 @@ impl Switch {
         let is_trusted = guards.is_trusted();
         let Some(header) = frame.header() else { return Ok(()) };
         let vid = header.vid();
+        let message = dhcp::read(header);
         if let Some(rate) = guards.dhcp_rate
-            && dhcp::read(header, false).is_some()
+            && message.is_some_and(|message| !message.is_for_client)
         {
             let asked = &mut self.holders[self.ports[at].held].asked;
             if !asked.admit(rate, 1, now) {
@@ -51,11 +52,12 @@ impl Switch {
         }
         if guards.source_guard {
             self.inspect(at, header, now)?;
-        } else if is_trusted && self.inspects {
+        } else if is_trusted && self.inspected.next(0).is_some() {
             self.see(at, header, now);
         }
-        match dhcp::read(header, is_trusted) {
-            Some(Message::V4(message)) if message.is_reply == is_trusted => match message.lease {
+        // Servers give leases behind trusted ports, clients give them back behind others.
+        match message.filter(|message| message.is_for_client == is_trusted).map(|it| it.what) {
+            Some(What::V4(message)) if message.is_reply == is_trusted => match message.lease {
                 Some(Lease::Given(ip, time)) if is_trusted => {
                     self.bind(vid, ip.into(), message.client, time, now);
                     Ok(())
@@ -65,7 +67,7 @@ impl Switch {
                 }
                 _ => Ok(()),
             },
-            Some(Message::V6(kind, options)) => {
+            Some(What::V6(kind, options)) => {
                 let mut outcome = Ok(());
                 dhcp::leases6(kind, options, |lease| match lease {
                     Lease::Given(ip, time) if is_trusted => {
@@ -89,7 +91,7 @@ impl Switch {
         let Some(at) = port.filter(|at| !self.ports[*at].guards.is_trusted()) else { return };
         let port = &self.ports[at];
         let (holder, until) = (Arc::clone(&port.identity), now + time.min(LONGEST));
-        let binding = Binding { mac, holder, until, way: Way::Dhcp };
+        let binding = Binding { mac, holder, until, kind: BindingType::Dhcp };
         if !self.bindings.bind((vid, ip), binding, now) && !time.is_zero() {
             port.counters.happened(Incident::BindingDiscard);
         }
@@ -154,8 +156,6 @@ impl Switch {
     pub(super) fn watch(&mut self, at: usize, is_watched: bool, is_inspected: bool) {
         self.watched.set(at, is_watched);
         self.inspected.set(at, is_inspected);
-        self.snoops = self.watched.next(0).is_some();
-        self.inspects = self.inspected.next(0).is_some();
     }
 
     /// Notes whose the bindings of the port at `at` are: after its name or its target has changed.
@@ -190,9 +190,9 @@ impl Handler<ListBindings> for Switch {
         for port in self.ports.by_number().filter(|_| !found.is_empty()) {
             ports.entry(&port.identity).or_insert(port.number);
         }
-        let info = |((vid, ip), Binding { mac, holder, until, way }): (Key, Binding)| {
+        let info = |((vid, ip), Binding { mac, holder, until, kind }): (Key, Binding)| {
             let left = until.saturating_duration_since(now);
-            BindingInfo { vid, ip, mac, port: ports.get(&holder).copied(), holder, left, way }
+            BindingInfo { vid, ip, mac, port: ports.get(&holder).copied(), holder, left, kind }
         };
         let entries = found.into_iter().map(info).collect();
         MessageResult(BindingPage { entries, next, changes: self.bindings.changes() })
@@ -204,9 +204,9 @@ impl Handler<RestoreBindings> for Switch {
 
     fn handle(&mut self, RestoreBindings(all): RestoreBindings, _: &mut Context<Self>) -> u64 {
         let now = TokioInstant::now().into_std();
-        for BindingInfo { vid, ip, mac, holder, left, way, .. } in all {
+        for BindingInfo { vid, ip, mac, holder, left, kind, .. } in all {
             let until = now + left.min(LONGEST);
-            self.bindings.bind((vid, ip), Binding { mac, holder, until, way }, now);
+            self.bindings.bind((vid, ip), Binding { mac, holder, until, kind }, now);
         }
         self.bindings.changes()
     }

@@ -15,17 +15,18 @@ impl Switch {
     /// Finds the ports of mirrors again, after anything that may have changed them, and keeps
     /// those for copies that are.
     pub(super) fn find_mirrored(&mut self) {
-        if self.mirrors.outputs().is_empty() && !self.has_reserved {
-            return;
+        if !self.mirrors.outputs().is_empty() {
+            self.reserve();
         }
+    }
+
+    fn reserve(&mut self) {
         let mut outputs = self.mirrors.take_outputs();
         outputs.iter_mut().for_each(|output| output.find_ports(|port| self.referred(port)));
         self.mirrors.put_outputs(outputs);
-        self.has_reserved = false;
         for at in self.ports.places() {
             let number = self.ports[at].number;
             let is_it = self.mirrors.outputs().iter().any(|one| one.reserved() == Some(number));
-            self.has_reserved |= is_it;
             if self.ports[at].is_reserved != is_it {
                 self.ports[at].is_reserved = is_it;
                 self.relay.flush_port(number);
@@ -46,22 +47,19 @@ impl Switch {
             let (mut frames, mut octets) = (Vec::with_capacity(output.copies.len()), 0);
             for frame in output.copies.drain(..) {
                 let (count, length) = frame.on_wire();
-                let has_room = outlet.is_some_and(|outlet| {
-                    let memory = outlet.gauge.memory();
-                    outlet.gauge.has_room(&frame, source, octets)
-                        && (!self.memory.is_tight(octets + cost(&frame))
-                            || memory.has_room(cost(&frame), octets))
-                });
-                if has_room {
+                let refused = match outlet {
+                    None => Some(Discard::PortDown),
+                    Some(outlet) => outlet.gauge.refuses(&frame, source, octets, octets),
+                };
+                let Some(reason) = refused else {
                     output.counts.frames += count;
                     output.counts.octets += length;
                     octets += cost(&frame);
                     frames.push(frame);
                     continue;
-                }
+                };
                 output.counts.lost += count;
                 if let Some(at) = to {
-                    let reason = outlet.map_or(Discard::PortDown, |_| Discard::LackOfBuffers);
                     self.ports[at].counters.discarded(reason, count);
                 }
             }
@@ -117,7 +115,7 @@ impl Handler<DelPortMirror> for Switch {
     fn handle(&mut self, del: DelPortMirror, _: &mut Context<Self>) -> Self::Result {
         let gone = self.mirrors.remove_output(del.0).ok_or(PortMirrorError::NoSuchMirror(del.0))?;
         info!(self.log, "mirror is deleted"; "mirror" => del.0);
-        self.find_mirrored();
+        self.reserve();
         Ok(gone)
     }
 }

@@ -126,12 +126,10 @@ pub struct Switch {
     followers: PortSet,
     /// Ports that do not reach each other.
     isolation: Isolation,
-    /// The ports whose stations nothing is believed, and whether there is one.
+    /// The ports whose stations nothing is believed.
     watched: PortSet,
-    snoops: bool,
-    /// The same of ports with `source-guard`.
+    /// Those with `source-guard`.
     inspected: PortSet,
-    inspects: bool,
     bindings: Bindings,
     /// Who holds ports.
     holders: Holders<Shared>,
@@ -146,8 +144,6 @@ pub struct Switch {
     source: Source,
     collect_interval: Duration,
     mirrors: Mirrors,
-    /// Whether a port is kept for copies.
-    has_reserved: bool,
     loops: LoopGuard,
     flushes: Flushes,
     /// How often there were announcements.
@@ -180,9 +176,7 @@ impl Switch {
             followers: PortSet::default(),
             isolation: Isolation::default(),
             watched: PortSet::default(),
-            snoops: false,
             inspected: PortSet::default(),
-            inspects: false,
             bindings: Bindings::new(options.max_bindings),
             holders: Holders::default(),
             memory: QueueMemory::new(options.queue_memory),
@@ -193,7 +187,6 @@ impl Switch {
             source: Source::OWN,
             collect_interval: options.aging_time.min(COLLECT_INTERVAL),
             mirrors: Mirrors::default(),
-            has_reserved: false,
             loops: LoopGuard::new(),
             flushes: Flushes::default(),
             announcements: 0,
@@ -284,19 +277,13 @@ impl Switch {
         let (source, pending) = (Source { flooded, ..self.source }, usize::from(flooded));
         let leaves = left.as_ref().unwrap_or(&frame);
         let octets = cost(leaves);
-        let refused = if !outlet.gauge.has_room(leaves, source, port.pending[pending].octets) {
-            Some(Discard::LackOfBuffers)
-        } else if self.memory.is_tight(self.pending_octets + octets)
-            && !outlet.gauge.memory().has_room(octets, self.pending_octets)
-        {
-            Some(Discard::QueueMemory)
-        } else if self.source != Source::OWN
-            && is_over(&self.holders, port, Direction::Out, leaves, now)
-        {
-            Some(Discard::RateOut)
-        } else {
-            None
-        };
+        let pends = port.pending[pending].octets;
+        let refused =
+            outlet.gauge.refuses(leaves, source, pends, self.pending_octets).or_else(|| {
+                let is_own = self.source == Source::OWN;
+                let is_over = !is_own && is_over(&self.holders, port, Direction::Out, leaves, now);
+                is_over.then_some(Discard::RateOut)
+            });
         if let Some(reason) = refused {
             port.counters.discarded(reason, frame.on_wire().0);
             self.mirrors.sent(port.number, &frame, refused, now);
@@ -468,6 +455,7 @@ impl Handler<Ingress> for Switch {
         counters.received(count, octets);
         self.source = source(self.ports[at].held, at);
         let mut last = (port, Some(at));
+        let snoops = self.watched.next(0).is_some();
         for frame in frames {
             let frame = match self.enter(at, frame) {
                 Ok(frame) => frame,
@@ -486,7 +474,7 @@ impl Handler<Ingress> for Switch {
                 continue;
             }
             let refused = match self.ports[at].refuses(&frame) {
-                None if self.snoops => self.snoop(at, &frame, now).err(),
+                None if snoops => self.snoop(at, &frame, now).err(),
                 refused => refused,
             };
             if let Some(reason) = refused {

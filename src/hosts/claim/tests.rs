@@ -62,7 +62,7 @@ fn dhcp_frame(src: [u8; 6], op: u8, client: [u8; 6], ip: [[u8; 4]; 2], options: 
     message.extend([ciaddr, yiaddr, [0; 4], [0; 4]].concat());
     message.extend(client);
     message.resize(236, 0);
-    message.extend([&DHCP_COOKIE, options].concat());
+    message.extend([&packet::dhcp::COOKIE, options].concat());
     let datagram = udp(if op == 1 { [68, 67] } else { [67, 68] }, &message);
     let length = u16::try_from(datagram.len() + 20).expect("short").to_be_bytes();
     let head = [&[0x45, 0][..], &length, &[0, 0, 0, 0, 64, 17], &[0; 10]].concat();

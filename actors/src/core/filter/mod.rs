@@ -23,8 +23,7 @@ pub use self::parse::FilterError;
 use super::{
     frame::{Frame, MacAddr, Vid},
     packet::{
-        ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Ip, IpNextHeaderProtocol,
-        IpNextHeaderProtocols, arp,
+        ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Ip, IpNextHeaderProtocol, arp,
     },
 };
 
@@ -239,24 +238,11 @@ impl<'a> View<'a> {
         end: End,
         ports: &RangeInclusive<u16>,
     ) -> bool {
-        let Some((carried, payload)) = self.ip.map(|ip| ip.carried()) else { return false };
-        let (Some(&[a, b, c, d]), true) = (
-            payload.first_chunk(),
-            protocol.map_or_else(|| has_ports(carried), |protocol| protocol == carried),
-        ) else {
-            return false;
-        };
-        let (source, destination) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-        end.holds(source, destination, |port| ports.contains(&port))
+        let Some(ip) = self.ip else { return false };
+        let Some([source, destination]) = ip.ports() else { return false };
+        protocol.is_none_or(|protocol| protocol == ip.carried().0)
+            && end.holds(source, destination, |port| ports.contains(&port))
     }
-}
-
-/// Whether ports stand first in what this protocol sends.
-const fn has_ports(protocol: IpNextHeaderProtocol) -> bool {
-    matches!(
-        protocol,
-        IpNextHeaderProtocols::Tcp | IpNextHeaderProtocols::Udp | IpNextHeaderProtocols::Sctp
-    )
 }
 
 const fn ethertype_of(ip: Ip<'_>) -> u16 {

@@ -8,9 +8,9 @@ use std::{
 
 use super::{
     ETHERTYPE_IPV4, ETHERTYPE_IPV6, End, IpNextHeaderProtocol, Net, Term, Test, Vid, What,
-    has_ports,
     words::{self, Layer},
 };
+use crate::core::packet::has_ports;
 
 /// Longest filter in octets: each frame is asked all of it, and a thousand is more than anybody
 /// types.

@@ -15,9 +15,6 @@ use crate::core::{
     settings::IpList,
 };
 
-/// The port of DHCP servers (RFC 2131, 4.1).
-const DHCP_SERVER: u16 = 67;
-
 /// Messages of neighbor discovery (RFC 4861, 4.1, 4.3 and 4.4), with where their options begin.
 const ROUTER_SOLICITATION: (u8, usize) = (133, 8);
 const SOLICITATION: (u8, usize) = (135, 24);
@@ -108,7 +105,7 @@ impl Claims {
 fn may_come_from_none(upper: Upper<'_>) -> bool {
     match upper.protocol {
         IpNextHeaderProtocols::Udp => {
-            upper.is_ipv4 && upper.ports().is_some_and(|(_, to)| to == DHCP_SERVER)
+            upper.is_ipv4 && upper.ports().is_some_and(|(_, to)| to == packet::dhcp::SERVER)
         }
         IpNextHeaderProtocols::Icmpv6 => !upper.is_ipv4,
         _ => false,

@@ -7,18 +7,11 @@ use std::{
 
 use crate::core::{
     frame::MacAddr,
-    packet::{Carried, Ethernet, IpNextHeaderProtocols, UDP_LEN, Upper, get},
+    packet::{Carried, Ethernet, IpNextHeaderProtocols, UDP_LEN, Upper, dhcp},
 };
 
-/// Ports of DHCP (RFC 2131, 4.1) and of DHCPv6 (RFC 8415, 7.2).
-pub(crate) const DHCP_SERVER: u16 = 67;
-pub(crate) const DHCP_CLIENT: u16 = 68;
-pub(crate) const DHCP6_CLIENT: u16 = 546;
-pub(crate) const DHCP6_SERVER: u16 = 547;
-
-/// Where options begin, behind their cookie (RFC 2131, 3).
-const OPTIONS: usize = 240;
-const COOKIE: [u8; 4] = [99, 130, 83, 99];
+/// Where the cookie of options stands (RFC 2131, 3).
+const COOKIE_AT: usize = 236;
 
 /// Options (RFC 2132, 9.1, 9.2 and 9.6), and what the last says (RFC 2131, 3).
 const REQUESTED: u8 = 50;
@@ -74,26 +67,15 @@ impl Bootp {
 }
 
 fn lease(message: &[u8]) -> Option<Lease<Ipv4Addr>> {
-    let mut options = message.get(OPTIONS..).filter(|_| message[OPTIONS - 4..OPTIONS] == COOKIE)?;
     let address = |octets: &[u8]| octets.first_chunk().map(|octets| Ipv4Addr::from(*octets));
     let (mut kind, mut requested, mut seconds) = (0, None, None);
-    while let [code, rest @ ..] = options {
-        // Padding has no length, and the end has nothing behind it (RFC 2132, 3.1 and 3.2).
-        options = match code {
-            0 => rest,
-            255 => break,
-            _ => {
-                let (len, rest) = rest.split_first()?;
-                let (value, rest) = rest.split_at_checked((*len).into())?;
-                match *code {
-                    KIND => kind = *value.first()?,
-                    REQUESTED => requested = address(value),
-                    LEASE => seconds = value.first_chunk().map(|four| u32::from_be_bytes(*four)),
-                    _ => {}
-                }
-                rest
-            }
-        };
+    for (code, value) in dhcp::options(message.get(COOKIE_AT..)?) {
+        match code {
+            KIND => kind = *value.first()?,
+            REQUESTED => requested = address(value),
+            LEASE => seconds = value.first_chunk().map(|four| u32::from_be_bytes(*four)),
+            _ => {}
+        }
     }
     let given = address(&message[16..]).filter(|given| !given.is_unspecified());
     match kind {
@@ -104,31 +86,37 @@ fn lease(message: &[u8]) -> Option<Lease<Ipv4Addr>> {
     }
 }
 
-/// A message about leases, as a frame carries it.
+/// A message between client and server, as a frame carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Message<'a> {
+pub(crate) struct Message<'a> {
+    /// Whether it goes to a client, and not to a server.
+    pub(crate) is_for_client: bool,
+    pub(crate) what: What<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What<'a> {
     V4(Bootp),
-    /// Type and options of a message between client and server.
+    /// Its type and options.
     V6(u8, &'a [u8]),
 }
 
-/// The message in a frame, if it is one from a server to a client, or the other way.
-pub(crate) fn read(header: Ethernet<'_>, from_server: bool) -> Option<Message<'_>> {
+/// The message in a frame, if there is one.
+pub(crate) fn read(header: Ethernet<'_>) -> Option<Message<'_>> {
     let Carried::Upper(upper) = header.carried() else { return None };
     if upper.protocol != IpNextHeaderProtocols::Udp || upper.is_fragment {
         return None;
     }
     let (_, to) = upper.ports()?;
-    match (upper.is_ipv4, to, from_server) {
-        (true, DHCP_CLIENT, true) | (true, DHCP_SERVER, false) => {
-            Bootp::read(upper).map(Message::V4)
-        }
-        (false, DHCP6_CLIENT, true) | (false, DHCP6_SERVER, false) => {
+    let what = match (upper.is_ipv4, to) {
+        (true, dhcp::CLIENT | dhcp::SERVER) => What::V4(Bootp::read(upper)?),
+        (false, dhcp::CLIENT6 | dhcp::SERVER6) => {
             let (kind, rest) = upper.octets.get(UDP_LEN..)?.split_first()?;
-            Some(Message::V6(*kind, rest.get(3..)?))
+            What::V6(*kind, rest.get(3..)?)
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(Message { is_for_client: matches!(to, dhcp::CLIENT | dhcp::CLIENT6), what })
 }
 
 /// Tells `each` lease that a message of DHCPv6 of this type has among its options.
@@ -137,14 +125,15 @@ pub(crate) fn leases6(kind: u8, options: &[u8], mut each: impl FnMut(Lease<Ipv6A
     if !is_reply && !matches!(kind, RELEASE6 | DECLINE6) {
         return;
     }
-    for (code, value) in options6(options) {
+    for (code, value) in dhcp::options6(options) {
         let inside = match code {
             // Behind the association's id, and its times.
             IA_NA => value.get(12..),
             IA_TA => value.get(4..),
             _ => None,
         };
-        for (_, value) in options6(inside.unwrap_or_default()).filter(|it| it.0 == IA_ADDRESS) {
+        for (_, value) in dhcp::options6(inside.unwrap_or_default()).filter(|it| it.0 == IA_ADDRESS)
+        {
             let Some(head) = value.first_chunk::<24>() else { continue };
             let Some(address) = head.first_chunk::<16>().map(|it| Ipv6Addr::from(*it)) else {
                 continue;
@@ -154,17 +143,6 @@ pub(crate) fn leases6(kind: u8, options: &[u8], mut each: impl FnMut(Lease<Ipv6A
             each(if is_reply { Lease::Given(address, valid) } else { Lease::Returned(address) });
         }
     }
-}
-
-/// Codes and values of options; ends where one is longer than what is there.
-fn options6(mut options: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let head: &[u8; 4] = options.first_chunk()?;
-        let (code, len) = (get(head, 0), get(head, 2));
-        let (value, rest) = options[4..].split_at_checked(len.into())?;
-        options = rest;
-        Some((code, value))
-    })
 }
 
 #[cfg(test)]
@@ -184,7 +162,7 @@ mod tests {
         octets[8 + 15] = own;
         octets[8 + 19] = given;
         octets[8 + 28..8 + 34].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
-        octets.extend(COOKIE);
+        octets.extend(dhcp::COOKIE);
         octets.extend(options);
         octets
     }

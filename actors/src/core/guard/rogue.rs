@@ -7,8 +7,8 @@
 use crate::core::{
     counters::Discard,
     frame::MacAddr,
-    guard::dhcp::{Bootp, DHCP_CLIENT, DHCP_SERVER, DHCP6_CLIENT, DHCP6_SERVER},
-    packet::{Carried, Ethernet, IpNextHeaderProtocols, UDP_LEN, Upper},
+    guard::dhcp::Bootp,
+    packet::{Carried, Ethernet, IpNextHeaderProtocols, UDP_LEN, Upper, dhcp},
     settings::PortSettings,
 };
 
@@ -86,10 +86,10 @@ impl Roles {
 
 fn refuse_dhcp((from, to): (u16, u16), upper: Upper<'_>, src: MacAddr) -> Option<Discard> {
     // Clients look at their own port only: a server may send from any.
-    if from == DHCP_SERVER || to == DHCP_CLIENT {
+    if from == dhcp::SERVER || to == dhcp::CLIENT {
         return Some(Discard::RogueDhcpServer);
     }
-    if to != DHCP_SERVER {
+    if to != dhcp::SERVER {
         return None;
     }
     match Bootp::read(upper) {
@@ -101,10 +101,10 @@ fn refuse_dhcp((from, to): (u16, u16), upper: Upper<'_>, src: MacAddr) -> Option
 }
 
 fn refuse_dhcp6((from, to): (u16, u16), upper: Upper<'_>) -> Option<Discard> {
-    if from == DHCP6_SERVER || to == DHCP6_CLIENT {
+    if from == dhcp::SERVER6 || to == dhcp::CLIENT6 {
         return Some(Discard::RogueDhcpServer);
     }
-    if to != DHCP6_SERVER {
+    if to != dhcp::SERVER6 {
         return None;
     }
     match upper.octets.get(UDP_LEN) {

@@ -144,6 +144,25 @@ impl<'a> Ip<'a> {
         }
     }
 
+    /// Destination address.
+    #[must_use]
+    pub fn destination(&self) -> Option<IpAddr> {
+        if self.is_ipv4 {
+            Ipv4Packet::new(self.octets).map(|ip| ip.get_destination().into())
+        } else {
+            Ipv6Packet::new(self.octets).map(|ip| ip.get_destination().into())
+        }
+    }
+
+    /// The ports that it is from and to, if it carries what [has](has_ports) them, and they are
+    /// here.
+    #[must_use]
+    pub fn ports(&self) -> Option<[u16; 2]> {
+        let (protocol, payload) = self.carried();
+        let ports: &[u8; 4] = payload.first_chunk().filter(|_| has_ports(protocol))?;
+        Some([get(ports, 0), get(ports, 2)])
+    }
+
     /// Time to live, or hop limit.
     #[must_use]
     pub const fn hop_limit(&self) -> u8 {
@@ -176,6 +195,15 @@ impl<'a> Ip<'a> {
     pub fn payload(&self) -> &'a [u8] {
         self.octets.get(self.header_len..self.len.min(self.octets.len())).unwrap_or_default()
     }
+}
+
+/// Whether ports stand first in what this protocol sends.
+#[must_use]
+pub const fn has_ports(protocol: IpNextHeaderProtocol) -> bool {
+    matches!(
+        protocol,
+        IpNextHeaderProtocols::Tcp | IpNextHeaderProtocols::Udp | IpNextHeaderProtocols::Sctp
+    )
 }
 
 /// The TCP segment that `octets` begin with, if its header with options is there.

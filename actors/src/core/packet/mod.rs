@@ -8,6 +8,7 @@
 //! ours.
 
 mod address;
+pub mod dhcp;
 mod ip;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod reference;
@@ -16,7 +17,7 @@ mod upper;
 
 pub use self::{
     address::{MacAddr, ParseMacAddrError, Vid},
-    ip::{Ip, arp, nd_options, tcp},
+    ip::{Ip, arp, has_ports, nd_options, tcp},
     tag::{Tag, TagChange},
 };
 pub(crate) use self::{

@@ -134,7 +134,7 @@ fn inherited(name: &Label, given: &BTreeMap<Label, Profile>) -> Result<Profile, 
             if path.len() > 1 {
                 return Ok(whole); // Told of the profile that says so.
             }
-            return Err(format!("there is no profile {above}; there are {}", names(given)));
+            return Err(format!("unknown profile {above}; known: {}", names(given)));
         };
         let is_cycle = path.contains(&above.as_str());
         path.push(above.as_str());
@@ -335,7 +335,7 @@ mod tests {
         assert!(told[3].1.contains("in a circle: own, own;"), "{told:?}");
         let unknown =
             given([("a", profile("b", &[], none.clone())), ("b", profile("x", &[], none))]);
-        let wanted = ("b.inherits".to_owned(), "there is no profile x; there are a, b".to_owned());
+        let wanted = ("b.inherits".to_owned(), "unknown profile x; known: a, b".to_owned());
         assert_eq!(errors(&unknown), [wanted]);
     }
 
