@@ -7,7 +7,13 @@ mod args;
 mod ctl;
 mod pages;
 
-use std::{env, ffi::OsString, path::Path};
+use std::{
+    env,
+    error::Error as _,
+    ffi::OsString,
+    num::{IntErrorKind, ParseIntError},
+    path::Path,
+};
 
 use anyhow::Result;
 use clap::{
@@ -70,9 +76,15 @@ fn read(args: Vec<OsString>) -> Result<Result<Invocation>, clap::Error> {
     Ok(command.validate(line.unwrap_or_default().debug(debug)))
 }
 
-/// Leaves of several subcommands that a wrong one resembles the most similar alone:
-/// clap lists it last.
+/// Leaves of several subcommands that a wrong one resembles only the most similar:
+/// clap lists it last. Says what number to give where none was.
 fn nearest(mut error: clap::Error) -> clap::Error {
+    if let Some(advice) = number_to_give(&error) {
+        let of = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+        let (value, arg) = (of(ContextKind::InvalidValue), of(ContextKind::InvalidArg));
+        let text = format!("invalid value '{value}' for '{arg}': {advice}\n");
+        return clap::Error::raw(ErrorKind::ValueValidation, text);
+    }
     if let Some(ContextValue::Strings(names)) = error.get(ContextKind::SuggestedSubcommand)
         && let Some(nearest) = names.last().cloned()
     {
@@ -86,6 +98,24 @@ fn nearest(mut error: clap::Error) -> clap::Error {
         error.remove(ContextKind::Suggested);
     }
     error
+}
+
+/// For a value that is no number, or one out of its range: what clap says in Rust's words.
+fn number_to_give(error: &clap::Error) -> Option<String> {
+    let source = error.source()?;
+    if let Some(wrong) = source.downcast_ref::<ParseIntError>() {
+        return Some(match wrong.kind() {
+            IntErrorKind::PosOverflow => "it is too large".to_owned(),
+            IntErrorKind::NegOverflow => "it is too small".to_owned(),
+            _ => "give a whole number from 0".to_owned(),
+        });
+    }
+    let said = source.to_string();
+    let (low, high) = said.split_once(" is not in ")?.1.split_once("..")?;
+    Some(match high.trim_start_matches('=') {
+        "" => format!("give {low} or more"),
+        high => format!("give {low} to {high}"),
+    })
 }
 
 /// For a word that is like no command: where it is one, or which there are.

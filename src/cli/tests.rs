@@ -244,3 +244,19 @@ fn no_tip_has_an_unknown_option_passed_as_a_value() {
         assert!(shown.contains("'--port'") && !shown.contains("as a value"), "{line}: {shown}");
     }
 }
+
+#[test]
+fn what_is_no_number_is_told_what_to_give() {
+    for (line, wanted) in [
+        ("etherws ctl delmirror x", "invalid value 'x' for '<MIRROR>': give a whole number from 0"),
+        (
+            "etherws ctl listfdb --limit 99999999999999999999",
+            "for '--limit <NUMBER>': it is too large",
+        ),
+        ("etherws sw --max-bindings 3", "for '--max-bindings <NUMBER>': give 16 to 4294967295"),
+    ] {
+        let error = definition().try_get_matches_from(line.split(' ')).expect_err(line);
+        let shown = nearest(error).to_string();
+        assert!(shown.contains(wanted), "{line}: {shown}");
+    }
+}

@@ -98,7 +98,8 @@ pub(crate) fn to_json_line(value: &impl serde::Serialize) -> String {
     format!("{}\n", style::escape(&text))
 }
 
-/// One line, or a text with a place in it. Code and name of the exception are for programs: `--json` has them. What is
+/// One line, or a text with a place in it. Code and name of the exception are for programs:
+/// `--json` has them. What is
 /// not one of our sentences is shown with both.
 fn error_line(error: &ErrorObjectOwned, look: Look) -> String {
     let data = error_data(error);

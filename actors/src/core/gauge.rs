@@ -77,7 +77,8 @@ impl Gauge {
     }
 
     /// Why there is no room for a frame of `source`, if there is none, here or in the memory of all
-    /// queues: beside `pending` octets of the same, and `all` of all queues, that are not taken yet.
+    /// queues: beside `pending` octets of the same, and `all` of all queues, that are not taken
+    /// yet.
     #[inline]
     pub(crate) fn refuses(
         &self,

@@ -1,7 +1,7 @@
 //! Impairment, for labs: it delays, loses, duplicates, reorders and corrupts frames, as a bad link.
 //! The words are those of netem.
 //!
-//! Part of a port's line (`line`), between its queue and what the frames go to. Time is an
+//! Percent of a port's line (`line`), between its queue and what the frames go to. Time is an
 //! argument, and all chance comes from a seed: the same frames at the same times have the same
 //! fate. It holds a bounded number of octets.
 
@@ -19,7 +19,7 @@ use super::{
     gauge::cost,
     line::Direction,
     packet::HEADER_LEN,
-    settings::{Loss, Part, PortSettings},
+    settings::{Loss, Percent, PortSettings},
 };
 
 /// What is set for one direction.
@@ -30,9 +30,9 @@ pub(crate) struct Impairment {
     jitter: Duration,
     loss: Loss,
     /// Frames that are not delayed, and so overtake the others.
-    reorder: Part,
-    duplicate: Part,
-    corrupt: Part,
+    reorder: Percent,
+    duplicate: Percent,
+    corrupt: Percent,
     /// Octets under way at most.
     limit: usize,
     seed: Option<u64>,

@@ -97,8 +97,8 @@ impl Switch {
         }
     }
 
-    /// Whether the sender of a frame that came in by the port at `at`, which has `source-guard`, has
-    /// the addresses that the frame claims.
+    /// Whether the sender of a frame that came in by the port at `at`, which has `source-guard`,
+    /// has the addresses that the frame claims.
     fn inspect(&mut self, at: usize, header: Ethernet<'_>, now: Instant) -> Result<(), Discard> {
         let claims = Claims::read(header).map_err(address::Way::discard)?;
         let (mac, vid, way) = (header.src(), header.vid(), claims.way);
@@ -152,7 +152,8 @@ impl Switch {
         }
     }
 
-    /// Notes whether stations behind the port at `at` are believed, and whether their addresses are.
+    /// Notes whether stations behind the port at `at` are believed, and whether their addresses
+    /// are.
     pub(super) fn watch(&mut self, at: usize, is_watched: bool, is_inspected: bool) {
         self.watched.set(at, is_watched);
         self.inspected.set(at, is_inspected);

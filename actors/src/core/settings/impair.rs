@@ -1,5 +1,5 @@
-//! Values of the settings that impair a line: spans of time, parts of all frames, and losses, as
-//! netem writes them, each for one direction or for both.
+//! Values of the settings that impair a line: spans of time, percentages of all frames, and losses,
+//! as netem writes them, each for one direction or for both.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -18,7 +18,7 @@ const SPANS: [(&str, u64); 3] = [("us", 1), ("ms", 1000), ("s", 1_000_000)];
 /// The same, the longest first.
 const SHOWN: [(&str, u64); 3] = [SPANS[2], SPANS[1], SPANS[0]];
 
-/// All of it, in the unit of [`Part`].
+/// All of it, in the unit of [`Percent`].
 const WHOLE: u32 = 1_000_000;
 
 /// Longest mean burst of losses, in frames.
@@ -26,7 +26,11 @@ const LONGEST_BURST: u32 = 10_000;
 
 /// A value for each direction: `20ms` for both, `in 20ms`, `out 20ms`, or `in 20ms out 50ms`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(with = "String"))]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(with = "String", rename = "{T}ByDirection")
+)]
 pub struct Each<T>([T; 2]);
 
 impl<T: Copy> Each<T> {
@@ -79,7 +83,11 @@ impl<T: fmt::Display + Copy + Default + PartialEq> fmt::Display for Each<T> {
 
 /// A span of time of up to 60 s, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(with = "String"))]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(with = "String", rename = "Time")
+)]
 pub struct Span(u32);
 
 impl Span {
@@ -110,12 +118,12 @@ impl fmt::Display for Span {
     }
 }
 
-/// A part of all frames, in millionths.
+/// A percentage of all frames, in millionths.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(with = "String"))]
-pub struct Part(u32);
+pub struct Percent(u32);
 
-impl Part {
+impl Percent {
     /// As a probability.
     pub(crate) fn probability(self) -> f64 {
         f64::from(self.0) / f64::from(WHOLE)
@@ -126,7 +134,7 @@ impl Part {
     }
 }
 
-impl FromStr for Part {
+impl FromStr for Percent {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
@@ -137,13 +145,13 @@ impl FromStr for Part {
         let part = part.and_then(|part| u32::try_from(part).ok());
         part.filter(|part| *part <= WHOLE).map(Self).ok_or_else(|| {
             ValueError::new(format!(
-                "{text:?} is not a part of all frames; write 1% or 0.05%, up to 100%, or off"
+                "{text:?} is not a percentage; write 1% or 0.05%, up to 100%, or off"
             ))
         })
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_none() {
             return f.write_str("off");
@@ -156,14 +164,14 @@ impl fmt::Display for Part {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(with = "String"))]
 pub struct Loss {
-    part: Part,
+    part: Percent,
     /// Mean length of a burst, in frames; 0: each frame by itself.
     burst: u32,
 }
 
 impl Loss {
     /// The part of all frames that is lost.
-    pub(crate) const fn part(self) -> Part {
+    pub(crate) const fn part(self) -> Percent {
         self.part
     }
 
@@ -183,7 +191,7 @@ impl FromStr for Loss {
         let Some((part, burst)) = text.split_once('/') else {
             return text.parse().map(|part| Self { part, burst: 0 });
         };
-        let part: Part = part.parse()?;
+        let part: Percent = part.parse()?;
         let burst = burst.parse().ok().filter(|burst| (1..=LONGEST_BURST).contains(burst));
         let Some(burst) = burst else {
             let text = format!(

@@ -28,7 +28,7 @@ pub use self::link::LinkSettings;
 #[cfg(feature = "clap")]
 pub use self::options::PortDefaults;
 pub use self::{
-    impair::{Each, Loss, Part, Size, Span},
+    impair::{Each, Loss, Percent, Size, Span},
     ip::IpList,
     link_local::LinkLocal,
     mac::{DeviceMac, MacList},
@@ -376,13 +376,13 @@ settings! {
     loss ("loss"): Each<Loss> = Each::default();
 
     /// Percentage of frames sent without the delay, which overtake the others. Needs delay.
-    reorder ("reorder"): Each<Part> = Each::default();
+    reorder ("reorder"): Each<Percent> = Each::default();
 
     /// Percentage of frames sent twice.
-    duplicate ("duplicate"): Each<Part> = Each::default();
+    duplicate ("duplicate"): Each<Percent> = Each::default();
 
     /// Percentage of frames with one bit flipped behind their addresses and type.
-    corrupt ("corrupt"): Each<Part> = Each::default();
+    corrupt ("corrupt"): Each<Percent> = Each::default();
 
     // What 100 Mbit/s have under way in a third of a second.
     /// Octets delayed at once in each direction; more are lost.

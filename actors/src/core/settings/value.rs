@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 use super::{
-    DeviceMac, Each, IpList, LinkLocal, Loss, MacList, Part, Pvid, RateLimit, SETTINGS, Size, Span,
-    Tpid, VidSet, VlanId,
+    DeviceMac, Each, IpList, LinkLocal, Loss, MacList, Percent, Pvid, RateLimit, SETTINGS, Size,
+    Span, Tpid, VidSet, VlanId,
 };
 use crate::core::guard::storm::StormLimit;
 
@@ -145,9 +145,9 @@ macro_rules! written {
 
 written! {
     StormLimit: "RATE[/BURST]";
-    Each<Span>: "[in|out] TIME";
-    Each<Loss>: "[in|out] PERCENT[/BURST]";
-    Each<Part>: "[in|out] PERCENT";
+    Each<Span>: "TIME|[in TIME] [out TIME]";
+    Each<Loss>: "PERCENT[/BURST]|[in PERCENT[/BURST]] [out PERCENT[/BURST]]";
+    Each<Percent>: "PERCENT|[in PERCENT] [out PERCENT]";
     Size: "SIZE";
     RateLimit: "RATE[/BURST] [shape|police]|off";
     OffloadTypes: "on|off|tcp,udp,checksum";
