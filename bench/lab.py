@@ -23,6 +23,10 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").res
 OUTER = {"A": "10.0.0.1", "B": "10.0.0.2"}
 INNER = {"A": "192.0.2.1", "B": "192.0.2.2"}
 
+# What host B has besides, so that each of thousands of sessions comes from an address of
+# its own, as clients do.
+CROWD = "10.1.0.0/16"
+
 # Both of the cable and of what is laid over it.
 MTU = 1500
 
@@ -58,7 +62,7 @@ def enter():
     os.execvp("unshare", ["unshare", *private, sys.executable, *sys.argv])
 
 
-def wait_for(what, condition, patience=PATIENCE):
+def wait_for(what, condition, patience=PATIENCE, pause=0.02):
     """Waits until `condition()` is true and gives its value."""
     end = time.monotonic() + patience
     while True:
@@ -67,15 +71,19 @@ def wait_for(what, condition, patience=PATIENCE):
             return value
         if time.monotonic() > end:
             raise Failed(f"{what}: not within {patience} s")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 class Lab:
-    """Hosts A and B, joined from eth0 to eth0, directly or by a bottleneck. Use it in a
-    `with`: at the end of that all that was started in it has ended."""
+    """Hosts A and B with eth0 each. Use it in a `with`: at the end of that all that was
+    started in it has ended.
 
-    def __init__(self, narrow=False):
-        self.narrow = narrow
+    Their cable is `direct`; or `narrow`, with a bridge and a bottleneck in its middle; or
+    `open`: two cables end as the interfaces A and B of a third host R, which joins them in
+    its own way."""
+
+    def __init__(self, cable="direct"):
+        self.cable = cable
         self.folder = pathlib.Path("/run/bench")
         self.processes = []
 
@@ -83,25 +91,37 @@ class Lab:
         self.folder.mkdir()
         for host in OUTER:
             self.sh(f"ip netns add {host}")
-        if self.narrow:
-            self._join_by_bottleneck()
-        else:
+        if self.cable == "direct":
             self.sh("ip link add name eth0 netns A type veth peer name eth0 netns B")
+        else:
+            self._lay_two_cables()
+        if self.cable == "narrow":
+            self._narrow()
         for host, address in OUTER.items():
             self.on(host, "ip link set lo up")
             self.on(host, f"ip addr add {address}/24 dev eth0")
             self.on(host, f"ip link set eth0 mtu {MTU} up")
         return self
 
-    def _join_by_bottleneck(self):
-        """Joins both by a bridge elsewhere: on the hosts themselves the queue would push
-        back on their TCP directly, which no modem does."""
+    def _lay_two_cables(self):
         self.sh("ip netns add R")
+        self.on("R", "ip link set lo up")
+        for host in OUTER:
+            self.sh(f"ip link add name eth0 netns {host} type veth peer name {host} netns R")
+            self.on("R", f"ip link set {host} mtu {MTU} up")
+
+    def bridge(self):
+        """Joins two cables by the kernel's bridge."""
         self.on("R", "ip link add bridge type bridge")
         self.on("R", "ip link set bridge up")
         for host in OUTER:
-            self.sh(f"ip link add name eth0 netns {host} type veth peer name {host} netns R")
-            self.on("R", f"ip link set {host} master bridge up")
+            self.on("R", f"ip link set {host} master bridge")
+
+    def _narrow(self):
+        """Puts the bottleneck in the middle: on the hosts themselves its queue would push
+        back on their TCP directly, which no modem does."""
+        self.bridge()
+        for host in OUTER:
             self.on("R", f"tc qdisc add dev {host} root {BOTTLENECK}")
             # One that fills the queue.
             self.on(host, "sysctl -q -w net.ipv4.tcp_congestion_control=reno")
@@ -118,11 +138,12 @@ class Lab:
         words = command.split() if isinstance(command, str) else [str(word) for word in command]
         return ["nsenter", f"--net=/run/netns/{host}", "--", *words] if host else words
 
-    def sh(self, command, host=None, **more):
-        """Runs a command to its end, which must be a good one; gives its output."""
+    def sh(self, command, host=None, said=""):
+        """Runs a command to its end, which must be a good one, with this as its input; gives
+        its output."""
         done = subprocess.run(
             self._inside(host, command), text=True, timeout=PATIENCE,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more,
+            input=said, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
         if done.returncode != 0:
             words = command if isinstance(command, str) else " ".join(map(str, command))
@@ -153,6 +174,11 @@ class Lab:
                 process.kill()
                 process.wait()
         process.log.close()
+
+    def invite(self):
+        """Gives host B the addresses of a crowd."""
+        self.on("B", f"ip route replace local {CROWD} dev lo")
+        self.on("A", f"ip route replace {CROWD} via {OUTER['B']}")
 
     def has_link(self, host, name):
         """Whether a host has this device."""

@@ -9,7 +9,9 @@ import json
 import os
 import pathlib
 import re
+import signal
 import statistics
+import sys
 import time
 
 from lab import INNER, Failed, wait_for
@@ -17,8 +19,10 @@ from lab import INNER, Failed, wait_for
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
-# Seconds between pings under load: often enough for a median, too rare to be load.
-LOADED_PING_INTERVAL = 0.05
+FOLDER = pathlib.Path(__file__).parent
+
+# Seconds between pings: often enough for the slowest of a hundred, too rare to be load.
+PING_INTERVAL = 0.01
 
 # At least this long through a bottleneck: its queue fills and drains in turns of about
 # a second.
@@ -28,19 +32,22 @@ BOTTLENECK_SECONDS = 5
 def everything(lab, contender, processes, seconds):
     """All that is compared between contenders."""
     to = contender.inner["A"]
-    result = {"rtt_idle_us": ping(lab, to, 0.01, 100) * 1000}
+    result = {"rtt_idle_us": statistics.median(ping(lab, to, 100)) * 1000}
     before, octets = cpu_seconds(processes), 0
     for direction, options in (("up", []), ("down", ["-R"])):
         rate, retransmits, loaded = tcp(lab, to, seconds, options, with_ping=True)
         octets += rate * 1e9 / 8 * seconds
         result |= {f"tcp1_{direction}_gbit": rate, f"retransmits_{direction}": retransmits}
-        result[f"rtt_loaded_{direction}_ms"] = loaded
+        result[f"rtt_loaded_{direction}_ms"] = statistics.median(loaded)
+        result[f"rtt_loaded_{direction}_p99_ms"] = percentile(loaded, 99)
     if processes:
         result["cpu_s_per_gb"] = (cpu_seconds(processes) - before) / (octets / 1e9)
     for direction, options in (("up", []), ("down", ["-R"])):
         result[f"tcp4_{direction}_gbit"], _, _ = tcp(lab, to, seconds, ["-P", "4", *options])
     for length in (64, 1400):
         result[f"udp{length}_pps"] = udp(lab, to, seconds, length)
+    result["udp_segment_gbit"] = datagrams(lab, to, seconds)
+    result["udp_segment_to_tcp"] = result["udp_segment_gbit"] / result["tcp1_up_gbit"]
     if processes:
         result["memory_mb"] = memory(processes) / 1e6
     result["checksum_errors"] = sum(checksum_errors(lab, host) for host in INNER)
@@ -57,16 +64,39 @@ def reachable(lab, to):
     wait_for(f"an answer from {to}", answered)
 
 
-def ping(lab, to, interval, count):
-    """Median round trip in milliseconds, from B."""
-    return median_of(lab.on("B", f"ping -n -i {interval} -c {count} {to}"))
+def ping(lab, to, count, interval=PING_INTERVAL):
+    """Round trips in milliseconds, from B."""
+    return answers(lab.on("B", f"ping -n -i {interval} -c {count} {to}"))
 
 
-def median_of(said):
+def answers(said):
+    """The round trips that ping has written down."""
     times = [float(time) for time in re.findall(r"time=([0-9.]+) ms", said)]
     if not times:
         raise Failed(f"no ping was answered: {said}")
-    return statistics.median(times)
+    return times
+
+
+def percentile(times, which):
+    """The time that so many of a hundred do not exceed."""
+    return sorted(times)[max(0, -(-len(times) * which // 100) - 1)]
+
+
+class Pings:
+    """Pings from B until they are asked for."""
+
+    def __init__(self, lab, to):
+        self.lab = lab
+        self.process = lab.start("B", f"ping -n -i {PING_INTERVAL} {to}")
+
+    def end(self):
+        """Round trips in milliseconds, and how many were not answered."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+        self.process.log.seek(0)
+        said = self.process.log.read().decode()
+        sent, answered = re.search(r"(\d+) packets transmitted, (\d+) received", said).groups()
+        return answers(said), int(sent) - int(answered)
 
 
 def iperf(lab, to, seconds, options):
@@ -93,14 +123,13 @@ def iperf(lab, to, seconds, options):
 
 
 def tcp(lab, to, seconds, options, with_ping=False):
-    """Gbit/s received, retransmits, and the median ping meanwhile in milliseconds."""
+    """Gbit/s received, retransmits, and the pings meanwhile in milliseconds."""
     reports = iperf(lab, to, seconds, options)
     loaded = None
     if with_ping:
         # The first tenth is the transfer's start.
         time.sleep(seconds / 10)
-        count = int(seconds * 0.8 / LOADED_PING_INTERVAL)
-        loaded = ping(lab, to, LOADED_PING_INTERVAL, count)
+        loaded = ping(lab, to, int(seconds * 0.8 / PING_INTERVAL))
     end = reports()[0]["end"]
     rate = end["sum_received"]["bits_per_second"] / 1e9
     return rate, end["sum_sent"]["retransmits"], loaded
@@ -110,6 +139,22 @@ def udp(lab, to, seconds, length):
     """Datagrams a second that arrived, of those sent as fast as can be."""
     server = iperf(lab, to, seconds, ["-u", "-b", "0", "-l", str(length)])()[1]
     return sum(interval["sum"]["bytes"] for interval in server["intervals"]) / length / seconds
+
+
+def datagrams(lab, to, seconds):
+    """Gbit/s that arrived of datagrams sent by UDP_SEGMENT, as fast as can be."""
+    program = [sys.executable, FOLDER / "datagrams.py"]
+    taker = lab.start("A", [*program, "take", seconds])
+    wait_for("a receiver of datagrams", lambda: lab.said(taker).startswith("ready"))
+    sender = lab.start("B", [*program, "send", to, seconds + 1])
+    try:
+        if taker.wait(seconds + 20) != 0:
+            raise Failed(f"datagrams.py: {lab.said(taker)}")
+        octets = float(lab.said(taker).split()[1])
+    finally:
+        lab.end(sender)
+        lab.end(taker)
+    return octets * 8 / 1e9
 
 
 def family(processes):
@@ -136,6 +181,13 @@ def cpu_seconds(processes):
     return total / TICKS
 
 
+def running_seconds(processes):
+    """The same of threads that there are, to the microsecond."""
+    return sum(
+        int(path.read_text().split()[0]) for pid in family(processes)
+        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
 def memory(processes):
     """Resident octets of these processes."""
     return PAGE * sum(
@@ -159,4 +211,4 @@ def bottleneck(lab, contender, processes, seconds):
     """Ping under one TCP stream through a narrow cable."""
     to = contender.inner["A"]
     rate, _, loaded = tcp(lab, to, max(seconds, BOTTLENECK_SECONDS), [], with_ping=True)
-    return {"rtt_bottleneck_ms": loaded, "tcp1_bottleneck_gbit": rate}
+    return {"rtt_bottleneck_ms": statistics.median(loaded), "tcp1_bottleneck_gbit": rate}

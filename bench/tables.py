@@ -4,7 +4,13 @@ and the project's targets beside them. As text for a terminal and as Markdown.
 Takes the results as `run` writes them; measures nothing.
 """
 
+import re
 import statistics
+
+from fit import least_squares
+
+# Seconds in which all sessions are to be open, as in sessions.py.
+OPENING = 30
 
 # (figure, title, unit's factor, format, whether more is better); names as in measure.py.
 COLUMNS = [
@@ -14,9 +20,13 @@ COLUMNS = [
     ("tcp4_down_gbit", "TCP 4 down, Gbit/s", 1, "{:.2f}", True),
     ("udp64_pps", "UDP 64, 1000/s", 1e-3, "{:.0f}", True),
     ("udp1400_pps", "UDP 1400, 1000/s", 1e-3, "{:.0f}", True),
+    ("udp_segment_gbit", "UDP by UDP_SEGMENT up, Gbit/s", 1, "{:.2f}", True),
+    ("udp_segment_to_tcp", "its ratio to TCP 1 up", 1, "{:.2f}", True),
     ("rtt_idle_us", "RTT idle, µs", 1, "{:.0f}", False),
     ("rtt_loaded_up_ms", "RTT under TCP up, ms", 1, "{:.2f}", False),
     ("rtt_loaded_down_ms", "RTT under TCP down, ms", 1, "{:.2f}", False),
+    ("rtt_loaded_up_p99_ms", "its slowest of 100 up, ms", 1, "{:.2f}", False),
+    ("rtt_loaded_down_p99_ms", "its slowest of 100 down, ms", 1, "{:.2f}", False),
     ("cpu_s_per_gb", "CPU s/GB", 1, "{:.2f}", False),
     ("memory_mb", "memory, MB", 1, "{:.1f}", False),
     ("retransmits_up", "retransmits up", 1, "{:.0f}", False),
@@ -30,24 +40,27 @@ COLUMNS = [
 OURS = "etherws-"
 
 # Of etherws-ws: (title, figure, what it is compared with, unit's factor, format)
-SCALE = [
-    ("TCP, 1 stream among 1,000 idle sessions, Gbit/s", "crowded_tcp1_gbit", "alone_tcp1_gbit",
-     1, "{:.2f}"),
+CROWDED = [
+    ("TCP, 1 stream, Gbit/s", "crowded_tcp1_gbit", "alone_tcp1_gbit", 1, "{:.2f}"),
     ("its CPU s/GB", "crowded_cpu_s_per_gb", "alone_cpu_s_per_gb", 1, "{:.2f}"),
-    ("UDP 64 among 1,000 idle sessions, 1000/s", "crowded_udp64_pps", "alone_udp64_pps",
-     1e-3, "{:.0f}"),
-    ("TCP, 1 stream with 10,000 addresses learned, Gbit/s", "learned_tcp1_gbit", "alone_tcp1_gbit",
-     1, "{:.2f}"),
-    ("its CPU s/GB", "learned_cpu_s_per_gb", "alone_cpu_s_per_gb", 1, "{:.2f}"),
-    ("UDP 64 with 10,000 addresses learned, 1000/s", "learned_udp64_pps", "alone_udp64_pps",
-     1e-3, "{:.0f}"),
+    ("UDP 64, 1000/s", "crowded_udp64_pps", "alone_udp64_pps", 1e-3, "{:.0f}"),
     ("TCP, 1 stream with `--threads 2`, Gbit/s", "threads2_tcp1_gbit", "threads1_tcp1_gbit",
      1, "{:.2f}"),
     ("TCP, 4 streams with `--threads 2`, Gbit/s", "threads2_tcp4_gbit", "threads1_tcp4_gbit",
      1, "{:.2f}"),
-    ("broadcast to 1,000 sessions, 1000 frames/s at all of them", "broadcast_pps", None,
-     1e-3, "{:.0f}"),
 ]
+
+# Of etherws-ws among thousands: (title, name of its figures)
+LISTS = [
+    ("`/metrics`", "metrics"), ("`listPort`", "ports"), ("`listFdb`", "fdb"),
+    ("what the page asks for each 5 s", "page"),
+]
+
+# Of etherws-wss: (title, name of its figures)
+STORMS = [("client certificates", "certificates"), ("remembered passwords", "proofs")]
+
+# What a pattern is: its name, and in words.
+PATTERNS = [("pairs", "in pairs"), ("one", "all to one"), ("broadcast", "one to all")]
 
 
 def target(title, contender, figure, at_most=None, vxlan=None, peer=None, veth=None):
@@ -63,7 +76,7 @@ TARGETS = [
     *(target(f"TCP, 4 streams, ws, {way}, Gbit/s", "etherws-ws", f"tcp4_{way}_gbit", vxlan=0.40)
       for way in ("up", "down")),
     target("UDP 64 bytes, 1000/s delivered", "etherws-ws", "udp64_pps", vxlan=0.90),
-    target("RTT idle, µs", "etherws-ws", "rtt_idle_us", vxlan=2),
+    target("RTT idle, µs", "etherws-ws", "rtt_idle_us", vxlan=2, peer=1),
     *(target(f"RTT under one TCP stream {way}, ms", "etherws-ws", f"rtt_loaded_{way}_ms", at_most=1.5)
       for way in ("up", "down")),
     target("CPU seconds of both processes a GB, ws", "etherws-ws", "cpu_s_per_gb", at_most=1.6),
@@ -95,7 +108,7 @@ class Results:
         ]
         if not peers:
             return None, None
-        return (max if self.better[figure] else min)(peers)
+        return (max if self.better.get(figure, True) else min)(peers)
 
     def against(self, contender, figure):
         """A figure's ratios: to VXLAN, to the best peer, and who that is."""
@@ -154,16 +167,129 @@ def targets(results):
                f"{shown(best, pattern, scale)} ({peer})" if peer else "–", shown(to_peer), verdict]
 
 
-def scale(results):
-    """Rows of a table with what many sessions, addresses and threads change; the first
-    is its head."""
+def loads(results):
+    """{(pattern, sessions): name of the figures} of what was measured."""
+    found = {}
+    for contender in results.contenders.values():
+        for figure in contender["figures"]:
+            if match := re.fullmatch(r"([a-z]+)_(\d+)_fps", figure):
+                found[match[1], int(match[2])] = figure.removesuffix("_fps")
+    return found
+
+
+# Of a pattern and a number of sessions: (figure, unit, factor, format)
+SPEED = [("fps", "1000/s", 1e-3, "{:.1f}"), ("cpu_us", "µs a frame", 1, "{:.2f}")]
+EXPENSE = [("mb", "MB", 1, "{:.0f}"), ("generator", "generator", 100, "{:.0f} %")]
+
+
+def patterns(results, figures):
+    """Rows of a table with what a server does for sessions that send in a pattern; the
+    first is its head."""
+    names = [name for name, contender in results.contenders.items()
+             if any(figure.endswith("_fps") for figure in contender["figures"])]
+    columns = [(name, *figure) for figure in figures for name in names]
+    yield ["", "sessions", *(f"{name}, {unit}" for name, _, unit, _, _ in columns)]
+    found = loads(results)
+    for pattern, words in PATTERNS:
+        for sessions in sorted(sessions for one, sessions in found if one == pattern):
+            yield [words, f"{sessions:,}", *(
+                shown(results.figure(name, f"{pattern}_{sessions}_{figure}"), form, factor)
+                for name, figure, _, factor, form in columns)]
+
+
+def most(results):
+    """Who had not as many sessions in time."""
+    return " ".join(
+        f"{name} had {had:,.0f} of the next number of sessions after {OPENING} s."
+        for name in results.contenders
+        if (had := results.figure(name, "most_sessions")) is not None)
+
+
+def crowded(results):
+    """Rows of a table with what a crowd and threads change for a pair; the first is its head."""
     yield ["", "measured", "without", "ratio"]
-    for title, figure, other, factor, pattern in SCALE:
-        value = results.figure("etherws-ws", figure)
-        without = results.figure("etherws-ws", other) if other else None
+    for title, figure, other, factor, pattern in CROWDED:
+        value, without = (results.figure("etherws-ws", name) for name in (figure, other))
         if value is not None:
             yield [title, shown(value, pattern, factor), shown(without, pattern, factor),
                    shown(value / without if without else None)]
+
+
+def storms(results):
+    """Rows of a table with thousands of reconnects; the first is its head."""
+    yield ["", "back after a cut, s", "after a restart, s", "others' ping after the cut, max ms",
+           "99 of 100, ms", "lost"]
+    for title, name in STORMS:
+        values = [results.figure("etherws-wss", f"storm_{name}_{figure}") for figure in (
+            "cut_s", "restart_s", "ping_max_ms", "ping_p99_ms", "pings_lost")]
+        if values[0] is not None:
+            yield [title, *(shown(value, pattern) for value, pattern in zip(
+                values, ("{:.1f}", "{:.1f}", "{:.1f}", "{:.1f}", "{:.0f}")))]
+
+
+def lists(results):
+    """Rows of a table with what lists cost; the first is its head."""
+    yield ["", "ms", "KiB", "others' ping meanwhile, max ms"]
+    for title, name in LISTS:
+        values = [results.figure("etherws-ws", f"{name}_{figure}")
+                  for figure in ("ms", "kib", "ping_max_ms")]
+        if values[0] is not None:
+            yield [title, *(shown(value, pattern) for value, pattern in zip(
+                values, ("{:.0f}", "{:.0f}", "{:.1f}")))]
+
+
+# (title, name of the figure, its factor): what the model says of a switch, in the unit of
+# which there is one coefficient a switch, a session and an address.
+COSTS = [
+    ("memory, idle, KiB", "idle_mb", 1e6 / 1024), ("CPU of a frame in pairs, ns", "cpu_us", 1e3),
+    ("CPU, idle, µs each second", "idle_cpu_percent", 1e4),
+]
+
+
+def points(results, figure):
+    """[(sessions, addresses, value)] of all loads in pairs, whatever the number of stations."""
+    found = {}
+    for name in results.contenders.get("etherws-ws", {}).get("figures", {}):
+        if match := re.fullmatch(rf"pairs_(\d+)(?:x(\d+))?_{figure}", name):
+            sessions = int(match[1])
+            found[sessions, sessions * int(match[2] or 1)] = results.figure("etherws-ws", name)
+    return [(*point, value) for point, value in sorted(found.items())]
+
+
+def fits(results):
+    """(title, points, fit) of each cost that enough points were measured of."""
+    for title, figure, factor in COSTS:
+        taken = [(*point, value * factor) for *point, value in points(results, figure)]
+        if len(taken) > 3:
+            yield title, taken, least_squares(
+                [(1, *point) for *point, _ in taken], [value for *_, value in taken])
+
+
+def rounded(value):
+    """A number with three digits at least."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def model(results):
+    """Rows of a table with the model's coefficients and how well it fits; the first is its
+    head."""
+    yield ["", "a switch", "a session", "an address", "R²", "mean residual", "largest residual"]
+    for title, _, fit in fits(results):
+        off = [abs(residual) for residual in fit.residuals]
+        yield [title, *map(rounded, fit.coefficients), f"{fit.determined:.2f}",
+               rounded(statistics.mean(off)), rounded(max(off))]
+
+
+def residuals(results):
+    """Rows of a table with the points of the model, and what it misses; the first is its
+    head."""
+    fitted = list(fits(results))
+    yield ["sessions", "addresses", *(
+        words for title, _, _ in fitted for words in (title, "less the model"))]
+    for at, (sessions, addresses, _) in enumerate(fitted[0][1] if fitted else ()):
+        yield [f"{sessions:,}", f"{addresses:,}", *(
+            f"{value:,.0f}" for _, taken, fit in fitted
+            for value in (taken[at][2], fit.residuals[at]))]
 
 
 def plain(rows):
@@ -182,36 +308,58 @@ def markdown(rows):
     return "\n".join([head, "| --- " + "| ---: " * columns + "|", *rest])
 
 
+def sections(results):
+    """[(title, rows)] of what is measured at scale."""
+    return [
+        ("Frames that arrive, and the server's CPU", patterns(results, SPEED)),
+        ("Its memory then, and the generator's part of the CPU", patterns(results, EXPENSE)),
+        ("A pair among 4,000 sessions with 64,000 addresses", crowded(results)),
+        ("Lists, then", lists(results)),
+        ("4,000 client ports that reconnect", storms(results)),
+        ("A model of costs", model(results)), ("Its points", residuals(results))]
+
+
 def text(raw):
     """Everything, for a terminal."""
     results = Results(raw)
-    parts = [f"Medians, rounds: {raw['rounds']}, {raw['seconds']} s a transfer",
-             plain(figures(results))]
-    if len(table := list(targets(results))) > 1:
-        parts += ["Targets", plain(table)]
-    if len(table := list(scale(results))) > 1:
-        parts += ["Scale", plain(table)]
+    tables = [("", figures(results)), ("Targets", targets(results))]
+    if raw["kind"] == "scale":
+        tables = sections(results)
+    parts = [f"Medians, rounds: {raw['rounds']}, {raw['seconds']} s a transfer"]
+    for title, rows in tables:
+        if len(rows := list(rows)) > 1:
+            parts += [title, plain(rows)]
+    parts += [line for line in (most(results),) if line]
     parts += [f"left out: {name}, not installed: {what}" for name, what in raw["missing"].items()]
     parts += [f"failed: {failure}" for failure in raw["failures"]]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
-def block(raw):
-    """The part of docs/performance.md that changes with each run."""
-    results, machine = Results(raw), raw["machine"]
+def origin(raw):
+    """Where the figures come from, in a paragraph."""
+    machine = raw["machine"]
     versions = ", ".join(
-        f"{name} {contender['version']}" for name, contender in results.contenders.items()
+        f"{name} {contender['version']}" for name, contender in raw["contenders"].items()
         if contender["version"])
     left_out = "".join(f" Not installed: {name}." for name in raw["missing"])
-    parts = [
+    return (
         f"`{raw['command']}` on {raw['date']}: medians, rounds: {raw['rounds']},"
         f" {raw['seconds']} s a transfer. {machine['cpu']}, {machine['cores']} cores,"
         f" {machine['memory_gb']} GB; Linux {machine['kernel']}, TCP's congestion control"
         f" {machine['congestion_control']}. Load average before {machine['load_before']:.2f}."
-        f" {versions}; commit {raw['commit']}.{left_out}",
-        "### Targets", markdown(targets(results)),
-        "### All figures", markdown(figures(results)),
-    ]
-    if len(table := list(scale(results))) > 1:
-        parts += ["### Scale", markdown(table)]
+        f" {versions}; commit {raw['commit']}.{left_out}")
+
+
+def block(raw):
+    """The part of docs/performance.md that changes with each run of this kind."""
+    results = Results(raw)
+    if raw["kind"] == "comparison":
+        return "\n\n".join([
+            origin(raw), "### Targets", markdown(targets(results)),
+            "### All figures", markdown(figures(results))])
+    parts = [origin(raw)]
+    for title, rows in sections(results):
+        if len(rows := list(rows)) > 1:
+            parts += [f"### {title}", markdown(rows)]
+    parts += [line for line in (most(results),) if line]
     return "\n\n".join(parts)

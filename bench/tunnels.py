@@ -1,11 +1,13 @@
 """What is compared: each contender knows what it needs and how it joins two hosts.
 
 `start(lab)` gives the processes that carry frames; the inner addresses answer soon
-after. All run with their defaults unless a comment says why not.
+after. `serve(lab)` starts a server only, for the sessions of `sessions.py` at `url`, and
+nothing that would limit them. All run with their defaults unless a comment says why not.
 """
 
 import pathlib
 import shutil
+import subprocess
 
 from lab import INNER, MTU, OUTER, TARGET
 
@@ -19,6 +21,8 @@ class Contender:
     # Where the figures are taken.
     inner = INNER
     kernel = False
+    # What it needs the lab's cable to be.
+    cable = "direct"
 
     def __init__(self, name, about):
         self.name, self.about = name, about
@@ -53,17 +57,41 @@ class Vxlan(Contender):
         return []
 
 
-class Etherws(Contender):
-    """A switch with a TAP on each host, joined by a WebSocket."""
+class Bridge(Contender):
+    """The kernel's bridge between two cables."""
 
-    def __init__(self, name, about, program, tls=False, version=""):
+    inner = OUTER
+    kernel = True
+    cable = "open"
+
+    def start(self, lab):
+        lab.bridge()
+        return []
+
+
+class Etherws(Contender):
+    """A switch with a TAP on each host, joined by a WebSocket. `client` are options that its
+    client port has besides."""
+
+    # These guards would keep away what a load is made of.
+    UNGUARDED = ("--storm-broadcast", "off", "--storm-octets", "off")
+
+    def __init__(self, name, about, program, tls=False, version="", client=()):
         super().__init__(name, about)
         self.program, self.tls = [str(word) for word in program], tls
+        self.client = list(client)
         self.version = version or (*self.program, "--version")
         self.url = f"{'wss' if tls else 'ws'}://{OUTER['A']}/"
 
     def missing(self):
-        return [word for word in self.program[:2] if "/" in word and not pathlib.Path(word).exists()]
+        files = [word for word in self.program[:2] if "/" in word and not pathlib.Path(word).exists()]
+        return files or [f"an etherws with {word}" for word in self.client
+                         if word.startswith("--") and word not in self.help()]
+
+    def help(self):
+        """The options of a client port."""
+        return subprocess.run([*self.program, "ctl", "addport", "client", "--help"], text=True,
+                              stdout=subprocess.PIPE, check=False).stdout
 
     def switch(self, lab, host, *options):
         process = lab.start(host, [*self.program, "sw", "--foreground", *options])
@@ -81,14 +109,31 @@ class Etherws(Contender):
         switch = self.switch(lab, "A", "--sslkey", key, "--sslcert", certificate, *options)
         return switch, ["--cacerts", certificate, self.url]
 
-    def start(self, lab, *options):
-        server, target = self.server(lab, *options)
+    def start(self, lab, *options, server=()):
+        """`server` are further options of the switch on A."""
+        server, target = self.server(lab, *options, *server)
         client = self.switch(lab, "B", *options)
         for host in INNER:
             self.ctl(lab, host, "addport", "tap", "ethws0")
             lab.address(host, "ethws0")
-        self.ctl(lab, "B", "addport", "client", *target)
+        self.ctl(lab, "B", "addport", "client", *self.client, *target)
         return [server, client]
+
+    def serve(self, lab):
+        return [self.server(lab, *self.UNGUARDED)[0]]
+
+
+class Netdev(Etherws):
+    """A switch where a bridge could be: between two interfaces."""
+
+    inner = OUTER
+    cable = "open"
+
+    def start(self, lab, *options):
+        switch = self.switch(lab, "R", *options)
+        for host in OUTER:
+            self.ctl(lab, "R", "addport", "netdev", host)
+        return [switch]
 
 
 class OpenVpn(Contender):
@@ -167,17 +212,23 @@ class SoftEther(Contender):
     CLIENT = "/usr/libexec/softether/vpnclient/vpnclient"
     needs = (SERVER, CLIENT, "vpncmd")
     version = ("vpncmd", "/?")
+    HUB = "vpncmd localhost:5555 /SERVER /ADMINHUB:DEFAULT /CMD "
+    url = f"softether://{OUTER['A']}:5555/DEFAULT"
 
-    def start(self, lab):
+    def serve(self, lab):
         # Begin without the configuration of the round before.
         for folder in ("/var/lib/softether", "/var/log/softether", "/run/softether"):
             shutil.rmtree(folder, ignore_errors=True)
             pathlib.Path(folder).mkdir()
         server = lab.start("A", [self.SERVER, "execsvc"])
         lab.listens(server, 5555)
-        hub = "vpncmd localhost:5555 /SERVER /ADMINHUB:DEFAULT /CMD "
-        lab.on("A", hub + "UserCreate bench /GROUP:none /REALNAME:none /NOTE:none")
-        lab.on("A", hub + "UserPasswordSet bench /PASSWORD:bench")
+        lab.on("A", self.HUB + "UserCreate bench /GROUP:none /REALNAME:none /NOTE:none")
+        lab.on("A", self.HUB + "UserAnonymousSet bench")
+        return [server]
+
+    def start(self, lab):
+        server, = self.serve(lab)
+        lab.on("A", self.HUB + "UserPasswordSet bench /PASSWORD:bench")
         lab.on("A", "vpncmd localhost:5555 /SERVER /CMD BridgeCreate DEFAULT /DEVICE:bench /TAP:yes")
         lab.address("A", "tap_bench")
         client = lab.start("B", [self.CLIENT, "execsvc"])
@@ -199,14 +250,16 @@ class VpnWs(Contender):
     # Its client cuts frames, not packets, at 1500 octets.
     MTU = 1500 - 14
     needs = ("vpn-ws", "vpn-ws-client", "nginx")
+    url = f"ws://{OUTER['A']}/"
 
-    def start(self, lab):
+    def serve(self, lab):
         # Where Debian's nginx makes the folders that it wants.
         pathlib.Path("/var/lib/nginx").mkdir(exist_ok=True)
         socket, config = lab.folder / "vpn-ws.socket", lab.folder / "nginx.conf"
         config.write_text(
             "daemon off; worker_processes 1; error_log stderr; user root;\n"
-            f"pid {lab.folder}/nginx.pid; events {{}}\n"
+            # Two for each session, of which 512 are too few for a crowd.
+            f"pid {lab.folder}/nginx.pid; events {{ worker_connections 16384; }}\n"
             "http { access_log off; server { listen 80; location / {\n"
             f"include /etc/nginx/uwsgi_params; uwsgi_pass unix:{socket};\n"
             "uwsgi_buffering off; } } }\n")
@@ -214,17 +267,22 @@ class VpnWs(Contender):
         lab.address("A", "tap0", mtu=self.MTU)
         proxy = lab.start("A", ["nginx", "-c", config])
         lab.listens(proxy, 80)
+        return [server, proxy]
+
+    def start(self, lab):
+        processes = self.serve(lab)
         client = lab.start("B", ["vpn-ws-client", "tap0", f"ws://{OUTER['A']}/"])
         lab.address("B", "tap0", mtu=self.MTU)
-        return [server, proxy, client]
+        return [*processes, client]
 
 
-def certify(lab, host):
-    """A key and a certificate for a host's address, as paths."""
+def certify(lab, host, *more):
+    """A key and a certificate for a host's address, and for more of them, as paths."""
+    names = ",".join(f"IP:{address}" for address in (OUTER[host], *more))
     key, certificate = lab.folder / f"{host}.key", lab.folder / f"{host}.crt"
     lab.sh(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
             "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", f"/CN={host}",
-            "-addext", f"subjectAltName=IP:{OUTER[host]}"])
+            "-addext", f"subjectAltName={names}"])
     return key, certificate
 
 
@@ -236,6 +294,12 @@ def contenders(binary):
         Vxlan("vxlan", "the kernel's VXLAN"),
         Etherws("etherws-ws", "etherws, ws://", [binary]),
         Etherws("etherws-wss", "etherws, wss://", [binary], tls=True),
+        Etherws("etherws-ws-plain", "etherws, ws://, one frame a message", [binary],
+                client=["--wire", "plain"]),
+        Etherws("etherws-wss-plain", "etherws, wss://, one frame a message", [binary], tls=True,
+                client=["--wire", "plain"]),
+        Bridge("bridge", "the kernel's bridge between two cables"),
+        Netdev("etherws-netdev", "etherws between two cables", [binary]),
         OpenVpn("openvpn", "OpenVPN, UDP"),
         Tinc("tinc", "tinc, switch mode"),
         Fastd("fastd", "fastd, tap mode"),
