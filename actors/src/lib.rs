@@ -89,7 +89,7 @@ pub mod tunnel;
 pub use self::{
     core::{
         batch, bindings, counters, error, fdb, filter, frame, gauge, guard, holder, interface,
-        memory, offload, packet, relay, secret, settings, state, vlan,
+        links, memory, offload, packet, relay, secret, settings, state, vlan,
     },
     handle::SwitchHandle,
 };

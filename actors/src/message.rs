@@ -5,6 +5,7 @@
 //! 100 to 350 ns a message.
 
 mod bindings;
+mod links;
 mod mirrors;
 mod vlans;
 
@@ -25,10 +26,10 @@ use crate::{
         counters::Counters,
         fdb::{FdbEntry, FdbError, FdbFilter, PortNumber},
         frame::{Frame, MacAddr, Vid},
-        gauge::Gauge,
         holder::Holder,
         interface::{Interface, InterfaceStatus},
         line::Buckets,
+        links::{LinkId, LinkMessage, Place},
         memory::QueueMemory,
         settings::{
             Description, ForeignSetting, InForce, Label, LinkSettings, PortName, PortRef,
@@ -42,6 +43,7 @@ use crate::{
 
 pub use self::{
     bindings::{BindingFilter, BindingInfo, BindingPage, ListBindings, RestoreBindings},
+    links::{GiveUp, LinkInfo, LinkRef, PortDown, PortGone, PortUp},
     mirrors::{AddPortMirror, DelPortMirror, ListPortMirrors},
     vlans::{ListVlans, Traffic, VlanInfo, VlanPage},
 };
@@ -69,9 +71,13 @@ impl Credit {
 pub struct Ingress {
     /// The port that the frames came in by.
     pub port: PortNumber,
+    /// The connection, if the port may have several links.
+    pub link: LinkId,
     /// At most [`BATCH_FRAMES`](crate::batch::BATCH_FRAMES) or about
     /// [`BATCH_OCTETS`](crate::batch::BATCH_OCTETS).
     pub frames: Vec<Frame>,
+    /// What came behind them.
+    pub message: Option<LinkMessage>,
     /// Returned on drop.
     pub credit: Credit,
     /// One of the holder's turns, if he may have several ports. Returned on drop.
@@ -79,10 +85,12 @@ pub struct Ingress {
 }
 
 /// Frames for a port to send. Switch to port. Their octets are in the port's
-/// [`Gauge`] already: this bounds the port's mailbox.
+/// [`Gauge`](crate::gauge::Gauge) already: this bounds the port's mailbox.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Egress {
+    /// What a link of several is to say, before these frames.
+    pub message: Option<LinkMessage>,
     /// Those that are for this port only, in the order in which they came in.
     pub frames: Vec<Frame>,
     /// Those that are flooded.
@@ -124,7 +132,14 @@ pub struct AddPort {
     pub is_leaf: bool,
     /// Whether this host's own network stack is behind it.
     pub is_host: bool,
-    /// Whose session it is: the port that has the same holder is deleted.
+    /// The link's place, and its connection, if that is known.
+    pub place: Place,
+    /// See `place`.
+    pub id: LinkId,
+    /// The port that it is a further link of.
+    pub joins: Option<PortNumber>,
+    /// Whose session it is: the port that has the same holder is deleted, unless this is a
+    /// further link of it.
     pub holder: Option<Holder>,
     /// Its own settings, from the first frame on.
     pub settings: PortSettings,
@@ -169,6 +184,11 @@ pub struct ChangePort {
 pub struct PortAdded {
     /// Its number.
     pub number: PortNumber,
+    /// Its counters and settings: those that it was added with, or those of the port that
+    /// this is a further link of.
+    pub counters: Arc<Counters>,
+    /// See `counters`.
+    pub link_settings: Arc<LinkSettings>,
     /// What its holder's queues take; each link has a part of it.
     pub memory: QueueMemory,
     /// The turns of a holder who may have several ports.
@@ -204,48 +224,9 @@ pub enum AddPortError {
     /// The port cannot have these settings.
     #[error(transparent)]
     Settings(#[from] SetPortError),
-}
-
-/// The port's medium is open: frames may go to `egress`. The reply is what control
-/// has set on the port's interface. Supervisor to Switch.
-#[derive(Debug, Message)]
-#[rtype(result = "Option<Interface>")]
-pub struct PortUp {
-    /// Which port.
-    pub port: PortNumber,
-    /// What it is joined to now: a restart may have changed it.
-    pub target: String,
-    /// Name of the network interface now.
-    pub interface: Option<String>,
-    /// What the kernel says of that interface.
-    pub status: Option<InterfaceStatus>,
-    /// What else its kind has to say of it now.
-    pub details: Details,
-    /// The port actor.
-    pub egress: Recipient<Egress>,
-    /// Room in its queue.
-    pub gauge: Gauge,
-}
-
-/// The port's medium is not open. The Switch forgets what it learned behind the
-/// port. Supervisor to Switch.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct PortDown {
-    /// Which port.
-    pub port: PortNumber,
-    /// What it does instead.
-    pub state: PortState,
-}
-
-/// The port ended and will not come back. Supervisor to Switch.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct PortGone {
-    /// Which port.
-    pub port: PortNumber,
-    /// Why, for the log.
-    pub reason: String,
+    /// It was to be a further link of a port that is no more.
+    #[error("port {0} was deleted")]
+    NoSuchPort(PortNumber),
 }
 
 /// The kernel shows something else of a port's interface than before. Supervisor to Switch.
@@ -495,6 +476,8 @@ pub struct PortInfo {
     pub mtu: Option<u32>,
     /// What else its kind has to say of it.
     pub details: Details,
+    /// Its links by number, if it may have several.
+    pub links: Vec<LinkInfo>,
     /// Live counters.
     pub counters: Arc<Counters>,
 }

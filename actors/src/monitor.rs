@@ -44,6 +44,11 @@ names! {
         /// The port's medium was lost, or given up: `port`, `state`, `reason`. Failed attempts
         /// to open it again are only in the log.
         PortDown = "port-down",
+        /// A link of a port that has several was opened: `port`, `link`, `target`.
+        LinkUp = "link-up",
+        /// A link of a port that has several was lost, and the port stays up: `port`, `link`,
+        /// `state`, `reason`.
+        LinkDown = "link-down",
         /// A port was deleted: `port`, `type`, `target`, `reason`.
         PortDeleted = "port-deleted",
         /// An address was learned: `port`, `mac`, `vlan` (0 for none).

@@ -23,14 +23,15 @@ use crate::{
         gauge::Gauge,
         interface::{Interface, InterfaceSettings, InterfaceStatus},
         line::{Buckets, Direction, Line},
+        links::LinkId,
         memory::QueueMemory,
         offload::finish::Finisher,
         settings::{LinkSettings, PortSettings},
         state::{PortState, Stop},
     },
     message::{
-        AddPort, AddPortError, CheckSettings, InterfaceChanged, KeepInterface, Opening, Pings,
-        PortAdded, PortDown, PortGone, PortUp,
+        AddPort, AddPortError, CheckSettings, InterfaceChanged, KeepInterface, LinkRef, Opening,
+        Pings, PortAdded, PortDown, PortGone, PortUp,
     },
     netlink::{self, LinkError, Watch},
     port::{
@@ -113,7 +114,7 @@ pub async fn add_with<M: Medium>(
         End::Lost(error) => AddError::Open(error),
         other => AddError::Open(other.text().into()),
     })?;
-    let mut supervisor = Supervisor::register(switch, medium, settings, log).await?;
+    let mut supervisor = Supervisor::register(switch, medium, settings, None, log).await?;
     supervisor.in_force.mark_unchanged();
     let number = supervisor.number;
     let (running, _) = supervisor.start(link).await?;
@@ -135,11 +136,29 @@ pub async fn keep<M: Medium>(
     interface: Vec<InterfaceSettings>,
     log: &Logger,
 ) -> Result<(PortNumber, oneshot::Receiver<()>), AddError> {
-    let supervisor = Supervisor::register(switch, medium, settings, log).await?;
+    let supervisor = Supervisor::register(switch, medium, settings, None, log).await?;
     let number = supervisor.number;
     let (tried, first) = oneshot::channel();
     actix_rt::spawn(supervisor.open_and_supervise(interface, tried));
     Ok((number, first))
+}
+
+/// Adds `medium` as a further link of the port `number`. It opens now or later, and ends with
+/// the port.
+///
+/// # Errors
+/// The port was deleted.
+pub async fn join<M: Medium>(
+    switch: &Addr<Switch>,
+    number: PortNumber,
+    medium: M,
+    log: &Logger,
+) -> Result<(), AddError> {
+    let settings = PortSettings::default();
+    let supervisor = Supervisor::register(switch, medium, settings, Some(number), log).await?;
+    let (tried, _) = oneshot::channel();
+    actix_rt::spawn(supervisor.open_and_supervise(Vec::new(), tried));
+    Ok(())
 }
 
 /// A link at work.
@@ -154,6 +173,8 @@ struct Supervisor<M> {
     medium: M,
     switch: Addr<Switch>,
     number: PortNumber,
+    /// The connection that it has, or had last.
+    id: LinkId,
     /// What its holder's queues take.
     memory: QueueMemory,
     /// Its turns at the Switch.
@@ -180,15 +201,15 @@ impl<M: Medium> Supervisor<M> {
         switch: &Addr<Switch>,
         medium: M,
         settings: PortSettings,
+        joins: Option<PortNumber>,
         log: &Logger,
     ) -> Result<Self, AddError> {
-        let counters = Arc::new(Counters::default());
-        let link_settings = Arc::new(LinkSettings::default());
         let pings = Arc::new(Pings::default());
         let (stop, stopped) = mpsc::channel(1);
         let opening = Opening { settings: settings.clone(), options: None };
         let (reopen, in_force) = watch::channel(opening);
-        let PortAdded { number, memory, turns, buckets } = switch
+        let id = medium.link_id();
+        let PortAdded { number, counters, link_settings, memory, turns, buckets } = switch
             .send(AddPort {
                 kind: medium.kind(),
                 target: medium.target(),
@@ -197,11 +218,14 @@ impl<M: Medium> Supervisor<M> {
                 announces: medium.announces(),
                 is_leaf: medium.is_leaf(),
                 is_host: medium.is_host(),
+                place: medium.place(),
+                id,
+                joins,
                 holder: medium.holder(),
                 settings,
                 log: log.clone(),
-                counters: Arc::clone(&counters),
-                link_settings: Arc::clone(&link_settings),
+                counters: Arc::default(),
+                link_settings: Arc::default(),
                 pings: Arc::clone(&pings),
                 stop,
                 reopen,
@@ -212,6 +236,7 @@ impl<M: Medium> Supervisor<M> {
             medium,
             switch: switch.clone(),
             number,
+            id,
             memory,
             turns,
             buckets,
@@ -281,6 +306,7 @@ impl<M: Medium> Supervisor<M> {
         let buckets = || Arc::clone(&self.buckets);
         let line = Line::new(Direction::Out, Arc::clone(&self.settings), buckets());
         let (sender, egress) = queue::channel(gauge.clone(), egress, line);
+        self.id = self.medium.link_id();
         let (stop, stopped) = oneshot::channel();
         let io = PortIo {
             ingress: IngressSender::new(
@@ -288,6 +314,7 @@ impl<M: Medium> Supervisor<M> {
                 self.number,
                 finisher(false),
             )
+            .of_link(self.id)
             .in_turn(self.turns.clone())
             .sharing(buckets(), gauge.memory().clone()),
             memory: gauge.memory().clone(),
@@ -312,11 +339,13 @@ impl<M: Medium> Supervisor<M> {
         };
         let up = PortUp {
             port: self.number,
+            link: self.link(),
             target: self.medium.target(),
             interface: self.medium.interface(),
             status,
             details: self.medium.details(),
             egress: port.clone().recipient(),
+            give_up: port.clone().recipient(),
             gauge,
         };
         let settings = self.switch.send(up).await?;
@@ -336,7 +365,8 @@ impl<M: Medium> Supervisor<M> {
                 return self.give_up(reason.to_owned()).await;
             }
             if !self.medium.restarts() {
-                self.switch.do_send(PortGone { port: self.number, reason: end.text() });
+                let (link, reason) = (self.link(), end.text());
+                self.switch.do_send(PortGone { port: self.number, link, reason });
                 return;
             }
             if since.elapsed() >= STABLE {
@@ -447,7 +477,11 @@ impl<M: Medium> Supervisor<M> {
     }
 
     fn tell(&self, state: PortState) {
-        self.switch.do_send(PortDown { port: self.number, state });
+        self.switch.do_send(PortDown { port: self.number, link: self.link(), state });
+    }
+
+    fn link(&self) -> LinkRef {
+        LinkRef { number: self.medium.place().number, id: self.id }
     }
 }
 

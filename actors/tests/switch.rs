@@ -12,6 +12,8 @@ mod events;
 mod guards;
 #[path = "switch/isolation.rs"]
 mod isolation;
+#[path = "switch/links.rs"]
+mod links;
 #[path = "switch/mirror_ports.rs"]
 mod mirror_ports;
 #[path = "switch/mirrors.rs"]

@@ -451,6 +451,7 @@ mod tests {
             since: Instant::now(),
             mtu: Some(1500),
             details: vec![("user", "alice".to_owned())],
+            links: Vec::new(),
             counters: Arc::new(counters),
         };
         let mut port = serde_json::to_value(Port::from(info)).expect("serializes");

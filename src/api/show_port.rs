@@ -251,6 +251,7 @@ mod tests {
             since: Instant::now(),
             mtu: None,
             details: vec![("user", "alice".to_owned())],
+            links: Vec::new(),
             counters: Arc::new(counters),
         };
         let limits = vec![message::Limit { name: "macs", value: 1, limit: "8192".to_owned() }];

@@ -76,6 +76,10 @@ impl Lanes {
         self.bulk.push(source, (flow, frame));
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.bulk.is_empty()
+    }
+
     /// Whether flooded frames wait that are not urgent.
     pub(crate) fn has_flooded(&self) -> bool {
         self.bulk.has_flooded()
@@ -100,7 +104,7 @@ impl Lanes {
 
     /// Gives back, when there is no frame, the memory that a burst took.
     pub(crate) fn shrink(&mut self) {
-        if self.urgent.is_empty() && self.bulk.is_empty() {
+        if self.is_empty() {
             self.bulk.shrink();
         }
     }

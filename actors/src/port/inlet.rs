@@ -22,6 +22,7 @@ use crate::{
         frame::Frame,
         gauge::{Gauge, cost},
         line::{Buckets, Direction, Line},
+        links::{LinkId, LinkMessage},
         memory::QueueMemory,
         offload::finish::Finisher,
         settings::OffloadTypes,
@@ -51,6 +52,7 @@ pub struct SwitchGone;
 struct Gate {
     switch: Recipient<Ingress>,
     port: PortNumber,
+    link: LinkId,
     credits: Arc<Semaphore>,
     /// Its holder's turns, if he may have several ports.
     turns: Option<Arc<Semaphore>>,
@@ -73,9 +75,15 @@ impl Drop for Inlet {
 impl IngressSender {
     pub(crate) fn new(switch: Recipient<Ingress>, port: PortNumber, finisher: Finisher) -> Self {
         let credits = Arc::new(Semaphore::new(INGRESS_CREDITS));
-        let gate = Gate { switch, port, credits, turns: None };
+        let gate = Gate { switch, port, link: LinkId::ONLY, credits, turns: None };
         let (buckets, memory) = (Arc::default(), QueueMemory::new(usize::MAX));
         Self { gate, finisher, buckets, memory, inlet: None }
+    }
+
+    /// Has it be of one of several links.
+    pub(crate) fn of_link(mut self, link: LinkId) -> Self {
+        self.gate.link = link;
+        self
     }
 
     /// Has it wait for its turn among the ports of its holder.
@@ -106,7 +114,18 @@ impl IngressSender {
         if has_line || self.inlet.is_some() {
             return self.queue(frames, has_line).await;
         }
-        self.gate.pass(frames).await
+        self.gate.pass(frames, None).await
+    }
+
+    /// Hands over what the peer has said between frames, behind those before it.
+    ///
+    /// # Errors
+    /// The Switch has ended.
+    pub async fn say(&mut self, message: LinkMessage) -> Result<(), SwitchGone> {
+        if let Some(inlet) = self.inlet.take() {
+            inlet.empty().await;
+        }
+        self.gate.pass(Vec::new(), Some(message)).await
     }
 
     /// The frames as they may enter the port. Almost always as they are.
@@ -128,7 +147,7 @@ impl IngressSender {
             if let Some(inlet) = self.inlet.take() {
                 inlet.empty().await;
             }
-            return self.gate.pass(frames).await;
+            return self.gate.pass(frames, None).await;
         }
         let inlet = self.inlet.get_or_insert_with(|| {
             let finisher = self.finisher.clone();
@@ -156,7 +175,11 @@ impl IngressSender {
 }
 
 impl Gate {
-    async fn pass(&self, frames: Vec<Frame>) -> Result<(), SwitchGone> {
+    async fn pass(
+        &self,
+        frames: Vec<Frame>,
+        message: Option<LinkMessage>,
+    ) -> Result<(), SwitchGone> {
         let permit = Arc::clone(&self.credits).acquire_owned().await.map_err(|_| SwitchGone)?;
         let turn = match &self.turns {
             None => None,
@@ -166,8 +189,9 @@ impl Gate {
             return Err(SwitchGone);
         }
         // Bounded by the credits, so it may pass by the mailbox's own limit.
-        let (port, credit) = (self.port, Credit::new(permit));
-        self.switch.do_send(Ingress { port, frames, credit, turn });
+        let (Self { port, link, .. }, credit) = (self, Credit::new(permit));
+        let (port, link) = (*port, *link);
+        self.switch.do_send(Ingress { port, link, frames, message, credit, turn });
         yield_now().await;
         Ok(())
     }
@@ -202,7 +226,7 @@ impl Inlet {
 async fn carry(mut queue: EgressQueue, gate: Gate) {
     let mut batch = Vec::new();
     while queue.recv_or_end(&mut batch).await {
-        if gate.pass(std::mem::take(&mut batch)).await.is_err() {
+        if gate.pass(std::mem::take(&mut batch), None).await.is_err() {
             return;
         }
     }

@@ -28,11 +28,12 @@ use crate::{
         counters::Counters,
         holder::Holder,
         interface::Interface,
+        links::{LinkId, Place},
         memory::QueueMemory,
         settings::{LinkSettings, PortSettings},
         state::{Details, Stop},
     },
-    message::{Egress, Pings},
+    message::{Egress, GiveUp, Pings},
 };
 
 /// Why a port's medium did not open, or why its link ended: an error that names
@@ -109,6 +110,19 @@ pub trait Medium: 'static {
     /// holder ends when this is added.
     fn holder(&self) -> Option<Holder> {
         None
+    }
+
+    /// Which link of its port it is, where several of them make one port. Such a link must
+    /// take what it is to say ([`EgressQueue::message`]), and hand over what its peer says
+    /// ([`IngressSender::say`]).
+    fn place(&self) -> Place {
+        Place::ONLY
+    }
+
+    /// The connection, which both ends know by this number, if the port may have several.
+    /// Asked after each [`open`](Self::open).
+    fn link_id(&self) -> LinkId {
+        LinkId::ONLY
     }
 
     /// Sets on an interface that was made anew what control had set on it. Called
@@ -272,10 +286,22 @@ impl Handler<Terminate> for Port {
     }
 }
 
+impl Handler<GiveUp> for Port {
+    type Result = ();
+
+    fn handle(&mut self, _: GiveUp, ctx: &mut Context<Self>) {
+        self.end(Ok(Err("the peer has given this link up".into())));
+        ctx.stop();
+    }
+}
+
 impl Handler<Egress> for Port {
     type Result = ();
 
     fn handle(&mut self, egress: Egress, ctx: &mut Context<Self>) {
+        if let Some(message) = egress.message {
+            self.queue.say(message);
+        }
         self.queue.push(egress.source, egress.frames);
         self.queue.push(Source { flooded: true, ..egress.source }, egress.flooded);
         if egress.alone {

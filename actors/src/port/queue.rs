@@ -36,9 +36,10 @@ use crate::{
         counters::Discard,
         frame::Frame,
         gauge::{Gauge, cost},
-        lanes::Lanes,
         line::{Direction, Line},
+        links::LinkMessage,
         offload::finish::Finisher,
+        outgoing::Outgoing,
         restraint::{LOOK_AGAIN, Restraint},
         settings::OffloadTypes,
     },
@@ -73,7 +74,7 @@ const LOOK_AT_LINE: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 struct Queue {
-    frames: RefCell<Lanes>,
+    frames: RefCell<Outgoing>,
     ready: Notify,
     /// Super-frames over this are cut.
     longest: Cell<usize>,
@@ -165,6 +166,12 @@ impl Sender {
             }
         }
         drop(queued);
+        self.queue.ready.notify_one();
+    }
+
+    /// Queues what a link of several is to say.
+    pub(crate) fn say(&self, message: LinkMessage) {
+        self.queue.frames.borrow_mut().say(message);
         self.queue.ready.notify_one();
     }
 
@@ -263,9 +270,10 @@ impl EgressQueue {
     /// [set](Self::set_batch_octets); a super-frame that is cut on its way out becomes as
     /// many frames as it has segments. Nothing is lost when the future is dropped.
     ///
-    /// Who comes for a batch is [done](Self::done) with the one before.
+    /// Who comes for a batch is [done](Self::done) with the one before. There is none while
+    /// there is a [message](Self::message), which goes before it.
     pub async fn recv(&mut self, batch: &mut Vec<Frame>) {
-        while !self.try_recv(batch) {
+        while !self.has_message() && !self.try_recv(batch) {
             self.wait().await;
         }
     }
@@ -299,6 +307,19 @@ impl EgressQueue {
             self.wait().await;
         }
         true
+    }
+
+    /// Takes what a link of several is to say before the next batch. Only links whose medium
+    /// has a [place](super::Medium::place) among several have something to say.
+    pub fn message(&mut self) -> Option<LinkMessage> {
+        self.has_message().then(|| self.queue.frames.borrow_mut().message()).flatten()
+    }
+
+    fn has_message(&self) -> bool {
+        // What is under way has left before it.
+        let is_clear = || self.line.arrival(Instant::now().into_std()).is_none();
+        let frames = self.queue.frames.borrow();
+        frames.has_message().is_some_and(|is_behind| !is_behind || is_clear())
     }
 
     /// The link is full: writing had to wait. Flooded frames leave it to the others.

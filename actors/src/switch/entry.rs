@@ -7,12 +7,12 @@ use std::{
 
 use actix::prelude::*;
 use slog::Logger;
-use tokio::{
-    sync::{Semaphore, mpsc, watch},
-    time::Instant,
-};
+use tokio::{sync::Semaphore, time::Instant};
 
-use super::guards::PortGuards;
+use super::{
+    guards::PortGuards,
+    links::{PortLink, Several},
+};
 use crate::{
     core::{
         counters::{Counters, Discard},
@@ -33,7 +33,7 @@ use crate::{
         state::{Details, PortState, Stop},
         vlan::PortVlans,
     },
-    message::{Egress, Opening, Pings, PortInfo},
+    message::{Egress, GiveUp, PortInfo},
     monitor::{Event, Kind},
 };
 
@@ -46,6 +46,7 @@ const MAX_WARNINGS: usize = 8;
 /// Where a port that is up takes frames.
 pub(super) struct Outlet {
     pub(super) port: Recipient<Egress>,
+    pub(super) give_up: Recipient<GiveUp>,
     pub(super) gauge: Gauge,
 }
 
@@ -81,13 +82,10 @@ pub(super) struct PortEntry {
     pub(super) shut: bool,
     /// The setting `offload`, shared with the port's task.
     pub(super) link_settings: Arc<LinkSettings>,
-    pub(super) pings: Arc<Pings>,
     pub(super) details: Details,
     pub(super) guards: PortGuards,
     pub(super) counters: Arc<Counters>,
     pub(super) log: Logger,
-    pub(super) stop: mpsc::Sender<Stop>,
-    pub(super) reopen: watch::Sender<Opening>,
     /// What control has set on the interface.
     pub(super) kept: Option<Interface>,
     /// What the kernel shows of the interface, while the port is up.
@@ -102,11 +100,10 @@ pub(super) struct PortEntry {
     pub(super) policed: [Option<Rate>; 2],
     /// Whether it is kept for the copies of a mirror.
     pub(super) is_reserved: bool,
-    /// While the port is up.
-    pub(super) outlet: Option<Outlet>,
-    /// Frames of the batch at hand that go out of this port: for it only, and flooded. Empty
-    /// between batches.
-    pub(super) pending: [Pending; 2],
+    /// At least one, by number.
+    pub(super) links: Vec<PortLink>,
+    /// If it may have several.
+    pub(super) several: Option<Box<Several>>,
 }
 
 /// Frames that a port gets with the batch at hand, and what they cost.
@@ -142,7 +139,7 @@ pub(super) struct Shared {
 
 impl PortEntry {
     pub(super) fn info(&self) -> PortInfo {
-        let round_trip = self.counters.round_trip().filter(|_| self.outlet.is_some());
+        let round_trip = self.counters.round_trip().filter(|_| self.is_up());
         let rtt = round_trip.map(|rtt| ("rtt", format!("{:.2} ms", rtt.as_secs_f64() * 1e3)));
         PortInfo {
             port: self.number,
@@ -158,6 +155,7 @@ impl PortEntry {
             since: self.since,
             mtu: self.status.as_ref().map(|status| status.mtu),
             details: self.details.iter().cloned().chain(rtt).collect(),
+            links: self.link_infos(),
             counters: Arc::clone(&self.counters),
         }
     }
@@ -196,7 +194,7 @@ impl PortEntry {
 
     /// Whether its medium is open and the operator lets it carry frames.
     pub(super) fn is_open(&self) -> bool {
-        self.outlet.is_some() && !self.shut && !self.has_no_carrier()
+        self.is_up() && !self.shut && !self.has_no_carrier()
     }
 
     /// Why `frame` may not come in, with the addresses that it is from or as what it is.
@@ -229,9 +227,11 @@ impl PortEntry {
         self.is_open() && self.guards.blocked.is_none() && !self.is_reserved
     }
 
-    /// Octets in its queue, and how many there may be, while it is up.
+    /// Octets in its queues, and how many there may be, while it is up.
     pub(super) fn queue(&self) -> Option<(usize, usize)> {
-        self.outlet.as_ref().map(|outlet| (outlet.gauge.used(), outlet.gauge.limit()))
+        let gauges = self.links.iter().filter_map(|link| link.outlet.as_ref());
+        let queues = gauges.map(|Outlet { gauge, .. }| (gauge.used(), gauge.limit()));
+        queues.reduce(|(used, limit), (more, further)| (used + more, limit + further))
     }
 
     /// Something that happens on it. Who opens a session may do so as often as he likes.
@@ -245,7 +245,9 @@ impl PortEntry {
     }
 
     pub(super) fn stop(&self, reason: Stop) {
-        // Refused when the supervisor has been told before, or has just ended.
-        let _ = self.stop.try_send(reason);
+        for link in &self.links {
+            // Refused when the supervisor has been told before, or has just ended.
+            let _ = link.stop.try_send(reason);
+        }
     }
 }

@@ -174,7 +174,7 @@ impl Handler<InterfaceChanged> for Switch {
     fn handle(&mut self, changed: InterfaceChanged, _: &mut Context<Self>) {
         let InterfaceChanged { port, status } = changed;
         // While it is not up, nothing of it is known.
-        let Some(at) = self.find(port).filter(|&at| self.ports[at].outlet.is_some()) else {
+        let Some(at) = self.find(port).filter(|&at| self.ports[at].is_up()) else {
             return;
         };
         let port = &mut self.ports[at];

@@ -8,8 +8,9 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     Switch,
-    entry::{Outlet, PortEntry, Shared},
+    entry::{PortEntry, Shared},
     guards::PortGuards,
+    links::{PortLink, Several},
 };
 use crate::{
     core::{
@@ -20,7 +21,7 @@ use crate::{
         settings::PortSettings,
         state::{PortState, Stop},
     },
-    message::{AddPort, AddPortError, Credit, PortAdded, PortDown, PortGone, PortUp},
+    message::{AddPort, AddPortError, Credit, GiveUp, PortAdded, PortDown, PortGone, PortUp},
     monitor::Kind,
 };
 
@@ -61,11 +62,17 @@ impl Handler<AddPort> for Switch {
                 port: other.number,
             });
         }
+        if let Some(number) = self.find_joined(&port) {
+            let at = self.find(number).ok_or(AddPortError::NoSuchPort(number))?;
+            self.join_link(at, &port);
+            return Ok(self.added(at));
+        }
         self.check_settings(None, port.kind, &port.settings)?;
         let returning = self.end_former(port.holder.as_ref());
         let number = self.next;
         self.next = number.next();
         let held = self.holders.join(port.holder.as_ref());
+        let links = vec![PortLink::new(&port)];
         self.relay.fdb_mut().set_owner(number, Owner::Holder(held));
         let at = self.ports.insert(
             number,
@@ -90,13 +97,10 @@ impl Handler<AddPort> for Switch {
                 profile: None,
                 shut: false,
                 link_settings: port.link_settings,
-                pings: port.pings,
                 details: port.details,
                 guards: PortGuards::new(&self.defaults),
                 counters: port.counters,
                 log: port.log,
-                stop: port.stop,
-                reopen: port.reopen,
                 kept: None,
                 status: None,
                 is_checked: false,
@@ -104,19 +108,30 @@ impl Handler<AddPort> for Switch {
                 vlans: None,
                 policed: [None; 2],
                 is_reserved: false,
-                outlet: None,
-                pending: Default::default(),
+                links,
+                several: Several::new(port.place),
             },
         );
         self.apply_settings(at);
         let port = &self.ports[at];
         self.monitor.tell(|| port.describe(Kind::PortAdded));
-        let has_holder = port.holder.is_some();
+        Ok(self.added(at))
+    }
+}
+
+impl Switch {
+    /// What a supervisor gets for the port at `at`.
+    fn added(&mut self, at: usize) -> PortAdded {
+        let PortEntry { number, held, ref holder, ref counters, ref link_settings, .. } =
+            self.ports[at];
+        let (has_holder, counters, link_settings) =
+            (holder.is_some(), Arc::clone(counters), Arc::clone(link_settings));
         let Shared { memory, turns, buckets, .. } = &mut self.holders[held];
         let memory = memory.get_or_insert_with(|| self.memory.part()).clone();
         let of_holder = || Arc::new(Semaphore::new(HOLDER_TURNS));
         let turns = has_holder.then(|| Arc::clone(turns.get_or_insert_with(of_holder)));
-        Ok(PortAdded { number, memory, turns, buckets: Arc::clone(buckets) })
+        let buckets = Arc::clone(buckets);
+        PortAdded { number, counters, link_settings, memory, turns, buckets }
     }
 }
 
@@ -125,14 +140,21 @@ impl Handler<PortUp> for Switch {
 
     fn handle(&mut self, up: PortUp, _: &mut Context<Self>) -> Self::Result {
         let at = self.find(up.port)?;
+        let was_up = self.ports[at].is_up();
+        if !self.open_link(at, &up) {
+            up.give_up.do_send(GiveUp);
+            return None;
+        }
         let port = &mut self.ports[at];
+        if was_up {
+            return None;
+        }
         port.state = PortState::Up;
         port.warned.clear();
         port.target = up.target;
         port.interface = up.interface;
         port.details = up.details;
         port.status = up.status;
-        port.outlet = Some(Outlet { port: up.egress, gauge: up.gauge });
         let kept = port.kept.clone();
         self.find_mirrored();
         self.name_bindings(at);
@@ -147,8 +169,8 @@ impl Handler<PortDown> for Switch {
     type Result = ();
 
     fn handle(&mut self, down: PortDown, _: &mut Context<Self>) {
-        if let Some(at) = self.find(down.port) {
-            self.go_down(at, down.state);
+        if let Some((at, link)) = self.find_link(down.port, down.link) {
+            self.link_down(at, link, down.state);
         }
     }
 }
@@ -156,9 +178,12 @@ impl Handler<PortDown> for Switch {
 impl Switch {
     /// The port at `at` carries no frames from now on, and is in this state.
     pub(super) fn go_down(&mut self, at: usize, state: PortState) {
+        let mut was_up = false;
+        for link in 0..self.ports[at].links.len() {
+            was_up |= self.close_link(at, link);
+        }
         let port = &mut self.ports[at];
         let number = port.number;
-        let was_up = port.outlet.take().is_some();
         port.status = None;
         self.note_forwarding(at);
         let port = &mut self.ports[at];
@@ -192,7 +217,11 @@ impl Handler<PortGone> for Switch {
     type Result = ();
 
     fn handle(&mut self, gone: PortGone, _: &mut Context<Self>) {
-        if let Some(port) = self.remove(gone.port) {
+        let Some((at, link)) = self.find_link(gone.port, gone.link) else { return };
+        if self.ports[at].links.len() > 1 {
+            self.link_down(at, link, PortState::Connecting { reason: Some(gone.reason) });
+            self.ports[at].links.remove(link);
+        } else if let Some(port) = self.remove(gone.port) {
             self.tell_deleted(&port, &gone.reason);
             info!(port.log, "port has ended";
                 "port" => %gone.port, "type" => port.kind, "target" => port.target,

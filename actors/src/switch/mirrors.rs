@@ -4,7 +4,7 @@
 use actix::prelude::*;
 use slog::info;
 
-use super::Switch;
+use super::{Switch, entry::PortEntry};
 use crate::{
     core::{counters::Discard, gauge::cost, settings::PortRef},
     message::{AddPortMirror, Credit, DelPortMirror, Egress, ListPortMirrors},
@@ -43,7 +43,7 @@ impl Switch {
             let source = output.source();
             let to = output.to().and_then(|number| self.ports.find(number));
             let port = to.map(|at| &self.ports[at]).filter(|port| port.is_open());
-            let outlet = port.and_then(|port| port.outlet.as_ref());
+            let outlet = port.and_then(PortEntry::outlet);
             let (mut frames, mut octets) = (Vec::with_capacity(output.copies.len()), 0);
             for frame in output.copies.drain(..) {
                 let (count, length) = frame.on_wire();
@@ -69,7 +69,8 @@ impl Switch {
                 if source.flooded { (Vec::new(), frames) } else { (frames, Vec::new()) };
             let credit = Credit::NONE;
             // Bounded by the gauge, so it may pass by the mailbox's own limit.
-            outlet.port.do_send(Egress { frames, flooded, source, credit, alone: false });
+            let message = None;
+            outlet.port.do_send(Egress { message, frames, flooded, source, credit, alone: false });
         }
         self.mirrors.put_outputs(outputs);
     }

@@ -10,6 +10,7 @@ mod entry;
 mod guards;
 mod interface;
 mod lifecycle;
+mod links;
 mod loops;
 mod mirrors;
 mod requests;
@@ -138,8 +139,8 @@ pub struct Switch {
     pending_octets: usize,
     memory_reminder: Reminder,
     next: PortNumber,
-    /// Ports with pending frames. Empty between batches.
-    touched: Vec<usize>,
+    /// Links with pending frames: of which port, and which of its links. Empty between batches.
+    touched: Vec<(usize, usize)>,
     /// Who the batch at hand is from.
     source: Source,
     collect_interval: Duration,
@@ -273,11 +274,13 @@ impl Switch {
                 return self.mirrors.sent(port.number, &frame, Some(reason), now);
             }
         };
-        let Some(outlet) = &port.outlet else { return };
+        let place = port.link_for(&frame);
+        let Some(link) = port.links.get(place) else { return };
+        let Some(outlet) = &link.outlet else { return };
         let (source, pending) = (Source { flooded, ..self.source }, usize::from(flooded));
         let leaves = left.as_ref().unwrap_or(&frame);
         let octets = cost(leaves);
-        let pends = port.pending[pending].octets;
+        let pends = link.pending[pending].octets;
         let refused =
             outlet.gauge.refuses(leaves, source, pends, self.pending_octets).or_else(|| {
                 let is_own = self.source == Source::OWN;
@@ -293,11 +296,16 @@ impl Switch {
             return;
         }
         self.mirrors.sent(port.number, &frame, None, now);
-        if port.pending.iter().all(|pending| pending.frames.is_empty()) {
-            self.touched.push(at);
+        let is_one_of_several = port.several.is_some();
+        let link = &mut port.links[place];
+        if is_one_of_several {
+            link.octets[1] += leaves.on_wire().1;
+        }
+        if link.pending.iter().all(|pending| pending.frames.is_empty()) {
+            self.touched.push((at, place));
         }
         self.pending_octets += octets;
-        let pending = &mut port.pending[pending];
+        let pending = &mut link.pending[pending];
         pending.octets += octets;
         self.vlans.count_sent(&frame);
         pending.frames.push(left.unwrap_or(frame));
@@ -338,17 +346,17 @@ impl Switch {
     /// Sends each port what is pending for it. The only place where frames leave
     /// the Switch.
     fn deliver(&mut self, credit: &Credit) {
-        let alone = self.touched.len() == 1;
-        for at in self.touched.drain(..) {
-            let port = &mut self.ports[at];
-            let octets = port.pending.each_mut().map(|pending| mem::take(&mut pending.octets));
-            let [frames, flooded] = port.pending.each_mut().map(Pending::taken);
-            if let Some(outlet) = &port.outlet {
+        let alone = self.touched.windows(2).all(|pair| pair[0].0 == pair[1].0);
+        for (at, place) in self.touched.drain(..) {
+            let link = &mut self.ports[at].links[place];
+            let octets = link.pending.each_mut().map(|pending| mem::take(&mut pending.octets));
+            let [frames, flooded] = link.pending.each_mut().map(Pending::taken);
+            if let Some(outlet) = &link.outlet {
                 outlet.gauge.take(self.source, octets[0]);
                 outlet.gauge.take(Source { flooded: true, ..self.source }, octets[1]);
                 // Bounded by the gauge, so it may pass by the mailbox's own limit.
-                let (source, credit) = (self.source, credit.clone());
-                outlet.port.do_send(Egress { frames, flooded, source, credit, alone });
+                let (message, source, credit) = (None, self.source, credit.clone());
+                outlet.port.do_send(Egress { message, frames, flooded, source, credit, alone });
             }
         }
         self.pending_octets = 0;
@@ -432,12 +440,23 @@ impl Actor for Switch {
 impl Handler<Ingress> for Switch {
     type Result = ();
 
-    fn handle(&mut self, ingress: Ingress, _: &mut Context<Self>) {
-        // His next turn comes when this one is over.
-        let Ingress { port, frames, credit, turn: _turn } = ingress;
-        let Some(at) = self.find(port) else {
+    fn handle(&mut self, ingress: Ingress, ctx: &mut Context<Self>) {
+        let Some(at) = self.find(ingress.port) else {
             return; // Deleted while the batch was on its way.
         };
+        if self.ports[at].several.is_some() {
+            self.collect(at, ingress, ctx);
+        } else {
+            self.receive(at, ingress);
+        }
+    }
+}
+
+impl Switch {
+    /// Takes a batch that has come in by the port at `at`.
+    fn receive(&mut self, at: usize, ingress: Ingress) {
+        // His next turn comes when this one is over.
+        let Ingress { port, frames, credit, turn: _turn, .. } = ingress;
         let counters = Arc::clone(&self.ports[at].counters);
         let (count, octets) =
             frames.iter().map(Frame::on_wire).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
@@ -551,7 +570,11 @@ impl Handler<Shutdown> for Switch {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Shutdown, _: &mut Context<Self>) -> Self::Result {
-        let stops: Vec<_> = self.ports.iter().map(|(_, port)| port.stop.clone()).collect();
+        let stops: Vec<_> = self
+            .ports
+            .iter()
+            .flat_map(|(_, port)| port.links.iter().map(|link| link.stop.clone()))
+            .collect();
         for (_, port) in self.ports.iter() {
             port.stop(Stop::Shutdown);
         }

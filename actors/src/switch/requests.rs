@@ -71,7 +71,9 @@ impl Handler<ChangePort> for Switch {
         info!(self.log, "port is changed"; "port" => %number, "type" => port.kind,
             "target" => &change.target);
         port.target = change.target;
-        port.reopen.send_modify(|opening| opening.options = Some(change.options));
+        for link in &port.links {
+            link.reopen.send_modify(|opening| opening.options = Some(Arc::clone(&change.options)));
+        }
         // As it is from now on: its supervisor is about to say the same.
         if !matches!(port.state, PortState::Failed { .. }) {
             let reason = Some("its settings have changed".to_owned());
@@ -85,7 +87,7 @@ impl Handler<FindPings> for Switch {
     type Result = Option<Arc<Pings>>;
 
     fn handle(&mut self, find: FindPings, _: &mut Context<Self>) -> Self::Result {
-        Some(Arc::clone(&self.ports[self.find(find.port)?].pings))
+        self.ports[self.find(find.port)?].pings().cloned()
     }
 }
 

@@ -139,7 +139,9 @@ impl Switch {
             // What others have set on the interface comes back as well.
             let status = port.status.as_ref().map(InterfaceStatus::settings);
             port.kept = port.kept.take().or(status);
-            port.reopen.send_modify(|opening| opening.settings.clone_from(&settings));
+            for link in &port.links {
+                link.reopen.send_modify(|opening| opening.settings.clone_from(&settings));
+            }
         }
         for direction in Direction::ALL {
             let limit = direction.limit(&settings);
