@@ -1,24 +1,23 @@
 //! Files that are read again: calls back when the content behind their names has
 //! changed, or when a reload is asked for (SIGHUP). Knows nothing of what is in them.
 //!
-//! The content is compared, a second apart: a notification would miss a symbolic link
-//! whose target's folder is exchanged, as certbot and Kubernetes do it.
+//! The content is compared, at the tick after the kernel has given word of a change, or at each
+//! tick where it gives none (`notice`).
+
+mod notice;
 
 use std::{
     fs::OpenOptions,
     io::{self, Read as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use aws_lc_rs::digest::{self, SHA256};
 use nix::fcntl::OFlag;
-use tokio::{sync::watch, time};
+use tokio::sync::watch;
 
-/// How often the files are looked at: what is changed by hand counts at once for
-/// whoever changed it, and a second's look at a few small files costs nothing.
-const INTERVAL: Duration = Duration::from_secs(1);
+use self::notice::Notice;
 
 /// A larger file is refused: a hundred thousand users take about 5 MB, and a
 /// mistyped path must not fill the memory.
@@ -57,6 +56,7 @@ pub(crate) enum Why {
 #[derive(Debug)]
 pub(crate) struct Watch {
     paths: Vec<PathBuf>,
+    notice: Notice,
     states: Vec<State>,
 }
 
@@ -64,8 +64,9 @@ impl Watch {
     /// Looks at the files. To be done before they are loaded for the first time, so
     /// that no change falls between the two.
     pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
+        let notice = Notice::of(&paths);
         let states = paths.iter().map(|path| State::of(path)).collect();
-        Self { paths, states }
+        Self { paths, notice, states }
     }
 
     /// Calls `load` whenever the content of one of the files changes, and whenever it
@@ -78,7 +79,7 @@ impl Watch {
     ) {
         loop {
             let why = tokio::select! {
-                () = time::sleep(INTERVAL) => Why::Changed,
+                () = self.notice.wait() => Why::Changed,
                 heard = asked.changed() => match heard {
                     Ok(()) => Why::Asked,
                     Err(_) => return,
@@ -142,15 +143,15 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink};
+    use std::{fs, os::unix::fs::symlink, time::Duration};
 
-    use tokio::sync::mpsc;
+    use tokio::{sync::mpsc, time};
 
     use super::*;
 
     fn run(test: impl Future<Output = ()>) {
         tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()
             .unwrap()
             .block_on(async { time::timeout(Duration::from_secs(20), test).await.unwrap() });
@@ -181,6 +182,13 @@ mod tests {
             symlink("2", at("new")).unwrap();
             fs::rename(at("new"), at("live")).unwrap();
             assert_eq!(calls.recv().await, Some((Why::Changed, Some("2".to_owned()))));
+            fs::rename(at("2"), at("gone")).unwrap();
+            assert_eq!(calls.recv().await, Some((Why::Changed, None)));
+            fs::rename(at("gone"), at("2")).unwrap();
+            assert_eq!(calls.recv().await, Some((Why::Changed, Some("2".to_owned()))));
+            fs::hard_link(at("2/file"), at("same")).unwrap();
+            fs::write(at("same"), "3").unwrap();
+            assert_eq!(calls.recv().await, Some((Why::Changed, Some("3".to_owned()))));
             fs::remove_file(at("2/file")).unwrap();
             assert_eq!(calls.recv().await, Some((Why::Changed, None)));
             reload.request();

@@ -17,12 +17,13 @@ use etherws_actors::{
     error::one_line,
     message::{ListPorts, PortInfo},
     state::PortState,
+    tick,
 };
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use slog::{Logger, warn};
 use socket2::SockRef;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 /// Pings per watchdog timeout: one may then wait for half of the timeout, and there is
 /// still time for the next.
@@ -153,16 +154,15 @@ async fn ping(
     limit: Option<Duration>,
     alive: impl AsyncFn(Vec<PortInfo>),
 ) {
-    let mut turns = interval(limit.map_or(STATUS_INTERVAL, |limit| limit / PINGS));
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turns = tick::every(limit.map_or(STATUS_INTERVAL, |limit| limit / PINGS));
     loop {
-        turns.tick().await;
         match timeout(limit.unwrap_or(STATUS_INTERVAL) / 2, switch.send(ListPorts)).await {
             Ok(Ok(ports)) => alive(ports).await,
             Ok(Err(_)) => return,
             // Its silence is what the watchdog notices.
             Err(_) => {}
         }
+        turns.tick().await;
     }
 }
 

@@ -83,6 +83,7 @@ pub mod port;
 pub mod supervisor;
 pub mod switch;
 pub mod sys;
+pub mod tick;
 #[cfg(feature = "tunnel")]
 pub mod tunnel;
 

@@ -447,6 +447,11 @@ pub struct AddMirror {
 #[rtype(result = "()")]
 pub struct Shutdown;
 
+/// Waits for the Switch's end: there is no answer but that nobody is there any more.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct UntilEnd;
+
 /// A port as control shows it.
 #[derive(Debug, Clone)]
 pub struct PortInfo {

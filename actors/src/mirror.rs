@@ -256,13 +256,13 @@ impl Mirror {
         self.pending.push(copy);
     }
 
-    /// Hands over what was copied. Bounded by `used`, so it needs no other bound.
-    fn flush(&mut self) {
-        if !self.pending.is_empty() {
-            let frames = self.pending.drain(..).collect();
-            // Refused when the reader has gone: `collect` will see.
-            let _ = self.batches.send(Batch { frames, lost: BTreeMap::new() });
+    /// Hands over what was copied, bounded by `used`. Gives whether the reader is still there.
+    fn flush(&mut self) -> bool {
+        if self.pending.is_empty() {
+            return true;
         }
+        let frames = self.pending.drain(..).collect();
+        self.batches.send(Batch { frames, lost: BTreeMap::new() }).is_ok()
     }
 
     /// Tells a reader that has taken everything what was lost since.
@@ -417,14 +417,23 @@ impl Mirrors {
         }
     }
 
-    /// Hands over what was shown; at the end of each batch.
+    /// Hands over what was shown, and forgets mirrors whose readers have gone; at the end of each
+    /// batch.
     pub(crate) fn flush(&mut self) {
         self.another();
-        self.mirrors.iter_mut().for_each(Mirror::flush);
+        let before = self.mirrors.len();
+        self.mirrors.retain_mut(Mirror::flush);
+        if self.mirrors.len() < before {
+            self.note_wants();
+        }
     }
 
-    /// Forgets mirrors whose readers have gone, and tells the others what they lost. Now
-    /// and then.
+    /// Whether readers are to be told of what they lost, once they have read all else.
+    pub(crate) fn have_lost(&self) -> bool {
+        self.mirrors.iter().any(|mirror| !mirror.lost.is_empty())
+    }
+
+    /// Forgets mirrors whose readers have gone, and tells the others what they have lost.
     pub(crate) fn collect(&mut self) {
         self.mirrors.retain_mut(|mirror| {
             mirror.tell_lost();
@@ -510,6 +519,7 @@ mod tests {
         }
         mirrors.sent(PORTS[1], &frame(100), None, now);
         mirrors.flush();
+        assert!(mirrors.have_lost());
         mirrors.collect();
         assert_eq!(read(&mut reader).len(), 2, "what fits, and no word of loss between");
         mirrors.received(PORTS[0], &frame(100), None, now);
@@ -520,7 +530,7 @@ mod tests {
         mirrors.collect();
         let rest = reader.batches.try_recv().unwrap();
         assert_eq!((rest.frames.len(), rest.lost), (0, BTreeMap::from([(PORTS[1], 1)])));
-        assert!(reader.batches.try_recv().is_err());
+        assert!(reader.batches.try_recv().is_err() && !mirrors.have_lost());
     }
 
     #[test]
@@ -593,7 +603,8 @@ mod tests {
         let _both = mirrors.add(Filter::default(), 64, 1000).unwrap();
         assert!(mirrors.want_sent);
         readers.clear();
-        mirrors.collect();
-        assert_eq!(mirrors.mirrors.len(), 1);
+        mirrors.received(PORTS[0], &frame(60), None, Instant::now());
+        mirrors.flush();
+        assert_eq!(mirrors.mirrors.len(), 1, "the next frame has no copies for them");
     }
 }

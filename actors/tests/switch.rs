@@ -10,6 +10,8 @@ mod bpdu;
 mod events;
 #[path = "switch/guards.rs"]
 mod guards;
+#[path = "switch/idle.rs"]
+mod idle;
 #[path = "switch/isolation.rs"]
 mod isolation;
 #[path = "switch/links.rs"]
@@ -49,11 +51,13 @@ use etherws_actors::{
     settings::PortSettings,
     supervisor,
     switch::{Switch, SwitchOptions},
+    tick,
 };
 use slog::Logger;
 
 fn run(test: impl Future<Output = ()>) {
-    actix_rt::System::new().block_on(async {
+    let runtime = tick::runtime().expect("a runtime");
+    actix_rt::System::with_tokio_rt(|| runtime).block_on(async {
         tokio::time::pause();
         test.await;
     });
@@ -401,28 +405,30 @@ fn shutdown_is_answered_when_all_ports_have_ended() {
     });
 }
 
+/// A port that is a network interface, and carries nothing.
+struct Interface;
+impl Medium for Interface {
+    type Link = Scripted;
+
+    fn kind(&self) -> &'static str {
+        "netdev"
+    }
+
+    fn target(&self) -> String {
+        "eth0".to_owned()
+    }
+
+    fn interface(&self) -> Option<String> {
+        Some("eth0".to_owned())
+    }
+
+    async fn open(&mut self) -> Result<Scripted, PortError> {
+        Ok(Scripted::new([]))
+    }
+}
+
 #[test]
 fn two_ports_on_one_interface_are_refused() {
-    struct Interface;
-    impl Medium for Interface {
-        type Link = Scripted;
-
-        fn kind(&self) -> &'static str {
-            "netdev"
-        }
-
-        fn target(&self) -> String {
-            "eth0".to_owned()
-        }
-
-        fn interface(&self) -> Option<String> {
-            Some("eth0".to_owned())
-        }
-
-        async fn open(&mut self) -> Result<Scripted, PortError> {
-            Ok(Scripted::new([]))
-        }
-    }
     run(async {
         let lab = Lab::new();
         lab.add(Interface).await;

@@ -27,6 +27,7 @@ use etherws_actors::{
     message::{AddMirror, FdbInfo, PortInfo},
     mirror::{Batch, Filter, MirrorReader, Mirrored},
     switch::Switch,
+    tick,
 };
 use slog::{Logger, warn};
 
@@ -103,7 +104,7 @@ impl Hosts {
     }
 
     async fn read(self, mut reader: MirrorReader, log: Logger) {
-        let mut collect = actix_rt::time::interval(COLLECT_INTERVAL);
+        let mut collect = tick::every(COLLECT_INTERVAL);
         let (mut turn, mut warned) = (0, false);
         loop {
             let batch = tokio::select! {

@@ -9,6 +9,7 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     kinds::Store,
     message::BindingInfo,
+    tick,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -101,8 +102,9 @@ impl Bindings {
 
     /// Keeps them, as long as it is asked to.
     pub(super) async fn go_on(&mut self) {
+        let mut ticks = tick::every(INTERVAL);
         loop {
-            tokio::time::sleep(INTERVAL).await;
+            ticks.tick().await;
             self.keep().await;
         }
     }

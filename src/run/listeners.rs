@@ -204,7 +204,7 @@ impl Listeners {
     ///
     /// # Errors
     /// A file cannot be used; nothing was started.
-    pub(super) async fn start(
+    pub(super) fn start(
         &mut self,
         bound: Vec<Bound>,
         socket: Option<unix::Listener>,
@@ -212,7 +212,7 @@ impl Listeners {
         let prepared = bound.into_iter().map(|bound| self.prepare(bound));
         let prepared = prepared.collect::<Result<Vec<_>>>()?;
         for prepared in prepared {
-            let started = self.start_tcp(prepared, None).await?;
+            let started = self.start_tcp(prepared, None)?;
             self.tcp.push(started);
         }
         self.unix = socket.map(|socket| self.start_unix(socket)).transpose()?;
@@ -243,16 +243,16 @@ impl Listeners {
             Ok(prepared) => prepared,
             Err(error) => {
                 for rival in rivals {
-                    self.restore(rival).await;
+                    self.restore(rival);
                 }
                 return Err(error);
             }
         };
-        let (started, unix) = match self.start_all(prepared, socket).await {
+        let (started, unix) = match self.start_all(prepared, socket) {
             Ok(started) => started,
             Err(error) => {
                 for rival in rivals {
-                    self.restore(rival).await;
+                    self.restore(rival);
                 }
                 return Err(error);
             }
@@ -294,7 +294,7 @@ impl Listeners {
     }
 
     /// Starts what was prepared, all of it or nothing: what has been started goes with an error.
-    async fn start_all(
+    fn start_all(
         &self,
         prepared: Vec<Prepared>,
         socket: Option<unix::Listener>,
@@ -303,7 +303,7 @@ impl Listeners {
         for new in prepared {
             let former = self.at(&new.bound.spec);
             let endpoint = former.map(|at| Arc::clone(&self.tcp[at].endpoint));
-            started.push(self.start_tcp(new, endpoint.as_deref()).await?);
+            started.push(self.start_tcp(new, endpoint.as_deref())?);
         }
         Ok((started, socket.map(|socket| self.start_unix(socket)).transpose()?))
     }
@@ -341,9 +341,9 @@ impl Listeners {
     }
 
     /// Opens again what was stopped for another one that did not come.
-    async fn restore(&mut self, spec: ListenerSpec) {
+    fn restore(&mut self, spec: ListenerSpec) {
         let started = match bind(&spec).and_then(|bound| self.prepare(bound)) {
-            Ok(prepared) => self.start_tcp(prepared, None).await,
+            Ok(prepared) => self.start_tcp(prepared, None),
             Err(error) => Err(error),
         };
         match started {
@@ -467,7 +467,7 @@ impl Listeners {
     }
 
     /// Accepts from a listener's sockets; what `former` has counted it goes on counting.
-    async fn start_tcp(&self, prepared: Prepared, former: Option<&Endpoint>) -> Result<Tcp> {
+    fn start_tcp(&self, prepared: Prepared, former: Option<&Endpoint>) -> Result<Tcp> {
         let Prepared { bound, files, handshake } = prepared;
         let shared = &self.shared;
         let counters = former.map_or_else(Arc::default, |former| Arc::clone(&former.counters));
@@ -509,7 +509,7 @@ impl Listeners {
         });
         let log = shared.log.new(o!("service" => bound.spec.service()));
         let is_tls = endpoint.tls;
-        let workers = server::start(&endpoint, tls, &shared.arbiters).await?;
+        let workers = server::start(&endpoint, tls, &shared.arbiters);
         let mut accepting = Vec::new();
         for socket in &bound.sockets {
             let address = socket.local_addr().context("listening socket without address")?;

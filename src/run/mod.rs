@@ -13,10 +13,11 @@ mod task;
 use std::process::ExitCode;
 
 use actix_rt::System;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use etherws_actors::{
     kinds::{Client, ClientOptions},
     secret::Secret,
+    tick,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use slog::{Logger, debug};
@@ -58,7 +59,9 @@ pub(crate) fn start(mut options: Sw) -> Result<ExitCode> {
     privileges::limit(account.as_ref(), options.source.is_some())?;
     let (log, _guard) = logging::init(&options.logging)?;
     let descriptors = allow_many_sessions(&log);
-    System::new().block_on(start::run(options, bound, control_socket, descriptors, ready, log))?;
+    let runtime = tick::runtime().context("cannot start the runtime")?;
+    let run = start::run(options, bound, control_socket, descriptors, ready, log);
+    System::with_tokio_rt(|| runtime).block_on(run)?;
     Ok(ExitCode::SUCCESS)
 }
 

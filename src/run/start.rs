@@ -3,6 +3,7 @@
 
 use std::{
     future::pending,
+    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -13,10 +14,11 @@ use anyhow::{Context as _, Result, anyhow};
 use etherws_actors::{
     control::Control,
     error::one_line,
-    message::{SetDefaults, Shutdown},
+    message::{SetDefaults, Shutdown, UntilEnd},
     monitor::Monitor,
     switch::{Switch, SwitchOptions},
     sys::memory,
+    tick,
 };
 use jiff::Timestamp;
 use slog::{Logger, info, warn};
@@ -49,10 +51,6 @@ use crate::{
 /// Time that ports have for their farewell when the program ends.
 const SHUTDOWN_LIMIT: Duration = Duration::from_millis(1500);
 
-/// How often to look whether the Switch still lives. Nothing waits for it: only a
-/// defect of ours ends it.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Runs the switch until a signal ends it.
 ///
 /// # Errors
@@ -77,7 +75,8 @@ pub(super) async fn run(
     let switch = start_switch(&options, &monitor, &log);
     // An actor that is dropped before its first turn would take it when the runtime is gone.
     tokio::task::yield_now().await;
-    let arbiters: Vec<_> = (1..options.threads).map(|_| Arbiter::new()).collect();
+    let arbiters = (1..options.threads).map(|_| Arbiter::try_with_tokio_rt(tick::runtime));
+    let arbiters = arbiters.collect::<io::Result<Vec<_>>>().context("cannot start a thread")?;
     let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
     let store = State::open(options.state.as_deref(), &log).map(|state| Arc::new(state) as _);
     let control = Control::with_arbiters(switch.clone(), log.clone(), handles.clone());
@@ -129,7 +128,7 @@ pub(super) async fn run(
             .await
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
-    listeners.start(bound, control_socket).await?;
+    listeners.start(bound, control_socket)?;
     let certificates = Arc::clone(&shared.status.certificates);
     actix_rt::spawn(certificates.watch(log.clone()));
     let mut in_force = InForce::new(shared, listeners, options);
@@ -211,7 +210,6 @@ async fn reload_on(mut hangup: Signal, operations: Operations) {
 }
 
 async fn ended(switch: &Addr<Switch>) {
-    while switch.connected() {
-        actix_rt::time::sleep(WATCH_INTERVAL).await;
-    }
+    // Only a defect of ours ends it.
+    let _ = switch.send(UntilEnd).await;
 }

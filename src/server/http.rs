@@ -4,8 +4,10 @@
 
 use std::{
     borrow::Cow,
+    cell::RefCell,
     fmt::{Debug, Display},
     pin::Pin,
+    rc::{Rc, Weak},
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
     time::Duration,
@@ -26,7 +28,7 @@ use actix_web::{
     http::{self, ConnectionType},
     web::{self, Bytes, Data, Payload},
 };
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use bytes::BytesMut;
 use etherws_actors::{holder::INSTANCE_HEADER, settings::Role};
 use futures_util::StreamExt as _;
@@ -65,6 +67,38 @@ const MAX_VIEW: usize = 64 * 1024;
 
 /// Time for a request's body to arrive: 1 MiB at 1 Mbit/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The service of this thread's connections, which is there only while one of them uses it: for
+/// the date in its answers actix reads the clock twice a second.
+#[derive(Debug)]
+pub(super) struct InUse<M, F: ServiceFactory<R>, R> {
+    make: M,
+    service: RefCell<Weak<F::Service>>,
+}
+
+impl<M, F, R> InUse<M, F, R>
+where
+    M: Fn() -> F,
+    F: ServiceFactory<R, Config = (), InitError = ()>,
+{
+    pub(super) const fn new(make: M) -> Self {
+        Self { make, service: RefCell::new(Weak::new()) }
+    }
+
+    /// The service for a connection, to be kept as long as that.
+    ///
+    /// # Errors
+    /// Never in practice: actix's factories could fail, ours have nothing to.
+    pub(super) async fn service(&self) -> Result<Rc<F::Service>> {
+        if let Some(service) = self.service.borrow().upgrade() {
+            return Ok(service);
+        }
+        let service = (self.make)().new_service(()).await;
+        let service = Rc::new(service.map_err(|()| anyhow!("the HTTP service cannot start"))?);
+        *self.service.borrow_mut() = Rc::downgrade(&service);
+        Ok(service)
+    }
+}
 
 /// The HTTP/1.1 service for `endpoint` over streams of type `T`.
 #[expect(clippy::type_complexity, reason = "actix has no shorter name for it")]

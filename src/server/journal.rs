@@ -13,6 +13,7 @@ use std::{
 };
 
 use actix_http::StatusCode;
+use etherws_actors::tick;
 use slog::{Drain, Level, Logger, Never, OwnedKVList, Record, info, o};
 
 use super::{peer::Peer, source::Source};
@@ -189,8 +190,9 @@ impl Journal {
 
     /// Writes what has gathered, each minute.
     pub(crate) async fn run(self: Arc<Self>) {
+        let mut ticks = tick::every(PERIOD);
         loop {
-            actix_rt::time::sleep(PERIOD).await;
+            ticks.tick().await;
             self.tell();
         }
     }

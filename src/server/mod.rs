@@ -37,20 +37,21 @@ use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use actix_http::error::{DispatchError, ParseError};
 use actix_rt::{ArbiterHandle, net::TcpStream};
-use actix_service::{Service, ServiceFactory as _};
+use actix_service::Service;
 use actix_tls::accept::rustls_0_23::TlsStream;
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use etherws_actors::{
     connect::tcp,
     error::one_line,
     monitor::{Event, Kind},
 };
-use slog::{debug, error};
+use slog::debug;
 use tokio::{sync::mpsc, time::timeout};
 
 use self::{
     counters::Count,
     endpoint::{Endpoint, at},
+    http::InUse,
     journal::What,
     listen::{Serve, Worker},
     peer::{Client, Ends, Peer, Via},
@@ -67,52 +68,39 @@ const HANDOVER: usize = 64;
 const FIRST_OCTET_LIMIT: Duration = Duration::from_secs(5);
 
 /// Starts serving `endpoint` on this Arbiter and on `arbiters`.
-///
-/// # Errors
-/// Never in practice: actix's factories could fail to start, ours have nothing to.
-pub(crate) async fn start(
+pub(crate) fn start(
     endpoint: &Arc<Endpoint>,
     tls: Option<Arc<Tls>>,
     arbiters: &[ArbiterHandle],
-) -> Result<Vec<Worker>> {
-    let mut workers = vec![Worker::Local(serve(Arc::clone(endpoint), tls.clone()).await?)];
+) -> Vec<Worker> {
+    let mut workers = vec![Worker::Local(serve(Arc::clone(endpoint), tls.clone()))];
     for arbiter in arbiters {
         let (sender, streams) = mpsc::channel(HANDOVER);
         let (endpoint, tls) = (Arc::clone(endpoint), tls.clone());
         arbiter.spawn_fn(move || {
-            actix_rt::spawn(async move {
-                let log = endpoint.log.clone();
-                match serve(endpoint, tls).await {
-                    Ok(serve) => listen::serve_remote(streams, serve).await,
-                    Err(error) => {
-                        error!(log, "a thread cannot serve connections"; "error" => one_line(&*error));
-                    }
-                }
-            });
+            actix_rt::spawn(listen::serve_remote(streams, serve(endpoint, tls)));
         });
         workers.push(Worker::Remote(sender));
     }
-    Ok(workers)
+    workers
 }
 
 /// The function that serves a connection to `endpoint` on this Arbiter.
-async fn serve(endpoint: Arc<Endpoint>, tls: Option<Arc<Tls>>) -> Result<Serve> {
-    let failed = |()| anyhow!("the HTTP service cannot start");
+fn serve(endpoint: Arc<Endpoint>, tls: Option<Arc<Tls>>) -> Serve {
+    let of = Arc::clone(&endpoint);
     let Some(tls) = tls else {
-        let service = http::service(Arc::clone(&endpoint)).new_service(()).await.map_err(failed)?;
-        let service = Rc::new(service);
-        return Ok(serve_with(endpoint, move |endpoint, client: Client<TcpStream>| {
-            let service = Rc::clone(&service);
+        let http = Rc::new(InUse::new(move || http::service(Arc::clone(&of))));
+        return serve_with(endpoint, move |endpoint, client: Client<TcpStream>| {
+            let http = Rc::clone(&http);
             async move {
-                answer(&endpoint, &*service, client).await;
+                answer(&endpoint, &*http.service().await?, client).await;
                 Ok(())
             }
-        }));
+        });
     };
-    let service = http::service(Arc::clone(&endpoint)).new_service(()).await.map_err(failed)?;
-    let service = Rc::new(service);
-    Ok(serve_with(endpoint, move |endpoint, client: Client<TcpStream>| {
-        let (service, tls) = (Rc::clone(&service), Arc::clone(&tls));
+    let http = Rc::new(InUse::new(move || http::service(Arc::clone(&of))));
+    serve_with(endpoint, move |endpoint, client: Client<TcpStream>| {
+        let (http, tls) = (Rc::clone(&http), Arc::clone(&tls));
         async move {
             let Client { stream, mut peer, place } = client;
             let stream = tls.accept(stream).await.inspect_err(|error| {
@@ -124,10 +112,10 @@ async fn serve(endpoint: Arc<Endpoint>, tls: Option<Arc<Tls>>) -> Result<Serve> 
             })?;
             let stream = TlsStream::from(stream);
             peer.certificate = peer::certificate(&stream);
-            answer(&endpoint, &*service, Client { stream, peer, place }).await;
+            answer(&endpoint, &*http.service().await?, Client { stream, peer, place }).await;
             Ok(())
         }
-    }))
+    })
 }
 
 /// What comes before TLS and HTTP.

@@ -15,9 +15,9 @@ use std::{
 };
 
 use actix_rt::net::UnixStream;
-use actix_service::ServiceFactory as _;
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use nix::unistd::{User, chown, geteuid};
+use slog::debug;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
@@ -25,7 +25,8 @@ use super::{
     answer,
     counters::Count,
     endpoint::Endpoint,
-    http, listen,
+    http::{self, InUse},
+    listen,
     peer::{Account, Client, Ends, Peer},
     source::Source,
 };
@@ -150,13 +151,13 @@ async fn serve(
     endpoint: Arc<Endpoint>,
 ) -> Result<()> {
     let (log, counters) = (endpoint.log.clone(), Arc::clone(&endpoint.counters));
-    let service = http::service::<UnixStream>(Arc::clone(&endpoint)).new_service(()).await;
-    let service = Rc::new(service.map_err(|()| anyhow!("the HTTP service cannot start"))?);
+    let of = Arc::clone(&endpoint);
+    let http = Rc::new(InUse::new(move || http::service::<UnixStream>(Arc::clone(&of))));
     loop {
         let (stream, _) = listen::next(&endpoint, &log, |cx| listener.poll_accept(cx)).await;
         counters.add(Count::Accepted);
         let connection = endpoint.pending.enter(Source::UNIX);
-        let (service, endpoint) = (Rc::clone(&service), Arc::clone(&endpoint));
+        let (http, endpoint) = (Rc::clone(&http), Arc::clone(&endpoint));
         let account = stream.peer_cred().ok().map(|own| Account {
             uid: own.uid(),
             gid: own.gid(),
@@ -165,7 +166,10 @@ async fn serve(
         let peer = Peer::at(Ends::Unix(account));
         let client = Client { stream, peer, place: connection.place() };
         actix_rt::spawn(connection.serve(async move {
-            answer(&endpoint, &*service, client).await;
+            match http.service().await {
+                Ok(service) => answer(&endpoint, &*service, client).await,
+                Err(error) => debug!(endpoint.log, "connection failed"; "error" => %error),
+            }
             let _ = endpoint.reserve.keep();
         }));
     }

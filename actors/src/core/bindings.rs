@@ -222,6 +222,12 @@ impl Bindings {
         first.is_some_and(|key| self.unbind(key).is_some())
     }
 
+    /// Whether there are none, not even such that have ended.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Forgets those that have ended.
     pub fn collect(&mut self, now: Instant) {
         self.swept = Some(now);

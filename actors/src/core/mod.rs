@@ -33,4 +33,5 @@ pub(crate) mod restraint;
 pub mod secret;
 pub mod settings;
 pub mod state;
+pub(crate) mod tick;
 pub mod vlan;

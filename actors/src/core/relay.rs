@@ -262,11 +262,11 @@ mod tests {
     #[test]
     fn loop_detect_frames_teach_nothing() {
         let mut relay = Relay::new(Fdb::new(AGING, CAPACITY));
-        let mut guard = loops::LoopGuard::new();
-        guard.open(port(1), true, loops::OFTEN);
+        let now = Instant::now();
+        let mut guard = loops::LoopGuard::new(now);
+        guard.open(port(1), true, loops::OFTEN, now);
         let greeting = guard.take_actions().pop();
         let Some(loops::Action::Send(_, probe)) = greeting else { panic!("{greeting:?}") };
-        let now = Instant::now();
         assert_eq!(
             relay.relay(port(2), &probe, now),
             (Verdict::Local(Protocol::LoopDetect), Lesson::Nothing)

@@ -17,7 +17,7 @@ use nix::libc;
 use slog::{Logger, debug, info, warn};
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    time::{Instant, MissedTickBehavior, interval},
+    time::Instant,
 };
 
 use crate::{
@@ -35,11 +35,8 @@ use crate::{
     },
     port::{EgressQueue, IngressSender, PortError, PortIo, io_error},
     sys::{self, READ_OCTETS},
+    tick::{self, TICK},
 };
-
-/// How often a device is looked after. A packet socket is not told when an
-/// interface that is down is deleted; a second is soon enough for a restart.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the log says that frames are lost for the same reason.
 const REMINDER: Duration = Duration::from_secs(60);
@@ -375,22 +372,23 @@ async fn send<D: Device>(
     }
 }
 
-/// Looks after the device until it is lost: now and then, and when a setting has changed.
+/// Looks after the device until it is lost: at each tick, and when a setting has changed. A packet
+/// socket is not told when an interface that is down is deleted; a second is soon enough for a
+/// restart.
 async fn look_after<D: Device>(
     device: &D,
     settings: &LinkSettings,
     losses: &Losses<'_>,
 ) -> PortError {
-    let mut ticks = interval(CHECK_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = tick::every(TICK);
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = settings.changed() => {}
-        }
         match device.check(settings).await {
             Ok((reason, frames)) => losses.count(reason, frames),
             Err(error) => return error,
+        }
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = settings.changed() => {}
         }
     }
 }

@@ -76,7 +76,7 @@ impl Switch {
         if !port.guards.stp_trust {
             return;
         }
-        self.loops.hear_bpdu(port.number);
+        self.loops.hear_bpdu(port.number, now);
         self.obey();
         let port = &self.ports[at];
         if bpdu.topology_change {
@@ -96,6 +96,7 @@ impl Switch {
         if let Some(Blocked::Bpdu { .. }) = self.ports[at].guards.blocked.replace(blocked) {
             return;
         }
+        self.await_ends();
         self.note_forwarding(at);
         let (port, number) = (&self.ports[at], self.ports[at].number);
         warn!(port.log, "BPDU guard: port is blocked"; "port" => %number, "reason" => %blocked);

@@ -255,6 +255,7 @@ impl Switch {
                 "limit" => %limit, "holder" => self.holders.identity(port.held),
                 "mac" => from.map(|(_, mac)| mac.to_string()),
                 "vlan" => from.map(|(vid, _)| vid.get()));
+            self.await_ends();
         }
         Err(reason)
     }
@@ -279,7 +280,7 @@ impl Switch {
         if let Lesson::Reflected(other)
         | Lesson::Learned(Learned::Moved(other) | Learned::Flaps(other)) = lesson
         {
-            self.suspect(at, other, frame);
+            self.suspect(at, other, frame, now);
         }
         let port = &mut self.ports[at];
         let (Lesson::Learned(learned), Some(header)) = (lesson, frame.header()) else {
@@ -407,14 +408,18 @@ impl Switch {
             "user" => port.user(), "reason" => reason.name());
     }
 
-    /// Notes what has ended without another frame. Once in a second.
-    pub(super) fn look_for_ends(&mut self, now: Instant) {
+    /// Notes what has ended without another frame. Gives whether something goes on.
+    pub(super) fn look_for_ends(&mut self, now: Instant) -> bool {
         for at in self.ports.places() {
             for class in Class::ALL {
                 self.end_storm(at, class, now);
             }
         }
         self.end_bpdu_guard(now);
+        self.ports.iter().any(|(_, port)| {
+            matches!(port.guards.blocked, Some(Blocked::Bpdu { .. }))
+                || port.guards.storms.iter().any(|storm| storm.episode.goes_on())
+        })
     }
 
     /// The port at `at` is blocked no more, if it was.

@@ -15,7 +15,6 @@ use crate::{
         guard::loops::{Action, Heard, OFTEN, SELDOM, is_probe},
         packet::Ethernet,
     },
-    message::Credit,
     monitor::Kind,
 };
 
@@ -23,13 +22,13 @@ impl Switch {
     /// Tells the loop guard whether the port at `at` takes part, after anything that may
     /// have changed it. What is to be sent waits to be delivered.
     pub(super) fn note_open(&mut self, at: usize) {
-        let port = &self.ports[at];
+        let (port, now) = (&self.ports[at], TokioInstant::now().into_std());
         let is_shut_out = matches!(port.guards.blocked, Some(Blocked::Bpdu { .. }));
         if port.is_open() && !port.is_leaf && !is_shut_out && !port.is_reserved {
             let interval = if port.interface.is_some() { OFTEN } else { SELDOM };
-            self.loops.open(port.number, port.guards.loop_guard, interval);
+            self.loops.open(port.number, port.guards.loop_guard, interval, now);
         } else {
-            self.loops.close(port.number);
+            self.loops.close(port.number, now);
             if matches!(port.guards.blocked, Some(Blocked::Loop { .. })) {
                 self.unblock(at);
             }
@@ -40,7 +39,7 @@ impl Switch {
     /// A loop-detect frame came in by the port at `at`.
     pub(super) fn receive_probe(&mut self, at: usize, frame: &Frame, now: Instant) {
         let number = self.ports[at].number;
-        let heard = self.loops.receive(number, frame);
+        let heard = self.loops.receive(number, frame, now);
         let discard = (heard == Heard::TooMany).then_some(Discard::StormMulticast);
         let port = &mut self.ports[at];
         self.mirrors.received(number, frame, discard, now);
@@ -79,18 +78,10 @@ impl Switch {
     }
 
     /// Traffic of the port at `at` had come in by `other` before.
-    pub(super) fn suspect(&mut self, at: usize, other: PortNumber, frame: &Frame) {
+    pub(super) fn suspect(&mut self, at: usize, other: PortNumber, frame: &Frame, now: Instant) {
         let vid = frame.header().map_or(Vid::UNTAGGED, Ethernet::vid);
-        self.loops.suspect(self.ports[at].number, other, vid);
+        self.loops.suspect(self.ports[at].number, other, vid, now);
         self.obey();
-    }
-
-    /// Begins the loop guard's next round.
-    pub(super) fn next_round(&mut self, now: Instant) {
-        self.loops.next_round();
-        self.obey();
-        self.flush_if_due(now);
-        self.deliver(&Credit::NONE);
     }
 
     /// Does what the loop guard says.

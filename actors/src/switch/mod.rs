@@ -11,6 +11,7 @@ mod guards;
 mod interface;
 mod lifecycle;
 mod links;
+mod look;
 mod loops;
 mod mirrors;
 mod requests;
@@ -19,7 +20,7 @@ mod vlans;
 
 use std::{
     collections::BTreeMap,
-    mem,
+    future, mem,
     sync::Arc,
     time::{Duration, Instant as StdInstant},
 };
@@ -38,11 +39,7 @@ use crate::{
         fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, PortNumber},
         frame::{Frame, Vid},
         gauge::cost,
-        guard::{
-            Reminder,
-            bpdu::Flushes,
-            loops::{LoopGuard, ROUND},
-        },
+        guard::{Reminder, bpdu::Flushes, loops::LoopGuard},
         holder::Holders,
         isolation::Isolation,
         line::Direction,
@@ -52,23 +49,18 @@ use crate::{
         settings::{PortSettings, Profiles},
         state::Stop,
     },
-    message::{Credit, Egress, Ingress, Shutdown},
+    message::{Credit, Egress, Ingress, Shutdown, UntilEnd},
     mirror::Mirrors,
     monitor::{Event, Kind, Monitor},
+    tick,
 };
 
 use entry::{Pending, PortEntry, Shared};
+use look::Timer;
 use vlans::Vlans;
 
 /// Longest time between two collections of aged addresses.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How long at most the end of a storm, or of BPDUs, is not noticed.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long at most a mirror is fed whose reader has gone, and a reader with nothing else
-/// to read is not told what it lost.
-const MIRROR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Octets in all queues, unless told otherwise: two hundred ports that are stuck.
 const DEFAULT_QUEUE_MEMORY: usize = 256 * 1024 * 1024;
@@ -144,6 +136,10 @@ pub struct Switch {
     /// Who the batch at hand is from.
     source: Source,
     collect_interval: Duration,
+    /// When aged addresses are collected next.
+    collects: StdInstant,
+    /// When it looks whether what goes on has ended.
+    ends: Option<StdInstant>,
     mirrors: Mirrors,
     loops: LoopGuard,
     flushes: Flushes,
@@ -187,8 +183,10 @@ impl Switch {
             touched: Vec::new(),
             source: Source::OWN,
             collect_interval: options.aging_time.min(COLLECT_INTERVAL),
+            collects: tick::start().into_std(),
+            ends: None,
             mirrors: Mirrors::default(),
-            loops: LoopGuard::new(),
+            loops: LoopGuard::new(tick::start().into_std()),
             flushes: Flushes::default(),
             announcements: 0,
             vlans: Vlans::new(options.vlan_names),
@@ -216,7 +214,7 @@ impl Switch {
         self.relay.remove_port(number);
         self.holders.leave(self.ports[at].held);
         let removed = self.ports.remove(number);
-        self.loops.close(number);
+        self.loops.close(number, Instant::now().into_std());
         self.set_carriers();
         self.find_mirrored();
         self.obey();
@@ -424,16 +422,7 @@ impl Actor for Switch {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_interval(self.collect_interval, |switch, _| {
-            switch.relay.fdb_mut().collect(Instant::now().into_std());
-            switch.bindings.collect(Instant::now().into_std());
-            switch.tell_aged();
-        });
-        ctx.run_interval(ROUND, |switch, _| switch.next_round(Instant::now().into_std()));
-        ctx.run_interval(LOOK_INTERVAL, |switch, _| {
-            switch.look_for_ends(Instant::now().into_std());
-        });
-        ctx.run_interval(MIRROR_INTERVAL, |switch, _| switch.mirrors.collect());
+        ctx.spawn(Timer::new());
     }
 }
 
@@ -583,5 +572,14 @@ impl Handler<Shutdown> for Switch {
                 stop.closed().await;
             }
         })
+    }
+}
+
+impl Handler<UntilEnd> for Switch {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, _: UntilEnd, _: &mut Context<Self>) -> Self::Result {
+        // Gone with the Switch, whichever way that goes.
+        Box::pin(fut::wrap_future(future::pending()))
     }
 }

@@ -6,10 +6,9 @@
 use std::{fs, path::Path, time::Duration};
 
 use nix::sys::resource::{Resource, getrlimit};
-use tokio::{
-    task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::task::spawn_blocking;
+
+use crate::tick;
 
 /// Time between two looks, so that a peak is over within a minute.
 const INTERVAL: Duration = Duration::from_secs(20);
@@ -62,11 +61,11 @@ fn of_groups(root: &Path, groups: &str) -> Vec<usize> {
 /// Gives memory back when there is much that nobody uses, again and again. Looks on a thread
 /// where no frame waits for it.
 pub async fn give_back() {
-    let mut interval = interval(INTERVAL);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = tick::every(INTERVAL);
     loop {
-        interval.tick().await;
-        if spawn_blocking(look).await.is_err() {
+        ticks.tick().await;
+        // Of a small program there is not that much to give back: no thread is woken.
+        if may_have_peaked() && spawn_blocking(look).await.is_err() {
             return;
         }
     }
@@ -80,22 +79,37 @@ fn look() {
     }
 }
 
+#[cfg(target_env = "gnu")]
+fn may_have_peaked() -> bool {
+    resident().is_some_and(|octets| octets > WORTH)
+}
+
 /// Others give it back themselves.
 #[cfg(not(target_env = "gnu"))]
 fn look() {}
 
-/// Octets that are resident and that nobody has asked for.
+#[cfg(not(target_env = "gnu"))]
+const fn may_have_peaked() -> bool {
+    false
+}
+
+/// Octets that are resident, without those of files.
 #[cfg(target_env = "gnu")]
-fn idle() -> Option<usize> {
+fn resident() -> Option<usize> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let mut pages = statm.split(' ').skip(1).map(|pages| pages.parse::<usize>().ok());
     let (resident, shared) = (pages.next()??, pages.next()??);
-    // SAFETY: neither takes a pointer.
-    let (page, heap) = unsafe {
-        let page = nix::libc::sysconf(nix::libc::_SC_PAGESIZE);
-        (usize::try_from(page).ok()?, nix::libc::mallinfo2())
-    };
-    resident.checked_sub(shared)?.checked_mul(page)?.checked_sub(heap.uordblks + heap.hblkhd)
+    // SAFETY: it takes no pointer.
+    let page = unsafe { nix::libc::sysconf(nix::libc::_SC_PAGESIZE) };
+    resident.checked_sub(shared)?.checked_mul(usize::try_from(page).ok()?)
+}
+
+/// Octets of these that nobody has asked for.
+#[cfg(target_env = "gnu")]
+fn idle() -> Option<usize> {
+    // SAFETY: it takes no pointer.
+    let heap = unsafe { nix::libc::mallinfo2() };
+    resident()?.checked_sub(heap.uordblks + heap.hblkhd)
 }
 
 #[cfg(test)]

@@ -42,10 +42,13 @@ pub(crate) const TRUNCATED: io::ErrorKind = io::ErrorKind::FileTooLarge;
 /// A frame was lost because the work that is left on it is not understood.
 pub(crate) const UNKNOWN_OFFLOAD: io::ErrorKind = io::ErrorKind::InvalidData;
 
-/// Tells when a device is ready: its descriptor, registered with the runtime under
-/// a number of its own.
+/// Tells when a device, or whatever else can be polled, is ready: its descriptor, registered with
+/// the runtime under a number of its own.
+///
+/// # Errors
+/// There are too many descriptors, or this one cannot be polled.
 #[allow(unsafe_code)]
-pub(crate) fn watch(device: BorrowedFd<'_>) -> io::Result<AsyncFd<OwnedFd>> {
+pub fn watch(device: BorrowedFd<'_>) -> io::Result<AsyncFd<OwnedFd>> {
     let own = device.try_clone_to_owned()?;
     // SAFETY: an `OwnedFd` is open until it is dropped, and never another one.
     Ok(unsafe { AsyncFd::register(own) }?)

@@ -12,15 +12,20 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{core::counters::Counters, message::Pings};
+use crate::{
+    core::counters::Counters,
+    message::Pings,
+    tick::{self, TICK},
+};
 
 /// Silence after which the peer is pinged, and pinged again. Shorter than any proxy's
-/// idle time, of which 15 s is the shortest in use; three fit into ten seconds.
-pub(super) const PING_AFTER: Duration = Duration::from_secs(3);
+/// idle time, of which 15 s is the shortest in use; three fit into ten seconds. Silence ends at
+/// the nearest tick.
+pub(super) const PING_AFTER: Duration = TICK.saturating_mul(3);
 
 /// Time in which something must come after a ping, so that a dead peer is found 9 s
 /// after its last sign of life, and one lost segment on the way does no harm.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(6);
+pub(super) const ANSWER_WITHIN: Duration = TICK.saturating_mul(6);
 
 /// Signs of life of one peer.
 #[derive(Debug)]
@@ -120,14 +125,14 @@ impl Heartbeat {
         let mut asked = Instant::now();
         loop {
             let now = Instant::now();
-            let mut wake = self.alive.get().max(asked) + PING_AFTER;
+            let mut wake = tick::nearest(self.alive.get().max(asked) + PING_AFTER);
             if wake <= now {
                 self.ask();
                 asked = now;
-                wake = now + PING_AFTER;
+                wake = tick::nearest(now + PING_AFTER);
             }
             if let Some(sent) = self.unanswered.get() {
-                let dead = sent + ANSWER_WITHIN;
+                let dead = tick::nearest(sent + ANSWER_WITHIN);
                 if dead <= now {
                     return;
                 }
@@ -154,6 +159,7 @@ mod tests {
     #[actix::test]
     async fn a_silent_peer_is_pinged_each_three_seconds_and_dead_after_six_more() {
         tokio::time::pause();
+        tick::begin();
         let heartbeat = Heartbeat::new(Arc::default());
         assert!(heartbeat.take_ping().is_some(), "the first at once");
         heartbeat.alive();

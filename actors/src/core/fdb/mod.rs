@@ -530,6 +530,12 @@ impl Fdb {
         self.shares.forget(port);
     }
 
+    /// Whether it has no entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// Forgets what has aged.
     pub fn collect(&mut self, now: Instant) {
         self.collected = Some(now);

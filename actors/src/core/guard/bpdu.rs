@@ -66,6 +66,12 @@ impl Flushes {
         self.is_due(now)
     }
 
+    /// When to flush for a change that waits.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.last.filter(|_| self.waits).map(|last| last + FLUSH_INTERVAL)
+    }
+
     /// Whether to flush now for a change that had to wait.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let rests = |last| now.saturating_duration_since(last) < FLUSH_INTERVAL;
@@ -111,9 +117,12 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         assert!(!flushes.is_due(at(0)));
         assert!(flushes.note(at(0)));
+        assert_eq!(flushes.due(), None, "nothing waits");
         assert!(!flushes.note(at(1)) && !flushes.note(at(999)));
+        assert_eq!(flushes.due(), Some(at(1000)));
         assert!(!flushes.is_due(at(999)));
         assert!(flushes.is_due(at(1000)));
         assert!(!flushes.is_due(at(5000)), "once for all that waited");
+        assert_eq!(flushes.due(), None);
     }
 }

@@ -1,8 +1,8 @@
 //! The loop guard: small frames that a switch sends out of its ports and must never get back
 //! by another one (docs/protocol.md, "Loop-detect frames").
 //!
-//! It says what to send, and which port is to be blocked; the Switch does it. Time is counted
-//! in rounds. What holds whatever others do:
+//! It says what to send, and which port is to be blocked; the Switch does it, and has it look
+//! when that is due. Time is counted in rounds. What holds whatever others do:
 //!
 //! - Only a frame of our own, sent a moment ago, that comes back by *another* port of ours
 //!   proves a loop, and only those two ports are concerned. One that comes back by the port
@@ -16,26 +16,34 @@
 
 #[cfg(test)]
 mod model;
+mod port;
 mod probe;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    time::Duration,
+    mem,
+    time::{Duration, Instant},
 };
 
 use foldhash::fast::RandomState;
 
-use self::probe::{Id, Keys, Probe};
 pub use self::probe::{PROBE_GROUP, is_probe};
+use self::{
+    port::{Blocked, Pending, Port},
+    probe::{Id, Keys, Probe},
+};
 use crate::core::{
     fdb::PortNumber,
     frame::{Frame, Vid},
     packet::Ethernet,
+    tick::TICK,
 };
 
-/// Length of a round. A blocked port carries frames again after `PATIENCE` of these in
-/// which the loop was not heard: less than a second.
-pub const ROUND: Duration = Duration::from_millis(200);
+/// Length of a round, a fifth of a second: [`OFTEN`] of them are a tick. A blocked port carries
+/// frames again after `PATIENCE` of these in which the loop was not heard: less than a second.
+const ROUND: Duration = Duration::from_micros(204_800);
+
+const _: () = assert!(ROUND.as_nanos() * OFTEN as u128 == TICK.as_nanos());
 
 /// Rounds without a sign of the loop after which a port is unblocked.
 const PATIENCE: u64 = 3;
@@ -53,7 +61,9 @@ pub const OFTEN: u64 = 5;
 /// tunnels cost a hundred frames a second.
 pub const SELDOM: u64 = 50;
 
-/// Rounds for which a switch that was heard counts as a neighbor: three greetings.
+/// Rounds for which a switch that was heard counts as a neighbor: three greetings. And the number
+/// of the first round, so that one before it is a number: a multiple of [`OFTEN`], as is each
+/// round that begins at a tick.
 const NEIGHBOR: u64 = 3 * SELDOM + 10;
 
 /// Rounds for which an own frame counts as sent a moment ago: longer than any way there and
@@ -127,72 +137,17 @@ pub enum Heard {
     OtherVlan,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Blocked {
-    with: PortNumber,
-    since: u64,
-    /// Round in which the loop was last heard.
-    last: u64,
-    /// Whether spanning tree had its time.
-    tree_had_time: bool,
-}
-
-/// A loop that was heard and is not cut yet.
-#[derive(Debug, Clone, Copy)]
-struct Pending {
-    with: PortNumber,
-    since: u64,
-    last: u64,
-}
-
-#[derive(Debug)]
-struct Port {
-    /// Counts up: who came later waits.
-    came: u64,
-    guarded: bool,
-    /// Rounds between two greetings.
-    interval: u64,
-    /// The VLAN in which it sends, and the round until which it stays with that.
-    vid: Vid,
-    pinned: u64,
-    /// Which other switch was last heard, and in which round.
-    heard: Option<(Id, u64)>,
-    /// Round in which a BPDU was last heard.
-    tree: Option<u64>,
-    /// Round of the last search.
-    searched: Option<u64>,
-    /// Last round in which it is on trial because it was blocked until lately.
-    on_trial: u64,
-    /// Frames of other switches that came in in a round.
-    came_in: (u64, u32),
-    blocked: Option<Blocked>,
-    pending: Option<Pending>,
-    patience: u64,
-    /// Round in which its loop was heard no more, and with which port it had been.
-    freed: Option<(u64, PortNumber)>,
-}
-
-impl Port {
-    /// Whoever is blocked no more is on trial: if the loop is still there, it is heard at once.
-    fn unblock(&mut self, round: u64) -> Option<Blocked> {
-        self.on_trial = round + TRIAL;
-        self.blocked.take()
-    }
-
-    /// Whether it is to be searched in this round since it is on trial: first in each one,
-    /// then each second.
-    const fn is_tried(&self, round: u64) -> bool {
-        let begins = round + TRIAL <= self.on_trial + PATIENCE;
-        round <= self.on_trial && (begins || round.is_multiple_of(OFTEN))
-    }
-}
-
 /// The loop guard of one switch.
 #[derive(Debug)]
 pub struct LoopGuard {
     id: Id,
     keys: Keys,
+    /// When the first round began.
+    start: Instant,
     round: u64,
+    /// Rounds of the last look and of the next.
+    looked: u64,
+    due: Option<u64>,
     comings: u64,
     ports: HashMap<PortNumber, Port, RandomState>,
     /// Searches of other switches by their signature, with the round in which they came.
@@ -200,22 +155,18 @@ pub struct LoopGuard {
     actions: Vec<Action>,
 }
 
-impl Default for LoopGuard {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl LoopGuard {
-    /// A guard with an id of its own.
+    /// A guard with an id of its own, whose rounds begin at `start`, which is a tick.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(start: Instant) -> Self {
         let keys = Keys::new();
         Self {
             id: keys.id(),
             keys,
-            // So that a round before this one is a number.
+            start,
             round: NEIGHBOR,
+            looked: NEIGHBOR,
+            due: None,
             comings: 0,
             ports: HashMap::default(),
             seen: vec![None; REMEMBERED].into(),
@@ -223,15 +174,37 @@ impl LoopGuard {
         }
     }
 
+    /// Which round it is at `now`.
+    fn keep_time(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.start);
+        let rounds = u64::try_from(passed.as_micros() / ROUND.as_micros()).unwrap_or(u64::MAX);
+        self.round = self.round.max(rounds.saturating_add(NEIGHBOR));
+    }
+
+    /// When it is to look next; `None` while there is nothing to look at.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        let rounds = u32::try_from(self.due? - NEIGHBOR).unwrap_or(u32::MAX);
+        Some(self.start + ROUND.saturating_mul(rounds))
+    }
+
+    /// There is something to look at in the next round.
+    fn is_due_soon(&mut self) {
+        let next = self.round + 1;
+        self.due = Some(self.due.map_or(next, |due| due.min(next)));
+    }
+
     /// What is to be done now, in this order.
     pub fn take_actions(&mut self) -> Vec<Action> {
-        std::mem::take(&mut self.actions)
+        mem::take(&mut self.actions)
     }
 
     /// The port carries frames now, if nothing blocks it, or its settings have changed.
     /// Without `guarded` it sends nothing of its own and is never blocked; it greets every
-    /// `interval` rounds.
-    pub fn open(&mut self, number: PortNumber, guarded: bool, interval: u64) {
+    /// `interval` rounds, a multiple of [`OFTEN`].
+    pub fn open(&mut self, number: PortNumber, guarded: bool, interval: u64, now: Instant) {
+        self.keep_time(now);
+        self.is_due_soon();
         let greets = match self.ports.entry(number) {
             Entry::Occupied(entry) => {
                 let port = entry.into_mut();
@@ -241,22 +214,7 @@ impl LoopGuard {
             }
             Entry::Vacant(entry) => {
                 self.comings += 1;
-                entry.insert(Port {
-                    came: self.comings,
-                    guarded,
-                    interval,
-                    vid: Vid::UNTAGGED,
-                    pinned: 0,
-                    heard: None,
-                    tree: None,
-                    searched: None,
-                    on_trial: 0,
-                    came_in: (0, 0),
-                    blocked: None,
-                    pending: None,
-                    patience: PATIENCE,
-                    freed: None,
-                });
+                entry.insert(Port::new(self.comings, guarded, interval));
                 guarded
             }
         };
@@ -269,7 +227,8 @@ impl LoopGuard {
     }
 
     /// The port carries no frames any more: those that it has kept blocked do instead.
-    pub fn close(&mut self, number: PortNumber) {
+    pub fn close(&mut self, number: PortNumber, now: Instant) {
+        self.keep_time(now);
         if self.ports.remove(&number).is_some() {
             for port in self.blocked(|blocked| blocked.with == number) {
                 self.unblock(port);
@@ -295,13 +254,16 @@ impl LoopGuard {
         self.ports.iter().filter(|(_, port)| is_it(port)).map(|(&number, _)| number).collect()
     }
 
-    /// Begins the next round: greetings, and a look at the loops that are known.
-    pub fn next_round(&mut self) {
-        self.round += 1;
+    /// Greets, and looks at the loops that are known. To be called when it is [due](Self::due),
+    /// or later.
+    pub fn look(&mut self, now: Instant) {
+        self.keep_time(now);
         let round = self.round;
+        let before = mem::replace(&mut self.looked, round);
+        let is_now = |next: Option<u64>| next.is_some_and(|next| next <= round);
         let (mut greeting, mut watched) = (Vec::new(), Vec::new());
         for (&number, port) in &mut self.ports {
-            if port.guarded && (round + u64::from(number.get())).is_multiple_of(port.interval) {
+            if is_now(port.greets(number, before)) {
                 greeting.push(number);
             }
             if port.pending.take_if(|pending| round - pending.last > PATIENCE).is_none()
@@ -320,10 +282,11 @@ impl LoopGuard {
                 }
                 watched.extend([with, number]);
             }
-            if port.is_tried(round) {
+            if is_now(port.is_tried(before)) {
                 watched.push(number);
             }
         }
+        self.due = self.ports.iter().filter_map(|(&at, port)| port.due(at, round)).min();
         watched.into_iter().for_each(|port| self.search(port));
         for number in greeting {
             if self.ports[&number].searched != Some(round) {
@@ -353,7 +316,8 @@ impl LoopGuard {
 
     /// Something says that these two ports may lead to the same network: traffic of this VLAN
     /// that comes in by the one had come in by the other.
-    pub fn suspect(&mut self, one: PortNumber, other: PortNumber, vid: Vid) {
+    pub fn suspect(&mut self, one: PortNumber, other: PortNumber, vid: Vid, now: Instant) {
+        self.keep_time(now);
         self.pin([one, other], vid);
         self.search(one);
         self.search(other);
@@ -361,7 +325,8 @@ impl LoopGuard {
 
     /// A BPDU, from somebody who is believed, came in by the port: a loop through it is left
     /// to spanning tree for a while, once.
-    pub fn hear_bpdu(&mut self, number: PortNumber) {
+    pub fn hear_bpdu(&mut self, number: PortNumber, now: Instant) {
+        self.keep_time(now);
         let round = self.round;
         let Some(port) = self.ports.get_mut(&number) else { return };
         if port.tree.replace(round) == Some(round) {
@@ -376,10 +341,12 @@ impl LoopGuard {
                 self.actions.push(Action::Unblock { port: at, with });
             }
         }
+        self.is_due_soon();
     }
 
     /// A loop-detect frame came in by the port.
-    pub fn receive(&mut self, number: PortNumber, frame: &Frame) -> Heard {
+    pub fn receive(&mut self, number: PortNumber, frame: &Frame, now: Instant) -> Heard {
+        self.keep_time(now);
         let Some(probe) = Probe::read(frame) else { return Heard::Foreign };
         let vid = frame.header().map_or(Vid::UNTAGGED, Ethernet::vid);
         if probe.id != self.id {
@@ -443,6 +410,7 @@ impl LoopGuard {
         } else {
             port.pending = Some(Pending { with: winner, since, last: round });
             self.search(loser);
+            self.is_due_soon();
         }
     }
 
@@ -478,6 +446,7 @@ impl LoopGuard {
             port.pending = None;
         }
         self.actions.push(Action::Block { port: number, with });
+        self.is_due_soon();
     }
 
     fn unblock(&mut self, number: PortNumber) {
@@ -485,6 +454,7 @@ impl LoopGuard {
         let unblocked = self.ports.get_mut(&number).and_then(|port| port.unblock(round));
         if let Some(Blocked { with, .. }) = unblocked {
             self.actions.push(Action::Unblock { port: number, with });
+            self.is_due_soon();
         }
     }
 

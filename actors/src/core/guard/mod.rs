@@ -33,6 +33,11 @@ impl Episode {
         last.is_none_or(|last| now.saturating_duration_since(last) >= EPISODE_END)
     }
 
+    /// Whether its end is still to come.
+    pub(crate) const fn goes_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether it has been over for a while. True once.
     pub(crate) fn ended(&mut self, now: Instant) -> bool {
         let is_over = |last| now.saturating_duration_since(last) >= EPISODE_END;

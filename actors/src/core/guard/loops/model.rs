@@ -11,9 +11,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::core::packet::HEADER_LEN;
 
-/// Milliseconds of a round.
-const ROUND_MS: u64 = 200;
-
 /// What is at an end of a cable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
@@ -35,6 +32,7 @@ struct Segment {
 type Flight = (u64, u64, usize, End, Vec<u8>);
 
 struct World {
+    start: Instant,
     now: u64,
     random: u64,
     switches: Vec<LoopGuard>,
@@ -53,8 +51,10 @@ struct World {
 
 impl World {
     fn new(ids: &[u8]) -> Self {
-        let switch = |id: &u8| LoopGuard { id: [*id; 16], ..LoopGuard::new() };
+        let start = Instant::now();
+        let switch = |id: &u8| LoopGuard { id: [*id; 16], ..LoopGuard::new(start) };
         Self {
+            start,
             now: 0,
             random: 0x9e37_79b9_7f4a_7c15,
             switches: ids.iter().map(switch).collect(),
@@ -68,6 +68,10 @@ impl World {
             booty: Vec::new(),
             attackers: Vec::new(),
         }
+    }
+
+    fn now(&self) -> Instant {
+        self.start + Duration::from_millis(self.now)
     }
 
     fn dice(&mut self, sides: usize) -> usize {
@@ -94,15 +98,16 @@ impl World {
     }
 
     fn set_open(&mut self, segment: usize, open: bool) {
+        let now = self.now();
         self.segments[segment].open = open;
         for end in self.segments[segment].ends.clone() {
             let End::Port(switch, port) = end else { continue };
             self.ever.insert((switch, port));
             if open {
-                self.switches[switch].open(port, self.guarded[switch], SELDOM);
+                self.switches[switch].open(port, self.guarded[switch], SELDOM, now);
             } else {
                 self.blocked.remove(&(switch, port));
-                self.switches[switch].close(port);
+                self.switches[switch].close(port, now);
             }
             self.obey(switch);
         }
@@ -140,9 +145,10 @@ impl World {
     fn run(&mut self, ms: u64) {
         for _ in 0..ms {
             self.now += 1;
-            if self.now.is_multiple_of(ROUND_MS) {
-                for switch in 0..self.switches.len() {
-                    self.switches[switch].next_round();
+            let now = self.now();
+            for switch in 0..self.switches.len() {
+                if self.switches[switch].due().is_some_and(|due| due <= now) {
+                    self.switches[switch].look(now);
                     self.obey(switch);
                 }
             }
@@ -167,7 +173,8 @@ impl World {
                 self.booty[at] = data;
             }
             End::Port(switch, port) => {
-                self.switches[switch].receive(port, &Frame::new(data.into()));
+                let now = self.now();
+                self.switches[switch].receive(port, &Frame::new(data.into()), now);
                 self.obey(switch);
             }
         }
@@ -284,8 +291,9 @@ impl World {
 
     /// Has broadcasts go round: whoever hears one twice suspects.
     fn traffic(&mut self) {
+        let now = self.now();
         for (switch, one, other) in self.loops() {
-            self.switches[switch].suspect(one, other, Vid::UNTAGGED);
+            self.switches[switch].suspect(one, other, Vid::UNTAGGED, now);
             self.obey(switch);
         }
     }
@@ -473,23 +481,52 @@ fn a_ring_is_cut_though_one_switch_on_it_has_no_guard() {
 
 #[test]
 fn old_and_forged_frames_count_for_nothing() {
-    let mut guard = LoopGuard::new();
+    let now = Instant::now();
+    let mut guard = LoopGuard::new(now);
     let [one, other] = [PortNumber::FIRST, PortNumber::FIRST.next()];
-    guard.open(one, true, SELDOM);
-    guard.open(other, true, SELDOM);
+    guard.open(one, true, SELDOM, now);
+    guard.open(other, true, SELDOM, now);
     let sent = guard.take_actions();
     let [Action::Send(_, first), Action::Send(..)] = &sent[..] else { panic!("{sent:?}") };
-    assert_eq!(guard.receive(one, first), Heard::Returned);
+    assert_eq!(guard.receive(one, first, now), Heard::Returned);
     for at in HEADER_LEN + 24..HEADER_LEN + 44 {
         let mut data = first.data().to_vec();
         data[at] ^= 1;
-        assert_eq!(guard.receive(other, &Frame::new(data.into())), Heard::Forged, "octet {at}");
+        assert_eq!(
+            guard.receive(other, &Frame::new(data.into()), now),
+            Heard::Forged,
+            "octet {at}"
+        );
     }
     assert_eq!(guard.take_actions(), []);
-    assert_eq!(guard.receive(other, first), Heard::Loop);
+    assert_eq!(guard.receive(other, first, now), Heard::Loop);
     assert_eq!(guard.take_actions(), [Action::Block { port: other, with: one }]);
-    for _ in 0..=FRESH {
-        guard.next_round();
+    let late = now + ROUND * (u32::try_from(FRESH).expect("few") + 1);
+    assert_eq!(guard.receive(other, first, late), Heard::Forged, "too old");
+}
+
+#[test]
+fn an_idle_guard_looks_only_to_greet_and_at_ticks() {
+    let (start, mut looks) = (Instant::now(), 0);
+    let mut guard = LoopGuard::new(start);
+    assert_eq!(guard.due(), None, "no ports");
+    let numbers: Vec<_> = (1..=4).filter_map(PortNumber::new).collect();
+    for (number, interval) in numbers.iter().zip([SELDOM, SELDOM, OFTEN, OFTEN]) {
+        guard.open(*number, true, interval, start);
     }
-    assert_eq!(guard.receive(other, first), Heard::Forged, "too old");
+    let mut greetings = guard.take_actions().len();
+    let mut now = start + ROUND;
+    guard.look(now);
+    assert_eq!(guard.take_actions(), [], "its first look finds no loop");
+    while now < start + TICK * 100 {
+        now = guard.due().expect("ports are guarded");
+        assert_eq!((now - start).as_nanos() % TICK.as_nanos(), 0, "{now:?}");
+        guard.look(now);
+        greetings += guard.take_actions().len();
+        looks += 1;
+    }
+    assert_eq!((looks, greetings), (100, 4 + 2 * 100 + 2 * 10));
+    numbers.iter().for_each(|number| guard.close(*number, now));
+    guard.look(now);
+    assert_eq!(guard.due(), None, "no ports again");
 }
