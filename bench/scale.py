@@ -76,8 +76,11 @@ class Sessions:
 
     def count(self):
         """When, how many frames have come, and the CPU seconds of that; begins the traffic."""
-        self.process.stdin.write(b"\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.lab.check(self.process)
         frames, used = self._line("a count of frames").split()
         return time.monotonic(), int(frames), float(used)
 

@@ -51,8 +51,14 @@ TURN = 64
 
 BROADCAST = b"\xff" * 6
 
+# The first octet of a WebSocket's ping, and the head of the pong that has its 8 octets.
+PING, PONG = 0x89, b"\x8a\x88\0\0\0\0"
+
 # Seconds for an answer, and for all sessions to open; so many are opened at the same time.
 PATIENCE, OPENING, AT_ONCE = 20, 30, 16
+
+# After so many more the first ones say that they live.
+SILENT = 250
 
 
 def station(session, number):
@@ -75,7 +81,7 @@ class WebSocket:
     def handshake(connection, url):
         connection.sendall((
             f"GET {url.path} HTTP/1.1\r\nHost: {url.hostname}\r\nConnection: Upgrade\r\n"
-            "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            "User-Agent: bench\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode())
         answer = b""
         while b"\r\n\r\n" not in answer:
@@ -88,6 +94,18 @@ class WebSocket:
         """Masked with zeros: whoever unmasks it has the same work."""
         return b"".join(b"\x82" + bytes([0x80 | LENGTH, 0, 0, 0, 0]) + frame for frame in frames)
 
+    @staticmethod
+    def keep_alive(session):
+        """Says that an idle session lives, by a pong that nobody has asked for."""
+        session.socket.send(b"\x8a\x80\0\0\0\0")
+
+    @staticmethod
+    def answer(session, read):
+        """Answers a ping that comes between messages, as those to idle sessions do. Who is
+        sending need not: any octet is a sign of life."""
+        if read[0] == PING and session.at == 0:
+            session.socket.send(PONG + read[2:2 + (read[1] & 0x7f)])
+
 
 class SoftEther:
     """One message is a number of frames; here as many as are sent at once."""
@@ -96,6 +114,14 @@ class SoftEther:
     PORTS = {"softether": 5555}
     handshake = staticmethod(softether.log_in)
     message = staticmethod(softether.message)
+
+    @staticmethod
+    def keep_alive(_):
+        """Its sessions may be silent for 20 s."""
+
+    @staticmethod
+    def answer(_, __):
+        """Nor does it ask for answers before."""
 
 
 class Session:
@@ -137,8 +163,12 @@ def open_all(protocol, url, count):
                 print(f"session {number}: {cause}", file=sys.stderr)
         return None
 
+    sessions = []
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        sessions = list(pool.map(opened, range(count)))
+        for first in range(0, count, SILENT):
+            sessions += pool.map(opened, range(first, min(first + SILENT, count)))
+            for session in filter(None, sessions):
+                protocol.keep_alive(session)
     if None in sessions:
         print("only", count - sessions.count(None), flush=True)
         sys.exit(1)
@@ -197,10 +227,10 @@ def main():
         ready.register(session.socket, select.EPOLLIN)
     ready.register(sys.stdin, select.EPOLLIN)
     print("open", flush=True)
-    keep(ready, by_descriptor, [sessions[number] for number in senders], protocol.TAKEN)
+    keep(ready, by_descriptor, [sessions[number] for number in senders], protocol)
 
 
-def keep(ready, sessions, senders, taken):
+def keep(ready, sessions, senders, protocol):
     """Sends, and counts what comes."""
     octets, buffer = 0, bytearray(READ)
     while True:
@@ -208,7 +238,7 @@ def keep(ready, sessions, senders, taken):
             if number == sys.stdin.fileno():
                 if not sys.stdin.readline():
                     return
-                print(octets // taken, time.process_time(), flush=True)
+                print(octets // protocol.TAKEN, time.process_time(), flush=True)
                 while senders:
                     ready.modify(senders.pop().socket, select.EPOLLIN | select.EPOLLOUT)
                 continue
@@ -222,7 +252,8 @@ def keep(ready, sessions, senders, taken):
                     continue
                 octets += size
                 if not size:
-                    ready.unregister(number)
+                    sys.exit("a session has ended")
+                protocol.answer(session, buffer)
 
 
 main()

@@ -25,8 +25,8 @@ COLUMNS = [
     ("rtt_idle_us", "RTT idle, µs", 1, "{:.0f}", False),
     ("rtt_loaded_up_ms", "RTT under TCP up, ms", 1, "{:.2f}", False),
     ("rtt_loaded_down_ms", "RTT under TCP down, ms", 1, "{:.2f}", False),
-    ("rtt_loaded_up_p99_ms", "its slowest of 100 up, ms", 1, "{:.2f}", False),
-    ("rtt_loaded_down_p99_ms", "its slowest of 100 down, ms", 1, "{:.2f}", False),
+    ("rtt_loaded_up_p99_ms", "its 99th percentile up, ms", 1, "{:.2f}", False),
+    ("rtt_loaded_down_p99_ms", "its 99th percentile down, ms", 1, "{:.2f}", False),
     ("cpu_s_per_gb", "CPU s/GB", 1, "{:.2f}", False),
     ("memory_mb", "memory, MB", 1, "{:.1f}", False),
     ("retransmits_up", "retransmits up", 1, "{:.0f}", False),
@@ -217,8 +217,8 @@ def crowded(results):
 
 def storms(results):
     """Rows of a table with thousands of reconnects; the first is its head."""
-    yield ["", "back after a cut, s", "after a restart, s", "others' ping after the cut, max ms",
-           "99 of 100, ms", "lost"]
+    yield ["", "back after a cut, s (target ≤ 15)", "after a restart, s (≤ 15)",
+           "others' ping after the cut, max ms (≤ 10)", "99th percentile, ms", "lost"]
     for title, name in STORMS:
         values = [results.figure("etherws-wss", f"storm_{name}_{figure}") for figure in (
             "cut_s", "restart_s", "ping_max_ms", "ping_p99_ms", "pings_lost")]
