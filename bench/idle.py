@@ -129,8 +129,8 @@ def service(start, seconds):
 
 
 def sessions(start, seconds):
-    """The same without passwords for tunnels, with ten sessions of clients that say nothing and
-    are not pinged."""
+    """The same without passwords for tunnels, with ten sessions of clients that say nothing but
+    pongs."""
     config = TUNNEL.format(more="") + CONTROL + TAP.format(name="one")
     with start("one", config) as one:
         command = [sys.executable, SESSIONS, "wss://127.0.0.1/", "10"]
@@ -156,6 +156,8 @@ def main():
             options.error(f"{case}: no such case; there are {', '.join(CASES)}")
     lab.enter()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    # Sessions have addresses of their own.
+    subprocess.run(["ip", "route", "add", "local", lab.CROWD, "dev", "lo"], check=True)
     folder = pathlib.Path("/run/bench")
     folder.mkdir()
     request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
