@@ -6,7 +6,7 @@ use std::{ops::Range, time::Instant};
 use crate::{
     core::{
         fdb::PortNumber,
-        frame::Frame,
+        frame::{Frame, Offload},
         offload::{coalesce::Coalescer, segment},
     },
     mirror::{Filter, MIRROR_OCTETS, MirrorReader, Mirrors},
@@ -23,7 +23,7 @@ pub fn segment(frame: Frame, emit: impl FnMut(Frame)) -> bool {
 #[must_use]
 pub fn coalesce(block: &mut [u8], messages: impl Iterator<Item = Range<usize>>) -> usize {
     let mut coalescer = Coalescer::default();
-    let done = messages.filter_map(|message| coalescer.push(block, message)).count();
+    let done = messages.filter_map(|message| coalescer.push(block, message, Offload::NONE)).count();
     done + usize::from(coalescer.finish(block).is_some())
 }
 

@@ -26,6 +26,7 @@ use clap::{
 use etherws_actors::{
     kinds::{Via, all_options, kinds},
     settings::{PortDefaults, PortSettings, SETTINGS, Scope, Setting},
+    tunnel::Wire,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -219,6 +220,10 @@ pub(crate) struct Tunnel {
     #[arg(value_parser = clap::value_parser!(u16).range(88..=32_767))]
     #[schemars(range(min = 88, max = 32_767))]
     pub(crate) mss: Option<u16>,
+    /// What passes through tunnels: super-frames whole where both ends can, or finished frames
+    /// only (plain) [default: super-frames]
+    #[arg(id = "tunnel.wire", long = "wire", value_name = "WIRE")]
+    pub(crate) wire: Option<Wire>,
     /// Reverse proxies whose word on where a client comes from is taken: addresses, prefixes, or
     /// unix for a Unix socket [default: none]
     #[arg(id = "tunnel.trusted-proxies", long = "trusted-proxies", value_name = "ADDRESS")]

@@ -19,6 +19,7 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     kinds::PortSpec,
     settings::{Label, PortName, PortSettings, Profiles, Role, VlanId},
+    tunnel::Wire,
 };
 use ipnet::IpNet;
 
@@ -67,6 +68,8 @@ pub(crate) struct Sw {
     pub(crate) tunnel: Option<Service>,
     /// Octets of data in its TCP segments at most.
     pub(crate) tunnel_mss: Option<u16>,
+    /// What passes through tunnels at most.
+    pub(crate) tunnel_wire: Wire,
     /// Whose pages may open one from a browser, besides the switch's own; `*`: all.
     pub(crate) allowed_origins: Vec<String>,
     /// How many sessions there may be.
@@ -307,6 +310,7 @@ impl<'a> Checker<'a> {
             threads: threads.into(),
             tunnel: tunnel_service,
             tunnel_mss: tunnel.mss,
+            tunnel_wire: tunnel.wire.unwrap_or(Wire::SuperFrames),
             allowed_origins: tunnel.allow_origin.clone().unwrap_or_default(),
             limits,
             control: by_tcp.then_some(service),

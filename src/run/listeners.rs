@@ -390,7 +390,8 @@ impl Listeners {
                 127.0.0.1 with host"; "listener" => spec.item());
         }
         let allowed_origins = spec.tunnel.iter().flat_map(|tunnel| tunnel.allowed_origins.clone());
-        let handshake = Arc::new(Handshake { allowed_origins: allowed_origins.collect() });
+        let wire = spec.tunnel.as_ref().map(|tunnel| tunnel.wire).unwrap_or_default();
+        let handshake = Arc::new(Handshake { allowed_origins: allowed_origins.collect(), wire });
         let certificate = spec.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         let revoked = spec.tls.as_ref().and_then(|tls| tls.revoked.as_ref());
         let of_tunnel = spec.tunnel.as_ref().map(|tunnel| Access {

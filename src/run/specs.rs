@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use etherws_actors::tunnel::Wire;
 use slog::{Logger, warn};
 
 use super::listeners::Sockets;
@@ -31,6 +32,7 @@ pub(super) struct TunnelSpec {
     pub(super) path: String,
     pub(super) htpasswd: Option<PathBuf>,
     pub(super) allowed_origins: Vec<String>,
+    pub(super) wire: Wire,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +59,8 @@ pub(super) fn listener_specs(options: &Sw) -> Vec<ListenerSpec> {
     if let Some(service) = &options.tunnel {
         let (path, htpasswd) = (service.path.clone(), service.htpasswd.clone());
         let allowed_origins = options.allowed_origins.clone();
-        let tunnel = Some(TunnelSpec { path, htpasswd, allowed_origins });
+        let tunnel =
+            Some(TunnelSpec { path, htpasswd, allowed_origins, wire: options.tunnel_wire });
         all.push(ListenerSpec { tunnel, mss: options.tunnel_mss, ..at(service) });
     }
     if let Some(service) = &options.control {

@@ -201,6 +201,9 @@ async fn upgrade<T: ActixStream + 'static>(
             if let Some(instance) = tunnel.instance() {
                 answer.insert_header((INSTANCE_HEADER, instance.to_string()));
             }
+            if let Some(subprotocol) = tunnel.subprotocol() {
+                answer.insert_header((upgrade::SUBPROTOCOL_HEADER, subprotocol));
+            }
             let answer = answer.finish().drop_body();
             codec.encode(Message::Item((answer, BodySize::None)), &mut out)?;
             io.write_all(&out).await?;
@@ -392,7 +395,7 @@ pub(crate) fn fuzz(data: &[u8]) {
     let peer = proxies.client(&peer, &headers);
     let request = Request::of(http.head(), headers, &peer);
     let allowed_origins = vec!["https://allowed.example".to_owned()];
-    let handshake = upgrade::Handshake { allowed_origins };
+    let handshake = upgrade::Handshake { allowed_origins, ..Default::default() };
     let checked = request.check_size().and_then(|()| handshake.check(&request));
     let mut out = BytesMut::new();
     match checked {

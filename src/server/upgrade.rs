@@ -23,6 +23,7 @@ use etherws_actors::{
     monitor::{Event, Kind},
     state::Stop,
     supervisor,
+    tunnel::{SUBPROTOCOL, Wire},
 };
 use slog::{Logger, info, warn};
 
@@ -34,6 +35,9 @@ use super::{
     request::{Headers, Method, Request},
     sessions::Slot,
 };
+
+/// In which one end offers subprotocols, and the other names the one that is spoken.
+pub(super) const SUBPROTOCOL_HEADER: &str = "sec-websocket-protocol";
 
 /// What a plain GET of the tunnel is told; the original's words.
 pub(super) const NOT_A_WEBSOCKET: &str = "Can \"Upgrade\" only to \"WebSocket\".";
@@ -58,6 +62,8 @@ pub(super) fn asks(headers: &Headers<'_>) -> bool {
 pub(crate) struct Handshake {
     /// Origins besides the listener's own from which a browser may come; `*`: any.
     pub(crate) allowed_origins: Vec<String>,
+    /// What tunnels carry at most.
+    pub(crate) wire: Wire,
 }
 
 impl Handshake {
@@ -116,6 +122,8 @@ pub(super) struct Upgrade<'a> {
     /// Where lines about the session go.
     log: Logger,
     instance: Option<Instance>,
+    /// What the tunnel carries.
+    wire: Wire,
     /// Whether the peer may be the original's client, which sends no `User-Agent`.
     original: bool,
 }
@@ -147,7 +155,11 @@ pub(super) async fn check<'a>(
     }
     let original = request.headers.get("user-agent").is_none();
     let log = endpoint.journal.of_session(request.peer, identity.name.as_deref());
-    Ok(Upgrade { service, slot, identity, peer, log, instance, original })
+    let mut offers =
+        request.headers.all(SUBPROTOCOL_HEADER).flat_map(|line| line.split(|&c| c == b','));
+    let is_offered = offers.any(|name| name.trim_ascii() == SUBPROTOCOL.as_bytes());
+    let wire = if is_offered { service.handshake.wire } else { Wire::Plain };
+    Ok(Upgrade { service, slot, identity, peer, log, instance, wire, original })
 }
 
 impl Upgrade<'_> {
@@ -156,15 +168,20 @@ impl Upgrade<'_> {
         self.instance
     }
 
+    /// The subprotocol that is spoken from here on: to be named in the answer.
+    pub(super) fn subprotocol(&self) -> Option<&'static str> {
+        (self.wire == Wire::SuperFrames).then_some(SUBPROTOCOL)
+    }
+
     /// Makes a session port of `io`, of which `read` was read already.
     pub(super) async fn begin<T>(self, endpoint: &Endpoint, io: T, read: BytesMut)
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let Self { service, slot, identity, peer, log, instance, original } = self;
+        let Self { service, slot, identity, peer, log, instance, wire, original } = self;
         let user = identity.name.clone();
         let holder = Holder { identity: identity.holder(peer.ip()).into(), user, instance };
-        let info = SessionInfo { peer, tls: endpoint.tls, original, holder: Some(holder) };
+        let info = SessionInfo { peer, tls: endpoint.tls, original, wire, holder: Some(holder) };
         let session = Session::new(io, read, info).holding(Arc::clone(&slot));
         match supervisor::add(&service.switch, session, &log).await {
             Ok(port) => {

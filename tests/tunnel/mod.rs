@@ -10,3 +10,4 @@ mod scale;
 mod server;
 mod tls;
 mod trust;
+mod wire;

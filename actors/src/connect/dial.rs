@@ -38,12 +38,15 @@ use crate::{
         error::one_line,
         holder::{INSTANCE_HEADER, Instance},
     },
-    tunnel::{codec::Role, link::WebSocket},
+    tunnel::{SUBPROTOCOL, Wire, codec::Role, link::WebSocket},
 };
 
 /// How we name ourselves. The original sends no such header: who does can answer
 /// pings.
 const USER_AGENT: &str = concat!("etherws/", env!("CARGO_PKG_VERSION"));
+
+/// In which one end offers subprotocols, and the other names the one that is spoken.
+const SUBPROTOCOL_HEADER: &str = "sec-websocket-protocol";
 
 /// There is no tunnel.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +109,8 @@ pub struct TunnelRequest {
     pub host: Option<String>,
     /// Further headers.
     pub headers: Vec<Header>,
+    /// What the tunnel's messages may be at most.
+    pub wire: Wire,
 }
 
 /// Opens a tunnel to `server`, which learns by `instance` whether we come again. A
@@ -160,11 +165,16 @@ pub(super) async fn upgrade(
         Ok((head, words, key))
     };
     let source = match timeout_at(deadline, shaken).await {
-        Ok(Ok((head, _, key))) if head.status == 101 => match what_is_wrong(&head, &key) {
+        Ok(Ok((head, _, key))) if head.status == 101 => match what_is_wrong(&head, &key, request) {
             None => {
                 let tunnel = WebSocket::new(stream, Role::Client, BytesMut::new());
-                let echoed = head.get(INSTANCE_HEADER).and_then(Instance::parse);
-                return Ok(if echoed == Some(instance) { tunnel.with_pings() } else { tunnel });
+                if head.get(INSTANCE_HEADER).and_then(Instance::parse) != Some(instance) {
+                    // Somebody else's: it may give back any subprotocol.
+                    return Ok(tunnel);
+                }
+                let is_spoken = head.has_token(SUBPROTOCOL_HEADER, SUBPROTOCOL);
+                let wire = if is_spoken { request.wire } else { Wire::Plain };
+                return Ok(tunnel.with_pings().with_wire(wire));
             }
             Some(wrong) => wrong,
         },
@@ -201,6 +211,9 @@ fn head(server: &ServerUrl, request: &TunnelRequest, instance: Instance, key: &s
          Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{INSTANCE_HEADER}: {instance}\r\n",
         server.target()
     );
+    if request.wire == Wire::SuperFrames {
+        head.push_str(&format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"));
+    }
     if !request.headers.iter().any(|header| header.is("user-agent")) {
         head.push_str(&format!("User-Agent: {USER_AGENT}\r\n"));
     }
@@ -214,7 +227,7 @@ fn head(server: &ServerUrl, request: &TunnelRequest, instance: Instance, key: &s
 }
 
 /// RFC 6455, 4.1: what of a 101 fails the connection.
-fn what_is_wrong(head: &Head, key: &str) -> Option<String> {
+fn what_is_wrong(head: &Head, key: &str, request: &TunnelRequest) -> Option<String> {
     let accept = head.get("sec-websocket-accept");
     let unasked = |name: &'static str| head.all(name).find(|value| !value.is_empty());
     if !head.has_token("upgrade", "websocket") {
@@ -228,7 +241,9 @@ fn what_is_wrong(head: &Head, key: &str) -> Option<String> {
     } else if let Some(extension) = unasked("sec-websocket-extensions") {
         Some(format!("it uses the extension {extension:?}, which nobody has offered"))
     } else {
-        unasked("sec-websocket-protocol").map(|protocol| {
+        let offered = (request.wire == Wire::SuperFrames).then_some(SUBPROTOCOL);
+        let unoffered = |protocol: &&str| Some(*protocol) != offered;
+        unasked(SUBPROTOCOL_HEADER).filter(unoffered).map(|protocol| {
             format!("it speaks the subprotocol {protocol:?}, which nobody has offered")
         })
     }

@@ -15,6 +15,10 @@ pub use super::packet::{MacAddr, ParseMacAddrError, Vid};
 /// packet (65,535) behind an Ethernet header and four tags, rounded up to an even number.
 pub const MAX_FRAME_LEN: usize = 65_566;
 
+/// Longest super-frame that is read, in octets: an IP packet of 65,535 in a tunnel of up to 512.
+/// More a kernel gives only where `gso_max_size` of an interface has been raised (BIG TCP).
+pub(crate) const MAX_SUPER_FRAME_LEN: usize = MAX_FRAME_LEN + 512;
+
 /// Shortest frame on a cable, in octets without FCS (IEEE 802.3, 4A.4.2). Frames that were never
 /// on one may be shorter.
 pub const MIN_FRAME_LEN: usize = 60;
@@ -71,6 +75,25 @@ impl Offload {
             Gso::Udp => transport + 8,
         };
         (len <= frame.len()).then_some(len)
+    }
+
+    /// Frames that `frame` is on a wire, and their octets; see [`Frame::on_wire`].
+    pub(crate) fn on_wire(&self, frame: &[u8]) -> (u64, u64) {
+        segments(frame.len(), self.headers_len(frame), self.gso_size)
+    }
+}
+
+/// How many segments there are of a super-frame of `len` octets, `headers` of which each of
+/// them repeats, and their octets.
+fn segments(len: usize, headers: Option<usize>, size: u16) -> (u64, u64) {
+    let (len, size) = (len as u64, u64::from(size));
+    match headers {
+        Some(headers) if size > 0 => {
+            let headers = headers as u64;
+            let segments = (len - headers).div_ceil(size).max(1);
+            (segments, len + (segments - 1) * headers)
+        }
+        _ => (1, len),
     }
 }
 
@@ -253,15 +276,7 @@ impl Frame {
     /// segments.
     #[must_use]
     pub fn on_wire(&self) -> (u64, u64) {
-        let (len, size) = (self.len() as u64, u64::from(self.offload.gso_size));
-        match self.headers_len() {
-            Some(headers) if size > 0 => {
-                let headers = headers as u64;
-                let segments = (len - headers).div_ceil(size).max(1);
-                (segments, len + (segments - 1) * headers)
-            }
-            _ => (1, len),
-        }
+        segments(self.len(), self.headers_len(), self.offload.gso_size)
     }
 
     /// Whether there is no octet at all.

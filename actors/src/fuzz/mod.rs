@@ -5,10 +5,14 @@
 mod coalesce;
 mod codec;
 mod filter;
+mod message;
 mod relay;
 mod segment;
 
-pub use self::{coalesce::coalesce, codec::codec, filter::filter, relay::relay, segment::segment};
+pub use self::{
+    coalesce::coalesce, codec::codec, filter::filter, message::message, relay::relay,
+    segment::segment,
+};
 
 /// Fields read off the front of a fuzzer's octets. What is missing is zero, so that
 /// no input is too short.
@@ -62,6 +66,11 @@ mod tests {
     #[test]
     fn filters_keep_their_promises_for_all_seeds() {
         replay("filter", filter);
+    }
+
+    #[test]
+    fn messages_keep_their_promises_for_all_seeds() {
+        replay("message", message);
     }
 
     #[test]

@@ -39,6 +39,7 @@ use crate::{
         state::Details,
     },
     port::{Medium, PortError},
+    tunnel::Wire,
 };
 
 /// Options of a client port: how to reach a WebSocket server.
@@ -112,6 +113,11 @@ pub struct ClientOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "OCTETS"))]
     pub mss: Option<u16>,
+    /// What passes through the tunnel: super-frames whole where both ends can (super-frames,
+    /// the default), or finished frames only (plain)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "WIRE"))]
+    pub wire: Option<Wire>,
 }
 
 impl fmt::Debug for ClientOptions {
@@ -184,6 +190,7 @@ impl ClientOptions {
             credentials: self.credentials(),
             host: self.host.clone(),
             headers: self.header.iter().filter_map(header).collect(),
+            wire: self.wire.unwrap_or(Wire::SuperFrames),
         }
     }
 
@@ -319,6 +326,8 @@ pub struct Client {
     /// By which a server knows that we come again.
     instance: Instance,
     route: Route,
+    /// What the messages of the last tunnel are.
+    wire: Option<Wire>,
 }
 
 /// Options that cannot work, however often it is tried.
@@ -357,7 +366,16 @@ impl Client {
         let servers = options.all_urls().filter_map(parse).collect();
         let (request, instance) = (options.request(), Instance::random()?);
         let password_file = options.password_file;
-        Ok(Self { servers, at: 0, request, password_file, choked: Rc::default(), instance, route })
+        Ok(Self {
+            servers,
+            at: 0,
+            request,
+            password_file,
+            choked: Rc::default(),
+            instance,
+            route,
+            wire: None,
+        })
     }
 
     /// Takes the password that is in its file now. One that cannot be read is as it was.
@@ -466,7 +484,9 @@ impl Medium for Client {
     }
 
     fn details(&self) -> Details {
-        self.route.by(&self.servers[self.at]).map(|by| ("proxy", by)).into_iter().collect()
+        let proxy = self.route.by(&self.servers[self.at]).map(|by| ("proxy", by));
+        let wire = self.wire.map(|wire| ("wire", wire.name().to_owned()));
+        proxy.into_iter().chain(wire).collect()
     }
 
     /// Super-frames are cut as they are written.
@@ -497,6 +517,7 @@ impl Medium for Client {
             let dialed = dial(server, &self.request, self.instance, &self.route);
             match dialed.await {
                 Ok(tunnel) => {
+                    self.wire = Some(tunnel.wire());
                     let (choked, hint) =
                         (Rc::clone(&self.choked), Choked::hint(server, &self.route));
                     return Ok(ClientLink { tunnel, choked, hint, since: Instant::now() });

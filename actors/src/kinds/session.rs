@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::{
     core::{holder::Holder, state::Details},
     port::{Medium, PortError},
-    tunnel::{WebSocket, codec::Role},
+    tunnel::{WebSocket, Wire, codec::Role},
 };
 
 /// What the upgrade tells of a new session.
@@ -24,6 +24,8 @@ pub struct SessionInfo {
     /// Whether the peer may be the original's client, which sends no `User-Agent`.
     /// It is never pinged.
     pub original: bool,
+    /// What was agreed on.
+    pub wire: Wire,
     /// Whose session it is: the former one of the same client port ends, and its user is
     /// shown with the port.
     pub holder: Option<Holder>,
@@ -40,6 +42,7 @@ pub fn shown(peer: SocketAddr) -> String {
 pub struct Session<S> {
     peer: SocketAddr,
     holder: Option<Holder>,
+    wire: Wire,
     socket: Option<WebSocket<S>>,
     held: Option<Box<dyn Any>>,
 }
@@ -49,14 +52,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Session<S> {
     /// what was read of it beyond the request.
     #[must_use]
     pub fn new(stream: S, read: BytesMut, info: SessionInfo) -> Self {
-        let mut socket = WebSocket::new(stream, Role::Server, read);
+        let mut socket = WebSocket::new(stream, Role::Server, read).with_wire(info.wire);
         if !info.original {
             socket = socket.with_pings();
         } else if info.tls {
             socket = socket.single_messages();
         }
-        let SessionInfo { peer, holder, .. } = info;
-        Self { peer, holder, socket: Some(socket), held: None }
+        let SessionInfo { peer, holder, wire, .. } = info;
+        Self { peer, holder, wire, socket: Some(socket), held: None }
     }
 
     /// Drops `held` when the session has ended: how its server counts it.
@@ -101,7 +104,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Medium for Session<S> {
     fn details(&self) -> Details {
         // Shown in tables and logs.
         let user = self.holder.as_ref().and_then(|holder| holder.user.as_ref());
-        user.map(|user| ("user", user.escape_debug().to_string())).into_iter().collect()
+        let user = user.map(|user| ("user", user.escape_debug().to_string()));
+        user.into_iter().chain([("wire", self.wire.name().to_owned())]).collect()
     }
 
     async fn open(&mut self) -> Result<WebSocket<S>, PortError> {

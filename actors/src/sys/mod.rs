@@ -10,7 +10,7 @@ use std::{
 
 use tokio::io::unix::AsyncFd;
 
-use crate::core::frame::MAX_FRAME_LEN;
+use crate::core::frame::MAX_SUPER_FRAME_LEN;
 
 mod ifreq;
 pub mod inspect;
@@ -24,13 +24,6 @@ pub(crate) mod vnet;
 
 /// Longest name of an interface in octets: the kernel's IFNAMSIZ less its NUL.
 pub(crate) const MAX_NAME_LEN: usize = 15;
-
-/// Longest super-frame that is read: an IP packet of 65,535 octets in a tunnel. More the
-/// kernel gives only where `gso_max_size` of an interface has been raised (BIG TCP).
-pub(crate) const MAX_SUPER_FRAME_LEN: usize = MAX_FRAME_LEN + MAX_TUNNEL_HEADERS;
-
-/// Octets of all headers before an IP packet that a tunnel carries.
-const MAX_TUNNEL_HEADERS: usize = 512;
 
 /// Room that a device's read needs: the longest frame behind its header. One that fills it
 /// may have been longer.

@@ -19,8 +19,8 @@ use std::{
 use tokio::io::AsyncWrite;
 
 use super::{
-    codec::{Opcode, mask_copy},
-    framing::{Framing, Header},
+    codec::{MAX_MESSAGE_LEN, Opcode, mask_copy},
+    framing::{Framing, Header, MAX_HEADER_LEN},
     messages::Messages,
 };
 use crate::core::{batch::BATCH_OCTETS, frame::Frame, offload::segment::Segments};
@@ -37,7 +37,7 @@ const COPY_BELOW: usize = 256;
 
 /// Octets of copies whose memory is kept for the next batch: one message beyond a
 /// full write. What a longer one took is not to stay for ever.
-const COPIES_KEPT: usize = WRITE_OCTETS + 2048;
+const COPIES_KEPT: usize = WRITE_OCTETS + MAX_MESSAGE_LEN + MAX_HEADER_LEN;
 
 /// What of its messages an encoder copies, and how many it writes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +129,13 @@ impl<F: Framing> Encoder<F> {
                 let octets = frame.data();
                 let header = self.framing.header(octets.len())?;
                 self.message(header, &[], octets, Some((at, 0..octets.len())));
+                continue;
+            }
+            if let Some(header) = self.framing.unfinished(frame)? {
+                self.next = (at + 1, 0);
+                let (front, rest) = frame.front();
+                let place = front.replaces..frame.data().len();
+                self.message(header, &front, rest, Some((at, place)));
                 continue;
             }
             let Ok(segments) = Segments::new(frame) else {

@@ -10,8 +10,12 @@ use std::{io, ops::Range};
 
 use bytes::Bytes;
 
-/// Longest header of all framings, in octets: WebSocket's, with its masking key.
-pub const MAX_HEADER_LEN: usize = 14;
+use super::codec::unmask;
+use crate::core::frame::{Frame, Offload};
+
+/// Longest header of all framings, in octets: WebSocket's, with its masking key, and what a
+/// message of ours begins with.
+pub const MAX_HEADER_LEN: usize = 14 + 8;
 
 /// A way to mark frames in octets. One value reads, another writes.
 pub(super) trait Framing {
@@ -29,17 +33,24 @@ pub(super) trait Framing {
         at: &mut usize,
     ) -> Result<Option<Item<Self::Control>>, Self::Error>;
 
-    /// What goes before a frame of `len` octets.
+    /// What goes before a finished frame of `len` octets.
     fn header(&mut self, len: usize) -> io::Result<Header>;
+
+    /// What goes before a frame that passes with work left on it; `None` for one that is to be
+    /// finished first.
+    fn unfinished(&mut self, frame: &Frame) -> io::Result<Option<Header>> {
+        let _ = frame;
+        Ok(None)
+    }
 }
 
 /// What a peer has sent.
 #[derive(Debug)]
 pub(super) enum Item<C> {
-    /// A frame, and where in the block it stands.
-    Frame(Range<usize>),
+    /// A frame: where in the block it stands, and the work that is left on it.
+    Frame(Range<usize>, Offload),
     /// A frame that did not stand in one piece.
-    Gathered(Bytes),
+    Gathered(Bytes, Offload),
     Control(C),
 }
 
@@ -73,6 +84,16 @@ impl Header {
         &self.octets[..usize::from(self.len)]
     }
 
+    /// Adds octets that belong to the payload, whose mask goes on behind them.
+    pub(super) fn push_payload(&mut self, octets: &[u8]) {
+        let at = usize::from(self.len);
+        self.push(octets);
+        if let Some(mask) = &mut self.mask {
+            unmask(&mut self.octets[at..at + octets.len()], *mask);
+            mask.rotate_left(octets.len() % 4);
+        }
+    }
+
     /// What its payload is XORed with.
     pub(super) const fn mask(&self) -> Option<[u8; 4]> {
         self.mask
@@ -90,7 +111,7 @@ mod tests {
     use super::*;
     use crate::{
         core::{
-            frame::{Frame, MAX_FRAME_LEN},
+            frame::MAX_FRAME_LEN,
             offload::{
                 coalesce::{Coalescer, tests::joined},
                 segment::{segment, tests::Shape},
@@ -127,7 +148,7 @@ mod tests {
             }
             let place = *at + 4..*at + 4 + len;
             *at = place.end;
-            Ok(Some(Item::Frame(place)))
+            Ok(Some(Item::Frame(place, Offload::NONE)))
         }
 
         fn header(&mut self, len: usize) -> io::Result<Header> {
@@ -152,7 +173,7 @@ mod tests {
         ) -> Result<Option<Item<Infallible>>, Infallible> {
             let place = *at..block.len();
             *at = place.end;
-            Ok((!place.is_empty()).then_some(Item::Frame(place)))
+            Ok((!place.is_empty()).then_some(Item::Frame(place, Offload::NONE)))
         }
 
         fn header(&mut self, _: usize) -> io::Result<Header> {

@@ -111,14 +111,14 @@ pub(super) fn take<F: Framing, T>(
     let (mut joined, mut gathered, mut at, mut controls) = (Vec::new(), None, 0, 0);
     let next = loop {
         match framing.decode(read, &mut at) {
-            Ok(Some(Item::Frame(place))) => {
-                joined.extend(coalescer.push(read, place));
+            Ok(Some(Item::Frame(place, offload))) => {
+                joined.extend(coalescer.push(read, place, offload));
                 if joined.len() + 1 == BATCH_FRAMES {
                     break Next::Frames;
                 }
             }
-            Ok(Some(Item::Gathered(data))) => {
-                gathered = Some(Frame::new(data));
+            Ok(Some(Item::Gathered(data, offload))) => {
+                gathered = Some(Frame::with_offload(data, offload));
                 break Next::Frames;
             }
             Ok(Some(Item::Control(item))) => {

@@ -31,7 +31,7 @@ use super::{
     encode::{Encoder, Gather},
     heartbeat::Heartbeat,
     intake::{self, Next},
-    messages::Messages,
+    messages::{Control, Messages, Wire},
     pace::Pace,
 };
 use crate::{
@@ -111,6 +111,7 @@ fn reason(reason: &str) -> String {
 pub struct WebSocket<S> {
     stream: S,
     role: Role,
+    wire: Wire,
     pub(crate) read: BytesMut,
     single: bool,
     pinged: bool,
@@ -121,7 +122,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<S> {
     /// beyond the handshake.
     #[must_use]
     pub const fn new(stream: S, role: Role, read: BytesMut) -> Self {
-        Self { stream, role, read, single: false, pinged: false }
+        Self { stream, role, wire: Wire::Plain, read, single: false, pinged: false }
+    }
+
+    /// Has messages of this kind, as both ends have agreed on in the handshake.
+    #[must_use]
+    pub const fn with_wire(mut self, wire: Wire) -> Self {
+        self.wire = wire;
+        self
+    }
+
+    /// What its messages are.
+    #[must_use]
+    pub const fn wire(&self) -> Wire {
+        self.wire
     }
 
     /// Gives each message a write, and so a TLS record, of its own: the original's
@@ -144,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Ends a tunnel that has carried nothing as a port that is deleted does.
     pub(crate) async fn end(mut self) {
-        let mut close = Encoder::new(Messages::new(self.role), Gather::Messages);
+        let mut close = Encoder::new(Messages::new(self.role, self.wire), Gather::Messages);
         let code = CloseCode::NORMAL.get().to_be_bytes();
         let farewell = async {
             close.control(Opcode::Close, &code)?;
@@ -181,7 +195,7 @@ enum End {
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
         let PortIo { mut ingress, egress, memory, mut stop, counters, pings, .. } = io;
-        let Self { stream, role, read, single, pinged } = self;
+        let Self { stream, role, wire, read, single, pinged } = self;
         let gather = match role {
             _ if single => Gather::Single,
             Role::Server if stream.is_write_vectored() => Gather::Headers,
@@ -195,10 +209,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
         } else {
             Heartbeat::none()
         };
-        let mut receiver = Receiver::new(reader, role, read, memory);
+        let mut receiver = Receiver::new(reader, Messages::new(role, wire), read, memory);
         let mut sender = Sender {
             stream: writer,
-            encoder: Encoder::new(Messages::new(role), gather),
+            encoder: Encoder::new(Messages::new(role, wire), gather),
             egress,
             batch: Vec::new(),
             pace: Pace::new(),
@@ -296,8 +310,7 @@ struct Receiver<S> {
 }
 
 impl<S: AsyncRead> Receiver<S> {
-    fn new(stream: ReadHalf<S>, role: Role, read: BytesMut, memory: QueueMemory) -> Self {
-        let messages = Messages::new(role);
+    fn new(stream: ReadHalf<S>, messages: Messages, read: BytesMut, memory: QueueMemory) -> Self {
         let (coalescer, chatter) = (Coalescer::default(), Chatter::default());
         let intake = Intake { memory, kept: 0, entering: 0 };
         Self { stream, messages, coalescer, chatter, read, intake }
@@ -339,8 +352,18 @@ impl<S: AsyncRead> Receiver<S> {
     ) -> (Vec<Frame>, Next<Result<Closed, ProtocolError>>) {
         let Self { messages, coalescer, chatter, read, .. } = self;
         let mut clock = None;
-        intake::take(messages, coalescer, read, |event| {
+        intake::take(messages, coalescer, read, |control| {
             let now = *clock.get_or_insert_with(|| Instant::now().into_std());
+            let event = match control {
+                Control::Event(event) => event,
+                Control::Unknown(len) => {
+                    return (!chatter.admits(len, now)).then_some(Err(TunnelError::Chatter));
+                }
+                Control::BadOffload => {
+                    counters.discarded(Discard::UnknownOffload, 1);
+                    return None;
+                }
+            };
             let admitted = match event {
                 Event::Fragment(len) => chatter.admits_fragment(len, now),
                 Event::Text(len) => {
@@ -390,7 +413,8 @@ impl<S: AsyncRead> Receiver<S> {
         let mut left = FAREWELL_OCTETS;
         loop {
             let Self { messages, coalescer, read, .. } = self;
-            let is_close = |event| matches!(event, Event::Close(..)).then_some(());
+            let is_close =
+                |control| matches!(control, Control::Event(Event::Close(..))).then_some(());
             match intake::take(messages, coalescer, read, is_close).1 {
                 Next::End(_) => return,
                 Next::Read if !self.fill_for_farewell(&mut left).await => return,

@@ -1,31 +1,98 @@
-//! WebSocket's messages as a [`Framing`]: one frame a binary message, in both roles.
+//! A tunnel's messages as a [`Framing`]: one frame a binary WebSocket message, in both roles.
 //!
-//! Between the link's halves and `codec`. Adds to it what is not pure: the masking keys of
-//! a client.
+//! Between the link's halves and `codec`. Adds to it what is not pure, the masking keys of a
+//! client, and what the two ends have agreed on: see [`Wire`].
 
-use std::io;
+#[cfg(feature = "schemars")]
+use std::borrow::Cow;
+use std::{io, ops::Range};
+
+use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
 use super::{
     codec::{Decoder, Event, MAX_MESSAGE_LEN, Opcode, ProtocolError, Role},
     framing::{Framing, Header, Item},
+    typed::{self, MAX_PREFIX_LEN, Prefix},
 };
+use crate::core::frame::{Frame, MAX_SUPER_FRAME_LEN, Offload};
 
 /// Octets of randomness that are drawn at once: a system's generator costs
 /// microseconds a call, a thousandth of that a key.
 const RANDOM_OCTETS: usize = 4096;
 
+/// What a tunnel's messages are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum Wire {
+    /// Finished frames and nothing else, as etherws 1.3 has them.
+    #[default]
+    Plain,
+    /// Those of the subprotocol [`SUBPROTOCOL`](super::SUBPROTOCOL): super-frames pass whole.
+    SuperFrames,
+}
+
+#[cfg(feature = "schemars")]
+impl schemars::JsonSchema for Wire {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Wire".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let all = [Self::Plain, Self::SuperFrames].map(Self::name);
+        schemars::json_schema!({"type": "string", "enum": all})
+    }
+}
+
+impl Wire {
+    /// The word for it in `showport`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::SuperFrames => "super-frames",
+        }
+    }
+
+    /// The longest message, in octets.
+    const fn limit(self) -> usize {
+        match self {
+            Self::Plain => MAX_MESSAGE_LEN,
+            Self::SuperFrames => MAX_SUPER_FRAME_LEN + MAX_PREFIX_LEN,
+        }
+    }
+}
+
 /// One end of a connection, for reading or for writing.
 #[derive(Debug)]
 pub(super) struct Messages {
     decoder: Decoder,
+    wire: Wire,
     /// A client's.
     masks: Option<Masks>,
 }
 
+/// What comes beside frames.
+#[derive(Debug)]
+pub(crate) enum Control {
+    /// All but the binary messages.
+    Event(Event),
+    /// A binary message of a type that we do not know, and its length in octets.
+    Unknown(usize),
+    /// A frame whose offload fields do not fit it.
+    BadOffload,
+}
+
 impl Messages {
-    pub(super) fn new(role: Role) -> Self {
+    pub(super) fn new(role: Role, wire: Wire) -> Self {
         Self {
-            decoder: Decoder::new(role, MAX_MESSAGE_LEN),
+            decoder: Decoder::new(role, wire.limit()),
+            wire,
             masks: (role == Role::Client).then(Masks::default),
         }
     }
@@ -40,27 +107,67 @@ impl Messages {
         let mask = self.masks.as_mut().map(Masks::next).transpose()?;
         Ok(Header::new(opcode, len, mask))
     }
+
+    /// What goes before the `len` octets of a frame, with what its message begins with.
+    fn header_before(&mut self, prefix: &Prefix, len: usize) -> io::Result<Header> {
+        let mut header = self.header_of(Opcode::Binary, prefix.len() + len)?;
+        header.push_payload(prefix);
+        Ok(header)
+    }
+
+    /// What the binary message at `place` is.
+    fn item(&self, block: &mut [u8], place: Range<usize>) -> Item<Control> {
+        if self.wire == Wire::Plain {
+            return Item::Frame(place, Offload::NONE);
+        }
+        match typed::read(&mut block[place.clone()]) {
+            Ok((prefix, offload)) => Item::Frame(place.start + prefix..place.end, offload),
+            Err(control) => Item::Control(control),
+        }
+    }
+
+    /// The same of one that came in fragments.
+    fn gathered(&self, data: Bytes) -> Item<Control> {
+        if self.wire == Wire::Plain {
+            return Item::Gathered(data, Offload::NONE);
+        }
+        let mut data = BytesMut::from(data);
+        match typed::read(&mut data) {
+            Ok((prefix, offload)) => Item::Gathered(data.split_off(prefix).freeze(), offload),
+            Err(control) => Item::Control(control),
+        }
+    }
 }
 
 impl Framing for Messages {
-    /// All but the binary messages.
-    type Control = Event;
+    type Control = Control;
     type Error = ProtocolError;
 
     fn decode(
         &mut self,
         block: &mut [u8],
         at: &mut usize,
-    ) -> Result<Option<Item<Event>>, ProtocolError> {
+    ) -> Result<Option<Item<Control>>, ProtocolError> {
         Ok(self.decoder.decode(block, at)?.map(|event| match event {
-            Event::Binary(place) => Item::Frame(place),
-            Event::Fragmented(data) => Item::Gathered(data),
-            control => Item::Control(control),
+            Event::Binary(place) => self.item(block, place),
+            Event::Fragmented(data) => self.gathered(data),
+            event => Item::Control(Control::Event(event)),
         }))
     }
 
     fn header(&mut self, len: usize) -> io::Result<Header> {
-        self.header_of(Opcode::Binary, len)
+        match self.wire {
+            Wire::Plain => self.header_of(Opcode::Binary, len),
+            Wire::SuperFrames => self.header_before(&Prefix::FINISHED, len),
+        }
+    }
+
+    fn unfinished(&mut self, frame: &Frame) -> io::Result<Option<Header>> {
+        if self.wire == Wire::Plain {
+            return Ok(None);
+        }
+        let prefix = Prefix::of(frame);
+        prefix.map(|prefix| self.header_before(&prefix, frame.len())).transpose()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tunnels: Ethernet frames as binary WebSocket messages, one frame a message.
+//! Tunnels: Ethernet frames as binary WebSocket messages, one frame or super-frame a message.
 //!
 //! Stands between the kinds `session` and `client` and their streams. A new tunnel comes
 //! from [`dial`](crate::connect::dial()) or from an upgrade that was accepted; from then on
@@ -12,5 +12,8 @@ mod intake;
 pub mod link;
 mod messages;
 mod pace;
+pub(crate) mod typed;
 
 pub use link::WebSocket;
+pub use messages::Wire;
+pub use typed::SUBPROTOCOL;

@@ -5,7 +5,9 @@
 //! alone. Messages are joined where they were read, each payload moved to the end of
 //! the one before it. Only what has been read already is looked at, so no frame waits
 //! for another, and each frame whose checksum is wrong passes as it is: a super-frame
-//! vouches for its segments.
+//! vouches for its segments. Of a message that says which work is left on it, as between two
+//! ends that pass super-frames whole, a checksum that is still to be computed need not be
+//! verified, and a super-frame is joined as its segments would be.
 
 use std::ops::Range;
 
@@ -51,24 +53,30 @@ pub(crate) struct Joined {
 }
 
 impl Coalescer {
-    /// Takes the next message of `block`, which stands behind all that came before it.
-    /// Gives the frame before it, if that is complete now.
-    pub(crate) fn push(&mut self, block: &mut [u8], message: Range<usize>) -> Option<Joined> {
+    /// Takes the next message of `block`, which stands behind all that came before it, with the
+    /// work that is left on it. Gives the frame before it, if that is complete now.
+    pub(crate) fn push(
+        &mut self,
+        block: &mut [u8],
+        message: Range<usize>,
+        offload: Offload,
+    ) -> Option<Joined> {
         if let Some(last) = &mut self.last
-            && last.join(block, message.clone())
+            && last.join(block, message.clone(), &offload)
         {
             return None;
         }
         let done = self.finish(block);
-        let run = Segment::parse(&block[message.clone()]).map(|segment| Run::begin(&segment));
-        self.last = Some(Open { place: message, run });
+        let segment = Segment::parse(&block[message.clone()], &offload);
+        let run = segment.map(|segment| Run::begin(&segment));
+        self.last = Some(Open { place: message, offload, run });
         done
     }
 
     /// The last frame: no more messages come in this block.
     pub(crate) fn finish(&mut self, block: &mut [u8]) -> Option<Joined> {
-        let Open { place, run } = self.last.take()?;
-        let offload = run.filter(|run| run.count > 1).map_or(Offload::NONE, |run| {
+        let Open { place, offload, run } = self.last.take()?;
+        let offload = run.filter(|run| run.messages > 1).map_or(offload, |run| {
             let whole = &mut block[place.clone()];
             run.write_head(whole);
             run.offload(whole)
@@ -81,6 +89,8 @@ impl Coalescer {
 #[derive(Debug)]
 struct Open {
     place: Range<usize>,
+    /// Of its first message.
+    offload: Offload,
     /// `None`: it is no segment, and stays alone.
     run: Option<Run>,
 }
@@ -89,12 +99,12 @@ impl Open {
     /// Appends the segment at `message`, if it is the next of the same flow. A frame's
     /// checksum costs more than all else: it is looked at only when its headers and
     /// those of a neighbor fit.
-    fn join(&mut self, block: &mut [u8], message: Range<usize>) -> bool {
+    fn join(&mut self, block: &mut [u8], message: Range<usize>, offload: &Offload) -> bool {
         let Some(run) = &mut self.run else { return false };
-        let Some(next) = Segment::parse(&block[message.clone()]) else { return false };
+        let Some(next) = Segment::parse(&block[message.clone()], offload) else { return false };
         let whole = &block[self.place.clone()];
         if !run.accepts(whole, &next)
-            || (run.count == 1 && !run.first.of(whole).is_intact())
+            || (run.messages == 1 && !run.first.of(whole).is_intact())
             || !next.is_intact()
         {
             return false;
@@ -109,7 +119,7 @@ impl Open {
 }
 
 /// What of a frame's layout matters to its flow. Offsets are from its first octet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Layout {
     is_tcp: bool,
     is_ipv4: bool,
@@ -119,6 +129,10 @@ struct Layout {
     payload: usize,
     /// Where the frame ends.
     end: usize,
+    /// Payload octets of each of its segments but the last.
+    size: usize,
+    /// Whether its checksum is still to be computed: there is none to verify.
+    lacks_checksum: bool,
 }
 
 impl Layout {
@@ -130,18 +144,43 @@ impl Layout {
     const fn len(&self) -> usize {
         self.end - self.payload
     }
+
+    /// Segments that it is: one, if it is no super-frame.
+    const fn count(&self) -> usize {
+        self.len().div_ceil(self.size)
+    }
+
+    /// Payload octets of the last of them.
+    const fn last_len(&self) -> usize {
+        self.len() - (self.count() - 1) * self.size
+    }
+
+    /// What is the same in all segments of a flow.
+    const fn shape(&self) -> (bool, bool, usize, usize, usize) {
+        (self.is_tcp, self.is_ipv4, self.ip, self.transport, self.payload)
+    }
 }
 
-/// Checked view of a frame that may be a segment: a whole TCP or UDP packet that has
-/// payload and ends where the frame ends.
+/// Checked view of a frame that may be a segment, or several: a whole TCP or UDP packet that
+/// has payload and ends where the frame ends.
 #[derive(Debug, Clone, Copy)]
 struct Segment<'a> {
     data: &'a [u8],
     layout: Layout,
 }
 
+/// The super-frame that TCP or UDP over IPv4 or IPv6 may be, and where from the beginning of its
+/// header the checksum stands.
+const fn kind(is_tcp: bool, is_ipv4: bool) -> (Gso, usize) {
+    match (is_tcp, is_ipv4) {
+        (true, true) => (Gso::Tcp4, TCP_CSUM),
+        (true, false) => (Gso::Tcp6, TCP_CSUM),
+        (false, _) => (Gso::Udp, UDP_CSUM),
+    }
+}
+
 impl<'a> Segment<'a> {
-    fn parse(data: &'a [u8]) -> Option<Self> {
+    fn parse(data: &'a [u8], offload: &Offload) -> Option<Self> {
         let header = Ethernet::new_checked(data)?;
         let (packet, ip) = (header.ip()?, header.payload_at());
         let (is_ipv4, transport) = (packet.is_ipv4(), ip + packet.header_len());
@@ -174,9 +213,19 @@ impl<'a> Segment<'a> {
         let (payload, end) = (transport + header_len, data.len());
         // Octets behind the packet are padding, which no super-frame could give back.
         let fits = packet.total_len() == end - ip && payload < end;
-        fits.then_some(Self {
+        let (gso, field) = kind(is_tcp, is_ipv4);
+        let lacks_checksum = offload.csum.is_some();
+        let size = match offload.gso {
+            Gso::None => end.checked_sub(payload)?,
+            is if is == gso && lacks_checksum => usize::from(offload.gso_size),
+            _ => return None,
+        };
+        let is_its_own = offload.csum.is_none_or(|(start, offset)| {
+            usize::from(start) == transport && usize::from(offset) == field
+        });
+        (fits && is_its_own && size > 0).then_some(Self {
             data,
-            layout: Layout { is_tcp, is_ipv4, ip, transport, payload, end },
+            layout: Layout { is_tcp, is_ipv4, ip, transport, payload, end, size, lacks_checksum },
         })
     }
 
@@ -203,7 +252,7 @@ impl<'a> Segment<'a> {
         let Layout { is_tcp, is_ipv4, ip, transport: tcp, payload, .. } = self.layout;
         let same = |from: usize, to: usize| self.data[from..to] == other.data[from..to];
         let flags = (self.tcp_flags() ^ other.tcp_flags()) & !(TCP_FIRST | TCP_LAST);
-        Layout { end: other.layout.end, ..self.layout } == other.layout
+        self.layout.shape() == other.layout.shape()
             && same(0, ip)
             && if is_ipv4 {
                 same(ip, ip + 2) && same(ip + 6, ip + 10) && same(ip + 12, tcp + 4)
@@ -217,15 +266,18 @@ impl<'a> Segment<'a> {
                     && same(tcp + 18, payload))
     }
 
-    /// Whether its checksums are right, and written as `segment` writes them: of the
-    /// two zeros of ones' complement a TCP or IPv4 checksum is +0, and a UDP checksum
+    /// Whether its checksums are right, as far as they are there, and written as `segment`
+    /// writes them: of the two zeros of ones' complement a TCP or IPv4 checksum is +0, and a UDP checksum
     /// -0, as +0 says that there is none (RFC 768).
     fn is_intact(&self) -> bool {
-        let Layout { is_tcp, is_ipv4, ip, transport, .. } = self.layout;
+        let Layout { is_tcp, is_ipv4, ip, transport, lacks_checksum, .. } = self.layout;
         let (headers, transport) = self.data.split_at(transport);
         let ip = &headers[ip..];
         if is_ipv4 && (fold(sum(ip)) != 0xffff || get(ip, 10) == 0xffff) {
             return false;
+        }
+        if lacks_checksum {
+            return true;
         }
         let (field, other_zero) = if is_tcp { (TCP_CSUM, 0xffff) } else { (UDP_CSUM, 0) };
         get(transport, field) != other_zero
@@ -237,6 +289,8 @@ impl<'a> Segment<'a> {
 #[derive(Debug)]
 struct Run {
     first: Layout,
+    messages: usize,
+    /// Segments.
     count: usize,
     /// Of the super-frame so far.
     octets: usize,
@@ -255,6 +309,7 @@ impl Run {
     fn begin(first: &Segment<'_>) -> Self {
         let mut run = Self {
             first: first.layout,
+            messages: 0,
             count: 0,
             octets: first.layout.payload,
             last_len: 0,
@@ -269,10 +324,11 @@ impl Run {
 
     /// Whether `next`, if it is intact, is the next segment behind those of `whole`.
     fn accepts(&self, whole: &[u8], next: &Segment<'_>) -> bool {
-        self.count < MAX_SEGMENTS
+        let (size, count) = (self.first.size, next.layout.count());
+        self.count + count <= MAX_SEGMENTS
             && self.last_flags & TCP_LAST == 0
-            && self.last_len == self.first.len()
-            && next.layout.len() <= self.first.len()
+            && self.last_len == size
+            && if count > 1 { next.layout.size == size } else { next.layout.len() <= size }
             && self.octets + next.layout.len() <= MAX_OCTETS
             && next.tcp_flags() & TCP_FIRST == 0
             && (!next.layout.is_tcp || next.sequence() == self.sequence)
@@ -285,19 +341,21 @@ impl Run {
     fn id_follows(&self, next: &Segment<'_>) -> bool {
         let step = next.id().wrapping_sub(self.last_id);
         let may_be_fixed = get(next.data, next.layout.ip + 6) & DONT_FRAGMENT != 0;
-        let is_known = step == 1 || (step == 0 && may_be_fixed);
+        // Those of a super-frame count up.
+        let is_known = step == 1 || (step == 0 && may_be_fixed && next.layout.count() == 1);
         is_known && (self.count == 1 || step == self.id_step)
     }
 
     fn push(&mut self, next: &Segment<'_>) {
-        let len = next.layout.len();
-        self.id_step = next.id().wrapping_sub(self.last_id);
-        self.last_id = next.id();
-        self.last_len = len;
+        let (len, count) = (next.layout.len(), next.layout.count());
+        self.id_step = if count > 1 { 1 } else { next.id().wrapping_sub(self.last_id) };
+        self.last_id = next.id().wrapping_add((count - 1) as u16);
+        self.last_len = next.layout.last_len();
         self.last_flags = next.tcp_flags();
         self.sequence = next.sequence().wrapping_add(len as u32);
         self.octets += len;
-        self.count += 1;
+        self.count += count;
+        self.messages += 1;
     }
 
     /// Makes the headers of `whole`, which are those of the first segment, the
@@ -330,15 +388,11 @@ impl Run {
     /// first segment.
     fn offload(&self, whole: &[u8]) -> Offload {
         let first = self.first.of(whole);
-        let (gso, field) = match (self.first.is_tcp, self.first.is_ipv4) {
-            (true, true) => (Gso::Tcp4, TCP_CSUM),
-            (true, false) => (Gso::Tcp6, TCP_CSUM),
-            (false, _) => (Gso::Udp, UDP_CSUM),
-        };
+        let (gso, field) = kind(self.first.is_tcp, self.first.is_ipv4);
         Offload {
             gso,
             ecn: first.tcp_flags() & TCP_FIRST != 0,
-            gso_size: self.first.len() as u16,
+            gso_size: self.first.size as u16,
             csum: Some((self.first.transport as u16, field as u16)),
         }
     }

@@ -13,6 +13,7 @@ use crate::{
     tunnel::{
         codec::{Decoder, Event, MAX_MESSAGE_LEN, Role},
         encode::*,
+        messages::Wire,
     },
 };
 
@@ -106,14 +107,14 @@ fn decoded(role: Role, octets: &[u8]) -> Vec<Event> {
     events
 }
 
-const WAYS: [(Role, Gather); 4] = [
+pub(in crate::tunnel) const WAYS: [(Role, Gather); 4] = [
     (Role::Client, Gather::Messages),
     (Role::Server, Gather::Headers),
     (Role::Server, Gather::Messages),
     (Role::Server, Gather::Single),
 ];
 
-fn frames() -> impl Strategy<Value = Vec<Frame>> {
+pub(in crate::tunnel) fn frames() -> impl Strategy<Value = Vec<Frame>> {
     let plain = vec(any::<u8>(), 0..600).prop_map(|data| Frame::new(data.into()));
     let lacks_checksum = (vec(any::<u8>(), 0..600), any::<(u8, u8)>()).prop_map(|(data, at)| {
         let offload = crate::core::frame::Offload {
@@ -135,7 +136,7 @@ proptest! {
         takes in vec(prop_oneof![Just(0_usize), 1..9_usize, 9..3000_usize], 0..20),
     ) {
         for (role, gather) in WAYS {
-            let mut encoder = Encoder::new(Messages::new(role), gather);
+            let mut encoder = Encoder::new(Messages::new(role, Wire::Plain), gather);
             let takes = [&takes[..], &[100_000]].concat();
             let mut stream = Stream::new(takes);
             let (mut expected, mut on_wire) = (Vec::new(), (0, 0));
@@ -179,7 +180,7 @@ fn no_frame_makes_a_write_longer_than_its_limits() {
     let many = vec![shape.frame(); 64];
     let long = vec![Frame::new(vec![0; MAX_MESSAGE_LEN].into()); 8];
     for (role, gather) in WAYS {
-        let mut encoder = Encoder::new(Messages::new(role), gather);
+        let mut encoder = Encoder::new(Messages::new(role, Wire::Plain), gather);
         let mut stream = Stream::new(vec![usize::MAX]);
         write(&mut encoder, &mut stream, &many);
         write(&mut encoder, &mut stream, &long);
@@ -200,7 +201,7 @@ fn no_frame_makes_a_write_longer_than_its_limits() {
 #[test]
 fn a_servers_bulk_is_not_copied() {
     let shape = crate::core::offload::segment::tests::Shape::tcp4(40 * 1448, 1448);
-    let mut encoder = Encoder::new(Messages::new(Role::Server), Gather::Headers);
+    let mut encoder = Encoder::new(Messages::new(Role::Server, Wire::Plain), Gather::Headers);
     let batch = [shape.frame()];
     encoder.fill(&batch, &mut |_| {}).expect("no random numbers are needed");
     assert_eq!(encoder.parts.len(), 40);

@@ -25,7 +25,7 @@ use crate::{
         gauge::Gauge,
         line::Line,
         memory::QueueMemory,
-        offload::finish::Finisher,
+        offload::{finish::Finisher, segment::tests::Shape},
     },
     message::Ingress,
     port::{StopSignal, queue},
@@ -324,6 +324,28 @@ async fn text_is_counted_and_ignored() {
     test.send(0x82, b"a frame").await;
     assert_eq!(test.frames.recv().await.expect("a frame").data(), b"a frame");
     assert_eq!(test.counters.text_messages(), 1);
+}
+
+#[actix::test]
+async fn a_super_frame_passes_whole_both_ways_and_what_does_not_fit_is_counted() {
+    tokio::time::pause();
+    for role in [Role::Client, Role::Server] {
+        let (near, peer) = duplex(1 << 20);
+        let socket = WebSocket::new(near, role, BytesMut::new()).with_wire(Wire::SuperFrames);
+        let mut test = Test::on(socket, peer);
+        let whole = Shape::tcp4(9 * 1448, 1448).frame();
+        test.queue.push(Source::OWN, vec![whole.clone(), frame(60)]);
+        let Some(Event::Fragmented(message)) = test.next().await else { panic!("a message") };
+        assert_eq!((message[0], &message[8..]), (1, whole.data()));
+        assert_eq!(test.next().await, Some(binary([&[0], frame(60).data()].concat().into())));
+        assert_eq!((test.counters.tx_frames(), test.counters.text_messages()), (10, 0));
+        // A type that is not known is skipped, and fields that are cut off are counted.
+        for message in [&[7, 7][..], &[1, 2, 3], &message] {
+            test.send(0x82, message).await;
+        }
+        assert_eq!(test.frames.recv().await, Some(whole));
+        assert_eq!(test.counters.discards(Discard::UnknownOffload), 1);
+    }
 }
 
 #[actix::test]

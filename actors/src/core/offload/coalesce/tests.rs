@@ -14,7 +14,7 @@ use self::{
     reference::{reference, see},
 };
 use crate::core::{
-    frame::Frame,
+    frame::{Frame, Offload},
     offload::{
         coalesce::*,
         segment::{finish_checksum, segment},
@@ -39,8 +39,11 @@ fn coalesce(frames: &[Vec<u8>]) -> Vec<(usize, Frame)> {
     }
     let (mut coalescer, mut joined, mut count) = (Coalescer::default(), Vec::new(), 0);
     for place in places {
-        joined
-            .extend(coalescer.push(&mut block, place).map(|frame| (mem::take(&mut count), frame)));
+        joined.extend(
+            coalescer
+                .push(&mut block, place, Offload::NONE)
+                .map(|frame| (mem::take(&mut count), frame)),
+        );
         count += 1;
     }
     joined.extend(coalescer.finish(&mut block).map(|frame| (count, frame)));
@@ -404,4 +407,92 @@ fn identifications_count_up_or_stay_where_df_is_set() {
     assert_eq!(fixed(0x4000), [6]);
     assert_eq!(fixed(0), [1; 6]);
     assert_eq!(third(Packet { fragment: 0, ..packet(100) }, |_| ()), [6]);
+}
+
+/// Messages of these frames, joined: how many there are then, and the segments of them all.
+fn rejoined(frames: &[Frame]) -> (usize, Vec<Vec<u8>>) {
+    let (mut block, mut coalescer, mut joined) = (Vec::new(), Coalescer::default(), Vec::new());
+    let mut places = Vec::new();
+    for frame in frames {
+        block.resize(block.len() + 12, 0x55);
+        places.push((block.len()..block.len() + frame.len(), *frame.offload()));
+        block.extend_from_slice(frame.data());
+    }
+    for (place, offload) in places {
+        joined.extend(coalescer.push(&mut block, place, offload));
+    }
+    joined.extend(coalescer.finish(&mut block));
+    let mut segments = Vec::new();
+    for Joined { place, offload } in &joined {
+        let whole = Frame::with_offload(Bytes::copy_from_slice(&block[place.clone()]), *offload);
+        segment(whole, |frame| segments.push(frame.data().to_vec())).expect("it fits");
+    }
+    (joined.len(), segments)
+}
+
+proptest! {
+    #[test]
+    fn super_frames_are_joined_as_their_segments_would_be(
+        trains in vec(trains(), 1..4),
+        runs in vec(1..20_usize, 1..20),
+    ) {
+        let frames = trains.concat();
+        let (mut rest, mut messages, mut expected) = (&frames[..], Vec::new(), Vec::new());
+        for run in runs.iter().cycle() {
+            let (taken, others) = rest.split_at((*run).min(rest.len()));
+            for message in joined(taken) {
+                segment(message.clone(), |frame| expected.push(frame.data().to_vec()))
+                    .expect("it fits");
+                messages.push(message);
+            }
+            rest = others;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let (count, segments) = rejoined(&messages);
+        prop_assert!(count <= messages.len());
+        let ids_up = |frames: &[Vec<u8>]| frames.iter().map(|frame| without_id(frame)).collect::<Vec<_>>();
+        prop_assert_eq!(ids_up(&segments), ids_up(&expected));
+    }
+}
+
+/// The frame without what does not survive: see [`count_ids_up`].
+fn without_id(frame: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    if see(&frame).is_some_and(|seen| seen.id.is_some()) {
+        let ip = if frame[12..14] == [0x81, 0x00] { 18 } else { 14 };
+        frame[ip + 4..ip + 6].fill(0);
+        frame[ip + 10..ip + 12].fill(0);
+    }
+    frame
+}
+
+#[test]
+fn messages_with_work_left_on_them_are_joined_by_what_it_says() {
+    let segments = octets(&train(packet(1000), 30));
+    let halves = [joined(&segments[..10]), joined(&segments[10..])].concat();
+    assert_eq!(halves.len(), 2);
+    assert_eq!(rejoined(&halves), (1, segments.clone()));
+    let single = Frame::new(Bytes::copy_from_slice(&segments[10]));
+    assert_eq!(rejoined(&[halves[0].clone(), single]), (1, segments[..11].to_vec()));
+    // What lacks its checksum need not be verified, and gets a right one.
+    let (front, csum) = (halves[0].clone(), halves[0].offload().csum);
+    let mut lacking = segments[10].clone();
+    let sum = pseudo(&lacking).to_be_bytes();
+    lacking[50..52].copy_from_slice(&sum);
+    let lacking = Frame::with_offload(lacking.into(), Offload { csum, ..Offload::NONE });
+    assert_eq!(rejoined(&[front.clone(), lacking.clone()]), (1, segments[..11].to_vec()));
+    // The checksum of something else in it is no matter of the flow.
+    let elsewhere = Offload { csum: Some((14, 16)), ..Offload::NONE };
+    let odd = Frame::with_offload(lacking.into_data(), elsewhere);
+    assert_eq!(rejoined(&[front, odd]).0, 2);
+}
+
+/// Sum of the pseudo-header of a TCP packet over IPv4 without options.
+fn pseudo(frame: &[u8]) -> u16 {
+    let words = frame[26..34].chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+    let sum = words.sum::<u32>() + 6 + u32::try_from(frame.len() - 34).expect("short");
+    let folded = (sum & 0xffff) + (sum >> 16);
+    u16::try_from((folded & 0xffff) + (folded >> 16)).expect("folded")
 }
