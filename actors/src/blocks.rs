@@ -38,6 +38,28 @@ impl Blocks {
         }
         &mut self.current
     }
+
+    /// The block at hand. Only behind [`join`](Self::join), or it is empty.
+    pub(crate) const fn current(&mut self) -> &mut BytesMut {
+        &mut self.current
+    }
+
+    /// Puts `rest`, which was read last, at the front of the block at hand without a copy, if it
+    /// stands right before it and there is room for so many octets behind it; whether it does.
+    pub(crate) fn join(&mut self, rest: &mut BytesMut, octets: usize) -> bool {
+        let is_next = rest.as_ptr().wrapping_add(rest.len()) == self.current.as_ptr();
+        if rest.is_empty() || !is_next || self.current.capacity() < octets {
+            return false;
+        }
+        let behind = mem::replace(&mut self.current, mem::take(rest));
+        self.current.unsplit(behind);
+        let is_joined = self.current.capacity() >= self.current.len() + octets;
+        if !is_joined {
+            // Neighbors by chance: the room is gone, and what was read is not.
+            *rest = self.current.split();
+        }
+        is_joined
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,10 @@ use crate::{
 /// more than reading the last quarter of one in smaller pieces.
 const READ_ROOM: usize = BATCH_OCTETS / 4;
 
+/// Octets from which on part of a message gets room of its own for what follows: that of a
+/// super-frame, and of no usual frame.
+const LONG: usize = 4096;
+
 thread_local! {
     static BLOCKS: RefCell<Blocks> = RefCell::default();
 }
@@ -46,9 +50,9 @@ pub(super) async fn read(
     let mut has_waited = false;
     poll_fn(|cx| {
         let result = poll_read(stream, cx, rest);
-        if result.is_pending() && !mem::replace(&mut has_waited, true) {
+        if result.is_pending() && !mem::replace(&mut has_waited, true) && !has_own_room(rest) {
             // Part of a message, as a slice, keeps all of its block.
-            *rest = BytesMut::from(&rest[..]);
+            *rest = own(rest);
         }
         result
     })
@@ -60,30 +64,63 @@ fn poll_read(
     cx: &mut task::Context<'_>,
     rest: &mut BytesMut,
 ) -> Poll<io::Result<usize>> {
+    if has_own_room(rest) {
+        return poll_fill(stream, cx, rest);
+    }
     // Streams do not read from each other: nobody else has it.
     BLOCKS.with_borrow_mut(|blocks| {
-        let block = blocks.with_room(rest.len() + READ_ROOM);
-        block.extend_from_slice(rest);
-        // Over TLS one read gives one record.
-        let result = loop {
-            let result = pin!(stream.read_buf(block)).poll(cx);
-            let more = matches!(result, Poll::Ready(Ok(1..))) && block.len() < block.capacity();
-            if !more {
-                break result;
-            }
+        let is_joined = blocks.join(rest, READ_ROOM);
+        let block = if is_joined {
+            blocks.current()
+        } else {
+            let block = blocks.with_room(rest.len() + READ_ROOM);
+            block.extend_from_slice(rest);
+            block
         };
-        let octets = block.len() - rest.len();
-        let result = match result {
-            // Comes again with the next read.
-            Poll::Pending | Poll::Ready(Ok(0)) if octets > 0 => Poll::Ready(Ok(octets)),
-            result => result.map_ok(|_| octets),
-        };
-        if octets > 0 {
+        let result = poll_fill(stream, cx, block);
+        if is_joined || matches!(result, Poll::Ready(Ok(1..))) {
             *rest = block.split();
         }
         block.clear();
         result
     })
+}
+
+/// Reads what is ready, as far as there is room behind what `buffer` holds: how many octets.
+fn poll_fill(
+    stream: &mut (impl AsyncRead + Unpin),
+    cx: &mut task::Context<'_>,
+    buffer: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
+    let before = buffer.len();
+    // Over TLS one read gives one record.
+    let result = loop {
+        let result = pin!(stream.read_buf(buffer)).poll(cx);
+        let more = matches!(result, Poll::Ready(Ok(1..))) && has_own_room(buffer);
+        if !more {
+            break result;
+        }
+    };
+    let octets = buffer.len() - before;
+    match result {
+        // Comes again with the next read.
+        Poll::Pending | Poll::Ready(Ok(0)) if octets > 0 => Poll::Ready(Ok(octets)),
+        result => result.map_ok(|_| octets),
+    }
+}
+
+/// Part of a message in memory of its own. Of a long one as much again is free: however small
+/// the pieces are that it comes in, an octet is copied a few times at most.
+fn own(rest: &[u8]) -> BytesMut {
+    let free = if rest.len() < LONG { 0 } else { rest.len() };
+    let mut own = BytesMut::with_capacity(rest.len() + free);
+    own.extend_from_slice(rest);
+    own
+}
+
+/// Whether there is room behind it: what was split off a block has none.
+fn has_own_room(rest: &BytesMut) -> bool {
+    rest.capacity() > rest.len()
 }
 
 /// Items that are no frames and are worked off at once: with frames between them they cost
@@ -187,5 +224,41 @@ mod tests {
         }
         // All of them read into one block, which is whole again.
         assert_eq!(block(), first);
+    }
+
+    #[actix::test]
+    async fn part_of_a_long_message_moves_seldom_however_small_its_pieces_are() {
+        let (mut near, mut far) = duplex(100_000);
+        let mut rest = BytesMut::new();
+        let mut cx = task::Context::from_waker(task::Waker::noop());
+        let mut places = Vec::new();
+        for number in 0..60_u8 {
+            far.write_all(&[number; 1000]).await.expect("room");
+            assert_eq!(read(&mut near, &mut rest).await.expect("a pipe"), 1000);
+            assert!(pin!(read(&mut near, &mut rest)).poll(&mut cx).is_pending());
+            places.push(rest.as_ptr());
+        }
+        assert!(rest.iter().map(|&octet| usize::from(octet)).eq((0..60_000).map(|at| at / 1000)));
+        // Each of the first few pieces, and then each time that twice as much is there.
+        places.dedup();
+        assert!(places.len() <= 5 + 5, "{} places", places.len());
+        assert!(rest.capacity() <= 2 * rest.len(), "{}", rest.capacity());
+    }
+
+    #[actix::test]
+    async fn what_was_read_last_stays_where_it_is() {
+        let (mut near, mut far) = duplex(100_000);
+        let mut rest = BytesMut::new();
+        for _ in 0..2 {
+            far.write_all(&[7; 20_000]).await.expect("room");
+            assert_eq!(read(&mut near, &mut rest).await.expect("a pipe"), 20_000);
+            drop(rest.split_to(10_000));
+            let place = rest.as_ptr();
+            far.write_all(&[8; 1000]).await.expect("room");
+            assert_eq!(read(&mut near, &mut rest).await.expect("a pipe"), 1000);
+            assert_eq!((rest.as_ptr(), rest.len()), (place, 11_000));
+            assert!(rest[..10_000] == [7; 10_000] && rest[10_000..] == [8; 1000]);
+            rest.clear();
+        }
     }
 }
