@@ -35,15 +35,16 @@ use crate::{
         announce,
         batch::Source,
         bindings::{Bindings, DEFAULT_BINDINGS},
-        counters::Discard,
+        counters::{Counters, Discard},
         fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, PortNumber},
         frame::{Frame, Vid},
         gauge::cost,
-        guard::{Reminder, bpdu::Flushes, loops::LoopGuard},
+        guard::{Reminder, bpdu::Flushes, dhcp, loops::LoopGuard},
         holder::Holders,
         isolation::Isolation,
         line::Direction,
         memory::QueueMemory,
+        offload::segment::segment,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
         settings::{PortSettings, Profiles},
@@ -464,6 +465,11 @@ impl Switch {
         self.source = source(self.ports[at].held, at);
         let mut last = (port, Some(at));
         let snoops = self.watched.next(0).is_some();
+        let frames = if snoops || self.ports[at].is_checked {
+            messages_apart(frames, &counters)
+        } else {
+            frames
+        };
         for frame in frames {
             let frame = match self.enter(at, frame) {
                 Ok(frame) => frame,
@@ -533,6 +539,22 @@ impl Switch {
         self.deliver(&credit);
         self.source = Source::OWN;
     }
+}
+
+/// Cuts super-frames of DHCP messages: guards read each message.
+fn messages_apart(frames: Vec<Frame>, counters: &Counters) -> Vec<Frame> {
+    if !frames.iter().any(dhcp::are_messages) {
+        return frames;
+    }
+    let mut apart = Vec::with_capacity(frames.len());
+    for frame in frames {
+        if !dhcp::are_messages(&frame) {
+            apart.push(frame);
+        } else if segment(frame, |message| apart.push(message)).is_err() {
+            counters.discarded(Discard::UnknownOffload, 1);
+        }
+    }
+    apart
 }
 
 /// Whether `frame` is more than the port's holder may have in this direction; if it is not, it

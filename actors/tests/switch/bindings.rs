@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use etherws_actors::{
     counters::Discard,
+    frame::{Gso, Offload},
     message::{BindingFilter, BindingInfo},
     settings::Trust,
 };
@@ -266,6 +267,50 @@ fn stations_use_only_addresses_that_are_theirs() {
         lab.settle().await;
         let got: Vec<_> = std::iter::from_fn(|| server.try_recv()).collect();
         assert_eq!(got, [packet(1, 8), packet(1, 7)]);
+    });
+}
+
+/// What a tunnel makes of such datagrams that come one after the other: their payloads behind the
+/// first one's headers.
+fn joined(datagrams: &[Frame]) -> Frame {
+    let head = 14 + 20 + 8;
+    let size = datagrams[0].data().len() - head;
+    let mut whole = datagrams[0].data()[..head].to_vec();
+    whole.extend(datagrams.iter().flat_map(|one| one.data()[head..].to_vec()));
+    let total = whole.len();
+    for (at, len) in [(16, total - 14), (38, total - 34)] {
+        whole[at..at + 2].copy_from_slice(&u16::try_from(len).expect("short").to_be_bytes());
+    }
+    let gso_size = u16::try_from(size).expect("short");
+    let offload = Offload { gso: Gso::Udp, gso_size, csum: Some((34, 6)), ecn: false };
+    Frame::with_offload(Bytes::from(whole), offload)
+}
+
+#[test]
+fn each_message_of_a_super_frame_is_one_to_the_guards() {
+    run(async {
+        let (lab, [mut server, one, two]) = Lab::clients().await;
+        server.send(ack(1, 5)).await.expect("port 1");
+        lab.settle().await;
+        assert_eq!(lab.bindings().await.len(), 1);
+        while server.try_recv().is_some() {}
+        // Of somebody else's address, behind one message that is good.
+        let renew = v4(9, 2, &udp(68, 67, &bootp(1, 2, 6, 0, &[53, 1, 3, 255])));
+        let theft = v4(9, 2, &udp(68, 67, &bootp(1, 2, 5, 0, &[53, 1, 7, 255])));
+        two.send(joined(&[renew, theft])).await.expect("port 3");
+        lab.settle().await;
+        assert_eq!(std::iter::from_fn(|| server.try_recv()).count(), 1, "the good one");
+        assert_eq!(lab.bindings().await.len(), 1);
+        // And of a flood each counts.
+        let discover = v4(0xff, 1, &udp(68, 67, &bootp(1, 1, 0, 0, &[53, 1, 1, 255])));
+        for _ in 0..4 {
+            one.send(joined(&vec![discover.clone(); 50])).await.expect("port 2");
+        }
+        lab.settle().await;
+        let got = std::iter::from_fn(|| server.try_recv()).count() as u64;
+        let discarded = lab.port(2).await.counters.discards(Discard::DhcpRate);
+        assert!((59..=62).contains(&got), "the burst: {got}");
+        assert_eq!(got + discarded, 200);
     });
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::core::{
-    frame::MacAddr,
+    frame::{Frame, Gso, MacAddr},
     packet::{Carried, Ethernet, IpNextHeaderProtocols, UDP_LEN, Upper, dhcp},
 };
 
@@ -99,6 +99,18 @@ pub(crate) enum What<'a> {
     V4(Bootp),
     /// Its type and options.
     V6(u8, &'a [u8]),
+}
+
+/// Whether a frame is a super-frame of messages: a sender's datagrams one after the other.
+pub(crate) fn are_messages(frame: &Frame) -> bool {
+    const PORTS: [u16; 4] = [dhcp::CLIENT, dhcp::SERVER, dhcp::CLIENT6, dhcp::SERVER6];
+    frame.offload().gso == Gso::Udp
+        && frame.header().is_some_and(|header| match header.carried() {
+            Carried::Upper(upper) => {
+                upper.ports().is_none_or(|(from, to)| PORTS.contains(&from) || PORTS.contains(&to))
+            }
+            Carried::Other | Carried::Unreadable => true,
+        })
 }
 
 /// The message in a frame, if there is one.
