@@ -132,7 +132,7 @@ fn a_value_of_another_type_is_told_with_the_form_that_is_wanted() {
             "2:16: allow-origin = \"https://h\": write a list, allow-origin = [\"https://h\"]",
         ),
         ("[tunnel]\nmaxsessions = \"x\"", "2:15: maxsessions = \"x\": give a whole number from 0"),
-        ("[tunnel]\nwire = \"whole\"", "2:8: wire = \"whole\": give \"plain\" or \"super-frames\""),
+        ("[tunnel]\nwire = \"whole\"", "2:8: unknown value whole; there are plain, super-frames"),
         ("tunnel = true", "1:10: tunnel = true: it is a table; write [tunnel], and its keys below"),
         (
             "[[tunnel]]\nport = 1",

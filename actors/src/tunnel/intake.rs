@@ -258,7 +258,7 @@ mod tests {
             assert_eq!(read(&mut near, &mut rest).await.expect("a pipe"), 1000);
             assert_eq!((rest.as_ptr(), rest.len()), (place, 11_000));
             assert!(rest[..10_000] == [7; 10_000] && rest[10_000..] == [8; 1000]);
-            rest.clear();
+            rest = BytesMut::new();
         }
     }
 }

@@ -11,7 +11,7 @@ use std::ops::Deref;
 use super::messages::Control;
 use crate::core::{
     frame::{Frame, Gso, MAX_SUPER_FRAME_LEN, Offload},
-    offload::segment::settle,
+    offload::segment::{can_be_cut, settle},
 };
 
 /// The name in the handshake's `Sec-WebSocket-Protocol` (RFC 6455, 1.9).
@@ -97,7 +97,10 @@ pub(crate) fn read(message: &mut [u8]) -> Result<(usize, Offload), Control> {
             let csum = (flags & NEEDS_CSUM != 0).then(|| (be([c0, c1]), be([o0, o1])));
             let gso_size = if gso == Gso::None { 0 } else { be([s0, s1]) };
             let offload = Offload { gso, ecn: flags & ECN != 0, gso_size, csum };
-            if !is_bounded(&offload, offload.on_wire(frame), frame.len()) {
+            let is_good = gso == Gso::None
+                || can_be_cut(frame, &offload)
+                    && is_bounded(&offload, offload.on_wire(frame), frame.len());
+            if !is_good {
                 return Err(Control::BadOffload);
             }
             let offload = settle(frame, offload).map_err(|_| Control::BadOffload)?;

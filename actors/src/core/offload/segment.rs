@@ -72,9 +72,14 @@ pub(crate) fn settle(data: &mut [u8], offload: Offload) -> Result<Offload, BadOf
             Ok(Offload::NONE)
         }
         Offload { gso: Gso::None, .. } => Ok(offload),
-        _ if Layout::parse(data, &offload).is_some() => Ok(offload),
-        _ => Encapsulated::new(data, &offload).map(|_| offload).ok_or(BadOffload),
+        _ if can_be_cut(data, &offload) => Ok(offload),
+        _ => Err(BadOffload),
     }
+}
+
+/// Whether the headers of a super-frame are understood, and its offload fields fit them.
+pub(crate) fn can_be_cut(data: &[u8], offload: &Offload) -> bool {
+    Layout::parse(data, offload).is_some() || Encapsulated::new(data, offload).is_some()
 }
 
 /// Whether a checksum is that of TCP or UDP behind the first IP header.

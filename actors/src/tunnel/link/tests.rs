@@ -337,7 +337,7 @@ async fn a_super_frame_passes_whole_both_ways_and_what_does_not_fit_is_counted()
         test.queue.push(Source::OWN, vec![whole.clone(), frame(60)]);
         let Some(Event::Fragmented(message)) = test.next().await else { panic!("a message") };
         assert_eq!((message[0], &message[8..]), (1, whole.data()));
-        assert_eq!(test.next().await, Some(binary([&[0], frame(60).data()].concat().into())));
+        assert_eq!(test.next().await, Some(binary([&[0], frame(60).data()].concat())));
         assert_eq!((test.counters.tx_frames(), test.counters.text_messages()), (10, 0));
         // A type that is not known is skipped, and fields that are cut off are counted.
         for message in [&[7, 7][..], &[1, 2, 3], &message] {
