@@ -7,13 +7,9 @@ mod mirrors;
 
 use std::{
     collections::BTreeMap,
-    iter,
     net::IpAddr,
     pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -33,7 +29,7 @@ use crate::{
         settings::{PortName, PortSettings, Profiles},
         state::{PortState, Stop},
     },
-    kinds::{Adding, PortSpec, Store},
+    kinds::{Adding, Placement, PortSpec, Store},
     message::{
         AddMirror, AddPortError, ChangePort, DelPort, FindPings, FindPort, Flood, KeepInterface,
         ListPorts, ListProfiles, PortInfo, PortReport, SetDefaults, SetPort, SetPortError,
@@ -106,7 +102,8 @@ pub enum ControlError {
     PortMirror(#[from] PortMirrorError),
     /// Ports of its kind have what they were added with.
     #[error(
-        "a {kind} port keeps its options, and port {port} is one; only client ports take others"
+        "port {port}, a {kind} port, cannot have these options while it runs: only client ports \
+         take others, and keep links and failover; delete it and add it"
     )]
     FixedOptions {
         /// Which port.
@@ -168,20 +165,6 @@ pub struct Control {
     log: Logger,
 }
 
-/// Arbiters for ports, in turn. `None` is the one that the command comes in on.
-#[derive(Debug)]
-struct Placement {
-    arbiters: Vec<Option<ArbiterHandle>>,
-    next: AtomicUsize,
-}
-
-impl Placement {
-    fn next(&self) -> Option<&ArbiterHandle> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.arbiters[turn % self.arbiters.len()].as_ref()
-    }
-}
-
 impl Control {
     /// Control of `switch`; ports that it adds log to `log` and run on the Arbiter
     /// that the command comes in on.
@@ -197,8 +180,7 @@ impl Control {
         log: Logger,
         arbiters: impl IntoIterator<Item = ArbiterHandle>,
     ) -> Self {
-        let arbiters = iter::once(None).chain(arbiters.into_iter().map(Some)).collect();
-        let placement = Arc::new(Placement { arbiters, next: AtomicUsize::new(0) });
+        let placement = Arc::new(Placement::new(arbiters));
         Self { switch, known: Arc::default(), placement, store: None, log }
     }
 
@@ -258,7 +240,8 @@ impl Control {
         clear: Vec<&'static str>,
     ) -> Result<PortInfo, ControlError> {
         let info = self.port(port).await?;
-        let options = new.for_change().filter(|_| new.kind() == info.kind);
+        let old = self.known_ports().get(&port).map(|known| known.new.clone());
+        let options = old.and_then(|old| new.for_change(&old));
         let options = options.ok_or(ControlError::FixedOptions { port, kind: info.kind })?;
         new.verify(&self.log).map_err(|error| ControlError::Add(AddError::Open(error)))?;
         let (set, target) = (SetPort { port, settings, clear }, shown(new.target()).into_owned());
@@ -458,7 +441,8 @@ impl Control {
             self.check_unused(name).await?;
         }
         let (switch, store, log) = (self.switch.clone(), self.store.clone(), self.log.clone());
-        let adding = Adding { switch, settings, interface, store, log };
+        let placement = Arc::clone(&self.placement);
+        let adding = Adding { switch, settings, interface, placement, store, log };
         let Some(arbiter) = self.placement.next() else {
             return Ok(port.add(adding).await?);
         };

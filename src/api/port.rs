@@ -15,7 +15,7 @@ use etherws_actors::{
     counters::Discard,
     fdb::{FdbFilter, PortNumber},
     kinds::kinds,
-    message::PortInfo,
+    message::{LinkInfo, PortInfo},
     settings::{PortName, Role},
     state::PortState,
 };
@@ -305,6 +305,43 @@ pub(crate) struct Port {
     /// WebSocket text messages ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<u64>,
+    /// Its links, if it may have several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) links: Vec<Link>,
+}
+
+/// A link of a port that may have several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Link {
+    /// Number, from 0.
+    pub(crate) link: u8,
+    /// The URL, or the peer's address and port.
+    pub(crate) target: String,
+    /// `up`, `standby`: up, and another one carries the frames, or a state of a port.
+    pub(crate) state: String,
+    /// Why it is not up; missing where there is no reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    /// Octets of frames that were given to it.
+    #[serde(rename = "octets-tx")]
+    pub(crate) octets_tx: u64,
+    /// Octets of frames received by it.
+    #[serde(rename = "octets-rx")]
+    pub(crate) octets_rx: u64,
+}
+
+impl From<LinkInfo> for Link {
+    fn from(info: LinkInfo) -> Self {
+        let state = if info.stands_by { "standby" } else { info.state.name() };
+        Self {
+            link: info.number,
+            error: info.state.reason().map(str::to_owned),
+            state: state.to_owned(),
+            target: info.target,
+            octets_tx: info.octets_tx,
+            octets_rx: info.octets_rx,
+        }
+    }
 }
 
 impl From<PortInfo> for Port {
@@ -339,6 +376,7 @@ impl From<PortInfo> for Port {
                 .map(|&reason| (reason.name().to_owned(), counters.discards(reason)))
                 .collect(),
             text: Some(counters.text_messages()),
+            links: info.links.into_iter().map(Link::from).collect(),
         }
     }
 }
@@ -370,7 +408,7 @@ impl Entry for Port {
     const OPTIONAL: &'static [&'static str] = &["Name"];
 
     fn rows(&self) -> Vec<Vec<String>> {
-        vec![vec![
+        let mut rows = vec![vec![
             self.port.to_string(),
             self.kind.clone(),
             self.state().to_owned(),
@@ -378,7 +416,12 @@ impl Entry for Port {
             self.tx.to_string(),
             self.target.clone(),
             self.name.clone().unwrap_or_default(),
-        ]]
+        ]];
+        rows.extend(self.links.iter().map(|Link { link, state, target, .. }| {
+            let (kind, state, target) = (format!("link {link}"), state.clone(), target.clone());
+            vec![String::new(), kind, state, String::new(), String::new(), target, String::new()]
+        }));
+        rows
     }
 
     const LONG_TITLES: &'static [&'static str] = &[

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::{
     audit::without_secrets,
     call::{Call, Entry, Group, Program},
-    port::{Port, PortRef},
+    port::{Link, Port, PortRef},
 };
 use crate::refusal::Refusal;
 
@@ -208,6 +208,11 @@ impl Entry for PortReport {
         }
         for (name, value) in details.iter().filter(|(name, _)| !options.contains_key(*name)) {
             row(name, value, "");
+        }
+        for Link { link, target, state, error, octets_rx, octets_tx } in &port.links {
+            let why = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            let octets = format!("rx {octets_rx} octets, tx {octets_tx} octets");
+            row(&format!("link {link}"), &format!("{state}{why}, {target}, {octets}"), "");
         }
         for (name, Limit { value, limit }) in limits {
             row(name, &value.to_string(), limit);

@@ -224,6 +224,11 @@ pub(crate) struct Tunnel {
     /// only (plain) [default: super-frames]
     #[arg(id = "tunnel.wire", long = "wire", value_name = "WIRE")]
     pub(crate) wire: Option<Wire>,
+    /// Links that a client's port may have at most; 1: none beside the first [default: 8]
+    #[arg(id = "tunnel.max-links", long = "max-links", value_name = "NUMBER")]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=8))]
+    #[schemars(range(min = 1, max = 8))]
+    pub(crate) max_links: Option<u8>,
     /// Reverse proxies whose word on where a client comes from is taken: addresses, prefixes, or
     /// unix for a Unix socket [default: none]
     #[arg(id = "tunnel.trusted-proxies", long = "trusted-proxies", value_name = "ADDRESS")]

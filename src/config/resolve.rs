@@ -18,6 +18,7 @@ use etherws_actors::{
     fdb::DEFAULT_AGING_TIME,
     frame::{MacAddr, Vid},
     kinds::PortSpec,
+    links::MAX_LINKS,
     settings::{Label, PortName, PortSettings, Profiles, Role, VlanId},
     tunnel::Wire,
 };
@@ -70,6 +71,8 @@ pub(crate) struct Sw {
     pub(crate) tunnel_mss: Option<u16>,
     /// What passes through tunnels at most.
     pub(crate) tunnel_wire: Wire,
+    /// Links that a client's port may have at most.
+    pub(crate) max_links: u8,
     /// Whose pages may open one from a browser, besides the switch's own; `*`: all.
     pub(crate) allowed_origins: Vec<String>,
     /// How many sessions there may be.
@@ -311,6 +314,7 @@ impl<'a> Checker<'a> {
             tunnel: tunnel_service,
             tunnel_mss: tunnel.mss,
             tunnel_wire: tunnel.wire.unwrap_or(Wire::SuperFrames),
+            max_links: tunnel.max_links.unwrap_or(MAX_LINKS),
             allowed_origins: tunnel.allow_origin.clone().unwrap_or_default(),
             limits,
             control: by_tcp.then_some(service),

@@ -391,7 +391,9 @@ impl Listeners {
         }
         let allowed_origins = spec.tunnel.iter().flat_map(|tunnel| tunnel.allowed_origins.clone());
         let wire = spec.tunnel.as_ref().map(|tunnel| tunnel.wire).unwrap_or_default();
-        let handshake = Arc::new(Handshake { allowed_origins: allowed_origins.collect(), wire });
+        let max_links = spec.tunnel.as_ref().map_or(1, |tunnel| tunnel.max_links);
+        let allowed_origins = allowed_origins.collect();
+        let handshake = Arc::new(Handshake { allowed_origins, wire, max_links });
         let certificate = spec.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         let revoked = spec.tls.as_ref().and_then(|tls| tls.revoked.as_ref());
         let of_tunnel = spec.tunnel.as_ref().map(|tunnel| Access {

@@ -257,7 +257,7 @@ impl InForce {
                     let before = before.map(|(old, _)| old);
                     (Some(*number), self.change_port(*number, &port, before).await)
                 }
-                Some((number, _)) if port.new.takes_changes() => {
+                Some((number, known)) if port.new.is_taken_by(&known.new) => {
                     let before = before.map(|(old, _)| old);
                     (Some(*number), Some(self.change_options(*number, &port, before).await))
                 }

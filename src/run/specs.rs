@@ -33,6 +33,7 @@ pub(super) struct TunnelSpec {
     pub(super) htpasswd: Option<PathBuf>,
     pub(super) allowed_origins: Vec<String>,
     pub(super) wire: Wire,
+    pub(super) max_links: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +60,13 @@ pub(super) fn listener_specs(options: &Sw) -> Vec<ListenerSpec> {
     if let Some(service) = &options.tunnel {
         let (path, htpasswd) = (service.path.clone(), service.htpasswd.clone());
         let allowed_origins = options.allowed_origins.clone();
-        let tunnel =
-            Some(TunnelSpec { path, htpasswd, allowed_origins, wire: options.tunnel_wire });
+        let tunnel = Some(TunnelSpec {
+            path,
+            htpasswd,
+            allowed_origins,
+            wire: options.tunnel_wire,
+            max_links: options.max_links,
+        });
         all.push(ListenerSpec { tunnel, mss: options.tunnel_mss, ..at(service) });
     }
     if let Some(service) = &options.control {

@@ -30,7 +30,7 @@ use actix_web::{
 };
 use anyhow::{Result, anyhow};
 use bytes::BytesMut;
-use etherws_actors::{holder::INSTANCE_HEADER, settings::Role};
+use etherws_actors::{holder::INSTANCE_HEADER, links::LINK_HEADER, settings::Role};
 use futures_util::StreamExt as _;
 use slog::debug;
 use tokio::io::AsyncWriteExt as _;
@@ -200,6 +200,9 @@ async fn upgrade<T: ActixStream + 'static>(
             let mut answer = ws::handshake_response(request.head());
             if let Some(instance) = tunnel.instance() {
                 answer.insert_header((INSTANCE_HEADER, instance.to_string()));
+            }
+            if let Some(grant) = tunnel.grant() {
+                answer.insert_header((LINK_HEADER, grant.to_string()));
             }
             if let Some(subprotocol) = tunnel.subprotocol() {
                 answer.insert_header((upgrade::SUBPROTOCOL_HEADER, subprotocol));

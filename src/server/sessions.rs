@@ -56,8 +56,9 @@ struct Table {
 struct Taken {
     identity: Identity,
     source: Source,
-    /// The client port that it is of, if that says so.
+    /// The client port that it is of, if that says so, and which link of it.
     instance: Option<Instance>,
+    link: u8,
     /// Once it is a port.
     port: Option<PortNumber>,
     /// Whether it is to end as soon as it is a port.
@@ -91,7 +92,8 @@ impl Sessions {
     }
 
     /// A slot for somebody who was admitted. A client port that comes again while its
-    /// former session still hangs (`instance`) takes over that session's slot.
+    /// former session still hangs (`instance`) takes over that session's slot, one for each
+    /// `link` of the port.
     ///
     /// # Errors
     /// There are too many sessions: in all, of this user, or from this address.
@@ -100,11 +102,14 @@ impl Sessions {
         identity: &Identity,
         address: IpAddr,
         instance: Option<Instance>,
+        link: u8,
     ) -> Result<Slot, Refusal> {
         let source = Source::from(address);
         let mut table = self.table();
         let is_former = |taken: &Taken| {
-            instance.is_some() && taken.instance == instance && taken.identity == *identity
+            instance.is_some()
+                && (taken.instance, taken.link) == (instance, link)
+                && taken.identity == *identity
         };
         let mut slots = table.slots.iter();
         let former = slots.find(|(_, taken)| is_former(taken));
@@ -137,7 +142,7 @@ impl Sessions {
         let number = table.next;
         table.next += 1;
         let identity = identity.clone();
-        let taken = Taken { identity, source, instance, port: None, revoked: false };
+        let taken = Taken { identity, source, instance, link, port: None, revoked: false };
         table.slots.insert(number, taken);
         Ok(Slot { sessions: Arc::clone(self), number })
     }
@@ -227,14 +232,14 @@ mod tests {
     fn each_limit_refuses_and_a_seat_that_is_left_is_free() {
         let sessions = Sessions::new(Limits { all: 4, user: 2, address: 3 });
         let reason = |identity: &Identity, from| {
-            sessions.slot(identity, from, None).map(drop).map_err(|refusal| refusal.reason())
+            sessions.slot(identity, from, None, 0).map(drop).map_err(|refusal| refusal.reason())
         };
-        let first = sessions.slot(&user("alice"), address(1), None).unwrap();
-        let _second = sessions.slot(&user("alice"), address(1), None).unwrap();
+        let first = sessions.slot(&user("alice"), address(1), None, 0).unwrap();
+        let _second = sessions.slot(&user("alice"), address(1), None, 0).unwrap();
         assert_eq!(reason(&user("alice"), address(2)), Err(Refused::SessionsOfUser));
-        let _third = sessions.slot(&Identity::ANONYMOUS, address(1), None).unwrap();
+        let _third = sessions.slot(&Identity::ANONYMOUS, address(1), None, 0).unwrap();
         assert_eq!(reason(&user("bob"), address(1)), Err(Refused::SessionsOfAddress));
-        let _fourth = sessions.slot(&user("bob"), address(2), None).unwrap();
+        let _fourth = sessions.slot(&user("bob"), address(2), None, 0).unwrap();
         assert_eq!(reason(&user("carol"), address(3)), Err(Refused::Sessions));
         drop(first);
         assert_eq!(sessions.count(), 3);
@@ -255,7 +260,8 @@ mod tests {
         sessions.set_profiles(Arc::new(Profiles::new(&given).unwrap()));
         let slots = |name: &str| {
             let ways = ["password", "certificate"].iter().cycle().take(5);
-            let open = |way| sessions.slot(&Identity::new(way, name.into()), address(1), None).ok();
+            let open =
+                |way| sessions.slot(&Identity::new(way, name.into()), address(1), None, 0).ok();
             ways.map_while(|way| open(way)).collect::<Vec<_>>()
         };
         let all = ["alice", "bob", "carol"].map(slots);
@@ -273,7 +279,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_who_has_left() {
         let sessions = Sessions::new(Limits::default());
-        drop(sessions.slot(&user("alice"), address(1), None).unwrap());
+        drop(sessions.slot(&user("alice"), address(1), None, 0).unwrap());
         let table = sessions.table();
         assert!(table.users.is_empty() && table.sources.is_empty() && table.slots.is_empty());
     }
@@ -283,7 +289,7 @@ mod tests {
         let sessions = Sessions::new(Limits::default());
         let port = PortNumber::new;
         let slots = ["alice", "bob", "alice"]
-            .map(|name| sessions.slot(&user(name), address(1), None).unwrap());
+            .map(|name| sessions.slot(&user(name), address(1), None, 0).unwrap());
         assert!(slots[0].set_port(port(1).unwrap()) && slots[1].set_port(port(2).unwrap()));
         let gone = sessions.revoke(|identity| identity.is_among(&["alice".into()]));
         assert_eq!(gone, [(port(1).unwrap(), user("alice"))]);
@@ -294,15 +300,17 @@ mod tests {
     fn who_comes_again_takes_over_the_seat_whatever_the_limits() {
         let sessions = Sessions::new(Limits { all: 1, user: 1, address: 1 });
         let instance = Instance::parse(&"7".repeat(32));
-        let hanging = sessions.slot(&user("alice"), address(1), instance).unwrap();
-        let again = sessions.slot(&user("alice"), address(1), instance).unwrap();
+        let hanging = sessions.slot(&user("alice"), address(1), instance, 0).unwrap();
+        let again = sessions.slot(&user("alice"), address(1), instance, 0).unwrap();
         assert_eq!(sessions.count(), 1);
-        let elsewhere = sessions.slot(&user("alice"), address(2), instance).unwrap();
+        let elsewhere = sessions.slot(&user("alice"), address(2), instance, 0).unwrap();
         assert_eq!(sessions.count(), 1);
-        let refused =
-            |identity: &Identity, instance| sessions.slot(identity, address(1), instance).is_err();
+        let refused = |identity: &Identity, instance| {
+            sessions.slot(identity, address(1), instance, 0).is_err()
+        };
         assert!(refused(&user("bob"), instance), "another user is somebody else");
         assert!(refused(&user("alice"), None));
+        assert!(sessions.slot(&user("alice"), address(2), instance, 1).is_err(), "another link");
         assert!(!hanging.set_port(PortNumber::FIRST), "it has no slot any more");
         drop((hanging, again));
         assert_eq!(sessions.count(), 1);

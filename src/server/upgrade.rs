@@ -4,7 +4,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -19,6 +19,7 @@ use etherws_actors::{
     error::one_line,
     holder::{Holder, INSTANCE_HEADER, Instance},
     kinds::{Session, SessionInfo, shown},
+    links::{LINK_HEADER, LinkGrant, LinkRequest},
     message::DelPort,
     monitor::{Event, Kind},
     state::Stop,
@@ -64,9 +65,19 @@ pub(crate) struct Handshake {
     pub(crate) allowed_origins: Vec<String>,
     /// What tunnels carry at most.
     pub(crate) wire: Wire,
+    /// Links that a client's port may have; fewer than 2: it is told of none.
+    pub(crate) max_links: u8,
 }
 
 impl Handshake {
+    /// Which link of a port `request` asks for, and what it is granted.
+    fn link(&self, request: &Request<'_>, wire: Wire) -> Option<(LinkRequest, LinkGrant)> {
+        let asked: LinkRequest = request.headers.text(LINK_HEADER)?.parse().ok()?;
+        let grant = LinkGrant { of: asked.place.of.min(self.max_links), switch: own_id() };
+        let may_be = wire != Wire::Plain && self.max_links > 1 && asked.place.number < grant.of;
+        may_be.then_some((asked, grant))
+    }
+
     /// Whether `request` may be upgraded, whoever has sent it (RFC 6455, 4.2.1 and 10.2).
     ///
     /// # Errors
@@ -113,6 +124,12 @@ pub(super) fn is_foreign(headers: &Headers<'_>, allowed: &[String]) -> bool {
     !own.zip(authority).is_some_and(|(own, authority)| authority.eq_ignore_ascii_case(own))
 }
 
+/// By which a client sees that all links of a port lead to this switch: drawn once.
+fn own_id() -> u128 {
+    static ID: OnceLock<u128> = OnceLock::new();
+    *ID.get_or_init(LinkGrant::random_switch)
+}
+
 /// A tunnel that a request is to become.
 pub(super) struct Upgrade<'a> {
     service: &'a TunnelService,
@@ -124,6 +141,8 @@ pub(super) struct Upgrade<'a> {
     instance: Option<Instance>,
     /// What the tunnel carries.
     wire: Wire,
+    /// Which link of its client's port it is, and what that may have.
+    link: Option<(LinkRequest, LinkGrant)>,
     /// Whether the peer may be the original's client, which sends no `User-Agent`.
     original: bool,
 }
@@ -147,7 +166,13 @@ pub(super) async fn check<'a>(
     let peer = request.peer.address().ok_or_else(no_address)?;
     // One of another form is a stranger's, and no reason to refuse him.
     let instance = request.headers.text(INSTANCE_HEADER).and_then(Instance::parse);
-    let slot = Arc::new(service.sessions.slot(&identity, peer.ip(), instance)?);
+    let mut offers =
+        request.headers.all(SUBPROTOCOL_HEADER).flat_map(|line| line.split(|&c| c == b','));
+    let is_offered = offers.any(|name| name.trim_ascii() == SUBPROTOCOL.as_bytes());
+    let wire = if is_offered { service.handshake.wire } else { Wire::Plain };
+    let link = instance.and_then(|_| service.handshake.link(request, wire));
+    let number = link.map_or(0, |(link, _)| link.place.number);
+    let slot = Arc::new(service.sessions.slot(&identity, peer.ip(), instance, number)?);
     // Whoever came in by rules that count no longer is asked again.
     if endpoint.retired.load(Relaxed) {
         let text = "The configuration has just changed; try again";
@@ -155,17 +180,18 @@ pub(super) async fn check<'a>(
     }
     let original = request.headers.get("user-agent").is_none();
     let log = endpoint.journal.of_session(request.peer, identity.name.as_deref());
-    let mut offers =
-        request.headers.all(SUBPROTOCOL_HEADER).flat_map(|line| line.split(|&c| c == b','));
-    let is_offered = offers.any(|name| name.trim_ascii() == SUBPROTOCOL.as_bytes());
-    let wire = if is_offered { service.handshake.wire } else { Wire::Plain };
-    Ok(Upgrade { service, slot, identity, peer, log, instance, wire, original })
+    Ok(Upgrade { service, slot, identity, peer, log, instance, wire, link, original })
 }
 
 impl Upgrade<'_> {
     /// By which the peer's client port comes again: to be given back.
     pub(super) fn instance(&self) -> Option<Instance> {
         self.instance
+    }
+
+    /// What its client's port may have, if it asks for links: to be told in the answer.
+    pub(super) fn grant(&self) -> Option<LinkGrant> {
+        self.link.map(|(_, grant)| grant)
     }
 
     /// The subprotocol that is spoken from here on: to be named in the answer.
@@ -178,10 +204,11 @@ impl Upgrade<'_> {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let Self { service, slot, identity, peer, log, instance, wire, original } = self;
+        let Self { service, slot, identity, peer, log, instance, wire, link, original } = self;
         let user = identity.name.clone();
         let holder = Holder { identity: identity.holder(peer.ip()).into(), user, instance };
-        let info = SessionInfo { peer, tls: endpoint.tls, original, wire, holder: Some(holder) };
+        let (tls, holder) = (endpoint.tls, Some(holder));
+        let info = SessionInfo { peer, tls, original, wire, link, holder };
         let session = Session::new(io, read, info).holding(Arc::clone(&slot));
         match supervisor::add(&service.switch, session, &log).await {
             Ok(port) => {

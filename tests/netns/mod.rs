@@ -9,6 +9,7 @@ mod guards;
 mod hosts;
 mod identity;
 mod interface;
+mod links;
 mod loops;
 mod mirrors;
 mod netdev;

@@ -4,6 +4,7 @@
 mod between;
 mod certificates;
 mod foreign;
+mod links;
 mod proxy;
 mod reverse;
 mod scale;

@@ -12,7 +12,10 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{stream::ConnectError, tcp};
+use super::{
+    stream::{ConnectError, Route},
+    tcp,
+};
 
 /// How long an address may take before the next one is tried beside it (RFC 8305, 8).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -34,11 +37,14 @@ pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Co
 pub(super) async fn connect_any(
     host: &str,
     addresses: &[SocketAddr],
-    mss: Option<u16>,
+    route: &Route,
     deadline: Instant,
 ) -> Result<TcpStream, ConnectError> {
-    first(alternating(addresses), async |address| {
-        let connect = connect(address, mss);
+    let mut ordered = alternating(addresses);
+    // The links of a port begin with one each.
+    ordered.rotate_left(route.nth % addresses.len().max(1));
+    first(ordered, async |address| {
+        let connect = connect(address, route);
         let connected = timeout_at(deadline, connect).await;
         connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     })
@@ -52,9 +58,15 @@ pub(super) async fn connect_any(
     })
 }
 
-async fn connect(address: SocketAddr, mss: Option<u16>) -> io::Result<TcpStream> {
+async fn connect(address: SocketAddr, route: &Route) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(mss) = mss {
+    if let Some(via) = &route.via {
+        let unusable = |error: io::Error| {
+            io::Error::new(error.kind(), format!("interface {via} (via) cannot be used: {error}"))
+        };
+        socket.bind_device(Some(via.as_bytes())).map_err(unusable)?;
+    }
+    if let Some(mss) = route.mss {
         tcp::set_mss(&socket, mss)?;
     }
     let stream = socket.connect(address).await?;

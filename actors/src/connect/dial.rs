@@ -37,6 +37,7 @@ use crate::{
     core::{
         error::one_line,
         holder::{INSTANCE_HEADER, Instance},
+        links::{LINK_HEADER, LinkRequest},
     },
     tunnel::{SUBPROTOCOL, Wire, codec::Role, link::WebSocket},
 };
@@ -111,6 +112,8 @@ pub struct TunnelRequest {
     pub headers: Vec<Header>,
     /// What the tunnel's messages may be at most.
     pub wire: Wire,
+    /// Which link of a port it is to be.
+    pub link: Option<LinkRequest>,
 }
 
 /// Opens a tunnel to `server`, which learns by `instance` whether we come again. A
@@ -174,7 +177,9 @@ pub(super) async fn upgrade(
                 }
                 let is_spoken = head.has_token(SUBPROTOCOL_HEADER, SUBPROTOCOL);
                 let wire = if is_spoken { request.wire } else { Wire::Plain };
-                return Ok(tunnel.with_pings().with_wire(wire));
+                let grant = head.get(LINK_HEADER).and_then(|grant| grant.parse().ok());
+                let grant = grant.filter(|_| request.link.is_some() && wire != Wire::Plain);
+                return Ok(tunnel.with_pings().with_wire(wire).with_grant(grant));
             }
             Some(wrong) => wrong,
         },
@@ -213,6 +218,9 @@ fn head(server: &ServerUrl, request: &TunnelRequest, instance: Instance, key: &s
     );
     if request.wire == Wire::SuperFrames {
         head.push_str(&format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"));
+        if let Some(link) = request.link {
+            head.push_str(&format!("{LINK_HEADER}: {link}\r\n"));
+        }
     }
     if !request.headers.iter().any(|header| header.is("user-agent")) {
         head.push_str(&format!("User-Agent: {USER_AGENT}\r\n"));

@@ -46,6 +46,10 @@ pub struct Route {
     pub proxy: ProxyChoice,
     /// Octets of data in a segment at most, if the path is known to lose longer ones.
     pub mss: Option<u16>,
+    /// The network interface that connections leave by, whatever the routing table says.
+    pub via: Option<String>,
+    /// Which of a name's addresses is the first to be tried, counted from 0.
+    pub nth: usize,
     /// Told of certificates that are not checked.
     pub log: Logger,
 }
@@ -164,7 +168,8 @@ impl Route {
     /// environment.
     #[must_use]
     pub fn new(log: Logger) -> Self {
-        Self { tls: TlsOptions::default(), proxy: ProxyChoice::default(), mss: None, log }
+        let (tls, proxy) = (TlsOptions::default(), ProxyChoice::default());
+        Self { tls, proxy, mss: None, via: None, nth: 0, log }
     }
 
     /// How servers at this URL are reached, in words: the proxy, without its password.
@@ -215,7 +220,7 @@ impl Route {
             seen.proxy = proxy.as_ref().map(ToString::to_string);
             seen.addresses = resolve(&host, port).await?;
             let started = Instant::now();
-            let tcp = connect_any(&host, &seen.addresses, self.mss, deadline).await?;
+            let tcp = connect_any(&host, &seen.addresses, self, deadline).await?;
             seen.tcp = Tcp::of(&tcp, started.elapsed());
             let mut stream = Stream::Tcp(tcp);
             if let Some(proxy) = proxy {

@@ -72,6 +72,16 @@ impl Holder {
     pub fn is_again(&self, other: &Self) -> bool {
         self.instance.is_some() && self == other
     }
+
+    /// Whether both may be links of one client port, which perhaps go by different networks: the
+    /// same user, or nobody with a name.
+    #[must_use]
+    pub fn is_of_same_port(&self, other: &Self) -> bool {
+        let is_same = self.user.is_none() || self.identity == other.identity;
+        self.instance.is_some()
+            && (self.instance, &self.user) == (other.instance, &other.user)
+            && is_same
+    }
 }
 
 /// Those who hold ports, each at a place from which he does not move, with what his ports

@@ -4,6 +4,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "what stands in brackets is help text")]
 
 mod link;
+mod links;
 
 use std::{
     any::Any,
@@ -15,6 +16,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     rc::Rc,
+    sync::Arc,
 };
 
 use awc::http::uri::Authority;
@@ -22,19 +24,19 @@ use nix::fcntl::OFlag;
 use rustls_pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use slog::{Logger, debug, warn};
-use tokio::time::Instant;
 
-use self::link::{Choked, ClientLink};
-use super::{Context, Kind, OptionError, Via};
+pub use self::links::{Links, ParseLinksError};
+use self::{link::ClientLink, links::Shared};
+use super::{Context, Further, Kind, OptionError, Via};
 use crate::{
     connect::{
-        ClientCertificate, Credentials, DialError, Header, Pin, ProxyChoice, Route, Scheme,
-        ServerUrl, TlsOptions, TunnelRequest, dial, files::read_certificates, proxy, tcp,
-        tls::TlsError,
+        ClientCertificate, Credentials, Header, Pin, ProxyChoice, Route, Scheme, ServerUrl,
+        TlsOptions, TunnelRequest, files::read_certificates, proxy, tcp, tls::TlsError,
     },
     core::{
         error::one_line,
         holder::Instance,
+        links::{LinkGrant, LinkId, Place},
         secret::{Secret, shown},
         state::Details,
     },
@@ -113,6 +115,19 @@ pub struct ClientOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "OCTETS"))]
     pub mss: Option<u16>,
+    /// Connections that the port is made of, 1 to 8, or auto: as many as the switch has threads;
+    /// by default 1
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "NUMBER"))]
+    pub links: Option<Links>,
+    /// One of the links carries all frames, the lowest that is up, and the others stand by
+    #[serde(default)]
+    #[cfg_attr(feature = "clap", arg(long))]
+    pub failover: bool,
+    /// Network interface to leave by for the server; may be repeated: links take them in turn
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "INTERFACE"))]
+    pub via: Vec<String>,
     /// What passes through the tunnel: super-frames whole where both ends can (super-frames,
     /// the default), or finished frames only (plain)
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,6 +205,7 @@ impl ClientOptions {
             credentials: self.credentials(),
             host: self.host.clone(),
             headers: self.header.iter().filter_map(header).collect(),
+            link: None,
             wire: self.wire.unwrap_or(Wire::SuperFrames),
         }
     }
@@ -328,6 +344,14 @@ pub struct Client {
     route: Route,
     /// What the messages of the last tunnel are.
     wire: Option<Wire>,
+    /// Which link of the port it is, and what it shares with the others if there may be any.
+    place: Place,
+    shared: Option<Arc<Shared>>,
+    /// Interfaces for the links.
+    via: Vec<String>,
+    /// The connection of the last tunnel, and what its server grants.
+    id: LinkId,
+    grant: Option<LinkGrant>,
 }
 
 /// Options that cannot work, however often it is tried.
@@ -365,7 +389,8 @@ impl Client {
         let parse = |url: &String| ServerUrl::parse(url, Scheme::WebSocket).ok();
         let servers = options.all_urls().filter_map(parse).collect();
         let (request, instance) = (options.request(), Instance::random()?);
-        let password_file = options.password_file;
+        let (password_file, via) = (options.password_file, options.via);
+        let route = Route { via: via.first().cloned(), ..route };
         Ok(Self {
             servers,
             at: 0,
@@ -375,6 +400,11 @@ impl Client {
             instance,
             route,
             wire: None,
+            place: Place::ONLY,
+            shared: None,
+            via,
+            id: LinkId::ONLY,
+            grant: None,
         })
     }
 
@@ -399,7 +429,6 @@ impl Kind for Client {
     const FILES: &'static [&'static str] = &["password-file", "cacerts", "cert", "key"];
     const SECRETS: &'static [&'static str] = &["passwd"];
     const FILE_ONLY: &'static [&'static str] = &["password-file", "proxy-command"];
-    const CHANGES: bool = true;
     type Options = ClientOptions;
 
     fn target(options: &ClientOptions) -> &str {
@@ -443,6 +472,7 @@ impl Kind for Client {
                 ),
             );
         }
+        errors.extend(links::check(options));
         errors.extend(options.check_way(from));
         errors.extend(options.check_login(from));
         let (key, file) = match (&options.cert, &options.key) {
@@ -456,19 +486,31 @@ impl Kind for Client {
         errors
     }
 
+    /// How many links there are stays.
+    fn takes(own: &ClientOptions, others: &ClientOptions) -> bool {
+        (own.links, own.failover) == (others.links, others.failover)
+    }
+
+    fn further(&self) -> Vec<Further<Self>> {
+        self.others()
+    }
+
     fn medium(options: ClientOptions, context: &Context) -> Result<Self, PortError> {
-        Ok(Self::new(options, context.log.clone())?)
+        let of = options.links.map_or(1, |links| links.count(context.threads));
+        let place = Place { of, failover: options.failover, ..Place::ONLY };
+        let medium = Self::new(options, context.log.clone())?;
+        Ok(if of > 1 { medium.placed(place, Shared::new()) } else { medium })
     }
 }
 
 /// None of several servers gives a tunnel.
 #[derive(Debug, thiserror::Error)]
-struct NoServer(Vec<DialError>);
+struct NoServer(Vec<PortError>);
 
 impl fmt::Display for NoServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "none of the {} servers accepted the tunnel", self.0.len())?;
-        self.0.iter().try_for_each(|error| write!(f, "; {}", one_line(error)))
+        self.0.iter().try_for_each(|error| write!(f, "; {}", one_line(&**error)))
     }
 }
 
@@ -486,7 +528,7 @@ impl Medium for Client {
     fn details(&self) -> Details {
         let proxy = self.route.by(&self.servers[self.at]).map(|by| ("proxy", by));
         let wire = self.wire.map(|wire| ("wire", wire.name().to_owned()));
-        proxy.into_iter().chain(wire).collect()
+        proxy.into_iter().chain(wire).chain(self.link_details()).collect()
     }
 
     /// Super-frames are cut as they are written.
@@ -503,28 +545,38 @@ impl Medium for Client {
     fn change(&mut self, options: &(dyn Any + Send + Sync)) {
         let Some(options) = options.downcast_ref::<ClientOptions>() else { return };
         if let Ok(new) = Self::new(options.clone(), self.route.log.clone()) {
-            *self = Self { instance: self.instance, ..new };
+            let new = Self { instance: self.instance, ..new };
+            *self = match self.shared.take() {
+                Some(shared) => new.placed(self.place, shared),
+                None => new,
+            };
         }
+    }
+
+    fn place(&self) -> Place {
+        self.place
+    }
+
+    fn link_id(&self) -> LinkId {
+        self.id
     }
 
     /// Tries all servers, beginning with the one that was in use: a server that
     /// restarts keeps its clients.
     async fn open(&mut self) -> Result<Self::Link, PortError> {
         self.read_password().await;
+        // Held until it is known whether there may be others.
+        let _turn = match &self.shared {
+            Some(shared) => shared.turn(self.place.number).await,
+            None => None,
+        };
         let mut failures = Vec::new();
         for _ in 0..self.servers.len() {
-            let server = &self.servers[self.at];
-            let dialed = dial(server, &self.request, self.instance, &self.route);
-            match dialed.await {
-                Ok(tunnel) => {
-                    self.wire = Some(tunnel.wire());
-                    let (choked, hint) =
-                        (Rc::clone(&self.choked), Choked::hint(server, &self.route));
-                    return Ok(ClientLink { tunnel, choked, hint, since: Instant::now() });
-                }
-                Err(error) if self.servers.len() == 1 => return Err(error.into()),
+            match self.dial().await {
+                Ok(link) => return Ok(link),
+                Err(error) if self.servers.len() == 1 => return Err(error),
                 Err(error) => {
-                    debug!(self.route.log, "a server did not accept the tunnel"; "reason" => one_line(&error));
+                    debug!(self.route.log, "a server did not accept the tunnel"; "reason" => one_line(&*error));
                     failures.push(error);
                     self.at = (self.at + 1) % self.servers.len();
                 }
@@ -535,63 +587,4 @@ impl Medium for Client {
 }
 
 #[cfg(test)]
-mod tests {
-    use slog::{Discard, o};
-
-    use super::*;
-
-    fn client(options: ClientOptions) -> Result<Client, String> {
-        let log = Logger::root(Discard, o!());
-        Client::new(options, log).map_err(|error| one_line(&error))
-    }
-
-    #[test]
-    fn the_target_is_the_url_as_given_without_its_token() {
-        for (url, wanted) in [
-            ("WS://Host:80/p", "WS://Host:80/p"),
-            ("wss://h/lan?token=hidden", "wss://h/lan?token=(secret)"),
-        ] {
-            let options = ClientOptions::new(url);
-            let debug =
-                format!("{options:?} {:?}", crate::kinds::PortSpec::new::<Client>(options.clone()));
-            assert!(debug.contains(wanted) && !debug.contains("hidden"), "{debug}");
-            assert_eq!(client(options).map(|client| client.target()), Ok(wanted.to_owned()));
-        }
-    }
-
-    #[test]
-    fn options_that_cannot_work_are_refused_before_anything_is_dialed() {
-        let secret = || Some(Secret("secret".to_owned()));
-        let url = "wss://host/";
-        let ok = || ClientOptions::new(url);
-        for (options, part) in [
-            (ClientOptions::new("http://host/"), "is not a WebSocket URL"),
-            (ClientOptions::new("ws://user:secret@host/"), "--user"),
-            (
-                ClientOptions { urls: vec!["http://host/".to_owned()], ..ok() },
-                "is not a WebSocket URL",
-            ),
-            (ClientOptions { urls: vec![url.to_owned(); 8], ..ok() }, "9 URLs"),
-            (ClientOptions { user: Some("a:b".to_owned()), passwd: secret(), ..ok() }, "a colon"),
-            (ClientOptions { passwd: secret(), ..ok() }, "without a user"),
-            (
-                ClientOptions {
-                    urls: vec!["ws://host/".to_owned()],
-                    pin: vec![format!("sha256:{}", "00".repeat(32))],
-                    ..ok()
-                },
-                "ws://host/ goes without TLS",
-            ),
-            (ClientOptions { cert: Some("/own.pem".into()), ..ok() }, "give both"),
-            (ClientOptions { cacerts: Some("/no/such/file".into()), ..ok() }, "/no/such/file"),
-            (
-                ClientOptions { proxy: Some("ftp://u:secret@h".to_owned().into()), ..ok() },
-                "the ftp proxy h is not supported",
-            ),
-        ] {
-            let error = client(options).expect_err(part);
-            assert!(error.contains(part), "{error}");
-            assert!(!error.contains("secret") && !error.contains('\n'), "{error}");
-        }
-    }
-}
+mod tests;

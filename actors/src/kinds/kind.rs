@@ -4,7 +4,7 @@
 //! the members of control's params and the options of the command line, and their comments
 //! are the help. Nothing else names them.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, num::NonZero, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -32,10 +32,6 @@ pub trait Kind: Medium + Sized {
     /// Options that only the configuration file may have: who may use control need not be
     /// one who may read every file of the switch.
     const FILE_ONLY: &'static [&'static str] = &[];
-    /// Whether a port takes other options while it runs
-    /// ([`Medium::change`](crate::port::Medium::change)).
-    const CHANGES: bool = false;
-
     /// All that can be said of one. As JSON it is an object with the text `target`.
     type Options: Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync;
 
@@ -50,12 +46,27 @@ pub trait Kind: Medium + Sized {
         Vec::new()
     }
 
+    /// Whether a port with these options takes others while it runs
+    /// ([`Medium::change`](crate::port::Medium::change)).
+    fn takes(own: &Self::Options, others: &Self::Options) -> bool {
+        let _ = (own, others);
+        false
+    }
+
+    /// The further links of the port that this is the first link of.
+    fn further(&self) -> Vec<Further<Self>> {
+        Vec::new()
+    }
+
     /// The medium with these options.
     ///
     /// # Errors
     /// Options that cannot work, however often it is tried.
     fn medium(options: Self::Options, context: &Context) -> Result<Self, PortError>;
 }
+
+/// Makes a further link of a port, on the thread on which it is to run.
+pub type Further<M> = Box<dyn FnOnce() -> M + Send>;
 
 /// What a medium is made with besides its options.
 #[derive(Debug, Clone)]
@@ -65,6 +76,8 @@ pub struct Context {
     pub log: Logger,
     /// Where it may keep what is to outlast the program.
     pub store: Option<Arc<dyn Store>>,
+    /// How many threads the switch has.
+    pub threads: NonZero<usize>,
 }
 
 /// What outlasts the program without being configuration: values by section and key. Only

@@ -14,6 +14,7 @@ mod kind;
 pub mod memory;
 #[cfg(feature = "devices")]
 pub mod netdev;
+mod placement;
 #[cfg(feature = "tunnel")]
 pub mod session;
 mod spec;
@@ -27,10 +28,11 @@ pub use client::{Client, ClientOptions};
 #[cfg(feature = "schemars")]
 pub use info::all_options;
 pub use info::{KindInfo, kinds, register};
-pub use kind::{Context, Kind, OptionError, Store, Via};
+pub use kind::{Context, Further, Kind, OptionError, Store, Via};
 pub use memory::Memory;
 #[cfg(feature = "devices")]
 pub use netdev::{Netdev, NetdevOptions};
+pub(crate) use placement::Placement;
 #[cfg(feature = "tunnel")]
 pub use session::{Session, SessionInfo, shown};
 pub(crate) use spec::Adding;

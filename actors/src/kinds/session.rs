@@ -9,7 +9,11 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    core::{holder::Holder, state::Details},
+    core::{
+        holder::Holder,
+        links::{LinkGrant, LinkId, LinkRequest, Place},
+        state::Details,
+    },
     port::{Medium, PortError},
     tunnel::{WebSocket, Wire, codec::Role},
 };
@@ -26,6 +30,8 @@ pub struct SessionInfo {
     pub original: bool,
     /// What was agreed on.
     pub wire: Wire,
+    /// Which link of its client's port it is, if that has several, and what it was granted.
+    pub link: Option<(LinkRequest, LinkGrant)>,
     /// Whose session it is: the former one of the same client port ends, and its user is
     /// shown with the port.
     pub holder: Option<Holder>,
@@ -43,6 +49,7 @@ pub struct Session<S> {
     peer: SocketAddr,
     holder: Option<Holder>,
     wire: Wire,
+    link: Option<LinkRequest>,
     socket: Option<WebSocket<S>>,
     held: Option<Box<dyn Any>>,
 }
@@ -52,14 +59,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Session<S> {
     /// what was read of it beyond the request.
     #[must_use]
     pub fn new(stream: S, read: BytesMut, info: SessionInfo) -> Self {
-        let mut socket = WebSocket::new(stream, Role::Server, read).with_wire(info.wire);
+        let mut socket = WebSocket::new(stream, Role::Server, read)
+            .with_wire(info.wire)
+            .with_grant(info.link.map(|(_, grant)| grant));
         if !info.original {
             socket = socket.with_pings();
         } else if info.tls {
             socket = socket.single_messages();
         }
-        let SessionInfo { peer, holder, wire, .. } = info;
-        Self { peer, holder, wire, socket: Some(socket), held: None }
+        let SessionInfo { peer, holder, wire, link, .. } = info;
+        let link = link.map(|(request, _)| request);
+        Self { peer, holder, wire, link, socket: Some(socket), held: None }
     }
 
     /// Drops `held` when the session has ended: how its server counts it.
@@ -99,6 +109,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Medium for Session<S> {
 
     fn holder(&self) -> Option<Holder> {
         self.holder.clone()
+    }
+
+    fn place(&self) -> Place {
+        self.link.map_or(Place::ONLY, |link| link.place)
+    }
+
+    fn link_id(&self) -> LinkId {
+        self.link.map_or(LinkId::ONLY, |link| link.id)
     }
 
     fn details(&self) -> Details {

@@ -6,6 +6,7 @@ mod options;
 use std::{
     any::Any,
     fmt,
+    num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 use slog::Logger;
 
-use super::{Context, Kind, KindInfo, OptionError, Store, Via, info::names};
+use super::{Context, Kind, KindInfo, OptionError, Placement, Store, Via, info::names};
 use crate::{
     core::{fdb::PortNumber, interface::InterfaceSettings, secret::shown, settings::PortSettings},
     port::PortError,
@@ -162,7 +163,8 @@ impl PortSpec {
     /// # Errors
     /// See [`Kind::medium`].
     pub fn verify(&self, log: &Logger) -> Result<(), PortError> {
-        self.0.verify(&Context { log: log.clone(), store: None })
+        let threads = NonZero::<usize>::MIN;
+        self.0.verify(&Context { log: log.clone(), store: None, threads })
     }
 
     /// See [`Kind::check`].
@@ -191,15 +193,16 @@ impl PortSpec {
         Ok(options)
     }
 
-    /// Whether a port of its kind takes other options while it runs.
+    /// Whether a port that was added as `own` takes these options while it runs.
     #[must_use]
-    pub fn takes_changes(&self) -> bool {
-        self.for_change().is_some()
+    pub fn is_taken_by(&self, own: &Self) -> bool {
+        self.for_change(own).is_some()
     }
 
-    /// Its options for a port of the same kind that runs; `None` where that takes no others.
-    pub(crate) fn for_change(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.0.for_change()
+    /// Its options for a port that was added as `own` and runs; `None` where that does not take
+    /// them.
+    pub(crate) fn for_change(&self, own: &Self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.0.for_change(&*own.0)
     }
 
     /// Adds it to a switch, on this Arbiter.
@@ -261,6 +264,8 @@ pub(crate) struct Adding {
     pub(crate) settings: PortSettings,
     /// With settings of an interface, it need not open at once.
     pub(crate) interface: Option<Vec<InterfaceSettings>>,
+    /// Where its further links go.
+    pub(crate) placement: Arc<Placement>,
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) log: Logger,
 }
@@ -273,7 +278,7 @@ trait Spec: Any + fmt::Debug + Send + Sync {
     fn check(&mut self, from: Via) -> Vec<OptionError>;
     fn verify(&self, context: &Context) -> Result<(), PortError>;
     fn copy(&self) -> PortSpec;
-    fn for_change(&self) -> Option<Arc<dyn Any + Send + Sync>>;
+    fn for_change(&self, own: &dyn Spec) -> Option<Arc<dyn Any + Send + Sync>>;
     fn equals(&self, other: &dyn Spec) -> bool;
     fn add(self: Box<Self>, to: Adding) -> LocalBoxFuture<'static, Result<PortNumber, AddError>>;
 }
@@ -311,8 +316,9 @@ impl<K: Kind> Spec for Typed<K> {
         K::medium(self.0.clone(), context).map(drop)
     }
 
-    fn for_change(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        K::CHANGES.then(|| Arc::new(self.0.clone()) as _)
+    fn for_change(&self, own: &dyn Spec) -> Option<Arc<dyn Any + Send + Sync>> {
+        let Self(own) = (own as &dyn Any).downcast_ref::<Self>()?;
+        K::takes(own, &self.0).then(|| Arc::new(self.0.clone()) as _)
     }
 
     fn copy(&self) -> PortSpec {
@@ -325,18 +331,29 @@ impl<K: Kind> Spec for Typed<K> {
 
     fn add(self: Box<Self>, to: Adding) -> LocalBoxFuture<'static, Result<PortNumber, AddError>> {
         Box::pin(async move {
-            let Adding { switch, settings, interface, store, log } = to;
-            let context = Context { log: log.clone(), store };
+            let Adding { switch, settings, interface, placement, store, log } = to;
+            let context = Context { log: log.clone(), store, threads: placement.threads() };
             let medium = K::medium(self.0, &context).map_err(AddError::Open)?;
-            let Some(interface) = interface else {
-                return supervisor::add_with(&switch, medium, settings, &log).await;
+            let further = medium.further();
+            let number = match interface {
+                None => supervisor::add_with(&switch, medium, settings, &log).await?,
+                Some(interface) => {
+                    let (number, tried) =
+                        supervisor::keep(&switch, medium, settings, interface, &log).await?;
+                    if K::INTERFACE {
+                        // A device opens quickly or not at all. Dropped without a word, it has
+                        // been tried as well.
+                        let _ = tried.await;
+                    }
+                    number
+                }
             };
-            let (number, tried) =
-                supervisor::keep(&switch, medium, settings, interface, &log).await?;
-            if K::INTERFACE {
-                // A device opens quickly or not at all. Dropped without a word, it has been
-                // tried as well.
-                let _ = tried.await;
+            for link in further {
+                let (switch, log) = (switch.clone(), log.clone());
+                placement.spawn(move || async move {
+                    // Refused if the port was deleted meanwhile.
+                    let _ = supervisor::join(&switch, number, link(), &log).await;
+                });
             }
             Ok(number)
         })

@@ -166,7 +166,7 @@ impl Switch {
             let is_joined = |entry: &PortEntry| {
                 let several = entry.several.as_ref();
                 let both = port.holder.as_ref().zip(entry.holder.as_ref());
-                both.is_some_and(|(holder, other)| holder.is_again(other))
+                both.is_some_and(|(holder, other)| holder.is_of_same_port(other))
                     && several.is_some_and(|several| several.has_room(port.place))
             };
             self.ports.iter().find(|(_, entry)| is_joined(entry)).map(|(_, entry)| entry.number)

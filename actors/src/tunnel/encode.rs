@@ -22,8 +22,11 @@ use super::{
     codec::{MAX_MESSAGE_LEN, Opcode, mask_copy},
     framing::{Framing, Header, MAX_HEADER_LEN},
     messages::Messages,
+    typed,
 };
-use crate::core::{batch::BATCH_OCTETS, frame::Frame, offload::segment::Segments};
+use crate::core::{
+    batch::BATCH_OCTETS, frame::Frame, links::LinkMessage, offload::segment::Segments,
+};
 
 /// Copied octets after which a write is full: no stream takes more at once.
 const WRITE_OCTETS: usize = BATCH_OCTETS;
@@ -245,8 +248,17 @@ impl<F: Framing> Encoder<F> {
 }
 
 impl Encoder<Messages> {
+    /// Puts what a link of several says in line. Only between batches.
+    pub(super) fn link(&mut self, message: LinkMessage) -> io::Result<()> {
+        self.put(Opcode::Binary, &typed::link_message(message))
+    }
+
     /// Puts a control message in line. Only between batches.
     pub(super) fn control(&mut self, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
+        self.put(opcode, payload)
+    }
+
+    fn put(&mut self, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
         let header = self.framing.header_of(opcode, payload.len())?;
         self.message(header, &[], payload, None);
         Ok(())

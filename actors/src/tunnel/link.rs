@@ -7,11 +7,13 @@
 //! client stands still at each of them. Dead peers are found below, by TCP, and by
 //! `heartbeat`.
 
+mod held;
+
 use std::{
     cell::RefCell,
     convert::Infallible,
     future::{Future, poll_fn},
-    io, mem,
+    io,
     pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -26,6 +28,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use self::held::Held;
 use super::{
     codec::{CloseCode, Event, Opcode, ProtocolError, Role},
     encode::{Encoder, Gather},
@@ -40,6 +43,7 @@ use crate::{
         error::clean,
         frame::Frame,
         guard::chatter::Chatter,
+        links::{LinkGrant, LinkMessage},
         memory::QueueMemory,
         offload::coalesce::Coalescer,
         state::Stop,
@@ -59,9 +63,6 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// The same for the program's end, where a second is all there is for both.
 const SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
-
-/// Octets in which an unfinished message is counted: the beginning of a usual frame is none.
-const PIECE: usize = 4096;
 
 /// What a peer is told that has too much memory held for it.
 const MEMORY: &str = "the memory of all queues is used up; try again later";
@@ -87,6 +88,9 @@ pub enum TunnelError {
     /// We closed the connection for it, since its holder has most.
     #[error("closed with code {}: {MEMORY}", CloseCode::TRY_AGAIN_LATER.get())]
     Memory,
+    /// We closed the connection for it.
+    #[error("closed with code {}: a message of links that is none", CloseCode::PROTOCOL_ERROR.get())]
+    BadLinkMessage,
     /// It answers no ping, and sends nothing else.
     #[error("peer timed out: nothing received for 10 s, not even a pong")]
     Silent,
@@ -115,6 +119,7 @@ pub struct WebSocket<S> {
     pub(crate) read: BytesMut,
     single: bool,
     pinged: bool,
+    grant: Option<LinkGrant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<S> {
@@ -122,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<S> {
     /// beyond the handshake.
     #[must_use]
     pub const fn new(stream: S, role: Role, read: BytesMut) -> Self {
-        Self { stream, role, wire: Wire::Plain, read, single: false, pinged: false }
+        Self { stream, role, wire: Wire::Plain, read, single: false, pinged: false, grant: None }
     }
 
     /// Has messages of this kind, as both ends have agreed on in the handshake.
@@ -136,6 +141,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> WebSocket<S> {
     #[must_use]
     pub const fn wire(&self) -> Wire {
         self.wire
+    }
+
+    /// Has it be a link of a port of several, as the server has granted.
+    #[must_use]
+    pub const fn with_grant(mut self, grant: Option<LinkGrant>) -> Self {
+        self.grant = grant;
+        self
+    }
+
+    /// What the server has granted, if it knows links.
+    #[must_use]
+    pub const fn grant(&self) -> Option<LinkGrant> {
+        self.grant
     }
 
     /// Gives each message a write, and so a TLS record, of its own: the original's
@@ -177,6 +195,7 @@ impl TunnelError {
     const fn close(&self) -> Option<(CloseCode, &'static str)> {
         match self {
             Self::Protocol(error) => Some((error.close_code(), "")),
+            Self::BadLinkMessage => Some((CloseCode::PROTOCOL_ERROR, "")),
             Self::Chatter => Some((CloseCode::POLICY, CHATTER)),
             Self::Memory => Some((CloseCode::TRY_AGAIN_LATER, MEMORY)),
             _ => None,
@@ -195,7 +214,7 @@ enum End {
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
         let PortIo { mut ingress, egress, memory, mut stop, counters, pings, .. } = io;
-        let Self { stream, role, wire, read, single, pinged } = self;
+        let Self { stream, role, wire, read, single, pinged, grant } = self;
         let gather = match role {
             _ if single => Gather::Single,
             Role::Server if stream.is_write_vectored() => Gather::Headers,
@@ -213,6 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
         let mut sender = Sender {
             stream: writer,
             encoder: Encoder::new(Messages::new(role, wire), gather),
+            says: grant.is_some(),
             egress,
             batch: Vec::new(),
             pace: Pace::new(),
@@ -299,6 +319,14 @@ impl Pongs {
 /// How the peer has ended it, or what it did that ends it.
 type Closed = Result<(Option<CloseCode>, Box<str>), TunnelError>;
 
+/// Where a batch ends before its time.
+enum Break {
+    /// The peer says something between frames.
+    Said(LinkMessage),
+    /// It has ended the connection, or must be ended.
+    Closed(Closed),
+}
+
 /// From the stream to the Switch.
 struct Receiver<S> {
     stream: ReadHalf<S>,
@@ -306,13 +334,13 @@ struct Receiver<S> {
     coalescer: Coalescer,
     chatter: Chatter,
     read: BytesMut,
-    intake: Intake,
+    intake: Held,
 }
 
 impl<S: AsyncRead> Receiver<S> {
     fn new(stream: ReadHalf<S>, messages: Messages, read: BytesMut, memory: QueueMemory) -> Self {
         let (coalescer, chatter) = (Coalescer::default(), Chatter::default());
-        let intake = Intake { memory, kept: 0, entering: 0 };
+        let intake = Held::new(memory);
         Self { stream, messages, coalescer, chatter, read, intake }
     }
 
@@ -338,7 +366,10 @@ impl<S: AsyncRead> Receiver<S> {
                     self.fill().await?;
                     heartbeat.alive();
                 }
-                Next::End(end) => return end.map_err(TunnelError::Protocol)?,
+                Next::End(end) => match end.map_err(TunnelError::Protocol)? {
+                    Break::Said(message) => ingress.say(message).await?,
+                    Break::Closed(closed) => return closed,
+                },
             }
         }
     }
@@ -349,7 +380,7 @@ impl<S: AsyncRead> Receiver<S> {
         pongs: &Pongs,
         heartbeat: &Heartbeat,
         counters: &Counters,
-    ) -> (Vec<Frame>, Next<Result<Closed, ProtocolError>>) {
+    ) -> (Vec<Frame>, Next<Result<Break, ProtocolError>>) {
         let Self { messages, coalescer, chatter, read, .. } = self;
         let mut clock = None;
         intake::take(messages, coalescer, read, |control| {
@@ -357,7 +388,17 @@ impl<S: AsyncRead> Receiver<S> {
             let event = match control {
                 Control::Event(event) => event,
                 Control::Unknown(len) => {
-                    return (!chatter.admits(len, now)).then_some(Err(TunnelError::Chatter));
+                    let is_over = !chatter.admits(len, now);
+                    return is_over.then_some(Break::Closed(Err(TunnelError::Chatter)));
+                }
+                Control::Link(message) => {
+                    let said = message.ok_or(TunnelError::BadLinkMessage);
+                    let said = said.and_then(|message| {
+                        let is_over = !chatter.admits(LinkMessage::LEN, now);
+                        if is_over { Err(TunnelError::Chatter) } else { Ok(message) }
+                    });
+                    // What follows counts only behind it.
+                    return Some(said.map_or_else(|e| Break::Closed(Err(e)), Break::Said));
                 }
                 Control::BadOffload => {
                     counters.discarded(Discard::UnknownOffload, 1);
@@ -378,11 +419,11 @@ impl<S: AsyncRead> Receiver<S> {
                     heartbeat.pong(&payload);
                     chatter.admits(0, now)
                 }
-                Event::Close(code, reason) => return Some(Ok((code, reason))),
+                Event::Close(code, reason) => return Some(Break::Closed(Ok((code, reason)))),
                 // Frames do not come here.
                 Event::Binary(_) | Event::Fragmented(_) => true,
             };
-            (!admitted).then_some(Err(TunnelError::Chatter))
+            (!admitted).then_some(Break::Closed(Err(TunnelError::Chatter)))
         })
     }
 
@@ -392,7 +433,7 @@ impl<S: AsyncRead> Receiver<S> {
         if !self.intake.keep(kept) {
             return Err(TunnelError::Memory);
         }
-        while self.intake.memory.is_crowded() {
+        while self.intake.is_crowded() {
             yield_now().await;
         }
         let read = self.read().await;
@@ -443,56 +484,14 @@ impl<S: AsyncRead> Receiver<S> {
     }
 }
 
-/// What of the memory of all queues a receiver takes.
-struct Intake {
-    memory: QueueMemory,
-    /// Octets of a message whose end has not come, in whole pieces.
-    kept: usize,
-    /// Octets that were read and are being taken.
-    entering: usize,
-}
-
-impl Intake {
-    /// All that was read has been taken but a message's beginning; whether there is room for
-    /// it.
-    fn keep(&mut self, octets: usize) -> bool {
-        self.enter(0);
-        let kept = octets / PIECE * PIECE;
-        if kept > self.kept {
-            let more = kept - self.kept;
-            if self.memory.is_tight(more) && !self.memory.has_room(more, 0) {
-                return false;
-            }
-            self.memory.take(more);
-        } else if kept < self.kept {
-            self.memory.give(self.kept - kept);
-        }
-        self.kept = kept;
-        true
-    }
-
-    fn enter(&mut self, octets: usize) {
-        let before = mem::replace(&mut self.entering, octets);
-        if octets != before {
-            self.memory.enter(octets);
-            self.memory.entered(before);
-        }
-    }
-}
-
-impl Drop for Intake {
-    fn drop(&mut self) {
-        self.enter(0);
-        self.memory.give(self.kept);
-    }
-}
-
 /// From the egress queue to the stream. What is being written is kept here, not in
 /// a future: when one is dropped, the next goes on at the same octet.
 struct Sender<S> {
     stream: WriteHalf<S>,
     encoder: Encoder<Messages>,
     egress: EgressQueue,
+    /// Whether the peer knows what a link of several says.
+    says: bool,
     /// Frames that are being written.
     batch: Vec<Frame>,
     pace: Pace,
@@ -519,6 +518,12 @@ impl<S: AsyncWrite> Sender<S> {
             }
             if let Some(payload) = heartbeat.take_ping() {
                 self.encoder.control(Opcode::Ping, &payload).map_err(TunnelError::Lost)?;
+                continue;
+            }
+            if let Some(message) = self.egress.message() {
+                if self.says {
+                    self.encoder.link(message).map_err(TunnelError::Lost)?;
+                }
                 continue;
             }
             tokio::select! {

@@ -15,7 +15,10 @@ use super::{
     framing::{Framing, Header, Item},
     typed::{self, MAX_PREFIX_LEN, Prefix},
 };
-use crate::core::frame::{Frame, MAX_SUPER_FRAME_LEN, Offload};
+use crate::core::{
+    frame::{Frame, MAX_SUPER_FRAME_LEN, Offload},
+    links::LinkMessage,
+};
 
 /// Octets of randomness that are drawn at once: a system's generator costs
 /// microseconds a call, a thousandth of that a key.
@@ -86,6 +89,8 @@ pub(crate) enum Control {
     Unknown(usize),
     /// A frame whose offload fields do not fit it.
     BadOffload,
+    /// What a link of several says; `None`: it is not one of its messages.
+    Link(Option<LinkMessage>),
 }
 
 impl Messages {

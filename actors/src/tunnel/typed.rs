@@ -11,6 +11,7 @@ use std::ops::Deref;
 use super::messages::Control;
 use crate::core::{
     frame::{Frame, Gso, MAX_SUPER_FRAME_LEN, Offload},
+    links::LinkMessage,
     offload::segment::{can_be_cut, settle},
 };
 
@@ -24,6 +25,8 @@ pub(super) const MAX_PREFIX_LEN: usize = 8;
 const FINISHED: u8 = 0;
 /// What is left to be done follows in 7 octets, and then the frame.
 const UNFINISHED: u8 = 1;
+/// What a link of several says follows; see [`LinkMessage`].
+const LINK: u8 = 2;
 
 /// The kind of a super-frame, in the three lowest bits of an octet.
 const KIND: u8 = 0x07;
@@ -107,8 +110,16 @@ pub(crate) fn read(message: &mut [u8]) -> Result<(usize, Offload), Control> {
             Ok((MAX_PREFIX_LEN, offload))
         }
         [UNFINISHED, ..] => Err(Control::BadOffload),
+        [LINK, ref rest @ ..] => Err(Control::Link(LinkMessage::parse(rest))),
         _ => Err(Control::Unknown(message.len())),
     }
+}
+
+/// The message that says this.
+pub(super) fn link_message(message: LinkMessage) -> [u8; 1 + LinkMessage::LEN] {
+    let mut octets = [LINK; 1 + LinkMessage::LEN];
+    octets[1..].copy_from_slice(&message.to_octets());
+    octets
 }
 
 /// Whether the segments of a super-frame are in all no more than twice as long as itself: a

@@ -110,6 +110,15 @@ pub struct LinkGrant {
     pub switch: u128,
 }
 
+impl LinkGrant {
+    /// A number for a switch that no other has; 0 where the system has no random numbers.
+    #[must_use]
+    pub fn random_switch() -> u128 {
+        let mut octets = [0; 16];
+        getrandom::fill(&mut octets).map_or(0, |()| u128::from_be_bytes(octets))
+    }
+}
+
 impl fmt::Display for LinkGrant {
     /// As it goes into the header.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

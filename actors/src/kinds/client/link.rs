@@ -4,6 +4,7 @@ use std::{cell::Cell, io, rc::Rc, time::Duration};
 
 use tokio::time::Instant;
 
+use super::links::Entered;
 use crate::{
     connect::{Route, ServerUrl, Stream},
     port::{Link, PortError, PortIo},
@@ -17,6 +18,8 @@ pub struct ClientLink {
     pub(super) choked: Rc<Cell<u32>>,
     pub(super) hint: String,
     pub(super) since: Instant,
+    /// While it is one of several that are up.
+    pub(super) entered: Option<Entered>,
 }
 
 /// A tunnel that opens and soon stands still, again and again: what opens it is short, and
@@ -50,7 +53,7 @@ impl Choked {
 
 impl Link for ClientLink {
     async fn run(self, io: PortIo) -> Result<(), PortError> {
-        let Self { tunnel, choked, hint, since } = self;
+        let Self { tunnel, choked, hint, since, entered: _entered } = self;
         let result = tunnel.run(io).await;
         let Err(source) = result else {
             choked.set(0);

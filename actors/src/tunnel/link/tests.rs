@@ -566,3 +566,29 @@ async fn a_peer_that_does_not_read_is_read_all_the_same() {
         }
     }
 }
+
+#[actix::test]
+async fn what_a_link_says_stands_between_its_frames_and_what_is_none_of_it_ends_the_tunnel() {
+    let grant = LinkGrant { of: 2, switch: 1 };
+    for grant in [Some(grant), None] {
+        let (near, peer) = duplex(1 << 20);
+        let socket = WebSocket::new(near, Role::Server, BytesMut::new());
+        let socket = socket.with_wire(Wire::SuperFrames).with_grant(grant);
+        let mut test = Test::on(socket, peer);
+        test.queue(&[60]);
+        test.queue.say(LinkMessage::Marker(7));
+        test.queue(&[61]);
+        let mut types = Vec::new();
+        for _ in 0..2 + usize::from(grant.is_some()) {
+            let Some(Event::Fragmented(message)) = test.next().await else { panic!("a message") };
+            types.push((message[0], message.len()));
+        }
+        let said = [(0, 61), (2, 1 + LinkMessage::LEN), (0, 62)];
+        let heard: Vec<_> =
+            said.into_iter().filter(|(first, _)| grant.is_some() || *first == 0).collect();
+        assert_eq!(types, heard, "whoever was granted nothing hears nothing of it");
+        test.send(0x82, &[2, 0, 0]).await;
+        let Some(Event::Close(code, _)) = test.next().await else { panic!("a close frame") };
+        assert_eq!(code.map(CloseCode::get), Some(1002));
+    }
+}
