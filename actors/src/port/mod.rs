@@ -101,7 +101,7 @@ pub trait Medium: 'static {
     }
 
     /// Takes other options of its kind, which are good: the next [`open`](Self::open) is with
-    /// these. Only for kinds that say so ([`Kind::CHANGES`](crate::kinds::Kind::CHANGES)).
+    /// these. Only for kinds that say so ([`Kind::takes`](crate::kinds::Kind::takes)).
     fn change(&mut self, options: &(dyn Any + Send + Sync)) {
         let _ = options;
     }

@@ -1,7 +1,7 @@
 //! A port of several links: link aggregation as IEEE 802.1AX has it, with tunnels as links.
 //!
-//! Beside the Switch, which has one port for all of them. The [`Distributor`] says which link
-//! a flow goes by, the [`Collector`] in which order what has come by them counts. Both ends
+//! Beside the Switch, which has one port for all of them. The `Distributor` says which link
+//! a flow goes by, the `Collector` in which order what has come by them counts. Both ends
 //! have both. A flow that moves to another link is never reordered; that rule is here, and in
 //! the tunnel's protocol. Must never hold a frame for longer than its bound.
 
