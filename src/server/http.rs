@@ -30,7 +30,9 @@ use actix_web::{
 };
 use anyhow::{Result, anyhow};
 use bytes::BytesMut;
-use etherws_actors::{holder::INSTANCE_HEADER, links::LINK_HEADER, settings::Role};
+use etherws_actors::{
+    holder::INSTANCE_HEADER, links::LINK_HEADER, settings::Role, tunnel::SUBPROTOCOL_HEADER,
+};
 use futures_util::StreamExt as _;
 use slog::debug;
 use tokio::io::AsyncWriteExt as _;
@@ -205,7 +207,7 @@ async fn upgrade<T: ActixStream + 'static>(
                 answer.insert_header((LINK_HEADER, grant.to_string()));
             }
             if let Some(subprotocol) = tunnel.subprotocol() {
-                answer.insert_header((upgrade::SUBPROTOCOL_HEADER, subprotocol));
+                answer.insert_header((SUBPROTOCOL_HEADER, subprotocol));
             }
             let answer = answer.finish().drop_body();
             codec.encode(Message::Item((answer, BodySize::None)), &mut out)?;

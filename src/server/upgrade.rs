@@ -24,7 +24,7 @@ use etherws_actors::{
     monitor::{Event, Kind},
     state::Stop,
     supervisor,
-    tunnel::{SUBPROTOCOL, Wire},
+    tunnel::{SUBPROTOCOL, SUBPROTOCOL_HEADER, Wire},
 };
 use slog::{Logger, info, warn};
 
@@ -36,9 +36,6 @@ use super::{
     request::{Headers, Method, Request},
     sessions::Slot,
 };
-
-/// In which one end offers subprotocols, and the other names the one that is spoken.
-pub(super) const SUBPROTOCOL_HEADER: &str = "sec-websocket-protocol";
 
 /// What a plain GET of the tunnel is told; the original's words.
 pub(super) const NOT_A_WEBSOCKET: &str = "Can \"Upgrade\" only to \"WebSocket\".";

@@ -39,15 +39,12 @@ use crate::{
         holder::{INSTANCE_HEADER, Instance},
         links::{LINK_HEADER, LinkRequest},
     },
-    tunnel::{SUBPROTOCOL, Wire, codec::Role, link::WebSocket},
+    tunnel::{SUBPROTOCOL, SUBPROTOCOL_HEADER, Wire, codec::Role, link::WebSocket},
 };
 
 /// How we name ourselves. The original sends no such header: who does can answer
 /// pings.
 const USER_AGENT: &str = concat!("etherws/", env!("CARGO_PKG_VERSION"));
-
-/// In which one end offers subprotocols, and the other names the one that is spoken.
-const SUBPROTOCOL_HEADER: &str = "sec-websocket-protocol";
 
 /// There is no tunnel.
 #[derive(Debug, thiserror::Error)]

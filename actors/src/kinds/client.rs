@@ -531,7 +531,7 @@ impl Medium for Client {
         proxy.into_iter().chain(wire).chain(self.link_details()).collect()
     }
 
-    /// Super-frames are cut as they are written.
+    /// Super-frames that the peer does not take whole are cut as they are written.
     fn takes_offload(&self) -> bool {
         true
     }

@@ -98,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Medium for Session<S> {
         shown(self.peer)
     }
 
-    /// Super-frames are cut as they are written.
+    /// Super-frames that the peer does not take whole are cut as they are written.
     fn takes_offload(&self) -> bool {
         true
     }

@@ -19,12 +19,13 @@ use super::Switch;
 use crate::{
     core::{
         bindings::{Binding, BindingType, Key},
-        counters::{Discard, Incident},
+        counters::{Counters, Discard, Incident},
         frame::{Frame, MacAddr, Vid},
         guard::{
             addresses::{self as address, Claims},
             dhcp::{self, Lease, What},
         },
+        offload::segment::segment,
         packet::{ETHERTYPE_IPV6, Ethernet},
     },
     message::{BindingFilter, BindingInfo, BindingPage, ListBindings, RestoreBindings},
@@ -211,4 +212,20 @@ impl Handler<RestoreBindings> for Switch {
         }
         self.bindings.changes()
     }
+}
+
+/// Cuts super-frames of DHCP messages: guards read each message.
+pub(super) fn messages_apart(frames: Vec<Frame>, counters: &Counters) -> Vec<Frame> {
+    if !frames.iter().any(dhcp::are_messages) {
+        return frames;
+    }
+    let mut apart = Vec::with_capacity(frames.len());
+    for frame in frames {
+        if !dhcp::are_messages(&frame) {
+            apart.push(frame);
+        } else if segment(frame, |message| apart.push(message)).is_err() {
+            counters.discarded(Discard::UnknownOffload, 1);
+        }
+    }
+    apart
 }

@@ -35,16 +35,15 @@ use crate::{
         announce,
         batch::Source,
         bindings::{Bindings, DEFAULT_BINDINGS},
-        counters::{Counters, Discard},
+        counters::Discard,
         fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, PortNumber},
         frame::{Frame, Vid},
         gauge::cost,
-        guard::{Reminder, bpdu::Flushes, dhcp, loops::LoopGuard},
+        guard::{Reminder, bpdu::Flushes, loops::LoopGuard},
         holder::Holders,
         isolation::Isolation,
         line::Direction,
         memory::QueueMemory,
-        offload::segment::segment,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
         settings::{PortSettings, Profiles},
@@ -56,6 +55,7 @@ use crate::{
     tick,
 };
 
+use bindings::messages_apart;
 use entry::{Pending, PortEntry, Shared};
 use look::Timer;
 use vlans::Vlans;
@@ -539,22 +539,6 @@ impl Switch {
         self.deliver(&credit);
         self.source = Source::OWN;
     }
-}
-
-/// Cuts super-frames of DHCP messages: guards read each message.
-fn messages_apart(frames: Vec<Frame>, counters: &Counters) -> Vec<Frame> {
-    if !frames.iter().any(dhcp::are_messages) {
-        return frames;
-    }
-    let mut apart = Vec::with_capacity(frames.len());
-    for frame in frames {
-        if !dhcp::are_messages(&frame) {
-            apart.push(frame);
-        } else if segment(frame, |message| apart.push(message)).is_err() {
-            counters.discarded(Discard::UnknownOffload, 1);
-        }
-    }
-    apart
 }
 
 /// Whether `frame` is more than the port's holder may have in this direction; if it is not, it

@@ -16,4 +16,4 @@ pub(crate) mod typed;
 
 pub use link::WebSocket;
 pub use messages::Wire;
-pub use typed::SUBPROTOCOL;
+pub use typed::{SUBPROTOCOL, SUBPROTOCOL_HEADER};

@@ -15,7 +15,11 @@ use crate::core::{
     offload::segment::{can_be_cut, settle},
 };
 
-/// The name in the handshake's `Sec-WebSocket-Protocol` (RFC 6455, 1.9).
+/// The header in which a client offers subprotocols, and a server names the one that is spoken
+/// (RFC 6455, 1.9).
+pub const SUBPROTOCOL_HEADER: &str = "sec-websocket-protocol";
+
+/// The subprotocol's name in it.
 pub const SUBPROTOCOL: &str = "etherws2";
 
 /// Octets that a message has before its frame at most.
