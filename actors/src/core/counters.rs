@@ -127,6 +127,12 @@ names! {
         BindingDiscard = "binding-discards",
         /// A BPDU on the port told of a topology change, and what was learned was forgotten.
         TopologyChange = "topology-changes",
+        /// A link of the port had waited 3 s for the marker of another and went on: frames that
+        /// were sent before by the other may come later.
+        MarkerTimeout = "marker-timeouts",
+        /// A link of the port took nothing while others came and went so often that what it had to
+        /// say of them found no room. It was closed, so that no flow is reordered.
+        LinkOverflow = "link-overflows",
         /// The port's medium was lost and opened again.
         Reconnect = "reconnects",
     }

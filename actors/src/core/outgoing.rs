@@ -8,14 +8,19 @@
 
 use std::collections::VecDeque;
 
-use super::{batch::Source, frame::Frame, lanes::Lanes, links::LinkMessage};
+use super::{
+    batch::Source,
+    frame::Frame,
+    lanes::Lanes,
+    links::{LinkMessage, MAX_LINKS},
+};
 
-/// Messages that pass by all frames at most: more are there only if the link takes nothing, and
-/// then the oldest are lost.
-const FIRST: usize = 64;
-
-/// Places behind frames at most. A link that takes nothing has what is more at the last of them.
+/// Places behind frames at most: as many changes of a port's links as come within some seconds.
+/// Each has lanes of its own.
 const PLACES: usize = 16;
+
+/// Messages at most: in each place a marker, and what follows those of seven other links.
+const MESSAGES: usize = PLACES * MAX_LINKS as usize;
 
 /// Frames and messages in the order in which they leave.
 #[derive(Debug, Default)]
@@ -25,6 +30,8 @@ pub(crate) struct Outgoing {
     first: VecDeque<LinkMessage>,
     /// What leaves behind the frames before it, with the frames behind it.
     places: VecDeque<(VecDeque<LinkMessage>, Lanes)>,
+    /// Messages in all of these.
+    messages: usize,
 }
 
 impl Outgoing {
@@ -37,18 +44,23 @@ impl Outgoing {
     }
 
     /// Queues a message: behind all frames, but one that says that a link is gone before them.
-    pub(crate) fn say(&mut self, message: LinkMessage) {
-        if let LinkMessage::Gone(_) = message {
-            if self.first.len() == FIRST {
-                self.first.pop_front();
-            }
-            return self.first.push_back(message);
+    /// `false`: there is no room. Without it later frames could be taken out of order, so the
+    /// link must not send any.
+    #[must_use]
+    pub(crate) fn say(&mut self, message: LinkMessage) -> bool {
+        let passes = matches!(message, LinkMessage::Gone(_));
+        let last = self.places.back().filter(|(_, lanes)| lanes.is_empty());
+        let begins_place = !passes && last.is_none();
+        if self.messages == MESSAGES || (begins_place && self.places.len() == PLACES) {
+            return false;
         }
-        let is_full = self.places.len() == PLACES;
-        match self.places.back_mut().filter(|(_, lanes)| lanes.is_empty() || is_full) {
-            Some((messages, _)) => messages.push_back(message),
-            None => self.places.push_back(([message].into(), Lanes::default())),
+        self.messages += 1;
+        if begins_place {
+            self.places.push_back((VecDeque::new(), Lanes::default()));
         }
+        let last = self.places.back_mut().map(|(messages, _)| messages);
+        last.filter(|_| !passes).unwrap_or(&mut self.first).push_back(message);
+        true
     }
 
     /// Whether the next to leave is a message: in any case, and whether frames have to be
@@ -66,6 +78,7 @@ impl Outgoing {
     /// Takes that message.
     pub(crate) fn message(&mut self) -> Option<LinkMessage> {
         self.has_message()?;
+        self.messages -= 1;
         if let Some(message) = self.first.pop_front() {
             return Some(message);
         }
@@ -143,14 +156,14 @@ mod tests {
         put(&mut outgoing, known(1000));
         let flooded = Source { flooded: true, ..Source::OWN };
         outgoing.push(flooded, known(1001).1);
-        outgoing.say(LinkMessage::Marker(1));
-        outgoing.say(LinkMessage::After(LinkId(2), 1));
+        assert!(outgoing.say(LinkMessage::Marker(1)));
+        assert!(outgoing.say(LinkMessage::After(LinkId(2), 1)));
         put(&mut outgoing, known(1002));
         put(&mut outgoing, urgent(60));
-        outgoing.say(LinkMessage::Marker(2));
+        assert!(outgoing.say(LinkMessage::Marker(2)));
         put(&mut outgoing, urgent(61));
         assert!(!outgoing.has_flooded(), "a marker does not wait for a turn of floods");
-        outgoing.say(LinkMessage::Gone(LinkId(3)));
+        assert!(outgoing.say(LinkMessage::Gone(LinkId(3))));
         let left = all(&mut outgoing);
         assert_eq!(
             left,
@@ -171,18 +184,30 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stuck_link_is_to_say_is_bounded() {
+    fn what_a_stuck_link_is_to_say_is_bounded_and_what_has_room_keeps_its_place() {
         let mut outgoing = Outgoing::default();
-        for n in 1..1000 {
-            let (source, frame) = known(100);
+        let (mut wanted, mut refused) = (Vec::new(), 0);
+        for n in 1..100 {
+            let (source, frame) = known(usize::try_from(n + 100).expect("few"));
+            wanted.push(frame.len().to_string());
             outgoing.push(source, frame);
-            outgoing.say(LinkMessage::Gone(LinkId(n)));
-            outgoing.say(LinkMessage::Marker(n));
+            let marker = LinkMessage::Marker(n);
+            if outgoing.say(marker) {
+                wanted.push(format!("{marker:?}"));
+            } else {
+                refused += 1;
+            }
         }
-        assert_eq!((outgoing.first.len(), outgoing.places.len()), (FIRST, PLACES));
-        let left = all(&mut outgoing);
-        assert!(left.contains(&"Gone(LinkId(999))".to_owned()));
-        assert!(left.contains(&"Marker(999)".to_owned()));
-        assert_eq!(left.iter().filter(|&item| item == "100").count(), 999);
+        assert_eq!((outgoing.places.len(), refused), (PLACES, 99 - PLACES));
+        assert_eq!(all(&mut outgoing), wanted);
+        for (messages, place) in [
+            (LinkMessage::Gone as fn(LinkId) -> LinkMessage, 0),
+            (|LinkId(n)| LinkMessage::Marker(n), 1),
+        ] {
+            let said = (1..1000).filter(|&n| outgoing.say(messages(LinkId(n)))).count();
+            assert_eq!((said, outgoing.places.len()), (MESSAGES, place));
+            assert_eq!(all(&mut outgoing).len(), MESSAGES);
+        }
+        assert!(outgoing.say(LinkMessage::Marker(1)), "there is room again");
     }
 }

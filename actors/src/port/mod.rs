@@ -226,6 +226,11 @@ impl Port {
         (addr, end)
     }
 
+    fn give_up(&mut self, reason: &'static str, ctx: &mut Context<Self>) {
+        self.end(Ok(Err(reason.into())));
+        ctx.stop();
+    }
+
     fn end(&mut self, result: Result<Result<(), PortError>, JoinError>) {
         let end = match result {
             Ok(Ok(())) => End::Closed,
@@ -290,8 +295,7 @@ impl Handler<GiveUp> for Port {
     type Result = ();
 
     fn handle(&mut self, _: GiveUp, ctx: &mut Context<Self>) {
-        self.end(Ok(Err("the peer has given this link up".into())));
-        ctx.stop();
+        self.give_up("the peer has given this link up", ctx);
     }
 }
 
@@ -299,8 +303,11 @@ impl Handler<Egress> for Port {
     type Result = ();
 
     fn handle(&mut self, egress: Egress, ctx: &mut Context<Self>) {
-        if let Some(message) = egress.message {
-            self.queue.say(message);
+        if let Some(message) = egress.message
+            && !self.queue.say(message)
+        {
+            let reason = "it took nothing while other links of its port came and went";
+            return self.give_up(reason, ctx);
         }
         self.queue.push(egress.source, egress.frames);
         self.queue.push(Source { flooded: true, ..egress.source }, egress.flooded);

@@ -33,7 +33,7 @@ use crate::{
     core::{
         backpressure::Backpressure,
         batch::{BATCH_FRAMES, BATCH_OCTETS, INGRESS_CREDITS, Source},
-        counters::Discard,
+        counters::{Discard, Incident},
         frame::Frame,
         gauge::{Gauge, cost},
         line::{Direction, Line},
@@ -169,10 +169,16 @@ impl Sender {
         self.queue.ready.notify_one();
     }
 
-    /// Queues what a link of several is to say.
-    pub(crate) fn say(&self, message: LinkMessage) {
-        self.queue.frames.borrow_mut().say(message);
-        self.queue.ready.notify_one();
+    /// Queues what a link of several is to say. `false`: there is no room, and the link must end.
+    #[must_use]
+    pub(crate) fn say(&self, message: LinkMessage) -> bool {
+        let has_room = self.queue.frames.borrow_mut().say(message);
+        if has_room {
+            self.queue.ready.notify_one();
+        } else {
+            self.finisher.counters().happened(Incident::LinkOverflow);
+        }
+        has_room
     }
 
     /// The frames, without super-frames that the line does not pass as one.

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     core::{
         batch::Source,
-        counters::Discard,
+        counters::{Discard, Incident},
         fdb::PortNumber,
         frame::Frame,
         links::{Collected, Collector, Distributor, LinkId, LinkMessage, Place, Saying},
@@ -297,6 +297,15 @@ impl Switch {
     /// Takes what has come by a link of the port at `at`, which may have several.
     pub(super) fn collect(&mut self, at: usize, mut ingress: Ingress, ctx: &mut Context<Self>) {
         let (number, id, message) = (ingress.port, ingress.link, ingress.message.take());
+        let credit = ingress.credit.clone();
+        let held = Ingress {
+            port: number,
+            link: id,
+            frames: Vec::new(),
+            message: None,
+            credit,
+            turn: None,
+        };
         let port = &mut self.ports[at];
         let Some(several) = &mut port.several else { return };
         if !ingress.frames.is_empty() {
@@ -312,17 +321,18 @@ impl Switch {
             }
         }
         if let Some(message) = message {
-            self.hear(number, id, message);
+            self.hear(message, held);
             self.time_waits(number, ctx);
         }
     }
 
-    /// The peer says something by the link `id` of a port.
-    fn hear(&mut self, number: PortNumber, id: LinkId, message: LinkMessage) {
+    /// The peer says something by the link of a port that `held` names.
+    fn hear(&mut self, message: LinkMessage, held: Ingress) {
+        let (number, id, now) = (held.port, held.link, Instant::now().into_std());
         let Some(at) = self.find(number) else { return };
         let port = &mut self.ports[at];
         let Some(several) = &mut port.several else { return };
-        if let Some((gone, kept)) = several.collector.message(id, message) {
+        if let Some((gone, kept)) = several.collector.message(id, message, held, now) {
             kept.iter().for_each(|ingress| port.discard(ingress));
             let link = port.links.iter().position(|link| link.id == gone);
             if let Some(link) = link
@@ -365,7 +375,10 @@ impl Switch {
             && let Some(several) = &mut self.ports[at].several
         {
             several.is_timed = false;
-            several.collector.expire(Instant::now().into_std());
+            let expired = several.collector.expire(Instant::now().into_std());
+            for _ in 0..expired {
+                self.ports[at].counters.happened(Incident::MarkerTimeout);
+            }
             self.receive_ready(number);
             self.time_waits(number, ctx);
         }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use etherws_actors::links::{LinkId, LinkMessage, Place};
+use etherws_actors::{
+    counters::Incident,
+    links::{LinkId, LinkMessage, Place},
+};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -268,6 +271,7 @@ fn what_comes_by_a_new_link_counts_after_what_was_sent_before_by_others() {
         assert_eq!(behind.try_recv(), None);
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert_eq!(behind.try_recv(), Some(frame(0xff, 3)));
+        assert_eq!(lab.port(2).await.counters.incidents(Incident::MarkerTimeout), 1);
 
         // Nothing counts of a link that the peer has given up, and it ends.
         a.send(Item::Message(LinkMessage::Gone(LinkId(2))));

@@ -3,8 +3,7 @@
 //!
 //! Almost always at once. A link that has just come may have to wait until others have
 //! delivered what was sent before the flows moved, and what a link that is gone still delivers
-//! does not count. Batches that wait are bounded by the credits of their link, and messages by
-//! what a peer may send that is no frame.
+//! does not count. What waits keeps its credit: so it is bounded by those of its link.
 
 use std::{
     collections::VecDeque,
@@ -25,7 +24,8 @@ pub(crate) enum Collected<T> {
     Gone(T),
 }
 
-/// What has come by the links of a port, in batches of `T`.
+/// What has come by the links of a port, in batches of `T`. A message has an empty one, which holds
+/// its credit.
 #[derive(Debug)]
 pub(crate) struct Collector<T> {
     links: Vec<Source<T>>,
@@ -48,8 +48,7 @@ struct Source<T> {
 #[derive(Debug)]
 enum Item<T> {
     Batch(T),
-    Marker(u32),
-    After(LinkId, u32),
+    Message(LinkMessage, T),
 }
 
 impl<T> Source<T> {
@@ -115,16 +114,25 @@ impl<T> Collector<T> {
         Collected::Waits
     }
 
-    /// A message has come by a link. Gives what is gone with it: a link, and what waited of
-    /// it. Then there may be something [ready](Self::ready).
-    pub(crate) fn message(&mut self, id: LinkId, message: LinkMessage) -> Option<(LinkId, Vec<T>)> {
+    /// A message has come by a link, and holds `held` until it counts. Gives what is gone with
+    /// it: a link, and what waited of it. Then there may be something [ready](Self::ready).
+    pub(crate) fn message(
+        &mut self,
+        id: LinkId,
+        message: LinkMessage,
+        held: T,
+        now: Instant,
+    ) -> Option<(LinkId, Vec<T>)> {
         let at = self.find(id)?;
-        let item = match message {
+        let link = &mut self.links[at];
+        match message {
             LinkMessage::Gone(gone) => return Some((gone, self.close(gone))),
-            LinkMessage::Marker(marker) => Item::Marker(marker),
-            LinkMessage::After(other, marker) => Item::After(other, marker),
-        };
-        self.links[at].kept.push_back(item);
+            // It waits for all of them at the same time.
+            LinkMessage::After(other, marker) if link.kept.is_empty() => {
+                link.wait(other, marker, now);
+            }
+            message => link.kept.push_back(Item::Message(message, held)),
+        }
         None
     }
 
@@ -136,8 +144,14 @@ impl<T> Collector<T> {
             let link = links.find(|link| !link.is_waiting() && !link.kept.is_empty())?;
             match link.kept.pop_front()? {
                 Item::Batch(batch) => return Some(batch),
-                Item::Marker(marker) => link.passed = link.passed.max(marker),
-                Item::After(other, marker) => link.wait(other, marker, now),
+                Item::Message(LinkMessage::Marker(marker), _) => {
+                    link.passed = link.passed.max(marker);
+                }
+                Item::Message(LinkMessage::After(other, marker), _) => {
+                    link.wait(other, marker, now);
+                }
+                // It counts when it comes.
+                Item::Message(LinkMessage::Gone(_), _) => {}
             }
         }
     }
@@ -149,13 +163,13 @@ impl<T> Collector<T> {
         Some(MARKER_LIMIT.saturating_sub(waited))
     }
 
-    /// Lets links go on that have waited for longest.
-    pub(crate) fn expire(&mut self, now: Instant) {
-        for link in &mut self.links {
-            if now.saturating_duration_since(link.since) >= MARKER_LIMIT {
-                link.waits.clear();
-            }
-        }
+    /// Lets links go on that have waited for longest: how many.
+    pub(crate) fn expire(&mut self, now: Instant) -> u64 {
+        let is_over = |link: &Source<T>| {
+            link.is_waiting() && now.saturating_duration_since(link.since) >= MARKER_LIMIT
+        };
+        let expired = self.links.iter_mut().filter(|link| is_over(link));
+        expired.map(|link| link.waits.clear()).fold(0, |count, ()| count + 1)
     }
 
     /// Ends the waits that are over.
@@ -189,10 +203,10 @@ mod tests {
     fn a_link_waits_for_the_marker_of_another() {
         let now = Instant::now();
         let mut links = two(now);
-        links.message(B, LinkMessage::After(A, 1));
+        links.message(B, LinkMessage::After(A, 1), 0, now);
         assert_eq!((links.ready(now), links.batch(B, 2)), (None, Collected::Waits));
         assert_eq!((links.batch(A, 1), links.ready(now)), (Collected::Now(1), None));
-        links.message(A, LinkMessage::Marker(1));
+        links.message(A, LinkMessage::Marker(1), 0, now);
         assert_eq!((links.ready(now), links.ready(now)), (Some(2), None));
         assert_eq!(links.batch(B, 3), Collected::Now(3));
     }
@@ -201,13 +215,13 @@ mod tests {
     fn a_link_waits_for_one_that_is_not_up_yet_but_for_none_that_has_ended() {
         let now = Instant::now();
         let mut links = two(now);
-        links.message(B, LinkMessage::After(LinkId(3), 1));
+        links.message(B, LinkMessage::After(LinkId(3), 1), 0, now);
         assert_eq!(links.batch(B, 2), Collected::Waits);
         assert!(links.open(LinkId(3), now));
-        links.message(LinkId(3), LinkMessage::Marker(1));
+        links.message(LinkId(3), LinkMessage::Marker(1), 0, now);
         assert_eq!(links.ready(now), Some(2));
-        links.message(A, LinkMessage::Gone(LinkId(3)));
-        links.message(B, LinkMessage::After(LinkId(3), 2));
+        links.message(A, LinkMessage::Gone(LinkId(3)), 0, now);
+        links.message(B, LinkMessage::After(LinkId(3), 2), 0, now);
         assert_eq!((links.ready(now), links.batch(B, 4)), (None, Collected::Now(4)));
     }
 
@@ -215,11 +229,11 @@ mod tests {
     fn nothing_counts_of_a_link_that_is_gone_even_if_it_comes_up_later() {
         let now = Instant::now();
         let mut links = two(now);
-        links.message(B, LinkMessage::After(A, 1));
+        links.message(B, LinkMessage::After(A, 1), 0, now);
         assert_eq!((links.ready(now), links.batch(B, 2)), (None, Collected::Waits));
-        assert_eq!(links.message(A, LinkMessage::Gone(B)), Some((B, vec![2])));
+        assert_eq!(links.message(A, LinkMessage::Gone(B), 0, now), Some((B, vec![2])));
         assert_eq!(links.batch(B, 3), Collected::Gone(3));
-        links.message(A, LinkMessage::Gone(LinkId(3)));
+        links.message(A, LinkMessage::Gone(LinkId(3)), 0, now);
         assert!(!links.open(LinkId(3), now));
     }
 
@@ -227,11 +241,30 @@ mod tests {
     fn a_marker_that_never_comes_holds_a_link_for_three_seconds() {
         let now = Instant::now();
         let mut links = two(now);
-        links.message(B, LinkMessage::After(A, 1));
+        links.message(B, LinkMessage::After(A, 1), 0, now);
         assert_eq!((links.ready(now), links.batch(B, 2)), (None, Collected::Waits));
-        links.expire(now + MARKER_LIMIT - Duration::from_millis(1));
+        assert_eq!(links.expire(now + MARKER_LIMIT - Duration::from_millis(1)), 0);
         assert!(links.wait(now).is_some() && links.ready(now).is_none());
-        links.expire(now + MARKER_LIMIT);
+        assert_eq!(links.expire(now + MARKER_LIMIT), 1);
+        assert_eq!(links.expire(now + MARKER_LIMIT), 0, "it waits no more");
         assert_eq!((links.ready(now), links.wait(now)), (Some(2), None));
+    }
+    #[test]
+    fn messages_that_wait_hold_their_credits_but_those_that_name_what_is_waited_for() {
+        let (now, credit) = (Instant::now(), std::sync::Arc::new(()));
+        let mut links = Collector::default();
+        assert!(links.open(A, now) && links.open(B, now));
+        let held = || std::sync::Arc::clone(&credit);
+        let count = || std::sync::Arc::strong_count(&credit) - 1;
+        for other in [A, LinkId(3)] {
+            links.message(B, LinkMessage::After(other, 1), held(), now);
+        }
+        assert_eq!(count(), 0);
+        links.message(B, LinkMessage::Marker(1), held(), now);
+        links.message(B, LinkMessage::After(A, 2), held(), now);
+        assert_eq!((links.ready(now), count()), (None, 2));
+        links.message(A, LinkMessage::Marker(2), held(), now);
+        links.message(A, LinkMessage::Gone(LinkId(3)), held(), now);
+        assert_eq!((links.ready(now), count(), links.wait(now)), (None, 0, None));
     }
 }

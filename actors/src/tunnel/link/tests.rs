@@ -576,7 +576,7 @@ async fn what_a_link_says_stands_between_its_frames_and_what_is_none_of_it_ends_
         let socket = socket.with_wire(Wire::SuperFrames).with_grant(grant);
         let mut test = Test::on(socket, peer);
         test.queue(&[60]);
-        test.queue.say(LinkMessage::Marker(7));
+        assert!(test.queue.say(LinkMessage::Marker(7)));
         test.queue(&[61]);
         let mut types = Vec::new();
         for _ in 0..2 + usize::from(grant.is_some()) {
