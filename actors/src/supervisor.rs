@@ -314,7 +314,7 @@ impl<M: Medium> Supervisor<M> {
                 self.number,
                 finisher(false),
             )
-            .of_link(self.id)
+            .of_link(self.id, self.medium.place())
             .in_turn(self.turns.clone())
             .sharing(buckets(), gauge.memory().clone()),
             memory: gauge.memory().clone(),

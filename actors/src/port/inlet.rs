@@ -22,7 +22,7 @@ use crate::{
         frame::Frame,
         gauge::{Gauge, cost},
         line::{Buckets, Direction, Line},
-        links::{LinkId, LinkMessage},
+        links::{LinkId, LinkMessage, Place},
         memory::QueueMemory,
         offload::finish::Finisher,
         settings::OffloadTypes,
@@ -80,9 +80,11 @@ impl IngressSender {
         Self { gate, finisher, buckets, memory, inlet: None }
     }
 
-    /// Has it be of one of several links.
-    pub(crate) fn of_link(mut self, link: LinkId) -> Self {
-        self.gate.link = link;
+    /// Has it be of a link in this place of its port. The links share the port's credits: with
+    /// as many each, they would overrun the queue that what they carry goes to.
+    pub(crate) fn of_link(mut self, link: LinkId, place: Place) -> Self {
+        let credits = (INGRESS_CREDITS / usize::from(place.of.max(1))).max(1);
+        (self.gate.link, self.gate.credits) = (link, Arc::new(Semaphore::new(credits)));
         self
     }
 
