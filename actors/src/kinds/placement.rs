@@ -2,24 +2,28 @@
 
 use std::{
     future::Future,
-    iter,
     num::NonZero,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use actix_rt::ArbiterHandle;
+use actix_rt::{Arbiter, ArbiterHandle};
 
-/// Arbiters for ports, in turn. `None` is the one that the command comes in on.
+/// Arbiters for ports, in turn; none if there is only the one that a command comes in on.
 #[derive(Debug)]
 pub(crate) struct Placement {
-    arbiters: Vec<Option<ArbiterHandle>>,
+    arbiters: Vec<ArbiterHandle>,
     next: AtomicUsize,
 }
 
 impl Placement {
-    /// On the Arbiter that a command comes in on, and on these.
-    pub(crate) fn new(arbiters: impl IntoIterator<Item = ArbiterHandle>) -> Self {
-        let arbiters = iter::once(None).chain(arbiters.into_iter().map(Some)).collect();
+    /// On the Arbiter that a command comes in on; or, if there are others, on this one and on
+    /// those. What a turn stands for is the same on each of them: a port asks for the turns of its
+    /// further links where it runs itself.
+    pub(crate) fn new(others: impl IntoIterator<Item = ArbiterHandle>) -> Self {
+        let mut arbiters: Vec<_> = others.into_iter().collect();
+        if !arbiters.is_empty() {
+            arbiters.splice(..0, Arbiter::try_current());
+        }
         Self { arbiters, next: AtomicUsize::new(0) }
     }
 
@@ -28,10 +32,10 @@ impl Placement {
         NonZero::new(self.arbiters.len()).unwrap_or(NonZero::<usize>::MIN)
     }
 
-    /// Whose turn it is.
+    /// Whose turn it is; `None`: the Arbiter's that this is called on.
     pub(crate) fn next(&self) -> Option<&ArbiterHandle> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.arbiters[turn % self.arbiters.len()].as_ref()
+        self.arbiters.get(turn % self.threads())
     }
 
     /// Runs what `task` gives on the next one.
@@ -46,5 +50,37 @@ impl Placement {
                 let _ = arbiter.spawn_fn(move || drop(actix_rt::spawn(task())));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, thread};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[actix::test]
+    async fn links_of_a_port_run_on_different_threads_wherever_the_port_runs() {
+        let other = Arbiter::new();
+        let placement = Arc::new(Placement::new([other.handle()]));
+        assert_eq!(placement.threads().get(), 2);
+        for port in 0..4 {
+            let (told, mut threads) = mpsc::unbounded_channel();
+            let of_port = Arc::clone(&placement);
+            let run = move || async move {
+                for told in [told.clone(), told] {
+                    of_port.spawn(move || async move {
+                        told.send(thread::current().id()).expect("the test listens");
+                    });
+                }
+            };
+            // Ports take turns as well.
+            placement.spawn(run);
+            let links = [threads.recv().await, threads.recv().await];
+            assert!(links[0].is_some() && links[0] != links[1], "port {port}: {links:?}");
+        }
+        other.stop();
     }
 }
