@@ -1,5 +1,5 @@
-//! A client port of two links, each by a cable of its own: one is closed, one is cut without a
-//! word, both come back. Sixteen flows go on meanwhile, and none is reordered.
+//! A client port of two links, each by a cable and an interface of its own: one is closed, one is
+//! cut without a word, both come back. Sixteen flows go on meanwhile, and none is reordered.
 
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use crate::support::{
 };
 
 const FLOWS: u64 = 16;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What receives the flows.
 struct Flows {
@@ -47,6 +49,89 @@ impl Flows {
     }
 }
 
+/// Two switches that are joined by two links, and flows both ways.
+struct Joined {
+    a: Namespace,
+    b: Namespace,
+    left: Switch,
+    right: Switch,
+    /// The client port of `right`.
+    port: u64,
+    ways: [Flows; 2],
+}
+
+impl Joined {
+    fn new(options: &[&str]) -> Result<Self, String> {
+        python()?;
+        let (a, b) = Namespace::pair()?;
+        a.cable("eth1", &b, "eth1");
+        a.ip("addr add 203.0.113.1/24 dev eth1");
+        b.ip("addr add 203.0.113.2/24 dev eth1");
+        let left = Switch::start_at(&a.site, &["--host", "0.0.0.0", "--port", "8080"]);
+        let right = Switch::start_at(&b.site, &[]);
+        for (switch, address) in [(&left, A), (&right, B)] {
+            assert_eq!(switch.add(&["tap", "ewp%d"]), 1);
+            switch.ctl(&["setif", "--address", &format!("{address}/24"), "1"]).ok();
+        }
+        let urls = ["ws://192.0.2.1:8080/", "ws://203.0.113.1:8080/"];
+        let via = ["--via", "eth0", "--via", "eth1"];
+        let port = right.add(&[&["client", "--links", "2"], options, &via, &urls].concat());
+        wait_until("both links", || states(&right, port).len() == 2 && is_up(&left, 2));
+        wait_until("the network", || a.pings(B, 56) && b.pings(A, 56));
+        // ARP is one flow: where that waits, the kernel holds all of them back, and may let them
+        // go in another order.
+        for (near, far, address) in [(&a, &b, B), (&b, &a, A)] {
+            let shown = far.ip("-o link show dev ewp0");
+            let mac = shown.split_once("link/ether ").and_then(|(_, rest)| rest.split(' ').next());
+            let mac = mac.expect("its address");
+            near.ip(&format!("neigh replace {address} lladdr {mac} dev ewp0 nud permanent"));
+        }
+        let ways = [Flows::start(&b, &a, A), Flows::start(&a, &b, B)];
+        Ok(Self { a, b, left, right, port, ways })
+    }
+
+    /// Waits until each end has two links in these states.
+    fn wait_states(&self, wanted: [&str; 2], limit: Duration) {
+        wait_within(limit, &format!("links that are {wanted:?}"), || {
+            let ends = [(&self.left, 2), (&self.right, self.port)];
+            ends.iter().all(|(switch, port)| states(switch, *port) == wanted).then_some(())
+        });
+    }
+
+    /// Waits until as much has passed by each of these links.
+    fn wait_octets(&self, links: &[usize]) {
+        let octets = |link: usize| {
+            let links = self.right.port(self.port)["links"].clone();
+            ["octets-tx", "octets-rx"].map(|of| links[link][of].as_u64().expect("octets"))
+        };
+        for &link in links {
+            let before = octets(link);
+            wait_until(&format!("octets by link {link}"), || {
+                before.iter().zip(octets(link)).all(|(before, now)| now > before + (1 << 18))
+            });
+        }
+    }
+
+    /// Ends the connection to this address: the kernel resets it at one end.
+    fn close(&self, address: &str) {
+        let losses = || self.right.process.stderr.text().matches("link is down").count();
+        let before = losses();
+        self.b.run("ss", &["-K", "dst", address]).ok();
+        wait_until("the loss", || losses() > before);
+    }
+
+    fn assert_gaps(&mut self, limit: Duration) {
+        for flows in &mut self.ways {
+            let gap = flows.gap().expect("all flows");
+            assert!(gap < limit, "{gap:?}");
+        }
+    }
+}
+
+fn is_up(switch: &Switch, port: u64) -> bool {
+    switch.ports().iter().any(|one| one["port"] == port && one["state"] == "up")
+}
+
 fn states(switch: &Switch, port: u64) -> Vec<String> {
     let port = switch.port(port);
     assert_eq!(port["state"], "up", "{port:#}");
@@ -56,71 +141,53 @@ fn states(switch: &Switch, port: u64) -> Vec<String> {
 
 #[test]
 fn flows_go_on_in_order_when_a_link_is_closed_or_cut_and_when_it_comes_back() {
-    need!(python());
-    let (a, b) = need!(Namespace::pair());
-    a.cable("eth1", &b, "eth1");
-    a.ip("addr add 203.0.113.1/24 dev eth1");
-    b.ip("addr add 203.0.113.2/24 dev eth1");
-    let left = Switch::start_at(&a.site, &["--host", "0.0.0.0", "--port", "8080"]);
-    let right = Switch::start_at(&b.site, &[]);
-    for (switch, address) in [(&left, A), (&right, B)] {
-        assert_eq!(switch.add(&["tap", "ewp%d"]), 1);
-        switch.ctl(&["setif", "--address", &format!("{address}/24"), "1"]).ok();
-    }
-    let urls = ["ws://192.0.2.1:8080/", "ws://203.0.113.1:8080/"];
-    let via = ["--via", "eth0", "--via", "eth1"];
-    let port = right.add(&[&["client", "--links", "2"][..], &via, &urls].concat());
-    let both_up = || states(&right, port) == ["up", "up"] && states(&left, 2) == ["up", "up"];
-    wait_until("both links", both_up);
-    wait_until("the network", || a.pings(B, 56) && b.pings(A, 56));
-    // ARP is one flow: where that waits, the kernel holds all of them back, and may let them go in
-    // another order.
-    for (near, far, address) in [(&a, &b, B), (&b, &a, A)] {
-        let shown = far.ip("-o link show dev ewp0");
-        let mac = shown.split_once("link/ether ").and_then(|(_, rest)| rest.split(' ').next());
-        let mac = mac.expect("its address");
-        near.ip(&format!("neigh replace {address} lladdr {mac} dev ewp0 nud permanent"));
-    }
-    let mut ways = [Flows::start(&b, &a, A), Flows::start(&a, &b, B)];
-    wait_until("all flows", || {
-        let links = right.port(port)["links"].clone();
-        (0..2).all(|at| {
-            ["octets-tx", "octets-rx"].iter().all(|of| links[at][of].as_u64() > Some(1 << 20))
-        })
-    });
-    for flows in &mut ways {
+    let mut joined = need!(Joined::new(&[]));
+    joined.wait_states(["up", "up"], SECOND * 20);
+    joined.wait_octets(&[0, 1]);
+    for flows in &mut joined.ways {
         flows.gap();
     }
 
-    // Closed, and back: reset by the kernel at one end.
-    b.run("ss", &["-K", "dst", "203.0.113.1"]).ok();
-    wait_until("the loss", || right.process.stderr.contains("link is down"));
-    wait_until("both links", both_up);
-    for flows in &mut ways {
-        let gap = flows.gap().expect("all flows");
-        assert!(gap < Duration::from_secs(1), "{gap:?}");
-    }
+    joined.close("203.0.113.1");
+    joined.wait_states(["up", "up"], SECOND * 20);
+    joined.assert_gaps(SECOND);
 
     // Cut: only its silence tells.
-    a.ip("link set eth1 down");
-    wait_within(Duration::from_secs(20), "the loss", || {
-        let ups = [&right, &left].map(|switch| {
-            let number = if std::ptr::eq(switch, &right) { port } else { 2 };
+    joined.a.ip("link set eth1 down");
+    wait_within(SECOND * 20, "the loss", || {
+        let ups = [(&joined.right, joined.port), (&joined.left, 2)].map(|(switch, number)| {
             states(switch, number).iter().filter(|state| *state == "up").count()
         });
         (ups == [1, 1]).then_some(())
     });
-    for flows in &mut ways {
+    for flows in &mut joined.ways {
         flows.gap();
     }
     wait_until("all flows by one link", || {
-        ways.iter_mut().all(|flows| flows.gap().is_some_and(|gap| gap < Duration::from_secs(1)))
+        joined.ways.iter_mut().all(|flows| flows.gap().is_some_and(|gap| gap < SECOND))
     });
 
-    a.ip("link set eth1 up");
-    wait_within(Duration::from_secs(40), "both links", || both_up().then_some(()));
-    for flows in &mut ways {
-        let gap = flows.gap().expect("all flows");
-        assert!(gap < Duration::from_secs(5), "{gap:?}");
+    joined.a.ip("link set eth1 up");
+    joined.wait_states(["up", "up"], SECOND * 40);
+    joined.assert_gaps(SECOND * 5);
+}
+
+#[test]
+fn with_failover_flows_go_by_the_other_link_within_a_second_and_return_in_order() {
+    let mut joined = need!(Joined::new(&["--failover"]));
+    joined.wait_states(["up", "standby"], SECOND * 20);
+    joined.wait_octets(&[0]);
+    for flows in &mut joined.ways {
+        flows.gap();
     }
+    // Closed at one end, and not back for a while: the other end hears of it by the other link.
+    joined.b.ip("link set eth0 down");
+    joined.close("192.0.2.1");
+    joined.wait_octets(&[1]);
+    joined.assert_gaps(SECOND);
+
+    joined.b.ip("link set eth0 up");
+    joined.wait_states(["up", "standby"], SECOND * 20);
+    joined.wait_octets(&[0]);
+    joined.assert_gaps(SECOND);
 }

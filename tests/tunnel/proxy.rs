@@ -61,6 +61,22 @@ fn ws_and_wss_go_through_the_proxy_of_the_environment() {
 }
 
 #[test]
+fn each_link_of_a_port_goes_through_the_proxy() {
+    let namespace = need!(Namespace::new());
+    let proxy = need!(Proxy::start(&namespace, ""));
+    let server = Switch::start_at(&namespace.site, &[]);
+    let switch = Switch::start_at(&namespace.site, &[]);
+    let by_proxy = format!("http://{PROXY}");
+    let port = switch.add(&["client", "--links", "2", "--proxy", &by_proxy, &server.url()]);
+    wait_until("both links", || {
+        let links = switch.port(port)["links"].clone();
+        (0..2).all(|link| links[link]["state"] == "up")
+    });
+    assert_eq!(proxy.asked(), [(); 2].map(|()| server.tunnel.to_string()));
+    assert_eq!(server.ports().len(), 1);
+}
+
+#[test]
 fn no_proxy_and_https_proxy_are_told_apart() {
     let namespace = need!(Namespace::new());
     let server = Switch::start_at(&namespace.site, &[]);

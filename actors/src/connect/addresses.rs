@@ -174,6 +174,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_links_of_a_port_begin_with_an_address_each_and_take_another_if_it_is_closed() {
+        let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listeners = [listen().await, listen().await];
+        let given = listeners.each_ref().map(|one| one.local_addr().expect("an address"));
+        let log = slog::Logger::root(slog::Discard, slog::o!());
+        let reached = async |nth| {
+            let route = Route { nth, ..Route::new(log.clone()) };
+            let deadline = Instant::now() + Duration::from_secs(10);
+            let stream = connect_any("localhost", &given, &route, deadline).await;
+            stream.expect("somebody listens").peer_addr().expect("an address")
+        };
+        assert_eq!(
+            [reached(0).await, reached(1).await, reached(2).await],
+            [0, 1, 0].map(|at| given[at])
+        );
+        let [first, second] = listeners;
+        drop(second);
+        assert_eq!(reached(1).await, given[0]);
+        drop(first);
+    }
+
+    #[tokio::test]
     async fn an_address_may_have_a_zone() {
         let found = resolve("fe80::1%lo", 80).await.expect("loopback is an interface");
         assert_eq!(found[0].to_string(), "[fe80::1%1]:80");
