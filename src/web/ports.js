@@ -2,7 +2,7 @@
 // One port can be open; its row is followed by all that showPort says (`port.js`).
 
 import { $, h, keyed, matches, onFilter, text } from "./dom.js";
-import { count, si } from "./format.js";
+import { count, octets, si } from "./format.js";
 
 /** Rows shown: more are found by the filter, and would cost a browser a second each. */
 const SHOWN = 250;
@@ -24,6 +24,10 @@ export const stateOf = (port) => (port.shut ? "shut" : port.state ?? "up");
 
 /** A port in words, for titles. */
 export const nameOf = (port) => `port ${port.name ?? port.port} (${port.type} ${port.target})`;
+
+/** A link of a port of several, in words. */
+const linkOf = ({ link, state, target, error, ...of }) =>
+    `Link ${link}: ${state}, ${target}, RX ${octets(of["octets-rx"])}, TX ${octets(of["octets-tx"])}${error ? `: ${error}` : ""}`;
 
 /** What ends it: a session is its client's, and no port that was made here. */
 export const endOf = (port) => (port.type === "server" ? "Disconnect" : "Delete");
@@ -119,8 +123,12 @@ export class Ports {
             : this.#list.length ? "No port matches." : "No ports yet: “Add port…” makes one.");
         const items = this.#sorted(found).slice(0, SHOWN).flatMap((port) => [
             { key: port.port, make: () => this.#row(port), fill: (row) => this.#fill(row, port) },
+            ...(port.links ?? []).map((link) => ({
+                key: `link ${port.port} ${link.link}`, make: () => this.#lineRow("link"),
+                fill: (row) => text(row.firstChild, linkOf(link)),
+            })),
             port.error && {
-                key: `reason ${port.port}`, make: () => this.#reasonRow(),
+                key: `reason ${port.port}`, make: () => this.#lineRow("reason"),
                 fill: (row) => text(row.firstChild, `Port ${port.port}: ${port.error}`),
             },
             port.port === this.open && { key: "pane", make: () => this.#paneRow(), fill: () => {} },
@@ -132,9 +140,9 @@ export class Ports {
         return h("tr", { role: "row", class: "pane" }, h("td", { role: "cell", colspan: COLUMNS }, this.#pane));
     }
 
-    /** Why a port is not up: below it, for fingers and screen readers too. */
-    #reasonRow() {
-        return h("tr", { role: "row", class: "reason" }, h("td", { role: "cell", colspan: COLUMNS }));
+    /** A link of a port, or why it is not up: below it, for fingers and screen readers too. */
+    #lineRow(kind) {
+        return h("tr", { role: "row", class: kind }, h("td", { role: "cell", colspan: COLUMNS }));
     }
 
     #row(port) {

@@ -316,6 +316,23 @@ fn all_can_be_read_and_hit_at_any_width_by_day_and_night() {
 }
 
 #[test]
+fn the_links_of_a_port_stand_under_it() {
+    let Bench { switch, browser } = need!(Bench::start(&[]));
+    let server = Switch::start(&[]);
+    switch.add(&["client", "--links", "2", "--failover", &server.url()]);
+    let links = "[...document.querySelectorAll('#ports-rows [data-port] ~ .link')]";
+    let shown = browser.wait(&format!(
+        "{links}.length === 2 && {links}[1].textContent.includes('standby') &&
+        {links}.map((link) => link.textContent)"
+    ));
+    for (number, state) in ["up", "standby"].into_iter().enumerate() {
+        let text = shown[number].as_str().expect("a text");
+        let begin = format!("Link {number}: {state}, {}, RX ", server.url());
+        assert!(text.starts_with(&begin), "{text}");
+    }
+}
+
+#[test]
 fn a_reason_stands_under_its_port_and_addresses_are_added_and_flushed() {
     let bench = need!(Bench::start(&[]));
     let Bench { switch, browser } = &bench;
