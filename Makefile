@@ -5,6 +5,7 @@
 # make lab      tests that want a browser, or machines with a systemd of their own
 # make bench    compares speed with the kernel and other tunnels, in under 20 minutes
 # make bench-scale   measures thousands of sessions and addresses, in under 20 minutes
+# make bench-links   measures several links for one port, in under 20 minutes
 # make bench-compare BASE=commit   compares speed with an older commit
 # make fuzz     runs each fuzz target for FUZZ_SECONDS=60
 # make soak     runs two switches under all kinds of load for SECONDS=600
@@ -23,7 +24,7 @@ ETHERWS := $(TARGET)/release/etherws
 PEERS := $(TARGET)/peers
 SKIPPED := $(TARGET)/tmp/skipped
 
-.PHONY: all demo bench bench-scale bench-compare fuzz soak docs manual install deb \
+.PHONY: all demo bench bench-scale bench-links bench-compare fuzz soak docs manual install deb \
     test check lab format lints features doc deny imports documents unit suite tools peers \
     notices cargo-deb
 
@@ -42,6 +43,10 @@ bench: all
 bench-scale: all
 	@tests/tools.sh bench
 	bench/run --scale $(BENCH)
+
+bench-links: all
+	@tests/tools.sh bench
+	bench/run --links $(BENCH)
 
 # BENCH='--rounds 30' for narrower intervals; bench/compare --help.
 BASE ?= $(error name the commit to compare with: make bench-compare BASE=main)

@@ -183,9 +183,14 @@ def cpu_seconds(processes):
 
 def running_seconds(processes):
     """The same of threads that there are, to the microsecond."""
-    return sum(
-        int(path.read_text().split()[0]) for pid in family(processes)
-        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+    return sum(by_thread(processes).values())
+
+
+def by_thread(processes):
+    """The same of each thread, by its number."""
+    return {
+        path.parent.name: int(path.read_text().split()[0]) / 1e9 for pid in family(processes)
+        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")}
 
 
 def memory(processes):

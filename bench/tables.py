@@ -59,6 +59,20 @@ LISTS = [
 # Of etherws-wss: (title, name of its figures)
 STORMS = [("client certificates", "certificates"), ("remembered passwords", "proofs")]
 
+# Of several links: (contender, way in the names of its figures, in words)
+WAYS = [
+    ("etherws-ws", "cable", "ws"), ("etherws-wss", "cable", "wss"),
+    ("etherws-wss", "threads", "wss, `--threads 2`"),
+    ("etherws-ws", "loss", "ws, 1 % of all packets lost"),
+]
+
+# Of each: (what, end of the figure's name, unit's factor, format)
+BY_LINKS = [
+    *((f"TCP {streams}, Mbit/s", f"tcp{streams}_gbit", 1e3, "{:.0f}") for streams in (1, 4, 16)),
+    ("CPU s/GB of TCP 16", "cpu_s_per_gb", 1, "{:.2f}"),
+    ("of it in one thread, %", "busiest", 100, "{:.0f}"),
+]
+
 # What a pattern is: its name, and in words.
 PATTERNS = [("pairs", "in pairs"), ("one", "all to one"), ("broadcast", "one to all")]
 
@@ -319,12 +333,26 @@ def sections(results):
         ("A model of costs", model(results)), ("Its points", residuals(results))]
 
 
+def by_links(results):
+    """Rows of a table with what several links carry; the first is its head."""
+    yield ["", "", "1 link", "2", "4", "2 to 1", "4 to 1"]
+    for contender, way, words in WAYS:
+        for title, figure, factor, pattern in BY_LINKS:
+            values = [results.figure(contender, f"links{count}_{way}_{figure}")
+                      for count in (1, 2, 4)]
+            if values[0]:
+                yield [words, title, *(shown(value, pattern, factor) for value in values), *(
+                    shown(None if value is None else value / values[0]) for value in values[1:])]
+
+
 def text(raw):
     """Everything, for a terminal."""
     results = Results(raw)
     tables = [("", figures(results)), ("Targets", targets(results))]
     if raw["kind"] == "scale":
         tables = sections(results)
+    if raw["kind"] == "links":
+        tables = [("", by_links(results))]
     parts = [f"Medians, rounds: {raw['rounds']}, {raw['seconds']} s a transfer"]
     for title, rows in tables:
         if len(rows := list(rows)) > 1:
@@ -357,6 +385,8 @@ def block(raw):
         return "\n\n".join([
             origin(raw), "### Targets", markdown(targets(results)),
             "### All figures", markdown(figures(results))])
+    if raw["kind"] == "links":
+        return "\n\n".join([origin(raw), markdown(by_links(results))])
     parts = [origin(raw)]
     for title, rows in sections(results):
         if len(rows := list(rows)) > 1:

@@ -109,15 +109,15 @@ class Etherws(Contender):
         switch = self.switch(lab, "A", "--sslkey", key, "--sslcert", certificate, *options)
         return switch, ["--cacerts", certificate, self.url]
 
-    def start(self, lab, *options, server=()):
-        """`server` are further options of the switch on A."""
+    def start(self, lab, *options, server=(), client=()):
+        """`server` are further options of the switch on A, `client` of the client port."""
         server, target = self.server(lab, *options, *server)
-        client = self.switch(lab, "B", *options)
+        process = self.switch(lab, "B", *options)
         for host in INNER:
             self.ctl(lab, host, "addport", "tap", "ethws0")
             lab.address(host, "ethws0")
-        self.ctl(lab, "B", "addport", "client", *self.client, *target)
-        return [server, client]
+        self.ctl(lab, "B", "addport", "client", *self.client, *client, *target)
+        return [server, process]
 
     def serve(self, lab):
         return [self.server(lab, *self.UNGUARDED)[0]]
