@@ -86,6 +86,8 @@ pub mod sys;
 pub mod tick;
 #[cfg(feature = "tunnel")]
 pub mod tunnel;
+#[cfg(feature = "tunnel")]
+pub mod turns;
 
 pub use self::{
     core::{

@@ -44,6 +44,7 @@ use etherws_actors::{
     connect::tcp,
     error::one_line,
     monitor::{Event, Kind},
+    turns::first_turn,
 };
 use slog::debug;
 use tokio::{sync::mpsc, time::timeout};
@@ -148,6 +149,8 @@ async fn introduce(
     from: SocketAddr,
     place: Place,
 ) -> Option<Client<TcpStream>> {
+    // However many begin at once, frames pass between.
+    drop(first_turn().await);
     // Whatever comes over it may become a tunnel. It has them, or it has broken.
     tcp::set_options(&stream).ok()?;
     let local = stream.local_addr().ok()?;

@@ -18,6 +18,7 @@ use anyhow::{Context, Result, anyhow};
 use etherws_actors::{
     connect::files::{certificates, key, pair},
     error::{one_line, tls},
+    turns::in_turns,
 };
 use rustls::{
     AlertDescription, RootCertStore, ServerConfig,
@@ -34,8 +35,8 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{files, options::TlsFiles};
 
-/// Time for a handshake, as actix's default: three round trips to the other side of
-/// the Earth take one second.
+/// Time that a client may take for its part of a handshake, as actix's default: three round trips
+/// to the other side of the Earth take one second. Ours is bounded by how many there are before it.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Time for a client to hear why it was refused: a round trip to the other side of the
@@ -93,7 +94,7 @@ impl Tls {
     pub(crate) async fn accept(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>> {
         let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
         let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
-        let done = timeout(HANDSHAKE_LIMIT, handshake).await;
+        let done = in_turns(handshake, HANDSHAKE_LIMIT).await;
         match done
             .with_context(|| format!("no TLS handshake within {} s", HANDSHAKE_LIMIT.as_secs()))?
         {

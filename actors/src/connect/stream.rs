@@ -32,6 +32,7 @@ use super::{
     tls::{self, TlsError, TlsOptions},
     url::ServerUrl,
 };
+use crate::turns::{first_turn, in_turns};
 
 /// Time for a connection with all its handshakes. A server that is there needs a
 /// few round trips; a person waits for the answer to `addport`.
@@ -275,7 +276,12 @@ async fn start_tls(
     let name = name.split('%').next().unwrap_or_default().to_owned();
     let name = ServerName::try_from(name)
         .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error), None))?;
-    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|source| {
+    drop(first_turn().await);
+    let handshake = TlsConnector::from(config).connect(name, stream);
+    // The limit on the whole way holds in any case.
+    let stream = in_turns(handshake, CONNECT_LIMIT).await;
+    let stream = stream.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
+    let stream = stream.map_err(|source| {
         let why = why.lock().unwrap_or_else(PoisonError::into_inner).take();
         failed(source, why)
     })?;

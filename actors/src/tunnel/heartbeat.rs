@@ -3,9 +3,15 @@
 //! Stands beside the link's receiver and sender. TCP alone cannot find a peer dead
 //! behind a proxy, and proxies and NATs forget a connection that says nothing. Only
 //! for peers that are known to answer: the original's client stands still at a ping.
-//! Must never count a peer as dead for what waits in our own queues.
+//! Must never count a peer as dead for what waits in our own queues, or for what it has sent and
+//! we have not read.
 
-use std::{cell::Cell, future::pending, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    future::{Future, pending},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::Notify,
@@ -16,6 +22,7 @@ use crate::{
     core::counters::Counters,
     message::Pings,
     tick::{self, TICK},
+    turns::turn,
 };
 
 /// Silence after which the peer is pinged, and pinged again. Shorter than any proxy's
@@ -34,6 +41,8 @@ pub(super) struct Heartbeat {
     counters: Option<Arc<Counters>>,
     /// When the peer last gave a sign of life.
     alive: Cell<Instant>,
+    /// Whether we read nothing at present: what it says waits for us.
+    unread: Cell<bool>,
     /// When the first ping since then went out.
     unanswered: Cell<Option<Instant>>,
     /// Pings that went out. The latest carries this number, and its pong brings it back.
@@ -65,6 +74,7 @@ impl Heartbeat {
         Self {
             counters: None,
             alive: Cell::new(Instant::now()),
+            unread: Cell::default(),
             unanswered: Cell::default(),
             pings: Cell::default(),
             sent: Cell::default(),
@@ -85,6 +95,20 @@ impl Heartbeat {
             self.alive.set(Instant::now());
             self.unanswered.set(None);
         }
+    }
+
+    /// Waits with `read` for octets of the peer. Only meanwhile its silence counts.
+    pub(super) async fn listen<T, E>(
+        &self,
+        read: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        if self.unread.replace(false) {
+            self.alive();
+        }
+        let read = read.await?;
+        self.unread.set(true);
+        self.alive();
+        Ok(read)
     }
 
     /// Measures the round trip when the answer is to the latest ping.
@@ -125,13 +149,16 @@ impl Heartbeat {
         let mut asked = Instant::now();
         loop {
             let now = Instant::now();
-            let mut wake = tick::nearest(self.alive.get().max(asked) + PING_AFTER);
+            let alive = if self.unread.get() { now } else { self.alive.get() };
+            let mut wake = tick::nearest(alive.max(asked) + PING_AFTER);
             if wake <= now {
+                // At a tick, with all others.
+                drop(turn().await);
                 self.ask();
                 asked = now;
                 wake = tick::nearest(now + PING_AFTER);
             }
-            if let Some(sent) = self.unanswered.get() {
+            if let Some(sent) = self.unanswered.get().filter(|_| !self.unread.get()) {
                 let dead = tick::nearest(sent + ANSWER_WITHIN);
                 if dead <= now {
                     return;
@@ -148,7 +175,7 @@ impl Heartbeat {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::Future, pin::pin, task};
+    use std::{future::ready, pin::pin, task};
 
     use tokio::time::advance;
 
@@ -199,6 +226,35 @@ mod tests {
             }
             assert!(silence.as_mut().poll(&mut cx).is_pending(), "it lives");
         }
+    }
+
+    #[actix::test]
+    async fn a_peer_that_we_do_not_read_is_not_dead_however_long_that_takes() {
+        tokio::time::pause();
+        tick::begin();
+        let heartbeat = Heartbeat::new(Arc::default());
+        let read = heartbeat.listen(ready(Ok::<_, ()>(()))).await;
+        assert!(heartbeat.take_ping().is_some() && read.is_ok());
+        let mut silence = pin!(heartbeat.silence());
+        let mut cx = task::Context::from_waker(task::Waker::noop());
+        for _ in 0..60 {
+            advance(SECOND).await;
+            heartbeat.take_ping();
+            assert!(silence.as_mut().poll(&mut cx).is_pending(), "its pong waits to be read");
+        }
+        let start = Instant::now();
+        let send = async {
+            loop {
+                heartbeat.ready().await;
+                heartbeat.take_ping();
+            }
+        };
+        tokio::select! {
+            () = silence => {}
+            _ = heartbeat.listen(pending::<Result<(), ()>>()) => {}
+            () = send => {}
+        }
+        assert!((9..=13).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     }
 
     #[actix::test]

@@ -49,6 +49,7 @@ use crate::{
         state::Stop,
     },
     port::{EgressQueue, IngressSender, Link, PortError, PortIo, SwitchGone},
+    turns::turn,
 };
 
 /// How long a peer may take to answer our close frame. The original waits as long.
@@ -246,6 +247,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for WebSocket<S> {
             () = heartbeat.silence() => End::Failed(TunnelError::Silent),
             stop = stop.wait() => End::Stopped(stop),
         };
+        if !matches!(end, End::Stopped(_)) {
+            // With its network thousands may end at once, and each takes its port down.
+            drop(turn().await);
+        }
         match end {
             End::Closed(code, reason) => {
                 within(CLOSE_LIMIT, sender.close(code, "")).await;
@@ -363,8 +368,8 @@ impl<S: AsyncRead> Receiver<S> {
             match next {
                 Next::Frames => {}
                 Next::Read => {
-                    self.fill().await?;
-                    heartbeat.alive();
+                    self.room().await?;
+                    heartbeat.listen(self.read()).await?;
                 }
                 Next::End(end) => match end.map_err(TunnelError::Protocol)? {
                     Break::Said(message) => ingress.say(message).await?,
@@ -429,6 +434,12 @@ impl<S: AsyncRead> Receiver<S> {
 
     /// Reads what is ready, when there is room for it.
     async fn fill(&mut self) -> Result<(), TunnelError> {
+        self.room().await?;
+        self.read().await
+    }
+
+    /// Waits for room for what is to be read.
+    async fn room(&mut self) -> Result<(), TunnelError> {
         let kept = self.read.len() + self.messages.held();
         if !self.intake.keep(kept) {
             return Err(TunnelError::Memory);
@@ -436,13 +447,13 @@ impl<S: AsyncRead> Receiver<S> {
         while self.intake.is_crowded() {
             yield_now().await;
         }
-        let read = self.read().await;
-        self.intake.enter(self.read.len());
-        read
+        Ok(())
     }
 
     async fn read(&mut self) -> Result<(), TunnelError> {
-        match intake::read(&mut self.stream, &mut self.read).await {
+        let read = intake::read(&mut self.stream, &mut self.read).await;
+        self.intake.enter(self.read.len());
+        match read {
             Ok(0) => Err(TunnelError::NoCloseFrame),
             Ok(_) => Ok(()),
             Err(error) => Err(TunnelError::Lost(error)),

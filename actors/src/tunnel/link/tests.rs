@@ -479,6 +479,19 @@ async fn an_end_without_a_close_frame_is_an_error() {
 }
 
 #[actix::test]
+async fn of_many_tunnels_that_are_lost_at_once_each_ends_in_a_turn() {
+    let test = Test::start(Role::Server, 1000, b"");
+    let others = turn().await;
+    drop(test.peer);
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    assert!(!test.link.is_finished());
+    drop(others);
+    assert!(test.link.await.expect("it does not panic").is_err());
+}
+
+#[actix::test]
 async fn a_deleted_port_sends_its_queue_and_then_waits_for_the_peer() {
     tokio::time::pause();
     for role in [Role::Client, Role::Server] {
