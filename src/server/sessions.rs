@@ -3,7 +3,7 @@
 //! stay no longer. Never looks at frames.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -47,6 +47,9 @@ struct Table {
     profiles: Arc<Profiles>,
     next: u64,
     slots: BTreeMap<u64, Taken>,
+    /// The slots of client ports that say which they are, by that and which of its links it is.
+    /// Others may say the same.
+    instances: HashMap<(Instance, u8), Vec<u64>>,
     /// By name, whatever vouches for it.
     users: HashMap<Arc<str>, usize>,
     sources: HashMap<Source, usize>,
@@ -73,6 +76,22 @@ impl Table {
             release(&mut self.users, user);
         }
         release(&mut self.sources, &taken.source);
+        if let Some(instance) = taken.instance
+            && let Entry::Occupied(mut entry) = self.instances.entry((instance, taken.link))
+        {
+            entry.get_mut().retain(|&other| other != number);
+            if entry.get().is_empty() {
+                entry.remove();
+            }
+        }
+    }
+
+    /// The slot of this client port's link, if it has one under the same identity.
+    fn former(&self, identity: &Identity, instance: Option<Instance>, link: u8) -> Option<u64> {
+        let numbers = self.instances.get(&(instance?, link))?;
+        let is_former =
+            |number: &&u64| self.slots.get(number).is_some_and(|taken| taken.identity == *identity);
+        numbers.iter().find(is_former).copied()
     }
 }
 
@@ -106,15 +125,9 @@ impl Sessions {
     ) -> Result<Slot, Refusal> {
         let source = Source::from(address);
         let mut table = self.table();
-        let is_former = |taken: &Taken| {
-            instance.is_some()
-                && (taken.instance, taken.link) == (instance, link)
-                && taken.identity == *identity
-        };
-        let mut slots = table.slots.iter();
-        let former = slots.find(|(_, taken)| is_former(taken));
-        let former = former.map(|(number, taken)| (*number, taken.source == source));
-        let (leaves, leaves_source) = (former.is_some(), former.is_some_and(|(_, same)| same));
+        let former = table.former(identity, instance, link);
+        let former_source = former.and_then(|number| Some(table.slots.get(&number)?.source));
+        let (leaves, leaves_source) = (former.is_some(), former_source == Some(source));
         if table.slots.len() - usize::from(leaves) >= table.limits.all {
             return Err(full(Refused::Sessions, "Too many sessions"));
         }
@@ -132,7 +145,7 @@ impl Sessions {
             let text = "Too many sessions from this address";
             return Err(full(Refused::SessionsOfAddress, text));
         }
-        if let Some((number, _)) = former {
+        if let Some(number) = former {
             table.leave(number);
         }
         if let Some(user) = &identity.name {
@@ -141,6 +154,9 @@ impl Sessions {
         *table.sources.entry(source).or_default() += 1;
         let number = table.next;
         table.next += 1;
+        if let Some(instance) = instance {
+            table.instances.entry((instance, link)).or_default().push(number);
+        }
         let identity = identity.clone();
         let taken = Taken { identity, source, instance, link, port: None, revoked: false };
         table.slots.insert(number, taken);
@@ -279,9 +295,11 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_who_has_left() {
         let sessions = Sessions::new(Limits::default());
-        drop(sessions.slot(&user("alice"), address(1), None, 0).unwrap());
+        let instance = Instance::parse(&"7".repeat(32));
+        drop(sessions.slot(&user("alice"), address(1), instance, 0).unwrap());
         let table = sessions.table();
         assert!(table.users.is_empty() && table.sources.is_empty() && table.slots.is_empty());
+        assert!(table.instances.is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! is shown to nobody.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt,
     ops::{Index, IndexMut},
     sync::Arc,
@@ -18,7 +18,7 @@ use std::{
 pub const INSTANCE_HEADER: &str = "etherws-instance";
 
 /// Id of a client port: 128 random bits, written as 32 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Instance(u128);
 
 impl Instance {
@@ -81,6 +81,38 @@ impl Holder {
         self.instance.is_some()
             && (self.instance, &self.user) == (other.instance, &other.user)
             && is_same
+    }
+}
+
+/// Ports by the client port whose sessions they are, so that a newcomer need not be compared with
+/// all others. Whether they are of the same holder is for who asks to say.
+#[derive(Debug, Default)]
+pub(crate) struct Instances(HashMap<Instance, Vec<usize>>);
+
+impl Instances {
+    /// Notes the port at `at`.
+    pub(crate) fn insert(&mut self, holder: Option<&Holder>, at: usize) {
+        if let Some(instance) = holder.and_then(|holder| holder.instance) {
+            self.0.entry(instance).or_default().push(at);
+        }
+    }
+
+    /// The port at `at` is no more.
+    pub(crate) fn remove(&mut self, holder: Option<&Holder>, at: usize) {
+        if let Some(instance) = holder.and_then(|holder| holder.instance)
+            && let Entry::Occupied(mut entry) = self.0.entry(instance)
+        {
+            entry.get_mut().retain(|&other| other != at);
+            if entry.get().is_empty() {
+                entry.remove();
+            }
+        }
+    }
+
+    /// The ports that may be of the same client port.
+    pub(crate) fn of(&self, holder: Option<&Holder>) -> &[usize] {
+        let instance = holder.and_then(|holder| holder.instance);
+        instance.and_then(|instance| self.0.get(&instance)).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -198,6 +230,26 @@ mod tests {
             (alice, 0),
             "its place is free, and what was there gone"
         );
+    }
+
+    #[test]
+    fn the_sessions_of_a_client_port_are_found_and_nothing_is_kept_of_those_that_are_gone() {
+        let holder = |instance| Holder { identity: "alice".into(), user: None, instance };
+        let [one, other] = [(); 2].map(|()| holder(Instance::random().ok()));
+        let none = holder(None);
+        let mut instances = Instances::default();
+        for (at, of) in [Some(&one), Some(&other), Some(&one), Some(&none), None].iter().enumerate()
+        {
+            instances.insert(*of, at);
+        }
+        assert_eq!((instances.of(Some(&one)), instances.of(Some(&other))), (&[0, 2][..], &[1][..]));
+        assert!(instances.of(Some(&none)).is_empty() && instances.of(None).is_empty());
+        for (of, at) in [(&one, 0), (&other, 1), (&none, 3)] {
+            instances.remove(Some(of), at);
+        }
+        assert_eq!(instances.of(Some(&one)), [2]);
+        instances.remove(Some(&one), 2);
+        assert!(instances.0.is_empty());
     }
 
     #[test]

@@ -89,8 +89,10 @@ impl Switch {
             return;
         }
         let now = Instant::now().into_std();
-        for host in self.ports.places() {
-            if host != at && self.ports[host].is_host {
+        let mut from = 0;
+        while let Some(host) = self.hosts.next(from) {
+            from = host + 1;
+            if host != at {
                 for frame in self.announcements(host) {
                     if self.is_in_vlan(at, &frame) {
                         self.enqueue(host, at, frame, now);

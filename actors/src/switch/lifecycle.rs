@@ -29,12 +29,12 @@ impl Switch {
     /// Ends the port that `holder` had before; whether there was one. The one place
     /// that orders sessions: who comes here later is the one that lives.
     pub(super) fn end_former(&mut self, holder: Option<&Holder>) -> bool {
-        let is_former = |port: &PortEntry| {
+        let is_former = |port: &&PortEntry| {
             let both = holder.zip(port.holder.as_ref());
             both.is_some_and(|(holder, other)| holder.is_again(other))
         };
-        let former = self.ports.iter().find(|(_, port)| is_former(port));
-        let Some(port) = former.map(|(_, port)| port.number).and_then(|n| self.remove(n)) else {
+        let former = self.instances.of(holder).iter().map(|&at| &self.ports[at]).find(is_former);
+        let Some(port) = former.map(|port| port.number).and_then(|n| self.remove(n)) else {
             return false;
         };
         port.stop(Stop::Deleted);
@@ -112,6 +112,8 @@ impl Handler<AddPort> for Switch {
                 several: Several::new(port.place),
             },
         );
+        self.instances.insert(self.ports[at].holder.as_ref(), at);
+        self.hosts.set(at, self.ports[at].is_host);
         self.apply_settings(at);
         let port = &self.ports[at];
         self.monitor.tell(|| port.describe(Kind::PortAdded));

@@ -163,13 +163,14 @@ impl Switch {
     /// The port that a new link is to be one of, if there is one with room for it.
     pub(super) fn find_joined(&self, port: &AddPort) -> Option<PortNumber> {
         port.joins.or_else(|| {
-            let is_joined = |entry: &PortEntry| {
+            let is_joined = |entry: &&PortEntry| {
                 let several = entry.several.as_ref();
                 let both = port.holder.as_ref().zip(entry.holder.as_ref());
                 both.is_some_and(|(holder, other)| holder.is_of_same_port(other))
                     && several.is_some_and(|several| several.has_room(port.place))
             };
-            self.ports.iter().find(|(_, entry)| is_joined(entry)).map(|(_, entry)| entry.number)
+            let may_be = self.instances.of(port.holder.as_ref()).iter();
+            may_be.map(|&at| &self.ports[at]).find(is_joined).map(|entry| entry.number)
         })
     }
 

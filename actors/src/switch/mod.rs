@@ -40,7 +40,7 @@ use crate::{
         frame::{Frame, Vid},
         gauge::cost,
         guard::{Reminder, bpdu::Flushes, loops::LoopGuard},
-        holder::Holders,
+        holder::{Holders, Instances},
         isolation::Isolation,
         line::Direction,
         memory::QueueMemory,
@@ -127,6 +127,10 @@ pub struct Switch {
     bindings: Bindings,
     /// Who holds ports.
     holders: Holders<Shared>,
+    /// Of sessions, which client ports they are of.
+    instances: Instances,
+    /// The ports that have this host's own network stack behind them.
+    hosts: PortSet,
     /// What all queues take, and, of the batch at hand, are to take.
     memory: QueueMemory,
     pending_octets: usize,
@@ -177,6 +181,8 @@ impl Switch {
             inspected: PortSet::default(),
             bindings: Bindings::new(options.max_bindings),
             holders: Holders::default(),
+            instances: Instances::default(),
+            hosts: PortSet::default(),
             memory: QueueMemory::new(options.queue_memory),
             pending_octets: 0,
             memory_reminder: Reminder::default(),
@@ -209,6 +215,8 @@ impl Switch {
         let at = self.ports.find(number)?;
         self.forwarding.set(at, false);
         self.followers.set(at, false);
+        self.hosts.set(at, false);
+        self.instances.remove(self.ports[at].holder.as_ref(), at);
         self.forget_vlans(at);
         self.isolation.set(at, &PortSettings::default());
         self.watch(at, false, false);

@@ -507,6 +507,9 @@ impl Fdb {
 
     /// Forgets what was learned behind `port`, and does not stay.
     pub fn flush_port(&mut self, port: PortNumber) {
+        if self.shares.of(port).0 == 0 {
+            return;
+        }
         self.retain(|_, entry| entry.port != port || entry.status != Status::Learned);
     }
 
@@ -524,7 +527,12 @@ impl Fdb {
 
     /// Forgets all of a port that is no more, its static entries as well.
     pub fn remove_port(&mut self, port: PortNumber) {
-        self.retain(|_, entry| entry.port != port);
+        // Thousands may go at once that have nothing in a table that is full.
+        let has_learned = self.shares.of(port).0 > 0;
+        let is_own = |place: &Permanent| place.port == port;
+        if has_learned || self.statics().0 > 0 || self.permanent.values().any(is_own) {
+            self.retain(|_, entry| entry.port != port);
+        }
         self.permanent.retain(|_, place| place.port != port);
         self.sticky.remove(&port);
         self.shares.forget(port);

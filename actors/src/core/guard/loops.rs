@@ -245,8 +245,7 @@ impl LoopGuard {
 
     /// The switch that was last heard by the port.
     fn neighbor(&self, port: PortNumber) -> Option<Id> {
-        let (id, round) = self.ports.get(&port)?.heard?;
-        (self.round - round <= NEIGHBOR).then_some(id)
+        self.ports.get(&port)?.neighbor(self.round)
     }
 
     fn blocked(&self, which: impl Fn(&Blocked) -> bool) -> Vec<PortNumber> {
@@ -472,8 +471,8 @@ impl LoopGuard {
         let (guarded, blocked) = (port.guarded, port.blocked.is_some());
         // A loop of several switches leads through two neighbors of each.
         let (mut may_lead, mut is_there_too) = (false, false);
-        for &other in self.ports.keys().filter(|port| **port != number) {
-            let neighbor = self.neighbor(other);
+        for (_, other) in self.ports.iter().filter(|(other, _)| **other != number) {
+            let neighbor = other.neighbor(round);
             may_lead |= neighbor.is_some();
             is_there_too |= neighbor == Some(probe.id);
         }

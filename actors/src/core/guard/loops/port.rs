@@ -1,6 +1,6 @@
 //! What the loop guard knows of a port, and in which round there is something to do for it.
 
-use super::{OFTEN, PATIENCE, TRIAL, probe::Id};
+use super::{NEIGHBOR, OFTEN, PATIENCE, TRIAL, probe::Id};
 use crate::core::{fdb::PortNumber, frame::Vid};
 
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +67,12 @@ impl Port {
             patience: PATIENCE,
             freed: None,
         }
+    }
+
+    /// The switch that was last heard by it.
+    pub(super) fn neighbor(&self, round: u64) -> Option<Id> {
+        let (id, heard) = self.heard?;
+        (round - heard <= NEIGHBOR).then_some(id)
     }
 
     /// Whoever is blocked no more is on trial: if the loop is still there, it is heard at once.
