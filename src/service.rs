@@ -15,8 +15,7 @@ use actix::Recipient;
 use anyhow::{Context as _, Result, bail};
 use etherws_actors::{
     error::one_line,
-    message::{ListPorts, PortInfo},
-    state::PortState,
+    message::{CountPorts, PortCounts},
     tick,
 };
 use listenfd::ListenFd;
@@ -128,13 +127,13 @@ fn log_failure(result: &io::Result<()>, log: &Logger) {
 
 /// Pings the watchdog for as long as the Switch answers, and updates the line that
 /// `systemctl status` shows.
-pub(crate) async fn watch(switch: Recipient<ListPorts>, log: Logger) {
+pub(crate) async fn watch(switch: Recipient<CountPorts>, log: Logger) {
     if env::var_os("NOTIFY_SOCKET").is_none() {
         return;
     }
     let limit = sd_notify::watchdog_enabled();
-    ping(&switch, limit, async |ports| {
-        let status = status(&ports);
+    ping(&switch, limit, async |counts| {
+        let status = status(counts);
         // It may block, where the manager does not read: not on this thread.
         let notify = move || match limit {
             Some(_) => sd_notify::notify(&[NotifyState::Watchdog, NotifyState::Status(&status)]),
@@ -147,17 +146,17 @@ pub(crate) async fn watch(switch: Recipient<ListPorts>, log: Logger) {
     .await;
 }
 
-/// Asks the Switch for its ports, `PINGS` times in `limit`, and gives `alive` what it
+/// Asks the Switch how many ports it has, `PINGS` times in `limit`, and gives `alive` what it
 /// answers in half of that time; ends with the Switch.
 async fn ping(
-    switch: &Recipient<ListPorts>,
+    switch: &Recipient<CountPorts>,
     limit: Option<Duration>,
-    alive: impl AsyncFn(Vec<PortInfo>),
+    alive: impl AsyncFn(PortCounts),
 ) {
     let mut turns = tick::every(limit.map_or(STATUS_INTERVAL, |limit| limit / PINGS));
     loop {
-        match timeout(limit.unwrap_or(STATUS_INTERVAL) / 2, switch.send(ListPorts)).await {
-            Ok(Ok(ports)) => alive(ports).await,
+        match timeout(limit.unwrap_or(STATUS_INTERVAL) / 2, switch.send(CountPorts)).await {
+            Ok(Ok(counts)) => alive(counts).await,
             Ok(Err(_)) => return,
             // Its silence is what the watchdog notices.
             Err(_) => {}
@@ -166,11 +165,9 @@ async fn ping(
     }
 }
 
-fn status(ports: &[PortInfo]) -> String {
-    let up = ports.iter().filter(|port| port.state == PortState::Up).count();
-    let sessions = ports.iter().filter(|port| port.kind == "server").count();
+fn status(PortCounts { all, up, sessions }: PortCounts) -> String {
     let counted = |count, word| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    format!("{}, {up} up; {}", counted(ports.len(), "port"), counted(sessions, "session"))
+    format!("{}, {up} up; {}", counted(all, "port"), counted(sessions, "session"))
 }
 
 #[cfg(test)]
@@ -190,14 +187,14 @@ mod tests {
         type Context = Context<Self>;
     }
 
-    impl Handler<ListPorts> for Stuck {
-        type Result = ResponseFuture<Vec<PortInfo>>;
+    impl Handler<CountPorts> for Stuck {
+        type Result = ResponseFuture<PortCounts>;
 
-        fn handle(&mut self, _: ListPorts, _: &mut Self::Context) -> Self::Result {
+        fn handle(&mut self, _: CountPorts, _: &mut Self::Context) -> Self::Result {
             match self.answers.checked_sub(1) {
                 Some(left) => {
                     self.answers = left;
-                    Box::pin(future::ready(Vec::new()))
+                    Box::pin(future::ready(PortCounts::default()))
                 }
                 None => Box::pin(future::pending()),
             }

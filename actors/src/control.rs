@@ -16,7 +16,7 @@ use std::{
 use actix::{Addr, MailboxError};
 use actix_rt::ArbiterHandle;
 use slog::{Logger, info};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, task::yield_now, time::timeout};
 
 use crate::{
     core::{
@@ -32,8 +32,8 @@ use crate::{
     kinds::{Adding, Placement, PortSpec, Store},
     message::{
         AddMirror, AddPortError, ChangePort, DelPort, FindPings, FindPort, Flood, KeepInterface,
-        ListPorts, ListProfiles, PortInfo, PortReport, SetDefaults, SetPort, SetPortError,
-        ShowPort, Survey, TakeSurvey,
+        ListPorts, ListProfiles, PortInfo, PortReport, PortSurvey, SetDefaults, SetPort,
+        SetPortError, ShowPort, Survey, TakeSurvey,
     },
     mirror::{Filter, MIRROR_OCTETS, MirrorReader, PortMirrorError, TooManyMirrors},
     netlink::{self, LinkError},
@@ -196,7 +196,23 @@ impl Control {
     /// # Errors
     /// The switch has ended.
     pub async fn list_ports(&self) -> Result<Vec<PortInfo>, ControlError> {
-        Ok(self.switch.send(ListPorts).await?)
+        Ok(self.survey_ports().await?.into_iter().map(|port| port.info).collect())
+    }
+
+    /// All ports with what there is to measure of them, by number: page by page, as they were when
+    /// each page was made.
+    async fn survey_ports(&self) -> Result<Vec<PortSurvey>, ControlError> {
+        let (mut ports, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.switch.send(ListPorts { after }).await?;
+            ports.extend(page.ports);
+            after = page.next;
+            if after.is_none() {
+                return Ok(ports);
+            }
+            // Or all pages would be had before the runtime looks for frames again.
+            yield_now().await;
+        }
     }
 
     /// Opens a port and adds it with settings of its own.
@@ -311,12 +327,13 @@ impl Control {
         Ok(interface)
     }
 
-    /// Measures the switch: its counters, queues and tables at one moment.
+    /// Measures the switch: its counters, queues and tables.
     ///
     /// # Errors
     /// There is no switch any more.
     pub async fn survey(&self) -> Result<Survey, ControlError> {
-        Ok(self.switch.send(TakeSurvey).await?)
+        let ports = self.survey_ports().await?;
+        Ok(Survey { ports, ..self.switch.send(TakeSurvey).await? })
     }
 
     /// The round trip to the peer of a tunnel, by a ping of its WebSocket; `None`: there was no
@@ -406,6 +423,12 @@ impl Control {
         known.iter().map(|(number, known)| (*number, known.clone())).collect()
     }
 
+    /// The same of one of them.
+    #[must_use]
+    pub fn known_port(&self, number: PortNumber) -> Option<Known> {
+        self.known_ports().get(&number).cloned()
+    }
+
     fn known_ports(&self) -> MutexGuard<'_, BTreeMap<PortNumber, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -472,7 +495,7 @@ impl Control {
     /// The Switch refuses an interface that it has, but only once it was opened: a
     /// TAP of our own would be taken for another program's.
     async fn check_unused(&self, interface: &str) -> Result<(), ControlError> {
-        let ports = self.switch.send(ListPorts).await?;
+        let ports = self.list_ports().await?;
         match ports.iter().find(|port| port.interface.as_deref() == Some(interface)) {
             None => Ok(()),
             Some(port) => Err(AddError::Refused(AddPortError::InterfaceInUse {
@@ -484,8 +507,7 @@ impl Control {
     }
 
     async fn port(&self, number: PortNumber) -> Result<PortInfo, ControlError> {
-        let ports = self.switch.send(ListPorts).await?;
-        ports.into_iter().find(|p| p.port == number).ok_or(ControlError::NoSuchPort(number))
+        Ok(self.show_port(number).await?.info)
     }
 }
 

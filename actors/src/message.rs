@@ -239,10 +239,39 @@ pub struct InterfaceChanged {
     pub status: InterfaceStatus,
 }
 
-/// Asks for all ports, in the order of their numbers.
+/// Asks for a page of the ports, in the order of their numbers. Thousands at once would hold up
+/// all frames for as long as that takes.
+#[derive(Debug, Default, Message)]
+#[rtype(result = "PortPage")]
+pub struct ListPorts {
+    /// The last port of the page before; `None`: the first page.
+    pub after: Option<PortNumber>,
+}
+
+/// A page of the ports.
+#[derive(Debug, Clone)]
+pub struct PortPage {
+    /// 64 at most.
+    pub ports: Vec<PortSurvey>,
+    /// Where the next page begins: [`ListPorts::after`]; `None`: that was the last one.
+    pub next: Option<PortNumber>,
+}
+
+/// Asks how many ports there are.
 #[derive(Debug, Message)]
-#[rtype(result = "Vec<PortInfo>")]
-pub struct ListPorts;
+#[rtype(result = "PortCounts")]
+pub struct CountPorts;
+
+/// How many ports there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, MessageResponse)]
+pub struct PortCounts {
+    /// All of them.
+    pub all: usize,
+    /// Those that are up.
+    pub up: usize,
+    /// Those that are sessions of clients.
+    pub sessions: usize,
+}
 
 /// Sets up a port. The reply is the port as it is then.
 #[derive(Debug, Message)]
@@ -368,7 +397,8 @@ pub struct Flood {
     pub frame: Frame,
 }
 
-/// Asks for what there is to measure, of all ports at one moment.
+/// Asks for what there is to measure besides the ports, of which none are in the reply: see
+/// [`ListPorts`].
 #[derive(Debug, Message)]
 #[rtype(result = "Survey")]
 pub struct TakeSurvey;

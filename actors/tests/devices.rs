@@ -71,9 +71,9 @@ impl Lab {
 
     /// The only port.
     async fn port(&self) -> PortInfo {
-        let mut ports = self.0.send(ListPorts).await.expect("the switch runs");
-        assert_eq!(ports.len(), 1);
-        ports.remove(0)
+        let mut page = self.0.send(ListPorts::default()).await.expect("the switch runs");
+        assert_eq!(page.ports.len(), 1);
+        page.ports.remove(0).info
     }
 
     /// Waits until the only port is in a state that `wanted` accepts.
@@ -173,8 +173,8 @@ fn a_host_behind_a_netdev_pings_the_host_behind_a_tap() {
         };
         let status = tokio::time::timeout(LIMIT, wait).await.expect("ping ends");
         assert!(status.success(), "ping: {status}");
-        let ports = lab.0.send(ListPorts).await.expect("the switch runs");
-        for port in ports {
+        let page = lab.0.send(ListPorts::default()).await.expect("the switch runs");
+        for port in page.ports.into_iter().map(|port| port.info) {
             let (rx, tx) = (port.counters.rx_octets(), port.counters.tx_octets());
             assert!(rx >= 3 * 1514 && tx >= 3 * 1514, "{}: rx {rx}, tx {tx}", port.target);
         }

@@ -16,6 +16,8 @@ mod idle;
 mod isolation;
 #[path = "switch/links.rs"]
 mod links;
+#[path = "switch/lists.rs"]
+mod lists;
 #[path = "switch/mirror_ports.rs"]
 mod mirror_ports;
 #[path = "switch/mirrors.rs"]

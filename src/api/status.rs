@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    call::{Call, Entry, Group, Program, Table, table_of},
+    call::{Call, Entry, Group, MANY, Program, Table, apart, table_of},
     port::Port,
 };
 use crate::refusal::Refusal;
@@ -24,7 +24,10 @@ impl Call for Status {
     type Entry = Overview;
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Overview>, Refusal> {
-        let ports = program.control.list_ports().await?.into_iter().map(Port::from).collect();
+        let ports = program.control.list_ports().await?;
+        let many = ports.len() > MANY;
+        let list = move || ports.into_iter().map(Port::from).collect();
+        let ports = if many { apart(list).await? } else { list() };
         Ok(vec![Overview { ports, ..program.service.overview() }])
     }
 }

@@ -12,7 +12,7 @@ use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
 };
-use etherws_actors::{control::Control, message::Survey, state::PortState};
+use etherws_actors::{control::Control, message::PortInfo, state::PortState};
 use tokio::{sync::Mutex, time::timeout};
 
 /// How long what the switch has said holds.
@@ -77,8 +77,8 @@ impl Health {
         if let Some((_, ready)) = known.filter(|(at, _)| at.elapsed() < FRESH) {
             return ready;
         }
-        let survey = timeout(FRESH, self.control.survey()).await;
-        let ready = matches!(survey, Ok(Ok(survey)) if forwards(&survey));
+        let ports = timeout(FRESH, self.control.list_ports()).await;
+        let ready = matches!(ports, Ok(Ok(ports)) if forwards(&ports));
         *known = Some((Instant::now(), ready));
         ready
     }
@@ -92,9 +92,8 @@ impl fmt::Debug for Health {
 
 /// Whether frames of a session can go anywhere but to other sessions: to one of the switch's
 /// own ports, if it is to have any.
-fn forwards(survey: &Survey) -> bool {
-    let own = survey.ports.iter().map(|port| &port.info);
-    let mut own = own.filter(|port| port.kind != "server" && !port.shut).peekable();
+fn forwards(ports: &[PortInfo]) -> bool {
+    let mut own = ports.iter().filter(|port| port.kind != "server" && !port.shut).peekable();
     own.peek().is_none() || own.any(|port| port.state == PortState::Up)
 }
 

@@ -5,13 +5,16 @@
 //! for the frame's path.
 
 use std::{
-    collections::HashMap,
-    ops::{Index, IndexMut},
+    collections::{BTreeMap, HashMap},
+    ops::{Bound, Index, IndexMut},
 };
 
 use foldhash::fast::RandomState;
 
 use super::fdb::PortNumber;
+
+/// Ports that are shown at once: a tenth of a millisecond.
+pub(crate) const PAGE: usize = 64;
 
 /// Ports by place and by number.
 #[derive(Debug)]
@@ -20,11 +23,18 @@ pub(crate) struct Ports<T> {
     /// Places without a port; the lowest is not sought, any will do.
     free: Vec<usize>,
     numbers: HashMap<PortNumber, usize, RandomState>,
+    /// The same in order, for people.
+    order: BTreeMap<PortNumber, usize>,
 }
 
 impl<T> Default for Ports<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new(), numbers: HashMap::default() }
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+            numbers: HashMap::default(),
+            order: BTreeMap::new(),
+        }
     }
 }
 
@@ -37,12 +47,14 @@ impl<T> Ports<T> {
         }
         self.places[at] = Some(port);
         self.numbers.insert(number, at);
+        self.order.insert(number, at);
         at
     }
 
     /// Takes a port out, whose place is free then.
     pub(crate) fn remove(&mut self, number: PortNumber) -> Option<T> {
         let at = self.numbers.remove(&number)?;
+        self.order.remove(&number);
         self.free.push(at);
         self.places[at].take()
     }
@@ -63,11 +75,10 @@ impl<T> Ports<T> {
         self.places.iter().enumerate().filter_map(|(at, port)| Some((at, port.as_ref()?)))
     }
 
-    /// All ports, by number.
-    pub(crate) fn by_number(&self) -> impl Iterator<Item = &T> {
-        let mut numbers: Vec<_> = self.numbers.iter().collect();
-        numbers.sort_unstable();
-        numbers.into_iter().filter_map(|(_, &at)| self.places[at].as_ref())
+    /// All ports by number, or those behind `after`.
+    pub(crate) fn by_number(&self, after: Option<PortNumber>) -> impl Iterator<Item = &T> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.order.range((from, Bound::Unbounded)).filter_map(|(_, &at)| self.places[at].as_ref())
     }
 }
 
@@ -140,7 +151,7 @@ impl PortSet {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use proptest::prelude::*;
 
@@ -191,7 +202,9 @@ mod tests {
                 for (&number, &at) in &model {
                     prop_assert_eq!((ports.find(number), ports[at]), (Some(at), number));
                 }
-                prop_assert!(ports.by_number().eq(model.keys()));
+                prop_assert!(ports.by_number(None).eq(model.keys()));
+                let after = model.keys().nth(model.len() / 2).copied();
+                prop_assert!(ports.by_number(after).eq(model.keys().filter(|one| Some(**one) > after)));
                 prop_assert!(ports.places().all(|at| at < most));
             }
         }

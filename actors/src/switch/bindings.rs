@@ -189,7 +189,7 @@ impl Handler<ListBindings> for Switch {
                 && holder.is_none_or(|holder| holder == Some(&binding.holder))
         });
         let mut ports = HashMap::new();
-        for port in self.ports.by_number().filter(|_| !found.is_empty()) {
+        for port in self.ports.by_number(None).filter(|_| !found.is_empty()) {
             ports.entry(&port.identity).or_insert(port.number);
         }
         let info = |((vid, ip), Binding { mac, holder, until, kind }): (Key, Binding)| {

@@ -1,5 +1,6 @@
 //! What control asks of the Switch: ports and their settings, the forwarding database,
-//! mirrors. Beside the frame's path; each answer is given at once.
+//! mirrors. Beside the frame's path; each answer is given at once, and so what may be long is asked
+//! for in pages.
 
 use std::sync::Arc;
 
@@ -11,12 +12,13 @@ use super::{PortEntry, Switch};
 use crate::{
     core::{
         fdb::{FdbEntry, FdbError, FdbFilter, Status},
+        ports::PAGE,
         state::PortState,
     },
     message::{
-        AddFdb, AddMirror, ChangePort, Credit, DelFdb, DelPort, FdbInfo, FdbPage, FindPings, Flood,
-        FlushFdb, KeepInterface, ListFdb, ListPorts, Pings, PortInfo, PortReport, PortSurvey,
-        SetPortError, ShowPort, Survey, TakeSurvey, Usage,
+        AddFdb, AddMirror, ChangePort, CountPorts, Credit, DelFdb, DelPort, FdbInfo, FdbPage,
+        FindPings, Flood, FlushFdb, KeepInterface, ListFdb, ListPorts, Pings, PortCounts, PortInfo,
+        PortPage, PortReport, PortSurvey, SetPortError, ShowPort, Survey, TakeSurvey, Usage,
     },
     mirror::{MirrorReader, TooManyMirrors},
 };
@@ -34,8 +36,32 @@ impl Switch {
 impl Handler<ListPorts> for Switch {
     type Result = MessageResult<ListPorts>;
 
-    fn handle(&mut self, _: ListPorts, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.ports.by_number().map(PortEntry::info).collect())
+    fn handle(&mut self, list: ListPorts, _: &mut Context<Self>) -> Self::Result {
+        let fdb = self.relay.fdb();
+        let of = |port: &PortEntry| PortSurvey {
+            info: port.info(),
+            queue: port.queue().map(Usage::from),
+            macs: fdb.macs(port.number).into(),
+        };
+        let mut all = self.ports.by_number(list.after);
+        let mut ports = Vec::with_capacity(PAGE);
+        ports.extend(all.by_ref().take(PAGE).map(of));
+        let last = ports.last().map(|port| port.info.port);
+        MessageResult(PortPage { ports, next: all.next().and(last) })
+    }
+}
+
+impl Handler<CountPorts> for Switch {
+    type Result = PortCounts;
+
+    fn handle(&mut self, _: CountPorts, _: &mut Context<Self>) -> PortCounts {
+        let mut counts = PortCounts::default();
+        for (_, port) in self.ports.iter() {
+            counts.all += 1;
+            counts.up += usize::from(port.state() == PortState::Up);
+            counts.sessions += usize::from(port.kind == "server");
+        }
+        counts
     }
 }
 
@@ -106,13 +132,8 @@ impl Handler<TakeSurvey> for Switch {
 
     fn handle(&mut self, _: TakeSurvey, _: &mut Context<Self>) -> Self::Result {
         let fdb = self.relay.fdb();
-        let of = |port: &PortEntry| PortSurvey {
-            info: port.info(),
-            queue: port.queue().map(Usage::from),
-            macs: fdb.macs(port.number).into(),
-        };
         MessageResult(Survey {
-            ports: self.ports.by_number().map(of).collect(),
+            ports: Vec::new(),
             learned: fdb.learned().into(),
             statics: fdb.statics().into(),
             bindings: self.bindings.count().into(),
