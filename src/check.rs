@@ -2,7 +2,7 @@
 //! do with it. Looks into the files that it names. Opens no socket and no
 //! log file.
 
-use std::{net::IpAddr, path::Path, process::ExitCode};
+use std::{collections::HashMap, net::IpAddr, path::Path, process::ExitCode};
 
 use anyhow::{Result, bail};
 use etherws_actors::{
@@ -17,7 +17,7 @@ use slog::{Discard, Logger, o};
 
 use crate::{
     cli::CheckArgs,
-    config::{CommandLine, Fault, File, PortTable, Sw, schema, survey},
+    config::{CommandLine, Fault, File, Sw, schema, survey},
     logging, netdev,
     options::Service,
     privileges,
@@ -91,12 +91,14 @@ pub(crate) fn verify(sw: &Sw, file: &File, known: &[Fault]) -> Vec<Fault> {
     if let Some(path) = &sw.logging.conf {
         note("log.conf", logging::check(path));
     }
+    let mut tables = HashMap::new();
+    for (at, table) in file.config.port.iter().enumerate() {
+        let target = table.options.get("target").and_then(Value::as_str);
+        tables.entry((table.kind.as_deref(), target)).or_insert(at);
+    }
     for port in &sw.ports {
-        let is_it = |table: &PortTable| {
-            let target = table.options.get("target").and_then(Value::as_str);
-            table.kind.as_deref() == Some(port.new.kind()) && target == Some(port.new.target())
-        };
-        let at = file.config.port.iter().position(is_it).unwrap_or_default();
+        let told = (Some(port.new.kind()), Some(port.new.target()));
+        let at = tables.get(&told).copied().unwrap_or_default();
         let checked = port.new.verify(&log);
         let checked = checked.map_err(|error| anyhow::anyhow!(one_line(&*error)));
         note(&format!("port.{at}"), checked);

@@ -36,6 +36,7 @@ pub(crate) use self::{
     change::{Action, Change},
     command_line::CommandLine,
     edit::{Running, edit, edit_mirrors},
+    ports::PortIndex,
     read::{Fault, Faults, File, Source},
     resolve::{Port, Sw, resolve, survey},
 };

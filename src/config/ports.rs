@@ -1,6 +1,10 @@
 //! The ports of a file: each by itself, and against the others.
 
-use std::{net::IpAddr, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    path::Path,
+};
 
 use etherws_actors::{
     frame::{MacAddr, Vid},
@@ -27,6 +31,57 @@ const MIN_MTU: u32 = 576;
 /// Least MTU with IPv6 (RFC 8200, 5).
 const MIN_MTU_IPV6: u32 = 1280;
 
+/// Finds ports as those of a file are told apart: by type and target, or by type and name. Of
+/// several the first.
+#[derive(Debug)]
+pub(crate) struct PortIndex<T> {
+    targets: HashMap<(&'static str, String), T>,
+    names: HashMap<(&'static str, String), T>,
+}
+
+impl<T> Default for PortIndex<T> {
+    fn default() -> Self {
+        Self { targets: HashMap::new(), names: HashMap::new() }
+    }
+}
+
+impl<T: Copy> PortIndex<T> {
+    /// Has `port` found, and gives `value`.
+    pub(crate) fn insert(&mut self, port: &Port, value: T) {
+        self.insert_spec(&port.new, value);
+        if let Some(name) = &port.settings.name {
+            self.names.entry((port.new.kind(), name.to_string())).or_insert(value);
+        }
+    }
+
+    /// The same for a port of which only type and target are known.
+    pub(crate) fn insert_spec(&mut self, port: &PortSpec, value: T) {
+        self.targets.entry((port.kind(), port.target().to_owned())).or_insert(value);
+    }
+
+    /// The port that is the same by type and target, or else by type and name.
+    pub(crate) fn find(&self, port: &Port) -> Option<T> {
+        let named = || {
+            let name = port.settings.name.as_ref()?.to_string();
+            self.names.get(&(port.new.kind(), name)).copied()
+        };
+        self.find_spec(&port.new).or_else(named)
+    }
+
+    /// The port that is the same by type and target.
+    pub(crate) fn find_spec(&self, port: &PortSpec) -> Option<T> {
+        self.targets.get(&(port.kind(), port.target().to_owned())).copied()
+    }
+}
+
+impl<'a, T: Copy> FromIterator<(&'a Port, T)> for PortIndex<T> {
+    fn from_iter<I: IntoIterator<Item = (&'a Port, T)>>(ports: I) -> Self {
+        let mut index = Self::default();
+        ports.into_iter().for_each(|(port, value)| index.insert(port, value));
+        index
+    }
+}
+
 impl Checker<'_> {
     pub(super) fn ports(
         &mut self,
@@ -46,6 +101,8 @@ impl Checker<'_> {
             }
         }
         let mut ports: Vec<Port> = Vec::new();
+        let (mut told, mut interfaces, mut names) =
+            (PortIndex::default(), HashSet::new(), HashSet::new());
         for (at, table) in tables.iter().enumerate() {
             let key = format!("port.{at}");
             let Some(port) = self.port(&key, table) else { continue };
@@ -56,18 +113,20 @@ impl Checker<'_> {
                     self.fault(&key, error.to_string());
                 }
             }
-            if ports.iter().any(|other| other.new.is_same(&port.new)) {
+            let is_new_interface =
+                port.new.interface().is_none_or(|name| interfaces.insert(name.to_owned()));
+            if told.find_spec(&port.new).is_some() {
                 let text = format!("duplicate port {}; delete one of the two", port.new);
                 self.fault(&format!("{key}.target"), text);
             } else if let Some(interface) = port.new.interface()
-                && ports.iter().any(|other| other.new.interface() == Some(interface))
+                && !is_new_interface
             {
                 let text =
                     format!("interface {interface} is another port already; delete one of the two");
                 self.fault(&format!("{key}.target"), text);
             }
             if let Some(name) = &port.settings.name
-                && ports.iter().any(|other| other.settings.name.as_ref() == Some(name))
+                && !names.insert(name.clone())
             {
                 let text = format!("name {name} is another port's already; give each port its own");
                 self.fault(&format!("{key}.name"), text);
@@ -78,16 +137,16 @@ impl Checker<'_> {
                 let text = format!("carrier-from {of} is the port itself; name the one to follow");
                 self.fault(&format!("{key}.carrier-from"), text);
             }
+            told.insert_spec(&port.new, ());
             ports.push(port);
         }
-        let mut seen = Vec::new();
+        let mut seen = HashSet::new();
         for (at, port) in ports.iter().enumerate() {
             for (line, entry) in port.fdb.iter().enumerate() {
-                if seen.contains(entry) {
+                if !seen.insert(*entry) {
                     let text = format!("duplicate address {}; delete one of them", entry.1);
                     self.fault(&format!("port.{at}.fdb.{line}.mac"), text);
                 }
-                seen.push(*entry);
             }
         }
         ports
@@ -209,5 +268,32 @@ impl Checker<'_> {
         let mac = entry.mac.as_ref().map(|text| mac(text).map_err(|refusal| keep("mac", refusal)));
         let mac = self.required(key, "mac", "an address as 02:00:00:00:00:01", mac);
         Some((vid.ok()?, mac?.ok()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etherws_actors::settings::PortName;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_port_is_found_by_its_target_before_its_name_and_the_first_of_several() {
+        let port = |device: &str, name: Option<&str>| {
+            let options = Map::from_iter([("target".to_owned(), json!(device))]);
+            let name: Option<PortName> = name.map(|name| name.parse().unwrap());
+            let settings = PortSettings { name, ..PortSettings::default() };
+            Port { settings, ..PortSpec::from_options("tap", options).unwrap().into() }
+        };
+        let ports =
+            [port("a", None), port("b", Some("up")), port("a", Some("up")), port("c", Some("up"))];
+        let index: PortIndex<usize> = ports.iter().zip(0..).collect();
+        let found = |device, name| index.find(&port(device, name));
+        assert_eq!(found("a", Some("up")), Some(0));
+        assert_eq!(found("c", None), Some(3));
+        assert_eq!(found("d", Some("up")), Some(1));
+        assert_eq!((found("d", None), found("d", Some("a"))), (None, None));
+        assert_eq!(index.find_spec(&port("d", Some("up")).new), None);
     }
 }

@@ -34,7 +34,7 @@ use super::{
 use crate::{
     capture::mirror::Mirror,
     check,
-    config::{self, Action, Change, Port, Source, Sw},
+    config::{self, Action, Change, Port, PortIndex, Source, Sw},
     files, logging, passwd,
     refusal::Refusal,
     server::{
@@ -237,33 +237,40 @@ impl InForce {
     async fn change_ports(&mut self, new: Vec<Port>) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut old = std::mem::take(&mut self.ports);
-        let is_new = |port: &Port| new.iter().any(|new| is_same(new, port));
+        let wanted: PortIndex<()> = new.iter().map(|port| (port, ())).collect();
         // First what goes: a new one may want its interface.
-        for (port, number) in old.extract_if(.., |(port, _)| !is_new(port)) {
+        for (port, number) in old.extract_if(.., |(port, _)| wanted.find(port).is_none()) {
             if self.shared.control.del_port(number).await.is_ok() {
                 changes.push(Change::new(Action::Deleted, port.new.to_string()).port(number));
             }
         }
+        let of_file: PortIndex<usize> =
+            old.iter().enumerate().map(|(at, (port, _))| (port, at)).collect();
+        let mut there = PortIndex::default();
+        for (number, known) in self.shared.control.known() {
+            there.insert_spec(&known.new, number);
+        }
         for port in new {
-            let is_it = |new: &PortSpec| new.is_same(&port.new);
-            let known = self.shared.control.known();
-            let before = old.iter().find(|(old, _)| is_it(&old.new));
-            let before = before.or_else(|| old.iter().find(|(old, _)| is_same(old, &port)));
-            let own = before.map(|(_, number)| *number);
-            let at = known.iter().find(|(number, _)| Some(*number) == own);
-            let at = at.or_else(|| known.iter().find(|(_, known)| is_it(&known.new)));
+            let before = of_file.find(&port).map(|at| &old[at]);
+            // As it is now: control may have changed or deleted it meanwhile.
+            let known = |number| Some((number, self.shared.control.known_port(number)?));
+            let at = before.and_then(|(_, number)| known(*number));
+            let at = at.or_else(|| {
+                let same = there.find_spec(&port.new).and_then(known);
+                same.filter(|(_, known)| known.new.is_same(&port.new))
+            });
             let (number, change) = match at {
                 Some((number, known)) if is_unchanged(&known.new, &port.new) => {
                     let before = before.map(|(old, _)| old);
-                    (Some(*number), self.change_port(*number, &port, before).await)
+                    (Some(number), self.change_port(number, &port, before).await)
                 }
                 Some((number, known)) if port.new.is_taken_by(&known.new) => {
                     let before = before.map(|(old, _)| old);
-                    (Some(*number), Some(self.change_options(*number, &port, before).await))
+                    (Some(number), Some(self.change_options(number, &port, before).await))
                 }
                 Some((number, _)) => {
                     // Two tunnels to one server would be a loop: the old one goes first.
-                    let _ = self.shared.control.del_port(*number).await;
+                    let _ = self.shared.control.del_port(number).await;
                     let note = format!("opened again; it was port {number}");
                     self.add_port(&port, Action::Changed, Some(note)).await
                 }
@@ -546,13 +553,6 @@ fn write(path: &Path, metadata: &Metadata, content: &[u8]) -> io::Result<()> {
         }
         done => done,
     }
-}
-
-/// Whether both are the same port of the file: by type and target, or by type and name.
-fn is_same(one: &Port, other: &Port) -> bool {
-    let name = one.settings.name.as_ref();
-    let is_named = one.new.kind() == other.new.kind() && name.is_some();
-    one.new.is_same(&other.new) || is_named && name == other.settings.name.as_ref()
 }
 
 /// Whether the port as it was added is the one that the file asks for. The kernel may have put
