@@ -373,8 +373,10 @@ impl<M: Medium> Supervisor<M> {
                 backoff = Backoff::new();
                 panics = 0;
             }
-            let Some(link) = self.reopen(end, &mut backoff, &mut panics).await else { return };
-            let Ok((restarted, settings)) = self.start(link).await else { return };
+            // Apart, since a port has no room for this while it is up.
+            let reopened = Box::pin(self.reopen(end, &mut backoff, &mut panics)).await;
+            let Some(link) = reopened else { return };
+            let Ok((restarted, settings)) = Box::pin(self.start(link)).await else { return };
             running = restarted;
             self.counters.happened(Incident::Reconnect);
             info!(self.log, "port was restarted");

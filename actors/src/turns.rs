@@ -15,7 +15,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     task::yield_now,
     time::{Instant, sleep},
 };
@@ -23,8 +23,25 @@ use tokio::{
 thread_local! {
     /// Held by the one whose turn it is.
     static TURN: Arc<Semaphore> = Arc::new(Semaphore::new(1));
-    /// Held by the newcomer who is next.
-    static NEWCOMER: Arc<Semaphore> = Arc::new(Semaphore::new(1));
+    /// Where all newcomers wait but the one who is next.
+    static NEWCOMERS: Arc<Notify> = Arc::new(one_is_next());
+}
+
+fn one_is_next() -> Notify {
+    let next = Notify::new();
+    next.notify_one();
+    next
+}
+
+/// The newcomer who is next, until it is dropped.
+struct Next(Arc<Notify>);
+
+impl Drop for Next {
+    /// The last one is next: its peer has most patience left. Who would come first has nearly
+    /// lost it, and comes again.
+    fn drop(&mut self) {
+        self.0.notify_last();
+    }
 }
 
 /// A turn, until it is dropped.
@@ -41,9 +58,11 @@ pub(crate) async fn turn() -> Turn {
 }
 
 /// The same for a new connection. All newcomers have the part of one in the turns: whoever has begun
-/// need not wait for all who have not, and is done before its peer loses patience.
+/// need not wait for all who have not.
 pub async fn first_turn() -> Turn {
-    let _next = only(NEWCOMER.with(Arc::clone)).await;
+    let newcomers = NEWCOMERS.with(Arc::clone);
+    newcomers.notified().await;
+    let _next = Next(newcomers);
     turn().await
 }
 
@@ -140,7 +159,12 @@ mod tests {
         join_all((0..20).map(newcomer)).await;
         let order = order.take();
         let place = |of| order.iter().position(|one| *one == of).expect("it is there");
-        assert!(place((0, "done")) < place((5, "began")), "{order:?}");
+        for number in 0..20 {
+            let later = order[place((number, "began"))..place((number, "done"))].len();
+            assert!(later <= 4, "{order:?}");
+        }
+        // Of those who waited while the first one was next.
+        assert!(place((19, "began")) < place((1, "began")), "{order:?}");
     }
 
     #[actix::test]

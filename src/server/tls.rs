@@ -14,7 +14,7 @@ use std::{
 };
 
 use actix_rt::net::TcpStream;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use etherws_actors::{
     connect::files::{certificates, key, pair},
     error::{one_line, tls},
@@ -28,7 +28,7 @@ use rustls::{
 };
 use slog::{Logger, error, info};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -92,6 +92,10 @@ impl Tls {
     /// # Errors
     /// The handshake fails or takes too long.
     pub(crate) async fn accept(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>> {
+        let ready = stream.ready(Interest::READABLE).await;
+        if ready.is_ok_and(|ready| ready.is_read_closed()) {
+            bail!("the client has gone before its turn");
+        }
         let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
         let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
         let done = in_turns(handshake, HANDSHAKE_LIMIT).await;

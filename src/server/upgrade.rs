@@ -202,6 +202,8 @@ impl Upgrade<'_> {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let Self { service, slot, identity, peer, log, instance, wire, link, original } = self;
+        // Nearly always nothing, in the 8 KiB into which the request was read.
+        let read = BytesMut::from(&*read);
         let user = identity.name.clone();
         let holder = Holder { identity: identity.holder(peer.ip()).into(), user, instance };
         let (tls, holder) = (endpoint.tls, Some(holder));
