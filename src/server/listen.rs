@@ -22,7 +22,7 @@ use anyhow::{Context as _, Result, bail};
 use etherws_actors::error::one_line;
 use slog::{Logger, warn};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{sync::mpsc, task::yield_now};
+use tokio::sync::mpsc;
 
 use super::{
     counters::Count,
@@ -174,8 +174,6 @@ pub(crate) async fn accept(
         if let Err(error) = worker.serve(stream, peer, connection).await {
             warn!(log, "cannot serve a connection"; "peer" => %peer, "error" => one_line(&error));
         }
-        // However many come at once, frames have their turn.
-        yield_now().await;
     }
 }
 
