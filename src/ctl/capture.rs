@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use actix_rt::signal::unix::{SignalKind, signal};
+use actix_rt::signal::unix::SignalKind;
 use futures_util::StreamExt as _;
 use jiff::tz::TimeZone;
 use jsonrpsee_types::ErrorObjectOwned;
@@ -16,6 +16,7 @@ use jsonrpsee_types::ErrorObjectOwned;
 use super::{
     endpoint,
     output::{Output, say},
+    progress::caught,
     style::Look,
 };
 use crate::{
@@ -100,10 +101,6 @@ pub(crate) async fn stream(
     let path = path.ok_or_else(|| {
         Refusal::value("the switch names no stream; is it older than this?").internal()
     })?;
-    let caught = |kind| {
-        signal(kind)
-            .map_err(|error| Refusal::os(format!("cannot catch signals: {error}")).internal())
-    };
     let mut interrupt = caught(SignalKind::interrupt())?;
     let mut terminate = caught(SignalKind::terminate())?;
     let mut body = std::pin::pin!(endpoint.open(&path).await?);

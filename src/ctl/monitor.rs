@@ -4,15 +4,15 @@
 
 use std::{fmt::Write as _, pin::pin, process::ExitCode, time::Duration};
 
-use actix_rt::time::timeout;
+use actix_rt::{signal::unix::SignalKind, time::timeout};
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
 use jsonrpsee_types::ErrorObjectOwned;
 use serde_json::{Map, Value};
-use tokio::signal::ctrl_c;
 
 use super::{
     output::{ended, write},
+    progress::caught,
     style,
 };
 use crate::{
@@ -41,12 +41,14 @@ pub(super) async fn follow(
     let [Stream { path }] = streams else {
         return Err(gone("the switch names no stream of events; is it of this version?"));
     };
+    // Caught before the switch counts a reader, and between two events as well.
+    let mut interrupt = caught(SignalKind::interrupt())?;
     let mut body = pin!(endpoint.open(path).await?);
     let mut buffer = BytesMut::new();
     loop {
         let octets = tokio::select! {
             octets = timeout(SILENCE, body.next()) => octets,
-            _ = ctrl_c() => return Ok(ExitCode::SUCCESS),
+            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
         };
         match octets {
             Ok(Some(Ok(octets))) => buffer.extend_from_slice(&octets),

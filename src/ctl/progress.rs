@@ -4,20 +4,28 @@
 use std::time::{Duration, Instant};
 
 use actix_rt::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::interval,
 };
+use jsonrpsee_types::ErrorObjectOwned;
 
 use super::{
     output::say,
     style::{CLEAR, DIM, Look},
 };
+use crate::refusal::Refusal;
 
 /// Until something is said: an answer that comes sooner needs no words.
 const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Between two looks at the clock, of which seconds are shown.
 const TICK: Duration = Duration::from_millis(200);
+
+/// Signals of one kind, from now on, instead of what they would do: to be had before anybody
+/// else may know that the program is there.
+pub(super) fn caught(kind: SignalKind) -> Result<Signal, ErrorObjectOwned> {
+    signal(kind).map_err(|error| Refusal::os(format!("cannot catch signals: {error}")).internal())
+}
 
 /// Waits for `request`, and says on a terminal that it does: `what`. `None`: the user
 /// wants to wait no longer.

@@ -105,12 +105,12 @@ impl Top<'_> {
 
     /// The whole screen, again and again.
     async fn screen(mut self, look: Look) -> io::Result<()> {
-        let screen = Screen::open()?;
-        let mut keys = EventStream::new();
         let mut ends = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
             .into_iter()
             .filter_map(|kind| signal(kind).ok())
             .collect::<Vec<_>>();
+        let screen = Screen::open()?;
+        let mut keys = EventStream::new();
         let mut ticks = ticks(self.every);
         self.draw(look)?;
         while self.left != Some(0) {
