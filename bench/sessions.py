@@ -57,8 +57,9 @@ PING, PONG = 0x89, b"\x8a\x88\0\0\0\0"
 # Seconds for an answer, and for all sessions to open; so many are opened at the same time.
 PATIENCE, OPENING, AT_ONCE = 20, 30, 16
 
-# After so many more the first ones say that they live.
-SILENT = 250
+# After so many more the first ones say that they live; and, fewer than that, after so many
+# seconds.
+SILENT, ALIVE = 250, 1
 
 
 def station(session, number):
@@ -233,7 +234,15 @@ def main():
 def keep(ready, sessions, senders, protocol):
     """Sends, and counts what comes."""
     octets, buffer = 0, bytearray(READ)
+    # A ping between frames that come without pause is not seen: who sends nothing says by itself
+    # that it lives.
+    silent = [session for session in sessions.values() if not session.turn]
+    said = time.monotonic()
     while True:
+        if len(silent) < SILENT and time.monotonic() > said + ALIVE:
+            said = time.monotonic()
+            for session in silent:
+                protocol.keep_alive(session)
         for number, event in ready.poll():
             if number == sys.stdin.fileno():
                 if not sys.stdin.readline():

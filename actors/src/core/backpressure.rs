@@ -5,7 +5,10 @@
 //! that port's queue is short: so a bottleneck is felt at the other end before frames are
 //! dropped. A link that is stuck must hold nothing back: its senders have other receivers.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use super::batch::BATCH_OCTETS;
 
@@ -13,10 +16,11 @@ use super::batch::BATCH_OCTETS;
 /// the speed of memory, so that a link that is read in time never idles.
 pub(crate) const HOLD_OCTETS: usize = 128 * 1024;
 
-/// Time in which a link must take a whole batch, or else nobody waits for it any more:
-/// 400 Mbit/s. Waiting smooths the bursts of a fast link. Behind a slower one
+/// Time in which a link whose medium is full must take a whole batch, or else nobody waits for
+/// it any more: 400 Mbit/s. Waiting smooths the bursts of a fast link. Behind a slower one
 /// it would only move the queue into the sender's device, where nothing is dropped
-/// and TCP never learns of the bottleneck.
+/// and TCP never learns of the bottleneck. A link whose medium has room is slow because its
+/// thread is busy: those who keep it busy had better wait, however small their frames are.
 const STUCK_AFTER: Duration = Duration::from_millis(5);
 
 /// The credits that one queue holds back; one goes back when it is dropped.
@@ -24,17 +28,31 @@ const STUCK_AFTER: Duration = Duration::from_millis(5);
 pub(crate) struct Backpressure<C> {
     /// Oldest first: at most those that there are.
     held: VecDeque<C>,
-    /// Octets that the link has taken.
+    /// Octets that the link has taken, and had taken when it was looked at last.
     taken: u64,
-    /// What it had taken when the watch began that [`check`](Self::check) will end.
-    watched: Option<u64>,
-    /// Whether the link has stopped taking any: nothing is held until the queue is short.
-    stuck: bool,
+    before: u64,
+    /// Whether the link's medium has no room, as far as the link has said, and whether it had
+    /// none at any time since the link was looked at last.
+    is_full: bool,
+    was_full: bool,
+    /// Whether [`check`](Self::check) is to come.
+    is_watched: bool,
+    /// Since the last look, if the link has stopped taking any: nothing is held until it takes
+    /// some again.
+    stuck: Option<Instant>,
 }
 
 impl<C> Default for Backpressure<C> {
     fn default() -> Self {
-        Self { held: VecDeque::new(), taken: 0, watched: None, stuck: false }
+        Self {
+            held: VecDeque::new(),
+            taken: 0,
+            before: 0,
+            is_full: true,
+            was_full: true,
+            is_watched: false,
+            stuck: None,
+        }
     }
 }
 
@@ -43,22 +61,22 @@ impl<C> Backpressure<C> {
     /// that is short. Gives the time after which [`check`](Self::check) is to be called,
     /// unless it is to be already.
     pub(crate) fn hold(&mut self, credit: C, used: usize) -> Option<Duration> {
-        if used <= HOLD_OCTETS || self.stuck {
+        if used <= HOLD_OCTETS || self.stuck.is_some() {
             return None;
         }
         self.held.push_back(credit);
-        if self.watched.is_some() { None } else { self.watch() }
+        if self.is_watched { None } else { self.watch() }
     }
 
     /// The link took `octets`, and left a queue of `used`. One credit goes back for each
     /// batch, so that the queue stays short; all when it is empty, since then nobody comes
     /// for the others.
-    pub(crate) fn took(&mut self, octets: usize, used: usize) {
+    pub(crate) fn took(&mut self, octets: usize, used: usize, now: Instant) {
         self.taken += octets as u64;
         if used > HOLD_OCTETS {
-            return;
+            return self.look_again(now);
         }
-        self.stuck = false;
+        self.stuck = None;
         if used == 0 {
             self.held.clear();
         } else {
@@ -66,23 +84,54 @@ impl<C> Backpressure<C> {
         }
     }
 
-    /// Gives all credits back if the link took less than a batch in the time that is over.
-    /// Gives the time after which to check again, while credits are held.
-    pub(crate) fn check(&mut self) -> Option<Duration> {
-        let before = self.watched.take().unwrap_or(self.taken);
+    /// The link says that its medium has no room, or has some. One that never says is taken for
+    /// full.
+    pub(crate) fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
+        self.was_full |= is_full;
+    }
+
+    /// Gives all credits back if the medium was full in the time that is over, and took less
+    /// than a batch. Gives the time after which to check again, while credits are held.
+    pub(crate) fn check(&mut self, now: Instant) -> Option<Duration> {
+        self.is_watched = false;
         if self.held.is_empty() {
             return None;
         }
-        if self.taken - before < BATCH_OCTETS as u64 {
-            self.stuck = true;
+        if self.is_slow() {
             self.held.clear();
+            self.stuck = Some(now);
+            self.look();
             return None;
         }
         self.watch()
     }
 
+    /// A link that was stuck is so no more once it has taken a batch in time, or its medium has
+    /// had room all the time.
+    fn look_again(&mut self, now: Instant) {
+        let Some(since) = self.stuck else { return };
+        let is_over = now.duration_since(since) >= STUCK_AFTER;
+        if !self.is_slow() && (is_over || self.was_full) {
+            self.stuck = None;
+        } else if is_over {
+            self.stuck = Some(now);
+            self.look();
+        }
+    }
+
+    /// Whether the link's medium kept it from taking a batch since it was looked at.
+    fn is_slow(&self) -> bool {
+        self.was_full && self.taken - self.before < BATCH_OCTETS as u64
+    }
+
+    fn look(&mut self) {
+        (self.before, self.was_full) = (self.taken, self.is_full);
+    }
+
     fn watch(&mut self) -> Option<Duration> {
-        self.watched = Some(self.taken);
+        self.look();
+        self.is_watched = true;
         Some(STUCK_AFTER)
     }
 }
@@ -99,6 +148,8 @@ mod tests {
     enum Step {
         Hold(usize),
         Took(usize, usize),
+        Full(bool),
+        Pass,
         Check,
     }
 
@@ -108,6 +159,8 @@ mod tests {
         let step = prop_oneof![
             used().prop_map(Step::Hold),
             (octets, used()).prop_map(|(octets, used)| Step::Took(octets, used)),
+            any::<bool>().prop_map(Step::Full),
+            Just(Step::Pass),
             Just(Step::Check),
         ];
         vec(step, 0..60)
@@ -117,8 +170,10 @@ mod tests {
         #[test]
         fn credits_are_held_in_order_only_while_a_long_queue_moves(steps in steps()) {
             let mut pressure = Backpressure::default();
-            // All that happened since a check was asked for, and since the queue was short.
-            let (mut due, mut in_watch, mut given_up) = (false, 0, false);
+            let mut now = Instant::now();
+            // All that happened since the link was looked at, and since when nothing is held.
+            let (mut due, mut taken, mut given_up) = (false, 0, None);
+            let (mut is_full, mut was_full) = (true, true);
             for (number, step) in steps.into_iter().enumerate() {
                 let before: Vec<_> = pressure.held.iter().copied().collect();
                 let expected = match step {
@@ -126,27 +181,47 @@ mod tests {
                         let check = pressure.hold(number, used);
                         prop_assert!(!(due && check.is_some()), "one check at a time");
                         if check.is_some() {
-                            (due, in_watch) = (true, 0);
+                            (due, taken, was_full) = (true, 0, is_full);
                         }
-                        let is_held = used > HOLD_OCTETS && !given_up;
+                        let is_held = used > HOLD_OCTETS && given_up.is_none();
                         before.into_iter().chain(is_held.then_some(number)).collect()
                     }
                     Step::Took(octets, used) => {
-                        pressure.took(octets, used);
-                        in_watch += octets;
-                        given_up &= used > HOLD_OCTETS;
+                        pressure.took(octets, used, now);
+                        taken += octets;
+                        let is_over = given_up.is_some_and(|at| now - at >= STUCK_AFTER);
+                        if used <= HOLD_OCTETS
+                            || was_full && taken >= BATCH_OCTETS
+                            || is_over && !was_full
+                        {
+                            given_up = None;
+                        } else if is_over {
+                            (given_up, taken, was_full) = (Some(now), 0, is_full);
+                        }
                         match used {
                             0 => Vec::new(),
                             LONG => before,
                             _ => before.into_iter().skip(1).collect(),
                         }
                     }
+                    Step::Full(full) => {
+                        pressure.set_full(full);
+                        is_full = full;
+                        was_full |= full;
+                        before
+                    }
+                    Step::Pass => {
+                        now += STUCK_AFTER / 2;
+                        before
+                    }
                     Step::Check if due => {
-                        let is_stuck = !before.is_empty() && in_watch < BATCH_OCTETS;
-                        due = pressure.check().is_some();
-                        in_watch = 0;
-                        given_up |= is_stuck;
-                        if is_stuck { Vec::new() } else { before }
+                        let is_slow = was_full && taken < BATCH_OCTETS;
+                        due = pressure.check(now).is_some();
+                        if !before.is_empty() {
+                            (taken, was_full) = (0, is_full);
+                            given_up = given_up.or(is_slow.then_some(now));
+                        }
+                        if given_up.is_some() { Vec::new() } else { before }
                     }
                     Step::Check => before,
                 };
@@ -156,24 +231,57 @@ mod tests {
         }
     }
 
+    /// A link that was full and took nothing, at the moment that this gives.
+    fn stuck() -> (Backpressure<u8>, Instant) {
+        let (mut pressure, now) = (Backpressure::default(), Instant::now());
+        assert_eq!(pressure.hold(1, LONG), Some(STUCK_AFTER));
+        pressure.took(BATCH_OCTETS - 1, LONG, now);
+        assert_eq!((pressure.check(now), pressure.held.len()), (None, 0));
+        assert_eq!((pressure.hold(2, LONG), pressure.held.len()), (None, 0));
+        (pressure, now)
+    }
+
     #[test]
     fn a_stuck_link_holds_nothing_until_its_queue_is_short() {
-        let mut pressure = Backpressure::default();
-        assert_eq!(pressure.hold(1, LONG), Some(STUCK_AFTER));
-        pressure.took(BATCH_OCTETS - 1, LONG);
-        assert_eq!((pressure.check(), pressure.held.len()), (None, 0));
-        assert_eq!((pressure.hold(2, LONG), pressure.held.len()), (None, 0));
-        pressure.took(1, HOLD_OCTETS);
+        let (mut pressure, now) = stuck();
+        pressure.took(1, HOLD_OCTETS, now);
         assert_eq!((pressure.hold(3, LONG), pressure.held.len()), (Some(STUCK_AFTER), 1));
     }
 
     #[test]
-    fn a_link_that_takes_a_batch_in_time_is_never_given_up() {
-        let mut pressure = Backpressure::default();
-        assert_eq!(pressure.hold(1, LONG), Some(STUCK_AFTER));
+    fn a_stuck_link_that_takes_a_batch_in_time_is_stuck_no_more() {
+        let (mut pressure, mut now) = stuck();
         for _ in 0..10 {
-            pressure.took(BATCH_OCTETS, LONG);
-            assert_eq!((pressure.check(), pressure.held.len()), (Some(STUCK_AFTER), 1));
+            // Half of it, in twice the time.
+            pressure.took(BATCH_OCTETS / 2, LONG, now);
+            assert_eq!(pressure.hold(3, LONG), None);
+            now += 2 * STUCK_AFTER;
+        }
+        pressure.took(BATCH_OCTETS / 2, LONG, now);
+        pressure.took(BATCH_OCTETS, LONG, now);
+        assert_eq!((pressure.hold(4, LONG), pressure.held.len()), (Some(STUCK_AFTER), 1));
+    }
+
+    #[test]
+    fn a_stuck_link_whose_medium_has_had_room_for_a_time_is_stuck_no_more() {
+        let (mut pressure, now) = stuck();
+        pressure.set_full(false);
+        pressure.took(1, LONG, now + STUCK_AFTER);
+        assert_eq!(pressure.hold(3, LONG), None, "it was full in that time");
+        pressure.took(1, LONG, now + 2 * STUCK_AFTER);
+        assert_eq!((pressure.hold(4, LONG), pressure.held.len()), (Some(STUCK_AFTER), 1));
+    }
+
+    #[test]
+    fn a_link_that_takes_a_batch_in_time_or_has_room_below_it_is_never_given_up() {
+        for (is_full, octets) in [(true, BATCH_OCTETS), (false, 1)] {
+            let (mut pressure, now) = (Backpressure::default(), Instant::now());
+            pressure.set_full(is_full);
+            assert_eq!(pressure.hold(1, LONG), Some(STUCK_AFTER));
+            for _ in 0..10 {
+                pressure.took(octets, LONG, now);
+                assert_eq!((pressure.check(now), pressure.held.len()), (Some(STUCK_AFTER), 1));
+            }
         }
     }
 }

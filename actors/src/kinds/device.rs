@@ -306,6 +306,7 @@ async fn transmit<D: Device>(
     settings: &LinkSettings,
     losses: &Losses<'_>,
 ) -> PortError {
+    let mut turn = egress.turn();
     loop {
         while let Some(frame) = unsent.frames.get(unsent.done) {
             let gso = frame.offload().gso;
@@ -316,7 +317,11 @@ async fn transmit<D: Device>(
                 gso == Gso::Udp && !device.takes_datagrams()
             };
             let rest = &unsent.frames[unsent.done..];
-            let sent = if is_cut { Err(Fault::MustBeCut) } else { send(device, ready, rest).await };
+            let sent = if is_cut {
+                Err(Fault::MustBeCut)
+            } else {
+                turn.write(send(device, ready, rest)).await.0
+            };
             let reason = match sent {
                 Ok(sent) => {
                     unsent.done += sent;
@@ -340,7 +345,7 @@ async fn transmit<D: Device>(
         unsent.done = 0;
         egress.done();
         // A device that always has room never waits: let others run.
-        tokio::task::yield_now().await;
+        turn.end_batch().await;
         egress.recv(&mut unsent.frames).await;
     }
 }

@@ -8,6 +8,7 @@
 mod inlet;
 mod pump;
 pub mod queue;
+mod turn;
 
 use std::{any::Any, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
@@ -21,6 +22,7 @@ use tokio::{
 pub use inlet::{IngressSender, SwitchGone};
 pub use pump::FrameIo;
 pub use queue::EgressQueue;
+pub use turn::Turn;
 
 use crate::{
     core::{

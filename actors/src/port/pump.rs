@@ -41,13 +41,15 @@ impl<T: FrameIo> Link for T {
         };
         let transmit = async {
             let mut batch = Vec::with_capacity(BATCH_FRAMES);
+            let mut turn = egress.turn();
             loop {
                 egress.recv(&mut batch).await;
                 for frame in batch.drain(..) {
-                    if self.send(&frame).await.is_err() {
+                    if turn.write(self.send(&frame)).await.0.is_err() {
                         egress.refused(&frame, Discard::OnError);
                     }
                 }
+                turn.end_batch().await;
             }
         };
         tokio::select! {

@@ -29,6 +29,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::turn::Turn;
 use crate::{
     core::{
         backpressure::Backpressure,
@@ -72,8 +73,9 @@ const FLOODED_OCTETS: usize = 32 * 1024;
 /// How long at most a line is waited for that may be faster by now.
 const LOOK_AT_LINE: Duration = Duration::from_millis(100);
 
+/// What both ends share.
 #[derive(Debug)]
-struct Queue {
+pub(super) struct Queue {
     frames: RefCell<Outgoing>,
     ready: Notify,
     /// Super-frames over this are cut.
@@ -81,6 +83,13 @@ struct Queue {
     closed: Cell<bool>,
     gauge: Gauge,
     pressure: RefCell<Backpressure<Credit>>,
+}
+
+impl Queue {
+    /// The link's medium has no room, or has some.
+    pub(super) fn set_full(&self, is_full: bool) {
+        self.pressure.borrow_mut().set_full(is_full);
+    }
 }
 
 /// The port actor's end.
@@ -221,7 +230,7 @@ impl Sender {
     /// Gives all credits back if the link is stuck; if not, the time of the next check,
     /// while there are any.
     pub(crate) fn check(&self) -> Option<Duration> {
-        self.queue.pressure.borrow_mut().check()
+        self.queue.pressure.borrow_mut().check(Instant::now().into_std())
     }
 }
 
@@ -271,6 +280,12 @@ impl EgressQueue {
         self.batch_octets = octets.min(BATCH_OCTETS);
     }
 
+    /// The turn of the link that writes what comes from here.
+    #[must_use]
+    pub fn turn(&self) -> Turn {
+        Turn::of(&self.queue)
+    }
+
     /// Waits for frames and moves a batch of them to the end of `batch`: at most
     /// [`BATCH_FRAMES`] and, but for the first, [`BATCH_OCTETS`] or what was
     /// [set](Self::set_batch_octets); a super-frame that is cut on its way out becomes as
@@ -295,6 +310,9 @@ impl EgressQueue {
                 // They are restrained: nobody else comes for them.
                 _ => frames.has_flooded().then_some(LOOK_AGAIN),
             };
+            if queued.is_some() {
+                self.queue.set_full(true);
+            }
             queued.into_iter().chain(self.line.arrival(now)).min()
         };
         match wait.map(|wait| wait.min(LOOK_AT_LINE)) {
@@ -397,7 +415,7 @@ impl EgressQueue {
             self.queue.gauge.memory().give(mem::take(&mut self.taken));
         }
         if count > 0 {
-            self.queue.pressure.borrow_mut().took(octets, self.queue.gauge.used());
+            self.queue.pressure.borrow_mut().took(octets, self.queue.gauge.used(), now);
         }
         count > 0
     }
@@ -585,7 +603,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_link_holds_nothing_until_its_queue_is_short() {
+    fn a_stuck_link_holds_nothing_until_it_takes_again() {
         let gauge = Gauge::alone(usize::MAX);
         let (mut sender, mut receiver) = channel(gauge.clone(), Finisher::default());
         let all = Arc::new(Semaphore::new(INGRESS_CREDITS));

@@ -288,6 +288,13 @@ impl Switch {
         let leaves = left.as_ref().unwrap_or(&frame);
         let octets = cost(leaves);
         let pends = link.pending[pending].octets;
+        // Before the gauge is asked: whoever fills a queue waits for it, even with frames that
+        // find no room.
+        if link.pending.iter().all(|pending| pending.frames.is_empty())
+            && self.touched.last() != Some(&(at, place))
+        {
+            self.touched.push((at, place));
+        }
         let refused =
             outlet.gauge.refuses(leaves, source, pends, self.pending_octets).or_else(|| {
                 let is_own = self.source == Source::OWN;
@@ -307,9 +314,6 @@ impl Switch {
         let link = &mut port.links[place];
         if is_one_of_several {
             link.octets[1] += leaves.on_wire().1;
-        }
-        if link.pending.iter().all(|pending| pending.frames.is_empty()) {
-            self.touched.push((at, place));
         }
         self.pending_octets += octets;
         let pending = &mut link.pending[pending];

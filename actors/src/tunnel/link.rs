@@ -12,7 +12,7 @@ mod held;
 use std::{
     cell::RefCell,
     convert::Infallible,
-    future::{Future, poll_fn},
+    future::Future,
     io,
     pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -294,18 +294,6 @@ async fn within<T>(limit: Duration, farewell: impl Future<Output = T>) {
     let _ = timeout(limit, farewell).await;
 }
 
-/// Whether `write` had to wait for the stream, once it is done.
-async fn has_waited<E>(write: impl Future<Output = Result<(), E>>) -> Result<bool, E> {
-    let mut write = pin!(write);
-    let mut waited = false;
-    let result = poll_fn(|cx| {
-        let poll = write.as_mut().poll(cx);
-        waited |= poll.is_pending();
-        poll
-    });
-    result.await.map(|()| waited)
-}
-
 /// The pong that is due. Only the last ping need be answered (RFC 6455, 5.5.3):
 /// what a peer can make us hold ends there.
 #[derive(Default)]
@@ -515,13 +503,16 @@ impl<S: AsyncWrite> Sender<S> {
         pongs: &Pongs,
         heartbeat: &Heartbeat,
     ) -> Result<Infallible, TunnelError> {
+        let mut turn = self.egress.turn();
         loop {
             let was_busy = !self.batch.is_empty();
-            if has_waited(self.flush_paced()).await? {
+            let (written, waited) = turn.write(self.flush_paced()).await;
+            written?;
+            if waited {
                 heartbeat.alive();
             } else if was_busy {
                 // Others have their turn, however much waits here.
-                yield_now().await;
+                turn.end_batch().await;
             }
             if let Some(payload) = pongs.due.take() {
                 self.encoder.control(Opcode::Pong, &payload).map_err(TunnelError::Lost)?;

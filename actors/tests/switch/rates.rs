@@ -1,5 +1,12 @@
 //! Rates in whole switches, on a virtual clock.
 
+use std::cell::Cell;
+
+use etherws_actors::{
+    batch::{BATCH_FRAMES, INGRESS_CREDITS},
+    port::FrameIo,
+};
+
 use super::*;
 
 /// Length of the frames here, as on a wire without FCS.
@@ -250,5 +257,72 @@ fn frames_that_bridges_keep_to_a_link_count_as_well() {
         assert!((13..16).contains(&arrived), "{arrived}, not a burst");
         let lost = rates.lab.port(2).await.counters.discards(Discard::RateIn);
         assert_eq!(lost, 100 - arrived as u64);
+    });
+}
+
+/// A port that learns of the station 2, and then counts what it is given as fast as its thread
+/// lets it.
+#[derive(Clone)]
+struct Taker {
+    hello: Rc<Cell<bool>>,
+    taken: Rc<Cell<u64>>,
+}
+
+impl Medium for Taker {
+    type Link = Self;
+
+    fn kind(&self) -> &'static str {
+        "taker"
+    }
+
+    fn target(&self) -> String {
+        "test".to_owned()
+    }
+
+    async fn open(&mut self) -> Result<Self, PortError> {
+        Ok(self.clone())
+    }
+}
+
+impl FrameIo for Taker {
+    async fn recv(&self) -> std::io::Result<Frame> {
+        if self.hello.replace(false) { Ok(frame(0xff, 2)) } else { pending().await }
+    }
+
+    async fn send(&self, _: &Frame) -> std::io::Result<()> {
+        self.taken.set(self.taken.get() + 1);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_hundred_who_send_to_one_wait_for_it_however_short_their_frames_are() {
+    const EACH: u64 = 2_000;
+    run(async {
+        let lab = Lab::new();
+        let taker = Taker { hello: Rc::new(Cell::new(true)), taken: Rc::default() };
+        let taken = Rc::clone(&taker.taken);
+        lab.add(taker).await;
+        lab.settle().await;
+        for sender in 10..110 {
+            let handle = lab.memory().await;
+            actix_rt::spawn(async move {
+                for _ in 0..EACH {
+                    handle.send(frame(2, sender)).await.expect("its port");
+                }
+                pending::<()>().await;
+            });
+        }
+        let sent = 100 * EACH;
+        let lost = loop {
+            lab.settle().await;
+            let lost = lab.port(1).await.counters.discards(Discard::LackOfBuffers);
+            if taken.get() + lost == sent {
+                break lost;
+            }
+        };
+        // What their credits were for before anybody had to wait, and nothing after it.
+        let credits = (100 * INGRESS_CREDITS * BATCH_FRAMES) as u64;
+        assert!(lost < credits, "{lost} of {sent} are lost");
     });
 }
