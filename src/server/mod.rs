@@ -131,7 +131,8 @@ where
         Box::pin(async move {
             if speaks(&stream).await
                 && let Some(client) = introduce(&endpoint, stream, from, place).await
-                && let Err(error) = serve(Arc::clone(&endpoint), client).await
+                // In a box of its own: thousands may wait for their turn, and few get one.
+                && let Err(error) = Box::pin(serve(Arc::clone(&endpoint), client)).await
             {
                 debug!(endpoint.log, "connection failed"; "error" => one_line(&*error));
             }

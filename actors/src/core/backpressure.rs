@@ -72,9 +72,11 @@ impl<C> Backpressure<C> {
     /// batch, so that the queue stays short; all when it is empty, since then nobody comes
     /// for the others.
     pub(crate) fn took(&mut self, octets: usize, used: usize, now: Instant) {
+        self.look_again(now);
         self.taken += octets as u64;
         if used > HOLD_OCTETS {
-            return self.look_again(now);
+            self.stuck.take_if(|_| self.taken - self.before >= BATCH_OCTETS as u64);
+            return;
         }
         self.stuck = None;
         if used == 0 {
@@ -107,15 +109,10 @@ impl<C> Backpressure<C> {
         self.watch()
     }
 
-    /// A link that was stuck is so no more once it has taken a batch in time, or its medium has
-    /// had room all the time.
+    /// A link that was stuck is so no more if its medium has had room since it was looked at last.
     fn look_again(&mut self, now: Instant) {
-        let Some(since) = self.stuck else { return };
-        let is_over = now.duration_since(since) >= STUCK_AFTER;
-        if !self.is_slow() && (is_over || self.was_full) {
-            self.stuck = None;
-        } else if is_over {
-            self.stuck = Some(now);
+        if self.stuck.is_some_and(|since| now.duration_since(since) >= STUCK_AFTER) {
+            self.stuck = self.was_full.then_some(now);
             self.look();
         }
     }
@@ -188,15 +185,13 @@ mod tests {
                     }
                     Step::Took(octets, used) => {
                         pressure.took(octets, used, now);
+                        if given_up.is_some_and(|at| now - at >= STUCK_AFTER) {
+                            given_up = was_full.then_some(now);
+                            (taken, was_full) = (0, is_full);
+                        }
                         taken += octets;
-                        let is_over = given_up.is_some_and(|at| now - at >= STUCK_AFTER);
-                        if used <= HOLD_OCTETS
-                            || was_full && taken >= BATCH_OCTETS
-                            || is_over && !was_full
-                        {
+                        if used <= HOLD_OCTETS || taken >= BATCH_OCTETS {
                             given_up = None;
-                        } else if is_over {
-                            (given_up, taken, was_full) = (Some(now), 0, is_full);
                         }
                         match used {
                             0 => Vec::new(),
@@ -219,7 +214,7 @@ mod tests {
                         due = pressure.check(now).is_some();
                         if !before.is_empty() {
                             (taken, was_full) = (0, is_full);
-                            given_up = given_up.or(is_slow.then_some(now));
+                            given_up = given_up.or_else(|| is_slow.then_some(now));
                         }
                         if given_up.is_some() { Vec::new() } else { before }
                     }

@@ -306,7 +306,7 @@ async fn transmit<D: Device>(
     settings: &LinkSettings,
     losses: &Losses<'_>,
 ) -> PortError {
-    let mut turn = egress.turn();
+    let mut slice = egress.time_slice();
     loop {
         while let Some(frame) = unsent.frames.get(unsent.done) {
             let gso = frame.offload().gso;
@@ -320,7 +320,7 @@ async fn transmit<D: Device>(
             let sent = if is_cut {
                 Err(Fault::MustBeCut)
             } else {
-                turn.write(send(device, ready, rest)).await.0
+                slice.write(send(device, ready, rest)).await.0
             };
             let reason = match sent {
                 Ok(sent) => {
@@ -345,7 +345,7 @@ async fn transmit<D: Device>(
         unsent.done = 0;
         egress.done();
         // A device that always has room never waits: let others run.
-        turn.end_batch().await;
+        slice.end_batch().await;
         egress.recv(&mut unsent.frames).await;
     }
 }

@@ -8,7 +8,7 @@
 mod inlet;
 mod pump;
 pub mod queue;
-mod turn;
+mod slice;
 
 use std::{any::Any, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use tokio::{
 pub use inlet::{IngressSender, SwitchGone};
 pub use pump::FrameIo;
 pub use queue::EgressQueue;
-pub use turn::Turn;
+pub use slice::TimeSlice;
 
 use crate::{
     core::{

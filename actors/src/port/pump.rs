@@ -41,15 +41,15 @@ impl<T: FrameIo> Link for T {
         };
         let transmit = async {
             let mut batch = Vec::with_capacity(BATCH_FRAMES);
-            let mut turn = egress.turn();
+            let mut slice = egress.time_slice();
             loop {
                 egress.recv(&mut batch).await;
                 for frame in batch.drain(..) {
-                    if turn.write(self.send(&frame)).await.0.is_err() {
+                    if slice.write(self.send(&frame)).await.0.is_err() {
                         egress.refused(&frame, Discard::OnError);
                     }
                 }
-                turn.end_batch().await;
+                slice.end_batch().await;
             }
         };
         tokio::select! {

@@ -29,7 +29,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::turn::Turn;
+use super::slice::TimeSlice;
 use crate::{
     core::{
         backpressure::Backpressure,
@@ -280,10 +280,10 @@ impl EgressQueue {
         self.batch_octets = octets.min(BATCH_OCTETS);
     }
 
-    /// The turn of the link that writes what comes from here.
+    /// The time slice of the link that writes what comes from here.
     #[must_use]
-    pub fn turn(&self) -> Turn {
-        Turn::of(&self.queue)
+    pub fn time_slice(&self) -> TimeSlice {
+        TimeSlice::of(&self.queue)
     }
 
     /// Waits for frames and moves a batch of them to the end of `batch`: at most

@@ -503,16 +503,16 @@ impl<S: AsyncWrite> Sender<S> {
         pongs: &Pongs,
         heartbeat: &Heartbeat,
     ) -> Result<Infallible, TunnelError> {
-        let mut turn = self.egress.turn();
+        let mut slice = self.egress.time_slice();
         loop {
             let was_busy = !self.batch.is_empty();
-            let (written, waited) = turn.write(self.flush_paced()).await;
+            let (written, waited) = slice.write(self.flush_paced()).await;
             written?;
             if waited {
                 heartbeat.alive();
             } else if was_busy {
                 // Others have their turn, however much waits here.
-                turn.end_batch().await;
+                slice.end_batch().await;
             }
             if let Some(payload) = pongs.due.take() {
                 self.encoder.control(Opcode::Pong, &payload).map_err(TunnelError::Lost)?;

@@ -340,9 +340,9 @@ async fn what_many_have_queued_leaves_in_few_turns_and_others_have_theirs() {
             yield_now().await;
         }
     });
-    test.queue(&vec![60; 100 * BATCH_FRAMES]);
+    test.queue(&vec![60; 1000 * BATCH_FRAMES]);
     let before = turns.get();
-    while test.counters.tx_frames() < 100 * BATCH_FRAMES as u64 {
+    while test.counters.tx_frames() < 1000 * BATCH_FRAMES as u64 {
         yield_now().await;
     }
     let taken = turns.get() - before;

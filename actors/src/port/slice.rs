@@ -1,7 +1,7 @@
 //! For how long a link may write on while others wait for the thread, and whether it had to
 //! wait itself.
 //!
-//! Many may fill one queue between two turns of the link that empties it: in a turn of one batch
+//! Many may fill one queue between two slices of the link that empties it: in a slice of one batch
 //! 64 frames would leave while each of a hundred senders brings as many.
 
 use std::{
@@ -18,31 +18,31 @@ use tokio::{
 
 use super::queue::Queue;
 
-/// A turn is as long as the others' have been since the last one, so that a queue which they all
-/// fill is emptied in half of the thread's time: at least the time of some thousand small frames,
-/// which nobody notices, and at most what is waited for in a ping.
+/// A slice is as long as others have had the thread since the last one: a queue that all of them
+/// fill is emptied in half of the thread's time. It has at least the time of some hundred small
+/// frames, which nobody notices, and at most what a ping may wait.
 const SHORTEST: Duration = Duration::from_micros(500);
 const LONGEST: Duration = Duration::from_millis(5);
 
-/// Batches in a turn at most, where time does not pass.
+/// Batches in a slice at most, where time does not pass.
 const MAX_BATCHES: u32 = 256;
 
-/// The turn of a link that writes what it takes from its queue.
+/// The time slice of a link that writes what it takes from its queue.
 #[derive(Debug)]
-pub struct Turn {
+pub struct TimeSlice {
     queue: Rc<Queue>,
     since: Instant,
     length: Duration,
     batches: u32,
 }
 
-impl Turn {
+impl TimeSlice {
     pub(super) fn of(queue: &Rc<Queue>) -> Self {
         Self { queue: Rc::clone(queue), since: Instant::now(), length: SHORTEST, batches: 0 }
     }
 
     /// Does what writes to the medium, and gives whether that had to wait: others ran then, and
-    /// a new turn begins.
+    /// a new slice begins.
     pub async fn write<T>(&mut self, write: impl Future<Output = T>) -> (T, bool) {
         // The runtime would interrupt many writes as if the medium were full.
         let mut write = pin!(unconstrained(write));
@@ -62,7 +62,7 @@ impl Turn {
         (done, waited.is_some())
     }
 
-    /// A batch is written: lets others run, if the turn is over.
+    /// A batch is written: lets others run, if the slice is over.
     pub async fn end_batch(&mut self) {
         self.batches += 1;
         let now = Instant::now();
@@ -72,14 +72,14 @@ impl Turn {
         }
     }
 
-    /// Begins the next turn, after others have had the thread since the end of the last.
+    /// Begins the next slice, after others have had the thread since the end of the last.
     fn begin(&mut self, end: Instant) {
         (self.since, self.batches) = (Instant::now(), 0);
         self.length = (self.since - end).clamp(SHORTEST, LONGEST);
     }
 }
 
-impl Drop for Turn {
+impl Drop for TimeSlice {
     /// Nobody writes any more.
     fn drop(&mut self) {
         self.queue.set_full(true);
