@@ -101,20 +101,22 @@ async fn woken() {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{
         cell::{Cell, RefCell},
         future::{pending, ready},
         rc::Rc,
     };
 
-    use super::*;
+    use actix_rt::task::JoinHandle;
     use futures_util::future::join_all;
+
+    use super::*;
 
     const LIMIT: Duration = Duration::from_secs(3);
 
-    #[actix::test]
-    async fn between_two_steps_of_handshakes_others_have_their_turn() {
+    /// Counts the passes of the event loop in which others have their turn, until it is aborted.
+    pub(crate) fn count_passes() -> (Rc<Cell<usize>>, JoinHandle<()>) {
         let passes = Rc::new(Cell::new(0));
         let counted = Rc::clone(&passes);
         let others = actix_rt::spawn(async move {
@@ -123,6 +125,12 @@ mod tests {
                 yield_now().await;
             }
         });
+        (passes, others)
+    }
+
+    #[actix::test]
+    async fn between_two_steps_of_handshakes_others_have_their_turn() {
+        let (passes, others) = count_passes();
         let steps = RefCell::new(Vec::new());
         let handshake = |number| {
             let (steps, passes) = (&steps, &passes);

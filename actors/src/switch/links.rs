@@ -297,16 +297,14 @@ impl Switch {
 
     /// Takes what has come by a link of the port at `at`, which may have several.
     pub(super) fn collect(&mut self, at: usize, mut ingress: Ingress, ctx: &mut Context<Self>) {
-        let (number, id, message) = (ingress.port, ingress.link, ingress.message.take());
-        let credit = ingress.credit.clone();
-        let held = Ingress {
-            port: number,
-            link: id,
-            frames: Vec::new(),
-            message: None,
-            credit,
-            turn: None,
-        };
+        let (number, id) = (ingress.port, ingress.link);
+        // What is said holds the credit that it came with.
+        let said = ingress.message.take().map(|message| {
+            let (frames, credit) = (Vec::new(), ingress.credit.clone());
+            let held =
+                Ingress { port: number, link: id, frames, message: None, credit, turn: None };
+            (message, held)
+        });
         let port = &mut self.ports[at];
         let Some(several) = &mut port.several else { return };
         if !ingress.frames.is_empty() {
@@ -321,7 +319,7 @@ impl Switch {
                 Collected::Gone(ingress) => port.discard(&ingress),
             }
         }
-        if let Some(message) = message {
+        if let Some((message, held)) = said {
             self.hear(message, held);
             self.time_waits(number, ctx);
         }

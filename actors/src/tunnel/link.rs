@@ -511,7 +511,7 @@ impl<S: AsyncWrite> Sender<S> {
             if waited {
                 heartbeat.alive();
             } else if was_busy {
-                // Others have their turn, however much waits here.
+                // Others have the thread in between, however much waits here.
                 slice.end_batch().await;
             }
             if let Some(payload) = pongs.due.take() {

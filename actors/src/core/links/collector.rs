@@ -249,6 +249,7 @@ mod tests {
         assert_eq!(links.expire(now + MARKER_LIMIT), 0, "it waits no more");
         assert_eq!((links.ready(now), links.wait(now)), (Some(2), None));
     }
+
     #[test]
     fn messages_that_wait_hold_their_credits_but_those_that_name_what_is_waited_for() {
         let (now, credit) = (Instant::now(), std::sync::Arc::new(()));

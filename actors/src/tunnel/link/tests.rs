@@ -35,6 +35,7 @@ use crate::{
         codec::{Decoder, Header, MAX_MESSAGE_LEN, mask_copy, tests::binary},
         link::*,
     },
+    turns::tests::count_passes,
 };
 
 /// Stands for the Switch: frames go on, credits return.
@@ -230,17 +231,10 @@ async fn what_is_no_frame_never_holds_the_thread_and_too_much_of_it_is_the_end()
         let message = wire(Role::Server, first, &vec![7; payload]);
         let fragment = wire(Role::Server, 0x80, b"");
         let message = if first == 2 { [message, fragment].concat() } else { message };
-        let turns = Rc::new(Cell::new(0));
-        let counted = Rc::clone(&turns);
-        let others = actix_rt::spawn(async move {
-            loop {
-                counted.set(counted.get() + 1);
-                yield_now().await;
-            }
-        });
+        let (passes, others) = count_passes();
         let flood = [begun, message.repeat(6000)].concat();
         test.peer.write_all(&flood).await.expect("room");
-        let before = turns.get();
+        let before = passes.get();
         let payload = loop {
             let mut octets = [0; 2];
             test.peer.read_exact(&mut octets).await.expect("a message");
@@ -254,7 +248,7 @@ async fn what_is_no_frame_never_holds_the_thread_and_too_much_of_it_is_the_end()
             (&payload[..2], &payload[2..]),
             (&1008_u16.to_be_bytes()[..], CHATTER.as_bytes())
         );
-        assert!(turns.get() - before > 1, "{first}: {} turns", turns.get() - before);
+        assert!(passes.get() - before > 1, "{first}: {} passes", passes.get() - before);
         others.abort();
         drop(test.peer);
         let error = test.link.await.expect("no panic").expect_err("it is closed");
@@ -329,25 +323,18 @@ async fn text_is_counted_and_ignored() {
 }
 
 #[actix::test]
-async fn what_many_have_queued_leaves_in_few_turns_and_others_have_theirs() {
+async fn what_many_have_queued_leaves_in_few_time_slices_and_others_have_theirs() {
     tokio::time::pause();
     let mut test = Test::start(Role::Server, 1 << 23, &[]);
-    let turns = Rc::new(Cell::new(0));
-    let counted = Rc::clone(&turns);
-    let others = actix_rt::spawn(async move {
-        loop {
-            counted.set(counted.get() + 1);
-            yield_now().await;
-        }
-    });
+    let (passes, others) = count_passes();
     test.queue(&vec![60; 1000 * BATCH_FRAMES]);
-    let before = turns.get();
+    let before = passes.get();
     while test.counters.tx_frames() < 1000 * BATCH_FRAMES as u64 {
         yield_now().await;
     }
-    let taken = turns.get() - before;
+    let taken = passes.get() - before;
     others.abort();
-    assert!((3..20).contains(&taken), "{taken} turns");
+    assert!((3..20).contains(&taken), "{taken} passes");
 }
 
 #[actix::test]
