@@ -201,7 +201,10 @@ impl Control {
 
     /// All ports with what there is to measure of them, by number: page by page, as they were when
     /// each page was made.
-    async fn survey_ports(&self) -> Result<Vec<PortSurvey>, ControlError> {
+    ///
+    /// # Errors
+    /// The switch has ended.
+    pub async fn survey_ports(&self) -> Result<Vec<PortSurvey>, ControlError> {
         let (mut ports, mut after) = (Vec::new(), None);
         loop {
             let page = self.switch.send(ListPorts { after }).await?;
@@ -327,13 +330,12 @@ impl Control {
         Ok(interface)
     }
 
-    /// Measures the switch: its counters, queues and tables.
+    /// Measures the switch: its queues and tables.
     ///
     /// # Errors
     /// There is no switch any more.
     pub async fn survey(&self) -> Result<Survey, ControlError> {
-        let ports = self.survey_ports().await?;
-        Ok(Survey { ports, ..self.switch.send(TakeSurvey).await? })
+        Ok(self.switch.send(TakeSurvey).await?)
     }
 
     /// The round trip to the peer of a tunnel, by a ping of its WebSocket; `None`: there was no

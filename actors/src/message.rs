@@ -5,6 +5,7 @@
 //! 100 to 350 ns a message.
 
 mod bindings;
+mod info;
 mod links;
 mod mirrors;
 mod vlans;
@@ -13,7 +14,7 @@ use std::{
     any::Any,
     collections::BTreeMap,
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, Instant as StdInstant},
+    time::Duration,
 };
 
 use actix::prelude::*;
@@ -24,7 +25,7 @@ use crate::{
     core::{
         batch::Source,
         counters::Counters,
-        fdb::{FdbEntry, FdbError, FdbFilter, PortNumber},
+        fdb::{FdbError, FdbFilter, PortNumber},
         frame::{Frame, MacAddr, Vid},
         holder::Holder,
         interface::{Interface, InterfaceStatus},
@@ -32,10 +33,9 @@ use crate::{
         links::{LinkId, LinkMessage, Place},
         memory::QueueMemory,
         settings::{
-            Description, ForeignSetting, InForce, Label, LinkSettings, PortName, PortRef,
-            PortSettings, Profiles,
+            ForeignSetting, Label, LinkSettings, PortName, PortRef, PortSettings, Profiles,
         },
-        state::{Details, PortState, Stop},
+        state::{Details, Stop},
         vlan::VlanError,
     },
     mirror::{Filter, MirrorReader, TooManyMirrors},
@@ -43,6 +43,7 @@ use crate::{
 
 pub use self::{
     bindings::{BindingFilter, BindingInfo, BindingPage, ListBindings, RestoreBindings},
+    info::{FdbInfo, Limit, PortInfo, PortReport, PortSurvey, Survey, Usage},
     links::{GiveUp, LinkInfo, LinkRef, PortDown, PortGone, PortUp},
     mirrors::{AddPortMirror, DelPortMirror, ListPortMirrors},
     vlans::{ListVlans, Traffic, VlanInfo, VlanPage},
@@ -397,8 +398,7 @@ pub struct Flood {
     pub frame: Frame,
 }
 
-/// Asks for what there is to measure besides the ports, of which none are in the reply: see
-/// [`ListPorts`].
+/// Asks for what there is to measure besides the ports, which [`ListPorts`] gives.
 #[derive(Debug, Message)]
 #[rtype(result = "Survey")]
 pub struct TakeSurvey;
@@ -481,126 +481,3 @@ pub struct Shutdown;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct UntilEnd;
-
-/// A port as control shows it.
-#[derive(Debug, Clone)]
-pub struct PortInfo {
-    /// Its number.
-    pub port: PortNumber,
-    /// Its name.
-    pub name: Option<PortName>,
-    /// What it is for.
-    pub description: Option<Description>,
-    /// The profile that it has: the one that it names, or its user's.
-    pub profile: Option<Label>,
-    /// Its kind.
-    pub kind: &'static str,
-    /// What it is joined to. Never holds a password.
-    pub target: String,
-    /// Name of the network interface, for ports that are one.
-    pub interface: Option<String>,
-    /// Whether another network namespace has that interface.
-    pub is_elsewhere: bool,
-    /// What it is doing.
-    pub state: PortState,
-    /// Whether the operator has shut it.
-    pub shut: bool,
-    /// Since when it does so, or is shut. Attempts to open its medium are one state.
-    pub since: StdInstant,
-    /// MTU of its interface in octets, while that is known.
-    pub mtu: Option<u32>,
-    /// What else its kind has to say of it.
-    pub details: Details,
-    /// Its links by number, if it may have several.
-    pub links: Vec<LinkInfo>,
-    /// Live counters.
-    pub counters: Arc<Counters>,
-}
-
-/// All there is to know of a port.
-#[derive(Debug, Clone)]
-pub struct PortReport {
-    /// What is known of each port.
-    pub info: PortInfo,
-    /// What was set on the port itself.
-    pub own: PortSettings,
-    /// All its settings as they are in force.
-    pub settings: Vec<InForce>,
-    /// Its limits.
-    pub limits: Vec<Limit>,
-}
-
-/// What there is to measure in a switch.
-#[derive(Debug, Clone)]
-pub struct Survey {
-    /// All ports, by number.
-    pub ports: Vec<PortSurvey>,
-    /// Addresses that were learned.
-    pub learned: Usage,
-    /// Static entries of the forwarding database.
-    pub statics: Usage,
-    /// IP addresses that are bound to stations.
-    pub bindings: Usage,
-    /// Octets in all queues.
-    pub queues: Usage,
-    /// VLANs in which frames have passed, ascending, with their names.
-    pub vlans: Vec<(Vid, Option<String>, Traffic)>,
-}
-
-/// What there is to measure of a port.
-#[derive(Debug, Clone)]
-pub struct PortSurvey {
-    /// What is known of each port, with its live counters.
-    pub info: PortInfo,
-    /// Octets in its egress queue, while it is up.
-    pub queue: Option<Usage>,
-    /// Addresses that were learned behind it.
-    pub macs: Usage,
-}
-
-/// How much there is of something, and how much there may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    /// How much is used now.
-    pub used: usize,
-    /// The limit.
-    pub limit: usize,
-}
-
-impl From<(usize, usize)> for Usage {
-    fn from((used, limit): (usize, usize)) -> Self {
-        Self { used, limit }
-    }
-}
-
-/// A limit, and how much of it is used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limit {
-    /// Its name.
-    pub name: &'static str,
-    /// How much is used now.
-    pub value: u64,
-    /// The limit, as the option that sets it is written.
-    pub limit: String,
-}
-
-/// A line of the forwarding database as control shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FdbInfo {
-    /// VLAN of the address.
-    pub vid: Vid,
-    /// The address.
-    pub mac: MacAddr,
-    /// Where it is.
-    pub entry: FdbEntry,
-    /// Whole seconds since it was last seen as a source.
-    pub age: u64,
-}
-
-impl FdbInfo {
-    /// The line of an entry.
-    pub(crate) fn new(vid: Vid, mac: MacAddr, entry: FdbEntry, now: StdInstant) -> Self {
-        let age = now.saturating_duration_since(entry.last_seen).as_secs();
-        Self { vid, mac, entry, age }
-    }
-}

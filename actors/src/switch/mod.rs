@@ -14,12 +14,12 @@ mod links;
 mod look;
 mod loops;
 mod mirrors;
+mod options;
 mod requests;
 mod settings;
 mod vlans;
 
 use std::{
-    collections::BTreeMap,
     future, mem,
     sync::Arc,
     time::{Duration, Instant as StdInstant},
@@ -34,9 +34,9 @@ use crate::{
     core::{
         announce,
         batch::Source,
-        bindings::{Bindings, DEFAULT_BINDINGS},
+        bindings::Bindings,
         counters::Discard,
-        fdb::{Aged, DEFAULT_AGING_TIME, DEFAULT_CAPACITY, Fdb, Learned, PortNumber},
+        fdb::{Aged, Fdb, Learned, PortNumber},
         frame::{Frame, Vid},
         gauge::cost,
         guard::{Reminder, bpdu::Flushes, loops::LoopGuard},
@@ -55,6 +55,8 @@ use crate::{
     tick,
 };
 
+pub use options::SwitchOptions;
+
 use bindings::messages_apart;
 use entry::{Pending, PortEntry, Shared};
 use look::Timer;
@@ -62,52 +64,6 @@ use vlans::Vlans;
 
 /// Longest time between two collections of aged addresses.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Octets in all queues, unless told otherwise: two hundred ports that are stuck.
-const DEFAULT_QUEUE_MEMORY: usize = 256 * 1024 * 1024;
-
-/// How a switch behaves.
-#[derive(Debug, Clone)]
-pub struct SwitchOptions {
-    /// Time after which a learned address is forgotten.
-    pub aging_time: Duration,
-    /// Most addresses that the forwarding database learns.
-    pub fdb_capacity: usize,
-    /// Octets that all queues may take together.
-    pub queue_memory: usize,
-    /// Most IP addresses that are bound to stations.
-    pub max_bindings: usize,
-    /// Settings of ports that have nothing else; what is `None` is as it was declared.
-    pub ports: PortSettings,
-    /// Profiles that ports may name, and that users have.
-    pub profiles: Arc<Profiles>,
-    /// Names of VLANs.
-    pub vlan_names: BTreeMap<Vid, String>,
-    /// Whether to write a debug record for each frame.
-    pub debug_frames: bool,
-    /// Where records go.
-    pub log: Logger,
-    /// Who is told what happens.
-    pub monitor: Monitor,
-}
-
-impl Default for SwitchOptions {
-    /// The standard's aging time, all guards, and no records.
-    fn default() -> Self {
-        Self {
-            aging_time: DEFAULT_AGING_TIME,
-            fdb_capacity: DEFAULT_CAPACITY,
-            queue_memory: DEFAULT_QUEUE_MEMORY,
-            max_bindings: DEFAULT_BINDINGS,
-            ports: PortSettings::default(),
-            profiles: Arc::default(),
-            vlan_names: BTreeMap::new(),
-            debug_frames: false,
-            log: Logger::root(slog::Discard, slog::o!()),
-            monitor: Monitor::new(),
-        }
-    }
-}
 
 /// The switch. Ports join it through [`supervisor::add`](crate::supervisor::add);
 /// commands come through [`Control`](crate::control::Control).

@@ -133,7 +133,6 @@ impl Handler<TakeSurvey> for Switch {
     fn handle(&mut self, _: TakeSurvey, _: &mut Context<Self>) -> Self::Result {
         let fdb = self.relay.fdb();
         MessageResult(Survey {
-            ports: Vec::new(),
             learned: fdb.learned().into(),
             statics: fdb.statics().into(),
             bindings: self.bindings.count().into(),

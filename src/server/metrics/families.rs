@@ -128,7 +128,7 @@ pub(super) const FAMILIES: &[Family] = &[
         unit: None,
         kind: Gauge,
         samples: |scrape| {
-            let ports = scrape.survey.ports.iter();
+            let ports = scrape.ports.iter();
             let states = ports.flat_map(|port| {
                 PortState::NAMES.map(|state| {
                     let is_state = port.info.state.name() == state;
@@ -192,7 +192,7 @@ pub(super) const FAMILIES: &[Family] = &[
         unit: None,
         kind: Gauge,
         samples: |scrape| {
-            let ports = scrape.survey.ports.iter().map(|port| {
+            let ports = scrape.ports.iter().map(|port| {
                 let name = port.info.name.as_ref().map(|name| name.as_str());
                 let user = port.info.details.iter().find(|(name, _)| *name == "user");
                 let user = user.map(|(_, user)| &**user);
@@ -403,7 +403,7 @@ fn labels<const N: usize>(port: &PortSurvey, more: [(&'static str, &str); N]) ->
 
 /// A sample of each port that has a value.
 fn ports(scrape: &Scrape, value: impl Fn(&PortSurvey) -> Option<Value>) -> Samples {
-    let samples = scrape.survey.ports.iter();
+    let samples = scrape.ports.iter();
     samples.filter_map(|port| Some((labels(port, []), value(port)?))).collect()
 }
 
@@ -429,7 +429,7 @@ fn named<T>(
     all: &[T],
     count: impl Fn(&Counters, &T) -> (&'static str, u64),
 ) -> Samples {
-    let samples = scrape.survey.ports.iter().flat_map(|port| {
+    let samples = scrape.ports.iter().flat_map(|port| {
         let counters = Arc::clone(&port.info.counters);
         let count = &count;
         all.iter().map(move |one| {

@@ -12,7 +12,7 @@ use std::fmt;
 use actix_web::HttpResponse;
 use etherws_actors::{
     control::{Control, ControlError},
-    message::Survey,
+    message::{PortSurvey, Survey},
 };
 use prometheus_client::{
     collector::Collector,
@@ -61,10 +61,11 @@ pub(super) fn get<'a>(control: &'a ControlService, request: &'a Request<'a>) -> 
     })
 }
 
-/// All that is measured, at one moment.
+/// All that is measured.
 #[derive(Debug)]
 struct Scrape {
     survey: Survey,
+    ports: Vec<PortSurvey>,
     listeners: Vec<ListenerSurvey>,
     sessions: (usize, usize),
     watchers: usize,
@@ -100,6 +101,7 @@ impl From<&Listener> for ListenerSurvey {
 async fn scrape(control: &Control, status: &Status) -> Result<Scrape, ControlError> {
     Ok(Scrape {
         survey: control.survey().await?,
+        ports: control.survey_ports().await?,
         listeners: status.listeners().iter().map(ListenerSurvey::from).collect(),
         sessions: (status.sessions.count(), status.sessions.limit()),
         watchers: status.monitor.watchers(),

@@ -3,7 +3,6 @@
 mod typed;
 
 use std::{
-    cell::Cell,
     pin::Pin,
     rc::Rc,
     task::{self, Poll},

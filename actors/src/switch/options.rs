@@ -1,0 +1,61 @@
+//! How a switch behaves from its start, and unless told otherwise.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use slog::Logger;
+
+use crate::{
+    core::{
+        bindings::DEFAULT_BINDINGS,
+        fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY},
+        frame::Vid,
+        settings::{PortSettings, Profiles},
+    },
+    monitor::Monitor,
+};
+
+/// Octets in all queues, unless told otherwise: two hundred ports that are stuck.
+const DEFAULT_QUEUE_MEMORY: usize = 256 * 1024 * 1024;
+
+/// How a switch behaves.
+#[derive(Debug, Clone)]
+pub struct SwitchOptions {
+    /// Time after which a learned address is forgotten.
+    pub aging_time: Duration,
+    /// Most addresses that the forwarding database learns.
+    pub fdb_capacity: usize,
+    /// Octets that all queues may take together.
+    pub queue_memory: usize,
+    /// Most IP addresses that are bound to stations.
+    pub max_bindings: usize,
+    /// Settings of ports that have nothing else; what is `None` is as it was declared.
+    pub ports: PortSettings,
+    /// Profiles that ports may name, and that users have.
+    pub profiles: Arc<Profiles>,
+    /// Names of VLANs.
+    pub vlan_names: BTreeMap<Vid, String>,
+    /// Whether to write a debug record for each frame.
+    pub debug_frames: bool,
+    /// Where records go.
+    pub log: Logger,
+    /// Who is told what happens.
+    pub monitor: Monitor,
+}
+
+impl Default for SwitchOptions {
+    /// The standard's aging time, all guards, and no records.
+    fn default() -> Self {
+        Self {
+            aging_time: DEFAULT_AGING_TIME,
+            fdb_capacity: DEFAULT_CAPACITY,
+            queue_memory: DEFAULT_QUEUE_MEMORY,
+            max_bindings: DEFAULT_BINDINGS,
+            ports: PortSettings::default(),
+            profiles: Arc::default(),
+            vlan_names: BTreeMap::new(),
+            debug_frames: false,
+            log: Logger::root(slog::Discard, slog::o!()),
+            monitor: Monitor::new(),
+        }
+    }
+}
