@@ -30,7 +30,7 @@ pub struct FdbEntry {
     pub last_seen: Instant,
 }
 
-/// What [`Fdb::learn`] did.
+/// What [`Fdb::learn`](super::Fdb::learn) did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Learned {
     /// The address was not known.
