@@ -7,14 +7,15 @@
 mod notice;
 
 use std::{
-    fs::OpenOptions,
-    io::{self, Read as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs::{File, Metadata, OpenOptions, Permissions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
 use aws_lc_rs::digest::{self, SHA256};
 use nix::fcntl::OFlag;
+use tempfile::NamedTempFile;
 use tokio::sync::watch;
 
 use self::notice::Notice;
@@ -141,6 +142,37 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
+/// Replaces the file by `content`: who reads meanwhile sees the old or the new.
+pub(crate) fn replace(path: &Path, old: Option<&Metadata>, content: &[u8]) -> io::Result<()> {
+    // A name without a folder is in this one.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // Private to its owner from the start.
+    let mut file = NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))?;
+    if let Some(old) = old {
+        keep_owner(file.as_file(), old)?;
+        file.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+    }
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// The switch, which may run as another user, must be able to read it still.
+fn keep_owner(file: &File, old: &Metadata) -> io::Result<()> {
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) == (old.uid(), old.gid()) {
+        return Ok(());
+    }
+    match fchown(file, Some(old.uid()), Some(old.gid())) {
+        // Who is not root cannot give it away; its group may still be one of ours.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            fchown(file, None, Some(old.gid()))
+        }
+        done => done,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::symlink, time::Duration};
@@ -202,5 +234,18 @@ mod tests {
         assert!(read(Path::new("/")).is_err());
         let error = read(Path::new("/nonexistent/file")).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn mode_and_link_survive_and_a_new_file_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users");
+        let mode = || fs::metadata(&path).unwrap().mode() & 0o777;
+        replace(&path, None, b"one").unwrap();
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        replace(&path, Some(&fs::metadata(&path).unwrap()), b"two").unwrap();
+        assert_eq!((mode(), fs::read(&path).unwrap()), (0o640, b"two".to_vec()));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
     }
 }

@@ -17,6 +17,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzz;
 mod hosts;
+mod hub;
 mod logging;
 mod manual;
 mod netdev;
@@ -30,7 +31,9 @@ mod refusal;
 mod run;
 mod server;
 mod service;
+mod setup;
 mod state;
+mod users;
 
 use std::process::ExitCode;
 
@@ -48,6 +51,9 @@ pub fn run() -> ExitCode {
     let ended = cli::parse().and_then(|invocation| match invocation {
         Invocation::Sw(options) => run::start(*options),
         Invocation::Ctl(args) => Ok(ctl::run(args)),
+        Invocation::Init(args) => setup::init::run(&args),
+        Invocation::Join(args) => setup::join::run(args),
+        Invocation::Leave(args) => setup::leave::run(&args),
         Invocation::Doctor(args) => Ok(doctor::run(args)),
         Invocation::Extcap(args) => extcap::run(*args),
         Invocation::Completions(args) => completions::run(&args).map(|()| ExitCode::SUCCESS),

@@ -7,7 +7,7 @@ pub(crate) use etherws_actors::secret::Secret;
 use etherws_actors::{settings::Role, sys::memory};
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Most threads: more than any machine's cores that one Switch could feed.
 pub(crate) const MAX_THREADS: i64 = 256;
@@ -221,6 +221,60 @@ impl JsonSchema for Octets {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9]+[KMGkmg]?$" })
+    }
+}
+
+/// A time in seconds, which is written with `s`, `m`, `h` or `d` for seconds to days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ttl(pub(crate) i64);
+
+impl FromStr for Ttl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unit = text.chars().last().and_then(|unit| match unit {
+            's' => Some(1),
+            'm' => Some(60),
+            'h' => Some(60 * 60),
+            'd' => Some(24 * 60 * 60),
+            _ => None,
+        });
+        let number = text.get(..text.len().saturating_sub(1));
+        let number = number.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
+        let seconds = number.and_then(|digits| digits.parse::<i64>().ok()?.checked_mul(unit?));
+        seconds
+            .filter(|seconds| (1..=MAX_TTL).contains(seconds))
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is not a time up to 3650d, such as 30d, 24h or 90m"))
+    }
+}
+
+/// Longest of them: ten years.
+const MAX_TTL: i64 = 3650 * 24 * 60 * 60;
+
+impl<'de> Deserialize<'de> for Ttl {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Ttl {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&format!("{}s", self.0))
+    }
+}
+
+impl JsonSchema for Ttl {
+    fn schema_name() -> Cow<'static, str> {
+        "Ttl".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]+[smhd]$" })
     }
 }
 

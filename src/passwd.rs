@@ -3,15 +3,12 @@
 //! shown.
 
 use std::{
-    fs::{self, File, Metadata, Permissions},
-    io::{self, IsTerminal as _, Write as _},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown},
-    path::Path,
+    fs,
+    io::{self, IsTerminal as _},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bcrypt::Version;
-use tempfile::NamedTempFile;
 
 use crate::{cli::PasswdArgs, files, prompt};
 
@@ -57,7 +54,7 @@ pub(crate) fn run(args: &PasswdArgs) -> Result<()> {
         with(content, user, &hash(&ask(user)?)?)
     };
     let old = old.map(|_| fs::metadata(&path)).transpose();
-    old.and_then(|old| replace(&path, old.as_ref(), &new))
+    old.and_then(|old| files::replace(&path, old.as_ref(), &new))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -117,37 +114,6 @@ fn is_entry_of(line: &[u8], user: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with(b":"))
 }
 
-/// Replaces the file by `content`: who reads meanwhile sees the old or the new.
-pub(crate) fn replace(path: &Path, old: Option<&Metadata>, content: &[u8]) -> io::Result<()> {
-    // A name without a folder is in this one.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    // Private to its owner from the start.
-    let mut file = NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))?;
-    if let Some(old) = old {
-        keep_owner(file.as_file(), old)?;
-        file.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
-    }
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
-}
-
-/// The switch, which may run as another user, must be able to read it still.
-fn keep_owner(file: &File, old: &Metadata) -> io::Result<()> {
-    let new = file.metadata()?;
-    if (new.uid(), new.gid()) == (old.uid(), old.gid()) {
-        return Ok(());
-    }
-    match fchown(file, Some(old.uid()), Some(old.gid())) {
-        // Who is not root cannot give it away; its group may still be one of ours.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            fchown(file, None, Some(old.gid()))
-        }
-        done => done,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,19 +135,6 @@ mod tests {
     fn all_entries_of_a_deleted_user_go() {
         assert_eq!(without(FILE, "alice"), b"# who\n\n  bob:2\nalicex:3\n");
         assert_eq!(without(FILE, "carol"), FILE);
-    }
-
-    #[test]
-    fn mode_and_link_survive_and_a_new_file_is_private() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("users");
-        let mode = || fs::metadata(&path).unwrap().mode() & 0o777;
-        replace(&path, None, b"one").unwrap();
-        assert_eq!(mode(), 0o600);
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-        replace(&path, Some(&fs::metadata(&path).unwrap()), b"two").unwrap();
-        assert_eq!((mode(), fs::read(&path).unwrap()), (0o640, b"two".to_vec()));
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod observe;
 mod original;
 mod packaging;
 mod rpc;
+mod setup;
 mod support;
 mod tunnel;
 mod web;

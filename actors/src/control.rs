@@ -418,6 +418,12 @@ impl Control {
         Ok(self.switch.send(ListProfiles).await?)
     }
 
+    /// The switch that it controls.
+    #[must_use]
+    pub const fn switch(&self) -> &Addr<Switch> {
+        &self.switch
+    }
+
     /// The ports that control has added, as they are to be.
     #[must_use]
     pub fn known(&self) -> Vec<(PortNumber, Known)> {

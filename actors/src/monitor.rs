@@ -101,6 +101,9 @@ names! {
         /// A connection or request was refused: `reason`, as in `ctl showserver`, or
         /// `tls-failure`, and `address`.
         Refused = "refused",
+        /// A user of the hub has joined by an invitation, waits for approval, has renewed the
+        /// certificate or has left: `user`, `what` (`joined`, `pending`, `renewed` or `left`), `address`.
+        User = "user",
         /// Control was asked for a change, or for a capture: `user` (`-` if no name is known), `from`,
         /// `method`, `params`, `before`, `after`, and `outcome`, which is `ok` or why it was refused.
         Control = "control",

@@ -2,7 +2,7 @@
 //! who may call it and what it does. The dispatcher, `ctl` with its tables and help, the API
 //! document and the reference are made from these; nothing here knows a method by name.
 
-use std::{fmt, future::ready, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, future::ready, sync::Arc, time::Duration};
 
 use clap::{ArgMatches, Args, FromArgMatches};
 use etherws_actors::{control::Control, kinds::PortSpec, monitor::Event, names, settings::Role};
@@ -23,7 +23,7 @@ use super::{
     show_port::PortReport,
     status::Overview,
 };
-use crate::{capture::Capture, config::Change, hosts::HostInfo, refusal::Refusal};
+use crate::{capture::Capture, config::Change, hosts::HostInfo, refusal::Refusal, users::Users};
 
 /// What every method's name begins with.
 pub(crate) const NAMESPACE: &str = "etherws.control.";
@@ -45,6 +45,8 @@ names! {
         Addresses = "Addresses",
         /// Who comes in by WebSocket.
         Tunnels = "Tunnels",
+        /// Who may come in, and who has been invited.
+        Users = "Users",
         /// The program itself.
         Operation = "Operation",
         /// What passes the switch.
@@ -199,6 +201,17 @@ pub(crate) trait Service {
     fn certificates(&self) -> Vec<Certificate>;
     /// Makes a token.
     fn create_token(&self, user: &str, ttl: Duration) -> Result<Token, Refusal>;
+    /// The users of the hub.
+    ///
+    /// # Errors
+    /// It is none.
+    fn users(&self) -> Result<Arc<Users>, Refusal>;
+    /// Those who have a password for the tunnel.
+    fn password_users(&self) -> Vec<String>;
+    /// How many sessions each user has who has any.
+    fn sessions(&self) -> HashMap<Arc<str>, usize>;
+    /// Ends the sessions of the user.
+    fn end_sessions(&self, user: &str);
     /// Reads all files again, and applies what has changed.
     fn reload(&self) -> LocalBoxFuture<'_, Result<Vec<Change>, Refusal>>;
     /// Writes the ports as they are into the configuration file.

@@ -26,6 +26,7 @@ pub(crate) mod program;
 mod set_port;
 mod show_port;
 pub(crate) mod status;
+pub(crate) mod users;
 mod vlan;
 
 use std::sync::LazyLock;
@@ -52,6 +53,7 @@ pub(crate) use self::{
     set_port::SetPort,
     show_port::{Limit, PortReport, ShowPort},
     status::{Status, Stop},
+    users::{ApproveUser, CreateInvitation, ListUser, RenameUser, RevokeUser},
     vlan::ListVlan,
 };
 use crate::{capture::mirror::Mirror, refusal::Refusal};
@@ -84,6 +86,11 @@ pub(crate) const METHODS: &[Method] = &[
     Method::of::<ListBinding>(),
     Method::of::<ListHosts>(),
     Method::of::<ListVlan>(),
+    Method::of::<ListUser>(),
+    Method::of::<CreateInvitation>(),
+    Method::of::<ApproveUser>(),
+    Method::of::<RevokeUser>(),
+    Method::of::<RenameUser>(),
     Method::of::<ShowServer>(),
     Method::of::<ListCertificate>(),
     Method::of::<CreateToken>(),

@@ -48,6 +48,13 @@ pub(crate) struct Ping {
     vlan: Option<Vlan>,
 }
 
+impl Ping {
+    /// Once, somebody whose address is known here.
+    pub(crate) fn once(target: &str) -> Self {
+        Self { target: target.to_owned(), count: Some(1), vlan: None }
+    }
+}
+
 impl Call for Ping {
     const NAME: &'static str = "ping";
     const GROUP: Group = Group::Traffic;

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use super::ctl::{ControlArgs, CtlArgs};
 use crate::{
-    api::Filter,
+    api::{ApproveUser, CreateInvitation, Filter, ListUser, RenameUser, RevokeUser, call::Request},
     config::{Config, absolute},
     options::Secret,
 };
@@ -63,6 +63,16 @@ pub(super) enum Command {
     Sw(Box<SwArgs>),
     /// Check a configuration file, and say what a switch would do with it
     Check(CheckArgs),
+    /// Make this machine a hub: write its configuration, start it, print an invitation
+    Init(InitArgs),
+    /// Invite somebody to the LAN of a hub
+    Invite(InviteArgs),
+    /// Join the LAN that an invitation leads to
+    Join(JoinArgs),
+    /// Leave a LAN that was joined: undo what join has done
+    Leave(LeaveArgs),
+    /// List, approve, revoke and rename the users of a hub
+    Users(UsersArgs),
     /// Control a running switch
     Ctl(CtlArgs),
     /// Write an entry of an htpasswd file
@@ -80,6 +90,142 @@ pub(super) enum Command {
     Server(ServerArgs),
     /// Connect a TAP device to a WebSocket server, as etherws 0.3 did
     Client(ClientArgs),
+}
+
+/// Where the packaged service has its configuration.
+pub(crate) const CONFIG: &str = "/etc/etherws/etherws.toml";
+
+/// `etherws init`: the hub to make.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Configuration file to write; keys and users stand in the folder hub beside it
+    /// [default: /etc/etherws/etherws.toml, or that of ~/.config for who is not root]
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
+    pub(crate) config: Option<PathBuf>,
+    /// Name of the hub, as its users see it [default: the machine's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// TCP port to listen on, or HOST:PORT [default: 443 as root, else 8443]
+    #[arg(long, value_name = "[HOST:]PORT")]
+    pub(crate) listen: Option<String>,
+    /// URL by which others reach the hub, wss://HOST[:PORT]/; may be repeated [default: by the
+    /// address that this machine has]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Vec<String>,
+    /// Address of the hub on the LAN, of whose network users are given others [default: the first
+    /// of 10.99.0.1/24, 10.99.1.1/24, .. that is free here]
+    #[arg(long, value_name = "ADDRESS/LENGTH")]
+    pub(crate) address: Option<String>,
+    /// TAP device of the hub [default: ethws0]
+    #[arg(long, value_name = "NAME", conflicts_with = "no_tap")]
+    pub(crate) tap: Option<String>,
+    /// Make a hub without a TAP device, which is not on the LAN itself
+    #[arg(long)]
+    pub(crate) no_tap: bool,
+    /// Tell users that the LAN has a DHCP server, and give them no addresses
+    #[arg(long)]
+    pub(crate) dhcp: bool,
+    /// Let an operator approve whoever comes with an invitation
+    #[arg(long)]
+    pub(crate) approval: bool,
+    /// Print what would be written, and change nothing
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+/// `etherws invite`: whom.
+#[derive(Debug, Args)]
+pub(super) struct InviteArgs {
+    #[command(flatten)]
+    pub(super) hub: HubArgs,
+    #[command(flatten)]
+    pub(super) call: CreateInvitation,
+}
+
+/// The hub to ask, and how to show what it says.
+#[derive(Debug, Args)]
+pub(super) struct HubArgs {
+    #[command(flatten)]
+    pub(super) control: ControlArgs,
+    /// Configuration file of the hub, which says where its control is
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// When to use colour: auto (on a terminal), always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value_t, hide_possible_values = true)]
+    pub(super) color: ColorChoice,
+}
+
+/// `etherws users`: what to do with them.
+#[derive(Debug, Args)]
+pub(super) struct UsersArgs {
+    #[command(flatten)]
+    pub(super) hub: HubArgs,
+    #[command(subcommand)]
+    pub(super) command: UsersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UsersCommand {
+    /// List the users: what each comes in by, and may do
+    List(ListUser),
+    /// Show one user
+    Show {
+        /// Name of the user
+        name: String,
+    },
+    /// Approve a user who has come with an invitation and waits
+    Approve(ApproveUser),
+    /// Revoke a user: sessions end at once, and none begins
+    Revoke(RevokeUser),
+    /// Give a user who was invited another name
+    Rename(RenameUser),
+}
+
+impl UsersCommand {
+    pub(super) fn request(self) -> Request {
+        match self {
+            Self::List(call) => Request::from(&call),
+            Self::Show { name } => Request::from(&ListUser { name: Some(name) }),
+            Self::Approve(call) => Request::from(&call),
+            Self::Revoke(call) => Request::from(&call),
+            Self::Rename(call) => Request::from(&call),
+        }
+    }
+}
+
+/// `etherws join`: which LAN, and how.
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// Link of the invitation, in quotes; - reads it as a line of standard input
+    pub(crate) link: String,
+    /// Configuration file to write; key and certificate stand in a folder beside it
+    /// [default: /etc/etherws/etherws.toml, or that of ~/.config for who is not root]
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
+    pub(crate) config: Option<PathBuf>,
+    /// TAP device by which this machine is on the LAN [default: ethws0]
+    #[arg(long, value_name = "NAME", conflicts_with = "no_tap")]
+    pub(crate) tap: Option<String>,
+    /// Make no TAP device: for whoever is not root, or has other ports for it
+    #[arg(long)]
+    pub(crate) no_tap: bool,
+    /// Proxy to go through, http://[USER:PASSWORD@]HOST:PORT, https://.. or socks5://.. [default:
+    /// that of the environment]
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<Secret>,
+}
+
+/// `etherws leave`: which LAN.
+#[derive(Debug, Args)]
+pub(crate) struct LeaveArgs {
+    /// Name of the hub, as join has shown it [default: the only one]
+    pub(crate) hub: Option<String>,
+    /// Configuration file that join has written
+    /// [default: /etc/etherws/etherws.toml, or that of ~/.config for who is not root]
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -22,9 +22,15 @@ use clap::{
 };
 use etherws_actors::kinds::{Client, ClientOptions, PortSpec, Tap, TapOptions};
 
-use crate::config::{self, CommandLine, Config, Sw, resolve};
-pub(crate) use args::{CheckArgs, CompletionsArgs, DoctorArgs, ExtcapArgs, ManualArgs, PasswdArgs};
-use args::{Cli, ClientArgs, Command, Common, ServerArgs, SwArgs};
+use crate::{
+    api::call::Request,
+    config::{self, CommandLine, Config, Sw, resolve},
+};
+pub(crate) use args::{
+    CONFIG, CheckArgs, CompletionsArgs, DoctorArgs, ExtcapArgs, InitArgs, JoinArgs, LeaveArgs,
+    ManualArgs, PasswdArgs,
+};
+use args::{Cli, ClientArgs, Command, Common, HubArgs, ServerArgs, SwArgs};
 pub(crate) use ctl::{CTLURL, ControlArgs, CtlArgs, CtlMethod, Order, TopArgs, default_ctlurl};
 pub(crate) use pages::page;
 
@@ -38,6 +44,12 @@ pub(crate) enum Invocation {
     Sw(Box<Sw>),
     /// `etherws ctl`
     Ctl(CtlArgs),
+    /// `etherws init`
+    Init(InitArgs),
+    /// `etherws join`
+    Join(JoinArgs),
+    /// `etherws leave`
+    Leave(LeaveArgs),
     /// `etherws passwd`
     Passwd(PasswdArgs),
     /// `etherws doctor`
@@ -202,6 +214,11 @@ impl Command {
         match self {
             Self::Sw(_) => "sw",
             Self::Ctl(_) => "ctl",
+            Self::Init(_) => "init",
+            Self::Invite(_) => "invite",
+            Self::Join(_) => "join",
+            Self::Leave(_) => "leave",
+            Self::Users(_) => "users",
             Self::Check(_) => "check",
             Self::Passwd(_) => "passwd",
             Self::Doctor(_) => "doctor",
@@ -218,6 +235,11 @@ impl Command {
         Ok(match self {
             Self::Sw(args) => Invocation::Sw(Box::new(args.validate(line)?)),
             Self::Ctl(args) => Invocation::Ctl(args),
+            Self::Init(args) => Invocation::Init(args),
+            Self::Join(args) => Invocation::Join(args),
+            Self::Leave(args) => Invocation::Leave(args),
+            Self::Invite(args) => Invocation::Ctl(args.hub.asking(Request::from(&args.call))?),
+            Self::Users(args) => Invocation::Ctl(args.hub.asking(args.command.request())?),
             Self::Passwd(args) => Invocation::Passwd(args),
             Self::Doctor(args) => Invocation::Doctor(args),
             Self::Extcap(args) => Invocation::Extcap(Box::new(args)),
@@ -227,6 +249,17 @@ impl Command {
             Self::Server(args) => Invocation::Sw(Box::new(args.validate(&line)?)),
             Self::Client(args) => Invocation::Sw(Box::new(args.validate(&line)?)),
         })
+    }
+}
+
+impl HubArgs {
+    /// Asks the hub for this.
+    fn asking(self, request: Request) -> Result<CtlArgs> {
+        let Self { mut control, config, json, color } = self;
+        if let Some(path) = config {
+            control.ctlurl = config::File::read(&path)?.0.control_url();
+        }
+        Ok(CtlArgs { control, json, color, method: CtlMethod::Call(request) })
     }
 }
 

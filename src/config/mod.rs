@@ -10,6 +10,7 @@ mod ports;
 mod profiles;
 mod read;
 mod resolve;
+mod users;
 mod words;
 
 use std::{
@@ -43,7 +44,7 @@ pub(crate) use self::{
 
 use crate::{
     capture::mirror::Mirror,
-    options::{MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, Octets},
+    options::{MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, Octets, Ttl},
 };
 
 // A key is one field, here or in a table below. The id of its option is the key.
@@ -70,6 +71,12 @@ pub(crate) struct Config {
     /// Settings under a name, for ports that name it and for the sessions of users.
     #[arg(skip)]
     pub(crate) profile: BTreeMap<String, ProfileTable>,
+    /// Who may come in by an invitation.
+    #[command(flatten)]
+    pub(crate) users: Users,
+    /// The addresses that they are given.
+    #[command(flatten)]
+    pub(crate) pool: Pool,
     /// Names of VLANs, by number.
     #[arg(skip)]
     pub(crate) vlan_names: BTreeMap<String, String>,
@@ -188,7 +195,8 @@ pub(crate) struct Tunnel {
     #[arg(id = "tunnel.host", long = "host", value_name = "HOST")]
     pub(crate) host: Option<String>,
     /// TCP port [default: 80, or 443 with TLS]
-    #[arg(id = "tunnel.port", long = "port", value_name = "PORT")]
+    // 1.3 took prefixes for it: --pool-network must not make them ambiguous.
+    #[arg(id = "tunnel.port", long = "port", aliases = ["po", "por"], value_name = "PORT")]
     pub(crate) port: Option<u16>,
     /// HTTP path [default: /]
     #[arg(id = "tunnel.path", long = "path", value_name = "PATH")]
@@ -319,6 +327,48 @@ pub(crate) struct ControlRoles {
     /// User or @GROUP that may read lists, metrics and events
     #[arg(id = "control.roles.viewer", long = "ctlviewer", value_name = "NAME")]
     pub(crate) viewer: Option<Vec<String>>,
+}
+
+/// `[users]`
+#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[command(next_help_heading = "Users")]
+pub(crate) struct Users {
+    /// Folder with the users and the CA that certifies them, as etherws init makes it [default:
+    /// nobody is invited]
+    #[arg(id = "users.folder", long = "users-folder", value_name = "DIR")]
+    #[arg(value_parser = absolute())]
+    pub(crate) folder: Option<PathBuf>,
+    /// Name of this hub, as its users see it [default: the machine's name]
+    #[arg(id = "users.name", long = "users-name", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// URL by which users reach the tunnel listener, wss://HOST[:PORT]/PATH; may be repeated
+    #[arg(id = "users.urls", long = "users-url", value_name = "URL")]
+    pub(crate) urls: Option<Vec<String>>,
+    /// Whether an operator has to approve whoever comes with an invitation [default: false]
+    #[arg(id = "users.approval", long = "users-approval", num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(hide_possible_values = true)]
+    pub(crate) approval: Option<bool>,
+    /// How long certificates of users are valid, with s, m, h or d for seconds to days; they are
+    /// renewed when two thirds of it are over [default: 30d]
+    #[arg(id = "users.lifetime", long = "users-lifetime", value_name = "TIME")]
+    pub(crate) lifetime: Option<Ttl>,
+}
+
+/// `[pool]`
+#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[command(next_help_heading = "Users")]
+pub(crate) struct Pool {
+    /// Network of which each invited user is given an address, as 198.51.100.0/24; addresses of
+    /// the switch's own interfaces are left out [default: no addresses are given]
+    #[arg(id = "pool.network", long = "pool-network", value_name = "NETWORK")]
+    pub(crate) network: Option<String>,
+    /// Whether the LAN has a DHCP server, which users are then told to ask [default: false]
+    #[arg(id = "pool.dhcp", long = "pool-dhcp", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) dhcp: Option<bool>,
 }
 
 /// The PEM files of a listener: one table, whose options have another name at each listener.

@@ -132,6 +132,18 @@ impl File {
         Ok((Self { path, text, config, has_tunnel }, faults))
     }
 
+    /// URL of control of the switch that runs by this file, as `ctl` takes it.
+    pub(crate) fn control_url(&self) -> String {
+        let control = &self.config.control;
+        if let Some(socket) = &control.socket {
+            return format!("unix:{}", socket.display());
+        }
+        let scheme = if control.tls.key.is_some() { "https" } else { "http" };
+        let host = control.host.as_deref().filter(|host| !host.is_empty());
+        let (host, port) = (host.unwrap_or("127.0.0.1"), control.port.unwrap_or(7867));
+        format!("{scheme}://{host}:{port}{}", control.path.as_deref().unwrap_or("/ctl"))
+    }
+
     /// `faults` with their places in this file.
     pub(crate) fn faults(&self, faults: &[Fault]) -> Faults {
         let (root, _) = DeTable::parse_recoverable(&self.text);

@@ -36,6 +36,7 @@ use crate::{
         MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, MIN_QUEUE_MEMORY, Proxies, Roles, Service, TlsFiles,
         default_queue_memory,
     },
+    users::UsersOptions,
 };
 
 /// A switch to run.
@@ -91,6 +92,8 @@ pub(crate) struct Sw {
     pub(crate) control_proxies: Proxies,
     /// Ports of the configuration.
     pub(crate) ports: Vec<Port>,
+    /// Who may be invited, if anybody may.
+    pub(crate) users: Option<UsersOptions>,
     /// Mirrors that copy to ports.
     pub(crate) mirrors: Vec<Mirror>,
     /// Whether it starts as 0.3 does: not without one of its ports, and after it has asked
@@ -173,7 +176,7 @@ pub(super) struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn name<'k>(&self, key: &'k str) -> Cow<'k, str>
+    pub(super) fn name<'k>(&self, key: &'k str) -> Cow<'k, str>
     where
         'a: 'k,
     {
@@ -194,6 +197,8 @@ impl<'a> Checker<'a> {
             log,
             port_defaults,
             profile,
+            users,
+            pool,
             vlan_names,
             port,
             mirror,
@@ -257,6 +262,8 @@ impl<'a> Checker<'a> {
             self.check_shared(tunnel, &service);
         }
         let service_proxies = service.proxies.clone();
+        let ports = self.ports(port, profiles.as_ref(), &port_defaults.settings.0);
+        let users = self.users(users, pool, tunnel_service.as_ref(), &ports);
         let limits = Limits {
             all: tunnel.max_sessions.unwrap_or(DEFAULT_MAX_SESSIONS),
             user: tunnel.max_sessions_per_user.unwrap_or(DEFAULT_MAX_SESSIONS_EACH),
@@ -306,7 +313,8 @@ impl<'a> Checker<'a> {
                 }
             },
             port_defaults: port_defaults.settings.0.clone(),
-            ports: self.ports(port, profiles.as_ref(), &port_defaults.settings.0),
+            ports,
+            users,
             mirrors: self.mirrors(mirror),
             profiles: Arc::new(profiles.unwrap_or_default()),
             vlan_names: self.vlan_names(vlan_names),

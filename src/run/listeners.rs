@@ -42,6 +42,7 @@ use crate::{
         endpoint::{ControlService, Endpoint, TunnelService, revoke, revoke_unproven},
         guard::Guard,
         health::Health,
+        join::Join,
         journal::Journal,
         listen,
         pending::Pending,
@@ -126,6 +127,8 @@ pub(super) struct Shared {
     pub(super) reserve: Arc<Reserve>,
     pub(super) journal: Arc<Journal>,
     pub(super) health: Arc<Health>,
+    /// Where invitations are redeemed, if anybody is invited.
+    pub(super) join: Option<Arc<Join>>,
     /// Asks for files to be read again.
     pub(super) reload: Reload,
     pub(super) log: Logger,
@@ -396,12 +399,14 @@ impl Listeners {
         let handshake = Arc::new(Handshake { allowed_origins, wire, max_links });
         let certificate = spec.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         let revoked = spec.tls.as_ref().and_then(|tls| tls.revoked.as_ref());
+        let users = status.users.as_ref().filter(|_| certificate);
         let of_tunnel = spec.tunnel.as_ref().map(|tunnel| Access {
             certificate,
             revoked,
             htpasswd: tunnel.htpasswd.as_ref(),
             local: false,
             tokens: Some((&status.tokens, &handshake)),
+            users,
         });
         let of_control = spec.control.as_ref().map(|control| Access {
             certificate,
@@ -409,6 +414,7 @@ impl Listeners {
             htpasswd: control.htpasswd.as_ref(),
             local,
             tokens: None,
+            users,
         });
         let (sessions, to) = (Arc::clone(&status.sessions), (switch.clone(), log.clone()));
         let reload_tunnel = move |way: &(dyn Authenticator + 'static)| {
@@ -481,7 +487,7 @@ impl Listeners {
         let gate = |ways: &Ways| {
             let value = |way: &Arc<Watched<dyn Authenticator>>| Arc::clone(&way.value);
             let steps = ways.iter().map(|step| step.iter().map(value).collect());
-            Arc::new(Gate::new(steps.collect()))
+            Arc::new(Gate::new(steps.collect()).with_users(shared.status.users.as_ref()))
         };
         let tls = files.tls.as_ref().map(|tls| Arc::clone(&tls.value));
         let endpoint = Arc::new(Endpoint {
@@ -493,6 +499,7 @@ impl Listeners {
                 sessions: Arc::clone(&shared.status.sessions),
                 switch: shared.switch.clone(),
                 health: Arc::clone(&shared.health),
+                join: shared.join.clone(),
             }),
             control: bound.spec.control.as_ref().map(|spec| ControlService {
                 path: spec.path.clone(),

@@ -6,6 +6,7 @@ mod bindings;
 mod listeners;
 mod mirrors;
 mod operate;
+mod renewal;
 mod specs;
 mod start;
 mod task;

@@ -24,6 +24,7 @@ use etherws_actors::{
     monitor::{Event, Kind},
     settings::{Label, PortSettings, Profiles},
 };
+use jiff::Timestamp;
 use slog::{error, info, warn};
 use tokio::sync::mpsc;
 
@@ -35,7 +36,7 @@ use crate::{
     capture::mirror::Mirror,
     check,
     config::{self, Action, Change, Port, PortIndex, Source, Sw},
-    files, logging, passwd,
+    files, logging,
     refusal::Refusal,
     server::{
         certificates,
@@ -172,6 +173,20 @@ impl InForce {
             self.shared.status.sessions.set_profiles(Arc::clone(&after.profiles));
             changed("profile");
         }
+        if let (Some(old), Some(new)) = (&old.users, &new.users)
+            && old.policy != new.policy
+            && let Some(users) = &self.shared.status.users
+        {
+            users.set_policy(new.policy.clone());
+            changed("users, pool");
+            let (users, now) = (Arc::clone(users), Timestamp::now().as_second());
+            let certified = tokio::task::spawn_blocking(move || users.certify_hub(now)).await;
+            if let Ok(Err(error)) = certified {
+                let note = one_line(&*error);
+                changes.push(Change::new(Action::Kept, "users.urls").note(note));
+            }
+        }
+        let mut changed = |key: &str| changes.push(Change::new(Action::Changed, key));
         for (key, is_other) in [
             ("switch.ageout", before.aging_time != after.aging_time),
             ("switch.queue-memory", before.queue_memory != after.queue_memory),
@@ -190,6 +205,7 @@ impl InForce {
             // The switch has ended otherwise, and the program ends with it.
             let _ = self.shared.control.set_defaults(after).await;
         }
+        let folder = |sw: &Sw| sw.users.as_ref().map(|users| users.folder.clone());
         let fixed = [
             ("switch.threads", old.threads != new.threads),
             ("switch.hosts", old.hosts != new.hosts),
@@ -203,6 +219,7 @@ impl InForce {
                     && old.control_proxies != new.control_proxies,
             ),
             ("switch.pid-file", old.pid_file != new.pid_file),
+            ("users.folder", folder(old) != folder(new)),
             ("log.debug", old.logging.debug != new.logging.debug),
             ("log.conf", old.logging.conf != new.logging.conf),
         ];
@@ -544,7 +561,7 @@ impl std::fmt::Display for Change {
 /// and not its folder, as in the package, it is written in its place.
 fn write(path: &Path, metadata: &Metadata, content: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path)?;
-    match passwd::replace(&path, Some(metadata), content) {
+    match files::replace(&path, Some(metadata), content) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let mut file = File::options().write(true).open(&path)?;
             file.write_all(content)?;

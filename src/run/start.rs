@@ -28,6 +28,7 @@ use super::{
     bindings::Bindings,
     listeners::{Bound, Listeners, Shared},
     operate::{self, InForce},
+    renewal,
 };
 use crate::{
     config::Sw,
@@ -37,6 +38,7 @@ use crate::{
     hosts::Hosts,
     server::{
         health::Health,
+        join::Join,
         journal::Journal,
         operation::{Operation, Operations},
         reserve::Reserve,
@@ -46,6 +48,7 @@ use crate::{
     },
     service,
     state::State,
+    users::Users,
 };
 
 /// Time that ports have for their farewell when the program ends.
@@ -85,6 +88,9 @@ pub(super) async fn run(
         Some(store) => Some(Bindings::restore(control.clone(), store).await),
         None => None,
     };
+    let now = Timestamp::now().as_second();
+    let users = options.users.as_ref().map(|users| Users::open(users, now).map(Arc::new));
+    let users = users.transpose().context("users cannot be opened")?;
     let (operations, requested) = Operations::new();
     let hosts =
         if options.hosts { Some(Hosts::watch(switch.clone(), log.clone()).await?) } else { None };
@@ -92,6 +98,7 @@ pub(super) async fn run(
     let journal = Journal::new(log.clone());
     let sessions = Sessions::new(limits);
     sessions.set_profiles(Arc::clone(&options.profiles));
+    let join = users.as_ref().map(|users| Arc::new(Join::new(users, &sessions, &switch, &log)));
     let shared = Shared {
         switch: switch.clone(),
         control: control.clone(),
@@ -104,6 +111,7 @@ pub(super) async fn run(
             control: control.clone(),
             certificates: Arc::default(),
             hosts,
+            users: users.clone(),
             started: Timestamp::now(),
             examine: doctor::examine,
             roles: Mutex::new(Arc::new(options.roles.clone())),
@@ -117,6 +125,7 @@ pub(super) async fn run(
         reserve: Arc::new(Reserve::default()),
         journal,
         health: Arc::clone(&health),
+        join,
         reload: Reload::new(),
         log: log.clone(),
     };
@@ -131,8 +140,12 @@ pub(super) async fn run(
     listeners.start(bound, control_socket)?;
     let certificates = Arc::clone(&shared.status.certificates);
     actix_rt::spawn(certificates.watch(log.clone()));
+    if let Some(users) = users {
+        actix_rt::spawn(renewal::certify_hub(users, log.clone()));
+    }
     let mut in_force = InForce::new(shared, listeners, options);
     in_force.add_ports().await;
+    actix_rt::spawn(renewal::renew(control.clone(), log.clone()));
     health.start();
     let operating = actix_rt::spawn(in_force.operate(requested));
     actix_rt::spawn(reload_on(hangup, operations));

@@ -22,6 +22,7 @@ use super::{
     counters::ServerCounters,
     guard::{Guard, check_fetch},
     health::{Health, Probe},
+    join::{self, Join},
     journal::Journal,
     page,
     peer::Peer,
@@ -48,6 +49,8 @@ pub(crate) struct TunnelService {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) switch: Addr<Switch>,
     pub(crate) health: Arc<Health>,
+    /// Where invitations are redeemed, if anybody is invited.
+    pub(crate) join: Option<Arc<Join>>,
 }
 
 /// The control service.
@@ -96,6 +99,8 @@ pub(super) enum Service<'a> {
     Control(&'a ControlService),
     /// Whether the tunnel serves.
     Health(&'a Health, Probe),
+    /// Invitations.
+    Join(&'a Join),
     /// What control serves besides.
     Resource(&'a ControlService, &'static Resource),
 }
@@ -112,7 +117,8 @@ impl Endpoint {
         request.check_size()?;
         let service = self.find(request.path).ok_or_else(Refusal::not_found)?;
         let gate = match &service {
-            Service::Health(..) => return Ok((service, Identity::ANONYMOUS)),
+            // Who joins is nobody yet.
+            Service::Health(..) | Service::Join(_) => return Ok((service, Identity::ANONYMOUS)),
             Service::Tunnel(tunnel) => &tunnel.gate,
             Service::Control(control) => {
                 control.guard.check(request)?;
@@ -139,6 +145,12 @@ impl Endpoint {
             && let Some(probe) = Probe::at(path, &tunnel.path)
         {
             return Some(Service::Health(&tunnel.health, probe));
+        }
+        if let Some(tunnel) = &self.tunnel
+            && let Some(join) = &tunnel.join
+            && join::is_at(path, &tunnel.path)
+        {
+            return Some(Service::Join(join));
         }
         let control = self.control.as_ref()?;
         Some(Service::Resource(control, resource::find(path, &control.path)?))

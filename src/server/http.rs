@@ -41,6 +41,7 @@ use super::{
     auth::{Gate, Identity},
     endpoint::{ControlService, Endpoint, Service},
     guard::check_content_type,
+    join,
     peer::{self, Client, Ends, Peer},
     pending::Place,
     refusal::Refusal,
@@ -287,6 +288,12 @@ async fn respond(
         }
         (Service::Health(..), _) if !request.reads() => Err(Refusal::method("GET, HEAD")),
         (Service::Health(health, probe), _) => Ok(health.answer(probe).await),
+        (Service::Join(_), _) if request.method != Method::Post => Err(Refusal::method("POST")),
+        (Service::Join(join), _) => {
+            join.check(request)?;
+            let body = read(body, join::MAX_BODY).await?;
+            join.answer(endpoint, request, body).await
+        }
         (Service::Resource(..), _) if !request.reads() => Err(Refusal::method("GET, HEAD")),
         (Service::Resource(control, resource), identity) => {
             let roles = control.status.roles();

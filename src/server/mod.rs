@@ -14,6 +14,7 @@ mod forwarded;
 pub(crate) mod guard;
 pub(crate) mod health;
 pub(crate) mod http;
+pub(crate) mod join;
 pub(crate) mod journal;
 pub(crate) mod listen;
 mod metrics;

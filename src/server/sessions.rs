@@ -173,6 +173,17 @@ impl Sessions {
         self.table().limits.all
     }
 
+    /// How many sessions each user has, without those that are being ended.
+    pub(crate) fn of_users(&self) -> HashMap<Arc<str>, usize> {
+        let table = self.table();
+        let mut counts = HashMap::new();
+        let stay = table.slots.values().filter(|taken| !taken.revoked);
+        for user in stay.filter_map(|taken| taken.identity.name.as_ref()) {
+            *counts.entry(Arc::clone(user)).or_default() += 1;
+        }
+        counts
+    }
+
     /// The ports of those who are `gone`, which are to be closed.
     pub(crate) fn revoke(&self, gone: impl Fn(&Identity) -> bool) -> Vec<(PortNumber, Identity)> {
         let mut table = self.table();

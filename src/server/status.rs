@@ -2,6 +2,7 @@
 //! it makes for them, tokens.
 
 use std::{
+    collections::{BTreeSet, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -26,6 +27,7 @@ use super::{
     capture,
     certificates::{self, Certificates},
     counters::ServerCounters,
+    endpoint::revoke,
     events,
     journal::Journal,
     operation::{Operation, Operations},
@@ -46,6 +48,7 @@ use crate::{
     hosts::{HostInfo, Hosts},
     options::Roles,
     refusal::Refusal,
+    users::Users,
 };
 
 /// Time for the answer that the switch ends.
@@ -77,6 +80,8 @@ pub(crate) struct Status {
     pub(crate) certificates: Arc<Certificates>,
     /// `None`: nobody looks for hosts.
     pub(crate) hosts: Option<Hosts>,
+    /// `None`: nobody is invited.
+    pub(crate) users: Option<Arc<Users>>,
 }
 
 /// One of them.
@@ -192,6 +197,29 @@ impl Service for Status {
             })
         };
         Ok(Token { token, user: user.to_owned(), expires, note })
+    }
+
+    fn users(&self) -> Result<Arc<Users>, Refusal> {
+        self.users.clone().ok_or_else(|| {
+            Refusal::runtime(
+                "this switch invites nobody: etherws init makes a hub, whose configuration has \
+                 the table [users]",
+            )
+        })
+    }
+
+    fn password_users(&self) -> Vec<String> {
+        let gates = self.listeners().into_iter().filter_map(|one| one.tunnel);
+        let users = gates.flat_map(|gate| gate.users());
+        users.map(String::from).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn sessions(&self) -> HashMap<Arc<str>, usize> {
+        self.sessions.of_users()
+    }
+
+    fn end_sessions(&self, user: &str) {
+        revoke(&[user.into()], &self.sessions, self.control.switch(), &self.log);
     }
 
     fn reload(&self) -> LocalBoxFuture<'_, Result<Vec<Change>, Refusal>> {

@@ -170,6 +170,10 @@ pub(super) async fn check<'a>(
     let link = instance.and_then(|_| service.handshake.link(request, wire));
     let number = link.map_or(0, |(link, _)| link.place.number);
     let slot = Arc::new(service.sessions.slot(&identity, peer.ip(), instance, number)?);
+    // Whoever was revoked between the two would be found by nobody.
+    if !service.gate.knows(&identity) {
+        return Err(Refusal::unauthorized().of_user(identity.name.clone()));
+    }
     // Whoever came in by rules that count no longer is asked again.
     if endpoint.retired.load(Relaxed) {
         let text = "The configuration has just changed; try again";
@@ -209,7 +213,9 @@ impl Upgrade<'_> {
         let (tls, holder) = (endpoint.tls, Some(holder));
         let info = SessionInfo { peer, tls, original, wire, link, holder };
         let session = Session::new(io, read, info).holding(Arc::clone(&slot));
-        match supervisor::add(&service.switch, session, &log).await {
+        let own = service.join.as_ref().zip(identity.name.as_ref());
+        let own = own.map(|(join, name)| join.users().settings(name)).unwrap_or_default();
+        match supervisor::add_with(&service.switch, session, own, &log).await {
             Ok(port) => {
                 endpoint.counters.add(Count::Sessions);
                 endpoint.monitor.tell(|| {

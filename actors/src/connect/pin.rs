@@ -26,6 +26,18 @@ impl Pin {
         let facts = Facts::of(certificate)?;
         digest(&SHA256, &facts.key).as_ref().try_into().ok().map(Self)
     }
+
+    /// The hash itself.
+    #[must_use]
+    pub const fn octets(&self) -> [u8; 32] {
+        self.0
+    }
+}
+
+impl From<[u8; 32]> for Pin {
+    fn from(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
 }
 
 impl FromStr for Pin {

@@ -173,7 +173,8 @@ impl ServerUrl {
     }
 
     /// The same server, port and target over TLS.
-    pub(super) fn with_tls(&self) -> Self {
+    #[must_use]
+    pub fn with_tls(&self) -> Self {
         let host = match &self.zone {
             Some(zone) => format!("[{}%25{zone}]", self.host()),
             None => self.host.to_string(),

@@ -42,7 +42,7 @@ enum Key {
 
 /// The failures that are remembered.
 #[derive(Default)]
-pub(super) struct Attempts {
+pub(in crate::server) struct Attempts {
     names: RandomState,
     /// When the last failure will be forgotten. Those before it go one by one until
     /// then, a refill apart: so this says how many there are.
@@ -54,7 +54,7 @@ impl Attempts {
     ///
     /// # Errors
     /// How long to wait.
-    pub(super) fn check(&self, source: Source, now: Instant) -> Result<(), Duration> {
+    pub(in crate::server) fn check(&self, source: Source, now: Instant) -> Result<(), Duration> {
         let waits = networks(source).map(|(key, allowance)| self.wait(key, allowance, now));
         waits.flatten().max().map_or(Ok(()), Err)
     }
@@ -80,7 +80,7 @@ impl Attempts {
     }
 
     /// Notes a failure.
-    pub(super) fn fail(&mut self, source: Source, user: &str, now: Instant) {
+    pub(in crate::server) fn fail(&mut self, source: Source, user: &str, now: Instant) {
         self.fail_user(source, user, now);
         for (key, allowance) in networks(source) {
             self.note(key, allowance, now);

@@ -9,17 +9,22 @@ use rustls_pki_types::CertificateDer;
 use slog::Logger;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
-use super::{Authenticator, Deciding, Decision, Identity, Revoked};
-use crate::server::{
-    peer::ClientCertificate,
-    refusal::{Refusal, Refused},
-    request::Request,
+use super::{Authenticator, Deciding, Decision, Identity, Marks, Revoked};
+use crate::{
+    server::{
+        peer::ClientCertificate,
+        refusal::{Refusal, Refused},
+        request::Request,
+    },
+    users::{Users, book::State},
 };
 
 /// The certificate that the client has shown in the TLS handshake.
 #[derive(Debug, Default)]
 pub(super) struct Certificate {
     revoked: Option<Revoked>,
+    /// Whose certificates the hub itself has issued.
+    users: Option<Arc<Users>>,
 }
 
 impl Certificate {
@@ -28,7 +33,28 @@ impl Certificate {
     /// # Errors
     /// The file that says which cannot be read.
     pub(super) fn revoking(path: &Path, log: &Logger) -> Result<Self> {
-        Ok(Self { revoked: Some(Revoked::open(path, log)?) })
+        Ok(Self { revoked: Some(Revoked::open(path, log)?), users: None })
+    }
+
+    /// The same; those that the hub has issued are for `users`.
+    pub(super) fn of_users(self, users: Option<&Arc<Users>>) -> Self {
+        Self { users: users.cloned(), ..self }
+    }
+
+    /// Whom a certificate is for, which is by its name for `name`. One that the hub has issued is
+    /// for whoever has its key among the users: nobody else made one, whoever has stolen the CA's.
+    fn user(&self, name: &Arc<str>, marks: &Marks) -> Result<Arc<str>, &'static str> {
+        let Some(users) = &self.users else { return Ok(Arc::clone(name)) };
+        match marks.key().and_then(|key| users.of_key(key)) {
+            Some((user, State::Active)) if *user == **name => Ok(Arc::clone(name)),
+            Some((user, State::Active)) => Ok(user.into()),
+            Some((_, State::Revoked)) => Err("The user was revoked"),
+            Some(_) => Err("The user waits for an operator's approval"),
+            None if marks.is_issued_by(users.ca_name()) => {
+                Err("The client certificate is of no user; join again with an invitation")
+            }
+            None => Ok(Arc::clone(name)),
+        }
     }
 }
 
@@ -47,10 +73,10 @@ impl Authenticator for Certificate {
                     forbidden("The client certificate was revoked").of_user(Some(Arc::clone(name))),
                 )
             }
-            ClientCertificate::Named(name, marks) => {
-                let identity = Identity::new(self.name(), Arc::clone(name));
-                Decision::Pass(identity.marked(marks.clone()))
-            }
+            ClientCertificate::Named(name, marks) => match self.user(name, marks) {
+                Ok(name) => Decision::Pass(Identity::new(self.name(), name).marked(marks.clone())),
+                Err(why) => Decision::Refuse(forbidden(why).of_user(Some(Arc::clone(name)))),
+            },
             ClientCertificate::Nameless => Decision::Refuse(forbidden(
                 "The client certificate has no common name and no alternative name",
             )),
@@ -67,7 +93,11 @@ impl Authenticator for Certificate {
     }
 
     fn missing(&self) -> Refusal {
-        forbidden("A client certificate is required: connect with one that this server's CA signed")
+        forbidden(if self.users.is_some() {
+            "A client certificate is required: join with an invitation"
+        } else {
+            "A client certificate is required: connect with one that this server's CA signed"
+        })
     }
 }
 

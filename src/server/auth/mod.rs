@@ -5,7 +5,7 @@
 //! To add a way: its file, which implements [`Authenticator`], and its line in [`Access::steps`].
 
 mod anyone;
-mod attempts;
+pub(super) mod attempts;
 mod cache;
 mod certificate;
 mod hash;
@@ -20,6 +20,7 @@ mod users;
 
 use std::{fmt::Debug, future::Future, path::PathBuf, pin::Pin, sync::Arc};
 
+use actix_http::StatusCode;
 use anyhow::Result;
 use slog::Logger;
 
@@ -41,6 +42,7 @@ use super::{
     request::Request,
     upgrade::Handshake,
 };
+use crate::users::Users;
 
 /// A way for clients to say who they are.
 pub(crate) trait Authenticator: Debug + Send + Sync {
@@ -116,6 +118,8 @@ pub(crate) struct Access<'a> {
     pub(crate) local: bool,
     /// Tokens that stand in for a password, for handshakes by these rules.
     pub(crate) tokens: Option<(&'a Arc<Tokens>, &'a Arc<Handshake>)>,
+    /// Those who were invited, and come in by a certificate or a password, whichever they have.
+    pub(crate) users: Option<&'a Arc<Users>>,
 }
 
 /// A way that is asked for and not open yet.
@@ -136,11 +140,14 @@ impl<'a> Access<'a> {
     /// The ways, in the order in which they are tried: a client must pass each step, by any
     /// of its ways.
     pub(crate) fn steps(&self) -> Vec<Vec<Spec<'a>>> {
+        let users = self.users;
         let certificate = self.certificate.then(|| match self.revoked {
-            None => plain(Certificate::default()),
+            None => plain(Certificate::default().of_users(users)),
             Some(path) => Spec {
                 files: vec![path.clone()],
-                open: Box::new(|log| Ok(Arc::new(Certificate::revoking(path, log)?))),
+                open: Box::new(move |log| {
+                    Ok(Arc::new(Certificate::revoking(path, log)?.of_users(users)))
+                }),
             },
         });
         let token = self.tokens.map(|(tokens, handshake)| plain(Token::new(tokens, handshake)));
@@ -153,7 +160,12 @@ impl<'a> Access<'a> {
             (None, true) => Some(plain(Local)),
             (None, false) => Some(plain(Anyone)),
         };
-        let steps = [vec![certificate], vec![token, password, open]];
+        let steps = match users {
+            // The last one says what is missing.
+            Some(_) if password.is_some() => [vec![certificate, token, password], Vec::new()],
+            Some(_) => [vec![token, certificate], Vec::new()],
+            None => [vec![certificate], vec![token, password, open]],
+        };
         let steps = steps.map(|ways| ways.into_iter().flatten().collect::<Vec<_>>());
         steps.into_iter().filter(|ways| !ways.is_empty()).collect()
     }
@@ -166,13 +178,25 @@ pub(crate) struct Gate {
     steps: Vec<Vec<Arc<dyn Authenticator>>>,
     /// The value of `WWW-Authenticate`.
     challenge: String,
+    /// Who of them may not come in all the same.
+    users: Option<Arc<Users>>,
 }
 
 impl Gate {
     pub(crate) fn new(steps: Vec<Vec<Arc<dyn Authenticator>>>) -> Self {
         let challenges = steps.iter().flatten().filter_map(|way| way.challenge());
         let challenge = challenges.collect::<Vec<_>>().join(", ");
-        Self { steps, challenge }
+        Self { steps, challenge, users: None }
+    }
+
+    /// The same; nobody passes who was revoked among `users`.
+    pub(crate) fn with_users(self, users: Option<&Arc<Users>>) -> Self {
+        Self { users: users.cloned(), ..self }
+    }
+
+    fn is_revoked(&self, identity: &Identity) -> bool {
+        let users = self.users.as_ref().zip(identity.name.as_ref());
+        users.is_some_and(|(users, name)| users.is_revoked(name))
     }
 
     /// Lets in whoever is on this machine.
@@ -195,12 +219,19 @@ impl Gate {
             };
             client = Some(both);
         }
+        if let Some(revoked) = client.as_ref().filter(|client| self.is_revoked(client)) {
+            let refusal = Refusal::new(Refused::Authentication, "The user was revoked");
+            return Err(refusal.status(StatusCode::FORBIDDEN).of_user(revoked.name.clone()));
+        }
         client.ok_or_else(|| Refusal::new(Refused::Authentication, "No client is accepted here"))
     }
 
     /// Whether somebody who was let in is still a user.
     pub(crate) fn knows(&self, identity: &Identity) -> bool {
         let Some(name) = &identity.name else { return true };
+        if self.is_revoked(identity) {
+            return false;
+        }
         let mut lists = self.steps.iter().flatten().filter_map(|way| way.knows(name)).peekable();
         lists.peek().is_none() || lists.any(|known| known)
     }
@@ -247,7 +278,6 @@ async fn ask(step: &[Arc<dyn Authenticator>], request: &Request<'_>) -> Result<I
 mod tests {
     use std::future::ready;
 
-    use actix_http::StatusCode;
     use slog::{Discard, o};
 
     use super::*;
@@ -378,7 +408,8 @@ mod tests {
         let path = dir.path().join("users");
         std::fs::write(&path, file).unwrap();
         let names = |certificate, htpasswd, local, tokens| {
-            let access = Access { certificate, revoked: None, htpasswd, local, tokens };
+            let access =
+                Access { certificate, revoked: None, htpasswd, local, tokens, users: None };
             let log = Logger::root(Discard, o!());
             let name = |way: Spec<'_>| (way.open)(&log).unwrap().name();
             let steps = access.steps().into_iter();

@@ -17,13 +17,16 @@ use x509_parser::{
     certificate::X509Certificate, prelude::FromDer as _, revocation_list::CertificateRevocationList,
 };
 
-use crate::files;
+use crate::{files, users};
 
 /// What a line of a list begins with that has a serial number.
 const SERIAL: &str = "serial:";
 
-/// By what a certificate may be revoked besides its name: its serial number, alone and with who
-/// has issued it. They tell nobody from another: all are alike.
+/// What the mark of a key begins with.
+const KEY: &str = "key:";
+
+/// What else than its name a certificate is known by: its serial number, alone and with who has
+/// issued it, and the hash of its key. They tell nobody from another: all are alike.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marks(Option<Arc<[Box<str>]>>);
 
@@ -50,7 +53,19 @@ impl Marks {
         };
         let serial = serial(certificate.raw_serial());
         let issued = issued(&serial, &certificate.issuer().to_string());
-        Self(Some([serial, issued].into()))
+        let key = users::hash(certificate.tbs_certificate.subject_pki.raw);
+        Self(Some([serial, issued, format!("{KEY}{key}").into()].into()))
+    }
+
+    /// Hash of the certificate's key.
+    pub(in crate::server) fn key(&self) -> Option<&str> {
+        self.iter().find_map(|mark| mark.strip_prefix(KEY))
+    }
+
+    /// Whether the certificate was issued by whoever is called `name`.
+    pub(super) fn is_issued_by(&self, name: &str) -> bool {
+        let is_it = |mark: &Box<str>| mark.split_once(" of ").is_some_and(|(_, own)| own == name);
+        self.iter().any(is_it)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Box<str>> {

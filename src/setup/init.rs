@@ -1,0 +1,310 @@
+//! `etherws init`: makes a hub. Its folder has the CA and the users, its configuration a listener
+//! with TLS for them, and a TAP device by which it is on the LAN itself.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, UdpSocket},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use etherws_actors::connect::{Scheme, ServerUrl};
+use ipnet::IpNet;
+use jiff::Timestamp;
+use nix::{
+    ifaddrs::getifaddrs,
+    unistd::{geteuid, gethostname},
+};
+use toml_edit::{DocumentMut, Item, Table, value};
+
+use super::{Place, TAP, check_tap, list, put_control, put_tap, table, target_of};
+use crate::{
+    api::users::blocks,
+    cli::InitArgs,
+    config::{CommandLine, File, resolve},
+    users::{self, Users, book::Terms},
+};
+
+/// Folder of the users, beside the configuration.
+const FOLDER: &str = "hub";
+
+/// The first user to be invited.
+const FIRST: &str = "member-1";
+
+/// Seconds for which that invitation can be used.
+const TTL: i64 = 24 * 60 * 60;
+
+/// Runs `etherws init`.
+///
+/// # Errors
+/// A file cannot be written, or there is another configuration already.
+pub(crate) fn run(args: &InitArgs) -> Result<ExitCode> {
+    let place = Place::of(args.config.clone())?;
+    let mut document = place.read()?;
+    let shown = place.file.display();
+    if document.get("users").is_some() {
+        println!("{shown} is that of a hub already; nothing was changed.");
+        return finish(&place);
+    }
+    ensure!(
+        document.get("tunnel").is_none(),
+        "{shown} has a tunnel listener already, and would lose it; give another file with \
+         --config, or add [users] to this one by hand (man etherws.toml)"
+    );
+    let plan = Plan::of(args, &document)?;
+    plan.put(&mut document, &place)?;
+    if args.print {
+        print!("{document}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let folder = place.folder().join(FOLDER);
+    super::make_folder(place.folder(), 0o755)?;
+    let now = Timestamp::now().as_second();
+    users::create(&folder, &plan.name, now)?;
+    // The certificate is made by whoever opens the users; a file that names it must find one.
+    let options = users::UsersOptions { folder: folder.clone(), policy: plan.policy(now)? };
+    let opened = Users::open(&options, now)?;
+    place.write(&document)?;
+    // Whatever is wrong with it is told now, and not by a service that does not start.
+    let (file, faults) = File::read(&place.file)?;
+    let sw = resolve(&file.config, Some(&file), &CommandLine::default(), faults)?;
+    let policy = sw.users.context("the file that was written has no users")?.policy;
+    opened.set_policy(policy);
+    let terms = Terms { until: now + TTL, uses: 1, ..Terms::default() };
+    let invited = opened.invite(FIRST, &terms, now).map_err(|error| anyhow::anyhow!("{error}"))?;
+    drop(opened);
+    place.give(&folder)?;
+    println!("{shown} is written: the hub {} at {}.", plan.name, plan.urls.join(" "));
+    if let Some(address) = plan.address {
+        println!("On the LAN it is {address}.");
+    }
+    println!("Keys and users are in {}: back it up.\n", folder.display());
+    let link = invited.link.to_string();
+    println!("{}", blocks(&crate::api::users::qr(&link)));
+    println!("On the other machine, within 24 hours:\n\n  etherws join '{link}'\n");
+    println!("etherws invite NAME makes the next invitation.");
+    finish(&place)
+}
+
+fn finish(place: &Place) -> Result<ExitCode> {
+    match place.start()? {
+        Some(command) => println!("Start the hub:\n\n  {command}"),
+        None => println!("The hub runs: systemctl status etherws."),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is to be written.
+struct Plan {
+    name: String,
+    host: Option<String>,
+    port: u16,
+    urls: Vec<String>,
+    address: Option<IpNet>,
+    tap: Option<String>,
+    dhcp: bool,
+    approval: bool,
+}
+
+impl Plan {
+    fn of(args: &InitArgs, document: &DocumentMut) -> Result<Self> {
+        let machine = || gethostname().ok().map(|name| name.to_string_lossy().into_owned());
+        let name = args.name.clone().or_else(machine).filter(|name| !name.is_empty());
+        let usual = if geteuid().is_root() { 443 } else { 8443 };
+        let (host, port) = match &args.listen {
+            None => (None, usual),
+            Some(listen) => listener(listen)?,
+        };
+        let urls = if args.url.is_empty() {
+            let address = own_address().context(
+                "this machine has no address by which others could reach it; give --url \
+                 wss://HOST/",
+            )?;
+            vec![url_of(address, port)]
+        } else {
+            args.url.clone()
+        };
+        for url in &urls {
+            let parsed = ServerUrl::parse(url, Scheme::WebSocket)?;
+            ensure!(parsed.tls(), "--url {url}: a hub needs TLS; give {}", parsed.with_tls());
+        }
+        let has_tap = target_of(document, "tap").is_some();
+        let tap = if args.no_tap || has_tap { None } else { args.tap.clone().or(Some(TAP.into())) };
+        if tap.is_some() && !args.print {
+            check_tap()?;
+        }
+        let address = match &args.address {
+            Some(text) => Some(text.parse::<IpNet>().ok().with_context(|| {
+                format!("--address {text:?}: give an address and a length as 10.99.0.1/24")
+            })?),
+            None => Some(
+                free_network()
+                    .context("all networks from 10.99.0.0/24 on are in use here; give --address")?,
+            ),
+        };
+        Ok(Self {
+            name: name.unwrap_or_else(|| "hub".to_owned()),
+            host,
+            port,
+            urls,
+            address,
+            tap,
+            dhcp: args.dhcp,
+            approval: args.approval,
+        })
+    }
+
+    /// As whoever certifies the hub needs it.
+    fn policy(&self, _now: i64) -> Result<users::Policy> {
+        let urls = self.urls.iter().map(|url| ServerUrl::parse(url, Scheme::WebSocket));
+        Ok(users::Policy {
+            name: self.name.clone(),
+            urls: urls.collect::<Result<_, _>>()?,
+            approval: self.approval,
+            lifetime: users::DEFAULT_LIFETIME,
+            pool: users::book::Pool::default(),
+            dhcp: self.dhcp,
+        })
+    }
+
+    fn put(&self, document: &mut DocumentMut, place: &Place) -> Result<()> {
+        let tunnel = table(document, "tunnel")?;
+        if let Some(host) = &self.host {
+            tunnel.insert("host", value(host));
+        }
+        tunnel.insert("port", value(i64::from(self.port)));
+        let mut tls = Table::new();
+        for (key, file) in [("key", "tunnel.key"), ("cert", "tunnel.crt"), ("client-ca", "ca.crt")]
+        {
+            tls.insert(key, value(format!("{FOLDER}/{file}")));
+        }
+        tunnel.insert("tls", Item::Table(tls));
+        let users = table(document, "users")?;
+        users.insert("folder", value(FOLDER));
+        users.insert("name", value(&self.name));
+        users.insert("urls", value(list(self.urls.iter())));
+        if self.approval {
+            users.insert("approval", value(true));
+        }
+        if self.dhcp {
+            table(document, "pool")?.insert("dhcp", value(true));
+        } else if let Some(address) = self.address {
+            table(document, "pool")?.insert("network", value(address.trunc().to_string()));
+        }
+        put_control(document, &place.socket())?;
+        if let Some(tap) = &self.tap {
+            let address = self.address.map(|address| address.to_string());
+            put_tap(document, tap, address.as_deref())?;
+        }
+        Ok(())
+    }
+}
+
+/// `PORT`, or `HOST:PORT`.
+fn listener(text: &str) -> Result<(Option<String>, u16)> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (Some(host.to_owned()).filter(|host| !host.is_empty()), port),
+        None => (None, text),
+    };
+    match port.parse() {
+        Ok(port) if port > 0 => Ok((host, port)),
+        _ => bail!("--listen {text:?}: give a TCP port as 443, or HOST:PORT"),
+    }
+}
+
+fn url_of(address: IpAddr, port: u16) -> String {
+    let host = match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    };
+    if port == 443 { format!("wss://{host}/") } else { format!("wss://{host}:{port}/") }
+}
+
+/// The address that this machine has where most others are, or else any that is not its own
+/// loopback. Nothing is sent.
+fn own_address() -> Option<IpAddr> {
+    // To addresses that are nobody's (RFC 5737, RFC 3849).
+    let towards = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
+    let found = towards.iter().find_map(|(from, to)| {
+        let socket = UdpSocket::bind(from).ok()?;
+        socket.connect(to).ok()?;
+        socket.local_addr().ok().map(|address| address.ip())
+    });
+    found.filter(|address| !address.is_unspecified()).or_else(|| {
+        let all = own_addresses();
+        let is_usable = |address: &&IpAddr| match address {
+            IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
+            IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+        };
+        all.iter().find(is_usable).copied()
+    })
+}
+
+fn own_addresses() -> Vec<IpAddr> {
+    let all = getifaddrs().into_iter().flatten().filter_map(|one| one.address);
+    all.filter_map(|address| {
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    })
+    .collect()
+}
+
+/// The first address of a network that no interface of this machine is in.
+fn free_network() -> Option<IpNet> {
+    let own = own_addresses();
+    let network = |n| IpNet::new(Ipv4Addr::new(10, 99, n, 1).into(), 24).ok();
+    (0..=255).filter_map(network).find(|network| !own.iter().any(|own| network.contains(own)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_a_port_with_or_without_a_host() {
+        assert_eq!(listener("443").unwrap(), (None, 443));
+        assert_eq!(listener("192.0.2.1:8443").unwrap(), (Some("192.0.2.1".to_owned()), 8443));
+        assert_eq!(listener("[::1]:1").unwrap(), (Some("[::1]".to_owned()), 1));
+        for wrong in ["", "0", "70000", "x", "host:", "192.0.2.1"] {
+            let error = listener(wrong).unwrap_err().to_string();
+            assert!(error.contains("--listen"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_url_has_a_port_where_it_is_not_that_of_tls() {
+        assert_eq!(url_of([192, 0, 2, 1].into(), 443), "wss://192.0.2.1/");
+        let v6 = "2001:db8::1".parse().unwrap();
+        assert_eq!(url_of(v6, 8443), "wss://[2001:db8::1]:8443/");
+    }
+
+    #[test]
+    fn what_stands_in_the_file_stays() {
+        let text =
+            "# mine\n[control]\nport = 7000 # here\n\n[[port]]\ntype = \"tap\"\ntarget = \"t0\"\n";
+        let mut document: DocumentMut = text.parse().unwrap();
+        let plan = Plan {
+            name: "hub".to_owned(),
+            host: None,
+            port: 8443,
+            urls: vec!["wss://192.0.2.1:8443/".to_owned()],
+            address: "10.99.0.1/24".parse().ok(),
+            tap: None,
+            dhcp: false,
+            approval: true,
+        };
+        let place = Place { file: "/x/etherws.toml".into(), service: None };
+        plan.put(&mut document, &place).unwrap();
+        let written = document.to_string();
+        assert!(written.starts_with("# mine\n[control]\nport = 7000 # here\n"), "{written}");
+        assert!(!written.contains("socket"), "{written}");
+        for line in [
+            "client-ca = \"hub/ca.crt\"",
+            "urls = [\"wss://192.0.2.1:8443/\"]",
+            "network = \"10.99.0.0/24\"",
+            "approval = true",
+        ] {
+            assert!(written.contains(line), "{line}: {written}");
+        }
+        assert!(std::path::Path::new(&place.socket()).ends_with("control.sock"));
+    }
+}

@@ -1,0 +1,155 @@
+//! What each of those can do who want to get in uninvited, and what limits it. The names stand in
+//! docs/threat-model.md.
+
+use std::{fs, net::TcpListener};
+
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+
+use super::{Hub, Member, start, status};
+use crate::support::{
+    TempDir, need,
+    peers::tool,
+    process::{Site, run},
+    switch::etherws,
+    wait_until,
+};
+
+/// A stranger who guesses secrets of invitations.
+#[test]
+fn guessing_invitations_is_slowed_down() {
+    need!(tool("curl"));
+    let hub = Hub::new(&[], "");
+    let member = Member::new();
+    // Another secret, in a link that is whole.
+    let at = hub.first.find("etherws1:").unwrap() + "etherws1:".len();
+    let guess = |n: usize| {
+        let mut link = hub.first.clone();
+        link.replace_range(at..at + 6, &format!("{n:06}"));
+        link
+    };
+    let said: Vec<_> = (0..8).map(|n| member.join(&guess(n)).failed().stderr).collect();
+    assert!(said[0].contains("no such invitation"), "{said:#?}");
+    assert!(said[7].contains("429"), "{said:#?}");
+    let late = member.join(&hub.first).failed().stderr;
+    assert!(late.contains("try again later"), "not even the right one from here: {late}");
+}
+
+/// Somebody on the way who answers in the hub's place.
+#[test]
+fn a_man_in_the_middle_gets_no_secret() {
+    need!(tool("openssl"));
+    let hub = Hub::new(&[], "");
+    // Another hub at another address, to which the link is led.
+    let other = Hub::new(&[], "");
+    let led = hub.first.replace(&hub.address.to_string(), &other.address.to_string());
+    let error = Member::new().join(&led).failed().stderr;
+    assert!(error.contains("not one of the pinned keys") && !error.contains("--pin"), "{error}");
+    let asked = other.process.stderr.text();
+    assert!(!asked.contains("invitation"), "it was asked nothing: {asked}");
+    Member::new().join(&hub.first).ok();
+}
+
+/// A thief of the hub's files: who has the CA's key can sign what he likes.
+#[test]
+fn a_certificate_that_a_thief_of_the_cas_key_has_made_is_of_no_user() {
+    need!(tool("curl"));
+    let hub = Hub::new(&[], "");
+    let alice = Member::joined(&hub.first);
+    hub.wait_sessions("member-1", 1);
+    let read = |name: &str| fs::read_to_string(hub.dir.at(&format!("hub/{name}"))).unwrap();
+    let ca = KeyPair::from_pem(&read("ca.key")).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(&read("ca.crt"), ca).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "member-1");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let forged = params.signed_by(&key, &issuer).unwrap();
+    let dir = TempDir::new();
+    let (cert, key) = (dir.file("cert", forged.pem()), dir.file("key", key.serialize_pem()));
+    assert_eq!(status(&hub, &cert, &key), "403");
+    // That of a user passes, and is told that this is no WebSocket.
+    let own = alice.folder(&hub);
+    assert_eq!(status(&hub, &format!("{own}/user.crt"), &format!("{own}/user.key")), "400");
+}
+
+/// A thief of a user's key.
+#[test]
+fn a_stolen_key_is_worth_nothing_once_its_user_is_revoked() {
+    need!(tool("curl"));
+    let hub = Hub::new(&[], "");
+    let alice = Member::joined(&hub.first);
+    hub.wait_sessions("member-1", 1);
+    let (own, thief) = (alice.folder(&hub), TempDir::new());
+    let [cert, key] = ["user.crt", "user.key"]
+        .map(|name| thief.file(name, fs::read(format!("{own}/{name}")).unwrap()));
+    hub.run(&["users", "revoke", "member-1"]).ok();
+    assert_eq!(status(&hub, &cert, &key), "403");
+    wait_until("the end of the session", || alice.log().stderr.contains("1008"));
+    // Neither is it renewed.
+    let mut curl = Site::here().command("curl");
+    curl.args(["-sk", "--cert", &cert, "--key", &key, "-H", "Content-Type: application/json"]);
+    curl.args(["--data", "{\"request\":\"x\"}", "-o", "/dev/null", "-w", "%{http_code}"]);
+    curl.arg(format!("{}join", hub.url().replace("wss", "https")));
+    let renewed = run(curl).stdout;
+    assert!(["400", "403"].contains(&&*renewed), "{renewed}");
+}
+
+/// Somebody who finds a link that was leaked, after its user has joined.
+#[test]
+fn a_leaked_link_lets_nobody_in_twice_and_shows_who_was_first() {
+    let hub = Hub::new(&[], "");
+    // The thief was faster: the user sees it at once, and the operator revokes.
+    let thief = Member::joined(&hub.first);
+    hub.wait_sessions("member-1", 1);
+    let error = Member::new().join(&hub.first).failed().stderr;
+    assert!(error.contains("was used already"), "{error}");
+    hub.run(&["users", "revoke", "member-1"]).ok();
+    wait_until("the thief's end", || thief.log().stderr.contains("The user was revoked"));
+    let error = Member::new().join(&hub.first).failed().stderr;
+    assert!(error.contains("revoked"), "{error}");
+}
+
+/// Whoever sends anything to where invitations are redeemed.
+#[test]
+fn what_is_no_request_to_join_is_refused() {
+    need!(tool("curl"));
+    let hub = Hub::new(&[], "");
+    let send = |options: &[&str]| {
+        let mut curl = Site::here().command("curl");
+        curl.args(["-sk", "-o", "/dev/null", "-w", "%{http_code}"]).args(options);
+        curl.arg(format!("{}join", hub.url().replace("wss", "https")));
+        run(curl).stdout
+    };
+    let json = ["-H", "Content-Type: application/json", "--data"];
+    let long = format!("{{\"secret\":\"{}\"}}", "x".repeat(20_000));
+    for (options, wanted) in [
+        (&[][..], "405"),
+        (&["--data", "x"], "415"),
+        (&[&json[..], &["{"]].concat(), "400"),
+        (&[&json[..], &["{\"secret\":\"AAAA\"}"]].concat(), "400"),
+        (&[&json[..], &["{\"secret\":\"AAAA\",\"request\":\"x\"}"]].concat(), "400"),
+        (&[&json[..], &["{}"]].concat(), "403"),
+        (&[&json[..], &["{\"leave\":true}"]].concat(), "403"),
+        (&[&json[..], &[&long]].concat(), "413"),
+    ] {
+        assert_eq!(send(options), wanted, "{:.60}", options.join(" "));
+    }
+}
+
+/// A switch that is no hub has nothing there, and says so.
+#[test]
+fn a_switch_that_is_no_hub_invites_nobody() {
+    let dir = TempDir::new();
+    let file =
+        dir.file("etherws.toml", format!("[control]\nsocket = {:?}\n", dir.at("control.sock")));
+    let switch = start(&file);
+    wait_until("control", || switch.stderr.contains("listening"));
+    let error = etherws(&["invite", "alice", "--config", &file]).failed().stderr;
+    assert!(error.contains("etherws init makes a hub"), "{error}");
+    let none = etherws(&["users", "list", "--config", &file]).ok();
+    assert!(none.stderr.contains("there are no users"), "{none:#?}");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let error = Member::new().join("https://hub.example/").failed().stderr;
+    assert!(error.contains("the link is damaged"), "{error}");
+    drop(listener);
+}
