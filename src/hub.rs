@@ -46,7 +46,15 @@ pub(crate) async fn ask(tunnel: &ServerUrl, route: &Route, asked: &Asked) -> Res
 
 async fn send(tunnel: &ServerUrl, route: &Route, asked: &Asked) -> Result<Reply> {
     let url = ServerUrl::parse(&url_of(&tunnel.to_string()), Scheme::WebSocket)?;
-    let (http, uri) = http_client(&url, route).await?;
+    let (http, uri) = http_client(&url, route).await.map_err(|error| {
+        let text = one_line(&error);
+        // To pin the key that was shown would be what whoever stands in between wants.
+        if !route.tls.pins.is_empty() && text.contains("pinned keys") {
+            let text = "its key is another one than the hub's, so somebody else answers there";
+            return anyhow::Error::msg(format!("{tunnel}: {text}"));
+        }
+        error.into()
+    })?;
     let request = http.post(uri).timeout(TIME_LIMIT).send_json(asked);
     let mut answer = match request.await {
         Ok(answer) => answer,

@@ -72,6 +72,63 @@ const PAGES: &[Page] = &[
         ],
     ),
     page_of(
+        "init",
+        "Makes this machine a hub, which others join by invitation: writes a configuration with a \
+         tunnel listener over TLS and a TAP device, and beside it the folder hub with a CA of its \
+         own, keys and users. Starts the service where systemd runs it, and prints the command \
+         that starts the switch elsewhere, and a first invitation. A configuration with a tunnel \
+         listener is left alone; one that init has made is not changed.",
+        &[
+            ("init", "make a hub at the address that this machine has"),
+            (
+                "init --url wss://hub.example.org/ --approval",
+                "one with a name, where an operator approves users",
+            ),
+            ("init --print", "show the configuration, and change nothing"),
+        ],
+    ),
+    page_of(
+        "invite",
+        "Asks the running hub for an invitation, and prints its link and a QR code. Whoever has the \
+         link joins with it, once and in time, so that it is as secret as a password.",
+        &[
+            ("invite laptop", "invite one machine, within 24 hours"),
+            ("invite lab --uses 20 --ttl 2h --vlan 10", "invite twenty to VLAN 10"),
+        ],
+    ),
+    page_of(
+        "join",
+        "Becomes a user of the hub that the link is of: makes a key, which stays here, has it \
+         certified by the hub, adds a TAP device and a client port to the configuration, and starts \
+         the service where systemd runs it. Elsewhere the last line is the command that starts the \
+         switch. The certificate is renewed by the switch.",
+        &[
+            ("join -", "read the link from standard input, where nobody sees it"),
+            ("join --no-tap -", "join without root, for other ports than a TAP device"),
+        ],
+    ),
+    page_of(
+        "leave",
+        "Undoes what join has done: tells the hub, takes out the ports that were added, and removes \
+         key and certificate.",
+        &[("leave", "leave the only LAN that was joined")],
+    ),
+    page_of(
+        "users",
+        "Asks the running hub for its users, whatever they come in by: certificates, passwords or \
+         tokens.",
+        &[("users list", "list them"), ("users show alice --json", "show one, as JSON")],
+    ),
+    page_of("users list", "", &[("users list", "list the users, with their sessions")]),
+    page_of("users show", "", &[("users show alice", "show one user")]),
+    page_of("users approve", "", &[("users approve alice", "let in one who waits")]),
+    page_of(
+        "users revoke",
+        "An invitation to that name ends as well. Whoever was revoked can be invited again.",
+        &[("users revoke alice", "end the sessions of alice, and let in no other")],
+    ),
+    page_of("users rename", "", &[("users rename member-1 laptop", "give a user another name")]),
+    page_of(
         "ctl",
         "Sends a request to the control service of a running switch, prints the answer as a table \
          or as JSON, and exits with status 1 if the request was refused. Without --ctlurl and \
@@ -126,6 +183,19 @@ const PAGES: &[Page] = &[
         "ctl listprofile",
         "",
         &[("ctl listprofile", "list profiles with their users and settings")],
+    ),
+    page_of("ctl listuser", "", &[("ctl listuser", "list the users of a hub")]),
+    page_of(
+        "ctl createinvitation",
+        "",
+        &[("ctl createinvitation laptop --ttl 1h", "invite one machine, as etherws invite does")],
+    ),
+    page_of("ctl approveuser", "", &[("ctl approveuser alice", "let in one who waits")]),
+    page_of("ctl revokeuser", "", &[("ctl revokeuser alice", "end the sessions of alice")]),
+    page_of(
+        "ctl renameuser",
+        "",
+        &[("ctl renameuser member-1 laptop", "give a user another name")],
     ),
     page_of("ctl doctor", "", &[("ctl doctor uplink", "look for what keeps a port from working")]),
     page_of("ctl delport", "", &[("ctl delport 1", "delete port 1")]),

@@ -225,7 +225,7 @@ fn one_listener_serves_both_under_different_paths() {
 fn an_unknown_word_is_told_with_those_that_there_are() {
     for (line, expected) in [
         ("etherws ctl xyzzy", "there are listport, addport, "),
-        ("etherws xyzzy", "there are sw, check, ctl, "),
+        ("etherws xyzzy", "there are sw, check, init, "),
         ("etherws ctl addport tunnel x", "there are tap, netdev, client"),
         ("etherws listport", "it is a command of ctl: etherws ctl listport"),
         ("etherws ctl listports", "'listport'"),

@@ -139,7 +139,9 @@ impl Join {
     pub(super) fn check(&self, request: &Request<'_>) -> Result<(), Refusal> {
         check_content_type(&request.headers)?;
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.check(request.peer.source(), Instant::now()).map_err(|wait| {
+        let (source, now) = (request.peer.source(), Instant::now());
+        let checked = attempts.check_user(source, NOBODY, now);
+        checked.and_then(|()| attempts.check(source, now)).map_err(|wait| {
             let text = "Too many wrong invitations from this address; try again later";
             Refusal::later(Refused::RateLimited, text, wait)
         })

@@ -80,6 +80,7 @@ pub(crate) fn bind(path: &Path) -> Result<Listener> {
 /// As [`bind`].
 pub(crate) fn bind_for(path: &Path, account: Option<&User>) -> Result<Listener> {
     remove_stale(path)?;
+    make_runtime_folder(path);
     let failed = || format!("cannot listen on {}; choose another --ctlsock", path.display());
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).with_context(failed)?;
     socket.bind(&SockAddr::unix(path).with_context(failed)?).with_context(failed)?;
@@ -103,6 +104,14 @@ pub(crate) fn adopt(socket: StdListener) -> Result<Listener> {
     let address = socket.local_addr().context("an inherited Unix socket has no address")?;
     let path = address.as_pathname().unwrap_or_else(|| Path::new("(abstract)")).to_owned();
     Ok(Listener { socket, path, file: None })
+}
+
+/// Makes the program's own folder in `/run`, which is empty after each start of the machine, where
+/// no service manager has made it. If it cannot, there is nowhere to listen, which is told.
+fn make_runtime_folder(path: &Path) {
+    if let Some(folder) = path.parent().filter(|it| it.parent() == Some(Path::new("/run"))) {
+        let _ = fs::create_dir(folder);
+    }
 }
 
 fn remove_stale(path: &Path) -> Result<()> {

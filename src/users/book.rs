@@ -445,7 +445,9 @@ impl Book {
     /// # Errors
     /// There is no room.
     pub(crate) fn revoke(&mut self, name: &str, now: i64) -> Result<(), BookError> {
-        self.make_room()?;
+        if !self.users.contains_key(name) {
+            self.make_room()?;
+        }
         let user = self.users.entry(name.to_owned());
         let user = user.or_insert_with(|| User { since: now, ..User::default() });
         user.revoked = true;

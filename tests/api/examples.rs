@@ -7,7 +7,12 @@ use serde_json::{Value, json};
 
 use super::{settle, validator};
 use crate::support::{
-    TempDir, lab::Namespace, need, peers::tool, process::run_with, switch::Switch,
+    TempDir,
+    lab::Namespace,
+    need,
+    peers::tool,
+    process::{run, run_with},
+    switch::{Switch, command},
 };
 
 /// The examples, in the order in which they are asked.
@@ -24,10 +29,12 @@ const VOLATILE: &[&str] = &[
     "discards",
     "expires",
     "host",
+    "link",
     "octets-copied",
     "octets-rx",
     "octets-tx",
     "pid",
+    "qr",
     "rtt",
     "rx",
     "since",
@@ -55,6 +62,13 @@ const SWITCH: [&str; 9] = [
 const SERVER: [&str; 8] =
     ["--host", "192.0.2.2", "--port", "80", "--ctlhost", "127.0.0.1", "--ctlport", "7868"];
 
+/// One who waits for an operator, and one who is in.
+const USERS: &str = r#"{"version": 1, "users": {
+    "bob": {"since": 1790000000, "key": {"hash": "0b", "invitation": "1b", "until": 1795000000},
+            "address": "198.51.100.2/24"},
+    "carol": {"since": 1790000000, "key": {"hash": "0c", "invitation": "1c"}, "pending": true,
+              "address": "198.51.100.3/24"}}}"#;
+
 #[test]
 fn every_example_is_what_a_switch_answers() {
     need!(tool("curl"));
@@ -66,8 +80,17 @@ fn every_example_is_what_a_switch_answers() {
     need!(if quiet.code == Some(0) { Ok(()) } else { Err(quiet.stderr) });
     let _server = Switch::start_at(&namespace.site, &SERVER);
     let dir = TempDir::new();
-    let profile = "[profile.guests]\nusers = [\"alice\"]\ntrust = \"client\"\n";
-    let config = dir.file("etherws.toml", profile);
+    let config = dir.at("etherws.toml");
+    let url = "wss://hub.example/";
+    let init = ["init", "--config", &config, "--no-tap", "--name", "hub", "--url", url];
+    let address = ["--address", "198.51.100.1/24"];
+    run(command(&namespace.site, &[&init[..], &address].concat())).ok();
+    fs::write(dir.at("hub/users.json"), USERS).unwrap();
+    let profile = "\n[profile.guests]\nusers = [\"alice\"]\ntrust = \"client\"\n";
+    let text = fs::read_to_string(&config).unwrap();
+    // Control is asked by TCP.
+    let text = text.split("[control]").next().unwrap().to_owned() + profile;
+    fs::write(&config, text).unwrap();
     let args = [&SWITCH[..], &["--config", &config]].concat();
     let switch = Switch::start_at(&namespace.site, &args);
     let ask = |method: &str, params: &Value| {
@@ -81,7 +104,7 @@ fn every_example_is_what_a_switch_answers() {
         let reply = run_with(curl, body.to_string().as_bytes()).ok().json();
         assert!(reply.get("result").is_some(), "{body}: {reply:#}");
         // Where this machine has the file is nobody's business.
-        let result = reply["result"].to_string().replace(&config, "/etc/etherws/etherws.toml");
+        let result = reply["result"].to_string().replace(&dir.at(""), "/etc/etherws/");
         serde_json::from_str::<Value>(&result).unwrap()
     };
     let document = ask("rpc.discover", &Value::Null);

@@ -104,7 +104,7 @@ fn install(machine: &Machine, package: &[u8]) {
     machine.run(&["apt-get", "install", "-y", "/root/package.deb"]).ok();
 }
 
-const README: &str = include_str!("../../README.md");
+const TUNNELS: &str = include_str!("../../docs/tunnels.md");
 const INSTALL: &str = include_str!("../../docs/install.md");
 
 /// The configuration that the package brings.
@@ -151,12 +151,12 @@ fn property(machine: &Machine, name: &str) -> String {
     output.ok().stdout.trim().to_owned()
 }
 
-/// Does what the README says of a first tunnel, with the `server` at this address.
-fn do_as_the_readme_says(left: &Machine, right: &Machine, server: IpAddr) {
-    let in_readme = |language| blocks(README, "## The first secure tunnel\n", language);
-    let (shell, toml) = (in_readme("sh"), in_readme("toml"));
+/// Does what the page says of a tunnel with a password, with the `server` at this address.
+fn do_as_the_page_says(left: &Machine, right: &Machine, server: IpAddr) {
+    let in_page = |language| blocks(TUNNELS, "## A tunnel with a password\n", language);
+    let (shell, toml) = (in_page("sh"), in_page("toml"));
     let ([make, copy, start, doctor], [of_server, of_client]) = (&shell[..], &toml[..]) else {
-        panic!("the README's section has other blocks");
+        panic!("the section has other blocks");
     };
     let address = server.to_string();
     let host = if server.is_ipv6() { format!("[{address}]") } else { address.clone() };
@@ -184,7 +184,7 @@ fn joined(left: &Machine, right: &Machine) {
 }
 
 #[test]
-fn the_readme_holds_where_there_is_only_ipv6() {
+fn the_page_holds_where_there_is_only_ipv6() {
     need!(can_build());
     let (left, right) = need!(machines(|left, right| {
         for (end, address) in [(left, "2001:db8::1/64"), (right, "2001:db8::2/64")] {
@@ -196,7 +196,7 @@ fn the_readme_holds_where_there_is_only_ipv6() {
     for machine in [&left, &right] {
         install(machine, &package);
     }
-    do_as_the_readme_says(&left, &right, "2001:db8::1".parse().unwrap());
+    do_as_the_page_says(&left, &right, "2001:db8::1".parse().unwrap());
     let session = &ports(&left)[1];
     assert!(session["target"].as_str().unwrap().starts_with("[2001:db8::2]:"), "{session}");
     // One listener is there for both versions of IP.
@@ -214,7 +214,7 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
         install(machine, &package);
         assert_eq!(property(machine, "ActiveState"), "inactive", "nobody has asked for it");
     }
-    do_as_the_readme_says(&left, &right, "192.0.2.1".parse().unwrap());
+    do_as_the_page_says(&left, &right, "192.0.2.1".parse().unwrap());
     // Told now and then, and not at each change.
     let told = || property(&right, "StatusText") == "2 ports, 2 up; 0 sessions";
     wait_within(LIMIT, "the status", || told().then_some(()));
@@ -317,4 +317,37 @@ fn a_tunnel_between_two_hosts_survives_reboots_upgrades_and_is_purged() {
     {
         assert_eq!(right.run(&["getent", database, name]).stdout, "");
     }
+}
+
+/// Two commands on two machines that have the package: the service does the rest.
+#[test]
+fn two_commands_join_two_installed_services() {
+    need!(can_build());
+    let (left, right) = need!(machines(|_, _| ()));
+    let package = build(&TempDir::new(), "2.0.0~dev-1");
+    for machine in [&left, &right] {
+        install(machine, &package);
+    }
+    let said = left.run(&["etherws", "init", "--name", "homelab"]).ok().stdout;
+    assert!(said.contains("The hub runs"), "{said}");
+    let link = said.split('\'').nth(1).expect("a link in quotes");
+    let said = right.run(&["etherws", "join", link]).ok().stdout;
+    assert!(said.contains("homelab (10.99.0.1) answers: "), "{said}");
+    assert_eq!(property(&right, "ActiveState"), "active");
+    assert!(pings(&left, "10.99.0.2"));
+    // The service renews its own files, and nobody else reads them.
+    for (machine, folder) in [(&left, "hub"), (&right, "192.0.2.1")] {
+        let folder = format!("/etc/etherws/{folder}");
+        let found = machine.run(&["stat", "-c", "%U %a", &folder]).ok().stdout;
+        assert_eq!(found.trim(), "etherws 700");
+        machine.run(&["etherws", "check", FILE]).ok();
+    }
+    let link = left.run(&["etherws", "invite", "other", "--json"]).ok().json();
+    assert!(link[0]["link"].as_str().unwrap().starts_with("https://192.0.2.1/#"), "{link}");
+    left.run(&["etherws", "users", "revoke", "member-1"]).ok();
+    let gone = || (!pings(&right, "10.99.0.1")).then_some(());
+    wait_within(LIMIT, "the end of the tunnel", gone);
+    let said = right.run(&["etherws", "leave"]).ok();
+    assert!(said.stdout.contains("are as they were"), "{said:?}");
+    assert_eq!(property(&right, "ActiveState"), "inactive");
 }

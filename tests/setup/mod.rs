@@ -2,6 +2,7 @@
 //! what each kind of attacker meets there.
 
 mod lan;
+mod page;
 mod threats;
 
 use std::{fs, net::SocketAddr, path::Path};
@@ -152,8 +153,8 @@ fn two_who_redeem_at_once_are_not_both_let_in() {
     let hub = Hub::new(&[], "");
     let members = [(); 6].map(|()| Member::new());
     let codes = std::thread::scope(|scope| {
-        let start = |member| scope.spawn(|| Member::join(member, &hub.first).code);
-        let all = members.each_ref().map(start);
+        let link = &hub.first;
+        let all = members.each_ref().map(|one| scope.spawn(move || one.join(link).code));
         all.map(|one| one.join().unwrap())
     });
     assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), 1, "{codes:?}");
@@ -258,7 +259,7 @@ fn one_word_revokes_whatever_a_user_comes_in_by() {
         curl.arg(format!("{}{query}", hub.url().replace("wss", "https")));
         run(curl).stdout
     };
-    let login = ["-u", "bob:123"];
+    let login = ["-u", "bob:secret"];
     // What is let in is told that this is no WebSocket.
     assert_eq!([status(&login, ""), status(&["-u", "bob:no"], "")], ["400", "401"]);
     hub.run(&["users", "revoke", "bob"]).ok();

@@ -63,7 +63,7 @@ impl Attempts {
     ///
     /// # Errors
     /// How long to wait.
-    pub(super) fn check_user(
+    pub(in crate::server) fn check_user(
         &self,
         source: Source,
         user: &str,
