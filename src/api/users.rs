@@ -151,18 +151,17 @@ fn all(program: Program<'_>) -> Vec<User> {
     }
     .into_iter()
     .map(|(name, user)| {
-        let has_key = matches!(user.state(now), State::Active | State::Pending | State::Revoked);
-        let until = user.certificate_until().filter(|_| has_key);
-        let invitation = user.invitation().filter(|_| until.is_none());
+        let until = user.certificate_until();
+        let invitation = user.invitation().filter(|_| !user.has_key());
         User {
-            by: until.is_some().then(|| "certificate".to_owned()).into_iter().collect(),
+            by: user.has_key().then(|| "certificate".to_owned()).into_iter().collect(),
             state: user.state(now).name().to_owned(),
             sessions: sessions_of(&name),
             address: user.address.map(|address| address.to_string()),
             profile: user.profile,
             vlan: user.vlan,
             since: shown(user.since),
-            expires: until.or(invitation.map(|(until, _)| until)).map(shown),
+            expires: until.or_else(|| invitation.map(|(until, _)| until)).map(shown),
             uses: invitation.map(|(_, uses)| uses),
             name,
         }

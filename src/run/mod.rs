@@ -10,6 +10,7 @@ mod renewal;
 mod specs;
 mod start;
 mod task;
+mod users;
 
 use std::process::ExitCode;
 

@@ -24,7 +24,6 @@ use etherws_actors::{
     monitor::{Event, Kind},
     settings::{Label, PortSettings, Profiles},
 };
-use jiff::Timestamp;
 use slog::{error, info, warn};
 use tokio::sync::mpsc;
 
@@ -50,7 +49,7 @@ use crate::{
 pub(super) struct InForce {
     pub(super) shared: Shared,
     listeners: Listeners,
-    options: Sw,
+    pub(super) options: Sw,
     /// The ports of the file, in its order, and the numbers that they have.
     ports: Vec<(Port, PortNumber)>,
     /// The same of its mirrors.
@@ -173,19 +172,7 @@ impl InForce {
             self.shared.status.sessions.set_profiles(Arc::clone(&after.profiles));
             changed("profile");
         }
-        if let (Some(old), Some(new)) = (&old.users, &new.users)
-            && old.policy != new.policy
-            && let Some(users) = &self.shared.status.users
-        {
-            users.set_policy(new.policy.clone());
-            changed("users, pool");
-            let (users, now) = (Arc::clone(users), Timestamp::now().as_second());
-            let certified = tokio::task::spawn_blocking(move || users.certify_hub(now)).await;
-            if let Ok(Err(error)) = certified {
-                let note = one_line(&*error);
-                changes.push(Change::new(Action::Kept, "users.urls").note(note));
-            }
-        }
+        changes.extend(self.change_users(new).await);
         let mut changed = |key: &str| changes.push(Change::new(Action::Changed, key));
         for (key, is_other) in [
             ("switch.ageout", before.aging_time != after.aging_time),

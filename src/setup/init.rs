@@ -128,7 +128,11 @@ impl Plan {
             ensure!(parsed.tls(), "--url {url}: a hub needs TLS; give {}", parsed.with_tls());
         }
         let has_tap = target_of(document, "tap").is_some();
-        let tap = if args.no_tap || has_tap { None } else { args.tap.clone().or(Some(TAP.into())) };
+        let tap = if args.no_tap || has_tap {
+            None
+        } else {
+            Some(args.tap.clone().unwrap_or_else(|| TAP.to_owned()))
+        };
         if tap.is_some() && !args.print {
             check_tap()?;
         }

@@ -98,7 +98,7 @@ pub(crate) fn run(args: JoinArgs) -> Result<ExitCode> {
     let note = Note {
         hub: answer.hub.clone(),
         user: answer.name.clone(),
-        tap: added.clone().or(before.and_then(|note| note.tap)),
+        tap: added.clone().or_else(|| before.and_then(|note| note.tap)),
     };
     write_secret(&folder.join(NOTE), &(serde_json::to_string_pretty(&note)? + "\n"))?;
     place.write(&document)?;

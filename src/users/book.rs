@@ -113,6 +113,11 @@ impl User {
         self.invitation.as_ref().map(|one| (one.until, one.uses))
     }
 
+    /// Whether it has a key that was certified, or waits for that.
+    pub(crate) const fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// When its last certificate ends.
     pub(crate) fn certificate_until(&self) -> Option<i64> {
         self.key.as_ref().map(|key| key.until).filter(|until| *until > 0)

@@ -145,7 +145,7 @@ fn the_first_network_is_built_as_the_page_says() {
             link = link_in(&said);
         }
         if command.starts_with("ping") {
-            pinged.get_or_insert(started.elapsed());
+            pinged.get_or_insert_with(|| started.elapsed());
         }
     }
     println!("from nothing to ping in {:?}, all of it in {:?}", pinged.unwrap(), started.elapsed());

@@ -64,8 +64,8 @@ impl Marks {
 
     /// Whether the certificate was issued by whoever is called `name`.
     pub(super) fn is_issued_by(&self, name: &str) -> bool {
-        let is_it = |mark: &Box<str>| mark.split_once(" of ").is_some_and(|(_, own)| own == name);
-        self.iter().any(is_it)
+        let issuers = self.iter().filter_map(|mark| mark.split_once(" of "));
+        issuers.map(|(_, own)| own).any(|own| own == name)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Box<str>> {
