@@ -69,7 +69,10 @@ pub(crate) fn verify(sw: &Sw, file: &File, known: &[Fault]) -> Vec<Fault> {
             note(&format!("{table}.htpasswd"), auth::survey(path).map(drop));
         }
         if let Some(files) = &service.tls {
-            note(&format!("{table}.tls"), Tls::open(files.clone(), &log).map(drop));
+            // What a CA is still to issue is not there before the first start.
+            if sw.acme.is_none() || files.cert.exists() {
+                note(&format!("{table}.tls"), Tls::open(files.clone(), &log).map(drop));
+            }
             if let Some(path) = &files.revoked {
                 let list = auth::Revoked::open(path, &log);
                 note(&format!("{table}.tls.revoked"), list.map(drop));

@@ -2,6 +2,7 @@
 //! only so that the fuzzer can reach its parsers; who embeds the switch wants
 //! `etherws-actors`.
 
+mod acme;
 mod api;
 mod capture;
 mod check;

@@ -21,7 +21,7 @@ use tempfile::NamedTempFile;
 use crate::files;
 
 /// Where it is if nobody says otherwise.
-const FOLDER: &str = "/var/lib/etherws";
+pub(crate) const FOLDER: &str = "/var/lib/etherws";
 
 const FILE: &str = "state.json";
 

@@ -16,7 +16,7 @@ case $for in
         tinyproxy:tinyproxy-bin htpasswd:apache2-utils curl:curl openssl:openssl
         promtool:prometheus ovs-vswitchd:openvswitch-switch
         nginx:nginx-light haproxy:haproxy apache2:apache2-bin caddy:caddy squid:squid
-        danted:dante-server stunnel:stunnel4 nc:netcat-openbsd socat:socat ethtool:ethtool
+        danted:dante-server stunnel:stunnel4 nc:netcat-openbsd socat:socat ethtool:ethtool pebble:pebble
         dnsmasq:dnsmasq-base radvd:radvd kea-dhcp4:kea-dhcp4-server
         kea-dhcp6:kea-dhcp6-server dhclient:isc-dhcp-client atk6-fake_router26:thc-ipv6
         yersinia:yersinia" ;;

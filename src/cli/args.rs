@@ -128,6 +128,9 @@ pub(crate) struct InitArgs {
     /// Let an operator approve whoever comes with an invitation
     #[arg(long)]
     pub(crate) approval: bool,
+    /// Have the hub's certificate issued by a public CA, by ACME, for the names in --url
+    #[arg(long, requires = "url")]
+    pub(crate) acme: bool,
     /// Print what would be written, and change nothing
     #[arg(long)]
     pub(crate) print: bool,

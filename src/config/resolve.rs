@@ -29,6 +29,7 @@ use super::{
     read::{Fault, Faults, File, Source},
 };
 use crate::{
+    acme::AcmeOptions,
     capture::mirror::Mirror,
     logging,
     options::{
@@ -92,6 +93,8 @@ pub(crate) struct Sw {
     pub(crate) control_proxies: Proxies,
     /// Ports of the configuration.
     pub(crate) ports: Vec<Port>,
+    /// From whom the tunnel has key and certificate, if not from its files.
+    pub(crate) acme: Option<AcmeOptions>,
     /// Who may be invited, if anybody may.
     pub(crate) users: Option<UsersOptions>,
     /// Mirrors that copy to ports.
@@ -205,7 +208,11 @@ impl<'a> Checker<'a> {
             legacy,
         } = config;
         let profiles = self.profiles(profile);
-        let tls = self.tls("tunnel.tls", tunnel.tls.files());
+        let acme = self.acme(&tunnel.acme, switch.state.as_deref());
+        let tls = match &acme {
+            Some(acme) => self.tls_by_acme(acme, &tunnel.tls),
+            None => self.tls("tunnel.tls", tunnel.tls.files()),
+        };
         let control_tls = self.tls("control.tls", control.tls.files());
         if switch.ageout == Some(0) {
             let text = format!("{} 0: give 1 or more seconds", self.name("switch.ageout"));
@@ -263,7 +270,7 @@ impl<'a> Checker<'a> {
         }
         let service_proxies = service.proxies.clone();
         let ports = self.ports(port, profiles.as_ref(), &port_defaults.settings.0);
-        let users = self.users(users, pool, tunnel_service.as_ref(), &ports);
+        let users = self.users(users, pool, tunnel_service.as_ref(), &ports, acme.is_some());
         let limits = Limits {
             all: tunnel.max_sessions.unwrap_or(DEFAULT_MAX_SESSIONS),
             user: tunnel.max_sessions_per_user.unwrap_or(DEFAULT_MAX_SESSIONS_EACH),
@@ -315,6 +322,7 @@ impl<'a> Checker<'a> {
             port_defaults: port_defaults.settings.0.clone(),
             ports,
             users,
+            acme,
             mirrors: self.mirrors(mirror),
             profiles: Arc::new(profiles.unwrap_or_default()),
             vlan_names: self.vlan_names(vlan_names),

@@ -16,13 +16,14 @@ use crate::{
 };
 
 impl Checker<'_> {
-    /// Who may be invited; `None`: nobody.
+    /// Who may be invited; `None`: nobody. `public`: the certificate is one of a public CA.
     pub(super) fn users(
         &mut self,
         users: &Users,
         pool: &Pool,
         tunnel: Option<&Service>,
         ports: &[Port],
+        public: bool,
     ) -> Option<UsersOptions> {
         let Some(folder) = users.folder.clone() else {
             if *users != Users::default() || *pool != Pool::default() {
@@ -80,6 +81,7 @@ impl Checker<'_> {
         let policy = Policy {
             name: if name.is_empty() { "hub".to_owned() } else { name },
             urls,
+            public,
             approval: users.approval.unwrap_or(false),
             lifetime: users.lifetime.map_or(DEFAULT_LIFETIME, |ttl| ttl.0),
             pool: book::Pool { network, taken },

@@ -30,6 +30,7 @@ use super::{
     task::Task,
 };
 use crate::{
+    acme::challenges::Challenges,
     api::status::ListenerInfo,
     config::Action,
     config::Sw,
@@ -127,6 +128,8 @@ pub(super) struct Shared {
     pub(super) reserve: Arc<Reserve>,
     pub(super) journal: Arc<Journal>,
     pub(super) health: Arc<Health>,
+    /// What CAs are shown that ask for a proof.
+    pub(super) challenges: Arc<Challenges>,
     /// Where invitations are redeemed, if anybody is invited.
     pub(super) join: Option<Arc<Join>>,
     /// Asks for files to be read again.
@@ -422,7 +425,11 @@ impl Listeners {
         };
         let certificates = |files: &TlsFiles| {
             let at_work = self.tcp.iter().filter_map(|tcp| tcp.files.tls.as_ref());
-            let open = || Tls::open(files.clone(), log).map(Arc::new);
+            let challenges = &self.shared.challenges;
+            let open = || {
+                let tls = Tls::open(files.clone(), log)?;
+                Ok(Arc::new(tls.with_challenges(challenges)))
+            };
             self.watched(files.paths(), at_work, open, Tls::reload)
         };
         let files = Files {

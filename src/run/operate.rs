@@ -206,6 +206,7 @@ impl InForce {
                     && old.control_proxies != new.control_proxies,
             ),
             ("switch.pid-file", old.pid_file != new.pid_file),
+            ("tunnel.acme", old.acme != new.acme),
             ("users.folder", folder(old) != folder(new)),
             ("log.debug", old.logging.debug != new.logging.debug),
             ("log.conf", old.logging.conf != new.logging.conf),

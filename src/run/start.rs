@@ -31,6 +31,7 @@ use super::{
     renewal,
 };
 use crate::{
+    acme,
     config::Sw,
     daemon::Ready,
     doctor,
@@ -125,11 +126,15 @@ pub(super) async fn run(
         reserve: Arc::new(Reserve::default()),
         journal,
         health: Arc::clone(&health),
+        challenges: Arc::default(),
         join,
         reload: Reload::new(),
         log: log.clone(),
     };
     actix_rt::spawn(Arc::clone(&shared.journal).run());
+    if let Some(acme) = &options.acme {
+        acme.prepare().context("nothing can be kept of ACME")?;
+    }
     let mut listeners = Listeners::new(shared.clone());
     for port in options.ports.extract_if(.., |_| options.legacy) {
         control
@@ -140,6 +145,10 @@ pub(super) async fn run(
     listeners.start(bound, control_socket)?;
     let certificates = Arc::clone(&shared.status.certificates);
     actix_rt::spawn(certificates.watch(log.clone()));
+    if let Some(acme) = options.acme.clone() {
+        let challenges = Arc::clone(&shared.challenges);
+        actix_rt::spawn(acme::keep(acme, challenges, monitor.clone(), log.clone()));
+    }
     if let Some(users) = users {
         actix_rt::spawn(renewal::certify_hub(users, log.clone()));
     }

@@ -112,6 +112,7 @@ fn serve(endpoint: Arc<Endpoint>, tls: Option<Arc<Tls>>) -> Serve {
                 let event = || Event::new(Kind::Refused).text("reason", "tls-failure");
                 endpoint.monitor.tell(|| at(event(), &peer));
             })?;
+            let Some(stream) = stream else { return Ok(()) };
             let stream = TlsStream::from(stream);
             peer.certificate = peer::certificate(&stream);
             answer(&endpoint, &*http.service().await?, Client { stream, peer, place }).await;

@@ -23,7 +23,7 @@ use etherws_actors::{
 use rustls::{
     AlertDescription, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    server::{Acceptor, NoServerSessionStorage, WebPkiClientVerifier},
     sign::SingleCertAndKey,
 };
 use slog::{Logger, error, info};
@@ -31,9 +31,9 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
     time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 
-use crate::{files, options::TlsFiles};
+use crate::{acme::challenges::Challenges, files, options::TlsFiles};
 
 /// Time that a client may take for its part of a handshake, as actix's default: three round trips
 /// to the other side of the Earth take one second. Ours is bounded by how many there are before it.
@@ -51,6 +51,8 @@ const FAREWELL_OCTETS: usize = 4096;
 pub(crate) struct Tls {
     files: TlsFiles,
     config: RwLock<Arc<ServerConfig>>,
+    /// What a CA is shown that asks whether a name leads here.
+    challenges: Arc<Challenges>,
     log: Logger,
 }
 
@@ -68,7 +70,12 @@ impl Tls {
     /// A file cannot be read, holds no PEM of its kind, or they do not match.
     pub(crate) fn open(files: TlsFiles, log: &Logger) -> Result<Self> {
         let config = RwLock::new(Arc::new(Pem::read(&files)?.server_config(&files)?));
-        Ok(Self { files, config, log: log.clone() })
+        Ok(Self { files, config, challenges: Arc::default(), log: log.clone() })
+    }
+
+    /// The same; answers CAs that ask for a proof.
+    pub(crate) fn with_challenges(self, challenges: &Arc<Challenges>) -> Self {
+        Self { challenges: Arc::clone(challenges), ..self }
     }
 
     /// Takes the files as they are now for the connections to come. Keeps the old
@@ -87,27 +94,52 @@ impl Tls {
         }
     }
 
-    /// TLS on an accepted connection.
+    /// TLS on an accepted connection; `None`: it was a CA that has seen a proof.
     ///
     /// # Errors
     /// The handshake fails or takes too long.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> Result<Option<TlsStream<TcpStream>>> {
         let ready = stream.ready(Interest::READABLE).await;
         if ready.is_ok_and(|ready| ready.is_read_closed()) {
             bail!("the client has gone before its turn");
         }
         let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
+        if self.challenges.any() {
+            let limit = HANDSHAKE_LIMIT * 2;
+            return timeout(limit, self.accept_or_prove(config, stream))
+                .await
+                .with_context(|| format!("no TLS handshake within {} s", limit.as_secs()))?;
+        }
         let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
         let done = in_turns(handshake, HANDSHAKE_LIMIT).await;
         match done
             .with_context(|| format!("no TLS handshake within {} s", HANDSHAKE_LIMIT.as_secs()))?
         {
-            Ok(stream) => Ok(stream),
+            Ok(stream) => Ok(Some(stream)),
             Err((error, stream)) => {
                 say_why(stream).await;
                 Err(error).context("the TLS handshake failed")
             }
         }
+    }
+
+    /// The same while a proof is due: the client's first words say who asks.
+    async fn accept_or_prove(
+        &self,
+        config: Arc<ServerConfig>,
+        stream: TcpStream,
+    ) -> Result<Option<TlsStream<TcpStream>>> {
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream);
+        let begun = begun.await.context("the TLS handshake failed")?;
+        if !Challenges::is_asked(&begun.client_hello()) {
+            let done = begun.into_stream(config).await;
+            return done.map(Some).context("the TLS handshake failed");
+        }
+        let proof = begun.into_stream(self.challenges.server_config()?).await;
+        let mut stream = proof.context("the proof for a CA was not taken")?;
+        // It says nothing more (RFC 8737, 3).
+        let _ = stream.shutdown().await;
+        Ok(None)
     }
 }
 

@@ -171,7 +171,7 @@ pub(super) async fn check<'a>(
     let number = link.map_or(0, |(link, _)| link.place.number);
     let slot = Arc::new(service.sessions.slot(&identity, peer.ip(), instance, number)?);
     // Whoever was revoked between the two would be found by nobody.
-    if !service.gate.knows(&identity) {
+    if service.gate.is_revoked(&identity) {
         return Err(Refusal::unauthorized().of_user(identity.name.clone()));
     }
     // Whoever came in by rules that count no longer is asked again.

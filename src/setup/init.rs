@@ -103,6 +103,7 @@ struct Plan {
     tap: Option<String>,
     dhcp: bool,
     approval: bool,
+    acme: bool,
 }
 
 impl Plan {
@@ -154,6 +155,7 @@ impl Plan {
             tap,
             dhcp: args.dhcp,
             approval: args.approval,
+            acme: args.acme,
         })
     }
 
@@ -163,6 +165,7 @@ impl Plan {
         Ok(users::Policy {
             name: self.name.clone(),
             urls: urls.collect::<Result<_, _>>()?,
+            public: self.acme,
             approval: self.approval,
             lifetime: users::DEFAULT_LIFETIME,
             pool: users::book::Pool::default(),
@@ -177,11 +180,19 @@ impl Plan {
         }
         tunnel.insert("port", value(i64::from(self.port)));
         let mut tls = Table::new();
-        for (key, file) in [("key", "tunnel.key"), ("cert", "tunnel.crt"), ("client-ca", "ca.crt")]
-        {
+        let files = [("key", "tunnel.key"), ("cert", "tunnel.crt"), ("client-ca", "ca.crt")];
+        for (key, file) in files.into_iter().skip(if self.acme { 2 } else { 0 }) {
             tls.insert(key, value(format!("{FOLDER}/{file}")));
         }
         tunnel.insert("tls", Item::Table(tls));
+        if self.acme {
+            let hosts = self.urls.iter().map(|url| ServerUrl::parse(url, Scheme::WebSocket));
+            let hosts = hosts.map(|url| Ok(url?.host())).collect::<Result<Vec<_>>>()?;
+            let mut acme = Table::new();
+            acme.insert("names", value(list(hosts)));
+            acme.insert("folder", value(format!("{FOLDER}/acme")));
+            tunnel.insert("acme", Item::Table(acme));
+        }
         let users = table(document, "users")?;
         users.insert("folder", value(FOLDER));
         users.insert("name", value(&self.name));
@@ -295,6 +306,7 @@ mod tests {
             tap: None,
             dhcp: false,
             approval: true,
+            acme: false,
         };
         let place = Place { file: "/x/etherws.toml".into(), service: None };
         plan.put(&mut document, &place).unwrap();

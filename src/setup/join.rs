@@ -198,7 +198,7 @@ pub(super) fn read_note(folder: &Path) -> Option<Note> {
 
 /// How a hub is reached that has this pin.
 fn route(link: &Link, proxy: Option<&Secret>) -> Route {
-    let tls = TlsOptions { pins: vec![link.pin], ..TlsOptions::default() };
+    let tls = TlsOptions { pins: link.pin.into_iter().collect(), ..TlsOptions::default() };
     let proxy = match proxy {
         Some(Secret(text)) => ProxyChoice::new(text.clone()),
         None => ProxyChoice::Environment,
@@ -269,7 +269,10 @@ fn put_client(
     } else {
         port.insert("urls", value(list(others)));
     }
-    port.insert("pin", value(list([link.pin.to_string()])));
+    match link.pin {
+        Some(pin) => drop(port.insert("pin", value(list([pin.to_string()])))),
+        None => drop(port.remove("pin")),
+    }
     port.insert("cert", value(cert));
     port.insert("key", value(file(KEY)));
     if let Some(Secret(proxy)) = proxy {

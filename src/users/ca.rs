@@ -1,7 +1,7 @@
 //! The hub's own certificate authority: a key, a certificate, and what they sign. Reads and
 //! writes no files; keys leave it only as PEM for the files of their owner.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use etherws_actors::connect::{Pin, certificate::Facts};
@@ -217,10 +217,4 @@ fn valid(now: i64, lifetime: i64) -> CertificateParams {
 /// life are over.
 pub(crate) const fn renewal(from: i64, until: i64) -> i64 {
     until - (until - from - BACKDATED) / 3
-}
-
-/// The host of a URL as a name of a certificate: without brackets.
-pub(crate) fn certificate_name(host: &str) -> String {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.parse::<IpAddr>().map_or_else(|_| bare.to_owned(), |address| address.to_string())
 }

@@ -18,6 +18,9 @@ pub(crate) const SECRET_OCTETS: usize = 16;
 /// Octets of the hash that is a pin.
 const PIN_OCTETS: usize = 32;
 
+/// In its place where there is none.
+const NO_PIN: [u8; PIN_OCTETS] = [0; PIN_OCTETS];
+
 /// Octets of the time at which it ends.
 const TIME_OCTETS: usize = 8;
 
@@ -29,8 +32,8 @@ const MAX_LINK: usize = 2048;
 pub(crate) struct Link {
     /// The hub's, the first of them as the link's own; `wss`.
     pub(crate) urls: Vec<ServerUrl>,
-    /// Of the key of its CA.
-    pub(crate) pin: Pin,
+    /// Of the key of its CA; `None`: its certificate is one of a public CA.
+    pub(crate) pin: Option<Pin>,
     /// The secret.
     pub(crate) secret: [u8; SECRET_OCTETS],
     /// Until when it can be used, in seconds of Unix.
@@ -71,7 +74,7 @@ impl Link {
         });
         Ok(Self {
             urls: all.collect::<Result<_, _>>()?,
-            pin: Pin::from(*pin),
+            pin: (*pin != NO_PIN).then(|| Pin::from(*pin)),
             secret: *secret,
             until: i64::from_be_bytes(*until),
         })
@@ -87,7 +90,7 @@ impl fmt::Display for Link {
         });
         let first = urls.next().unwrap_or_default();
         let mut octets = self.secret.to_vec();
-        octets.extend(self.pin.octets());
+        octets.extend(self.pin.map_or(NO_PIN, |pin| pin.octets()));
         octets.extend(self.until.to_be_bytes());
         octets.extend(urls.collect::<Vec<_>>().join("\n").bytes());
         write!(f, "https://{first}#{FORM}{}", URL_SAFE_NO_PAD.encode(octets))
@@ -108,7 +111,7 @@ mod tests {
         let url = |url: &&str| ServerUrl::parse(url, Scheme::WebSocket).unwrap();
         Link {
             urls: urls.iter().map(url).collect(),
-            pin: Pin::from([0xa5; 32]),
+            pin: Some(Pin::from([0xa5; 32])),
             secret: [7; SECRET_OCTETS],
             until: 1_800_000_000,
         }
@@ -125,6 +128,8 @@ mod tests {
             assert!(text.starts_with(&urls[0].replace("wss", "https")), "{text}");
             assert!(text.len() < 300, "a QR code that a telephone reads: {}", text.len());
         }
+        let public = Link { pin: None, ..link(&["wss://hub.example/"]) };
+        assert_eq!(Link::parse(&public.to_string()).unwrap(), public);
     }
 
     #[test]

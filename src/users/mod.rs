@@ -10,7 +10,6 @@ use std::{
     fmt,
     fs::{self, File, TryLockError},
     io,
-    net::IpAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -22,13 +21,13 @@ use aws_lc_rs::{
     rand,
 };
 use etherws_actors::{
-    connect::{ServerUrl, certificate::Facts, files::read_certificates},
+    connect::{Pin, ServerUrl, certificate::Facts, files::read_certificates},
     settings::PortSettings,
 };
 
 use self::{
     book::{Book, BookError, NoEntry, Pool, State, Terms, User},
-    ca::{Ca, Issued, Requested, certificate_name, renewal},
+    ca::{Ca, Issued, Requested, renewal},
     link::{Link, SECRET_OCTETS},
 };
 use crate::files;
@@ -50,6 +49,8 @@ pub(crate) struct Policy {
     pub(crate) name: String,
     /// Where it is reached, over TLS.
     pub(crate) urls: Vec<ServerUrl>,
+    /// Whether its certificate is one of a public CA.
+    pub(crate) public: bool,
     /// Whether an operator has to approve who comes with an invitation.
     pub(crate) approval: bool,
     /// Seconds for which a user's certificate lasts.
@@ -240,22 +241,27 @@ impl Users {
     /// It cannot be signed or written.
     pub(crate) fn certify_hub(&self, now: i64) -> Result<bool> {
         let policy = self.policy();
-        let mut names: Vec<_> =
-            policy.urls.iter().map(|url| certificate_name(&url.host())).collect();
+        let mut names: Vec<_> = policy.urls.iter().map(ServerUrl::host).collect();
         names.dedup();
         let (path, key) = (self.folder.join(CERT), self.folder.join(KEY));
-        if names.is_empty() || !key.exists() {
+        if names.is_empty() || policy.public || !key.exists() {
             return Ok(false);
         }
         let chain = read_certificates(&path).unwrap_or_default();
         let facts = chain.first().and_then(Facts::of);
-        let is_fresh = |facts: &Facts| now < renewal(facts.from, facts.until);
-        if facts.is_some_and(|facts| is_fresh(&facts)) && names_of(&chain) == Some(names.clone()) {
+        let is_fresh =
+            |facts: Facts| facts.names == names && now < renewal(facts.from, facts.until);
+        if facts.is_some_and(is_fresh) {
             return Ok(false);
         }
         let issued = self.ca.certify_server(&names, &read_text(&self.folder, KEY)?, now)?;
         write(&self.folder, CERT, &issued.chain)?;
         Ok(true)
+    }
+
+    /// By which invitations have the hub known.
+    fn pin(&self, policy: &Policy) -> Option<Pin> {
+        (!policy.public).then(|| self.ca.pin())
     }
 
     /// Invites `name`.
@@ -283,7 +289,7 @@ impl Users {
             Ok((address.map(|address| address.to_string()), terms.uses))
         })?;
         let link =
-            Link { urls: policy.urls.clone(), pin: self.ca.pin(), secret, until: terms.until };
+            Link { urls: policy.urls.clone(), pin: self.pin(&policy), secret, until: terms.until };
         Ok(Invited { link, uses, address })
     }
 
@@ -405,24 +411,6 @@ impl fmt::Debug for Users {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Users").field("folder", &self.folder).finish_non_exhaustive()
     }
-}
-
-/// The names and addresses that the first certificate of a chain is for.
-fn names_of(chain: &[rustls_pki_types::CertificateDer<'_>]) -> Option<Vec<String>> {
-    use x509_parser::extensions::GeneralName;
-    let (_, certificate) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
-    let names = certificate.subject_alternative_name().ok()??;
-    let name = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(octets) => address(octets).map(|address| address.to_string()),
-        _ => None,
-    };
-    Some(names.value.general_names.iter().filter_map(name).collect())
-}
-
-fn address(octets: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ fn options(folder: &Path, urls: &[&str]) -> UsersOptions {
     let policy = Policy {
         name: "hub".to_owned(),
         urls: urls.iter().map(url).collect(),
+        public: false,
         approval: false,
         lifetime: DEFAULT_LIFETIME,
         pool: Pool { network: "10.99.0.0/24".parse().ok(), taken: Vec::new() },
@@ -44,7 +45,7 @@ fn whoever_joins_has_a_certificate_that_lasts_and_is_that_of_the_key() {
     assert_eq!((facts.from, facts.until), (NOW - BACKDATED, NOW + DEFAULT_LIFETIME));
     assert_eq!(renewal(facts.from, facts.until), NOW + DEFAULT_LIFETIME / 3 * 2);
     assert_eq!(users.of_key(&hash(&facts.key)).unwrap().0, "alice");
-    assert!(link.pin == users.ca.pin());
+    assert_eq!(link.pin, Some(users.ca.pin()));
     let text = fs::read_to_string(folder.join(BOOK)).unwrap();
     assert!(!text.contains(&hash(b"")) && text.contains(&hash(&link.secret)), "hashes alone");
 
@@ -70,16 +71,16 @@ fn the_hub_certifies_itself_for_its_urls_and_again_in_time() {
     let folder = dir.path().join("hub");
     create(&folder, "hub", NOW).unwrap();
     let chain = || fs::read_to_string(folder.join(CERT)).unwrap();
-    let names = || names_of(&read_certificates(&folder.join(CERT)).unwrap());
+    let names = || facts(&chain()).names;
     let hub = options(&folder, &["wss://192.0.2.1/"]);
     let users = Users::open(&hub, NOW).unwrap();
-    assert_eq!(names(), Some(vec!["192.0.2.1".to_owned()]));
+    assert_eq!(names(), ["192.0.2.1"]);
     assert_eq!(chain().matches("BEGIN CERTIFICATE").count(), 2, "the CA's is pinned by others");
     let due = NOW + SERVER_LIFETIME / 3 * 2;
     assert!(!users.certify_hub(due - 1).unwrap() && users.certify_hub(due).unwrap());
     users.set_policy(options(&folder, &["wss://hub.example/", "wss://[2001:db8::1]/"]).policy);
     assert!(users.certify_hub(due).unwrap() && !users.certify_hub(due).unwrap());
-    assert_eq!(names(), Some(vec!["hub.example".to_owned(), "2001:db8::1".to_owned()]));
+    assert_eq!(names(), ["hub.example", "2001:db8::1"]);
     let error = Users::open(&hub, NOW).unwrap_err().to_string();
     assert!(error.contains("a running switch"), "one hub at a time: {error}");
 }

@@ -1,6 +1,7 @@
 //! The tunnel on loopback: foreign programs at the other end, bad input, TLS and
 //! proxies. A WebSocket is a port of its own, so no device is needed.
 
+mod acme;
 mod between;
 mod certificates;
 mod foreign;

@@ -1,12 +1,16 @@
 //! What certificates say of themselves, and signatures by their keys. Reads those of version
 //! 1 as well, which the verifier of rustls does not.
 
+use std::net::IpAddr;
+
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, client::danger::HandshakeSignatureValid,
     crypto::WebPkiSupportedAlgorithms,
 };
 use rustls_pki_types::CertificateDer;
-use x509_parser::{certificate::X509Certificate, prelude::FromDer as _, x509::X509Version};
+use x509_parser::{
+    certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _, x509::X509Version,
+};
 
 use crate::core::error::clean;
 
@@ -29,6 +33,8 @@ pub struct Facts {
     pub is_v1: bool,
     /// Whether it says where the certificate of its issuer is.
     pub names_issuer: bool,
+    /// The DNS names and IP addresses that it is for.
+    pub names: Vec<String>,
     /// The key that it is for, SubjectPublicKeyInfo in DER.
     pub key: Vec<u8>,
 }
@@ -56,9 +62,24 @@ impl Facts {
             names_issuer: extensions
                 .map(|extension| extension.parsed_extension())
                 .any(|parsed| matches!(parsed, AuthorityInfoAccess(_))),
+            names: names(&parsed),
             key: parsed.tbs_certificate.subject_pki.raw.to_vec(),
         })
     }
+}
+
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let name = |name: &GeneralName<'_>| match *name {
+        GeneralName::DNSName(name) => Some(clean(name)),
+        GeneralName::IPAddress(octets) => {
+            let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+            let address = v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from));
+            address.ok().map(|address| address.to_string())
+        }
+        _ => None,
+    };
+    let names = certificate.subject_alternative_name().ok().flatten();
+    names.iter().flat_map(|names| &names.value.general_names).filter_map(name).collect()
 }
 
 /// Verifies a signature of a handshake by the key of any certificate.

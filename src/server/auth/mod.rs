@@ -194,7 +194,8 @@ impl Gate {
         Self { users: users.cloned(), ..self }
     }
 
-    fn is_revoked(&self, identity: &Identity) -> bool {
+    /// Whether somebody who was let in was revoked meanwhile.
+    pub(super) fn is_revoked(&self, identity: &Identity) -> bool {
         let users = self.users.as_ref().zip(identity.name.as_ref());
         users.is_some_and(|(users, name)| users.is_revoked(name))
     }
