@@ -154,7 +154,7 @@ deny:
 IMPORTS := test(/\bimports\b/)
 DOCUMENTS := binary_id(etherws::suite) & test(/^(api::(examples::|the_)|documents::|observe::metrics::the_table)/)
 UNIT := not binary_id(etherws::suite)
-LAB := binary_id(etherws::suite) & test(/^(web::page|packaging::package)::/)
+LAB := binary_id(etherws::suite) & test(/^(web::(page|managed|users)|packaging::package)::/)
 
 # cargo-nextest runs each test as a process. Without it `suite` runs all, by cargo's own
 # runner.

@@ -63,6 +63,7 @@ const FILES: &[File] = files! {
     "addresses.js": SCRIPT,
     "events.js": SCRIPT,
     "managed.js": SCRIPT,
+    "users.js": SCRIPT,
     "server.js": SCRIPT,
     "capture.js": SCRIPT,
     "dialogs.js": SCRIPT,

@@ -5,7 +5,10 @@ import { $, h, say, text } from "./dom.js";
 import { endOf, nameOf } from "./ports.js";
 import { batch, call, parametersOf, resolved, RpcError } from "./rpc.js";
 
-/** Opens the dialog `id` for a form that `send` carries out; it closes when that is done. */
+/**
+ * Opens the dialog `id` for a form that `send` carries out; it closes when that is done. What
+ * `send` gives, if anything, is called then.
+ */
 export function openForm(id, send) {
     const dialog = $(id);
     const form = dialog.querySelector("form");
@@ -17,8 +20,9 @@ export function openForm(id, send) {
         text(error, "");
         submit.disabled = true;
         try {
-            await send(new FormData(form));
+            const then = await send(new FormData(form));
             dialog.close();
+            then?.();
         } catch (reason) {
             text(error, reason.message);
         }

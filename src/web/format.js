@@ -45,5 +45,8 @@ export function age(seconds) {
     return `${seconds} s`;
 }
 
+/** A Date as a day and a time of day, which begins with the year: `2026-01-31 12:00`. */
+export const moment = (date) => date.toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "short" });
+
 /** The time of day of a Date. */
 export const clock = (date) => date.toLocaleTimeString("en-GB");

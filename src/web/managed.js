@@ -5,7 +5,7 @@ import { $, h, keyed, text } from "./dom.js";
 import { age, count } from "./format.js";
 
 /** Lines and ports shown: `ctl` lists them all. */
-const SHOWN = 100;
+export const SHOWN = 100;
 
 /** What is asked for: one more than is shown, to know that there are more. */
 export const LISTS = [
@@ -14,16 +14,19 @@ export const LISTS = [
 ];
 
 /** A table in a section of its own. */
-class Table {
+export class Table {
     #section;
     #head = h("tr");
     #body = h("tbody");
     #count = h("span", { class: "count" });
     #note = h("p", { class: "note" });
+    #own;
 
-    constructor(id, title) {
-        this.#section = h("section", { id, "aria-labelledby": `${id}-title`, hidden: true },
-            h("div", { class: "head" }, h("h2", { id: `${id}-title` }, title), this.#count),
+    /** `own`: how many of its first cells tell a line from the others. `buttons` stand beside the title. */
+    constructor(id, title, own = 2, ...buttons) {
+        this.#own = own;
+        this.#section = h("section", { id, "aria-labelledby": `${id}-title`, tabindex: "-1", hidden: true },
+            h("div", { class: "head" }, h("h2", { id: `${id}-title` }, title), this.#count, ...buttons),
             h("div", { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": `${id}-title` },
                 h("table", null, h("thead", null, this.#head), this.#body)),
             this.#note);
@@ -32,7 +35,7 @@ class Table {
 
     /**
      * Shows lines of cells under columns. A column is {key, title, and perhaps kind (its
-     * class) or act (what its title does)}; the first two tell lines apart.
+     * class), act (what its title does) or fill (how a cell shows its value, if not as text)}.
      */
     show(columns, lines, note = "") {
         this.#section.hidden = lines.length === 0;
@@ -42,19 +45,19 @@ class Table {
         keyed(this.#head, columns, ({ key }) => key,
             ({ kind, act }) => h("th", { scope: "col", class: kind }, act ? h("button", {
                 type: "button", class: "sort", click: act,
-            }) : h("span")),
+            }) : h("span", { class: kind === "actions" && "hidden" })),
             (cell, { title }) => text(cell.firstChild, title));
-        keyed(this.#body, shown, (line) => line.slice(0, 2).join(), () => h("tr"), (row, line) => {
+        keyed(this.#body, shown, (line) => line.slice(0, this.#own).join(), () => h("tr"), (row, line) => {
             const cells = columns.map((column, at) => ({ ...column, at, value: line[at] ?? "" }));
             keyed(row, cells, ({ key }) => key,
                 ({ at, kind }) => (at ? h("td", { class: kind }) : h("th", { scope: "row", class: kind })),
-                (cell, { value }) => text(cell, value));
+                (cell, { value, fill = text }) => fill(cell, value));
         });
     }
 }
 
 /** Columns with these titles, of which some are numbers, and some may be broken. */
-const columns = (titles, numbers, wrapped) => titles.map((title) => ({
+export const columns = (titles, numbers, wrapped) => titles.map((title) => ({
     key: title, title, kind: numbers.includes(title) ? "number" : wrapped.includes(title) ? "wrap" : undefined,
 }));
 const PROFILES = columns(["Profile", "Inherits", "Users", "Sessions", "Settings"], ["Sessions"], ["Users", "Settings"]);

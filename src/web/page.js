@@ -15,6 +15,7 @@ import { nameOf, Ports } from "./ports.js";
 import { ALL, Rates } from "./rates.js";
 import { batch, HttpError, RpcError } from "./rpc.js";
 import { showCertificates, showServer, showStatus } from "./server.js";
+import { Users } from "./users.js";
 
 /** ms between two looks at the ports: what `ctl top` takes, and an eye follows. */
 const PORTS = 1000;
@@ -39,6 +40,7 @@ const ports = new Ports(rates, pane.element, {
 });
 const chart = new Chart(rates, ALL);
 const addresses = new Addresses(() => refreshRest());
+const users = new Users(() => refreshRest());
 const managed = new Managed((number) => ports.show(number));
 
 /** A method's entries, or none where it failed or this switch does not have it. */
@@ -76,12 +78,13 @@ async function askPorts() {
 }
 
 async function askRest() {
-    const [fdb, hosts, servers, status, certificates, ...lists] = await batch(
-        [["listFdb"], ["listHosts"], ["showServer"], ["status"], ["listCertificate"], ...LISTS]);
+    const [fdb, hosts, servers, status, certificates, known, ...lists] = await batch(
+        [["listFdb"], ["listHosts"], ["showServer"], ["status"], ["listCertificate"], ["listUser"], ...LISTS]);
     addresses.update(entries(fdb), entries(hosts));
     const [overview] = entries(status);
     showServer(entries(servers), overview?.listeners ?? []);
     showCertificates(entries(certificates));
+    users.update(entries(known));
     managed.update(lists.map(entries), (number) => ports.find(number)?.name ?? String(number));
     if (overview) {
         showStatus(overview);

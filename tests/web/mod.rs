@@ -3,3 +3,4 @@
 mod managed;
 mod page;
 mod serving;
+mod users;

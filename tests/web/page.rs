@@ -259,7 +259,8 @@ fn a_telephone_shows_all_without_scrolling_sideways() {
     let fits =
         "document.documentElement.scrollWidth <= 360 || document.documentElement.scrollWidth";
     assert_eq!(browser.eval(fits), true);
-    for dialog in ["add-dialog", "set-dialog", "capture-dialog"] {
+    for name in ["add", "set", "capture", "invite", "invitation", "rename"] {
+        let dialog = format!("{name}-dialog");
         browser.eval(&format!("document.getElementById('{dialog}').showModal()"));
         let inside = format!(
             "(({{left, right}}) => left >= 0 && right <= 360)(
@@ -272,7 +273,7 @@ fn a_telephone_shows_all_without_scrolling_sideways() {
 
 /// What a sighted reader of the page cannot read or hit, as far as it can be computed: text
 /// paler than WCAG 2.2 AA wants (1.4.3), targets under 24 px (2.5.8), what is cut off.
-const UNREADABLE: &str = r#"(() => {
+pub(super) const UNREADABLE: &str = r#"(() => {
     const shown = (one) => one.checkVisibility({ checkOpacity: true }) && !one.closest(".hidden, .skip, #chart");
     const all = [...document.querySelectorAll("body *")].filter(shown);
     const channels = (colour) => colour.match(/[\d.]+/g).map(Number);
