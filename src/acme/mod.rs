@@ -224,9 +224,9 @@ async fn order(options: &AcmeOptions, challenges: &Arc<Challenges>, log: &Logger
         });
         challenge.set_ready().await.map_err(|error| told(options, error))?;
     }
-    let status = order.poll_ready(&PATIENCE).await.map_err(|error| told(options, error))?;
+    let status = order.poll_ready(&PATIENCE).await.map_err(|error| unproved(options, &error))?;
     if status != OrderStatus::Ready {
-        bail!("{}", why_invalid(&mut order).await);
+        bail!("the CA's order is {status:?}");
     }
     drop(answered);
     let key = options.new_key()?;
@@ -293,22 +293,17 @@ fn told(options: &AcmeOptions, error: Error) -> anyhow::Error {
     anyhow::anyhow!("the CA refuses it ({kind}): {detail}")
 }
 
-/// Why an order came to nothing.
-async fn why_invalid(order: &mut instant_acme::Order) -> String {
-    let mut authorizations = order.authorizations();
-    while let Some(Ok(authorization)) = authorizations.next().await {
-        let name = authorization.identifier().to_string();
-        for challenge in &authorization.challenges {
-            if let Some(problem) = &challenge.error {
-                let detail = problem.detail.as_deref().unwrap_or("no reason given");
-                return format!(
-                    "the CA could not prove that {name} leads here: {detail}; check its address, \
-                     and that the CA reaches this listener"
-                );
-            }
-        }
-    }
-    "the CA has ended the order without a reason".to_owned()
+/// Why the CA did not find what it looked for.
+fn unproved(options: &AcmeOptions, error: &Error) -> anyhow::Error {
+    let why = match error {
+        Error::Api(problem) => problem.detail.clone().unwrap_or_default(),
+        error => one_line(error),
+    };
+    let (names, port) = (options.names.join(", "), if options.http.is_some() { 80 } else { 443 });
+    anyhow::anyhow!(
+        "the CA could not prove that {names} leads here: {why}; check where it leads, and that the \
+         CA reaches this switch by port {port}"
+    )
 }
 
 #[cfg(test)]

@@ -152,7 +152,7 @@ fn all(program: Program<'_>) -> Vec<User> {
     .into_iter()
     .map(|(name, user)| {
         let until = user.certificate_until();
-        let invitation = user.invitation().filter(|_| !user.has_key());
+        let invitation = user.invitation().filter(|_| !user.has_key() && !user.revoked);
         User {
             by: user.has_key().then(|| "certificate".to_owned()).into_iter().collect(),
             state: user.state(now).name().to_owned(),

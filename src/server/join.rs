@@ -189,7 +189,10 @@ impl Join {
         match done {
             Ok(Ok(joined)) => {
                 let what = if joined.issued.is_some() { what } else { "pending" };
-                self.tell(endpoint, request, &joined.name, what);
+                // Who waits for an operator asks every few seconds.
+                if joined.issued.is_some() || !joined.again {
+                    self.tell(endpoint, request, &joined.name, what);
+                }
                 Ok(self.welcome(joined))
             }
             Ok(Err(ChangeError::Refused(why))) => Err(self.refuse(request, why)),
@@ -238,7 +241,7 @@ impl Join {
 
     fn welcome(&self, joined: Joined) -> HttpResponse {
         let policy = self.users.policy();
-        let Joined { name, address, issued } = joined;
+        let Joined { name, address, issued, .. } = joined;
         let status = if issued.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
         let network = policy.pool.network;
         let own = policy.pool.taken.iter().find(|own| network.is_none_or(|net| net.contains(*own)));

@@ -92,6 +92,8 @@ pub(crate) struct Joined {
     pub(crate) address: Option<String>,
     /// `None`: an operator has to approve it first.
     pub(crate) issued: Option<Issued>,
+    /// Whether it has shown the same before.
+    pub(crate) again: bool,
 }
 
 /// Something could not be changed.
@@ -305,9 +307,11 @@ impl Users {
     ) -> Result<Joined, ChangeError<NoEntry>> {
         let policy = self.policy();
         let (secret, key) = (hash(secret), hash(&requested.key()));
+        let again = self.book().of_key(&key).is_some();
         let name =
             self.change(|book| book.redeem(&secret, &key, policy.approval, &policy.pool, now))?;
-        self.certify(name, requested, now).map_err(ChangeError::System)
+        let joined = self.certify(name, requested, now).map_err(ChangeError::System)?;
+        Ok(Joined { again, ..joined })
     }
 
     /// Certifies the key of a user again, who has shown a certificate for it.
@@ -332,7 +336,7 @@ impl Users {
         let user = self.book().user(&name).cloned().unwrap_or_default();
         let address = user.address.map(|address| address.to_string());
         if user.state(now) != State::Active {
-            return Ok(Joined { name, address, issued: None });
+            return Ok(Joined { name, address, issued: None, again: false });
         }
         let issued = self.ca.certify(&name, requested, now, policy.lifetime)?;
         let noted = self.change(|book| {
@@ -341,7 +345,7 @@ impl Users {
         });
         match noted {
             Err(ChangeError::System(error)) => Err(error),
-            _ => Ok(Joined { name, address, issued: Some(issued) }),
+            _ => Ok(Joined { name, address, issued: Some(issued), again: false }),
         }
     }
 
