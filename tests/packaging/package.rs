@@ -339,7 +339,7 @@ fn two_commands_join_two_installed_services() {
     for (machine, folder) in [(&left, "hub"), (&right, "192.0.2.1")] {
         let folder = format!("/etc/etherws/{folder}");
         let found = machine.run(&["stat", "-c", "%U %a", &folder]).ok().stdout;
-        assert_eq!(found.trim(), "etherws 700");
+        assert_eq!(found.trim(), "etherws 2700");
         machine.run(&["etherws", "check", FILE]).ok();
     }
     let link = left.run(&["etherws", "invite", "other", "--json"]).ok().json();
