@@ -54,6 +54,11 @@ pub fn htpasswd(data: &[u8]) {
     server::auth::fuzz(data);
 }
 
+/// What somebody sends who joins, the link of an invitation, and a file of users.
+pub fn join(data: &[u8]) {
+    server::join::fuzz(data);
+}
+
 /// Frames from strangers, each behind its length in two octets: what they claim can be
 /// shown, and the table of hosts keeps its bounds.
 pub fn hosts(data: &[u8]) {
@@ -92,6 +97,11 @@ mod tests {
     #[test]
     fn htpasswd_keeps_its_promises_for_all_seeds() {
         replay("htpasswd", htpasswd);
+    }
+
+    #[test]
+    fn join_keeps_its_promises_for_all_seeds() {
+        replay("join", join);
     }
 
     #[test]

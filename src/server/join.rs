@@ -285,6 +285,24 @@ impl fmt::Debug for Join {
     }
 }
 
+/// Body of the fuzz target `join`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(data: &[u8]) {
+    use crate::users::{book::Book, link::Link};
+
+    if let Ok(Asked { request: Some(request), .. }) = serde_json::from_slice(data)
+        && let Ok(requested) = Requested::read(&request)
+    {
+        assert!(!requested.key().is_empty());
+    }
+    if let Ok(link) = Link::parse(&String::from_utf8_lossy(data)) {
+        assert_eq!(Link::parse(&link.to_string()), Ok(link));
+    }
+    if let Ok(book) = Book::parse(data) {
+        assert_eq!(Book::parse(book.to_text().as_bytes()), Ok(book));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

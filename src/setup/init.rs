@@ -16,7 +16,7 @@ use nix::{
 };
 use toml_edit::{DocumentMut, Item, Table, value};
 
-use super::{Place, TAP, check_tap, list, put_control, put_tap, table, target_of};
+use super::{Change, Place, TAP, check_tap, list, put_control, put_tap, table, target_of};
 use crate::{
     api::users::blocks,
     cli::InitArgs,
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<ExitCode> {
     let shown = place.file.display();
     if document.get("users").is_some() {
         println!("{shown} is that of a hub already; nothing was changed.");
-        return finish(&place);
+        return finish(&place, Change::None);
     }
     ensure!(
         document.get("tunnel").is_none(),
@@ -82,13 +82,13 @@ pub(crate) fn run(args: &InitArgs) -> Result<ExitCode> {
     println!("{}", blocks(&crate::api::users::qr(&link)));
     println!("On the other machine, within 24 hours:\n\n  etherws join '{link}'\n");
     println!("etherws invite NAME makes the next invitation.");
-    finish(&place)
+    finish(&place, Change::All)
 }
 
-fn finish(place: &Place) -> Result<ExitCode> {
-    match place.start()? {
+fn finish(place: &Place, change: Change) -> Result<ExitCode> {
+    match place.start(change)? {
         Some(command) => println!("Start the hub:\n\n  {command}"),
-        None => println!("The hub runs: systemctl status etherws."),
+        None => println!("The hub runs."),
     }
     Ok(ExitCode::SUCCESS)
 }

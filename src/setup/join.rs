@@ -20,7 +20,8 @@ use slog::{Discard, Logger, o};
 use toml_edit::{DocumentMut, Item, Table, value};
 
 use super::{
-    Place, TAP, check_tap, list, make_folder, ports, put_control, put_tap, target_of, write_secret,
+    Change, Place, TAP, check_tap, list, make_folder, ports, put_control, put_tap, target_of,
+    write_secret,
 };
 use crate::{
     api::{Ping, client::Endpoint},
@@ -126,7 +127,7 @@ pub(crate) fn run(args: JoinArgs) -> Result<ExitCode> {
         _ => {}
     }
     println!("{} is written.", place.file.display());
-    match place.start()? {
+    match place.start(Change::Ports)? {
         Some(command) => {
             let other = answer.hub_address.as_deref().map(|own| format!(" ({own})"));
             println!("Start the tunnel to {}{}:\n", answer.hub, other.unwrap_or_default());

@@ -18,7 +18,7 @@ use slog::{Discard, Logger, o};
 use toml_edit::{DocumentMut, Item, Table};
 
 use super::{
-    Place,
+    Change, Place,
     join::{CERT, Note, read_note},
     ports, systemctl,
 };
@@ -56,14 +56,10 @@ pub(crate) fn run(args: &LeaveArgs) -> Result<ExitCode> {
     fs::remove_dir_all(&joined.folder)
         .with_context(|| format!("{}: cannot be removed", joined.folder.display()))?;
     println!("{} and {} are as they were.", place.file.display(), joined.folder.display());
-    if place.has_service() {
-        if left == 0 {
-            systemctl(&["disable", "--now", "etherws.service"])?;
-        } else {
-            systemctl(&["reload", "etherws.service"])?;
-        }
-    } else {
-        println!("A switch that runs by it ends the tunnel when it reads the file again (SIGHUP).");
+    if place.has_service() && left == 0 {
+        systemctl(&["disable", "--now", "etherws.service"])?;
+    } else if place.start(Change::Ports)?.is_none() {
+        println!("The switch has read it again.");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,12 +12,18 @@ use std::{
     process::{Command, Stdio},
 };
 
+use actix_rt::System;
 use anyhow::{Context as _, Result, bail, ensure};
-use etherws_actors::error::plain;
+use etherws_actors::{connect::TlsOptions, error::plain};
 use nix::unistd::{User, chown, geteuid};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
-use crate::{cli::CONFIG, files, privileges};
+use crate::{
+    api::{ListUser, Reload, call::Call, client::Endpoint},
+    cli::CONFIG,
+    config::File,
+    files, privileges,
+};
 
 /// Where the packaged service has control.
 const SOCKET_OF_SERVICE: &str = "/run/etherws/control.sock";
@@ -117,21 +123,47 @@ impl Place {
         Ok(())
     }
 
-    /// Starts the switch, or has it read the file again; the command for it where nobody else
+    /// Has the switch run by the file as it is now. Gives the command for that where nobody else
     /// starts it.
-    fn start(&self) -> Result<Option<String>> {
-        if !self.has_service() {
-            return Ok(Some(format!("etherws sw --config {}", quoted(&self.file))));
+    fn start(&self, change: Change) -> Result<Option<String>> {
+        if self.has_service() {
+            const UNIT: &str = "etherws.service";
+            match change {
+                _ if systemctl(&["is-active", "--quiet", UNIT]).is_err() => {
+                    systemctl(&["enable", "--now", UNIT])?;
+                }
+                Change::None => {}
+                Change::Ports => systemctl(&["reload", UNIT])?,
+                Change::All => systemctl(&["restart", UNIT])?,
+            }
+            return Ok(None);
         }
-        let runs = systemctl(&["is-active", "--quiet", "etherws.service"]).is_ok();
-        if runs {
-            // What a running switch keeps, such as [users], counts after a restart only.
-            systemctl(&["restart", "etherws.service"])?;
-        } else {
-            systemctl(&["enable", "--now", "etherws.service"])?;
-        }
-        Ok(None)
+        let command = format!("etherws sw --config {}", quoted(&self.file));
+        let runs = match change {
+            Change::None => self.asks(&ListUser::default()),
+            Change::Ports => self.asks(&Reload {}),
+            Change::All => false,
+        };
+        Ok((!runs).then_some(command))
     }
+
+    /// Asks the switch that runs by the file, if there is one; whether it has done so.
+    fn asks(&self, call: &impl Call) -> bool {
+        let Ok((file, _)) = File::read(&self.file) else { return false };
+        let endpoint = Endpoint::new(&file.control_url(), None, TlsOptions::default());
+        endpoint.is_ok_and(|endpoint| System::new().block_on(endpoint.ask(call)).is_ok())
+    }
+}
+
+/// What of a configuration was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// Nothing.
+    None,
+    /// Ports: a running switch takes them over.
+    Ports,
+    /// Also what a running switch keeps, such as `[users]`.
+    All,
 }
 
 /// A path as a shell takes it.

@@ -329,7 +329,7 @@ fn two_commands_join_two_installed_services() {
         install(machine, &package);
     }
     let said = left.run(&["etherws", "init", "--name", "homelab"]).ok().stdout;
-    assert!(said.contains("The hub runs"), "{said}");
+    assert!(said.contains("The hub runs."), "{said}");
     let link = said.split('\'').nth(1).expect("a link in quotes");
     let said = right.run(&["etherws", "join", link]).ok().stdout;
     assert!(said.contains("homelab (10.99.0.1) answers: "), "{said}");

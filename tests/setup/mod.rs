@@ -227,7 +227,6 @@ fn a_revoked_user_is_out_at_once_and_may_be_invited_again() {
     assert_eq!(hub.user("member-1")["sessions"], 0);
     // The same machine, by another invitation to the same name.
     alice.join(&hub.invite("member-1", &[])).ok();
-    alice.log().signal(Signal::SIGHUP);
     hub.wait_sessions("member-1", 1);
 }
 
