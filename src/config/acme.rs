@@ -1,18 +1,58 @@
 //! ACME as a configuration has it, checked.
+#![allow(rustdoc::broken_intra_doc_links, reason = "what stands in brackets is help text")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use etherws_actors::{
     connect::{Scheme, ServerUrl},
     error::one_line,
 };
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use super::{Acme, TunnelTls, resolve::Checker};
+use super::{TunnelTls, absolute, resolve::Checker};
 use crate::{
     acme::{AcmeOptions, DIRECTORY, FOLDER, KeyKind},
     options::TlsFiles,
     state,
 };
+
+/// `[tunnel.acme]`: key and certificate from a public CA, which are renewed in time, in the place of
+/// those of `[tunnel.tls]`
+#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct Acme {
+    /// DNS name or IP address that the certificate is for; may be repeated [default: no
+    /// certificate is asked for]
+    #[arg(id = "tunnel.acme.names", long = "acme-name", value_name = "NAME")]
+    pub(crate) names: Option<Vec<String>>,
+    /// URL of the CA's directory [default: that of Let's Encrypt]
+    #[arg(id = "tunnel.acme.directory", long = "acme-directory", value_name = "URL")]
+    pub(crate) directory: Option<String>,
+    /// CA certificates to verify the CA's own server against, PEM [default: the system's]
+    #[arg(id = "tunnel.acme.cacerts", long = "acme-cacerts", value_name = "FILE")]
+    #[arg(value_parser = absolute())]
+    pub(crate) cacerts: Option<PathBuf>,
+    /// Address that the CA sends mail to, mailto:NAME@HOST [default: none]
+    #[arg(id = "tunnel.acme.contact", long = "acme-contact", value_name = "URL")]
+    pub(crate) contact: Option<String>,
+    /// Kind of certificate by the CA's name for it, such as shortlived, which Let's Encrypt wants
+    /// for IP addresses [default: the CA's usual one]
+    #[arg(id = "tunnel.acme.profile", long = "acme-profile", value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Kind of key, p256 or p384 [default: p256]
+    #[arg(id = "tunnel.acme.key-type", long = "acme-key-type", value_name = "KIND")]
+    pub(crate) key_type: Option<String>,
+    /// HOST:PORT to prove names on by HTTP-01, which CAs ask for on port 80 [default: TLS-ALPN-01
+    /// on the tunnel listener, which CAs ask for on port 443]
+    #[arg(id = "tunnel.acme.http", long = "acme-http", value_name = "HOST:PORT")]
+    pub(crate) http: Option<String>,
+    /// Folder for account, key and certificate [default: acme in the folder of the state]
+    #[arg(id = "tunnel.acme.folder", long = "acme-folder", value_name = "DIR")]
+    #[arg(value_parser = absolute())]
+    pub(crate) folder: Option<PathBuf>,
+}
 
 impl Checker<'_> {
     /// What to ask a CA for; `None`: nothing.

@@ -35,17 +35,19 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub(crate) use self::{
+    acme::Acme,
     change::{Action, Change},
     command_line::CommandLine,
     edit::{Running, edit, edit_mirrors},
     ports::PortIndex,
     read::{Fault, Faults, File, Source},
     resolve::{Port, Sw, resolve, survey},
+    users::{Pool, Users},
 };
 
 use crate::{
     capture::mirror::Mirror,
-    options::{MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, Octets, Ttl},
+    options::{MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, Octets},
 };
 
 // A key is one field, here or in a table below. The id of its option is the key.
@@ -331,84 +333,6 @@ pub(crate) struct ControlRoles {
     /// User or @GROUP that may read lists, metrics and events
     #[arg(id = "control.roles.viewer", long = "ctlviewer", value_name = "NAME")]
     pub(crate) viewer: Option<Vec<String>>,
-}
-
-/// `[tunnel.acme]`: key and certificate from a public CA, which are renewed in time, in the place of
-/// those of `[tunnel.tls]`
-#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub(crate) struct Acme {
-    /// DNS name or IP address that the certificate is for; may be repeated [default: no
-    /// certificate is asked for]
-    #[arg(id = "tunnel.acme.names", long = "acme-name", value_name = "NAME")]
-    pub(crate) names: Option<Vec<String>>,
-    /// URL of the CA's directory [default: that of Let's Encrypt]
-    #[arg(id = "tunnel.acme.directory", long = "acme-directory", value_name = "URL")]
-    pub(crate) directory: Option<String>,
-    /// CA certificates to verify the CA's own server against, PEM [default: the system's]
-    #[arg(id = "tunnel.acme.cacerts", long = "acme-cacerts", value_name = "FILE")]
-    #[arg(value_parser = absolute())]
-    pub(crate) cacerts: Option<PathBuf>,
-    /// Address that the CA sends mail to, mailto:NAME@HOST [default: none]
-    #[arg(id = "tunnel.acme.contact", long = "acme-contact", value_name = "URL")]
-    pub(crate) contact: Option<String>,
-    /// Kind of certificate by the CA's name for it, such as shortlived, which Let's Encrypt wants
-    /// for IP addresses [default: the CA's usual one]
-    #[arg(id = "tunnel.acme.profile", long = "acme-profile", value_name = "NAME")]
-    pub(crate) profile: Option<String>,
-    /// Kind of key, p256 or p384 [default: p256]
-    #[arg(id = "tunnel.acme.key-type", long = "acme-key-type", value_name = "KIND")]
-    pub(crate) key_type: Option<String>,
-    /// HOST:PORT to prove names on by HTTP-01, which CAs ask for on port 80 [default: TLS-ALPN-01
-    /// on the tunnel listener, which CAs ask for on port 443]
-    #[arg(id = "tunnel.acme.http", long = "acme-http", value_name = "HOST:PORT")]
-    pub(crate) http: Option<String>,
-    /// Folder for account, key and certificate [default: acme in the folder of the state]
-    #[arg(id = "tunnel.acme.folder", long = "acme-folder", value_name = "DIR")]
-    #[arg(value_parser = absolute())]
-    pub(crate) folder: Option<PathBuf>,
-}
-
-/// `[users]`
-#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-#[command(next_help_heading = "Users")]
-pub(crate) struct Users {
-    /// Folder with the users and the CA that certifies them, as etherws init makes it [default:
-    /// nobody is invited]
-    #[arg(id = "users.folder", long = "users-folder", value_name = "DIR")]
-    #[arg(value_parser = absolute())]
-    pub(crate) folder: Option<PathBuf>,
-    /// Name of this hub, as its users see it [default: the machine's name]
-    #[arg(id = "users.name", long = "users-name", value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// URL by which users reach the tunnel listener, wss://HOST[:PORT]/PATH; may be repeated
-    #[arg(id = "users.urls", long = "users-url", value_name = "URL")]
-    pub(crate) urls: Option<Vec<String>>,
-    /// Whether an operator has to approve whoever comes with an invitation [default: false]
-    #[arg(id = "users.approval", long = "users-approval", num_args = 0..=1)]
-    #[arg(require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    #[arg(hide_possible_values = true)]
-    pub(crate) approval: Option<bool>,
-    /// How long certificates of users are valid, with s, m, h or d for seconds to days; they are
-    /// renewed when two thirds of it are over [default: 30d]
-    #[arg(id = "users.lifetime", long = "users-lifetime", value_name = "TIME")]
-    pub(crate) lifetime: Option<Ttl>,
-}
-
-/// `[pool]`
-#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-#[command(next_help_heading = "Users")]
-pub(crate) struct Pool {
-    /// Network of which each invited user is given an address, as 198.51.100.0/24; addresses of
-    /// the switch's own interfaces are left out [default: no addresses are given]
-    #[arg(id = "pool.network", long = "pool-network", value_name = "NETWORK")]
-    pub(crate) network: Option<String>,
-    /// Whether the LAN has a DHCP server, which users are then told to ask [default: false]
-    #[arg(id = "pool.dhcp", long = "pool-dhcp", num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
-    pub(crate) dhcp: Option<bool>,
 }
 
 /// The PEM files of a listener: one table, whose options have another name at each listener.

@@ -1,19 +1,67 @@
 //! The users of a hub as a configuration has them, checked.
+#![allow(rustdoc::broken_intra_doc_links, reason = "what stands in brackets is help text")]
 
+use std::path::PathBuf;
+
+use clap::Args;
 use etherws_actors::{
     connect::{Scheme, ServerUrl},
     error::one_line,
 };
 use nix::unistd::gethostname;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::{
-    Pool, Users,
+    absolute,
     resolve::{Checker, Port},
 };
 use crate::{
-    options::Service,
+    options::{Service, Ttl},
     users::{DEFAULT_LIFETIME, Policy, UsersOptions, book},
 };
+
+/// `[users]`
+#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[command(next_help_heading = "Users")]
+pub(crate) struct Users {
+    /// Folder with the users and the CA that certifies them, as etherws init makes it [default:
+    /// nobody is invited]
+    #[arg(id = "users.folder", long = "users-folder", value_name = "DIR")]
+    #[arg(value_parser = absolute())]
+    pub(crate) folder: Option<PathBuf>,
+    /// Name of this hub, as its users see it [default: the machine's name]
+    #[arg(id = "users.name", long = "users-name", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// URL by which users reach the tunnel listener, wss://HOST[:PORT]/PATH; may be repeated
+    #[arg(id = "users.urls", long = "users-url", value_name = "URL")]
+    pub(crate) urls: Option<Vec<String>>,
+    /// Whether an operator has to approve whoever comes with an invitation [default: false]
+    #[arg(id = "users.approval", long = "users-approval", num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(hide_possible_values = true)]
+    pub(crate) approval: Option<bool>,
+    /// How long certificates of users are valid, with s, m, h or d for seconds to days; they are
+    /// renewed when two thirds of it are over [default: 30d]
+    #[arg(id = "users.lifetime", long = "users-lifetime", value_name = "TIME")]
+    pub(crate) lifetime: Option<Ttl>,
+}
+
+/// `[pool]`
+#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[command(next_help_heading = "Users")]
+pub(crate) struct Pool {
+    /// Network of which each invited user is given an address, as 198.51.100.0/24; addresses of
+    /// the switch's own interfaces are left out [default: no addresses are given]
+    #[arg(id = "pool.network", long = "pool-network", value_name = "NETWORK")]
+    pub(crate) network: Option<String>,
+    /// Whether the LAN has a DHCP server, which users are then told to ask [default: false]
+    #[arg(id = "pool.dhcp", long = "pool-dhcp", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) dhcp: Option<bool>,
+}
 
 impl Checker<'_> {
     /// Who may be invited; `None`: nobody. `public`: the certificate is one of a public CA.

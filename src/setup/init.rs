@@ -61,7 +61,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<ExitCode> {
     let now = Timestamp::now().as_second();
     users::create(&folder, &plan.name, now)?;
     // The certificate is made by whoever opens the users; a file that names it must find one.
-    let options = users::UsersOptions { folder: folder.clone(), policy: plan.policy(now)? };
+    let options = users::UsersOptions { folder: folder.clone(), policy: plan.policy()? };
     let opened = Users::open(&options, now)?;
     place.write(&document)?;
     // Whatever is wrong with it is told now, and not by a service that does not start.
@@ -160,7 +160,7 @@ impl Plan {
     }
 
     /// As whoever certifies the hub needs it.
-    fn policy(&self, _now: i64) -> Result<users::Policy> {
+    fn policy(&self) -> Result<users::Policy> {
         let urls = self.urls.iter().map(|url| ServerUrl::parse(url, Scheme::WebSocket));
         Ok(users::Policy {
             name: self.name.clone(),

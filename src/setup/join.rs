@@ -73,10 +73,9 @@ pub(crate) fn run(args: JoinArgs) -> Result<ExitCode> {
         Timestamp::from_second(link.until).unwrap_or(now)
     );
     let place = Place::of(args.config.clone())?;
-    let mut document = place.read()?;
-    let tap = wanted_tap(&args, &document)?;
     let first = link.urls.first().context("the link names no hub")?;
     let folder = place.folder().join(folder_name(first));
+    let tap = wanted_tap(&args, &place.read()?, &folder)?;
     make_folder(&folder, 0o700)?;
     let waiting = waiting_key(&folder, &link);
     let request = Request::new(read_key(&waiting)?.as_deref())?;
@@ -87,8 +86,11 @@ pub(crate) fn run(args: JoinArgs) -> Result<ExitCode> {
         System::new().block_on(redeem(&link, &asked, args.proxy.as_ref()))?;
 
     // An earlier user of this hub is replaced; what it has added stays.
-    let before = read_note(&folder);
-    let added = tap.filter(|name| !has_tap(&document, name));
+    let before = read_note(&folder).and_then(|note| note.tap);
+    // As it is now: an operator may have taken his time.
+    let mut document = place.read()?;
+    let is_ours = |name: &String| before.as_ref() == Some(name);
+    let added = tap.filter(|name| is_ours(name) || !has_tap(&document, name));
     write_secret(&folder.join(KEY), &request.key)?;
     write_secret(&folder.join(CERT), &chain)?;
     put_control(&mut document, &place.socket())?;
@@ -96,11 +98,8 @@ pub(crate) fn run(args: JoinArgs) -> Result<ExitCode> {
         put_tap(&mut document, name, answer.address.as_deref())?;
     }
     put_client(&mut document, &link, &server, &folder, &place, args.proxy.as_ref())?;
-    let note = Note {
-        hub: answer.hub.clone(),
-        user: answer.name.clone(),
-        tap: added.clone().or_else(|| before.and_then(|note| note.tap)),
-    };
+    let note =
+        Note { hub: answer.hub.clone(), user: answer.name.clone(), tap: added.clone().or(before) };
     write_secret(&folder.join(NOTE), &(serde_json::to_string_pretty(&note)? + "\n"))?;
     place.write(&document)?;
     place.give(&folder)?;
@@ -150,9 +149,13 @@ fn read_link(given: &str) -> Result<String> {
 }
 
 /// The TAP device to have.
-fn wanted_tap(args: &JoinArgs, document: &DocumentMut) -> Result<Option<String>> {
+fn wanted_tap(args: &JoinArgs, document: &DocumentMut, folder: &Path) -> Result<Option<String>> {
     if args.no_tap {
         return Ok(None);
+    }
+    let ours = args.tap.is_none().then(|| read_note(folder)?.tap).flatten();
+    if let Some(name) = ours {
+        return Ok(Some(name));
     }
     if args.tap.is_none() && target_of(document, "tap").is_some() {
         // The switch is on its LAN by that one.

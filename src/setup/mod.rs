@@ -225,15 +225,24 @@ fn target_of<'a>(document: &'a DocumentMut, kind: &str) -> Option<&'a str> {
     ports.iter().find(is_it)?.get("target")?.as_str()
 }
 
-/// Adds a TAP device.
+/// Adds a TAP device, or gives the one of this name the address.
 fn put_tap(document: &mut DocumentMut, name: &str, address: Option<&str>) -> Result<()> {
-    let mut port = Table::new();
-    port.insert("type", value("tap"));
-    port.insert("target", value(name));
-    if let Some(address) = address {
+    let ports = ports(document)?;
+    let is_it = |port: &Table| {
+        let text = |key| port.get(key).and_then(Item::as_str);
+        (text("type"), text("target")) == (Some("tap"), Some(name))
+    };
+    let at = ports.iter().position(is_it);
+    let at = at.unwrap_or_else(|| {
+        let mut port = Table::new();
+        port.insert("type", value("tap"));
+        port.insert("target", value(name));
+        ports.push(port);
+        ports.len() - 1
+    });
+    if let Some((port, address)) = ports.get_mut(at).zip(address) {
         port.insert("addresses", value(list([address])));
     }
-    ports(document)?.push(port);
     Ok(())
 }
 

@@ -168,10 +168,10 @@ impl Ca {
     /// A name cannot be one of a certificate.
     pub(crate) fn certify_server(&self, names: &[String], key: &str, now: i64) -> Result<Issued> {
         let pair = KeyPair::from_pem(key).context("the hub's key cannot be used")?;
-        let mut params = CertificateParams::new(names.to_vec())
+        let named = CertificateParams::new(names.to_vec())
             .with_context(|| format!("{names:?} cannot be names of a certificate"))?;
-        CertificateParams { not_before: params.not_before, not_after: params.not_after, .. } =
-            valid(now, SERVER_LIFETIME);
+        let mut params = valid(now, SERVER_LIFETIME);
+        params.subject_alt_names = named.subject_alt_names;
         params.distinguished_name = distinguished(names.first().map_or("etherws", |name| name));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
