@@ -13,7 +13,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{TempDir, peers, wait_for, wait_within};
+use super::{TempDir, peers, wait_for, wait_until, wait_within};
 
 /// Longer than a browser takes on a machine that is building something else.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -129,19 +129,25 @@ impl Browser {
         })
     }
 
-    /// Clicks with the mouse in the middle of an element that can be seen.
+    /// Clicks with the mouse in the middle of an element that can be seen. Again, if the page has
+    /// moved it away meanwhile.
     pub(crate) fn click(&self, selector: &str) {
         let place = format!(
             "(() => {{ const element = document.querySelector({selector:?}); if (!element) return;
+            window.missed = true;
+            element.addEventListener('click', () => window.missed = false, {{capture: true}});
             element.scrollIntoView({{block: 'center'}}); const box = element.getBoundingClientRect();
             return box.width && [box.x + box.width / 2, box.y + box.height / 2]; }})()"
         );
-        let place = self.wait(&place);
-        for kind in ["mousePressed", "mouseReleased"] {
-            let params = json!({"type": kind, "x": place[0], "y": place[1], "button": "left",
-                "clickCount": 1});
-            self.call("Input.dispatchMouseEvent", params);
-        }
+        wait_until(&format!("a click on {selector}"), || {
+            let place = self.wait(&place);
+            for kind in ["mousePressed", "mouseReleased"] {
+                let params = json!({"type": kind, "x": place[0], "y": place[1], "button": "left",
+                    "clickCount": 1});
+                self.call("Input.dispatchMouseEvent", params);
+            }
+            self.eval("window.missed") != true
+        });
     }
 
     /// Presses a key: `Tab`, `Enter`, `Escape`, ` ` …
