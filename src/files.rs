@@ -155,7 +155,8 @@ pub(crate) fn replace(path: &Path, old: Option<&Metadata>, content: &[u8]) -> io
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    Ok(())
+    // That it has another name now is to outlast a power cut as well.
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 /// The switch, which may run as another user, must be able to read it still.

@@ -50,7 +50,7 @@ async fn send(tunnel: &ServerUrl, route: &Route, asked: &Asked) -> Result<Reply>
         let text = one_line(&error);
         // To pin the key that was shown would be what whoever stands in between wants.
         if !route.tls.pins.is_empty() && text.contains("pinned keys") {
-            let text = "its key is another one than the hub's, so somebody else answers there";
+            let text = "what answers there is not the hub that the link is from: its certificate is of another CA";
             return anyhow::Error::msg(format!("{tunnel}: {text}"));
         }
         error.into()
@@ -63,7 +63,7 @@ async fn send(tunnel: &ServerUrl, route: &Route, asked: &Asked) -> Result<Reply>
     let body = answer.body().limit(MAX_ANSWER).await;
     let body = body.map_err(|error| anyhow::Error::msg(one_line(&error)))?;
     let read = || serde_json::from_slice::<Answer>(&body);
-    let foreign = || format!("{tunnel} is not a hub of etherws, or a proxy stands before it");
+    let foreign = || format!("{tunnel} is not an etherws hub, or a proxy in between answers");
     match answer.status() {
         StatusCode::NO_CONTENT => Ok(Reply::Left),
         StatusCode::ACCEPTED => Ok(Reply::Pending(read().with_context(foreign)?)),
@@ -75,7 +75,7 @@ async fn send(tunnel: &ServerUrl, route: &Route, asked: &Asked) -> Result<Reply>
         StatusCode::NOT_FOUND => bail!("{tunnel} invites nobody: it has no [users]"),
         status => {
             let said = clean(&String::from_utf8_lossy(&body));
-            bail!("{tunnel} refuses it (HTTP {}): {said}", status.as_u16())
+            bail!("{tunnel} refuses (HTTP {}): {said}", status.as_u16())
         }
     }
 }

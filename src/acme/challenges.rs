@@ -23,7 +23,7 @@ use slog::{Logger, info};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::timeout,
 };
 
@@ -35,6 +35,9 @@ const WELL_KNOWN: &str = "/.well-known/acme-challenge/";
 
 /// Octets of a request that are read.
 const MAX_REQUEST: usize = 4096;
+
+/// Connections that are served at once: a CA looks from a few places.
+const MAX_SERVED: usize = 64;
 
 /// Time for a whole exchange.
 const HTTP_LIMIT: Duration = Duration::from_secs(5);
@@ -116,9 +119,15 @@ impl Challenges {
         let (path, proof) = (format!("{WELL_KNOWN}{token}"), proof.to_owned());
         info!(log, "answering HTTP-01"; "address" => address);
         Ok(Answered::Http(tokio::spawn(async move {
-            // One at a time: a CA looks from a few places, and nobody else is served.
+            let mut served = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let _ = timeout(HTTP_LIMIT, serve(stream, &path, &proof)).await;
+                // Each has a few seconds.
+                while served.len() >= MAX_SERVED && served.join_next().await.is_some() {}
+                let (path, proof) = (path.clone(), proof.clone());
+                served.spawn(async move {
+                    let _ = timeout(HTTP_LIMIT, serve(stream, &path, &proof)).await;
+                });
+                while served.try_join_next().is_some() {}
             }
         })))
     }

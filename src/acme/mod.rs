@@ -117,7 +117,7 @@ impl AcmeOptions {
         }
         let key = self.new_key()?;
         let params = CertificateParams::new(self.names.clone())
-            .with_context(|| format!("{:?} cannot be names of a certificate", self.names))?;
+            .with_context(|| format!("{:?} are not valid names for a certificate", self.names))?;
         let certificate = params.self_signed(&key).context("no certificate can be made")?;
         write(&file, &(key.serialize_pem() + &certificate.pem()))
     }
@@ -212,7 +212,7 @@ async fn order(options: &AcmeOptions, challenges: &Arc<Challenges>, log: &Logger
         let shown = if options.http.is_some() { "HTTP-01" } else { "TLS-ALPN-01" };
         let mut challenge = authorization.challenge(kind).with_context(|| {
             format!(
-                "the CA does not prove {name} by {shown}; set http in [tunnel.acme], or remove it"
+                "the CA offers no challenge {shown} for {name}; set http in [tunnel.acme], or remove it"
             )
         })?;
         let proof = challenge.key_authorization();
@@ -231,7 +231,7 @@ async fn order(options: &AcmeOptions, challenges: &Arc<Challenges>, log: &Logger
     drop(answered);
     let key = options.new_key()?;
     let mut params = CertificateParams::new(options.names.clone())
-        .with_context(|| format!("{:?} cannot be names of a certificate", options.names))?;
+        .with_context(|| format!("{:?} are not valid names for a certificate", options.names))?;
     params.distinguished_name = DistinguishedName::new();
     let request = params.serialize_request(&key).context("no request can be made")?;
     order.finalize_csr(request.der()).await.map_err(|error| told(options, error))?;
@@ -301,8 +301,8 @@ fn unproved(options: &AcmeOptions, error: &Error) -> anyhow::Error {
     };
     let (names, port) = (options.names.join(", "), if options.http.is_some() { 80 } else { 443 });
     anyhow::anyhow!(
-        "the CA could not prove that {names} leads here: {why}; check where it leads, and that the \
-         CA reaches this switch by port {port}"
+        "the CA could not validate {names}: {why}; check the DNS records, and that the CA reaches \
+         this switch by port {port}"
     )
 }
 

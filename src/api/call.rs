@@ -208,6 +208,8 @@ pub(crate) trait Service {
     fn users(&self) -> Result<Arc<Users>, Refusal>;
     /// Those who have a password for the tunnel.
     fn password_users(&self) -> Vec<String>;
+    /// Names that have a role in control.
+    fn role_names(&self) -> Vec<String>;
     /// How many sessions each user has who has any.
     fn sessions(&self) -> HashMap<Arc<str>, usize>;
     /// Ends the sessions of the user.

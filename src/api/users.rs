@@ -35,7 +35,7 @@ const QUIET: usize = 2;
 /// the invitation.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
 pub(crate) struct CreateInvitation {
-    /// Name of the user; of several users, what their names begin with.
+    /// Name of the user; with several uses the prefix: NAME-1, NAME-2.
     pub(crate) name: String,
     /// How long the invitation can be used, as 24h, 90m or 7d; 24h without it.
     #[arg(long, value_name = "TIME")]
@@ -77,6 +77,7 @@ impl Call for CreateInvitation {
                 return Err(Refusal::value(text));
             }
         }
+        check_free(program, &self.name, self.uses.unwrap_or(1) > 1).await?;
         let now = Timestamp::now().as_second();
         let terms = Terms {
             until: now + self.ttl.unwrap_or(DEFAULT_TTL).0,
@@ -111,7 +112,7 @@ impl Call for CreateInvitation {
     }
 }
 
-/// List the users: what each comes in by, and may do.
+/// List the users, with state and authentication.
 ///
 /// Those who were invited, those with a password, and those who were revoked.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
@@ -207,13 +208,15 @@ impl Call for RevokeUser {
             return Err(refusal(ChangeError::Refused(BookError::Unknown(self.name))));
         }
         let (name, now) = (self.name.clone(), Timestamp::now().as_second());
-        apart(move || users.revoke(&name, now)).await?.map_err(refusal)?;
+        let written = apart(move || users.revoke(&name, now)).await?;
+        // Whatever the disk says.
         program.service.end_sessions(&self.name);
+        written.map_err(refusal)?;
         one(program, &self.name)
     }
 }
 
-/// Approve a user who has come with an invitation and waits.
+/// Approve a waiting user.
 ///
 /// Entries: the user as it is then.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
@@ -255,16 +258,36 @@ impl Call for RenameUser {
 
     async fn run(self, program: Program<'_>) -> Result<Vec<User>, Refusal> {
         let users = program.service.users()?;
-        let taken = program.service.password_users().contains(&self.to);
-        if taken {
-            let error = BookError::Exists(self.to, State::Active);
-            return Err(refusal(ChangeError::Refused(error)));
-        }
+        check_free(program, &self.to, false).await?;
         let (from, to) = (self.name.clone(), self.to.clone());
         let now = Timestamp::now().as_second();
         apart(move || users.rename(&from, &to, now)).await?.map_err(refusal)?;
         program.service.end_sessions(&self.name);
         one(program, &self.to)
+    }
+}
+
+/// Refuses a name that is somebody else's already, by a password, a role of control or a profile:
+/// whoever was given it would be that one. With `several` it is what names begin with.
+async fn check_free(program: Program<'_>, name: &str, several: bool) -> Result<(), Refusal> {
+    let profiles = program.control.list_profiles().await?;
+    let of_profiles = profiles.iter().flat_map(|(_, profile)| profile.users.iter().cloned());
+    let taken = program.service.password_users().into_iter().map(|own| (own, "a password"));
+    let taken = taken.chain(program.service.role_names().into_iter().map(|own| (own, "a role")));
+    let mut taken = taken.chain(of_profiles.map(|own| (own, "a profile")));
+    let is_it = |own: &str| match own.strip_prefix(name) {
+        Some("") => true,
+        Some(rest) => {
+            let number = rest.strip_prefix('-').filter(|_| several);
+            number.is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+        }
+        None => false,
+    };
+    match taken.find(|(own, _)| is_it(own)) {
+        None => Ok(()),
+        Some((own, what)) => Err(Refusal::value(format!(
+            "{own} has {what} here already, which the user would have, too; give another name"
+        ))),
     }
 }
 
@@ -289,7 +312,7 @@ fn shown(time: i64) -> String {
 /// An invitation that was made: a secret, which nothing but `Serialize` may show.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Invitation {
-    /// Name of the user, or what names of users begin with.
+    /// Name of the user, or the prefix of several.
     pub(crate) name: String,
     /// What to type behind `etherws join`. It lets in whoever has it.
     pub(crate) link: String,
@@ -341,7 +364,7 @@ pub(crate) struct User {
     /// `invited`, `pending` (an operator has to approve it), `active`, `expired` (the invitation
     /// was not used in time) or `revoked`.
     pub(crate) state: String,
-    /// What the user comes in by: `certificate`, `password`.
+    /// How the user authenticates: `certificate`, `password`.
     pub(crate) by: Vec<String>,
     /// Sessions now.
     pub(crate) sessions: usize,

@@ -2,10 +2,11 @@
 //! `super::ctl`. They are not checked against each other here.
 #![allow(rustdoc::broken_intra_doc_links, reason = "what stands in brackets is help text")]
 
-use std::path::PathBuf;
+use std::{env, path::PathBuf};
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 use clap_complete::Shell;
+use nix::unistd::geteuid;
 
 use super::ctl::{ControlArgs, CtlArgs};
 use crate::{
@@ -95,11 +96,22 @@ pub(super) enum Command {
 /// Where the packaged service has its configuration.
 pub(crate) const CONFIG: &str = "/etc/etherws/etherws.toml";
 
+/// The configuration file of who asks: the service's for root, else one of his own. `None` without
+/// a home.
+pub(crate) fn usual_file() -> Option<PathBuf> {
+    if geteuid().is_root() {
+        return Some(CONFIG.into());
+    }
+    let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".config"));
+    let folder = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)?;
+    Some(folder.join("etherws/etherws.toml"))
+}
+
 /// `etherws init`: the hub to make.
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
-    /// Configuration file to write; keys and users stand in the folder hub beside it
-    /// [default: /etc/etherws/etherws.toml, or that of ~/.config for who is not root]
+    /// Configuration file to write; keys and users are stored in the folder hub beside it
+    /// [default: /etc/etherws/etherws.toml, or that in ~/.config for other users than root]
     #[arg(long, value_name = "FILE", value_parser = absolute())]
     pub(crate) config: Option<PathBuf>,
     /// Name of the hub, as its users see it [default: the machine's name]
@@ -108,11 +120,11 @@ pub(crate) struct InitArgs {
     /// TCP port to listen on, or HOST:PORT [default: 443 as root, else 8443]
     #[arg(long, value_name = "[HOST:]PORT")]
     pub(crate) listen: Option<String>,
-    /// URL by which others reach the hub, wss://HOST[:PORT]/; may be repeated [default: by the
-    /// address that this machine has]
+    /// URL by which others reach the hub, wss://HOST[:PORT]/; may be repeated [default: this
+    /// machine's address]
     #[arg(long, value_name = "URL")]
     pub(crate) url: Vec<String>,
-    /// Address of the hub on the LAN, of whose network users are given others [default: the first
+    /// Address of the hub on the LAN; users get addresses of the same network [default: the first
     /// of 10.99.0.1/24, 10.99.1.1/24, .. that is free here]
     #[arg(long, value_name = "ADDRESS/LENGTH")]
     pub(crate) address: Option<String>,
@@ -172,14 +184,14 @@ pub(super) struct UsersArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum UsersCommand {
-    /// List the users: what each comes in by, and may do
+    /// List the users, with state and authentication
     List(ListUser),
     /// Show one user
     Show {
         /// Name of the user
         name: String,
     },
-    /// Approve a user who has come with an invitation and waits
+    /// Approve a waiting user
     Approve(ApproveUser),
     /// Revoke a user: sessions end at once, and none begins
     Revoke(RevokeUser),
@@ -204,14 +216,14 @@ impl UsersCommand {
 pub(crate) struct JoinArgs {
     /// Link of the invitation, in quotes; - reads it as a line of standard input
     pub(crate) link: String,
-    /// Configuration file to write; key and certificate stand in a folder beside it
-    /// [default: /etc/etherws/etherws.toml, or that of ~/.config for who is not root]
+    /// Configuration file to write; key and certificate are stored in a folder beside it
+    /// [default: /etc/etherws/etherws.toml, or that in ~/.config for other users than root]
     #[arg(long, value_name = "FILE", value_parser = absolute())]
     pub(crate) config: Option<PathBuf>,
-    /// TAP device by which this machine is on the LAN [default: ethws0]
+    /// TAP device that connects this machine to the LAN [default: ethws0]
     #[arg(long, value_name = "NAME", conflicts_with = "no_tap")]
     pub(crate) tap: Option<String>,
-    /// Make no TAP device: for whoever is not root, or has other ports for it
+    /// Make no TAP device: for users without root, or with other ports
     #[arg(long)]
     pub(crate) no_tap: bool,
     /// Proxy to go through, http://[USER:PASSWORD@]HOST:PORT, https://.. or socks5://.. [default:
@@ -226,7 +238,7 @@ pub(crate) struct LeaveArgs {
     /// Name of the hub, as join has shown it [default: the only one]
     pub(crate) hub: Option<String>,
     /// Configuration file that join has written
-    /// [default: /etc/etherws/etherws.toml, or that of ~/.config for who is not root]
+    /// [default: /etc/etherws/etherws.toml, or that in ~/.config for other users than root]
     #[arg(long, value_name = "FILE", value_parser = absolute())]
     pub(crate) config: Option<PathBuf>,
 }

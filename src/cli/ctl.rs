@@ -18,6 +18,9 @@ use crate::{
     options::Secret,
 };
 
+/// Where `etherws sw` has control unless told otherwise.
+pub(super) const LOOPBACK: &str = "http://127.0.0.1:7867/ctl";
+
 /// Variable with the URL of the control service, where --ctlurl is not given.
 pub(crate) const CTLURL: &str = "ETHERWS_CTLURL";
 
@@ -196,9 +199,5 @@ fn delay(text: &str) -> Result<f64, String> {
 /// of a port that nobody serves.
 pub(crate) fn default_ctlurl() -> String {
     const OF_SERVICE: &str = "/run/etherws/control.sock";
-    if Path::new(OF_SERVICE).exists() {
-        format!("unix:{OF_SERVICE}")
-    } else {
-        "http://127.0.0.1:7867/ctl".to_owned()
-    }
+    if Path::new(OF_SERVICE).exists() { format!("unix:{OF_SERVICE}") } else { LOOPBACK.to_owned() }
 }

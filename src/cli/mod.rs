@@ -28,9 +28,10 @@ use crate::{
 };
 pub(crate) use args::{
     CONFIG, CheckArgs, CompletionsArgs, DoctorArgs, ExtcapArgs, InitArgs, JoinArgs, LeaveArgs,
-    ManualArgs, PasswdArgs,
+    ManualArgs, PasswdArgs, usual_file,
 };
 use args::{Cli, ClientArgs, Command, Common, HubArgs, ServerArgs, SwArgs};
+use ctl::LOOPBACK;
 pub(crate) use ctl::{CTLURL, ControlArgs, CtlArgs, CtlMethod, Order, TopArgs, default_ctlurl};
 pub(crate) use pages::page;
 
@@ -256,7 +257,10 @@ impl HubArgs {
     /// Asks the hub for this.
     fn asking(self, request: Request) -> Result<CtlArgs> {
         let Self { mut control, config, json, color } = self;
-        if let Some(path) = config {
+        // Where nothing says otherwise, and no service runs, the usual file says where control is.
+        let is_open = control.ctlurl == LOOPBACK;
+        let usual = || usual_file().filter(|path| is_open && path.exists());
+        if let Some(path) = config.or_else(usual) {
             control.ctlurl = config::File::read(&path)?.0.control_url();
         }
         Ok(CtlArgs { control, json, color, method: CtlMethod::Call(request) })

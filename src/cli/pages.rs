@@ -89,8 +89,8 @@ const PAGES: &[Page] = &[
     ),
     page_of(
         "invite",
-        "Asks the running hub for an invitation, and prints its link and a QR code. Whoever has the \
-         link joins with it, once and in time, so that it is as secret as a password.",
+        "Asks the running hub for an invitation, and prints its link and a QR code. Anyone \
+         with the link can join, once and before it expires: keep it secret like a password.",
         &[
             ("invite laptop", "invite one machine, within 24 hours"),
             ("invite lab --uses 20 --ttl 2h --vlan 10", "invite twenty to VLAN 10"),
@@ -98,30 +98,32 @@ const PAGES: &[Page] = &[
     ),
     page_of(
         "join",
-        "Becomes a user of the hub that the link is of: makes a key, which stays here, has it \
+        "Becomes a user of the hub that issued the link: makes a key, which stays here, has it \
          certified by the hub, adds a TAP device and a client port to the configuration, and starts \
          the service where systemd runs it. Elsewhere the last line is the command that starts the \
          switch. The certificate is renewed by the switch.",
         &[
-            ("join -", "read the link from standard input, where nobody sees it"),
+            (
+                "join -",
+                "read the link from standard input, so that ps and the shell's history do not show it",
+            ),
             ("join --no-tap -", "join without root, for other ports than a TAP device"),
         ],
     ),
     page_of(
         "leave",
-        "Undoes what join has done: tells the hub, takes out the ports that were added, and removes \
+        "Undoes what join has done: tells the hub, removes the ports that were added, and removes \
          key and certificate.",
         &[("leave", "leave the only LAN that was joined")],
     ),
     page_of(
         "users",
-        "Asks the running hub for its users, whatever they come in by: certificates, passwords or \
-         tokens.",
+        "Asks the running hub for its users: of certificates, passwords and tokens.",
         &[("users list", "list them"), ("users show alice --json", "show one, as JSON")],
     ),
     page_of("users list", "", &[("users list", "list the users, with their sessions")]),
     page_of("users show", "", &[("users show alice", "show one user")]),
-    page_of("users approve", "", &[("users approve alice", "let in one who waits")]),
+    page_of("users approve", "", &[("users approve alice", "approve a waiting user")]),
     page_of(
         "users revoke",
         "An invitation to that name ends as well. Whoever was revoked can be invited again.",
@@ -190,7 +192,7 @@ const PAGES: &[Page] = &[
         "",
         &[("ctl createinvitation laptop --ttl 1h", "invite one machine, as etherws invite does")],
     ),
-    page_of("ctl approveuser", "", &[("ctl approveuser alice", "let in one who waits")]),
+    page_of("ctl approveuser", "", &[("ctl approveuser alice", "approve a waiting user")]),
     page_of("ctl revokeuser", "", &[("ctl revokeuser alice", "end the sessions of alice")]),
     page_of(
         "ctl renameuser",

@@ -6,7 +6,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use etherws_actors::{
-    connect::{ClientCertificate, Route, Scheme, ServerUrl},
+    connect::{
+        ClientCertificate, Route, Scheme, ServerUrl,
+        certificate::Facts,
+        files::{certificates, read_certificates},
+    },
     control::Control,
     error::one_line,
     kinds::{Client, ClientOptions},
@@ -81,8 +85,16 @@ async fn look(client: &ClientOptions, pair: ClientCertificate, log: &Logger) -> 
     match renew_one(client, &pair, log).await {
         Ok(until_new) => {
             let ends = Timestamp::from_second(until_new).unwrap_or(Timestamp::MAX);
-            info!(log, "certificate renewed"; "file" => shown, "expires" => %ends);
-            Some(Duration::ZERO)
+            info!(log, "certificate renewed"; "file" => &shown, "expires" => %ends);
+            let path = pair.cert.clone();
+            let next = spawn_blocking(move || Validity::of_hub(&path)).await.ok().flatten()?;
+            if next.renewal <= now {
+                // Again and again would help nobody.
+                warn!(log, "the new certificate is to be renewed at once: is this machine's clock \
+                    right?"; "file" => shown);
+                return Some(LOOK_INTERVAL);
+            }
+            Some(until(next.renewal))
         }
         Err(error) => {
             let error = one_line(&*error);
@@ -105,6 +117,13 @@ async fn renew_one(client: &ClientOptions, pair: &ClientCertificate, log: &Logge
         match hub::ask(&server, &route, &asked).await {
             Ok(Reply::Certified(_, chain)) => {
                 let path = pair.cert.clone();
+                let own = read_certificates(&path)?;
+                let key = own.first().and_then(Facts::of).map(|facts| facts.key);
+                let new = certificates(chain.as_bytes(), &path)?;
+                let new = new.first().and_then(Facts::of);
+                if new.is_none_or(|new| Some(new.key) != key) {
+                    bail!("what the hub has sent is no certificate for this key");
+                }
                 spawn_blocking(move || {
                     let old = std::fs::metadata(&path)?;
                     files::replace(&path, Some(&old), chain.as_bytes())

@@ -41,7 +41,9 @@ pub(crate) struct Certificate {
     pub(crate) file: PathBuf,
     /// Whom it is for.
     pub(crate) subject: String,
-    /// When it ends, in seconds of Unix.
+    /// From when it is valid, in seconds of Unix.
+    pub(crate) from: i64,
+    /// When it ends.
     pub(crate) until: i64,
 }
 
@@ -56,6 +58,16 @@ impl Certificate {
         (self.until > now).then(|| (self.until - now) / SECONDS_A_DAY)
     }
 
+    /// Days before its end from which on it is told: of one that lasts for less than four months, a
+    /// quarter of its life, since what renews those by itself does so at a third. One of a day or
+    /// three was made by hand.
+    fn early(&self) -> i64 {
+        match (self.until - self.from) / SECONDS_A_DAY {
+            ..=3 => EARLY_DAYS,
+            days => EARLY_DAYS.min(days / 4),
+        }
+    }
+
     /// What there is to say of it at `now`, if it must be renewed.
     pub(crate) fn warning(&self, now: i64) -> Option<String> {
         let Self { file, subject, .. } = self;
@@ -63,7 +75,7 @@ impl Certificate {
         let ends = self.ends().strftime("%Y-%m-%d");
         match self.days(now) {
             None => Some(format!("{which} has expired on {ends}; renew it")),
-            Some(days) if days < EARLY_DAYS => {
+            Some(days) if days < self.early() => {
                 Some(format!("{which} expires in {days} days, on {ends}; renew it"))
             }
             Some(_) => None,
@@ -90,7 +102,12 @@ pub(crate) fn read(files: &[PathBuf]) -> Vec<Certificate> {
     let of_file = |file: &PathBuf| {
         let chain = read_certificates(file).unwrap_or_default();
         let facts = chain.iter().take(MAX_OF_FILE).filter_map(Facts::of);
-        let of = |Facts { subject, until, .. }| Certificate { file: file.clone(), subject, until };
+        let of = |Facts { subject, from, until, .. }| Certificate {
+            file: file.clone(),
+            subject,
+            from,
+            until,
+        };
         facts.map(of).collect::<Vec<_>>()
     };
     let mut all: Vec<_> = files.iter().flat_map(of_file).collect();

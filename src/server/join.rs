@@ -5,7 +5,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use actix::Addr;
@@ -23,7 +23,7 @@ use etherws_actors::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use slog::{Logger, error, info};
-use tokio::task::spawn_blocking;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
     auth::attempts::Attempts,
@@ -108,6 +108,8 @@ pub(crate) struct Join {
     sessions: Arc<Sessions>,
     switch: Addr<Switch>,
     attempts: Mutex<Attempts>,
+    /// One secret is looked at after the other, so that each guess knows of those before it.
+    turn: Semaphore,
     log: Logger,
 }
 
@@ -123,6 +125,7 @@ impl Join {
             sessions: Arc::clone(sessions),
             switch: switch.clone(),
             attempts: Mutex::default(),
+            turn: Semaphore::new(1),
             log: log.clone(),
         }
     }
@@ -138,6 +141,15 @@ impl Join {
     /// It is of another type, or too many others have failed from where it comes.
     pub(super) fn check(&self, request: &Request<'_>) -> Result<(), Refusal> {
         check_content_type(&request.headers)?;
+        self.check_attempts(request)
+    }
+
+    /// Whether nobody has failed too often where `request` comes from. Who shows the certificate of
+    /// a user is no stranger.
+    fn check_attempts(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        if self.user(request).is_some() {
+            return Ok(());
+        }
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let (source, now) = (request.peer.source(), Instant::now());
         let checked = attempts.check_user(source, NOBODY, now);
@@ -168,7 +180,13 @@ impl Join {
                 let secret = URL_SAFE_NO_PAD.decode(secret).unwrap_or_default();
                 let users = Arc::clone(&self.users);
                 let join = move || users.join(&secret, &requested, now);
-                ("joined", spawn_blocking(join).await)
+                let _turn = self.turn.acquire().await;
+                self.check_attempts(request)?;
+                let done = spawn_blocking(join).await;
+                if let Ok(Err(ChangeError::Refused(NoEntry::Unknown))) = &done {
+                    self.fail(request);
+                }
+                ("joined", done)
             }
             (None, requested) => {
                 let name = self.shown(request)?;
@@ -195,7 +213,7 @@ impl Join {
                 }
                 Ok(self.welcome(joined))
             }
-            Ok(Err(ChangeError::Refused(why))) => Err(self.refuse(request, why)),
+            Ok(Err(ChangeError::Refused(why))) => Err(Self::refuse(why)),
             Ok(Err(ChangeError::System(error))) => {
                 error!(self.log, "nobody can join: {}", one_line(&*error));
                 Err(unavailable())
@@ -206,13 +224,27 @@ impl Join {
 
     /// The user whose certificate the client has shown.
     fn shown(&self, request: &Request<'_>) -> Result<String, Refusal> {
+        self.user(request).ok_or_else(|| {
+            self.fail(request);
+            Self::refuse(NoEntry::Unknown)
+        })
+    }
+
+    /// The same, if it has shown any.
+    fn user(&self, request: &Request<'_>) -> Option<String> {
         let user = match &request.peer.certificate {
             ClientCertificate::Named(_, marks) => {
                 marks.key().and_then(|key| self.users.of_key(key))
             }
             _ => None,
         };
-        user.map(|(name, _)| name).ok_or_else(|| self.refuse(request, NoEntry::Unknown))
+        user.map(|(name, _)| name)
+    }
+
+    /// Notes that somebody has failed.
+    fn fail(&self, request: &Request<'_>) {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.fail(request.peer.source(), NOBODY, Instant::now());
     }
 
     async fn leave(
@@ -223,10 +255,11 @@ impl Join {
     ) -> Result<HttpResponse, Refusal> {
         let (users, left) = (Arc::clone(&self.users), name.clone());
         let now = Timestamp::now().as_second();
-        match spawn_blocking(move || users.revoke(&left, now)).await {
+        let written = spawn_blocking(move || users.revoke(&left, now)).await;
+        revoke(&[name.as_str().into()], &self.sessions, &self.switch, &self.log);
+        match written {
             Ok(Ok(())) => {
                 self.tell(endpoint, request, &name, "left");
-                revoke(&[name.into()], &self.sessions, &self.switch, &self.log);
                 Ok(HttpResponse::NoContent().finish())
             }
             _ => Err(unavailable()),
@@ -241,7 +274,7 @@ impl Join {
 
     fn welcome(&self, joined: Joined) -> HttpResponse {
         let policy = self.users.policy();
-        let Joined { name, address, issued, .. } = joined;
+        let Joined { name, address, has_vlan, issued, .. } = joined;
         let status = if issued.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
         let network = policy.pool.network;
         let own = policy.pool.taken.iter().find(|own| network.is_none_or(|net| net.contains(*own)));
@@ -249,7 +282,8 @@ impl Join {
             Answer {
                 name,
                 hub: policy.name.clone(),
-                hub_address: own.map(ToString::to_string),
+                // In a VLAN it may not be there.
+                hub_address: own.filter(|_| !has_vlan).map(ToString::to_string),
                 address,
                 dhcp: policy.dhcp,
                 certificate: issued.map(|issued| issued.chain),
@@ -257,26 +291,28 @@ impl Join {
         )
     }
 
-    fn refuse(&self, request: &Request<'_>, why: NoEntry) -> Refusal {
+    fn refuse(why: NoEntry) -> Refusal {
         let text = match why {
             NoEntry::Unknown => "There is no such invitation, or no such user; ask for a new link",
             NoEntry::Expired => "The invitation has expired; ask for a new link",
             NoEntry::Used => "The invitation was used already; ask for a new link",
             NoEntry::Revoked => "The user was revoked; ask for a new link",
-            NoEntry::KeyTaken => "This key is that of a user already; join with a new one",
+            NoEntry::KeyTaken => {
+                "This key is that of a user already; remove join-*.key and join again"
+            }
             NoEntry::Full => "The hub has as many users as it may have",
             NoEntry::NoAddress => "The hub has no address left to give; ask its operator",
+            NoEntry::TooSoon => {
+                let text = "The last certificate was issued a moment ago";
+                return Refusal::later(Refused::RateLimited, text, Duration::from_secs(60));
+            }
         };
-        if why == NoEntry::Unknown {
-            let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-            attempts.fail(request.peer.source(), NOBODY, Instant::now());
-        }
         Refusal::new(Refused::Authentication, text).status(StatusCode::FORBIDDEN)
     }
 }
 
 fn unavailable() -> Refusal {
-    Refusal::new(Refused::Busy, "The hub cannot do it now; its log says why")
+    Refusal::new(Refused::Busy, "The hub cannot process the request now; its log says why")
 }
 
 impl fmt::Debug for Join {

@@ -117,9 +117,9 @@ impl fmt::Display for Peer {
 pub(super) fn certificate(stream: &TlsStream<TcpStream>) -> ClientCertificate {
     match stream.get_ref().1.peer_certificates() {
         None | Some([]) => ClientCertificate::None,
-        Some([own, ..]) => auth::certificate_name(own)
+        Some(chain @ [own, ..]) => auth::certificate_name(own)
             .map_or(ClientCertificate::Nameless, |name| {
-                ClientCertificate::Named(name, Marks::of(own))
+                ClientCertificate::Named(name, Marks::of_chain(chain))
             }),
     }
 }

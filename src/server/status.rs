@@ -214,6 +214,10 @@ impl Service for Status {
         users.map(String::from).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
+    fn role_names(&self) -> Vec<String> {
+        self.roles().lists.iter().flat_map(|(_, names)| names.clone()).collect()
+    }
+
     fn sessions(&self) -> HashMap<Arc<str>, usize> {
         self.sessions.of_users()
     }

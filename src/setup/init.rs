@@ -2,12 +2,15 @@
 //! with TLS for them, and a TAP device by which it is on the LAN itself.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket},
     process::ExitCode,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use etherws_actors::connect::{Scheme, ServerUrl};
+use etherws_actors::{
+    connect::{Scheme, ServerUrl},
+    error::one_line,
+};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use nix::{
@@ -41,22 +44,36 @@ pub(crate) fn run(args: &InitArgs) -> Result<ExitCode> {
     let place = Place::of(args.config.clone())?;
     let mut document = place.read()?;
     let shown = place.file.display();
+    let folder = place.folder().join(FOLDER);
     if document.get("users").is_some() {
-        println!("{shown} is that of a hub already; nothing was changed.");
+        ensure!(
+            folder.exists(),
+            "{shown} is a hub's, but {} is missing; restore it, or remove [users] and [tunnel] from \
+             the file and type etherws init again",
+            folder.display()
+        );
+        out!(
+            "{shown} is a hub's already: nothing was changed. Name, URLs and the rest can be changed \
+             in the file; etherws invite NAME prints an invitation."
+        );
         return finish(&place, Change::None);
     }
     ensure!(
         document.get("tunnel").is_none(),
-        "{shown} has a tunnel listener already, and would lose it; give another file with \
-         --config, or add [users] to this one by hand (man etherws.toml)"
+        "{shown} has a tunnel listener already; give another file with --config, or add [users] to \
+         this one by hand (man etherws.toml)"
     );
+    if target_of(&document, "client").is_some() && !args.print {
+        eprintln!(
+            "etherws: {shown} has tunnels to other switches: whoever joins this hub is on their LANs, too"
+        );
+    }
     let plan = Plan::of(args, &document)?;
     plan.put(&mut document, &place)?;
     if args.print {
         print!("{document}");
         return Ok(ExitCode::SUCCESS);
     }
-    let folder = place.folder().join(FOLDER);
     super::make_folder(place.folder(), 0o755)?;
     let now = Timestamp::now().as_second();
     users::create(&folder, &plan.name, now)?;
@@ -72,23 +89,31 @@ pub(crate) fn run(args: &InitArgs) -> Result<ExitCode> {
     let terms = Terms { until: now + TTL, uses: 1, ..Terms::default() };
     let invited = opened.invite(FIRST, &terms, now).map_err(|error| anyhow::anyhow!("{error}"))?;
     drop(opened);
-    place.give(&folder)?;
-    println!("{shown} is written: the hub {} at {}.", plan.name, plan.urls.join(" "));
-    if let Some(address) = plan.address {
-        println!("On the LAN it is {address}.");
+    place.give(&folder, &users::FILES)?;
+    out!("{shown} is written: the hub {} at {}.", plan.name, plan.urls.join(" "));
+    if let Some(address) = plan.address.filter(|_| plan.has_tap) {
+        out!("Its own address on the LAN is {address}.");
     }
-    println!("Keys and users are in {}: back it up.\n", folder.display());
+    out!("Keys and users are in {}: back it up.", folder.display());
+    if args.url.is_empty() && plan.is_private {
+        out!("If others reach it by another address, give that in urls, in [users].");
+    }
+    finish(&place, Change::All)?;
     let link = invited.link.to_string();
-    println!("{}", blocks(&crate::api::users::qr(&link)));
-    println!("On the other machine, within 24 hours:\n\n  etherws join '{link}'\n");
-    println!("etherws invite NAME makes the next invitation.");
-    finish(&place, Change::All)
+    out!("\n{}", blocks(&crate::api::users::qr(&link)));
+    out!("On the other machine, within 24 hours:\n\n  etherws join '{link}'\n");
+    let config = place.option();
+    if plan.approval {
+        out!("When it has come, let it in: etherws users approve {FIRST}{config}");
+    }
+    out!("For the next one: etherws invite NAME{config}");
+    Ok(ExitCode::SUCCESS)
 }
 
 fn finish(place: &Place, change: Change) -> Result<ExitCode> {
     match place.start(change)? {
-        Some(command) => println!("Start the hub:\n\n  {command}"),
-        None => println!("The hub runs."),
+        Some(command) => out!("Start the hub:\n\n  {command}"),
+        None => out!("The hub runs."),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -101,6 +126,10 @@ struct Plan {
     urls: Vec<String>,
     address: Option<IpNet>,
     tap: Option<String>,
+    /// Whether it is on the LAN itself, by that device or by one that is there already.
+    has_tap: bool,
+    /// Whether it found an address by itself that is none of the Internet's.
+    is_private: bool,
     dhcp: bool,
     approval: bool,
     acme: bool,
@@ -115,33 +144,54 @@ impl Plan {
             None => (None, usual),
             Some(listen) => listener(listen)?,
         };
+        let mut is_private = false;
         let urls = if args.url.is_empty() {
             let address = own_address().context(
                 "this machine has no address by which others could reach it; give --url \
                  wss://HOST/",
             )?;
+            is_private = match address {
+                IpAddr::V4(address) => address.is_private(),
+                IpAddr::V6(address) => address.is_unique_local(),
+            };
             vec![url_of(address, port)]
         } else {
             args.url.clone()
         };
         for url in &urls {
-            let parsed = ServerUrl::parse(url, Scheme::WebSocket)?;
-            ensure!(parsed.tls(), "--url {url}: a hub needs TLS; give {}", parsed.with_tls());
+            let parsed = ServerUrl::parse(url, Scheme::WebSocket).ok();
+            let has_tls = parsed.is_some_and(|url| url.tls());
+            ensure!(
+                has_tls,
+                "--url {url}: give a URL as wss://hub.example/ or wss://192.0.2.1:8443/"
+            );
         }
-        let has_tap = target_of(document, "tap").is_some();
+        let (has_tap, own) = (target_of(document, "tap").is_some(), address_of_tap(document));
         let tap = if args.no_tap || has_tap {
             None
         } else {
             Some(args.tap.clone().unwrap_or_else(|| TAP.to_owned()))
         };
-        if tap.is_some() && !args.print {
-            check_tap()?;
+        if !args.print {
+            if tap.is_some() {
+                check_tap()?;
+            }
+            let host = host.as_deref().unwrap_or("::").trim_matches(['[', ']']);
+            let bound =
+                TcpListener::bind((host, port)).or_else(|_| TcpListener::bind(("0.0.0.0", port)));
+            if let Err(error) = bound.map(drop) {
+                bail!("TCP port {port}: {}; give another one with --listen", one_line(&error));
+            }
         }
-        let address = match &args.address {
-            Some(text) => Some(text.parse::<IpNet>().ok().with_context(|| {
-                format!("--address {text:?}: give an address and a length as 10.99.0.1/24")
-            })?),
-            None => Some(
+        let address = match (&args.address, own) {
+            (Some(text), Some(own)) => bail!(
+                "--address {text}: the TAP device in the file has {own} already; change that, or leave \
+                 --address out"
+            ),
+            (Some(text), None) => Some(host_address(text)?),
+            (None, Some(own)) => Some(own),
+            (None, None) if args.dhcp => None,
+            (None, None) => Some(
                 free_network()
                     .context("all networks from 10.99.0.0/24 on are in use here; give --address")?,
             ),
@@ -152,6 +202,8 @@ impl Plan {
             port,
             urls,
             address,
+            has_tap: has_tap || tap.is_some(),
+            is_private,
             tap,
             dhcp: args.dhcp,
             approval: args.approval,
@@ -214,6 +266,22 @@ impl Plan {
     }
 }
 
+/// An address that a host can have, with its prefix length.
+fn host_address(text: &str) -> Result<IpNet> {
+    let address = text.parse::<IpNet>().ok();
+    address.filter(|net| !users::book::is_edge(net.addr(), *net)).with_context(|| {
+        format!("--address {text:?}: give a host's address with its prefix length as 10.99.0.1/24")
+    })
+}
+
+/// The first address of the first TAP device in the file.
+fn address_of_tap(document: &DocumentMut) -> Option<IpNet> {
+    let ports = document.get("port")?.as_array_of_tables()?;
+    let is_tap = |port: &&Table| port.get("type").and_then(Item::as_str) == Some("tap");
+    let addresses = ports.iter().find(is_tap)?.get("addresses")?.as_array()?;
+    addresses.get(0)?.as_str()?.parse().ok()
+}
+
 /// `PORT`, or `HOST:PORT`.
 fn listener(text: &str) -> Result<(Option<String>, u16)> {
     let (host, port) = match text.rsplit_once(':') {
@@ -255,10 +323,17 @@ fn own_address() -> Option<IpAddr> {
 }
 
 fn own_addresses() -> Vec<IpAddr> {
-    let all = getifaddrs().into_iter().flatten().filter_map(|one| one.address);
-    all.filter_map(|address| {
+    interface_addresses().into_iter().map(|(_, address)| address).collect()
+}
+
+/// The addresses of this machine, each with the name of its interface.
+pub(super) fn interface_addresses() -> Vec<(String, IpAddr)> {
+    let all = getifaddrs().into_iter().flatten();
+    let all = all.filter_map(|one| Some((one.interface_name, one.address?)));
+    all.filter_map(|(name, address)| {
         let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+        let v6 = || address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip()));
+        Some((name, v4.or_else(v6)?))
     })
     .collect()
 }
@@ -303,6 +378,8 @@ mod tests {
             port: 8443,
             urls: vec!["wss://192.0.2.1:8443/".to_owned()],
             address: "10.99.0.1/24".parse().ok(),
+            has_tap: true,
+            is_private: false,
             tap: None,
             dhcp: false,
             approval: true,

@@ -3,6 +3,7 @@
 
 use std::{
     fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
@@ -11,27 +12,33 @@ use std::{
 use actix_rt::{System, time::sleep};
 use anyhow::{Context as _, Result, bail, ensure};
 use etherws_actors::{
-    connect::{ProxyChoice, Route, ServerUrl, TlsOptions},
-    error::one_line,
+    connect::{ProxyChoice, Route, ServerUrl, TlsOptions, certificate::Facts, files::certificates},
+    error::{clean, one_line},
 };
+use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use slog::{Discard, Logger, o};
 use toml_edit::{DocumentMut, Item, Table, value};
 
 use super::{
-    Change, Place, TAP, check_tap, list, make_folder, ports, put_control, put_tap, target_of,
-    write_secret,
+    Change, Place, TAP, check_tap, init::interface_addresses, list, make_folder, ports,
+    put_control, put_tap, target_of, write_secret,
 };
 use crate::{
     api::{Ping, client::Endpoint},
     cli::JoinArgs,
-    config::{CommandLine, File, resolve},
+    config::File,
     files,
     hub::{self, Reply, Validity},
     options::Secret,
     server::join::{Answer, Asked},
-    users::{self, ca::Request, link::Link},
+    users::{
+        self,
+        book::{is_edge, is_name},
+        ca::{Request, Requested},
+        link::Link,
+    },
 };
 
 /// Files of a hub's folder.
@@ -55,6 +62,9 @@ pub(super) struct Note {
     pub(super) hub: String,
     /// What it calls this machine.
     pub(super) user: String,
+    /// Hash of the secret of the invitation.
+    #[serde(default)]
+    pub(super) invitation: String,
     /// The TAP device that was added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tap: Option<String>,
@@ -67,14 +77,30 @@ pub(super) struct Note {
 pub(crate) fn run(args: JoinArgs) -> Result<ExitCode> {
     let link = Link::parse(&read_link(&args.link)?).map_err(anyhow::Error::msg)?;
     let now = Timestamp::now();
-    ensure!(
-        link.until > now.as_second(),
-        "the invitation expired on {}, by the clock of this machine; ask for a new link",
-        Timestamp::from_second(link.until).unwrap_or(now)
-    );
     let place = Place::of(args.config.clone())?;
     let first = link.urls.first().context("the link names no hub")?;
     let folder = place.folder().join(folder_name(first));
+    let before = read_note(&folder);
+    let invitation = users::hash(&link.secret);
+    if let Some(note) = before.as_ref().filter(|note| note.invitation == invitation) {
+        out!("This machine is {} on the LAN of {} already.", note.user, note.hub);
+        return finish(&place, note, None);
+    }
+    ensure!(
+        link.until > now.as_second(),
+        "the invitation expired on {}, and this machine's clock says {}; set the clock if that is \
+         wrong, else ask for a new link",
+        day(link.until),
+        day(now.as_second())
+    );
+    if let Some(other) = super::leave::joined(&place).into_iter().find(|one| one.folder != folder) {
+        bail!(
+            "{} has joined {} already, and one switch would make one LAN of both; give --config FILE \
+             for another switch, or etherws leave first",
+            place.file.display(),
+            other.note.hub
+        );
+    }
     let tap = wanted_tap(&args, &place.read()?, &folder)?;
     make_folder(&folder, 0o700)?;
     let waiting = waiting_key(&folder, &link);
@@ -85,56 +111,117 @@ pub(crate) fn run(args: JoinArgs) -> Result<ExitCode> {
     let (server, answer, chain) =
         System::new().block_on(redeem(&link, &asked, args.proxy.as_ref()))?;
 
+    let answer = checked(answer)?;
+    let own = certificates(chain.as_bytes(), &folder)?;
+    let key = read_key_of(&request.key)?;
+    ensure!(
+        own.first().and_then(Facts::of).is_some_and(|facts| facts.key == key),
+        "what {server} has sent is no certificate for this machine's key"
+    );
+
     // An earlier user of this hub is replaced; what it has added stays.
-    let before = read_note(&folder).and_then(|note| note.tap);
+    let before = before.and_then(|note| note.tap);
     // As it is now: an operator may have taken his time.
     let mut document = place.read()?;
     let is_ours = |name: &String| before.as_ref() == Some(name);
     let added = tap.filter(|name| is_ours(name) || !has_tap(&document, name));
-    write_secret(&folder.join(KEY), &request.key)?;
-    write_secret(&folder.join(CERT), &chain)?;
     put_control(&mut document, &place.socket())?;
     if let Some(name) = &added {
         put_tap(&mut document, name, answer.address.as_deref())?;
     }
     put_client(&mut document, &link, &server, &folder, &place, args.proxy.as_ref())?;
-    let note =
-        Note { hub: answer.hub.clone(), user: answer.name.clone(), tap: added.clone().or(before) };
+    let note = Note {
+        hub: answer.hub.clone(),
+        user: answer.name.clone(),
+        invitation,
+        tap: added.clone().or(before),
+    };
+    write_secret(&folder.join(KEY), &request.key)?;
+    write_secret(&folder.join(CERT), &chain)?;
+    // A configuration that cannot be used is not written.
+    place.check(&document)?;
     write_secret(&folder.join(NOTE), &(serde_json::to_string_pretty(&note)? + "\n"))?;
     place.write(&document)?;
-    place.give(&folder)?;
+    place.give(&folder, &[KEY, CERT, NOTE])?;
     // It is another file now.
     let _ = fs::remove_file(&waiting);
-    let (file, faults) = File::read(&place.file)?;
-    resolve(&file.config, Some(&file), &CommandLine::default(), faults)?;
-
-    println!("This machine is {} on the LAN of {}.", answer.name, answer.hub);
+    out!("This machine is {} on the LAN of {}.", answer.name, answer.hub);
     if let Some(validity) = Validity::of_hub(&folder.join(CERT)) {
-        let day = |time| Timestamp::from_second(time).unwrap_or(now).strftime("%Y-%m-%d");
-        println!(
+        out!(
             "Its certificate is valid until {}, and is renewed from {} on.",
             day(validity.until),
             day(validity.renewal)
         );
     }
     match (&answer.address, &added) {
-        (Some(address), Some(name)) => println!("Its address is {address}, on {name}."),
-        (Some(address), None) => println!("Its address is {address}; give it to a device here."),
+        (Some(address), Some(name)) => out!("Its address is {address}, on {name}."),
+        (Some(address), None) => out!("Its address is {address}; give it to a device here."),
         (None, Some(name)) if answer.dhcp => {
-            println!("The LAN has a DHCP server: dhclient {name} asks it for an address.");
+            out!("The LAN has a DHCP server: dhclient {name} asks it for an address.");
         }
         _ => {}
     }
-    println!("{} is written.", place.file.display());
+    out!("{} is written.", place.file.display());
+    warn_of_clash(answer.address.as_deref(), added.as_deref());
+    finish(&place, &note, answer.hub_address.as_deref())
+}
+
+/// Starts the switch, and shows the other side, if that has an address.
+fn finish(place: &Place, note: &Note, address: Option<&str>) -> Result<ExitCode> {
     match place.start(Change::Ports)? {
         Some(command) => {
-            let other = answer.hub_address.as_deref().map(|own| format!(" ({own})"));
-            println!("Start the tunnel to {}{}:\n", answer.hub, other.unwrap_or_default());
-            println!("  {command}");
+            let other = address.map(|own| format!(" ({own})")).unwrap_or_default();
+            out!("Start the tunnel to {}{other}:\n\n  {command}", note.hub);
         }
-        None => System::new().block_on(show_other_side(&file, &answer))?,
+        None => System::new().block_on(show_other_side(place, &note.hub, address))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells of another interface here that is in the same network: its traffic would not go by the
+/// tunnel.
+fn warn_of_clash(address: Option<&str>, tap: Option<&str>) {
+    let Some(own) = address.and_then(|address| address.parse::<IpNet>().ok()) else { return };
+    let mut others = interface_addresses().into_iter().filter(|(name, _)| Some(&**name) != tap);
+    if let Some((name, other)) = others.find(|(_, other)| own.contains(other)) {
+        eprintln!(
+            "etherws: {name} has the address {other} of the same network {}: what is for that network \
+             may leave by {name}, and not by the tunnel",
+            own.trunc()
+        );
+    }
+}
+
+/// A day as it is shown.
+fn day(time: i64) -> String {
+    let time = Timestamp::from_second(time).unwrap_or(Timestamp::MAX);
+    time.strftime("%Y-%m-%d").to_string()
+}
+
+/// What a hub has said of itself and of us, as far as it can be used: it is a stranger's word, and
+/// stands in files and on terminals.
+fn checked(answer: Answer) -> Result<Answer> {
+    let is_usable = |text: &String| {
+        text.parse::<IpNet>().is_ok_and(|net| {
+            let (address, length) = (net.addr(), net.prefix_len());
+            let least = if address.is_ipv4() { 8 } else { 32 };
+            length >= least
+                && !address.is_loopback()
+                && !address.is_multicast()
+                && !is_edge(address, net)
+        })
+    };
+    ensure!(is_name(&answer.name), "the hub has given {:?} as our name", clean(&answer.name));
+    if let Some(wrong) = answer.address.as_ref().filter(|text| !is_usable(text)) {
+        bail!("the hub has given {:?} as our address, which no host of a LAN has", clean(wrong));
+    }
+    let hub_address = answer.hub_address.filter(|text| text.parse::<IpAddr>().is_ok());
+    Ok(Answer { hub: clean(&answer.hub), hub_address, ..answer })
+}
+
+/// The public key of a private one, SubjectPublicKeyInfo in DER.
+fn read_key_of(key: &str) -> Result<Vec<u8>> {
+    Ok(Requested::read(&Request::new(Some(key))?.request)?.key())
 }
 
 /// The link as given, or as a line of standard input: other users of the machine see a command
@@ -145,6 +232,7 @@ fn read_link(given: &str) -> Result<String> {
     }
     let mut line = String::new();
     io::stdin().read_line(&mut line).context("standard input cannot be read")?;
+    ensure!(!line.trim().is_empty(), "no link was given: standard input has no line with one");
     Ok(line)
 }
 
@@ -174,11 +262,13 @@ fn has_tap(document: &DocumentMut, name: &str) -> bool {
     })
 }
 
-/// Name of the folder of a hub: its host, and its port where that is not the usual one.
-pub(super) fn folder_name(server: &ServerUrl) -> String {
+/// Name of the folder of a hub: its host, and its port where that is not the usual one, behind a
+/// word that no other folder here begins with.
+fn folder_name(server: &ServerUrl) -> String {
     let name = server.authority().to_ascii_lowercase();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-    name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()
+    let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    format!("lan-{plain}")
 }
 
 /// Where the key waits until it is certified: one for each invitation.
@@ -235,9 +325,9 @@ async fn redeem(
         let Some(answer) = pending else { bail!("{}", failed.join("; ")) };
         if !told {
             told = true;
-            let Answer { hub, name, .. } = answer;
+            let Answer { hub, name, .. } = checked(answer)?;
             eprintln!(
-                "Waiting until an operator of {hub} approves {name}: etherws users approve {name}"
+                "Waiting for an operator of {hub}, who types there: etherws users approve {name}"
             );
         }
         sleep(ASK_AGAIN).await;
@@ -289,10 +379,11 @@ fn put_client(
 }
 
 /// Waits for the tunnel, and pings the other side.
-async fn show_other_side(file: &File, answer: &Answer) -> Result<()> {
+async fn show_other_side(place: &Place, hub: &str, address: Option<&str>) -> Result<()> {
+    let (file, _) = File::read(&place.file)?;
     let endpoint = Endpoint::new(&file.control_url(), None, TlsOptions::default())?;
-    let Some(address) = &answer.hub_address else {
-        println!("The switch runs: etherws ctl listport shows the tunnel.");
+    let Some(address) = address else {
+        out!("The switch runs: etherws ctl listport shows the tunnel.");
         return Ok(());
     };
     let ping = Ping::once(address);
@@ -301,14 +392,13 @@ async fn show_other_side(file: &File, answer: &Answer) -> Result<()> {
         match endpoint.ask(&ping).await {
             Ok(pongs) => {
                 let pong = pongs.first().map(|pong| format!("{:.1} ms", pong.rtt));
-                println!("{} ({address}) answers: {}.", answer.hub, pong.unwrap_or_default());
+                out!("{hub} ({address}) answers: {}.", pong.unwrap_or_default());
                 return Ok(());
             }
             Err(error) if started.elapsed() > UP_LIMIT => {
                 let why = error.data().map(|data| data.get().to_owned()).unwrap_or_default();
                 bail!(
-                    "{} ({address}) does not answer: {why}; etherws doctor looks for the reason",
-                    answer.hub
+                    "{hub} ({address}) does not answer: {why}; etherws doctor looks for the reason"
                 )
             }
             Err(_) => sleep(LOOK_AGAIN).await,

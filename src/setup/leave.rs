@@ -19,7 +19,7 @@ use toml_edit::{DocumentMut, Item, Table};
 
 use super::{
     Change, Place,
-    join::{CERT, Note, read_note},
+    join::{CERT, KEY, NOTE, Note, read_note},
     ports, systemctl,
 };
 use crate::{
@@ -30,9 +30,16 @@ use crate::{
 };
 
 /// A LAN that was joined.
-struct Joined {
-    folder: PathBuf,
-    note: Note,
+pub(super) struct Joined {
+    pub(super) folder: PathBuf,
+    pub(super) note: Note,
+}
+
+/// All that were joined by a file.
+pub(super) fn joined(place: &Place) -> Vec<Joined> {
+    let entries = fs::read_dir(place.folder()).into_iter().flatten().flatten();
+    let folders = entries.map(|entry| entry.path()).filter(|path| path.join(CERT).exists());
+    folders.filter_map(|folder| Some(Joined { note: read_note(&folder)?, folder })).collect()
 }
 
 /// Runs `etherws leave`.
@@ -42,9 +49,9 @@ struct Joined {
 pub(crate) fn run(args: &LeaveArgs) -> Result<ExitCode> {
     let place = Place::of(args.config.clone())?;
     let joined = choose(&place, args.hub.as_deref())?;
-    let Note { hub, user, tap } = &joined.note;
+    let Note { hub, user, tap, .. } = &joined.note;
     match tell(&place, &joined) {
-        Ok(()) => println!("{hub} knows {user} no more."),
+        Ok(()) => out!("{hub} has revoked {user}."),
         Err(error) => eprintln!(
             "etherws: {hub} was not told: {}; its operator can type: etherws users revoke {user}",
             one_line(&*error)
@@ -53,23 +60,31 @@ pub(crate) fn run(args: &LeaveArgs) -> Result<ExitCode> {
     let mut document = place.read()?;
     let left = remove(&mut document, &place, &joined.folder, tap.as_deref())?;
     place.write(&document)?;
-    fs::remove_dir_all(&joined.folder)
+    // What join has written, and nothing else.
+    let entries = fs::read_dir(&joined.folder)?.flatten();
+    let is_ours = |name: &str| [CERT, KEY, NOTE].contains(&name) || name.starts_with("join-");
+    for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_ours)) {
+        fs::remove_file(entry.path())
+            .with_context(|| format!("{}: cannot be removed", entry.path().display()))?;
+    }
+    fs::remove_dir(&joined.folder)
         .with_context(|| format!("{}: cannot be removed", joined.folder.display()))?;
-    println!("{} and {} are as they were.", place.file.display(), joined.folder.display());
+    out!(
+        "The tunnel is removed from {}, and key and certificate with {}.",
+        place.file.display(),
+        joined.folder.display()
+    );
     if place.has_service() && left == 0 {
         systemctl(&["disable", "--now", "etherws.service"])?;
     } else if place.start(Change::Ports)?.is_none() {
-        println!("The switch has read it again.");
+        out!("The switch has read it again.");
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The LAN that is meant.
 fn choose(place: &Place, hub: Option<&str>) -> Result<Joined> {
-    let entries = fs::read_dir(place.folder()).into_iter().flatten().flatten();
-    let folders = entries.map(|entry| entry.path()).filter(|path| path.join(CERT).exists());
-    let joined = folders.filter_map(|folder| Some(Joined { note: read_note(&folder)?, folder }));
-    let mut all: Vec<_> = joined.collect();
+    let mut all = joined(place);
     let names = all.iter().map(|one| one.note.hub.clone()).collect::<Vec<_>>().join(", ");
     let shown = place.folder().display();
     ensure!(!all.is_empty(), "no LAN was joined by a file in {shown}; give --config FILE");

@@ -1,13 +1,22 @@
 //! `etherws init`, `join` and `leave`: they write the configuration of a switch, its keys and
 //! certificates, and start it. Every step can be done again: what is there already stays.
 
+/// Prints a line; whoever has closed standard output wants no more of it.
+macro_rules! out {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 pub(crate) mod init;
 pub(crate) mod join;
 pub(crate) mod leave;
 
 use std::{
-    env, fs, io,
-    os::unix::fs::DirBuilderExt as _,
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, lchown},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -15,13 +24,14 @@ use std::{
 use actix_rt::System;
 use anyhow::{Context as _, Result, bail, ensure};
 use etherws_actors::{connect::TlsOptions, error::plain};
-use nix::unistd::{User, chown, geteuid};
+use nix::unistd::{User, geteuid};
+use tempfile::NamedTempFile;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use crate::{
     api::{ListUser, Reload, call::Call, client::Endpoint},
-    cli::CONFIG,
-    config::File,
+    cli::{CONFIG, usual_file},
+    config::{CommandLine, File, resolve},
     files, privileges,
 };
 
@@ -43,19 +53,16 @@ struct Place {
 impl Place {
     /// The file that was named, or the usual one of who asks.
     fn of(named: Option<PathBuf>) -> Result<Self> {
-        let file = match named {
-            Some(file) => file,
-            None if geteuid().is_root() => CONFIG.into(),
-            None => {
-                let home = env::var_os("HOME").map(|home| PathBuf::from(home).join(".config"));
-                let folder = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home);
-                folder
-                    .context("HOME is not set; name the file with --config FILE")?
-                    .join("etherws/etherws.toml")
-            }
-        };
+        let usual = || usual_file().context("HOME is not set; name the file with --config FILE");
+        let file = named.map_or_else(usual, Ok)?;
         let service = privileges::service_of(&file).filter(|_| geteuid().is_root());
         Ok(Self { file, service })
+    }
+
+    /// What a command needs to find this file, where it is not the usual one.
+    fn option(&self) -> String {
+        let usual = usual_file().is_some_and(|usual| usual == self.file);
+        if usual { String::new() } else { format!(" --config {}", quoted(&self.file)) }
     }
 
     fn folder(&self) -> &Path {
@@ -102,25 +109,33 @@ impl Place {
         files::replace(&self.file, old.as_ref(), document.to_string().as_bytes())
             .with_context(|| format!("{}: cannot be written", self.file.display()))?;
         if old.is_none() {
-            self.give(&self.file)?;
+            self.give(&self.file, &[])?;
         }
         Ok(())
     }
 
-    /// Gives what was written to the service, which is to read and renew it.
-    fn give(&self, path: &Path) -> Result<()> {
+    /// Gives what was written to the service, which is to read and renew it: itself, and these
+    /// files in it. What a link leads to stays whose it is.
+    fn give(&self, path: &Path, files: &[&str]) -> Result<()> {
         let Some(user) = &self.service else { return Ok(()) };
-        let give = |path: &Path| {
-            chown(path, Some(user.uid), Some(user.gid))
-                .with_context(|| format!("{}: cannot be given to {}", path.display(), user.name))
-        };
-        give(path)?;
-        if path.is_dir() {
-            for entry in fs::read_dir(path)?.flatten() {
-                give(&entry.path())?;
-            }
+        let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+        let all = files.iter().map(|name| path.join(name)).filter(|path| path.exists());
+        for path in all.chain([path.to_owned()]) {
+            lchown(&path, Some(uid), Some(gid))
+                .with_context(|| format!("{}: cannot be given to {}", path.display(), user.name))?;
         }
         Ok(())
+    }
+
+    /// What is wrong with the file as it would be.
+    fn check(&self, document: &DocumentMut) -> Result<File> {
+        make_folder(self.folder(), 0o755)?;
+        let mut new = NamedTempFile::new_in(self.folder())
+            .with_context(|| format!("{}: cannot be written", self.folder().display()))?;
+        new.write_all(document.to_string().as_bytes())?;
+        let (file, faults) = File::read(new.path())?;
+        resolve(&file.config, Some(&file), &CommandLine::default(), faults)?;
+        Ok(file)
     }
 
     /// Has the switch run by the file as it is now. Gives the command for that where nobody else
@@ -200,7 +215,7 @@ fn write_secret(path: &Path, content: &str) -> Result<()> {
 /// The table `name`, which is made if it is not there.
 fn table<'a>(document: &'a mut DocumentMut, name: &str) -> Result<&'a mut Table> {
     let item = document.entry(name).or_insert_with(|| Item::Table(Table::new()));
-    item.as_table_mut().with_context(|| format!("{name} stands in one line; write it as [{name}]"))
+    item.as_table_mut().with_context(|| format!("{name} is an inline table; write it as [{name}]"))
 }
 
 /// Has control listen on a socket, if the file says nothing of it.
@@ -215,7 +230,7 @@ fn put_control(document: &mut DocumentMut, socket: &str) -> Result<()> {
 fn ports(document: &mut DocumentMut) -> Result<&mut ArrayOfTables> {
     let item = document.entry("port").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     item.as_array_of_tables_mut()
-        .context("the ports of the file stand in one line; write each as [[port]]")
+        .context("the ports of the file are an inline array; write each as [[port]]")
 }
 
 /// The target of the first port of this kind.

@@ -54,6 +54,14 @@ struct Invitation {
     until: i64,
     /// How often it can be used yet.
     uses: u32,
+    /// The last number that was behind its name: none is given twice.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    last: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Whom the certificates of a user are for.
@@ -61,8 +69,10 @@ struct Invitation {
 struct Key {
     /// Of SubjectPublicKeyInfo in DER.
     hash: Hash,
-    /// The invitation that it came with.
+    /// The invitation that it came with, and until when that lasts.
     invitation: Hash,
+    #[serde(default)]
+    invited_until: i64,
     /// When the last certificate ends.
     #[serde(default)]
     until: i64,
@@ -83,6 +93,10 @@ pub(crate) struct User {
     pending: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) revoked: bool,
+    /// Whether nobody of this name is let in until the invitation was used: who was revoked may
+    /// have a password.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    barred: bool,
     /// Address of the LAN, with its prefix length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) address: Option<IpNet>,
@@ -165,6 +179,8 @@ pub(crate) enum BookError {
     Address(IpAddr, String),
     /// How often an invitation is to be used.
     Uses(u32),
+    /// One address for several.
+    OneAddress,
 }
 
 impl fmt::Display for BookError {
@@ -172,7 +188,7 @@ impl fmt::Display for BookError {
         match self {
             Self::Name(name) => write!(
                 f,
-                "{name:?} is not a name of a user; give letters, digits, '.', '-', '_' and '@', \
+                "{name:?} is not a valid user name; give letters, digits, '.', '-', '_' and '@', \
                  {MAX_NAME} at most, the first a letter or a digit"
             ),
             Self::Exists(name, State::Active) => {
@@ -187,7 +203,7 @@ impl fmt::Display for BookError {
                 write!(f, "{name}: no such user; etherws users list shows them")
             }
             Self::NotPending(name, state) => {
-                write!(f, "{name} is {} and waits for no approval", state.name())
+                write!(f, "{name} is {}: there is nothing to approve", state.name())
             }
             Self::Full => {
                 write!(f, "there are {MAX_USERS} users already; none can be added")
@@ -202,6 +218,7 @@ impl fmt::Display for BookError {
             }
             Self::Address(address, why) => write!(f, "{address}: {why}; give another address"),
             Self::Uses(uses) => write!(f, "uses {uses}: give 1 to {MAX_USES}"),
+            Self::OneAddress => f.write_str("an address is for one user; give uses 1"),
         }
     }
 }
@@ -225,10 +242,12 @@ pub(crate) enum NoEntry {
     Full,
     /// There is no address left.
     NoAddress,
+    /// The last certificate was issued a moment ago.
+    TooSoon,
 }
 
 /// All users, by name.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Book {
     users: BTreeMap<String, User>,
     /// Who has which key.
@@ -292,11 +311,19 @@ impl Book {
 
     /// Whether somebody of this name is not to be let in, however.
     pub(crate) fn is_revoked(&self, name: &str) -> bool {
-        self.users.get(name).is_some_and(|user| user.revoked)
+        self.users.get(name).is_some_and(|user| user.revoked || user.barred)
     }
 
-    /// Invites `name`, by a secret with this hash. Who was revoked, or did not come in time, is
-    /// invited again, and keeps the address.
+    /// Whether there is, or was, an invitation with this secret.
+    pub(crate) fn knows(&self, secret: &str) -> bool {
+        self.users.values().any(|user| {
+            user.invitation.as_ref().is_some_and(|one| one.secret == secret)
+                || user.key.as_ref().is_some_and(|key| key.invitation == secret)
+        })
+    }
+
+    /// Invites `name`, by a secret with this hash. Who was revoked, or did not come in time, may be
+    /// invited again.
     ///
     /// # Errors
     /// See [`BookError`]; nothing has changed.
@@ -311,8 +338,11 @@ impl Book {
         if !is_name(name) {
             return Err(BookError::Name(name.to_owned()));
         }
-        if !(1..=MAX_USES).contains(&terms.uses) || terms.uses > 1 && terms.address.is_some() {
+        if !(1..=MAX_USES).contains(&terms.uses) {
             return Err(BookError::Uses(terms.uses));
+        }
+        if terms.uses > 1 && terms.address.is_some() {
+            return Err(BookError::OneAddress);
         }
         let former = self.users.get(name);
         match former.map(|user| user.state(now)) {
@@ -331,8 +361,10 @@ impl Book {
             (None, _) => None,
         };
         self.make_room()?;
-        let invitation = Invitation { secret, until: terms.until, uses: terms.uses };
+        let barred = self.is_revoked(name);
+        let invitation = Invitation { secret, until: terms.until, uses: terms.uses, last: 0 };
         let user = User {
+            barred,
             since: now,
             invitation: Some(invitation),
             address,
@@ -358,7 +390,10 @@ impl Book {
         now: i64,
     ) -> Result<String, NoEntry> {
         if let Some((name, user)) = self.of_key(key) {
-            let again = user.key.as_ref().is_some_and(|own| own.invitation == secret);
+            // Until it was certified once, and then as long as the invitation lasts.
+            let again = user.key.as_ref().is_some_and(|own| {
+                own.invitation == secret && (own.until == 0 || now < own.invited_until)
+            });
             return match user.revoked {
                 true => Err(NoEntry::Revoked),
                 false if again => Ok(name.to_owned()),
@@ -381,11 +416,22 @@ impl Book {
         let Some(invitation) = user.invitation.clone().filter(|one| one.until > now) else {
             return Err(NoEntry::Expired);
         };
-        let key = Key { hash: key.to_owned(), invitation: secret.to_owned(), until: 0 };
+        let key = Key {
+            hash: key.to_owned(),
+            invitation: secret.to_owned(),
+            invited_until: invitation.until,
+            until: 0,
+        };
         let (name, user) = (name.clone(), user.clone());
         if invitation.uses == 1 && !self.is_shared(&name) {
-            let joined =
-                User { invitation: None, key: Some(key), pending: approval, since: now, ..user };
+            let joined = User {
+                invitation: None,
+                key: Some(key),
+                pending: approval,
+                barred: false,
+                since: now,
+                ..user
+            };
             self.put(&name, joined);
             return Ok(name);
         }
@@ -395,8 +441,10 @@ impl Book {
             Some(network) => Some(self.free(network, pool).ok_or(NoEntry::NoAddress)?),
             None => None,
         };
-        let number = (1..).find(|n| !self.users.contains_key(&format!("{name}-{n}")));
-        let own = format!("{name}-{}", number.unwrap_or_default());
+        let mut numbers = invitation.last + 1..;
+        let is_free = |n: &u32| !self.users.contains_key(&format!("{name}-{n}"));
+        let last = numbers.find(is_free).unwrap_or_default();
+        let own = format!("{name}-{last}");
         let joined = User {
             invitation: None,
             key: Some(key),
@@ -409,7 +457,7 @@ impl Book {
         match invitation.uses - 1 {
             0 => self.drop_user(&name),
             uses => {
-                let invitation = Some(Invitation { uses, ..invitation });
+                let invitation = Some(Invitation { uses, last, ..invitation });
                 self.put(&name, User { invitation, ..user });
             }
         }
@@ -459,6 +507,13 @@ impl Book {
         user.pending = false;
         // Others may have it.
         user.address = None;
+        // Who came by an invitation for several would come again by it.
+        let secret = user.key.as_ref().map(|key| key.invitation.clone());
+        let others = self.users.values_mut().filter(|other| {
+            let own = other.invitation.as_ref().map(|one| &one.secret);
+            own.is_some() && own == secret.as_ref()
+        });
+        others.for_each(|other| other.revoked = true);
         Ok(())
     }
 
@@ -522,10 +577,10 @@ impl Book {
     ) -> Result<IpNet, BookError> {
         let refuse = |why: String| Err(BookError::Address(address, why));
         if !network.contains(&address) || is_edge(address, network) {
-            return refuse(format!("it is not a host's address of the pool {network}"));
+            return refuse(format!("it is not a host address in the pool {network}"));
         }
         if self.is_taken(address, pool, name) {
-            return refuse("somebody has it already".to_owned());
+            return refuse("it is in use already".to_owned());
         }
         IpNet::new(address, network.prefix_len())
             .or_else(|_| refuse(format!("it is of another kind than the pool {network}")))
@@ -542,7 +597,7 @@ impl Book {
 }
 
 /// Whether no host may have this address: it means the network, or all of its hosts.
-fn is_edge(address: IpAddr, network: IpNet) -> bool {
+pub(crate) fn is_edge(address: IpAddr, network: IpNet) -> bool {
     let has_edges = network.max_prefix_len() - network.prefix_len() > 1;
     let is_broadcast = address.is_ipv4() && address == network.broadcast();
     has_edges && (address == network.network() || is_broadcast)

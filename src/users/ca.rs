@@ -10,7 +10,8 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _,
     date_time_ymd,
 };
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject as _};
+use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer as _};
 
 /// The organization in the names of hubs' authorities: who shows a certificate of one renews it.
 pub(crate) const ORGANIZATION: &str = "etherws hub";
@@ -62,10 +63,18 @@ impl Requested {
     /// # Errors
     /// It is none, or its signature is not by its key.
     pub(crate) fn read(pem: &str) -> Result<Self> {
+        const WANTED: &str = "it is not a request (PKCS #10) for a certificate in PEM, signed by its \
+                              own key";
         ensure!(pem.len() <= MAX_REQUEST, "the request is longer than {MAX_REQUEST} octets");
-        CertificateSigningRequestParams::from_pem(pem).map(Self).context(
-            "it is not a request (PKCS #10) for a certificate in PEM, signed by its own key",
-        )
+        let read = CertificateSigningRequestParams::from_pem(pem).map(Self).context(WANTED)?;
+        // rcgen tells the kind of key by the signature: a curve with another's hash would become a
+        // certificate for no key.
+        let der =
+            CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).ok().context(WANTED)?;
+        let (_, raw) = X509CertificationRequest::from_der(&der).ok().context(WANTED)?;
+        let key = raw.certification_request_info.subject_pki.raw;
+        ensure!(key == read.key(), "the request's key and signature are of different kinds");
+        Ok(read)
     }
 
     /// The key, SubjectPublicKeyInfo in DER.
@@ -169,7 +178,7 @@ impl Ca {
     pub(crate) fn certify_server(&self, names: &[String], key: &str, now: i64) -> Result<Issued> {
         let pair = KeyPair::from_pem(key).context("the hub's key cannot be used")?;
         let named = CertificateParams::new(names.to_vec())
-            .with_context(|| format!("{names:?} cannot be names of a certificate"))?;
+            .with_context(|| format!("{names:?} are not valid names for a certificate"))?;
         let mut params = valid(now, SERVER_LIFETIME);
         params.subject_alt_names = named.subject_alt_names;
         params.distinguished_name = distinguished(names.first().map_or("etherws", |name| name));

@@ -10,9 +10,9 @@ use std::{
     fmt,
     fs::{self, File, TryLockError},
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -33,11 +33,15 @@ use self::{
 use crate::files;
 
 /// Files of the folder.
+pub(crate) const FILES: [&str; 5] = [BOOK, CA_CERT, CA_KEY, CERT, KEY];
 const BOOK: &str = "users.json";
 const CA_CERT: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
 const CERT: &str = "tunnel.crt";
 const KEY: &str = "tunnel.key";
+
+/// Seconds between two certificates of a user at least.
+const RENEWAL_INTERVAL: i64 = 60;
 
 /// Seconds for which a user's certificate lasts unless told otherwise: 30 days.
 pub(crate) const DEFAULT_LIFETIME: i64 = 30 * 24 * 60 * 60;
@@ -73,7 +77,10 @@ pub(crate) struct Users {
     folder: PathBuf,
     ca: Ca,
     policy: RwLock<Arc<Policy>>,
-    book: Mutex<Book>,
+    /// As it is in the file. Readers, who may carry frames, wait for no disk.
+    book: RwLock<Arc<Book>>,
+    /// Who changes it, one after the other.
+    changing: Mutex<()>,
     _lock: File,
 }
 
@@ -90,6 +97,8 @@ pub(crate) struct Invited {
 pub(crate) struct Joined {
     pub(crate) name: String,
     pub(crate) address: Option<String>,
+    /// Whether its sessions are in a VLAN of their own.
+    pub(crate) has_vlan: bool,
     /// `None`: an operator has to approve it first.
     pub(crate) issued: Option<Issued>,
     /// Whether it has shown the same before.
@@ -127,15 +136,10 @@ fn read_text(folder: &Path, name: &str) -> Result<String> {
     String::from_utf8(octets).with_context(|| format!("{} is not valid UTF-8", path.display()))
 }
 
-/// Writes a file of the folder, which is its owner's alone.
+/// Writes a file of the folder, which is its owner's alone, whatever was there.
 fn write(folder: &Path, name: &str, content: &str) -> Result<()> {
     let path = folder.join(name);
-    let old = match fs::metadata(&path) {
-        Ok(old) => Some(old),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).with_context(|| format!("{}", path.display())),
-    };
-    files::replace(&path, old.as_ref(), content.as_bytes())
+    files::replace(&path, None, content.as_bytes())
         .with_context(|| format!("{}: cannot be written", path.display()))
 }
 
@@ -148,6 +152,7 @@ pub(crate) fn create(folder: &Path, name: &str, now: i64) -> Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
+        .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)))
         .with_context(|| format!("{}: cannot be made", folder.display()))?;
     if !folder.join(CA_CERT).exists() {
         let (certificate, key) = Ca::create(name, now)?;
@@ -192,7 +197,8 @@ impl Users {
             folder: folder.clone(),
             ca,
             policy: RwLock::new(Arc::new(options.policy.clone())),
-            book: Mutex::new(book),
+            book: RwLock::new(Arc::new(book)),
+            changing: Mutex::default(),
             _lock: lock,
         };
         users.certify_hub(now)?;
@@ -209,8 +215,12 @@ impl Users {
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn book(&self) -> Arc<Book> {
+        Arc::clone(&self.book.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_book(&self, book: Book) {
+        *self.book.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
     }
 
     /// Changes the book and the file, or neither. Writes to a disk: not for a thread that carries
@@ -219,21 +229,15 @@ impl Users {
         &self,
         change: impl FnOnce(&mut Book) -> Result<T, E>,
     ) -> Result<T, ChangeError<E>> {
-        let mut book = self.book();
-        let before = book.to_text();
-        let done = change(&mut book).map_err(ChangeError::Refused);
-        let after = book.to_text();
-        if before == after {
-            return done;
+        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.book();
+        let mut book = Book::clone(&before);
+        let done = change(&mut book).map_err(ChangeError::Refused)?;
+        if book != *before {
+            write(&self.folder, BOOK, &book.to_text()).map_err(ChangeError::System)?;
+            self.set_book(book);
         }
-        if let Err(error) = write(&self.folder, BOOK, &after) {
-            // What was in the file a moment ago.
-            if let Ok(former) = Book::parse(before.as_bytes()) {
-                *book = former;
-            }
-            return Err(ChangeError::System(error));
-        }
-        done
+        Ok(done)
     }
 
     /// Certifies the hub itself anew, if its certificate is for other names than its URLs have, or
@@ -251,8 +255,10 @@ impl Users {
         }
         let chain = read_certificates(&path).unwrap_or_default();
         let facts = chain.first().and_then(Facts::of);
-        let is_fresh =
-            |facts: Facts| facts.names == names && now < renewal(facts.from, facts.until);
+        // One from the future was made by a clock that was wrong.
+        let is_fresh = |facts: Facts| {
+            facts.names == names && facts.from <= now && now < renewal(facts.from, facts.until)
+        };
         if facts.is_some_and(is_fresh) {
             return Ok(false);
         }
@@ -307,7 +313,12 @@ impl Users {
     ) -> Result<Joined, ChangeError<NoEntry>> {
         let policy = self.policy();
         let (secret, key) = (hash(secret), hash(&requested.key()));
-        let again = self.book().of_key(&key).is_some();
+        let book = self.book();
+        let again = book.of_key(&key).is_some();
+        // A guess is answered before anything is copied.
+        if !again && !book.knows(&secret) {
+            return Err(ChangeError::Refused(NoEntry::Unknown));
+        }
         let name =
             self.change(|book| book.redeem(&secret, &key, policy.approval, &policy.pool, now))?;
         let joined = self.certify(name, requested, now).map_err(ChangeError::System)?;
@@ -328,6 +339,12 @@ impl Users {
         if own.is_none_or(|(of, state)| of != name || state != State::Active) {
             return Err(ChangeError::Refused(NoEntry::Unknown));
         }
+        // An answer may be lost, and whoever asks again and again has the others wait.
+        let lifetime = self.policy().lifetime;
+        let until = self.book().user(name).and_then(User::certificate_until).unwrap_or_default();
+        if until - lifetime + RENEWAL_INTERVAL.min(lifetime / 10) > now {
+            return Err(ChangeError::Refused(NoEntry::TooSoon));
+        }
         self.certify(name.to_owned(), requested, now).map_err(ChangeError::System)
     }
 
@@ -335,8 +352,9 @@ impl Users {
         let policy = self.policy();
         let user = self.book().user(&name).cloned().unwrap_or_default();
         let address = user.address.map(|address| address.to_string());
+        let has_vlan = user.vlan.is_some();
         if user.state(now) != State::Active {
-            return Ok(Joined { name, address, issued: None, again: false });
+            return Ok(Joined { name, address, has_vlan, issued: None, again: false });
         }
         let issued = self.ca.certify(&name, requested, now, policy.lifetime)?;
         let noted = self.change(|book| {
@@ -345,7 +363,7 @@ impl Users {
         });
         match noted {
             Err(ChangeError::System(error)) => Err(error),
-            _ => Ok(Joined { name, address, issued: Some(issued), again: false }),
+            _ => Ok(Joined { name, address, has_vlan, issued: Some(issued), again: false }),
         }
     }
 
@@ -357,12 +375,19 @@ impl Users {
         self.change(|book| book.approve(name, now))
     }
 
-    /// Lets nobody of this name in from now on.
+    /// Lets nobody of this name in from now on, whether or not that can be written.
     ///
     /// # Errors
-    /// See [`BookError`].
+    /// See [`BookError`]; or it cannot be written, and holds as long as the program runs.
     pub(crate) fn revoke(&self, name: &str, now: i64) -> Result<(), ChangeError<BookError>> {
-        self.change(|book| book.revoke(name, now))
+        let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut book = Book::clone(&self.book());
+        book.revoke(name, now).map_err(ChangeError::Refused)?;
+        let text = book.to_text();
+        self.set_book(book);
+        let written = write(&self.folder, BOOK, &text);
+        let written = written.context("revoked until the switch ends, and not written");
+        written.map_err(ChangeError::System)
     }
 
     /// Gives a user another name.

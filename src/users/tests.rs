@@ -109,11 +109,14 @@ fn what_cannot_be_written_has_not_been_done() {
     let terms = Terms { until: NOW + 60, uses: 1, ..Terms::default() };
     users.invite("alice", &terms, NOW).unwrap();
     fs::rename(&folder, dir.path().join("gone")).unwrap();
+    assert!(matches!(users.rename("alice", "bob", NOW), Err(ChangeError::System(_))));
+    assert_eq!(users.list()[0].0, "alice");
+    // To keep somebody out needs no disk.
     assert!(matches!(users.revoke("alice", NOW), Err(ChangeError::System(_))));
-    assert!(!users.is_revoked("alice"));
+    assert!(users.is_revoked("alice"));
     fs::rename(dir.path().join("gone"), &folder).unwrap();
     users.revoke("alice", NOW).unwrap();
-    assert!(users.is_revoked("alice"));
+    assert!(fs::read_to_string(folder.join(BOOK)).unwrap().contains("\"revoked\": true"));
 }
 
 #[test]

@@ -336,10 +336,10 @@ fn two_commands_join_two_installed_services() {
     assert_eq!(property(&right, "ActiveState"), "active");
     assert!(pings(&left, "10.99.0.2"));
     // The service renews its own files, and nobody else reads them.
-    for (machine, folder) in [(&left, "hub"), (&right, "192.0.2.1")] {
+    for (machine, folder) in [(&left, "hub"), (&right, "lan-192.0.2.1")] {
         let folder = format!("/etc/etherws/{folder}");
         let found = machine.run(&["stat", "-c", "%U %a", &folder]).ok().stdout;
-        assert_eq!(found.trim(), "etherws 2700");
+        assert!(["etherws 700", "etherws 2700"].contains(&found.trim()), "{found}");
         machine.run(&["etherws", "check", FILE]).ok();
     }
     let link = left.run(&["etherws", "invite", "other", "--json"]).ok().json();
@@ -348,6 +348,6 @@ fn two_commands_join_two_installed_services() {
     let gone = || (!pings(&right, "10.99.0.1")).then_some(());
     wait_within(LIMIT, "the end of the tunnel", gone);
     let said = right.run(&["etherws", "leave"]).ok();
-    assert!(said.stdout.contains("are as they were"), "{said:?}");
+    assert!(said.stdout.contains("The tunnel is removed from"), "{said:?}");
     assert_eq!(property(&right, "ActiveState"), "inactive");
 }

@@ -107,7 +107,7 @@ impl Member {
 
     /// The folder with its key.
     fn folder(&self, hub: &Hub) -> String {
-        self.dir.at(&hub.address.to_string().replace(':', "_"))
+        self.dir.at(&format!("lan-{}", hub.address.to_string().replace(':', "_")))
     }
 }
 
@@ -138,7 +138,7 @@ fn an_invitation_is_good_once_and_for_its_time() {
     let link = hub.invite("bob", &["--ttl", "1s"]);
     wait_until("the end of the invitation", || hub.user("bob")["state"] == "expired");
     let late = Member::new().join(&link).failed().stderr;
-    assert!(late.contains("expired on"), "{late}");
+    assert!(late.contains("expired on") && late.contains("clock says"), "{late}");
     let again = Member::new().join(&hub.first);
     again.ok();
     let replayed = Member::new().join(&hub.first).failed().stderr;
@@ -205,7 +205,7 @@ fn an_operator_approves_who_comes_with_an_invitation() {
     let member = Member::new();
     let args = ["join", "--config", &member.file(), "--no-tap", &hub.invite("alice", &[])];
     let mut joining = Process::start(command(&Site::here(), &args));
-    wait_until("the wait", || joining.stderr.contains("approves alice"));
+    wait_until("the wait", || joining.stderr.contains("etherws users approve alice"));
     assert_eq!(hub.user("alice")["state"], "pending");
     let wrong = hub.run(&["users", "approve", "bob"]).failed().stderr;
     assert!(wrong.contains("no such user"), "{wrong}");
@@ -295,16 +295,19 @@ fn what_was_done_can_be_done_again() {
     let again = hub.run(&["init", "--no-tap"]).ok().stdout;
     assert!(again.contains("nothing was changed"), "{again}");
     assert_eq!(fs::read_to_string(hub.file()).unwrap(), before);
-    // An answer that was lost: the key is there, and the configuration is not.
     let member = Member::new();
     let said = member.join(&hub.first).ok().stdout;
     assert!(said.trim_end().lines().last().unwrap().contains("etherws sw --config"), "{said}");
-    let other = Hub::new(&[], "");
-    member.join(&other.first).ok();
     let file = fs::read_to_string(member.file()).unwrap();
-    assert_eq!(file.matches("[[port]]").count(), 2, "{file}");
-    assert_eq!(file.matches("[control]").count(), 1, "{file}");
+    let said = member.join(&hub.first).ok().stdout;
+    assert!(said.contains("is member-1 on the LAN of hub already"), "{said}");
+    assert_eq!(fs::read_to_string(member.file()).unwrap(), file);
     etherws(&["check", &member.file()]).ok();
+    // One switch with two hubs would be one LAN.
+    let other = Hub::new(&[], "");
+    let error = member.join(&other.first).failed().stderr;
+    assert!(error.contains("has joined hub already"), "{error}");
+    assert_eq!(fs::read_to_string(member.file()).unwrap(), file);
 }
 
 #[test]
@@ -315,7 +318,7 @@ fn leave_undoes_what_join_has_done() {
     member.join(&hub.first).ok();
     let leave = || etherws(&["leave", "--config", &member.file()]);
     let said = leave().ok().stdout;
-    assert!(said.contains("hub knows member-1 no more"), "{said}");
+    assert!(said.contains("hub has revoked member-1"), "{said}");
     let left = fs::read_to_string(member.file()).unwrap();
     assert!(left.starts_with("# mine\n[log]") && !left.contains("[[port]]"), "{left}");
     assert!(!Path::new(&member.folder(&hub)).exists());
@@ -339,7 +342,7 @@ fn init_leaves_alone_what_somebody_else_has_set_up() {
     assert!(shown.contains("urls = [\"wss://hub.example/\"]"), "{shown}");
     assert!(!Path::new(&new).exists() && !Path::new(&dir.at("hub")).exists());
     let plain = etherws(&["init", "--config", &new, "--no-tap", "--url", "ws://h/"]).failed();
-    assert!(plain.stderr.contains("give wss://h"), "{}", plain.stderr);
+    assert!(plain.stderr.contains("give a URL as wss://"), "{}", plain.stderr);
 }
 
 /// A certificate of 12 s is renewed after 8, and the tunnel does not notice.

@@ -71,7 +71,7 @@ fn a_user_is_invited_approved_renamed_and_revoked() {
     browser.type_text("<b>");
     browser.press("Enter");
     let refused = browser.wait("document.querySelector('#invite-dialog .error').textContent");
-    assert!(refused.as_str().unwrap().contains("is not a name of a user"), "{refused}");
+    assert!(refused.as_str().unwrap().contains("is not a valid user name"), "{refused}");
     browser.eval("document.querySelector('#invite-dialog [name=name]').select()");
     browser.type_text("alice");
     browser.eval("document.querySelector('#invite-dialog [name=profile]').value = 'guests'");

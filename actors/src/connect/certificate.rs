@@ -7,9 +7,10 @@ use rustls::{
     CertificateError, DigitallySignedStruct, Error, client::danger::HandshakeSignatureValid,
     crypto::WebPkiSupportedAlgorithms,
 };
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::{
-    certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _, x509::X509Version,
+    certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _, time::ASN1Time,
+    x509::X509Version,
 };
 
 use crate::core::error::clean;
@@ -29,6 +30,8 @@ pub struct Facts {
     pub until: i64,
     /// The same as a text.
     pub ends: String,
+    /// From when it is valid, as a text.
+    pub begins: String,
     /// Whether it is of version 1, which has no names but its subject.
     pub is_v1: bool,
     /// Whether it says where the certificate of its issuer is.
@@ -58,6 +61,7 @@ impl Facts {
             from: validity.not_before.timestamp(),
             until: validity.not_after.timestamp(),
             ends: validity.not_after.to_string(),
+            begins: validity.not_before.to_string(),
             is_v1: parsed.version() == X509Version::V1,
             names_issuer: extensions
                 .map(|extension| extension.parsed_extension())
@@ -66,6 +70,12 @@ impl Facts {
             key: parsed.tbs_certificate.subject_pki.raw.to_vec(),
         })
     }
+}
+
+/// A time as those of certificates are shown.
+pub(super) fn shown(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    ASN1Time::from_timestamp(seconds).map(|time| time.to_string()).unwrap_or_default()
 }
 
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {

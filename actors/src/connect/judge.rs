@@ -17,7 +17,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::{
-    certificate::{Facts, verify_signature},
+    certificate::{Facts, shown, verify_signature},
     pin::Pin,
 };
 
@@ -54,14 +54,28 @@ impl ServerCertVerifier for Judge {
                 *self.why.lock().unwrap_or_else(PoisonError::into_inner) = why;
             })?;
         }
-        if self.pins.is_empty() || self.is_pinned(own, others, name, now) {
+        if self.pins.is_empty() {
             return Ok(ServerCertVerified::assertion());
         }
-        let key = Pin::of(own).map(|pin| pin.to_string()).unwrap_or_default();
-        let why = format!(
-            "the server's key is not one of the pinned keys; if this is the right server, pin its \
-             key with --pin {key}"
-        );
+        let why = match self.pinned(own, others, name, now) {
+            Ok(()) => return Ok(ServerCertVerified::assertion()),
+            Err(Some(error)) if is_about_time(&error) => {
+                let facts = Facts::of(own);
+                let (from, until) = facts.map(|it| (it.begins, it.ends)).unwrap_or_default();
+                format!(
+                    "the certificate is valid from {from} until {until}, and this machine's clock \
+                     says {}: set the clock, or have the certificate renewed",
+                    shown(now)
+                )
+            }
+            Err(_) => {
+                let key = Pin::of(own).map(|pin| pin.to_string()).unwrap_or_default();
+                format!(
+                    "the server's key is not one of the pinned keys; if this is the right server, pin \
+                     its key with --pin {key}"
+                )
+            }
+        };
         *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
         Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
     }
@@ -101,21 +115,37 @@ impl ServerCertVerifier for Judge {
     }
 }
 
+/// Whether a certificate is not valid yet, or any more.
+fn is_about_time(error: &Error) -> bool {
+    use CertificateError as Certificate;
+    let Error::InvalidCertificate(error) = error else { return false };
+    matches!(
+        error,
+        Certificate::Expired
+            | Certificate::ExpiredContext { .. }
+            | Certificate::NotValidYet
+            | Certificate::NotValidYetContext { .. }
+    )
+}
+
 impl Judge {
     /// Whether the server's own key is pinned, or that of a CA which has issued its
     /// certificate, by the rules: whoever is no such CA may show its certificate as well.
-    fn is_pinned(
+    ///
+    /// # Errors
+    /// It is not; with what such a CA's certificate says against it, if there is one.
+    fn pinned(
         &self,
         own: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         now: UnixTime,
-    ) -> bool {
+    ) -> Result<(), Option<Error>> {
         let is_pinned = |certificate: &CertificateDer<'_>| {
             Pin::of(certificate).is_some_and(|pin| self.pins.contains(&pin))
         };
         if is_pinned(own) {
-            return true;
+            return Ok(());
         }
         let mut roots = RootCertStore::empty();
         let cas = others.iter().map(|other| other.clone().into_owned());
@@ -125,8 +155,8 @@ impl Judge {
         }
         let provider = Arc::clone(&self.provider);
         let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build();
-        verifier
-            .is_ok_and(|verifier| verifier.verify_server_cert(own, others, name, &[], now).is_ok())
+        let verifier = verifier.map_err(|_| None)?;
+        verifier.verify_server_cert(own, others, name, &[], now).map(drop).map_err(Some)
     }
 
     /// What of the chain is the reason; `None` where the error says all there is.

@@ -22,6 +22,9 @@ use crate::{files, users};
 /// What a line of a list begins with that has a serial number.
 const SERIAL: &str = "serial:";
 
+/// What the mark of another certificate of the chain begins with.
+const ISSUER: &str = "chain";
+
 /// What the mark of a key begins with.
 const KEY: &str = "key:";
 
@@ -46,6 +49,18 @@ impl Marks {
     /// Of somebody who has shown no certificate.
     pub(super) const NONE: Self = Self(None);
 
+    /// Those of the first certificate of a chain, with who has issued the others: whoever has
+    /// signed any of them may be behind the first.
+    pub(in crate::server) fn of_chain(chain: &[CertificateDer<'_>]) -> Self {
+        let Some((own, others)) = chain.split_first() else { return Self::NONE };
+        let Self(Some(marks)) = Self::of(own) else { return Self::NONE };
+        let issuer = |certificate: &CertificateDer<'_>| {
+            let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+            Some(format!("{ISSUER} of {}", parsed.issuer()).into())
+        };
+        Self(Some(marks.iter().cloned().chain(others.iter().filter_map(issuer)).collect()))
+    }
+
     /// Those of a certificate.
     pub(in crate::server) fn of(certificate: &CertificateDer<'_>) -> Self {
         let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
@@ -62,7 +77,7 @@ impl Marks {
         self.iter().find_map(|mark| mark.strip_prefix(KEY))
     }
 
-    /// Whether the certificate was issued by whoever is called `name`.
+    /// Whether any certificate of the chain was issued by whoever is called `name`.
     pub(super) fn is_issued_by(&self, name: &str) -> bool {
         let issuers = self.iter().filter_map(|mark| mark.split_once(" of "));
         issuers.map(|(_, own)| own).any(|own| own == name)
