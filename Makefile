@@ -123,7 +123,7 @@ notices:
 	mkdir -p $(dir $(NOTICES))
 	python3 packaging/notices.py $(CARGO_BUILD_TARGET) >$(NOTICES)
 
-# ARCH=aarch64 for the other architecture, which is built and not tried.
+# ARCH=aarch64 for the other architecture: it compiles, and nobody has tried it.
 ARCH ?= x86_64
 
 portable:
