@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds etherws for any Linux: a static program, and an archive with all that belongs to it, in
-# target/portable. The same sources give the same octets, in any folder.
+# target/portable. The same sources give the same octets.
 #   portable.sh [ARCHITECTURE]
 set -eu
 cd "$(dirname "$0")/.."
