@@ -12,21 +12,25 @@
 # make docs     writes docs/openrpc.json, the reference in docs/rpc.md and its examples
 # make install  copies program, man pages and completions to $(PREFIX)
 # make deb      builds a Debian package with the service in target/debian
+# make portable builds a program for any Linux, and an archive with it, in target/portable
+# make image    builds an image for containers of that program, in target/portable
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
 
 # Cargo's folder, wherever it is.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-ETHERWS := $(TARGET)/release/etherws
+# Cargo puts what it builds for another machine into a folder of its own.
+BUILT := $(TARGET)/$(addsuffix /,$(CARGO_BUILD_TARGET))release
+ETHERWS := $(BUILT)/etherws
 
 # What the foreign programs are unpacked to, and where skipped tests are noted.
 PEERS := $(TARGET)/peers
 SKIPPED := $(TARGET)/tmp/skipped
 
-.PHONY: all demo bench bench-scale bench-links bench-compare fuzz soak docs manual install deb \
-    test check lab format lints features doc deny imports documents unit suite tools peers \
-    notices cargo-deb
+.PHONY: all demo bench bench-scale bench-links bench-compare fuzz soak docs manual install copy deb \
+    portable image test check lab format lints features doc deny imports documents unit suite tools \
+    peers notices cargo-deb
 
 all:
 	$(CARGO) build --release --locked
@@ -84,7 +88,7 @@ docs:
 	ETHERWS_DOCS=write $(CARGO) test --locked --test suite -- api::the_ ::the_table
 
 # Man pages and completions, from the program itself. cargo-deb looks for them here.
-MANUAL := $(TARGET)/release/manual
+MANUAL := $(BUILT)/manual
 
 manual: all
 	rm -rf $(MANUAL)
@@ -93,6 +97,10 @@ manual: all
 SHARE := $(DESTDIR)$(PREFIX)/share
 
 install: manual
+	$(MAKE) -s copy
+
+# What was built.
+copy:
 	install -D -m 755 $(ETHERWS) $(DESTDIR)$(PREFIX)/bin/etherws
 	install -d $(SHARE)/man/man1
 	install -m 644 $(MANUAL)/man1/*.1 $(SHARE)/man/man1
@@ -109,11 +117,20 @@ deb: manual notices cargo-deb
 	$(CARGO) deb --no-build --strip --locked --deb-version '$(DEB_VERSION)'
 
 # The licenses of all that is in the program, from the sources that it was built of.
-NOTICES := $(TARGET)/release/THIRD-PARTY
+NOTICES := $(BUILT)/THIRD-PARTY
 
 notices:
 	mkdir -p $(dir $(NOTICES))
-	python3 packaging/notices.py >$(NOTICES)
+	python3 packaging/notices.py $(CARGO_BUILD_TARGET) >$(NOTICES)
+
+# ARCH=aarch64 for the other architecture: it compiles, and nobody has tried it.
+ARCH ?= x86_64
+
+portable:
+	packaging/portable.sh $(ARCH)
+
+image: portable
+	packaging/image.py $(ARCH)
 
 cargo-deb:
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --locked
@@ -154,7 +171,7 @@ deny:
 IMPORTS := test(/\bimports\b/)
 DOCUMENTS := binary_id(etherws::suite) & test(/^(api::(examples::|the_)|documents::|observe::metrics::the_table)/)
 UNIT := not binary_id(etherws::suite)
-LAB := binary_id(etherws::suite) & test(/^(web::(page|managed|users)|packaging::package)::/)
+LAB := binary_id(etherws::suite) & test(/^(web::(page|managed|users)|packaging::(package|portable))::/)
 
 # cargo-nextest runs each test as a process. Without it `suite` runs all, by cargo's own
 # runner.
@@ -185,7 +202,8 @@ suite:
 	$(if $(NEXTEST),$(call tests,all() - ($(IMPORTS)) - ($(DOCUMENTS)) - ($(UNIT)) - ($(LAB))),\
 	    $(call run,$(CARGO) test --workspace --all-targets --locked))
 
-# Their tools are large: a browser, and what builds packages.
+# Their tools are large: a browser, and what builds packages. What `make image` has built is tried
+# as well, if it is there.
 lab: tools peers cargo-deb
 	@tests/tools.sh lab
 	$(call tests,$(LAB))

@@ -1,14 +1,15 @@
 """Prints the licenses of all packages that are in the program, from their sources as Cargo has
-them on this machine: notices.py. Packages with the same text share it; one without a file of its
-own is named with its authors only.
+them on this machine: notices.py [TARGET]. Packages with the same text share it; one without a file
+of its own is named with its authors only.
 """
 import collections
 import json
 import pathlib
 import re
 import subprocess
+import sys
 
-TARGET = "x86_64-unknown-linux-gnu"
+TARGET = sys.argv[1] if len(sys.argv) > 1 else "x86_64-unknown-linux-gnu"
 FILES = re.compile(r"(licen[cs]e|copying|copyright|notice|unlicense)", re.IGNORECASE)
 # What both licenses of most packages leave to choose: the one whose text is the same for all.
 COMMON = re.compile(r"apache", re.IGNORECASE)

@@ -16,6 +16,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use caps::{CapSet, Capability};
 use nix::{
+    errno::Errno,
     sys::prctl,
     unistd::{User, geteuid, getgrouplist, initgroups, setresgid, setresuid},
 };
@@ -23,18 +24,38 @@ use nix::{
 /// What ports need: TAP devices, addresses and MTU; packet sockets.
 const KEPT: [Capability; 2] = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
 
-/// The account called `name`, or of that number.
+/// The account called `name`, or of that number: where the program is all there is, no file names
+/// it.
 ///
 /// # Errors
 /// There is none.
 pub(crate) fn find_user(name: &str) -> Result<User> {
-    let found = match name.parse::<u32>() {
-        Ok(number) => User::from_uid(number.into()),
-        Err(_) => User::from_name(name),
+    // The highest number would leave the process the user that it is.
+    let number = name.parse::<u32>().ok().filter(|number| *number != u32::MAX);
+    let found = match number {
+        Some(number) => User::from_uid(number.into()),
+        None => User::from_name(name),
     };
-    found.with_context(|| format!("cannot look up the user {name}"))?.ok_or_else(|| {
+    let found = match found {
+        Err(Errno::ENOENT) => None,
+        found => found.with_context(|| format!("cannot look up the user {name}"))?,
+    };
+    found.or_else(|| number.map(nameless)).ok_or_else(|| {
         anyhow!("no user {name}; create it with useradd --system {name}, or name another")
     })
+}
+
+/// A user, and its group, that have a number only.
+fn nameless(number: u32) -> User {
+    User {
+        name: number.to_string(),
+        passwd: CString::default(),
+        uid: number.into(),
+        gid: number.into(),
+        gecos: CString::default(),
+        dir: "/".into(),
+        shell: PathBuf::new(),
+    }
 }
 
 /// The folder of the packaged service, and its user.
@@ -168,7 +189,12 @@ mod tests {
     fn a_user_is_found_by_name_and_by_number() {
         assert!(find_user("root").is_ok_and(|user| user.uid.is_root()));
         assert!(find_user("0").is_ok_and(|user| user.name == "root"));
-        let error = find_user("no-such-user").expect_err("nobody").to_string();
-        assert!(error.contains("no user no-such-user"), "{error}");
+        let nameless = find_user("4000000").expect("a number is enough");
+        assert_eq!((nameless.uid.as_raw(), nameless.gid.as_raw()), (4_000_000, 4_000_000));
+        // -1 is nobody's: setresuid(2) would change nothing.
+        for name in ["no-such-user", "4294967295", "-1"] {
+            let error = find_user(name).expect_err("nobody").to_string();
+            assert!(error.contains(&format!("no user {name}")), "{error}");
+        }
     }
 }

@@ -20,7 +20,7 @@ case $for in
         dnsmasq:dnsmasq-base radvd:radvd kea-dhcp4:kea-dhcp4-server
         kea-dhcp6:kea-dhcp6-server dhclient:isc-dhcp-client atk6-fake_router26:thc-ipv6
         yersinia:yersinia" ;;
-    lab) wanted="chromium:chromium lintian:lintian strip:binutils" ;;
+    lab) wanted="chromium:chromium lintian:lintian strip:binutils musl-gcc:musl-tools" ;;
     demo) wanted="$networks" ;;
     bench) wanted="$networks git:git tc:iproute2 iperf3:iperf3 openssl:openssl
         valgrind:valgrind" ;;

@@ -285,6 +285,9 @@ pub(crate) struct PasswdArgs {
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) control: ControlArgs,
+    /// Only ask the switch whether it serves: one line, and the exit status, within 3 seconds
+    #[arg(long, conflicts_with_all = ["netdev", "url", "server"])]
+    pub(crate) health: bool,
     /// Configuration file to check, with its files, interfaces and tunnels
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -328,6 +328,7 @@ const PAGES: &[Page] = &[
         &[
             ("doctor", "look at this machine and its switch"),
             ("doctor --url wss://hub.example.org/ --user site1", "test the path to a server"),
+            ("doctor --health", "for a container's health check"),
         ],
     ),
 ];

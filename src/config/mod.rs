@@ -121,8 +121,8 @@ pub(crate) struct Switch {
     #[arg(value_parser = value_parser!(u32).range(MIN_BINDINGS..))]
     #[schemars(range(min = MIN_BINDINGS))]
     pub(crate) max_bindings: Option<u32>,
-    /// Account to run as once it listens; keeps CAP_NET_ADMIN and CAP_NET_RAW [default: the
-    /// one that starts it]
+    /// Account to run as once it listens, or its number; keeps CAP_NET_ADMIN and CAP_NET_RAW
+    /// [default: the one that starts it]
     #[arg(id = "switch.user", long = "user", value_name = "NAME")]
     pub(crate) user: Option<String>,
     /// File to write the process's number to; removed at the end

@@ -23,7 +23,7 @@ use futures_util::future::LocalBoxFuture;
 use nix::unistd::{User, geteuid};
 
 use crate::{
-    api::PortReport,
+    api::{PortReport, client::Endpoint},
     cli::{DoctorArgs, default_ctlurl},
     config::{CommandLine, File, Sw, resolve},
     ctl::{
@@ -33,6 +33,7 @@ use crate::{
     },
     options::{Secret, Service, TlsFiles},
     privileges,
+    refusal::Refusal,
 };
 
 pub(crate) use crate::api::doctor::{Finding, Level};
@@ -87,14 +88,17 @@ pub(crate) fn examine(
 pub(crate) fn run(args: DoctorArgs) -> ExitCode {
     let output = Output::new(args.json, args.color);
     let (mut subject, mut findings) = subject(&args);
-    findings.extend(host::look(&subject));
-    findings.extend(files::look(&subject));
     let mut control = args.control;
     // Unless another one was named: that of the file.
     if let Some(url) = subject.control.take().filter(|_| control.ctlurl == default_ctlurl()) {
         control.ctlurl = url;
     }
     let endpoint = ctl::endpoint(control);
+    if args.health {
+        return health(endpoint, &output);
+    }
+    findings.extend(host::look(&subject));
+    findings.extend(files::look(&subject));
     actix_rt::System::new().block_on(async {
         let (devices, found) = match endpoint {
             Ok(endpoint) => switch::look(&endpoint).await,
@@ -111,6 +115,22 @@ pub(crate) fn run(args: DoctorArgs) -> ExitCode {
     });
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
     let text = if output.json { to_json(&findings) } else { report(&findings, output.stdout) };
+    let written = print(&text);
+    if failed { ExitCode::FAILURE } else { written }
+}
+
+/// Runs `etherws doctor --health`: one line, and the exit status is 1 unless the switch serves.
+fn health(endpoint: Result<Endpoint, Refusal>, output: &Output) -> ExitCode {
+    let finding = match endpoint {
+        Ok(endpoint) => actix_rt::System::new().block_on(switch::serves(&endpoint)),
+        Err(refusal) => Finding::fail("health", refusal.to_string(), "see --ctlurl"),
+    };
+    let failed = finding.level == Level::Fail;
+    let text = if output.json {
+        to_json(&[finding])
+    } else {
+        report(&[Finding { advice: None, ..finding }], output.stdout)
+    };
     let written = print(&text);
     if failed { ExitCode::FAILURE } else { written }
 }

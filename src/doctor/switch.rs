@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use actix_rt::time::sleep;
+use actix_rt::time::{sleep, timeout};
 use etherws_actors::settings::LinkLocal;
 
 use super::Finding;
@@ -23,6 +23,9 @@ const MAX_REPORTS: usize = 64;
 
 /// Share of a limit, in percent, from which it is near.
 const NEAR: u64 = 90;
+
+/// How long a switch may take to say that it serves. Health checks have 3 s.
+const HEALTH_LIMIT: Duration = Duration::from_millis(2500);
 
 /// A network interface that is a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +77,21 @@ pub(super) async fn look(endpoint: &Endpoint) -> (Vec<Device>, Vec<Finding>) {
         Device { name: port.target.clone(), kind: port.kind.clone(), link_local, carrier_from }
     });
     (if endpoint.is_local() { devices.collect() } else { Vec::new() }, findings)
+}
+
+/// Whether the switch behind `endpoint` serves. A port that is down is no reason to start it again.
+pub(super) async fn serves(endpoint: &Endpoint) -> Finding {
+    let advice = "see the log of the switch, or name another one with --ctlurl";
+    let wrong = match timeout(HEALTH_LIMIT, endpoint.ask(&ListPort::default())).await {
+        Ok(Ok(ports)) => {
+            let up = ports.iter().filter(|port| port.state() == "up").count();
+            let text = format!("the switch at {endpoint} serves: {} ports, {up} up", ports.len());
+            return Finding::ok("health", text);
+        }
+        Ok(Err(error)) => error_text(&error),
+        Err(_) => format!("the switch at {endpoint} has not answered within {HEALTH_LIMIT:?}"),
+    };
+    Finding::fail("health", wrong, advice)
 }
 
 /// What there is to say of one port.

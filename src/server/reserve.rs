@@ -7,17 +7,17 @@
 //! can come between.
 
 use std::{
-    fs::File,
     io,
+    os::unix::net::UnixDatagram,
     sync::{Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
 
 use super::endpoint::Endpoint;
 
-/// The descriptor, while control does not need it.
+/// The descriptor, while control does not need it: a socket, which needs no file that is there.
 #[derive(Debug, Default)]
-pub(crate) struct Reserve(Mutex<Option<File>>);
+pub(crate) struct Reserve(Mutex<Option<UnixDatagram>>);
 
 impl Reserve {
     /// Accepts a connection to `endpoint` by `accept`, with the reserve if it may.
@@ -53,12 +53,12 @@ impl Reserve {
     pub(super) fn keep(&self) -> io::Result<()> {
         let mut file = self.file();
         if file.is_none() {
-            *file = Some(File::open("/dev/null")?);
+            *file = Some(UnixDatagram::unbound()?);
         }
         Ok(())
     }
 
-    fn file(&self) -> MutexGuard<'_, Option<File>> {
+    fn file(&self) -> MutexGuard<'_, Option<UnixDatagram>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

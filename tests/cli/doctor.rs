@@ -134,6 +134,29 @@ fn a_port_that_is_not_connected_is_told_with_its_reason() {
 }
 
 #[test]
+fn a_health_check_is_a_line_and_a_status() {
+    let health = |url: &str| run(command(&Site::here(), &["doctor", "--health", "--ctlurl", url]));
+    let switch = Switch::start(&[]);
+    let (url, server) = (switch.control_url(), Switch::start(&[]));
+    let number = switch.add(&["client", &server.url()]);
+    drop(server);
+    switch.wait_state(number, "backoff");
+    // A port that is down is nothing that another start would mend.
+    let good = health(url).ok().stdout;
+    assert_eq!(good, format!("ok    the switch at {url} serves: 1 ports, 0 up\n"));
+
+    let bad = health(NOWHERE).failed().stdout;
+    assert!(bad.starts_with("fail  ") && bad.contains(NOWHERE), "{bad}");
+    assert_eq!(bad.lines().count(), 1, "{bad}");
+    // Who takes connections and says nothing.
+    let deaf = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let began = std::time::Instant::now();
+    let bad = health(&format!("http://{}/ctl", deaf.local_addr().unwrap())).failed().stdout;
+    assert!(bad.contains("has not answered within 2.5s"), "{bad}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_path_that_loses_large_packets_is_told_from_a_good_one() {
     let (left, right) = need!(Namespace::pair());
     // Each segment is a packet of its own, and longer than the other end takes.

@@ -7,7 +7,10 @@ use std::{fs, net::IpAddr, path::Path};
 
 use serde_json::Value;
 
-use super::machine::{Disks, Machine};
+use super::{
+    machine::{Disks, Machine},
+    portable,
+};
 use crate::{
     documents::{has, links},
     support::{

@@ -27,12 +27,14 @@ pub(super) fn name_of(request: &libc::ifreq) -> String {
     String::from_utf8_lossy(&name).into_owned()
 }
 
-/// Makes the request. `code` must be one that takes an ifreq.
+/// Makes the request. `code` must be one that takes an ifreq. With musl libc has some codes as
+/// wider integers than those that ioctl takes.
 pub(super) fn ioctl(
     fd: &impl AsRawFd,
-    code: libc::Ioctl,
+    code: impl TryInto<libc::Ioctl>,
     request: &mut libc::ifreq,
 ) -> io::Result<()> {
+    let code = code.try_into().map_err(|_| Errno::EINVAL)?;
     // SAFETY: each code given here takes a pointer to one ifreq, and keeps none.
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), code, request) })?;
     Ok(())

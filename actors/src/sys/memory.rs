@@ -15,6 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(20);
 
 /// Octets that are worth it: less costs nobody anything, and giving it back takes
 /// milliseconds in which others may wait for memory.
+#[cfg(target_env = "gnu")]
 const WORTH: usize = 32 * 1024 * 1024;
 
 /// Octets of memory that this process can have: what the machine has, or less where its

@@ -236,7 +236,7 @@ impl PacketSocket {
         let mut messages: [libc::mmsghdr; SEND_FRAMES] = unsafe { mem::zeroed() };
         for (message, parts) in messages.iter_mut().zip(&mut slices) {
             message.msg_hdr.msg_iov = parts.as_mut_ptr().cast();
-            message.msg_hdr.msg_iovlen = parts.len();
+            message.msg_hdr.msg_iovlen = parts.len() as _;
         }
         let (fd, count) = (self.fd.as_raw_fd(), libc::c_uint::try_from(frames.len()));
         // SAFETY: each of so many messages points at two slices, which have the layout of

@@ -6,12 +6,18 @@ use super::*;
 const OPERATE: &str = include_str!("../../../docs/operate.md");
 const METRICS: &str = include_str!("../../../docs/metrics.md");
 
-/// A machine that runs, with the package installed.
-fn machine() -> Result<Machine, String> {
+/// A machine that runs.
+fn bare() -> Result<Machine, String> {
     let network = Namespace::new()?;
     network.can_make_taps()?;
     let mut machine = Machine::new("alone", &Disks::new()?, &network)?;
     machine.boot()?;
+    Ok(machine)
+}
+
+/// The same with the package installed.
+fn machine() -> Result<Machine, String> {
+    let machine = bare()?;
     install(&machine, &build(&TempDir::new(), "2.0.0~dev-1"));
     Ok(machine)
 }
@@ -78,6 +84,50 @@ fn wireshark_prometheus_and_grafana_find_the_installed_service() {
             .fold(expression.to_owned(), |text, (name, value)| text.replace(name, value));
         query(&expression).ok();
     }
+}
+
+#[test]
+fn it_passes_its_own_test_without_a_compiler_and_its_removal_leaves_the_configuration() {
+    need!(can_build());
+    let machine = need!(bare());
+    let package = build(&TempDir::new(), "2.0.0~dev-1");
+    let compilers = "rm -f /usr/bin/cc /usr/bin/*gcc* /usr/bin/*ld /usr/bin/make";
+    machine.run(&["sh", "-c", compilers]).ok();
+    machine.run(&["sh", "-c", "command -v cc"]).failed();
+    let serves = include_bytes!("../../../packaging/debian/tests/serves");
+    for _ in 0..2 {
+        // The second time with what the first one has written.
+        install(&machine, &package);
+        machine.run_with(&["sh"], serves).ok();
+        machine.run(&["systemctl", "start", "etherws"]).ok();
+        machine.run(&["apt-get", "remove", "-y", "etherws"]).ok();
+        machine.run(&["sh", "-c", "command -v etherws || pidof etherws"]).failed();
+        assert!(machine.run(&["cat", FILE]).ok().stdout.contains("ethws0"));
+    }
+    machine.run(&["apt-get", "purge", "-y", "etherws"]).ok();
+    assert_eq!(machine.written("*etherws*"), "");
+}
+
+#[test]
+fn the_archive_is_installed_as_its_document_says() {
+    let archive = need!(portable::built(&portable::name("linux.tar.gz"), "portable"));
+    let machine = need!(bare());
+    let name = archive.file_name().unwrap().to_str().unwrap();
+    for name in [name.to_owned(), format!("{name}.sha256")] {
+        let content = fs::read(archive.with_file_name(&name)).unwrap();
+        machine.write(&format!("/root/{name}"), &content);
+    }
+    let [_, unpack, prepare] = blocks(INSTALL, "## On any Linux\n", "sh")[..] else {
+        panic!("the section has other blocks");
+    };
+    typed(&machine, &format!("cd /root\n{unpack}"));
+    typed(&machine, prepare);
+    let program = "/usr/local/bin/etherws";
+    machine.run(&[program, "check", FILE]).ok();
+    machine.run(&["systemctl", "enable", "--now", "etherws"]).ok();
+    machine.run(&[program, "doctor", "--health"]).ok();
+    assert_eq!(property(&machine, "User"), "etherws");
+    assert!(property(&machine, "ExecStart").contains(program));
 }
 
 #[test]
