@@ -22,6 +22,7 @@ use crate::{
     options::Service,
     privileges,
     server::{auth, certificates, tls::Tls},
+    users::UsersOptions,
 };
 
 /// Runs `etherws check`.
@@ -181,6 +182,21 @@ fn foreign_roles(sw: &Sw) -> Vec<(String, anyhow::Error)> {
 }
 
 /// What the switch would do, a line each.
+/// What a hub gives to whom.
+fn explain_users(users: &UsersOptions) -> String {
+    let UsersOptions { folder, policy } = users;
+    let urls: Vec<_> = policy.urls.iter().map(ToString::to_string).collect();
+    let urls =
+        if urls.is_empty() { "nowhere: urls is missing".to_owned() } else { urls.join(", ") };
+    let pool = match (policy.pool.network, policy.dhcp) {
+        (Some(network), _) => format!(", addresses of {network}"),
+        (None, true) => ", addresses by the LAN's DHCP server".to_owned(),
+        (None, false) => String::new(),
+    };
+    let approval = if policy.approval { ", by approval" } else { "" };
+    format!("users: hub {} at {urls}, in {}{pool}{approval}", policy.name, folder.display())
+}
+
 fn explain(sw: &Sw, path: &Path) -> String {
     let mut lines = vec![format!("{}: good", path.display())];
     let guard = if sw.port_defaults.loop_guard() { "loop guard" } else { "no loop guard" };
@@ -228,6 +244,15 @@ fn explain(sw: &Sw, path: &Path) -> String {
     if let Some(socket) = &sw.control_socket {
         lines.push(format!("control: unix:{}", socket.display()));
     }
+    lines.extend(sw.acme.as_ref().map(|acme| {
+        format!(
+            "acme: {} by {}, kept in {}",
+            acme.names.join(", "),
+            acme.directory,
+            acme.folder.display()
+        )
+    }));
+    lines.extend(sw.users.as_ref().map(explain_users));
     for one in certificates::read(&certificates::files(sw)) {
         let file = one.file.display();
         let ends = one.ends().strftime("%Y-%m-%d");

@@ -390,8 +390,8 @@ pub(crate) struct User {
 
 impl Entry for User {
     const TITLES: &'static [&'static str] =
-        &["Name", "State", "By", "Sessions", "Address", "Profile", "VLAN", "Expires"];
-    const OPTIONAL: &'static [&'static str] = &["Address", "Profile", "VLAN", "Expires"];
+        &["Name", "State", "By", "Sessions", "Address", "Profile", "VLAN", "Uses", "Expires"];
+    const OPTIONAL: &'static [&'static str] = &["Address", "Profile", "VLAN", "Uses", "Expires"];
     const NOTHING: Option<&'static str> =
         Some("there are no users; etherws invite NAME invites one");
 
@@ -404,6 +404,7 @@ impl Entry for User {
             self.address.clone().unwrap_or_default(),
             self.profile.clone().unwrap_or_default(),
             self.vlan.map(|vlan| vlan.to_string()).unwrap_or_default(),
+            self.uses.map(|uses| uses.to_string()).unwrap_or_default(),
             self.expires.clone().unwrap_or_default(),
         ]]
     }

@@ -405,3 +405,64 @@ async fn show_other_side(place: &Place, hub: &str, address: Option<&str>) -> Res
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use etherws_actors::connect::Scheme;
+
+    use super::*;
+
+    fn answer(name: &str, address: &str) -> Answer {
+        Answer {
+            name: name.to_owned(),
+            hub: "h\u{1b}[31mub\n".to_owned(),
+            hub_address: Some("10.99.0.1; reboot".to_owned()),
+            address: Some(address.to_owned()),
+            dhcp: false,
+            certificate: None,
+        }
+    }
+
+    #[test]
+    fn what_a_hub_says_of_us_is_that_of_a_host_or_refused() {
+        for address in ["10.99.0.2/24", "2001:db8::2/64", "10.0.0.1/8"] {
+            let checked = checked(answer("alice-1", address)).unwrap();
+            assert_eq!(checked.address.as_deref(), Some(address));
+            assert!(!checked.hub.chars().any(char::is_control) && checked.hub_address.is_none());
+        }
+        for address in [
+            "0.0.0.0/0",
+            "200.1.2.3/1",
+            "127.0.0.1/8",
+            "224.0.0.1/24",
+            "10.99.0.0/24",
+            "10.99.0.255/24",
+            "::1/128",
+            "2001:db8::1/16",
+            "10.99.0.2",
+            "x\"\n[tunnel]",
+        ] {
+            let error = checked(answer("alice", address)).unwrap_err().to_string();
+            assert!(error.contains("as our address") && !error.contains('\n'), "{error}");
+        }
+        for name in ["", "..", "a/b", "m; rm -rf /", "\u{1b}]0;x"] {
+            assert!(checked(answer(name, "10.99.0.2/24")).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_folder_of_a_hub_is_beside_the_file_whatever_it_is_called() {
+        for (url, wanted) in [
+            ("wss://hub/", "lan-hub"),
+            ("wss://192.0.2.1:8443/", "lan-192.0.2.1_8443"),
+            ("wss://[2001:db8::1]/lan", "lan-_2001_db8__1_"),
+            ("wss://../", "lan-.."),
+            ("wss://%2e%2e/", "lan-.."),
+        ] {
+            match ServerUrl::parse(url, Scheme::WebSocket) {
+                Ok(url) => assert_eq!(folder_name(&url), wanted),
+                Err(_) => assert!(url.contains("..") || url.contains('%'), "{url}"),
+            }
+        }
+    }
+}

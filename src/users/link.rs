@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use etherws_actors::{
     connect::{Pin, Scheme, ServerUrl},
@@ -23,6 +24,9 @@ const NO_PIN: [u8; PIN_OCTETS] = [0; PIN_OCTETS];
 
 /// Octets of the time at which it ends.
 const TIME_OCTETS: usize = 8;
+
+/// Octets of the sum behind all of it: a link that was mistyped, or cut, leads nowhere else.
+const SUM_OCTETS: usize = 4;
 
 /// Longest link that is read, in octets: a QR code holds fewer.
 const MAX_LINK: usize = 2048;
@@ -61,12 +65,16 @@ impl Link {
                 damaged()
             });
         };
+        let bare = url.strip_prefix("https://").ok_or_else(damaged)?;
         let octets = URL_SAFE_NO_PAD.decode(code).map_err(|_| damaged())?;
+        let (octets, own) = octets.split_last_chunk().ok_or_else(damaged)?;
+        if *own != sum(bare, octets) {
+            return Err(damaged());
+        }
         let (secret, rest) = octets.split_first_chunk().ok_or_else(damaged)?;
         let (pin, rest) = rest.split_first_chunk::<PIN_OCTETS>().ok_or_else(damaged)?;
         let (until, rest) = rest.split_first_chunk::<TIME_OCTETS>().ok_or_else(damaged)?;
         let rest = str::from_utf8(rest).map_err(|_| damaged())?;
-        let bare = url.strip_prefix("https://").ok_or_else(damaged)?;
         let further = rest.split('\n').filter(|url| !url.is_empty());
         let all = [bare].into_iter().chain(further).map(|url| {
             ServerUrl::parse(&format!("wss://{url}"), Scheme::WebSocket)
@@ -81,6 +89,14 @@ impl Link {
     }
 }
 
+/// The sum of the first URL without its scheme, and of what the fragment holds.
+fn sum(url: &str, octets: &[u8]) -> [u8; SUM_OCTETS] {
+    let all = digest(&SHA256, &[url.as_bytes(), b"\n", octets].concat());
+    let mut sum = [0; SUM_OCTETS];
+    sum.copy_from_slice(&all.as_ref()[..SUM_OCTETS]);
+    sum
+}
+
 impl fmt::Display for Link {
     /// As it is handed over, with its secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,6 +109,7 @@ impl fmt::Display for Link {
         octets.extend(self.pin.map_or(NO_PIN, |pin| pin.octets()));
         octets.extend(self.until.to_be_bytes());
         octets.extend(urls.collect::<Vec<_>>().join("\n").bytes());
+        octets.extend(sum(&first, &octets));
         write!(f, "https://{first}#{FORM}{}", URL_SAFE_NO_PAD.encode(octets))
     }
 }
@@ -142,6 +159,9 @@ mod tests {
             &text.replace('#', ""),
             &text.replace("etherws1", "etherws2"),
             &text.replace("hub.example", ""),
+            &text.replace("hub.example", "bub.example"),
+            &text.replace(&code[..4], "AAAA"),
+            &(text.clone() + "A"),
             &(text.clone() + "!"),
             "",
         ] {

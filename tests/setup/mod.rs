@@ -7,6 +7,8 @@ mod threats;
 
 use std::{fs, net::SocketAddr, path::Path};
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -30,6 +32,21 @@ pub(crate) struct Hub {
 fn link_in(text: &str) -> String {
     let rest = &text[text.find("https://").unwrap_or_else(|| panic!("no link: {text}"))..];
     rest[..rest.find('\'').expect("quotes around it")].to_owned()
+}
+
+/// A link for another place (`HOST:PORT/`), or with another secret: what somebody makes who has
+/// seen one.
+fn remade(link: &str, place: Option<&str>, secret: Option<[u8; 16]>) -> String {
+    let (own, code) = link.split_once("#etherws1:").unwrap();
+    let place = place.unwrap_or_else(|| own.strip_prefix("https://").unwrap());
+    let mut octets = URL_SAFE_NO_PAD.decode(code).unwrap();
+    octets.truncate(octets.len() - 4);
+    if let Some(secret) = secret {
+        octets[..16].copy_from_slice(&secret);
+    }
+    let sum = digest(&SHA256, &[place.as_bytes(), b"\n", &octets].concat());
+    octets.extend(&sum.as_ref()[..4]);
+    format!("https://{place}#etherws1:{}", URL_SAFE_NO_PAD.encode(octets))
 }
 
 impl Hub {

@@ -8,7 +8,7 @@ use rcgen::{
     date_time_ymd,
 };
 
-use super::{Hub, Member, start, status};
+use super::{Hub, Member, remade, start, status};
 use crate::support::{
     TempDir, need,
     peers::tool,
@@ -23,13 +23,7 @@ fn guessing_invitations_is_slowed_down() {
     need!(tool("curl"));
     let hub = Hub::new(&[], "");
     let member = Member::new();
-    // Another secret, in a link that is whole.
-    let at = hub.first.find("etherws1:").unwrap() + "etherws1:".len();
-    let guess = |n: usize| {
-        let mut link = hub.first.clone();
-        link.replace_range(at..at + 6, &format!("{n:06}"));
-        link
-    };
+    let guess = |n: u8| remade(&hub.first, None, Some([n; 16]));
     let said: Vec<_> = (0..8).map(|n| member.join(&guess(n)).failed().stderr).collect();
     assert!(said[0].contains("no such invitation"), "{said:#?}");
     assert!(said[7].contains("429"), "{said:#?}");
@@ -44,7 +38,7 @@ fn a_man_in_the_middle_gets_no_secret() {
     let hub = Hub::new(&[], "");
     // Another hub at another address, to which the link is led.
     let other = Hub::new(&[], "");
-    let led = hub.first.replace(&hub.address.to_string(), &other.address.to_string());
+    let led = remade(&hub.first, Some(&format!("{}/", other.address)), None);
     let error = Member::new().join(&led).failed().stderr;
     assert!(
         error.contains("its certificate is of another CA") && !error.contains("--pin"),
@@ -151,9 +145,7 @@ fn a_leaked_link_lets_nobody_in_twice_and_shows_who_was_first() {
 #[test]
 fn guesses_at_the_same_moment_count_one_after_the_other() {
     let hub = Hub::new(&[], "");
-    let at = hub.first.find("etherws1:").unwrap() + "etherws1:".len();
-    let mut link = hub.first.clone();
-    link.replace_range(at..at + 6, "AAAAAA");
+    let link = remade(&hub.first, None, Some([7; 16]));
     let members = [(); 16].map(|()| Member::new());
     let said = std::thread::scope(|scope| {
         let link = &link;

@@ -48,7 +48,9 @@ impl Certificate {
         match marks.key().and_then(|key| users.of_key(key)) {
             Some((user, State::Active)) if *user == **name => Ok(Arc::clone(name)),
             Some((user, State::Active)) => Ok(user.into()),
-            Some((_, State::Revoked)) => Err("The user was revoked"),
+            Some((_, State::Revoked)) => {
+                Err("The user was revoked; ask for an invitation, and join again")
+            }
             Some(_) => Err("The user waits for an operator's approval"),
             None if marks.is_issued_by(users.ca_name()) => {
                 Err("The client certificate is of no user; join again with an invitation")
