@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use etherws_actors::{
     connect::{
-        ClientCertificate, Route, Scheme, ServerUrl,
+        ClientCertificate, Scheme, ServerUrl,
         certificate::Facts,
         files::{certificates, read_certificates},
     },
@@ -63,7 +63,7 @@ pub(super) async fn renew(control: Control, log: Logger) {
             let pair = ClientCertificate { cert: cert.clone(), key };
             wait = wait.min(look(client, pair, &log).await.unwrap_or(LOOK_INTERVAL));
         }
-        sleep(wait.max(RETRY_INTERVAL.min(LOOK_INTERVAL))).await;
+        sleep(wait.max(RETRY_INTERVAL)).await;
     }
 }
 
@@ -83,11 +83,9 @@ async fn look(client: &ClientOptions, pair: ClientCertificate, log: &Logger) -> 
     }
     let shown = pair.cert.display().to_string();
     match renew_one(client, &pair, log).await {
-        Ok(until_new) => {
-            let ends = Timestamp::from_second(until_new).unwrap_or(Timestamp::MAX);
+        Ok(next) => {
+            let ends = Timestamp::from_second(next.until).unwrap_or(Timestamp::MAX);
             info!(log, "certificate renewed"; "file" => &shown, "expires" => %ends);
-            let path = pair.cert.clone();
-            let next = spawn_blocking(move || Validity::of_hub(&path)).await.ok().flatten()?;
             if next.renewal <= now {
                 // Again and again would help nobody.
                 warn!(log, "the new certificate is to be renewed at once: is this machine's clock \
@@ -104,8 +102,12 @@ async fn look(client: &ClientOptions, pair: ClientCertificate, log: &Logger) -> 
     }
 }
 
-/// Gives until when the new one is valid.
-async fn renew_one(client: &ClientOptions, pair: &ClientCertificate, log: &Logger) -> Result<i64> {
+/// Gives when the new one is valid.
+async fn renew_one(
+    client: &ClientOptions,
+    pair: &ClientCertificate,
+    log: &Logger,
+) -> Result<Validity> {
     let key = pair.key.clone();
     let key = spawn_blocking(move || files::read(&key)).await?.context("the key cannot be read")?;
     let request = Request::new(Some(&String::from_utf8(key)?))?.request;
@@ -113,7 +115,7 @@ async fn renew_one(client: &ClientOptions, pair: &ClientCertificate, log: &Logge
     let mut failed = None;
     for url in client.all_urls() {
         let server = ServerUrl::parse(url, Scheme::WebSocket)?;
-        let route = Route { ..client.route(log.clone()) };
+        let route = client.route(log.clone());
         match hub::ask(&server, &route, &asked).await {
             Ok(Reply::Certified(_, chain)) => {
                 let path = pair.cert.clone();
@@ -132,7 +134,7 @@ async fn renew_one(client: &ClientOptions, pair: &ClientCertificate, log: &Logge
                 .with_context(|| format!("{}: cannot be written", pair.cert.display()))?;
                 let path = pair.cert.clone();
                 let read = spawn_blocking(move || Validity::of_hub(&path)).await?;
-                return Ok(read.context("the hub's answer is no certificate")?.until);
+                return read.context("the hub's answer is no certificate");
             }
             Ok(_) => bail!("the hub does not renew it"),
             Err(error) => failed = Some(error),

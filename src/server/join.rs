@@ -300,7 +300,7 @@ impl Join {
             NoEntry::KeyTaken => {
                 "This key is that of a user already; remove join-*.key and join again"
             }
-            NoEntry::Full => "The hub has as many users as it may have",
+            NoEntry::Full => "The hub has as many users as it may have; ask its operator",
             NoEntry::NoAddress => "The hub has no address left to give; ask its operator",
             NoEntry::TooSoon => {
                 let text = "The last certificate was issued a moment ago";

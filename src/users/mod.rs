@@ -177,7 +177,10 @@ impl Users {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                bail!("{}: a running switch has these users", folder.display());
+                bail!(
+                    "{}: a running switch has these users; stop it, or give another folder",
+                    folder.display()
+                );
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("{}", folder.display()));
@@ -350,7 +353,8 @@ impl Users {
 
     fn certify(&self, name: String, requested: &Requested, now: i64) -> Result<Joined> {
         let policy = self.policy();
-        let user = self.book().user(&name).cloned().unwrap_or_default();
+        let user = self.book().user(&name).cloned();
+        let user = user.with_context(|| format!("{name} was renamed or forgotten meanwhile"))?;
         let address = user.address.map(|address| address.to_string());
         let has_vlan = user.vlan.is_some();
         if user.state(now) != State::Active {
