@@ -14,9 +14,11 @@ use anyhow::{Context as _, Result, anyhow};
 use etherws_actors::{
     control::Control,
     error::one_line,
+    frame::MacAddr,
+    kinds::Store,
     message::{SetDefaults, Shutdown, UntilEnd},
     monitor::Monitor,
-    switch::{Switch, SwitchOptions},
+    switch::{Switch, SwitchOptions, random_mac},
     sys::memory,
     tick,
 };
@@ -76,13 +78,13 @@ pub(super) async fn run(
             "sessions" => limits.all, "descriptors" => descriptors);
     }
     let monitor = Monitor::with_history(options.events);
-    let switch = start_switch(&options, &monitor, &log);
+    let store = State::open(options.state.as_deref(), &log).map(|state| Arc::new(state) as _);
+    let switch = start_switch(&options, own_mac(store.as_deref()), &monitor, &log);
     // An actor that is dropped before its first turn would take it when the runtime is gone.
     tokio::task::yield_now().await;
     let arbiters = (1..options.threads).map(|_| Arbiter::try_with_tokio_rt(tick::runtime));
     let arbiters = arbiters.collect::<io::Result<Vec<_>>>().context("cannot start a thread")?;
     let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
-    let store = State::open(options.state.as_deref(), &log).map(|state| Arc::new(state) as _);
     let control = Control::with_arbiters(switch.clone(), log.clone(), handles.clone());
     let control = control.with_store(store.clone());
     let mut bindings = match store {
@@ -198,10 +200,24 @@ async fn keep(bindings: Option<&mut Bindings>) {
     }
 }
 
-fn start_switch(options: &Sw, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
+/// The switch's own MAC address: the one that it had before, where there is a state.
+fn own_mac(store: Option<&dyn Store>) -> MacAddr {
+    const PLACE: (&str, &str) = ("switch", "mac");
+    let Some(store) = store else { return random_mac() };
+    let known = store.get(PLACE.0, PLACE.1);
+    let known = known.as_ref().and_then(|known| known.as_str()?.parse().ok());
+    known.unwrap_or_else(|| {
+        let mac = random_mac();
+        store.set(PLACE.0, PLACE.1, mac.to_string().into());
+        mac
+    })
+}
+
+fn start_switch(options: &Sw, mac: MacAddr, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
     let SetDefaults { aging_time, queue_memory, max_bindings, ports, profiles, vlan_names } =
         operate::defaults(options);
     Switch::new(SwitchOptions {
+        mac,
         aging_time,
         queue_memory,
         max_bindings,

@@ -12,10 +12,6 @@ use crate::{core::frame::MacAddr, netlink};
 /// What tells this use of a machine's id from others (machine-id(5): it must not be seen).
 const PURPOSE: &[u8] = b"etherws device\0";
 
-/// The highest first octet of a locally administered address (IEEE 802, 8.4): a bridge has
-/// the lowest of its members' addresses, and is not to change it for our device.
-const FIRST_OCTET: u8 = 0xfe;
-
 /// Where a [`Store`] has the card that addresses are made of.
 const SECTION: &str = "machine";
 const CARD: &str = "card";
@@ -55,9 +51,9 @@ impl Machine {
             digest.update(part);
         }
         let digest = digest.finalize();
-        let mut mac = MacAddr([FIRST_OCTET; 6]);
-        mac.0[1..].copy_from_slice(&digest[..5]);
-        mac
+        let mut octets = [0; 5];
+        octets.copy_from_slice(&digest[..5]);
+        MacAddr::local(octets)
     }
 }
 
@@ -79,9 +75,9 @@ async fn chosen(cards: Vec<Vec<u8>>, store: Option<Arc<dyn Store>>) -> Option<Ve
 
 /// Another address each time; the kernel's choice where there is no randomness.
 pub(super) fn random() -> Option<MacAddr> {
-    let mut mac = MacAddr([FIRST_OCTET; 6]);
-    getrandom::fill(&mut mac.0[1..]).ok()?;
-    Some(mac)
+    let mut octets = [0; 5];
+    getrandom::fill(&mut octets).ok()?;
+    Some(MacAddr::local(octets))
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ use crate::{
         bindings::Bindings,
         counters::Discard,
         fdb::{Aged, Fdb, Learned, PortNumber},
-        frame::{Frame, Vid},
+        frame::{Frame, MacAddr, Vid},
         gauge::cost,
         guard::{Reminder, bpdu::Flushes, loops::LoopGuard},
         holder::{Holders, Instances},
@@ -55,7 +55,7 @@ use crate::{
     tick,
 };
 
-pub use options::SwitchOptions;
+pub use options::{SwitchOptions, random_mac};
 
 use bindings::messages_apart;
 use entry::{Pending, PortEntry, Shared};
@@ -68,6 +68,8 @@ const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
 /// The switch. Ports join it through [`supervisor::add`](crate::supervisor::add);
 /// commands come through [`Control`](crate::control::Control).
 pub struct Switch {
+    /// What protocols know it by, and send from.
+    mac: MacAddr,
     relay: Relay,
     ports: Ports<PortEntry>,
     /// The ports that carry frames: what a flood goes to.
@@ -128,6 +130,7 @@ impl Switch {
     #[must_use]
     pub fn new(options: SwitchOptions) -> Self {
         Self {
+            mac: options.mac,
             relay: Relay::new(Fdb::new(options.aging_time, options.fdb_capacity)),
             ports: Ports::default(),
             forwarding: PortSet::default(),

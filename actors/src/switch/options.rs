@@ -8,7 +8,7 @@ use crate::{
     core::{
         bindings::DEFAULT_BINDINGS,
         fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY},
-        frame::Vid,
+        frame::{MacAddr, Vid},
         settings::{PortSettings, Profiles},
     },
     monitor::Monitor,
@@ -17,9 +17,20 @@ use crate::{
 /// Octets in all queues, unless told otherwise: two hundred ports that are stuck.
 const DEFAULT_QUEUE_MEMORY: usize = 256 * 1024 * 1024;
 
+/// A MAC address that no other switch has: random, and locally administered.
+#[must_use]
+pub fn random_mac() -> MacAddr {
+    let mut octets = [0; 5];
+    // Without randomness all switches have the same, and each protocol says so.
+    let _ = getrandom::fill(&mut octets);
+    MacAddr::local(octets)
+}
+
 /// How a switch behaves.
 #[derive(Debug, Clone)]
 pub struct SwitchOptions {
+    /// The switch's own MAC address: what protocols know it by, and send from.
+    pub mac: MacAddr,
     /// Time after which a learned address is forgotten.
     pub aging_time: Duration,
     /// Most addresses that the forwarding database learns.
@@ -43,9 +54,10 @@ pub struct SwitchOptions {
 }
 
 impl Default for SwitchOptions {
-    /// The standard's aging time, all guards, and no records.
+    /// A random address, the standard's aging time, all guards, and no records.
     fn default() -> Self {
         Self {
+            mac: random_mac(),
             aging_time: DEFAULT_AGING_TIME,
             fdb_capacity: DEFAULT_CAPACITY,
             queue_memory: DEFAULT_QUEUE_MEMORY,

@@ -14,6 +14,13 @@ impl MacAddr {
     /// What no station has: the address of nobody.
     pub const ZERO: Self = Self([0; 6]);
 
+    /// A locally administered address of ours (IEEE 802, 8.4), with the highest first octet: a
+    /// bridge has the lowest of its members' addresses, and is not to change it for our device.
+    #[must_use]
+    pub const fn local([a, b, c, d, e]: [u8; 5]) -> Self {
+        Self([0xfe, a, b, c, d, e])
+    }
+
     /// Whether this is a group address (I/G bit set): multicast or broadcast.
     #[must_use]
     pub const fn is_multicast(self) -> bool {
