@@ -8,6 +8,7 @@ mod bindings;
 mod info;
 mod links;
 mod mirrors;
+mod stp;
 mod vlans;
 
 use std::{
@@ -36,6 +37,7 @@ use crate::{
             ForeignSetting, Label, LinkSettings, PortName, PortRef, PortSettings, Profiles,
         },
         state::{Details, Stop},
+        stp::BridgeSettings,
         vlan::VlanError,
     },
     mirror::{Filter, MirrorReader, TooManyMirrors},
@@ -46,6 +48,7 @@ pub use self::{
     info::{FdbInfo, Limit, PortInfo, PortReport, PortSurvey, Survey, Usage},
     links::{GiveUp, LinkInfo, LinkRef, PortDown, PortGone, PortUp},
     mirrors::{AddPortMirror, DelPortMirror, ListPortMirrors},
+    stp::ShowStp,
     vlans::{ListVlans, Traffic, VlanInfo, VlanPage},
 };
 
@@ -333,6 +336,8 @@ pub struct SetDefaults {
     pub queue_memory: usize,
     /// Most IP addresses that are bound to stations; those that are bound stay.
     pub max_bindings: usize,
+    /// The switch as a bridge of the spanning tree; `None`: it takes part in none.
+    pub stp: Option<BridgeSettings>,
     /// Settings of ports; what is `None` is as it was declared.
     pub ports: PortSettings,
     /// Profiles that ports may name, and that users have.

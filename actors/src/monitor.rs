@@ -68,8 +68,18 @@ names! {
         BpduGuard = "bpdu-guard",
         /// The port is no longer blocked by BPDU guard: `port`.
         BpduGuardEnded = "bpdu-guard-ended",
-        /// Learned addresses were forgotten since a BPDU told of a topology change: `port`.
+        /// Learned addresses were forgotten since a BPDU told of a topology change, or spanning tree
+        /// has found one itself: `port`.
         TopologyChange = "topology-change",
+        /// Another bridge is the root of the spanning tree now: `port`, which leads to it, missing
+        /// where the root is this switch, `root`, its priority and MAC address, and `cost` of the
+        /// way to it.
+        StpRoot = "stp-root",
+        /// Root guard has the port discard: `port`, and `root`, the bridge that somebody behind it
+        /// claims to be the root of the spanning tree.
+        RootGuard = "root-guard",
+        /// Root guard has the port discard no longer: `port`.
+        RootGuardEnded = "root-guard-ended",
         /// Storm control began to discard frames: `port`, `class` (`broadcast`, `multicast` or
         /// `unicast`), `limit`, in frames or in octets, and the `mac` and `vlan` of the frame that
         /// went over it.

@@ -26,6 +26,7 @@ pub(crate) mod program;
 mod set_port;
 mod show_port;
 pub(crate) mod status;
+mod stp;
 pub(crate) mod users;
 mod vlan;
 
@@ -53,6 +54,7 @@ pub(crate) use self::{
     set_port::SetPort,
     show_port::{Limit, PortReport, ShowPort},
     status::{Status, Stop},
+    stp::ShowStp,
     users::{ApproveUser, CreateInvitation, ListUser, RenameUser, RevokeUser},
     vlan::ListVlan,
 };
@@ -86,6 +88,7 @@ pub(crate) const METHODS: &[Method] = &[
     Method::of::<ListBinding>(),
     Method::of::<ListHosts>(),
     Method::of::<ListVlan>(),
+    Method::of::<ShowStp>(),
     Method::of::<ListUser>(),
     Method::of::<CreateInvitation>(),
     Method::of::<ApproveUser>(),

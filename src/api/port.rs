@@ -292,12 +292,19 @@ pub(crate) struct Port {
     /// Why the state is not `up`; missing where there is no reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+    /// What it is to the spanning tree, while it takes part in it: `root`, `designated`,
+    /// `alternate`, `backup` or `disabled`.
+    #[serde(default, rename = "stp-role", skip_serializing_if = "Option::is_none")]
+    pub(crate) stp_role: Option<String>,
+    /// What spanning tree lets it do with frames: `discarding`, `learning` or `forwarding`.
+    #[serde(default, rename = "stp-state", skip_serializing_if = "Option::is_none")]
+    pub(crate) stp_state: Option<String>,
     /// Frames discarded, by reason: `on-error`, `too-long`, `truncated`, `unknown-offload`,
     /// `device-queue`, `invalid-source`, `port-down`, `same-port`, `lack-of-buffers`,
     /// `foreign-source`, `foreign-ip`, `rogue-dhcp-server`, `dhcp-spoof`, `dhcp-rate`,
     /// `arp-spoof`, `nd-spoof`, `ip-spoof`, `rogue-router`,
     /// `rogue-querier`, `unreadable`, `isolated`, `mirror-output`, `vlan-ingress`,
-    /// `vlan-accept`, `vlan-egress`, `loop`, `bpdu-guard`, `link-local`, `storm-broadcast`,
+    /// `vlan-accept`, `vlan-egress`, `loop`, `bpdu-guard`, `stp`, `link-local`, `storm-broadcast`,
     /// `storm-multicast`, `storm-unicast`, `storm-octets`, `rate-in`, `rate-out`,
     /// `impaired`, `impair-limit`, `queue-memory`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -371,6 +378,8 @@ impl From<PortInfo> for Port {
             rtt: counters.round_trip().filter(|_| is_open).map(milliseconds),
             mtu: info.mtu,
             error: info.state.reason().map(str::to_owned),
+            stp_role: info.stp.map(|port| port.role.name().to_owned()),
+            stp_state: info.stp.map(|port| port.state.name().to_owned()),
             discards: Discard::ALL
                 .iter()
                 .map(|&reason| (reason.name().to_owned(), counters.discards(reason)))
@@ -404,8 +413,8 @@ impl Port {
 impl Entry for Port {
     // As etherws 1.3 prints them: scripts cut the columns, so that ours come behind.
     const TITLES: &'static [&'static str] =
-        &["Port", "Type", "State", "RX", "TX", "Target", "Name"];
-    const OPTIONAL: &'static [&'static str] = &["Name"];
+        &["Port", "Type", "State", "RX", "TX", "Target", "Name", "STP role", "STP state"];
+    const OPTIONAL: &'static [&'static str] = &["Name", "STP role", "STP state"];
 
     fn rows(&self) -> Vec<Vec<String>> {
         let mut rows = vec![vec![
@@ -416,10 +425,14 @@ impl Entry for Port {
             self.tx.to_string(),
             self.target.clone(),
             self.name.clone().unwrap_or_default(),
+            self.stp_role.clone().unwrap_or_default(),
+            self.stp_state.clone().unwrap_or_default(),
         ]];
         rows.extend(self.links.iter().map(|Link { link, state, target, .. }| {
             let (kind, state, target) = (format!("link {link}"), state.clone(), target.clone());
-            vec![String::new(), kind, state, String::new(), String::new(), target, String::new()]
+            let mut row = vec![String::new(); Self::TITLES.len()];
+            (row[1], row[2], row[5]) = (kind, state, target);
+            row
         }));
         rows
     }
@@ -437,6 +450,8 @@ impl Entry for Port {
         "RTT",
         "MTU",
         "Target",
+        "STP role",
+        "STP state",
     ];
 
     fn long_rows(&self) -> Vec<Vec<String>> {
@@ -454,6 +469,8 @@ impl Entry for Port {
             or_dash(self.rtt.map(|rtt| format!("{rtt} ms"))),
             or_dash(self.mtu.map(|mtu| mtu.to_string())),
             self.target.clone(),
+            self.stp_role.clone().unwrap_or_default(),
+            self.stp_state.clone().unwrap_or_default(),
         ]]
     }
 
@@ -494,6 +511,7 @@ mod tests {
             since: Instant::now(),
             mtu: Some(1500),
             details: vec![("user", "alice".to_owned())],
+            stp: None,
             links: Vec::new(),
             counters: Arc::new(counters),
         };

@@ -17,6 +17,7 @@ use super::{
     audit::without_secrets,
     call::{Call, Entry, Group, Program},
     port::{Link, Port, PortRef},
+    stp::TreePort,
 };
 use crate::refusal::Refusal;
 
@@ -59,6 +60,9 @@ pub(crate) struct PortReport {
     pub(crate) options: Map<String, Value>,
     /// Whether the loop guard watches it.
     pub(crate) loopguard: bool,
+    /// What it is to the spanning tree, while it takes part in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stp: Option<TreePort>,
     /// Its settings as they are in force, by name.
     #[serde(default)]
     pub(crate) settings: BTreeMap<String, SettingInForce>,
@@ -150,6 +154,7 @@ impl From<message::PortReport> for PortReport {
                 .map(|one| (one.name.to_owned(), Limit { value: one.value, limit: one.limit }))
                 .collect(),
             options: Map::new(),
+            stp: report.info.stp.map(|info| TreePort::new(report.info.port, &info)),
             port: Port::from(report.info),
         }
     }
@@ -182,7 +187,7 @@ impl Entry for PortReport {
     const TITLES: &'static [&'static str] = &["Name", "Value", "Limit"];
 
     fn rows(&self) -> Vec<Vec<String>> {
-        let Self { port, options, loopguard, settings, details, counters, limits } = self;
+        let Self { port, options, loopguard, stp, settings, details, counters, limits } = self;
         let mut rows = Vec::new();
         let mut row = |name: &str, value: &str, limit: &str| {
             rows.push([name, value, limit].map(str::to_owned).to_vec());
@@ -196,6 +201,9 @@ impl Entry for PortReport {
         row("state", port.state(), "");
         if let Some(error) = &port.error {
             row("reason", error, "");
+        }
+        if let Some(stp) = stp {
+            row("spanning tree", &stp.describe(), "");
         }
         // An older switch has nothing else to say of its settings.
         if settings.is_empty() {
@@ -256,6 +264,7 @@ mod tests {
             since: Instant::now(),
             mtu: None,
             details: vec![("user", "alice".to_owned())],
+            stp: None,
             links: Vec::new(),
             counters: Arc::new(counters),
         };

@@ -236,6 +236,7 @@ const PAGES: &[Page] = &[
     ),
     page_of("ctl listhosts", "", &[("ctl listhosts", "list hosts with addresses and names")]),
     page_of("ctl listvlan", "", &[("ctl listvlan", "list VLANs with their ports and traffic")]),
+    page_of("ctl showstp", "", &[("ctl showstp", "show the root, and what each port is to it")]),
     page_of(
         "ctl addfdb",
         "",

@@ -260,3 +260,25 @@ fn what_is_no_number_is_told_what_to_give() {
         assert!(shown.contains(wanted), "{line}: {shown}");
     }
 }
+
+#[test]
+fn options_of_spanning_tree_are_about_the_switch_or_about_all_ports() {
+    let with =
+        sw("etherws sw --stp rstp --stp-priority 4096 --stp-max-age 6 --stp-forward-delay 4 \
+                   --stp-edge on --stp-root-guard on");
+    let stp = with.stp.expect("a bridge");
+    assert_eq!((stp.priority, stp.max_age.as_secs(), stp.forward_delay.as_secs()), (4096, 6, 4));
+    assert_eq!(with.port_defaults.describe(), "stp-edge on, stp-root-guard on");
+    assert_eq!(sw("etherws sw").stp, None);
+    for (line, expected) in [
+        ("etherws sw --stp on", "[possible values: off, rstp, stp]"),
+        ("etherws sw --stp-priority 4096", "--stp-priority is given without --stp"),
+        ("etherws sw --stp rstp --stp-max-age 41", "--stp-max-age: max age of 41 s: give 6 to 40"),
+        ("etherws ctl setport 1 --stp-priority 8", "give a multiple of 16 from 0 to 240"),
+        ("etherws ctl setport 1 --stp-cost 0", "give 1 to 200000000"),
+        ("etherws ctl setport 1 --stp-edge maybe", "none of auto, on and off"),
+    ] {
+        let error = invoke(line).expect_err(line);
+        assert!(error.contains(expected), "{line}: {error}");
+    }
+}

@@ -11,6 +11,7 @@ mod ports;
 mod profiles;
 mod read;
 mod resolve;
+mod stp;
 mod users;
 mod words;
 
@@ -28,6 +29,7 @@ use clap::{
 use etherws_actors::{
     kinds::{Via, all_options, kinds},
     settings::{PortDefaults, PortSettings, SETTINGS, Scope, Setting},
+    stp::StpMode,
     tunnel::Wire,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -121,6 +123,28 @@ pub(crate) struct Switch {
     #[arg(value_parser = value_parser!(u32).range(MIN_BINDINGS..))]
     #[schemars(range(min = MIN_BINDINGS))]
     pub(crate) max_bindings: Option<u32>,
+    /// Spanning tree that the switch takes part in: rstp, which also speaks with switches that know
+    /// only legacy STP, stp, only that, or off [default: off]
+    #[arg(id = "switch.stp", long = "stp", value_name = "MODE", hide_possible_values = true)]
+    pub(crate) stp: Option<StpMode>,
+    /// Priority of the switch in the spanning tree, a multiple of 4096 up to 61440: the switch with
+    /// the lowest one becomes the root [default: 32768]
+    #[arg(id = "switch.stp-priority", long = "stp-priority", value_name = "NUMBER")]
+    #[arg(allow_negative_numbers = true)]
+    #[schemars(extend("multipleOf" = 4096), range(max = 61_440))]
+    pub(crate) stp_priority: Option<u16>,
+    /// Seconds after which spanning tree forgets what legacy STP or a distant switch said, 6 to 40;
+    /// the root's counts for all [default: 20]
+    #[arg(id = "switch.stp-max-age", long = "stp-max-age", value_name = "SECONDS")]
+    #[arg(allow_negative_numbers = true)]
+    #[schemars(range(min = 6, max = 40))]
+    pub(crate) stp_max_age: Option<u16>,
+    /// Seconds for which a port listens and then learns before it forwards, where its neighbor does
+    /// not speak RSTP, 4 to 30; the root's counts for all [default: 15]
+    #[arg(id = "switch.stp-forward-delay", long = "stp-forward-delay", value_name = "SECONDS")]
+    #[arg(allow_negative_numbers = true)]
+    #[schemars(range(min = 4, max = 30))]
+    pub(crate) stp_forward_delay: Option<u16>,
     /// Account to run as once it listens, or its number; keeps CAP_NET_ADMIN and CAP_NET_RAW
     /// [default: the one that starts it]
     #[arg(id = "switch.user", long = "user", value_name = "NAME")]
@@ -500,7 +524,8 @@ fn add_former_names(schema: &mut Value) {
         let Some(members) = members else { continue };
         if table == "Switch" {
             for (name, own) in &settings {
-                members.insert(name.clone(), deprecated(name, own, "port-defaults."));
+                let former = || deprecated(name, own, "port-defaults.");
+                members.entry(name.clone()).or_insert_with(former);
             }
         }
         for Setting { name, aliases, .. } in SETTINGS {

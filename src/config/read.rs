@@ -300,7 +300,8 @@ const GATHERED: &str = "(settings)";
 /// `[switch]` has had some of the latter: they are still taken there.
 fn gather_settings(root: &mut DeTable<'_>) {
     let for_all = |setting: &Setting| setting.scope == Scope::Anywhere;
-    let former = table(root, "switch").map(|table| take_settings(table, for_all));
+    let of_ports = |setting: &Setting| for_all(setting) && !setting.is_of_switch();
+    let former = table(root, "switch").map(|table| take_settings(table, of_ports));
     let own = table(root, "port-defaults").map(|table| take_settings(table, for_all));
     let mut gathered = former.unwrap_or_default();
     gathered.extend(own.unwrap_or_default());

@@ -20,6 +20,7 @@ use etherws_actors::{
     kinds::PortSpec,
     links::MAX_LINKS,
     settings::{Label, PortName, PortSettings, Profiles, Role, VlanId},
+    stp::BridgeSettings,
     tunnel::Wire,
 };
 use ipnet::IpNet;
@@ -52,6 +53,8 @@ pub(crate) struct Sw {
     /// Octets that all queues may take together.
     pub(crate) queue_memory: usize,
     pub(crate) max_bindings: usize,
+    /// As a bridge of the spanning tree, if it takes part in it.
+    pub(crate) stp: Option<BridgeSettings>,
     /// Where the process's number is written; absolute.
     pub(crate) pid_file: Option<PathBuf>,
     /// Folder of the state that is kept; absolute. By default the usual one.
@@ -300,6 +303,7 @@ impl<'a> Checker<'a> {
                 }
                 count as usize
             }),
+            stp: self.stp(switch),
             state: switch.state.clone(),
             pid_file: switch.pid_file.clone(),
             hosts: switch.hosts.unwrap_or(!legacy),

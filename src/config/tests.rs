@@ -255,7 +255,9 @@ fn every_key_has_its_option() {
             let is_table = member.get("$ref").is_some()
                 || table == "PortTable"
                 || member["additionalProperties"] != Value::Null;
+            let is_of_switch = Setting::find(key).is_some_and(Setting::is_of_switch);
             let is_key = !is_table && !of_ports && !is_former;
+            let is_key = is_key && (table == "Switch" || !is_of_switch);
             assert_eq!(member.get("option").is_some(), is_key, "{table}: {key}");
         }
     }
@@ -277,4 +279,49 @@ fn the_command_line_lies_over_the_file() {
     assert_eq!(both.port_defaults.settings.0.max_macs, Some(7));
     let tls = both.tunnel.tls;
     assert_eq!((tls.key, tls.cert), (Some("/k".into()), Some("/c".into())));
+}
+
+#[test]
+fn spanning_tree_is_of_the_switch_in_its_table_and_of_ports_in_theirs() {
+    let text = "[switch]\nstp = \"rstp\"\nstp-priority = 4096\n[port-defaults]\nstp = false\n\
+                stp-priority = 16\nstp-edge = true\n";
+    let (file, faults) = read(text);
+    let sw = resolve(&file.config, Some(&file), &CommandLine::default(), faults).unwrap();
+    let stp = sw.stp.unwrap();
+    assert_eq!((stp.priority, stp.force_stp), (4096, false));
+    assert_eq!((stp.max_age.as_secs(), stp.forward_delay.as_secs()), (20, 15));
+    assert_eq!(sw.port_defaults.describe(), "stp off, stp-priority 16, stp-edge on");
+    let stp = |mode: &str| {
+        let (file, faults) = read(&format!("[switch]\nstp = \"{mode}\"\n"));
+        resolve(&file.config, Some(&file), &CommandLine::default(), faults).unwrap().stp
+    };
+    assert_eq!(stp("off"), None);
+    assert!(stp("stp").unwrap().force_stp);
+}
+
+#[test]
+fn a_bridge_that_cannot_be_is_told_with_what_could() {
+    for (text, expected) in [
+        ("stp = \"on\"", "2:7: unknown value on; there are off, rstp, stp"),
+        (
+            "stp = \"rstp\"\nstp-priority = 5",
+            "3:16: switch.stp-priority: 5 is not a bridge's priority: give a multiple of 4096 from 0 \
+             to 61440",
+        ),
+        (
+            "stp = \"rstp\"\nstp-max-age = 5",
+            "3:15: stp-max-age = 5: give a whole number from 6 to 40",
+        ),
+        (
+            "stp = \"rstp\"\nstp-forward-delay = 8",
+            "3:21: switch.stp-forward-delay: max age of 20 s is too long for a forward delay of 8 s: \
+             give 14 or less, or a forward delay of 11 or more",
+        ),
+        (
+            "stp-priority = 4096",
+            "2:16: switch.stp-priority is given without switch.stp: give switch.stp rstp as well",
+        ),
+    ] {
+        assert_eq!(wrong(&format!("[switch]\n{text}\n")), [expected], "{text}");
+    }
 }

@@ -178,6 +178,7 @@ impl InForce {
             ("switch.ageout", before.aging_time != after.aging_time),
             ("switch.queue-memory", before.queue_memory != after.queue_memory),
             ("switch.max-bindings", before.max_bindings != after.max_bindings),
+            ("switch.stp", before.stp != after.stp),
             ("port-defaults", before.ports != after.ports),
             ("vlan-names", before.vlan_names != after.vlan_names),
         ] {
@@ -575,6 +576,7 @@ pub(super) fn defaults(options: &Sw) -> SetDefaults {
         aging_time: options.aging_time,
         queue_memory: options.queue_memory,
         max_bindings: options.max_bindings,
+        stp: options.stp,
         ports: options.port_defaults.clone(),
         profiles: Arc::clone(&options.profiles),
         vlan_names: options.vlan_names.clone(),

@@ -214,13 +214,14 @@ fn own_mac(store: Option<&dyn Store>) -> MacAddr {
 }
 
 fn start_switch(options: &Sw, mac: MacAddr, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
-    let SetDefaults { aging_time, queue_memory, max_bindings, ports, profiles, vlan_names } =
+    let SetDefaults { aging_time, queue_memory, max_bindings, stp, ports, profiles, vlan_names } =
         operate::defaults(options);
     Switch::new(SwitchOptions {
         mac,
         aging_time,
         queue_memory,
         max_bindings,
+        stp,
         ports,
         profiles,
         vlan_names,

@@ -78,6 +78,9 @@ names! {
         Loop = "loop",
         /// The port is blocked by BPDU guard.
         BpduGuard = "bpdu-guard",
+        /// Spanning tree keeps the ingress or the egress port from forwarding; or it was a BPDU, and
+        /// the port takes no part in spanning tree.
+        Stp = "stp",
         /// The port's setting `link-local` does not let this group address pass.
         LinkLocal = "link-local",
         /// The port's storm limit for broadcast frames was exceeded.
@@ -127,6 +130,9 @@ names! {
         BindingDiscard = "binding-discards",
         /// A BPDU on the port told of a topology change, and what was learned was forgotten.
         TopologyChange = "topology-changes",
+        /// Root guard has the port discard: somebody behind it claims a way to the root of the
+        /// spanning tree.
+        RootGuard = "root-guards",
         /// A link of the port had waited 3 s for the marker of another and went on: frames that
         /// were sent before by the other may come later.
         MarkerTimeout = "marker-timeouts",

@@ -33,5 +33,6 @@ pub(crate) mod restraint;
 pub mod secret;
 pub mod settings;
 pub mod state;
+pub mod stp;
 pub(crate) mod tick;
 pub mod vlan;

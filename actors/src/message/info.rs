@@ -9,6 +9,7 @@ use crate::core::{
     frame::{MacAddr, Vid},
     settings::{Description, InForce, Label, PortName, PortSettings},
     state::{Details, PortState},
+    stp,
 };
 
 /// A port as control shows it.
@@ -40,6 +41,8 @@ pub struct PortInfo {
     pub mtu: Option<u32>,
     /// What else its kind has to say of it.
     pub details: Details,
+    /// What it is to the spanning tree, if it takes part in it.
+    pub stp: Option<stp::PortInfo>,
     /// Its links by number, if it may have several.
     pub links: Vec<LinkInfo>,
     /// Live counters.

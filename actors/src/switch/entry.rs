@@ -155,6 +155,7 @@ impl PortEntry {
             since: self.since,
             mtu: self.status.as_ref().map(|status| status.mtu),
             details: self.details.iter().cloned().chain(rtt).collect(),
+            stp: None,
             links: self.link_infos(),
             counters: Arc::clone(&self.counters),
         }

@@ -17,6 +17,7 @@ mod mirrors;
 mod options;
 mod requests;
 mod settings;
+mod stp;
 mod vlans;
 
 use std::{

@@ -10,6 +10,7 @@ use crate::{
         fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY},
         frame::{MacAddr, Vid},
         settings::{PortSettings, Profiles},
+        stp::BridgeSettings,
     },
     monitor::Monitor,
 };
@@ -39,6 +40,8 @@ pub struct SwitchOptions {
     pub queue_memory: usize,
     /// Most IP addresses that are bound to stations.
     pub max_bindings: usize,
+    /// The switch as a bridge of the spanning tree; `None`: it takes part in none.
+    pub stp: Option<BridgeSettings>,
     /// Settings of ports that have nothing else; what is `None` is as it was declared.
     pub ports: PortSettings,
     /// Profiles that ports may name, and that users have.
@@ -62,6 +65,7 @@ impl Default for SwitchOptions {
             fdb_capacity: DEFAULT_CAPACITY,
             queue_memory: DEFAULT_QUEUE_MEMORY,
             max_bindings: DEFAULT_BINDINGS,
+            stp: None,
             ports: PortSettings::default(),
             profiles: Arc::default(),
             vlan_names: BTreeMap::new(),

@@ -24,6 +24,11 @@ use crate::{
 };
 
 impl Switch {
+    /// A port with what it is to the spanning tree.
+    fn port_info(&self, port: &PortEntry) -> PortInfo {
+        PortInfo { stp: self.tree_port(port.number), ..port.info() }
+    }
+
     /// In no order.
     fn list_fdb(&self, page: usize, filter: FdbFilter) -> FdbPage {
         let now = Instant::now().into_std();
@@ -39,7 +44,7 @@ impl Handler<ListPorts> for Switch {
     fn handle(&mut self, list: ListPorts, _: &mut Context<Self>) -> Self::Result {
         let fdb = self.relay.fdb();
         let of = |port: &PortEntry| PortSurvey {
-            info: port.info(),
+            info: self.port_info(port),
             queue: port.queue().map(Usage::from),
             macs: fdb.macs(port.number).into(),
         };
@@ -73,7 +78,7 @@ impl Handler<ShowPort> for Switch {
         let port = &self.ports[at];
         let macs = self.relay.fdb().macs(show.port);
         Some(PortReport {
-            info: port.info(),
+            info: self.port_info(port),
             own: port.own.clone(),
             settings: self.in_force(at),
             limits: port.guards.limits(

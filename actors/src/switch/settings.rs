@@ -15,8 +15,10 @@ use crate::{
         interface::InterfaceStatus,
         line::Direction,
         settings::{
-            Excess, InForce, Layers, Origin, PortRef, PortSettings, Profiles, SETTINGS, Setting,
+            Excess, InForce, Layers, Origin, PathCost, PortRef, PortSettings, Profiles, SETTINGS,
+            Setting,
         },
+        stp::default_cost,
         vlan::PortVlans,
     },
     message::{Credit, FindPort, ListProfiles, PortInfo, SetDefaults, SetPort, SetPortError},
@@ -34,8 +36,9 @@ impl Switch {
     pub(super) fn in_force(&self, at: usize) -> Vec<InForce> {
         let (port, layers) = (&self.ports[at], self.layers(at));
         let mut all = port.applied.clone();
-        // Its default depends on the kind.
+        // Their defaults depend on the kind.
         all.stp_trust = Some(port.guards.stp_trust);
+        all.stp_cost = all.stp_cost.or_else(|| PathCost::new(default_cost(port.kind)));
         let of = |setting: &'static Setting| {
             let mut one = layers.in_force(setting, &all);
             let is_given = self.given.show(setting.name).is_some() && setting.is_for(port.kind);
@@ -197,6 +200,7 @@ impl Handler<SetDefaults> for Switch {
         self.relay.fdb_mut().set_aging_time(set.aging_time);
         self.memory.set_bound(set.queue_memory);
         self.bindings.set_capacity(set.max_bindings);
+        self.set_stp(set.stp);
         self.vlans.names = set.vlan_names;
         for at in self.ports.places() {
             self.apply_settings(at);

@@ -18,6 +18,7 @@ mod mac;
 mod options;
 mod profile;
 mod rate;
+mod stp;
 mod trust;
 mod value;
 mod vlan;
@@ -34,6 +35,7 @@ pub use self::{
     mac::{DeviceMac, MacList},
     profile::{ANYBODY, Layers, MAX_PROFILES, Profile, ProfileError, Profiles},
     rate::{Excess, RateLimit},
+    stp::{PathCost, PortPriority, StpEdge},
     trust::Trust,
     value::{
         Description, InterfaceName, Label, OffloadTypes, PortName, PortRef, SettingValue,
@@ -105,6 +107,9 @@ pub struct Setting {
     pub reopens: bool,
 }
 
+/// Names that `[switch]` and the options of `sw` have for what is set of the switch itself.
+const OF_SWITCH: [&str; 2] = ["stp", "stp-priority"];
+
 impl Setting {
     /// Declared without further words: for all kinds, anywhere, for operators.
     const PLAIN: Self = Self {
@@ -133,6 +138,13 @@ impl Setting {
             Scope::Anywhere | Scope::Port => Ok(()),
             Scope::File => Err(ValueError::only_in_file(self.name)),
         }
+    }
+
+    /// Whether an option of `sw` and a key of `[switch]` of this name set something of the switch
+    /// itself: as default for all ports it stands in `[port-defaults]`.
+    #[must_use]
+    pub fn is_of_switch(&self) -> bool {
+        OF_SWITCH.contains(&self.name)
     }
 
     /// Whether ports of this kind have it.
@@ -405,6 +417,26 @@ settings! {
     /// netdev; server ports do not have it.
     stp_trust ("stp-trust"): bool, kinds: &["tap", "netdev", "client", "memory"];
 
+    /// Whether the port takes part in spanning tree while the switch does. With off it always
+    /// forwards, and sends no BPDU; those that come in are discarded.
+    stp ("stp"): bool = true;
+
+    /// What a way by the port costs for spanning tree, 1 to 200000000: of several ways to the root
+    /// the cheapest carries frames. Default: 20000 for interfaces, 200000 for tunnels.
+    stp_cost ("stp-cost" | "stp-path-cost"): PathCost;
+
+    /// Priority of the port for spanning tree, a multiple of 16 up to 240: of several ways at one
+    /// cost, that by the neighbor's port of the lowest priority carries frames.
+    stp_priority ("stp-priority"): PortPriority = PortPriority::DEFAULT;
+
+    /// Whether only stations are behind the port, so that it forwards at once: on until a BPDU
+    /// comes in, off, or auto if none has come for 3 s.
+    stp_edge ("stp-edge"): StpEdge = StpEdge::Auto;
+
+    /// Whether no way to the root of the spanning tree may lead by the port: while somebody
+    /// behind it claims one, the port is discarding (root guard).
+    stp_root_guard ("stp-root-guard"): bool = false;
+
     /// Unfinished work that frames may bring into this port or take out of it: super-frames
     /// of TCP or UDP, and checksums. With off, frames enter and leave it finished and no
     /// longer than its MTU: for programs that read a packet socket.
@@ -522,6 +554,7 @@ mod tests {
                 "txqueuelen" | "impair-seed" => "7".to_owned(),
                 "mac" | "static-macs" => "02:00:00:00:00:01".to_owned(),
                 "stp-trust" => "on".to_owned(),
+                "stp-cost" => "5000".to_owned(),
                 "vlan-mode" => "trunk".to_owned(),
                 "accept" => "tagged".to_owned(),
                 "tag" | "trunks" | "pvid" | "tagged" | "untagged" => "9".to_owned(),

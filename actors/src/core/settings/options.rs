@@ -63,7 +63,7 @@ impl Args for PortDefaults {
     fn augment_args(command: Command) -> Command {
         let is_for_all = |argument: &Arg| {
             Setting::find(argument.get_id().as_str())
-                .is_some_and(|one| one.scope == Scope::Anywhere)
+                .is_some_and(|one| one.scope == Scope::Anywhere && !one.is_of_switch())
         };
         let arguments = PortSettings::arguments().into_iter().filter(is_for_all);
         command.args(arguments).arg(

@@ -33,6 +33,7 @@ impl Trust {
                 link_local: Some(LinkLocal::NONE),
                 bpdu_guard: Some(true),
                 stp_trust: Some(false),
+                stp_root_guard: Some(true),
                 sticky: Some(false),
                 dhcp_guard: Some(true),
                 // What switches are set to as a rule; a station that starts sends four.
@@ -47,6 +48,7 @@ impl Trust {
                 link_local: Some(LinkLocal::ALL_BUT_PAUSE),
                 bpdu_guard: Some(false),
                 stp_trust: Some(true),
+                stp_root_guard: Some(false),
                 sticky: Some(false),
                 dhcp_guard: Some(false),
                 dhcp_rate: Some(StormLimit::Off),

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 use super::{
-    DeviceMac, Each, IpList, LinkLocal, Loss, MacList, Percent, Pvid, RateLimit, SETTINGS, Size,
-    Span, Tpid, VidSet, VlanId,
+    DeviceMac, Each, IpList, LinkLocal, Loss, MacList, PathCost, Percent, PortPriority, Pvid,
+    RateLimit, SETTINGS, Size, Span, Tpid, VidSet, VlanId,
 };
 use crate::core::guard::storm::StormLimit;
 
@@ -160,6 +160,8 @@ written! {
     InterfaceName: "NAME";
     PortRef: "PORT";
     Label: "NAME";
+    PathCost: "NUMBER";
+    PortPriority: "NUMBER";
     Tpid: "802.1q|802.1ad";
     VlanId: "VLAN";
     Pvid: "VLAN|none";

@@ -1,0 +1,339 @@
+//! The method that shows the spanning tree.
+
+use clap::Args;
+use etherws_actors::{
+    fdb::PortNumber,
+    message::PortInfo,
+    settings::Role,
+    stp::{self, BpduCounts, TreeInfo},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    call::{Call, Entry, Group, Program, Table, apart, table_of},
+    port::wall_clock,
+};
+use crate::refusal::Refusal;
+
+/// Show the spanning tree: its root, and what each port is to it.
+///
+/// Entries: the tree as the switch sees it; none while it takes part in none.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
+#[serde(default)]
+pub(crate) struct ShowStp {}
+
+impl Call for ShowStp {
+    const NAME: &'static str = "showStp";
+    const LONG: bool = true;
+    const GROUP: Group = Group::Ports;
+    const ROLE: Role = Role::Read;
+    type Entry = Tree;
+
+    async fn run(self, program: Program<'_>) -> Result<Vec<Tree>, Refusal> {
+        let Some(tree) = program.control.show_stp().await? else { return Ok(Vec::new()) };
+        let ports = program.control.list_ports().await?;
+        apart(move || vec![Tree::new(tree, ports)]).await
+    }
+}
+
+/// The spanning tree as the switch sees it. Bridges are named by their priority and MAC address, as
+/// `8000.020000000001`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Tree {
+    /// This switch.
+    pub(crate) bridge: String,
+    /// The root.
+    pub(crate) root: String,
+    /// What the way to the root costs; 0 for the root itself.
+    pub(crate) root_cost: u32,
+    /// The port that leads to the root; missing if this switch is the root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) root_port: Option<u32>,
+    /// Seconds between BPDUs, as the root says.
+    pub(crate) hello: u64,
+    /// Seconds after which what a BPDU has said is forgotten, as the root says.
+    pub(crate) max_age: u64,
+    /// Seconds for which ports listen, and then learn, where a neighbor does not speak RSTP, as the
+    /// root says.
+    pub(crate) forward_delay: u64,
+    /// How often the topology has changed.
+    pub(crate) topology_changes: u64,
+    /// When it did so last, as `2026-01-31T12:00:00Z`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) topology_changed: Option<String>,
+    /// Its ports.
+    pub(crate) ports: Vec<TreePort>,
+}
+
+impl Tree {
+    fn new(tree: TreeInfo, ports: Vec<PortInfo>) -> Self {
+        let port = |info: PortInfo| {
+            let name = info.name.map(|name| name.to_string());
+            Some(TreePort { name, ..TreePort::new(info.port, &info.stp?) })
+        };
+        Self {
+            bridge: tree.bridge.to_string(),
+            root: tree.root.to_string(),
+            root_cost: tree.root_cost,
+            root_port: tree.root_port.map(PortNumber::get),
+            hello: tree.hello.as_secs(),
+            max_age: tree.max_age.as_secs(),
+            forward_delay: tree.forward_delay.as_secs(),
+            topology_changes: tree.topology_changes,
+            topology_changed: tree.changed.map(wall_clock),
+            ports: ports.into_iter().filter_map(port).collect(),
+        }
+    }
+}
+
+/// What a port is to the spanning tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct TreePort {
+    /// Number.
+    pub(crate) port: u32,
+    /// Its name, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// `root`, `designated`, `alternate`, `backup` or `disabled`.
+    pub(crate) role: String,
+    /// `discarding`, `learning` or `forwarding`.
+    pub(crate) state: String,
+    /// Path cost.
+    pub(crate) cost: u32,
+    /// Priority and number, as in BPDUs: `128.1`.
+    pub(crate) id: String,
+    /// Whether it has only stations behind it.
+    pub(crate) edge: bool,
+    /// Whether it has one bridge behind it at most.
+    pub(crate) point_to_point: bool,
+    /// `rstp`, or `stp` where a neighbor speaks only that.
+    pub(crate) protocol: String,
+    /// The bridge that leads to the root from the segment behind it.
+    pub(crate) designated_bridge: String,
+    /// That bridge's port, as `id`.
+    pub(crate) designated_port: String,
+    /// What the way from there to the root costs.
+    pub(crate) designated_cost: u32,
+    /// Whether it is discarding since root guard is on and somebody behind it claims a way to the
+    /// root.
+    pub(crate) root_guard: bool,
+    /// How often it became forwarding.
+    pub(crate) transitions: u64,
+    /// BPDUs received.
+    pub(crate) rx: Bpdus,
+    /// BPDUs sent.
+    pub(crate) tx: Bpdus,
+}
+
+/// BPDUs, by what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Bpdus {
+    /// Of RSTP.
+    rst: u64,
+    /// Configuration BPDUs of legacy STP.
+    config: u64,
+    /// Topology change notifications of legacy STP.
+    tcn: u64,
+}
+
+impl Bpdus {
+    const fn total(self) -> u64 {
+        self.rst + self.config + self.tcn
+    }
+}
+
+impl From<BpduCounts> for Bpdus {
+    fn from(BpduCounts { rst, config, tcn }: BpduCounts) -> Self {
+        Self { rst, config, tcn }
+    }
+}
+
+/// A port's id: its priority, of the highest four bits, and its number.
+fn id(id: u16) -> String {
+    format!("{}.{}", (id >> 12) << 4, id & 0xfff)
+}
+
+impl TreePort {
+    pub(super) fn new(port: PortNumber, info: &stp::PortInfo) -> Self {
+        Self {
+            port: port.get(),
+            name: None,
+            role: info.role.name().to_owned(),
+            state: info.state.name().to_owned(),
+            cost: info.cost,
+            id: id(info.port_id),
+            edge: info.is_edge,
+            point_to_point: info.is_point_to_point,
+            protocol: if info.sends_rstp { "rstp" } else { "stp" }.to_owned(),
+            designated_bridge: info.designated_bridge.to_string(),
+            designated_port: id(info.designated_port),
+            designated_cost: info.designated_cost,
+            root_guard: info.is_root_guarded,
+            transitions: info.transitions,
+            rx: info.received.into(),
+            tx: info.sent.into(),
+        }
+    }
+
+    /// In one line, for the report of a port.
+    pub(super) fn describe(&self) -> String {
+        let Self { role, state, cost, id, protocol, designated_bridge, .. } = self;
+        let edge = if self.edge { ", edge" } else { "" };
+        let guard = if self.root_guard { ", root guard" } else { "" };
+        let (rx, tx) = (self.rx.total(), self.tx.total());
+        format!(
+            "{role} {state}{guard}{edge}, {protocol}, id {id}, cost {cost}, designated bridge \
+             {designated_bridge}, rx {rx} BPDUs, tx {tx} BPDUs"
+        )
+    }
+}
+
+impl Entry for Tree {
+    const TITLES: &'static [&'static str] = &["Name", "Value"];
+    const NOTHING: Option<&'static str> = Some(
+        "The switch takes part in no spanning tree. Have it do so: stp = \"rstp\" in [switch] of \
+         the file, or etherws sw --stp rstp",
+    );
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        let root = match self.root_port {
+            None => format!("{}, this switch", self.root),
+            Some(port) => format!("{}, by port {port}, at cost {}", self.root, self.root_cost),
+        };
+        let last = self.topology_changed.as_ref();
+        let last = last.map_or_else(String::new, |at| format!(", the last one {at}"));
+        let rows = [
+            ("bridge", self.bridge.clone()),
+            ("root", root),
+            ("hello", format!("{} s", self.hello)),
+            ("max age", format!("{} s", self.max_age)),
+            ("forward delay", format!("{} s", self.forward_delay)),
+            ("topology changes", format!("{}{last}", self.topology_changes)),
+        ];
+        rows.map(|(name, value)| vec![name.to_owned(), value]).to_vec()
+    }
+
+    fn further(&self) -> Vec<Table> {
+        vec![table_of(&self.ports, false)]
+    }
+}
+
+impl Entry for TreePort {
+    const TITLES: &'static [&'static str] = &[
+        "Port",
+        "Name",
+        "Role",
+        "State",
+        "Why",
+        "Cost",
+        "Prio.Nbr",
+        "Edge",
+        "Type",
+        "Protocol",
+        "Designated bridge",
+        "BPDUs RX",
+        "BPDUs TX",
+    ];
+    const OPTIONAL: &'static [&'static str] = &["Name", "Why"];
+    const NOTHING: Option<&'static str> = Some("No port takes part in the spanning tree.");
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
+        vec![vec![
+            self.port.to_string(),
+            self.name.clone().unwrap_or_default(),
+            self.role.clone(),
+            self.state.clone(),
+            if self.root_guard { "root guard" } else { "" }.to_owned(),
+            self.cost.to_string(),
+            self.id.clone(),
+            yes(self.edge),
+            if self.point_to_point { "p2p" } else { "shared" }.to_owned(),
+            self.protocol.clone(),
+            self.designated_bridge.clone(),
+            self.rx.total().to_string(),
+            self.tx.total().to_string(),
+        ]]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use etherws_actors::{
+        frame::MacAddr,
+        stp::{BridgeId, Role, State},
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_tree_is_shown_in_the_words_of_its_neighbors() {
+        let root = BridgeId { priority: 4096, mac: MacAddr([2, 0, 0, 0, 0, 1]) };
+        let bridge = BridgeId { priority: 32768, mac: MacAddr([2, 0, 0, 0, 0, 9]) };
+        let info = TreeInfo {
+            bridge,
+            root,
+            root_cost: 20_000,
+            root_port: PortNumber::new(3),
+            hello: Duration::from_secs(2),
+            max_age: Duration::from_secs(20),
+            forward_delay: Duration::from_secs(15),
+            topology_changes: 2,
+            changed: None,
+        };
+        let port = stp::PortInfo {
+            role: Role::Alternate,
+            state: State::Discarding,
+            cost: 200_000,
+            priority: 240,
+            port_id: 0xf003,
+            designated_bridge: root,
+            designated_port: 0x8001,
+            designated_cost: 0,
+            is_edge: false,
+            is_point_to_point: true,
+            sends_rstp: true,
+            received: BpduCounts { rst: 7, config: 1, tcn: 0 },
+            sent: BpduCounts { rst: 2, ..BpduCounts::default() },
+            transitions: 1,
+            is_root_guarded: false,
+        };
+        let port = TreePort::new(PortNumber::FIRST, &port);
+        assert_eq!(
+            port.describe(),
+            "alternate discarding, rstp, id 240.3, cost 200000, designated bridge \
+             1000.020000000001, rx 8 BPDUs, tx 2 BPDUs"
+        );
+        let tree = Tree { ports: vec![port], ..Tree::new(info, Vec::new()) };
+        let rows = tree.rows();
+        assert_eq!(rows[0], ["bridge", "8000.020000000009"]);
+        assert_eq!(rows[1], ["root", "1000.020000000001, by port 3, at cost 20000"]);
+        let table = &tree.further()[0];
+        assert_eq!(
+            table.rows,
+            [[
+                "1",
+                "alternate",
+                "discarding",
+                "200000",
+                "240.3",
+                "no",
+                "p2p",
+                "rstp",
+                "1000.020000000001",
+                "8",
+                "2"
+            ]]
+        );
+        let json = serde_json::to_value(&tree).expect("serializes");
+        assert_eq!(json["root-port"], 3);
+        assert_eq!(json["ports"][0]["designated-port"], "128.1");
+        assert_eq!(json["ports"][0]["rx"], json!({"rst": 7, "config": 1, "tcn": 0}));
+    }
+}
