@@ -2,6 +2,7 @@
 //! Without root, where user namespaces are allowed.
 
 mod addresses;
+mod bridges;
 mod carry;
 mod devices;
 mod frames;
@@ -17,6 +18,7 @@ mod offload;
 mod openvswitch;
 mod rates;
 mod recovery;
+mod rstp;
 mod spanning_tree;
 mod transfer;
 mod vlans;
