@@ -1,5 +1,7 @@
 //! The method that shows the spanning tree.
 
+use std::time::Instant;
+
 use clap::Args;
 use etherws_actors::{
     fdb::PortNumber,
@@ -82,7 +84,10 @@ impl Tree {
             max_age: tree.max_age.as_secs(),
             forward_delay: tree.forward_delay.as_secs(),
             topology_changes: tree.topology_changes,
-            topology_changed: tree.changed.map(wall_clock),
+            topology_changed: tree
+                .since_change
+                .and_then(|ago| Instant::now().checked_sub(ago))
+                .map(wall_clock),
             ports: ports.into_iter().filter_map(port).collect(),
         }
     }
@@ -151,11 +156,6 @@ impl From<BpduCounts> for Bpdus {
     }
 }
 
-/// A port's id: its priority, of the highest four bits, and its number.
-fn id(id: u16) -> String {
-    format!("{}.{}", (id >> 12) << 4, id & 0xfff)
-}
-
 impl TreePort {
     pub(super) fn new(port: PortNumber, info: &stp::PortInfo) -> Self {
         Self {
@@ -164,12 +164,12 @@ impl TreePort {
             role: info.role.name().to_owned(),
             state: info.state.name().to_owned(),
             cost: info.cost,
-            id: id(info.port_id),
+            id: info.port_id.to_string(),
             edge: info.is_edge,
             point_to_point: info.is_point_to_point,
             protocol: if info.sends_rstp { "rstp" } else { "stp" }.to_owned(),
             designated_bridge: info.designated_bridge.to_string(),
-            designated_port: id(info.designated_port),
+            designated_port: info.designated_port.to_string(),
             designated_cost: info.designated_cost,
             root_guard: info.is_root_guarded,
             transitions: info.transitions,

@@ -1,7 +1,7 @@
 //! The frames of an egress queue, in two lanes: urgent ones leave first.
 //!
 //! Inside `queue`. Urgent is what is small and awaited: ARP, ICMP with neighbor
-//! discovery, TCP without payload. It never changes the order within a flow, and an
+//! discovery, TCP without payload, BPDUs. It never changes the order within a flow, and an
 //! urgent lane of bounded length cannot starve the other.
 
 use std::{collections::VecDeque, hash::BuildHasher};
@@ -115,7 +115,11 @@ impl Lanes {
         if header.ethertype() == ETHERTYPE_ARP {
             return Some((self.hash(header.addresses()), is_small(frame)));
         }
-        let ip = header.ip()?;
+        let Some(ip) = header.ip() else {
+            // What bridges tell each other: who does not hear it takes them for dead.
+            let is_for_bridges = header.dst().link_local().is_some();
+            return is_for_bridges.then(|| (self.hash(header.addresses()), is_small(frame)));
+        };
         match ip.protocol()? {
             IpNextHeaderProtocols::Icmp | IpNextHeaderProtocols::Icmpv6 => {
                 Some((self.hash(ip.addresses()), is_small(frame)))

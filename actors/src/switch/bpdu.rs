@@ -37,7 +37,9 @@ impl Switch {
             self.hear_bpdu(at, bpdu, mac, now);
         }
         let guards = &self.ports[at].guards;
-        let discard = if guards.blocked.is_some() {
+        let discard = if digit == 0 && self.stp.is_some() && guards.blocked.is_none() {
+            Some(Discard::Stp)
+        } else if guards.blocked.is_some() {
             Some(Discard::BpduGuard)
         } else if !guards.link_local.contains(digit) {
             Some(Discard::LinkLocal)

@@ -10,7 +10,7 @@ use slog::Logger;
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    guards::PortGuards,
+    guards::{Blocked, PortGuards},
     links::{PortLink, Several},
 };
 use crate::{
@@ -31,6 +31,7 @@ use crate::{
         memory::QueueMemory,
         settings::{Label, LinkSettings, PortSettings},
         state::{Details, PortState, Stop},
+        stp::State,
         vlan::PortVlans,
     },
     message::{Egress, GiveUp, PortInfo},
@@ -98,6 +99,8 @@ pub(super) struct PortEntry {
     pub(super) vlans: Option<Box<PortVlans>>,
     /// Rates over which frames are discarded, in the order of [`Direction::ALL`].
     pub(super) policed: [Option<Rate>; 2],
+    /// What spanning tree lets it do with frames, if it takes part.
+    pub(super) stp: Option<State>,
     /// Whether it is kept for the copies of a mirror.
     pub(super) is_reserved: bool,
     /// At least one, by number.
@@ -225,7 +228,18 @@ impl PortEntry {
     }
 
     pub(super) fn is_forwarding(&self) -> bool {
-        self.is_open() && self.guards.blocked.is_none() && !self.is_reserved
+        self.is_open() && self.guards.blocked.is_none() && !self.is_reserved && !self.is_held()
+    }
+
+    /// Whether spanning tree keeps it from forwarding.
+    #[inline]
+    pub(super) const fn is_held(&self) -> bool {
+        matches!(self.stp, Some(State::Discarding | State::Learning))
+    }
+
+    /// Whether BPDU guard has blocked it.
+    pub(super) const fn is_shut_out(&self) -> bool {
+        matches!(self.guards.blocked, Some(Blocked::Bpdu { .. }))
     }
 
     /// Octets in its queues, and how many there may be, while it is up.

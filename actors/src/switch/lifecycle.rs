@@ -107,6 +107,7 @@ impl Handler<AddPort> for Switch {
                 only: Box::default(),
                 vlans: None,
                 policed: [None; 2],
+                stp: None,
                 is_reserved: false,
                 links,
                 several: Several::new(port.place),

@@ -54,7 +54,8 @@ impl Switch {
         }
         let ages = !self.relay.fdb().is_empty() || !self.bindings.is_empty();
         let collects = ages.then_some(self.collects);
-        let all = [self.loops.due(), self.flushes.due(), self.ends, collects];
+        let tree = self.stp.as_ref().map(|tree| tree.due);
+        let all = [self.loops.due(), self.flushes.due(), self.ends, collects, tree];
         all.into_iter().flatten().min().map(Instant::from_std)
     }
 
@@ -69,6 +70,7 @@ impl Switch {
             self.obey();
             self.deliver(&Credit::NONE);
         }
+        self.look_at_tree(now);
         self.flush_if_due(now);
         if self.ends.take_if(|due| *due <= now).is_some() {
             self.mirrors.collect();

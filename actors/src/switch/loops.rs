@@ -19,12 +19,19 @@ use crate::{
 };
 
 impl Switch {
-    /// Tells the loop guard whether the port at `at` takes part, after anything that may
-    /// have changed it. What is to be sent waits to be delivered.
+    /// Tells spanning tree and the loop guard whether the port at `at` takes part, after anything
+    /// that may have changed it. What is to be sent waits to be delivered.
     pub(super) fn note_open(&mut self, at: usize) {
+        self.note_tree(at);
+        self.note_forwarding(at);
+        self.note_loops(at);
+    }
+
+    /// Tells the loop guard: a port that spanning tree keeps from forwarding is on no loop.
+    pub(super) fn note_loops(&mut self, at: usize) {
         let (port, now) = (&self.ports[at], TokioInstant::now().into_std());
-        let is_shut_out = matches!(port.guards.blocked, Some(Blocked::Bpdu { .. }));
-        if port.is_open() && !port.is_leaf && !is_shut_out && !port.is_reserved {
+        let is_out = port.is_shut_out() || port.is_held() || port.is_reserved;
+        if port.is_open() && !port.is_leaf && !is_out {
             let interval = if port.interface.is_some() { OFTEN } else { SELDOM };
             self.loops.open(port.number, port.guards.loop_guard, interval, now);
         } else {

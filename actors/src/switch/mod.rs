@@ -61,6 +61,7 @@ pub use options::{SwitchOptions, random_mac};
 use bindings::messages_apart;
 use entry::{Pending, PortEntry, Shared};
 use look::Timer;
+use stp::Tree;
 use vlans::Vlans;
 
 /// Longest time between two collections of aged addresses.
@@ -107,6 +108,8 @@ pub struct Switch {
     mirrors: Mirrors,
     loops: LoopGuard,
     flushes: Flushes,
+    /// While it takes part in spanning tree.
+    stp: Option<Box<Tree>>,
     /// How often there were announcements.
     announcements: usize,
     vlans: Vlans,
@@ -130,7 +133,7 @@ impl Switch {
     /// A switch without ports.
     #[must_use]
     pub fn new(options: SwitchOptions) -> Self {
-        Self {
+        let mut switch = Self {
             mac: options.mac,
             relay: Relay::new(Fdb::new(options.aging_time, options.fdb_capacity)),
             ports: Ports::default(),
@@ -155,6 +158,7 @@ impl Switch {
             mirrors: Mirrors::default(),
             loops: LoopGuard::new(tick::start().into_std()),
             flushes: Flushes::default(),
+            stp: None,
             announcements: 0,
             vlans: Vlans::new(options.vlan_names),
             defaults: options.ports.or(&PortSettings::declared()),
@@ -163,7 +167,9 @@ impl Switch {
             debug_frames: options.debug_frames,
             log: options.log,
             monitor: options.monitor,
-        }
+        };
+        switch.set_stp(options.stp);
+        switch
     }
 
     fn find(&self, number: PortNumber) -> Option<usize> {
@@ -183,6 +189,7 @@ impl Switch {
         self.relay.remove_port(number);
         self.holders.leave(self.ports[at].held);
         let removed = self.ports.remove(number);
+        self.leave_tree(number);
         self.loops.close(number, Instant::now().into_std());
         self.set_carriers();
         self.find_mirrored();
@@ -219,6 +226,7 @@ impl Switch {
             let reason = match port.guards.blocked {
                 _ if !port.is_open() => Discard::PortDown,
                 Some(blocked) => blocked.discard(),
+                None if port.is_held() => Discard::Stp,
                 None => Discard::MirrorOutput,
             };
             port.counters.discarded(reason, frame.on_wire().0);
@@ -443,6 +451,9 @@ impl Switch {
             frames
         };
         for frame in frames {
+            if self.ports[at].stp.is_some() && self.receive_bpdu(at, &frame, now) {
+                continue;
+            }
             let frame = match self.enter(at, frame) {
                 Ok(frame) => frame,
                 Err((reason, frame)) => {
@@ -457,6 +468,10 @@ impl Switch {
             };
             if let Some(blocked) = self.ports[at].guards.blocked {
                 self.receive_blocked(at, blocked, &frame, now);
+                continue;
+            }
+            if self.ports[at].is_held() {
+                self.receive_held(at, &frame, now);
                 continue;
             }
             let refused = match self.ports[at].refuses(&frame) {

@@ -1,32 +1,249 @@
-//! Spanning tree in the Switch.
+//! Spanning tree in the Switch: it tells the bridge of `core/stp` what has happened to ports, and does
+//! what the bridge says.
+//!
+//! A BPDU is of its port and of no VLAN, and goes no further. While the switch takes part in no tree
+//! nobody comes here, and BPDUs are what `bpdu` makes of them.
+
+use std::{mem, time::Instant};
 
 use actix::prelude::*;
+use slog::{info, warn};
+use tokio::time::Instant as TokioInstant;
 
 use super::Switch;
 use crate::{
     core::{
-        fdb::PortNumber,
-        stp::{BridgeSettings, PortInfo, TreeInfo},
+        batch::Source,
+        counters::{Discard, Incident},
+        fdb::{Learned, PortNumber},
+        frame::Frame,
+        packet::Ethernet,
+        relay::Lesson,
+        settings::StpEdge,
+        stp::{
+            Action, Bridge, BridgeId, BridgeSettings, Edge, Heard, PortConfig, PortInfo, State,
+            TreeInfo, default_cost,
+        },
     },
-    message::ShowStp,
+    message::{Credit, ShowStp},
+    monitor::{Event, Kind},
+    tick::{self, TICK},
 };
+
+/// What the Switch keeps of the tree.
+#[derive(Debug)]
+pub(super) struct Tree {
+    bridge: Bridge,
+    /// When the next second is over.
+    pub(super) due: Instant,
+    /// When a change of the topology was told last.
+    told: Option<Instant>,
+}
 
 impl Switch {
     /// What the port is to the tree, if it takes part in it.
-    #[expect(clippy::unused_self, reason = "there is no tree yet")]
-    pub(super) fn tree_port(&self, _: PortNumber) -> Option<PortInfo> {
-        None
+    pub(super) fn tree_port(&self, number: PortNumber) -> Option<PortInfo> {
+        self.stp.as_ref()?.bridge.port(number)
     }
 
     /// Takes part in the tree as such a bridge, or in none.
-    #[expect(clippy::unused_self, reason = "there is no tree yet")]
-    pub(super) fn set_stp(&mut self, _: Option<BridgeSettings>) {}
+    pub(super) fn set_stp(&mut self, settings: Option<BridgeSettings>) {
+        match (&mut self.stp, settings) {
+            (None, None) => return,
+            (Some(tree), Some(settings)) => tree.bridge.set(settings),
+            (None, Some(settings)) => {
+                let due = tick::next(TokioInstant::now(), TICK).into_std();
+                let bridge = Bridge::new(self.mac, settings);
+                self.stp = Some(Box::new(Tree { bridge, due, told: None }));
+            }
+            (Some(_), None) => self.stp = None,
+        }
+        self.obey_tree();
+        for at in self.ports.places() {
+            self.note_tree(at);
+            self.note_forwarding(at);
+            self.note_loops(at);
+        }
+        self.deliver(&Credit::NONE);
+    }
+
+    /// Tells the bridge whether the port at `at` takes part and is open, after anything that may
+    /// have changed it. What is to be sent waits to be delivered.
+    pub(super) fn note_tree(&mut self, at: usize) {
+        let port = &mut self.ports[at];
+        let Some(tree) = &mut self.stp else {
+            port.stp = None;
+            return;
+        };
+        let (number, settings) = (port.number, &port.applied);
+        if !settings.stp() || port.is_reserved {
+            tree.bridge.remove(number);
+            port.stp = None;
+            return self.obey_tree();
+        }
+        let edge = match settings.stp_edge() {
+            StpEdge::Auto if port.is_leaf => Edge::On,
+            StpEdge::Auto => Edge::Auto,
+            StpEdge::On => Edge::On,
+            StpEdge::Off => Edge::Off,
+        };
+        let config = PortConfig {
+            cost: settings.stp_cost.map_or_else(|| default_cost(port.kind), |cost| cost.get()),
+            priority: settings.stp_priority().get(),
+            edge,
+            root_guard: settings.stp_root_guard(),
+        };
+        if !tree.bridge.configure(number, config) {
+            warn!(port.log, "port takes no part in spanning tree, which has room for 4,095 ports";
+                "port" => %number);
+        }
+        if port.is_open() && !port.is_shut_out() {
+            tree.bridge.open(number);
+        } else {
+            tree.bridge.close(number);
+        }
+        port.stp = tree.bridge.state(number);
+        self.obey_tree();
+    }
+
+    /// The port is no more.
+    pub(super) fn leave_tree(&mut self, number: PortNumber) {
+        if let Some(tree) = &mut self.stp {
+            tree.bridge.remove(number);
+            self.obey_tree();
+        }
+    }
+
+    /// Takes a frame that came in by the port at `at`, which takes part, if it is for bridges.
+    pub(super) fn receive_bpdu(&mut self, at: usize, frame: &Frame, now: Instant) -> bool {
+        let is_for_bridges =
+            |header: &Ethernet<'_>| header.tag().is_none() && header.dst().link_local() == Some(0);
+        let Some(header) = frame.header().filter(is_for_bridges) else { return false };
+        let port = &self.ports[at];
+        if port.guards.bpdu_guard {
+            return false;
+        }
+        let Some(tree) = &mut self.stp else { return false };
+        let discard = match tree.bridge.receive(port.number, header) {
+            Heard::Heard => None,
+            Heard::Discarded | Heard::Nobody => Some(Discard::Stp),
+        };
+        if let Some(reason) = discard {
+            port.counters.discarded(reason, 1);
+        } else if port.guards.stp_trust {
+            self.loops.hear_bpdu(port.number, now);
+        }
+        self.mirrors.received(port.number, frame, discard, now);
+        self.obey_tree();
+        self.obey();
+        true
+    }
+
+    /// A frame came in by the port at `at`, which does not forward.
+    pub(super) fn receive_held(&mut self, at: usize, frame: &Frame, now: Instant) {
+        let (port, reason) = (&self.ports[at], Discard::Stp);
+        self.mirrors.received(port.number, frame, Some(reason), now);
+        port.counters.discarded(reason, frame.on_wire().0);
+        if port.stp == Some(State::Learning) && port.refuses(frame).is_none() {
+            let (_, lesson) = self.relay.relay(port.number, frame, now);
+            if !matches!(lesson, Lesson::Nothing | Lesson::Learned(Learned::Refreshed)) {
+                self.tell_lesson(at, frame, lesson, now);
+            }
+        }
+    }
+
+    /// One second is over.
+    pub(super) fn look_at_tree(&mut self, now: Instant) {
+        let Some(tree) = self.stp.as_mut().filter(|tree| tree.due <= now) else { return };
+        tree.due = tick::next(now.into(), TICK).into_std();
+        tree.bridge.tick();
+        self.obey_tree();
+        self.deliver(&Credit::NONE);
+    }
+
+    /// Does what the bridge says.
+    fn obey_tree(&mut self) {
+        let Some(tree) = &mut self.stp else { return };
+        let actions = tree.bridge.take_actions();
+        if actions.is_empty() {
+            return;
+        }
+        // Whoever's frame it was that has had it say so.
+        let source = mem::replace(&mut self.source, Source::OWN);
+        let now = TokioInstant::now().into_std();
+        for action in actions {
+            match action {
+                Action::State(number, state) => self.set_state(number, state),
+                Action::Flush(number) => self.relay.flush_port(number),
+                Action::Send(number, frame) => {
+                    if let Some(at) = self.find(number) {
+                        self.mirrors.another();
+                        self.append(at, frame, now);
+                    }
+                }
+                Action::Root(root) => self.tell_root(root),
+                Action::TopologyChange(number) => self.tell_topology(number, now),
+                Action::RootGuard(number, root) => self.tell_root_guard(number, root),
+            }
+        }
+        self.source = source;
+    }
+
+    fn set_state(&mut self, number: PortNumber, state: State) {
+        let Some(at) = self.find(number) else { return };
+        self.ports[at].stp = Some(state);
+        self.note_forwarding(at);
+        self.note_loops(at);
+        if state == State::Forwarding {
+            self.announce_hosts_to(at);
+        }
+    }
+
+    fn tell_root(&self, root: BridgeId) {
+        let Some(tree) = &self.stp else { return };
+        let TreeInfo { root_cost, root_port, .. } = tree.bridge.tree();
+        info!(self.log, "spanning tree has another root"; "root" => %root,
+            "port" => root_port.map(PortNumber::get), "cost" => root_cost);
+        self.monitor.tell(|| {
+            let event = Event::new(Kind::StpRoot);
+            let event = root_port.map_or(event.clone(), |port| event.on(port));
+            event.text("root", root).number("cost", root_cost)
+        });
+    }
+
+    fn tell_topology(&mut self, number: PortNumber, now: Instant) {
+        if let Some(at) = self.find(number) {
+            self.ports[at].counters.happened(Incident::TopologyChange);
+        }
+        let Some(tree) = &mut self.stp else { return };
+        if tree.told.is_none_or(|told| now.saturating_duration_since(told) >= TICK) {
+            tree.told = Some(now);
+            info!(self.log, "topology has changed: addresses learned behind other ports are forgotten";
+                "port" => %number);
+            self.monitor.tell(|| Event::new(Kind::TopologyChange).on(number));
+        }
+    }
+
+    fn tell_root_guard(&self, number: PortNumber, root: Option<BridgeId>) {
+        let Some(at) = self.find(number) else { return };
+        let port = &self.ports[at];
+        if let Some(root) = root {
+            port.counters.happened(Incident::RootGuard);
+            warn!(port.log, "root guard: port is discarding, since a bridge behind it claims a way \
+                to the root"; "port" => %number, "root" => %root);
+            self.monitor.tell(|| port.event(Kind::RootGuard).text("root", root));
+        } else {
+            info!(port.log, "root guard: no bridge behind the port claims a way to the root";
+                "port" => %number);
+            self.monitor.tell(|| port.event(Kind::RootGuardEnded));
+        }
+    }
 }
 
 impl Handler<ShowStp> for Switch {
     type Result = Option<TreeInfo>;
 
     fn handle(&mut self, _: ShowStp, _: &mut Context<Self>) -> Self::Result {
-        None
+        self.stp.as_ref().map(|tree| tree.bridge.tree())
     }
 }

@@ -1,135 +1,390 @@
-//! Spanning tree: RSTP (IEEE 802.1D-2004, clause 17).
+//! Rapid spanning tree (IEEE 802.1D-2004, clause 17): a bridge that agrees with its neighbours on
+//! which ports carry frames, so that no loop is left and every network is reached.
+//!
+//! Pure: it is told of ports, BPDUs and seconds that pass, and says what to send, which state
+//! each port is in and where learned addresses are to be forgotten. The Switch obeys
+//! (`switch/stp`). The state machines of the standard are here as rules on its variables: those of
+//! one port in `port`, those that concern all of them here. They run until none of them has
+//! anything to do, and only then something is told or sent.
 
+mod bpdu;
+mod info;
+mod machines;
+#[cfg(test)]
+mod model;
+mod port;
+mod priority;
 mod settings;
+#[cfg(test)]
+mod tests;
 
-use std::time::{Duration, Instant};
+use std::{mem, time::Duration};
 
+use self::port::{MIGRATE_TIME, Message, Port, RX_LIMIT};
+pub use self::{
+    bpdu::{Bpdu, Information},
+    info::{BpduCounts, PortInfo, TreeInfo},
+    priority::{BridgeId, PortId, Times, Vector},
+    settings::{BridgeError, BridgeSettings, HELLO, StpMode, default_cost},
+};
 use crate::{
-    core::{fdb::PortNumber, frame::MacAddr},
+    core::{
+        fdb::PortNumber,
+        frame::{Frame, MacAddr},
+        packet::Ethernet,
+        tick::TICK,
+    },
     names,
 };
 
-pub use self::settings::{BridgeError, BridgeSettings, HELLO, StpMode, default_cost};
-
 names! {
-    /// What a port is to the tree (IEEE 802.1D, 17.7).
+    /// What a port is in the tree (17.4).
     pub enum Role {
-        /// It takes no part in it, or is not up.
+        /// No neighbour can be heard by it.
         Disabled = "disabled",
-        /// The way to the root bridge.
+        /// It leads to the root.
         Root = "root",
-        /// The way to the root bridge for whoever is behind the port.
+        /// The root is reached by it.
         Designated = "designated",
-        /// Another way to the root bridge, which is kept in reserve.
+        /// It leads to the root as well, and another port is better.
         Alternate = "alternate",
-        /// Another port of this switch to the same segment, which is kept in reserve.
+        /// Another port of this bridge leads to the same network.
         Backup = "backup",
     }
 }
 
 names! {
-    /// What a port does with frames (IEEE 802.1D, 7.4).
+    /// What a port does with frames (17.5, table 17-1).
     pub enum State {
         /// It discards them.
         Discarding = "discarding",
-        /// It discards them, and learns from whom they are.
+        /// It learns addresses from them, and discards them.
         Learning = "learning",
         /// It forwards them.
         Forwarding = "forwarding",
     }
 }
 
-/// A bridge: its priority, and its MAC address. The lowest one of all is the root of the tree
-/// (IEEE 802.1D, 9.2.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BridgeId {
-    /// A multiple of 4,096; others put the number of a VLAN into the rest.
-    pub priority: u16,
-    /// Its address.
-    pub mac: MacAddr,
-}
-
-impl std::fmt::Display for BridgeId {
-    /// As Linux writes it: `8000.020000000001`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:04x}.", self.priority)?;
-        self.mac.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
-    }
-}
-
-/// BPDUs of a port, by what they are.
+/// Whether a station and no bridge is behind a port, so that it may forward at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct BpduCounts {
-    /// Rapid spanning tree BPDUs (IEEE 802.1D, 9.3.3).
-    pub rst: u64,
-    /// Configuration BPDUs, of legacy spanning tree (9.3.1).
-    pub config: u64,
-    /// Topology change notifications, of legacy spanning tree (9.3.2).
-    pub tcn: u64,
+pub enum Edge {
+    /// Where no BPDU has come for 3 s.
+    #[default]
+    Auto,
+    /// Until a BPDU comes.
+    On,
+    /// Never.
+    Off,
 }
 
-impl BpduCounts {
-    /// All of them.
+/// What an operator says of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortConfig {
+    /// 1 to 200,000,000.
+    pub cost: u32,
+    /// 0 to 240, in steps of 16.
+    pub priority: u8,
+    /// Whether it is an edge port.
+    pub edge: Edge,
+    /// Whether it never leads to the root.
+    pub root_guard: bool,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// A port is in another state.
+    State(PortNumber, State),
+    /// What was learned behind a port is to be forgotten.
+    Flush(PortNumber),
+    /// A frame is to leave by a port, untagged.
+    Send(PortNumber, Frame),
+    /// Another bridge is the root.
+    Root(BridgeId),
+    /// The topology has changed: this port has begun to forward, or has heard of it.
+    TopologyChange(PortNumber),
+    /// Root guard keeps this better root, or way to it, away from a port, or does so no more.
+    RootGuard(PortNumber, Option<BridgeId>),
+}
+
+/// What became of a BPDU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// It was heard.
+    Heard,
+    /// It is not valid, our own, or one too many.
+    Discarded,
+    /// The port takes no part.
+    Nobody,
+}
+
+/// The bridge.
+#[derive(Debug)]
+pub struct Bridge {
+    mac: MacAddr,
+    settings: BridgeSettings,
+    /// By number.
+    ports: Vec<Port>,
+    root: Vector,
+    root_port: Option<PortNumber>,
+    root_times: Times,
+    root_told: Option<BridgeId>,
+    changes: u64,
+    since: Option<u32>,
+    actions: Vec<Action>,
+}
+
+impl Bridge {
+    /// A bridge without ports.
     #[must_use]
-    pub const fn total(self) -> u64 {
-        self.rst + self.config + self.tcn
+    pub fn new(mac: MacAddr, settings: BridgeSettings) -> Self {
+        let (ports, actions) = Default::default();
+        let mut bridge = Self {
+            mac,
+            settings,
+            ports,
+            root: Vector {
+                root: BridgeId { priority: settings.priority, mac },
+                cost: 0,
+                bridge: BridgeId { priority: settings.priority, mac },
+                port: PortId(0),
+            },
+            root_port: None,
+            root_times: own_times(&settings),
+            root_told: None,
+            changes: 0,
+            since: None,
+            actions,
+        };
+        bridge.root_told = Some(bridge.id());
+        bridge
+    }
+
+    const fn id(&self) -> BridgeId {
+        BridgeId { priority: self.settings.priority, mac: self.mac }
+    }
+
+    /// Times of what designated ports say (17.19.22).
+    fn designated_times(&self) -> Times {
+        Times { hello: own_times(&self.settings).hello, ..self.root_times }
+    }
+
+    /// Puts the operator's word in force.
+    pub fn set(&mut self, settings: BridgeSettings) {
+        let is_other_protocol = settings.force_stp != self.settings.force_stp;
+        self.settings = settings;
+        for at in 0..self.ports.len() {
+            let port = &mut self.ports[at];
+            if is_other_protocol && port.enabled {
+                port.close();
+                self.run();
+                self.ports[at].open(&settings);
+            }
+            self.ports[at].ask_for_role();
+        }
+        self.select_roles();
+        self.run();
+    }
+
+    fn find(&self, number: PortNumber) -> Option<usize> {
+        self.ports.binary_search_by_key(&number, |port| port.number).ok()
+    }
+
+    /// Adds a port, which is closed, or changes what was said of it. Whether there is an identifier
+    /// for it: there are 4,095.
+    pub fn configure(&mut self, number: PortNumber, config: PortConfig) -> bool {
+        let Some(at) = self.find(number) else { return self.add(number, config) };
+        let port = &mut self.ports[at];
+        if port.config == config {
+            return true;
+        }
+        if port.config.edge != config.edge {
+            port.oper_edge = config.edge == Edge::On;
+        }
+        port.config = config;
+        port.id = PortId::new(config.priority, port.id.number());
+        port.ask_for_role();
+        self.run();
+        true
+    }
+
+    fn add(&mut self, number: PortNumber, config: PortConfig) -> bool {
+        let is_free = |id: &u16| self.ports.iter().all(|port| port.id.number() != *id);
+        let own = u16::try_from(number.get()).ok().filter(|id| *id <= PortId::MAX_NUMBER);
+        let own = own.filter(is_free);
+        let Some(id) = own.or_else(|| (1..=PortId::MAX_NUMBER).find(is_free)) else { return false };
+        let id = PortId::new(config.priority, id);
+        let vector = Vector { port: id, bridge: self.id(), ..self.root };
+        let port = Port::new(number, id, config, vector, self.designated_times());
+        let at = self.ports.partition_point(|port| port.number < number);
+        self.ports.insert(at, port);
+        self.run();
+        true
+    }
+
+    /// The port takes part no more.
+    pub fn remove(&mut self, number: PortNumber) {
+        self.close(number);
+        if let Some(at) = self.find(number) {
+            self.ports.remove(at);
+        }
+    }
+
+    /// Frames pass the port's medium from now on.
+    pub fn open(&mut self, number: PortNumber) {
+        if let Some(at) = self.find(number)
+            && !self.ports[at].enabled
+        {
+            self.ports[at].open(&self.settings);
+            self.run();
+        }
+    }
+
+    /// They do not pass it any more.
+    pub fn close(&mut self, number: PortNumber) {
+        if let Some(at) = self.find(number)
+            && self.ports[at].enabled
+        {
+            self.ports[at].close();
+            self.run();
+        }
+    }
+
+    /// State of a port that takes part.
+    #[must_use]
+    pub fn state(&self, number: PortNumber) -> Option<State> {
+        self.find(number).map(|at| self.ports[at].state())
+    }
+
+    /// A frame to the bridges' group address has come in by a port.
+    pub fn receive(&mut self, number: PortNumber, header: Ethernet<'_>) -> Heard {
+        let at = self.find(number).filter(|at| self.ports[*at].enabled);
+        let Some(at) = at else { return Heard::Nobody };
+        let own = (self.id(), self.ports[at].id);
+        let port = &mut self.ports[at];
+        let heard = Bpdu::read(header).filter(|bpdu| match bpdu {
+            Bpdu::Notification => true,
+            // Its own, which something has sent back (9.3.4).
+            Bpdu::Information(one) => (one.vector.bridge, one.vector.port) != own,
+        });
+        let Some(bpdu) = heard.filter(|_| port.rx_count < RX_LIMIT) else {
+            port.rx_discards += 1;
+            return Heard::Discarded;
+        };
+        port.rx_count += 1;
+        let rapid = matches!(bpdu, Bpdu::Information(Information { is_rapid: true, .. }));
+        let is_rstp = !self.settings.force_stp;
+        port.oper_edge = false;
+        port.edge_delay_while = MIGRATE_TIME;
+        port.migrate(rapid, is_rstp);
+        port.dirty = true;
+        match bpdu {
+            Bpdu::Notification => {
+                port.rx.tcn += 1;
+                if !mem::replace(&mut port.tc_heard, true) {
+                    port.rcvd_tcn = true;
+                }
+            }
+            Bpdu::Information(heard) => {
+                *(if rapid { &mut port.rx.rst } else { &mut port.rx.config }) += 1;
+                let what = port.message(&heard);
+                match what {
+                    Message::SuperiorDesignated | Message::RepeatedDesignated => {
+                        port.take_flags(&heard);
+                        port.take(&heard, what == Message::SuperiorDesignated, is_rstp);
+                    }
+                    Message::InferiorDesignated => port.dispute(&heard),
+                    Message::NotDesignated => {
+                        port.take_agreement(&heard, is_rstp);
+                        port.take_flags(&heard);
+                    }
+                    Message::Other => {}
+                }
+            }
+        }
+        self.run();
+        Heard::Heard
+    }
+
+    /// A second has passed.
+    pub fn tick(&mut self) {
+        let times = self.designated_times();
+        for port in &mut self.ports {
+            // What lasts as long as the others' timers is looked at each time.
+            let is_waiting = !matches!(port.role, Role::Designated | Role::Disabled);
+            port.dirty |= port.tick(&times) || is_waiting;
+        }
+        self.since = self.since.map(|since| since.saturating_add(1));
+        self.run();
+    }
+
+    /// What is to be done.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        mem::take(&mut self.actions)
+    }
+
+    /// The tree.
+    #[must_use]
+    pub fn tree(&self) -> TreeInfo {
+        let Times { hello, max_age, forward_delay, .. } = self.root_times;
+        let seconds = |seconds: u16| Duration::from_secs(seconds.into());
+        TreeInfo {
+            bridge: self.id(),
+            root: self.root.root,
+            root_cost: self.root.cost,
+            root_port: self.root_port,
+            hello: seconds(hello),
+            max_age: seconds(max_age),
+            forward_delay: seconds(forward_delay),
+            topology_changes: self.changes,
+            since_change: self.since.map(|ticks| TICK * ticks),
+        }
+    }
+
+    /// The ports behind `after`, by number.
+    pub fn ports(&self, after: Option<PortNumber>) -> impl Iterator<Item = PortInfo> {
+        let from =
+            self.ports.partition_point(|port| after.is_some_and(|after| port.number <= after));
+        self.ports[from..].iter().map(Self::info)
+    }
+
+    /// A port.
+    #[must_use]
+    pub fn port(&self, number: PortNumber) -> Option<PortInfo> {
+        self.find(number).map(|at| Self::info(&self.ports[at]))
+    }
+
+    fn info(port: &Port) -> PortInfo {
+        PortInfo {
+            port: port.number,
+            role: port.role,
+            state: port.state(),
+            cost: port.config.cost,
+            priority: port.config.priority,
+            port_id: port.id,
+            designated_bridge: port.vector.bridge,
+            designated_port: port.vector.port,
+            designated_cost: port.vector.cost,
+            is_edge: port.oper_edge && port.enabled,
+            is_point_to_point: true,
+            sends_rstp: port.send_rstp,
+            received: port.rx,
+            discarded: port.rx_discards,
+            sent: port.tx,
+            transitions: port.transitions,
+            is_root_guarded: port.guarded,
+        }
     }
 }
 
-/// A port of the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PortInfo {
-    /// What it is to the tree.
-    pub role: Role,
-    /// What it does with frames.
-    pub state: State,
-    /// Its path cost.
-    pub cost: u32,
-    /// Its priority, a multiple of 16.
-    pub priority: u8,
-    /// Priority and number, as BPDUs have them (IEEE 802.1D, 9.2.7).
-    pub port_id: u16,
-    /// The bridge that leads to the root from the segment behind it.
-    pub designated_bridge: BridgeId,
-    /// That bridge's port.
-    pub designated_port: u16,
-    /// What the way from there to the root costs.
-    pub designated_cost: u32,
-    /// Whether it has only stations behind it (IEEE 802.1D, 17.19.17).
-    pub is_edge: bool,
-    /// Whether it has one bridge behind it at most (6.4.3).
-    pub is_point_to_point: bool,
-    /// Whether it sends RST BPDUs, and not those of legacy spanning tree (17.19.38).
-    pub sends_rstp: bool,
-    /// BPDUs received.
-    pub received: BpduCounts,
-    /// BPDUs sent.
-    pub sent: BpduCounts,
-    /// How often it became forwarding.
-    pub transitions: u64,
-    /// Why it discards though it has the role of one that forwards: root guard.
-    pub is_root_guarded: bool,
-}
-
-/// The tree as this switch sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TreeInfo {
-    /// This switch.
-    pub bridge: BridgeId,
-    /// The root of the tree.
-    pub root: BridgeId,
-    /// What the way to it costs; 0 for the root itself.
-    pub root_cost: u32,
-    /// The port that leads to it; `None`: this switch is the root.
-    pub root_port: Option<PortNumber>,
-    /// The root's: time between its BPDUs.
-    pub hello: Duration,
-    /// The root's: after how long without a BPDU what it says is forgotten.
-    pub max_age: Duration,
-    /// The root's: how long a port listens, and learns, where a neighbour is not asked.
-    pub forward_delay: Duration,
-    /// How often the topology has changed.
-    pub topology_changes: u64,
-    /// When it did so last.
-    pub changed: Option<Instant>,
+fn own_times(settings: &BridgeSettings) -> Times {
+    // Checked to be 40 at most.
+    let seconds = |time: Duration| u16::try_from(time.as_secs()).unwrap_or(u16::MAX);
+    Times {
+        message_age: 0,
+        max_age: seconds(settings.max_age),
+        hello: seconds(HELLO),
+        forward_delay: seconds(settings.forward_delay),
+    }
+    .bounded()
 }
