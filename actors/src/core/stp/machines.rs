@@ -125,8 +125,7 @@ impl Bridge {
         for (at, port) in self.ports.iter_mut().enumerate() {
             port.reselect = false;
             port.selected = true;
-            port.dirty = true;
-            port.guarded = kept.contains(&at);
+            port.guarded = kept.binary_search(&at).is_ok();
             port.designated = Vector { bridge: id, port: port.id, ..root };
             let (role, updates) = match port.info_is {
                 InfoIs::Disabled => (Role::Disabled, false),
@@ -141,6 +140,7 @@ impl Bridge {
                 InfoIs::Received => (Role::Alternate, false),
             };
             (port.selected_role, port.updt_info) = (role, updates);
+            port.dirty |= updates || role != port.role;
         }
     }
 
@@ -155,7 +155,9 @@ impl Bridge {
         let port = &mut self.ports[at];
         if port.selected && port.updt_info {
             (port.proposing, port.proposed) = (false, false);
-            let is_good = port.info_is == InfoIs::Mine && port.designated <= port.vector;
+            let is_good = port.info_is == InfoIs::Mine
+                && port.designated <= port.vector
+                && port.designated.root == port.vector.root;
             port.agreed = port.agreed && is_good;
             port.synced = port.synced && port.agreed;
             (port.vector, port.times) = (port.designated, times);

@@ -209,7 +209,9 @@ impl Bridge {
     }
 
     fn add(&mut self, number: PortNumber, config: PortConfig) -> bool {
-        let is_free = |id: &u16| self.ports.iter().all(|port| port.id.number() != *id);
+        let mut taken = vec![false; usize::from(PortId::MAX_NUMBER) + 1];
+        self.ports.iter().for_each(|port| taken[usize::from(port.id.number())] = true);
+        let is_free = |id: &u16| !taken[usize::from(*id)];
         let own = u16::try_from(number.get()).ok().filter(|id| *id <= PortId::MAX_NUMBER);
         let own = own.filter(is_free);
         let Some(id) = own.or_else(|| (1..=PortId::MAX_NUMBER).find(is_free)) else { return false };
@@ -218,7 +220,6 @@ impl Bridge {
         let port = Port::new(number, id, config, vector, self.designated_times());
         let at = self.ports.partition_point(|port| port.number < number);
         self.ports.insert(at, port);
-        self.run();
         true
     }
 

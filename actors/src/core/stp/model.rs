@@ -1,5 +1,9 @@
-//! Networks of bridges on a virtual clock: whatever the network is, and whatever single link fails,
-//! there is a tree at the end and no loop before.
+//! Networks of bridges on a virtual clock: whatever the network is and whatever link fails, there is
+//! a tree at the end and no loop before.
+//!
+//! One weakness is the standard's own. Where a link to the root fails and there are rings behind it,
+//! what was said before may go round there until it is too old (counting to infinity), and loops may
+//! come and go meanwhile. It shows itself by a message age that no path in the network has.
 
 use std::{
     cmp::Reverse,
@@ -10,8 +14,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Longest loop while what was said of a root that is gone still goes round.
-const BOUND: Time = 6 * SECOND;
+/// Of a link. What is on its way when another link fails may close a loop for as long.
+const LONGEST_DELAY: Time = 60;
+
+/// Longest loop while something goes round: max age, of which each bridge that it passes takes one
+/// second, and keeps it for no longer.
+const BOUND: Time = 20 * SECOND;
 
 /// Milliseconds of virtual time.
 type Time = u64;
@@ -52,7 +60,8 @@ pub(super) struct Network {
     looping: Option<Time>,
     /// The longest there was.
     pub(super) longest: Time,
-    flushes: usize,
+    /// Whether something that was said has gone round.
+    counts: bool,
 }
 
 /// What a network is made of: priorities of its bridges and phases of their clocks; links with
@@ -86,7 +95,7 @@ impl Network {
             sequence: 0,
             looping: None,
             longest: 0,
-            flushes: 0,
+            counts: false,
         };
         for (at, &(_, phase)) in plan.bridges.iter().enumerate() {
             network.schedule(phase, Event::Tick(at));
@@ -114,6 +123,10 @@ impl Network {
         for action in self.bridges[bridge].take_actions() {
             match action {
                 Action::Send(port, frame) => {
+                    let header = frame.header().expect("a header");
+                    if let Some(Bpdu::Information(one)) = Bpdu::read(header) {
+                        self.counts |= usize::from(one.times.message_age) >= self.bridges.len();
+                    }
                     let (link, end) = self.at[&(bridge, port)];
                     if self.wires[link].state == Link::Up {
                         let event =
@@ -121,7 +134,6 @@ impl Network {
                         self.schedule(self.wires[link].delay, event);
                     }
                 }
-                Action::Flush(_) => self.flushes += 1,
                 _ => {}
             }
         }
@@ -202,12 +214,6 @@ impl Network {
         }
     }
 
-    /// Parts of the network that no link joins.
-    fn parts(&self) -> usize {
-        let (of, _) = self.components(|wire| wire.state == Link::Up);
-        of.into_iter().collect::<HashSet<_>>().len()
-    }
-
     /// Whether there is one tree for each part of the network, with the best bridge at its root.
     fn is_tree(&self) -> bool {
         let (wanted, _) = self.components(|wire| wire.state == Link::Up);
@@ -237,7 +243,7 @@ fn plans() -> impl Strategy<Value = Plan> {
     (2usize..8).prop_flat_map(|count| {
         let bridge = (prop::sample::select(vec![0u16, 4096, 32768]), 0..SECOND);
         let cost = prop::sample::select(vec![200u32, 20_000, 200_000]);
-        let link = (0..count, 0..count, 1u64..60, cost);
+        let link = (0..count, 0..count, 1..LONGEST_DELAY, cost);
         let edge = prop::sample::select(vec![Edge::Auto, Edge::Off]);
         (prop::collection::vec(bridge, count), prop::collection::vec(link, 1..14), edge)
             .prop_map(|(bridges, links, edge)| Plan { bridges, links, edge })
@@ -256,8 +262,6 @@ proptest! {
         prop_assert!(network.is_tree(), "{}", network.describe());
     }
 
-    /// Where the link is the only way to the root, what was said of that root may go round behind it
-    /// until it is too old (counting to infinity): that is bounded.
     #[test]
     fn a_link_that_fails_or_returns_makes_no_loop(
         plan in plans(),
@@ -269,10 +273,9 @@ proptest! {
         network.all_up();
         network.run(60 * SECOND + wait);
         let wire = which.index(network.wires.len());
-        let before = network.parts();
         network.set(wire, if is_silent { Link::Silent } else { Link::Down });
-        let bound = if network.parts() == before { 0 } else { BOUND };
         network.run(60 * SECOND);
+        let bound = if network.counts { BOUND } else { LONGEST_DELAY };
         prop_assert!(network.longest <= bound, "a loop of {} ms", network.longest);
         prop_assert!(network.is_tree(), "{}", network.describe());
         if !is_silent {
