@@ -63,12 +63,12 @@ fn a_port_forwards_when_nobody_has_sent_bpdus_and_passes_none_on() {
         a.send(frame(0xff, 1)).await.expect("port 1");
         a.send(bpdu(0xf0, 0)).await.expect("port 1");
         lab.settle().await;
+        assert!(!lab.port(1).await.stp.is_some_and(|port| port.is_edge), "a bridge is there");
         assert_eq!(received(&mut b), (0, 1));
         // One each two seconds.
         sleep(20).await;
         let (bpdus, _) = received(&mut b);
         assert!((9..=12).contains(&bpdus), "{bpdus}");
-        assert!(!lab.port(1).await.stp.is_some_and(|port| port.is_edge), "a bridge is there");
     });
 }
 
