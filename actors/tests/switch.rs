@@ -26,6 +26,8 @@ mod mirrors;
 mod rates;
 #[path = "switch/restarts.rs"]
 mod restarts;
+#[path = "switch/stp.rs"]
+mod stp;
 #[path = "switch/vlans.rs"]
 mod vlans;
 

@@ -73,7 +73,7 @@ impl Tree {
     fn new(tree: TreeInfo, ports: Vec<PortInfo>) -> Self {
         let port = |info: PortInfo| {
             let name = info.name.map(|name| name.to_string());
-            Some(TreePort { name, ..TreePort::new(info.port, &info.stp?) })
+            Some(TreePort { name, ..TreePort::new(&info.stp?) })
         };
         Self {
             bridge: tree.bridge.to_string(),
@@ -129,6 +129,8 @@ pub(crate) struct TreePort {
     pub(crate) transitions: u64,
     /// BPDUs received.
     pub(crate) rx: Bpdus,
+    /// BPDUs received and not heard: invalid ones, the port's own, and too many.
+    pub(crate) discarded: u64,
     /// BPDUs sent.
     pub(crate) tx: Bpdus,
 }
@@ -157,9 +159,9 @@ impl From<BpduCounts> for Bpdus {
 }
 
 impl TreePort {
-    pub(super) fn new(port: PortNumber, info: &stp::PortInfo) -> Self {
+    pub(super) fn new(info: &stp::PortInfo) -> Self {
         Self {
-            port: port.get(),
+            port: info.port.get(),
             name: None,
             role: info.role.name().to_owned(),
             state: info.state.name().to_owned(),
@@ -174,6 +176,7 @@ impl TreePort {
             root_guard: info.is_root_guarded,
             transitions: info.transitions,
             rx: info.received.into(),
+            discarded: info.discarded,
             tx: info.sent.into(),
         }
     }
@@ -184,9 +187,13 @@ impl TreePort {
         let edge = if self.edge { ", edge" } else { "" };
         let guard = if self.root_guard { ", root guard" } else { "" };
         let (rx, tx) = (self.rx.total(), self.tx.total());
+        let discarded = match self.discarded {
+            0 => String::new(),
+            count => format!(" (and {count} discarded)"),
+        };
         format!(
             "{role} {state}{guard}{edge}, {protocol}, id {id}, cost {cost}, designated bridge \
-             {designated_bridge}, rx {rx} BPDUs, tx {tx} BPDUs"
+             {designated_bridge}, rx {rx} BPDUs{discarded}, tx {tx} BPDUs"
         )
     }
 }
@@ -235,9 +242,10 @@ impl Entry for TreePort {
         "Protocol",
         "Designated bridge",
         "BPDUs RX",
+        "Discarded",
         "BPDUs TX",
     ];
-    const OPTIONAL: &'static [&'static str] = &["Name", "Why"];
+    const OPTIONAL: &'static [&'static str] = &["Name", "Why", "Discarded"];
     const NOTHING: Option<&'static str> = Some("No port takes part in the spanning tree.");
 
     fn rows(&self) -> Vec<Vec<String>> {
@@ -255,6 +263,9 @@ impl Entry for TreePort {
             self.protocol.clone(),
             self.designated_bridge.clone(),
             self.rx.total().to_string(),
+            Some(self.discarded)
+                .filter(|count| *count > 0)
+                .map_or_else(String::new, |n| n.to_string()),
             self.tx.total().to_string(),
         ]]
     }
@@ -266,7 +277,7 @@ mod tests {
 
     use etherws_actors::{
         frame::MacAddr,
-        stp::{BridgeId, Role, State},
+        stp::{BridgeId, PortId, Role, State},
     };
     use serde_json::json;
 
@@ -285,30 +296,32 @@ mod tests {
             max_age: Duration::from_secs(20),
             forward_delay: Duration::from_secs(15),
             topology_changes: 2,
-            changed: None,
+            since_change: None,
         };
         let port = stp::PortInfo {
+            port: PortNumber::FIRST,
             role: Role::Alternate,
             state: State::Discarding,
             cost: 200_000,
             priority: 240,
-            port_id: 0xf003,
+            port_id: PortId(0xf003),
             designated_bridge: root,
-            designated_port: 0x8001,
+            designated_port: PortId(0x8001),
             designated_cost: 0,
             is_edge: false,
             is_point_to_point: true,
             sends_rstp: true,
             received: BpduCounts { rst: 7, config: 1, tcn: 0 },
+            discarded: 3,
             sent: BpduCounts { rst: 2, ..BpduCounts::default() },
             transitions: 1,
             is_root_guarded: false,
         };
-        let port = TreePort::new(PortNumber::FIRST, &port);
+        let port = TreePort::new(&port);
         assert_eq!(
             port.describe(),
             "alternate discarding, rstp, id 240.3, cost 200000, designated bridge \
-             1000.020000000001, rx 8 BPDUs, tx 2 BPDUs"
+             1000.020000000001, rx 8 BPDUs (and 3 discarded), tx 2 BPDUs"
         );
         let tree = Tree { ports: vec![port], ..Tree::new(info, Vec::new()) };
         let rows = tree.rows();
@@ -328,6 +341,7 @@ mod tests {
                 "rstp",
                 "1000.020000000001",
                 "8",
+                "3",
                 "2"
             ]]
         );

@@ -47,6 +47,7 @@ export class PortPane {
             ["target", report.target],
             ["state", stateOf(report)],
             ...(report.error ? [["reason", report.error]] : []),
+            ...(report.stp ? [["spanning tree", `${report.stp.role}, ${report.stp.state}`]] : []),
             ...Object.entries(report.details),
             ...(own ? [["mtu", count(own.mtu)]] : []),
             ...(own?.addresses ?? []).map((address, at) => [at ? `address ${at + 1}` : "address", address]),

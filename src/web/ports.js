@@ -188,6 +188,7 @@ export class Ports {
         text(cells.user, port.user ?? "");
         text(cells.state, state);
         cells.state.dataset.state = state;
+        cells.state.title = port["stp-role"] ? `spanning tree: ${port["stp-role"]}, ${port["stp-state"]}` : "";
         for (const [name] of RATES) {
             text(cells[name], si(this.#rates.last(port.port, name)));
         }

@@ -145,7 +145,7 @@ impl Wire {
 /// Bridges and wires in one network, and two hosts in networks of their own.
 pub(super) struct Lab {
     pub(super) left: Namespace,
-    pub(super) right: Namespace,
+    _right: Namespace,
     pub(super) middle: Namespace,
     switches: RefCell<Option<Rc<OpenVSwitch>>>,
     wires: Cell<u8>,
@@ -165,7 +165,7 @@ impl Lab {
             host.ip(&format!("addr add 198.51.100.{address}/24 dev eth0"));
         }
         let (switches, wires) = (RefCell::default(), Cell::default());
-        Ok(Self { left, right, middle, switches, wires, name })
+        Ok(Self { left, _right: right, middle, switches, wires, name })
     }
 
     /// A bridge with a priority.

@@ -73,6 +73,8 @@ pub struct Survey {
     pub bindings: Usage,
     /// Octets in all queues.
     pub queues: Usage,
+    /// The spanning tree, if the switch takes part in it.
+    pub tree: Option<stp::TreeInfo>,
     /// VLANs in which frames have passed, ascending, with their names.
     pub vlans: Vec<(Vid, Option<String>, Traffic)>,
 }

@@ -41,6 +41,11 @@ pub(super) struct Tree {
 }
 
 impl Switch {
+    /// The tree as the switch sees it, if it takes part in it.
+    pub(super) fn tree(&self) -> Option<TreeInfo> {
+        self.stp.as_ref().map(|tree| tree.bridge.tree())
+    }
+
     /// What the port is to the tree, if it takes part in it.
     pub(super) fn tree_port(&self, number: PortNumber) -> Option<PortInfo> {
         self.stp.as_ref()?.bridge.port(number)
@@ -244,6 +249,6 @@ impl Handler<ShowStp> for Switch {
     type Result = Option<TreeInfo>;
 
     fn handle(&mut self, _: ShowStp, _: &mut Context<Self>) -> Self::Result {
-        self.stp.as_ref().map(|tree| tree.bridge.tree())
+        self.tree()
     }
 }

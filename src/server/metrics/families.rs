@@ -7,6 +7,7 @@ use etherws_actors::{
     counters::{Counters, Discard, Incident},
     message::{PortSurvey, Traffic, Usage},
     state::PortState,
+    stp::{self, BpduCounts, State},
 };
 use prometheus_client::{
     metrics::MetricType::{self, Counter, Gauge},
@@ -203,6 +204,50 @@ pub(super) const FAMILIES: &[Family] = &[
             });
             ports.collect()
         },
+    },
+    Family {
+        name: "etherws_stp_port_state",
+        help: "What spanning tree lets the port do: 1 for its state, 0 for all others.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| {
+            let ports = scrape.ports.iter().filter_map(|port| Some((port, port.info.stp?.state)));
+            let states = ports.flat_map(|(port, own)| {
+                State::ALL.map(|state| {
+                    let value = Value::Count(u64::from(state == own));
+                    (labels(port, [("state", state.name())]), value)
+                })
+            });
+            states.collect()
+        },
+    },
+    Family {
+        name: "etherws_stp_port_receive_bpdus",
+        help: "BPDUs that spanning tree received by the port.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| bpdus(scrape, |port| port.received),
+    },
+    Family {
+        name: "etherws_stp_port_transmit_bpdus",
+        help: "BPDUs that spanning tree sent by the port.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| bpdus(scrape, |port| port.sent),
+    },
+    Family {
+        name: "etherws_stp_root_path_cost",
+        help: "Cost of the way to the root of the spanning tree; 0 if this switch is the root.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| one(scrape.survey.tree.map(|tree| Value::Count(tree.root_cost.into()))),
+    },
+    Family {
+        name: "etherws_stp_topology_changes",
+        help: "Topology changes of the spanning tree.",
+        unit: None,
+        kind: Counter,
+        samples: |scrape| one(scrape.survey.tree.map(|tree| Value::Count(tree.topology_changes))),
     },
     Family {
         name: "etherws_fdb_entries",
@@ -410,6 +455,11 @@ fn ports(scrape: &Scrape, value: impl Fn(&PortSurvey) -> Option<Value>) -> Sampl
 /// A counter of each port.
 fn counter(scrape: &Scrape, count: fn(&Counters) -> u64) -> Samples {
     ports(scrape, |port| Some(Value::Count(count(&port.info.counters))))
+}
+
+/// BPDUs of each port that takes part in spanning tree.
+fn bpdus(scrape: &Scrape, count: fn(stp::PortInfo) -> BpduCounts) -> Samples {
+    ports(scrape, |port| Some(Value::Count(count(port.info.stp?).total())))
 }
 
 /// A counter of each VLAN in which frames have passed.

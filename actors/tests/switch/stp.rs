@@ -1,0 +1,216 @@
+//! The switch as a bridge of a spanning tree: what its ports let pass, and what strangers behind
+//! them can do to it.
+
+use etherws_actors::{
+    counters::Incident,
+    stp::{BridgeSettings, Role, State},
+};
+
+use super::{bpdu::set, guards::cable, *};
+
+/// A switch with spanning tree and the loop guard.
+fn lab() -> Lab {
+    Lab::with(SwitchOptions { stp: Some(BridgeSettings::default()), ..SwitchOptions::default() })
+}
+
+async fn part(lab: &Lab, number: u32) -> (Role, State) {
+    let port = lab.port(number).await;
+    assert_ne!(port.state.name(), "loop", "{port:?}");
+    let stp = port.stp.expect("it takes part");
+    (stp.role, stp.state)
+}
+
+async fn sleep(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+fn is_bpdu(frame: &Frame) -> bool {
+    frame.data()[..6] == [1, 0x80, 0xc2, 0, 0, 0]
+}
+
+/// What has come out of a port: BPDUs, and stations' frames.
+fn received(handle: &mut MemoryHandle) -> (usize, usize) {
+    let frames: Vec<_> = std::iter::from_fn(|| handle.try_recv()).collect();
+    let stations = frames.iter().filter(|frame| frame.data()[12..14] == [0x88, 0xb5]).count();
+    (frames.iter().filter(|frame| is_bpdu(frame)).count(), stations)
+}
+
+/// A BPDU of a designated port of a bridge with this priority, which says it is the root.
+fn bpdu(priority: u8, flags: u8) -> Frame {
+    let mut data = vec![1, 0x80, 0xc2, 0, 0, 0, 2, 0, 0, 0, 0, 0xbb, 0, 39];
+    data.extend([0x42, 0x42, 3, 0, 0, 2, 2, flags | 3 << 2]);
+    let bridge = [priority, 0, 2, 0, 0, 0, 0, 0xbb];
+    data.extend([&bridge[..], &[0; 4], &bridge, &[0x80, 1]].concat());
+    data.extend([0, 0, 20, 0, 2, 0, 15, 0, 0]);
+    data.resize(60, 0);
+    Frame::new(data.into())
+}
+
+#[test]
+fn a_port_forwards_when_nobody_has_sent_bpdus_and_passes_none_on() {
+    run(async {
+        let lab = lab();
+        let (a, mut b) = (lab.memory().await, lab.memory().await);
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        sleep(1).await;
+        assert_eq!(part(&lab, 2).await, (Role::Designated, State::Discarding));
+        assert_eq!(received(&mut b).1, 0);
+        assert!(lab.port(1).await.counters.discards(Discard::Stp) > 0);
+        sleep(5).await;
+        assert_eq!(part(&lab, 2).await, (Role::Designated, State::Forwarding));
+        assert!(lab.port(2).await.stp.is_some_and(|port| port.is_edge));
+        received(&mut b);
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        a.send(bpdu(0xf0, 0)).await.expect("port 1");
+        lab.settle().await;
+        assert!(!lab.port(1).await.stp.is_some_and(|port| port.is_edge), "a bridge is there");
+        assert_eq!(received(&mut b), (0, 1));
+        // One each two seconds.
+        sleep(20).await;
+        let (bpdus, _) = received(&mut b);
+        assert!((9..=12).contains(&bpdus), "{bpdus}");
+    });
+}
+
+#[test]
+fn a_port_that_takes_no_part_always_forwards() {
+    run(async {
+        let lab = lab();
+        let (a, mut b) = (lab.memory().await, lab.memory().await);
+        for number in [1, 2] {
+            set(&lab, number, "stp", "off").await;
+        }
+        received(&mut b);
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        a.send(bpdu(0, 0)).await.expect("port 1");
+        lab.settle().await;
+        assert_eq!(received(&mut b), (0, 1));
+        assert_eq!(lab.port(1).await.stp, None);
+        sleep(10).await;
+        assert_eq!(received(&mut b).0, 0);
+        let tree = lab.control.show_stp().await.expect("the switch lives").expect("it takes part");
+        assert_eq!(tree.root, tree.bridge);
+        // And without a tree BPDUs pass.
+        let other = Lab::new();
+        let (a, mut b) = (other.memory().await, other.memory().await);
+        a.send(bpdu(0, 0)).await.expect("port 1");
+        other.settle().await;
+        assert_eq!(received(&mut b).0, 1);
+        assert_eq!(other.control.show_stp().await.expect("the switch lives"), None);
+    });
+}
+
+#[test]
+fn two_cables_between_two_switches_carry_each_frame_once_and_one_stands_in_for_the_other() {
+    run(async {
+        let (one, other) = (lab(), lab());
+        let (a, mut b) = (one.memory().await, other.memory().await);
+        let cables = [
+            cable(one.memory().await, Some(other.memory().await)),
+            cable(one.memory().await, Some(other.memory().await)),
+        ];
+        sleep(10).await;
+        let mut closed = Vec::new();
+        for (lab, number) in [(&one, 2), (&one, 3), (&other, 2), (&other, 3)] {
+            let (role, state) = part(lab, number).await;
+            assert_eq!(state == State::Discarding, role == Role::Alternate);
+            closed.extend((role == Role::Alternate).then_some(number));
+        }
+        assert_eq!(closed, [3]);
+        received(&mut b);
+        for _ in 0..10 {
+            a.send(frame(0xff, 1)).await.expect("port 1");
+        }
+        sleep(1).await;
+        assert_eq!(received(&mut b).1, 10);
+        // It falls silent: three hello times.
+        cables[0].set(false);
+        let start = tokio::time::Instant::now();
+        while received(&mut b).1 == 0 {
+            a.send(frame(0xff, 1)).await.expect("port 1");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(start.elapsed() < Duration::from_secs(30));
+        }
+        let gap = start.elapsed();
+        assert!(gap > Duration::from_secs(3) && gap < Duration::from_millis(7500), "{gap:?}");
+        // And comes back.
+        cables[0].set(true);
+        sleep(10).await;
+        received(&mut b);
+        a.send(frame(0xff, 1)).await.expect("port 1");
+        sleep(1).await;
+        assert_eq!(received(&mut b).1, 1);
+    });
+}
+
+#[test]
+fn a_stranger_who_would_be_the_root_is_kept_out_by_root_guard() {
+    run(async {
+        let lab = lab();
+        let (stranger, a, mut b) = (lab.memory().await, lab.memory().await, lab.memory().await);
+        set(&lab, 1, "stp-root-guard", "on").await;
+        sleep(10).await;
+        for _ in 0..10 {
+            stranger.send(bpdu(0, 0)).await.expect("port 1");
+            sleep(1).await;
+        }
+        let port = lab.port(1).await.stp.expect("it takes part");
+        assert!(port.is_root_guarded && port.state == State::Discarding, "{port:?}");
+        assert_eq!(lab.port(1).await.counters.incidents(Incident::RootGuard), 1);
+        let tree = lab.control.show_stp().await.expect("the switch lives").expect("it takes part");
+        assert_eq!((tree.root, tree.root_port), (tree.bridge, None));
+        received(&mut b);
+        a.send(frame(0xff, 1)).await.expect("port 2");
+        stranger.send(frame(0xff, 3)).await.expect("port 1");
+        lab.settle().await;
+        assert_eq!(received(&mut b).1, 1, "others do not notice");
+        // He falls silent.
+        sleep(45).await;
+        assert_eq!(part(&lab, 1).await, (Role::Designated, State::Forwarding));
+        // Without the guard he is the root.
+        set(&lab, 1, "stp-root-guard", "off").await;
+        stranger.send(bpdu(0, 0)).await.expect("port 1");
+        lab.settle().await;
+        assert_eq!(part(&lab, 1).await.0, Role::Root);
+    });
+}
+
+#[test]
+fn a_flood_of_bpdus_costs_others_nothing() {
+    run(async {
+        let lab = lab();
+        let (stranger, a, mut b) = (lab.memory().await, lab.memory().await, lab.memory().await);
+        set(&lab, 1, "stp-root-guard", "on").await;
+        sleep(10).await;
+        b.send(frame(0xff, 2)).await.expect("port 3");
+        lab.settle().await;
+        received(&mut b);
+        let transitions = lab.port(3).await.stp.map(|port| port.transitions);
+        let mut flooded = 0;
+        for round in 0..2000_u32 {
+            // Topology changes, proposals, of bridges that are better and worse than we.
+            let bpdu = bpdu((round % 16 * 16) as u8, [1, 2, 0x3f, 0x7e][round as usize % 4]);
+            stranger.send(bpdu).await.expect("port 1");
+            let mut cut = frame(0xff, 0).into_data().to_vec();
+            cut[..6].copy_from_slice(&[1, 0x80, 0xc2, 0, 0, 0]);
+            cut[12..17].copy_from_slice(&[0, (round % 60) as u8, 0x42, 0x42, 3]);
+            cut.truncate(14 + round as usize % 46);
+            stranger.send(Frame::new(cut.into())).await.expect("port 1");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if round % 10 == 0 {
+                flooded +=
+                    usize::from(lab.fdb().await.iter().all(|line| line.entry.port != port(3)));
+                b.send(frame(0xff, 2)).await.expect("port 3");
+            }
+        }
+        // Ten seconds: BPDUs as always, and some for topology changes.
+        let (bpdus, _) = received(&mut b);
+        assert!(bpdus <= 70, "{bpdus}");
+        assert!(flooded <= 12, "what is behind others is forgotten {flooded} times");
+        assert_eq!(part(&lab, 3).await, (Role::Designated, State::Forwarding));
+        assert_eq!(lab.port(3).await.stp.map(|port| port.transitions), transitions);
+        a.send(frame(2, 1)).await.expect("port 2");
+        lab.settle().await;
+        assert_eq!(received(&mut b).1, 1);
+    });
+}
