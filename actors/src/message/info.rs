@@ -68,6 +68,8 @@ pub struct Survey {
     pub statics: Usage,
     /// IP addresses that are bound to stations.
     pub bindings: Usage,
+    /// Neighbors that LLDP has told of.
+    pub neighbors: Usage,
     /// Octets in all queues.
     pub queues: Usage,
     /// VLANs in which frames have passed, ascending, with their names.

@@ -34,6 +34,7 @@ impl Switch {
             }
         }
         self.obey();
+        self.note_lldp(at);
     }
 
     /// A loop-detect frame came in by the port at `at`.

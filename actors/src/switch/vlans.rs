@@ -11,8 +11,10 @@ use slog::warn;
 use super::Switch;
 use crate::{
     core::{
+        batch::Source,
         counters::Discard,
         frame::{Frame, MIN_FRAME_LEN, Vid},
+        packet::Ethernet,
         ports::PortSet,
         settings::PortSettings,
         vlan::PortVlans,
@@ -182,6 +184,10 @@ impl Switch {
     /// A frame as it leaves by the port at `at`, if that is not as it is.
     pub(super) fn leave(&mut self, at: usize, frame: &Frame) -> Result<Option<Frame>, Discard> {
         let Some(vlans) = &self.ports[at].vlans else { return Ok(None) };
+        // What the switch itself tells the other end of a cable is of no VLAN.
+        if self.source == Source::OWN && frame.header().is_some_and(is_for_neighbor) {
+            return Ok(None);
+        }
         let (change, before) = (vlans.egress(frame)?, frame.len());
         if change.is_none() {
             return Ok(None);
@@ -195,6 +201,10 @@ impl Switch {
         }
         Ok(Some(left))
     }
+}
+
+fn is_for_neighbor(header: Ethernet<'_>) -> bool {
+    header.dst().link_local().is_some()
 }
 
 impl Handler<ListVlans> for Switch {

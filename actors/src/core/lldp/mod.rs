@@ -124,6 +124,15 @@ pub struct Lldp {
     due: Option<Instant>,
 }
 
+/// What a switch tells of itself by every port.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct System {
+    /// Name of its machine.
+    pub name: String,
+    /// Program and version.
+    pub description: String,
+}
+
 /// Whether a frame is one of LLDP: untagged, to one of the three addresses for it
 /// (IEEE 802.1AB, table 7-1).
 #[must_use]
@@ -189,13 +198,14 @@ impl Lldp {
 
     /// What is told by the port, or by all of them, may be something else than before.
     pub fn change(&mut self, port: Option<PortNumber>, now: Instant) {
-        let is_meant = |number: &PortNumber| port.is_none_or(|port| port == *number);
+        let all = match port {
+            Some(port) => self.agents.range_mut(port..=port),
+            None => self.agents.range_mut(..),
+        };
         let mut any = false;
-        for (number, agent) in &mut self.agents {
-            if is_meant(number) && agent.status.transmits() {
-                agent.next = agent.next.min(now);
-                any = true;
-            }
+        for (_, agent) in all.filter(|(_, agent)| agent.status.transmits()) {
+            agent.next = agent.next.min(now);
+            any = true;
         }
         if any {
             self.hasten(now);

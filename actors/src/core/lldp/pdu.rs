@@ -217,6 +217,12 @@ impl ManagementAddress {
         Self { octets: octets.into(), interface: (SYSTEM_PORT_NUMBER, port) }
     }
 
+    /// The MAC address of a system that has no other; no interface is known.
+    #[must_use]
+    pub fn mac(mac: MacAddr) -> Self {
+        Self { octets: [&[6][..], &mac.0].concat().into(), interface: (1, 0) }
+    }
+
     fn read(value: &[u8]) -> Option<Self> {
         let (len, rest) = value.split_first()?;
         let (octets, rest) = rest.split_at_checked(usize::from(*len))?;

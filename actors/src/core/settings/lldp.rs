@@ -1,4 +1,4 @@
-//! The setting `lldp`: what a port does of LLDP.
+//! The setting `lldp-status`: what a port does of LLDP.
 
 use super::{SettingValue, ValueError};
 use crate::names;

@@ -410,7 +410,7 @@ settings! {
     /// What the port does of LLDP: tells its neighbors what this switch is (tx-only), hears what
     /// they are (rx-only), both (rx-and-tx, or on), or nothing (disabled, or off). Default:
     /// rx-and-tx for tap and netdev where the switch's lldp is on, else disabled.
-    lldp ("lldp"): LldpStatus;
+    lldp_status ("lldp-status"): LldpStatus;
 
     /// Unfinished work that frames may bring into this port or take out of it: super-frames
     /// of TCP or UDP, and checksums. With off, frames enter and leave it finished and no
@@ -529,7 +529,7 @@ mod tests {
                 "txqueuelen" | "impair-seed" => "7".to_owned(),
                 "mac" | "static-macs" => "02:00:00:00:00:01".to_owned(),
                 "stp-trust" => "on".to_owned(),
-                "lldp" => "rx-only".to_owned(),
+                "lldp-status" => "rx-only".to_owned(),
                 "vlan-mode" => "trunk".to_owned(),
                 "accept" => "tagged".to_owned(),
                 "tag" | "trunks" | "pvid" | "tagged" | "untagged" => "9".to_owned(),
