@@ -108,7 +108,7 @@ fn an_interface_takes_part_where_the_switch_does() {
     run(async {
         let lab = Lab::with(options());
         lab.add(Interface).await;
-        lab.memory().await;
+        let _other = lab.memory().await;
         let of = async |number| {
             let report = lab.control.show_port(port(number)).await.expect("port is there");
             let setting = report.settings.into_iter().find(|one| one.name == "lldp-status");

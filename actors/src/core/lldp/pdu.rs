@@ -6,7 +6,10 @@
 
 use std::{fmt, net::IpAddr};
 
-use crate::{core::frame::MacAddr, names};
+use crate::{
+    core::{error::is_harmful, frame::MacAddr},
+    names,
+};
 
 /// EtherType of LLDP (IEEE 802.1AB, 7.4).
 pub const ETHERTYPE_LLDP: u16 = 0x88cc;
@@ -190,7 +193,7 @@ impl fmt::Display for Id {
             (IdType::Mac, Ok(mac)) => MacAddr(mac).fmt(f),
             (IdType::Ip, _) => write_address(f, &self.octets),
             _ => match std::str::from_utf8(&self.octets) {
-                Ok(text) if !text.contains(char::is_control) => f.write_str(text),
+                Ok(text) if !text.contains(is_harmful) => f.write_str(text),
                 _ => write_hex(f, &self.octets),
             },
         }
@@ -438,7 +441,7 @@ fn word(octets: &[u8]) -> Option<u16> {
 fn shown(text: &[u8]) -> String {
     let end = text.iter().rposition(|&octet| octet != 0).map_or(0, |last| last + 1);
     let text = String::from_utf8_lossy(&text[..end.min(MAX_TEXT)]);
-    text.replace(char::is_control, "\u{fffd}")
+    text.replace(is_harmful, "\u{fffd}")
 }
 
 /// A network address behind its family.
@@ -478,7 +481,7 @@ pub(super) mod tests {
     use super::*;
 
     fn text(max: usize) -> impl Strategy<Value = String> {
-        let fits = move |text: &String| text.len() <= max && !text.contains(char::is_control);
+        let fits = move |text: &String| text.len() <= max && !text.contains(is_harmful);
         "\\PC{0,60}".prop_filter("short", fits)
     }
 
@@ -553,10 +556,10 @@ pub(super) mod tests {
                     prop_assert!(read.addresses.len() <= MAX_ADDRESSES && read.vlans.len() <= MAX_VLANS);
                     for text in [&read.port_description, &read.system_name, &read.system_description] {
                         let text = text.as_deref().unwrap_or_default();
-                        prop_assert!(text.len() <= 3 * MAX_TEXT && !text.contains(char::is_control));
+                        prop_assert!(text.len() <= 3 * MAX_TEXT && !text.contains(is_harmful));
                     }
                     for text in [read.chassis.to_string(), read.port.to_string()] {
-                        prop_assert!(!text.is_empty() && !text.contains(char::is_control));
+                        prop_assert!(!text.is_empty() && !text.contains(is_harmful));
                     }
                     read.addresses.iter().for_each(|address| _ = address.to_string());
                 }
