@@ -36,6 +36,8 @@ impl Lldpd {
         command.args(["-I", interface, "-C", interface, "-S", "a host", "-m", "198.51.100.7"]);
         let this = Self { process: Process::start(command), site, dir };
         wait_until("lldpd", || !this.ask(&["show", "interfaces"]).is_null());
+        // It tells a new neighbor nothing before its time.
+        this.ask(&["configure", "lldp", "tx-interval", "1"]);
         Ok(this)
     }
 
