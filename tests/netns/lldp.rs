@@ -1,5 +1,7 @@
 //! LLDP beside lldpd, and as Wireshark reads it.
 
+use std::fs;
+
 use nix::{sys::signal::Signal, unistd::geteuid};
 use serde_json::Value;
 
@@ -143,6 +145,14 @@ fn a_switch_and_lldpd_know_each_other_until_one_of_them_goes() {
     drop(lldpd);
     let lldpd = need!(Lldpd::start(&host, "eth0"));
     wait_until("the switch again", || lldpd.neighbor().is_some());
+    for (on, off) in [("true", "false"), ("false", "true")] {
+        let text = fs::read_to_string(&config).expect("the file");
+        let text = text.replace(&format!("lldp = {on}"), &format!("lldp = {off}"));
+        fs::write(&config, text).expect("the file");
+        let changed = switch.json(&["reload"]);
+        assert!(changed.iter().any(|one| one["item"] == "switch.lldp"), "{changed:?}");
+        wait_until("what the file says", || lldpd.neighbor().is_some() == (off == "true"));
+    }
     switch.process.signal(Signal::SIGTERM);
     assert!(switch.process.wait_exit().success());
     wait_until("the switch's leave", || lldpd.neighbor().is_none());

@@ -335,7 +335,7 @@ impl Pdu {
     fn read_specific(&mut self, value: &[u8]) {
         let Some((kind, value)) = value.split_first_chunk() else { return };
         match *kind {
-            PVID => self.pvid = self.pvid.or(word(value)),
+            PVID => self.pvid = self.pvid.or_else(|| word(value)),
             VLAN_NAME if self.vlans.len() < MAX_VLANS => {
                 if let [high, low, len, name @ ..] = value
                     && let Some(name) = name.get(..usize::from(*len).min(MAX_VLAN_NAME))
@@ -343,7 +343,7 @@ impl Pdu {
                     self.vlans.push((u16::from_be_bytes([*high, *low]), shown(name)));
                 }
             }
-            MAX_FRAME => self.max_frame = self.max_frame.or(word(value)),
+            MAX_FRAME => self.max_frame = self.max_frame.or_else(|| word(value)),
             _ => {}
         }
     }
@@ -428,7 +428,7 @@ impl Writer {
 
 /// The first of `text`, cut between characters.
 fn cut(text: &str, max: usize) -> &[u8] {
-    text[..text.floor_char_boundary(max)].as_bytes()
+    &text.as_bytes()[..text.floor_char_boundary(max)]
 }
 
 /// The word in network order at the beginning, if it is there.
