@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    call::{Call, Entry, Group, Program, apart},
+    call::{Call, Entry, Group, Program, apart, with_long},
     port::PortRef,
 };
 use crate::refusal::Refusal;
@@ -41,6 +41,13 @@ impl Call for ListNeighbor {
         };
         let found = program.control.list_neighbors(port).await?;
         apart(|| found.into_iter().map(Neighbor::from).collect()).await
+    }
+
+    fn command(command: clap::Command) -> clap::Command {
+        with_long(
+            Self::augment_args(command),
+            "Show all columns: descriptions of ports and systems",
+        )
     }
 }
 

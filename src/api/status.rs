@@ -106,7 +106,7 @@ impl Entry for Overview {
             ("host", self.host.clone()),
             ("version", format!("etherws {}", self.version)),
             ("uptime", format!("{}, process {}", in_words(self.uptime), self.pid)),
-            ("address", self.mac.clone()),
+            ("mac", self.mac.clone()),
             ("configuration", configuration.to_owned()),
             ("ports", format!("{}, {up} up", self.ports.len())),
         ];

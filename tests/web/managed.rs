@@ -92,11 +92,6 @@ fn neighbors_stand_in_a_table_while_there_are_some() {
         .map((cell) => cell.textContent).join('|')",
     );
     assert_eq!(row, "roof|<b>switch</b>|02:00:00:00:00:09|Gi0/1|192.0.2.9|10|bridge");
-    browser.eval("document.getElementById('neighbors').scrollIntoView()");
-    std::fs::write("/tmp/lldp-x/page.png", browser.screenshot()).unwrap();
-    browser.set_size(400, 800);
-    browser.eval("document.getElementById('neighbors').scrollIntoView()");
-    std::fs::write("/tmp/lldp-x/narrow.png", browser.screenshot()).unwrap();
     browser.assert_clean(&bench.url(), None);
     sockets[0].send_frame(&lldpdu(&[head[0], head[1], (3, &[0, 0])]));
     browser.wait("document.getElementById('neighbors').hidden");
