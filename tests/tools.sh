@@ -14,7 +14,7 @@ case $for in
     test) wanted="$networks setpriv:util-linux ss:iproute2 bridge:iproute2
         man:man-db systemd-analyze:systemd busybox:busybox tcpdump:tcpdump tshark:tshark
         tinyproxy:tinyproxy-bin htpasswd:apache2-utils curl:curl openssl:openssl
-        promtool:prometheus ovs-vswitchd:openvswitch-switch
+        promtool:prometheus ovs-vswitchd:openvswitch-switch lldpd:lldpd
         nginx:nginx-light haproxy:haproxy apache2:apache2-bin caddy:caddy squid:squid
         danted:dante-server stunnel:stunnel4 nc:netcat-openbsd socat:socat ethtool:ethtool pebble:pebble
         dnsmasq:dnsmasq-base radvd:radvd kea-dhcp4:kea-dhcp4-server

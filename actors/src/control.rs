@@ -3,6 +3,7 @@
 
 mod bindings;
 mod fdb;
+mod lldp;
 mod mirrors;
 mod stp;
 

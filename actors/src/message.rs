@@ -7,6 +7,7 @@
 mod bindings;
 mod info;
 mod links;
+mod lldp;
 mod mirrors;
 mod stp;
 mod vlans;
@@ -47,6 +48,7 @@ pub use self::{
     bindings::{BindingFilter, BindingInfo, BindingPage, ListBindings, RestoreBindings},
     info::{FdbInfo, Limit, PortInfo, PortReport, PortSurvey, Survey, Usage},
     links::{GiveUp, LinkInfo, LinkRef, PortDown, PortGone, PortUp},
+    lldp::{ListNeighbors, NeighborInfo, NeighborPage},
     mirrors::{AddPortMirror, DelPortMirror, ListPortMirrors},
     stp::ShowStp,
     vlans::{ListVlans, Traffic, VlanInfo, VlanPage},
@@ -344,6 +346,8 @@ pub struct SetDefaults {
     pub profiles: Arc<Profiles>,
     /// Names of VLANs.
     pub vlan_names: BTreeMap<Vid, String>,
+    /// Whether TAP devices and network interfaces take part in LLDP.
+    pub lldp: bool,
 }
 
 /// Asks for the profiles.

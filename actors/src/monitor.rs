@@ -80,6 +80,10 @@ names! {
         RootGuard = "root-guard",
         /// Root guard has the port discard no longer: `port`.
         RootGuardEnded = "root-guard-ended",
+        /// LLDP has told of a neighbor: `port`, `what` (`new`, `changed` or `gone`), `chassis` and
+        /// `id`, by which the neighbor and its port are known, `name` (`-` if it has none).
+        /// Neighbors of a port that goes down are not told one by one.
+        Neighbor = "neighbor",
         /// Storm control began to discard frames: `port`, `class` (`broadcast`, `multicast` or
         /// `unicast`), `limit`, in frames or in octets, and the `mac` and `vlan` of the frame that
         /// went over it.

@@ -18,6 +18,8 @@ mod isolation;
 mod links;
 #[path = "switch/lists.rs"]
 mod lists;
+#[path = "switch/lldp.rs"]
+mod lldp;
 #[path = "switch/mirror_ports.rs"]
 mod mirror_ports;
 #[path = "switch/mirrors.rs"]

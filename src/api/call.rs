@@ -452,8 +452,7 @@ pub(super) fn table_of<E: Entry>(entries: &[E], long: bool) -> Table {
 const LONG_OPTION: &str = "long";
 
 /// `command` with the option for the long form of its table.
-pub(super) fn with_long(command: clap::Command) -> clap::Command {
-    let help = "Show all columns: name, user, state since, octets, round trip, MTU";
+pub(super) fn with_long(command: clap::Command, help: &'static str) -> clap::Command {
     command.arg(
         clap::Arg::new(LONG_OPTION)
             .short('l')

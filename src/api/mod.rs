@@ -18,6 +18,7 @@ mod fdb;
 mod hosts;
 mod interface;
 mod mirror;
+mod neighbor;
 mod params;
 mod ping;
 mod port;
@@ -47,6 +48,7 @@ pub(crate) use self::{
     hosts::ListHosts,
     interface::{Interface, ListInterface, SetInterface},
     mirror::{DelMirror, ListMirror},
+    neighbor::ListNeighbor,
     ping::Ping,
     port::{DelPort, ListPort, Port, PortRef},
     profile::ListProfile,
@@ -87,6 +89,7 @@ pub(crate) const METHODS: &[Method] = &[
     Method::of::<FlushFdb>(),
     Method::of::<ListBinding>(),
     Method::of::<ListHosts>(),
+    Method::of::<ListNeighbor>(),
     Method::of::<ListVlan>(),
     Method::of::<ShowStp>(),
     Method::of::<ListUser>(),

@@ -157,7 +157,8 @@ impl Call for ListPort {
     type Entry = Port;
 
     fn command(command: clap::Command) -> clap::Command {
-        with_long(Self::augment_args(command))
+        let help = "Show all columns: name, user, state since, octets, round trip, MTU";
+        with_long(Self::augment_args(command), help)
     }
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Port>, Refusal> {

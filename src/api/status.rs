@@ -57,6 +57,8 @@ pub(crate) struct Overview {
     pub(crate) host: String,
     /// Version of the program.
     pub(crate) version: String,
+    /// MAC address that protocols know the switch by.
+    pub(crate) mac: String,
     /// Number of its process.
     pub(crate) pid: u32,
     /// Since when it runs, as `2026-01-31T12:00:00Z`.
@@ -104,6 +106,7 @@ impl Entry for Overview {
             ("host", self.host.clone()),
             ("version", format!("etherws {}", self.version)),
             ("uptime", format!("{}, process {}", in_words(self.uptime), self.pid)),
+            ("mac", self.mac.clone()),
             ("configuration", configuration.to_owned()),
             ("ports", format!("{}, {up} up", self.ports.len())),
         ];

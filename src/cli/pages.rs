@@ -235,6 +235,11 @@ const PAGES: &[Page] = &[
         &[("ctl listbinding --port 3", "list the IP addresses that stations behind port 3 have")],
     ),
     page_of("ctl listhosts", "", &[("ctl listhosts", "list hosts with addresses and names")]),
+    page_of(
+        "ctl listneighbor",
+        "",
+        &[("ctl listneighbor --port uplink", "list what is at the other end of a cable")],
+    ),
     page_of("ctl listvlan", "", &[("ctl listvlan", "list VLANs with their ports and traffic")]),
     page_of("ctl showstp", "", &[("ctl showstp", "show the root, and what each port is to it")]),
     page_of(

@@ -173,6 +173,15 @@ pub(crate) struct Switch {
         default_missing_value = "false"
     )]
     pub(crate) hosts: Option<bool>,
+    /// Whether TAP devices and network interfaces tell and hear LLDP, unless their lldp-status
+    /// says otherwise [default: false]
+    #[arg(id = "switch.lldp", long = "lldp", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) lldp: Option<bool>,
+    /// MAC address that protocols know the switch by, or random for another one at each start
+    /// [default: a random one that the state keeps]
+    #[arg(id = "switch.mac", long = "mac", value_name = "ADDRESS")]
+    pub(crate) mac: Option<String>,
 }
 
 /// `[port-defaults]`

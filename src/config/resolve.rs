@@ -19,7 +19,7 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     kinds::PortSpec,
     links::MAX_LINKS,
-    settings::{Label, PortName, PortSettings, Profiles, Role, VlanId},
+    settings::{DeviceMac, Label, PortName, PortSettings, Profiles, Role, ValueError, VlanId},
     stp::BridgeSettings,
     tunnel::Wire,
 };
@@ -63,6 +63,10 @@ pub(crate) struct Sw {
     pub(crate) hosts: bool,
     /// How many recent events to keep.
     pub(crate) events: usize,
+    /// Whether TAP devices and network interfaces take part in LLDP.
+    pub(crate) lldp: bool,
+    /// What protocols know the switch by, if that was given.
+    pub(crate) mac: Option<DeviceMac>,
     /// Settings of ports that have none of their own.
     pub(crate) port_defaults: PortSettings,
     /// Settings under a name.
@@ -307,6 +311,11 @@ impl<'a> Checker<'a> {
             state: switch.state.clone(),
             pid_file: switch.pid_file.clone(),
             hosts: switch.hosts.unwrap_or(!legacy),
+            lldp: switch.lldp.unwrap_or(false),
+            mac: switch.mac.as_ref().and_then(|mac| {
+                let mac = mac.parse().map_err(|error: ValueError| error.to_string());
+                mac.map_err(|error| self.fault("switch.mac", error)).ok()
+            }),
             events: match switch.events {
                 Some(events) if i64::from(events) > MAX_EVENTS => {
                     let name = self.name("switch.events");

@@ -177,6 +177,7 @@ impl InForce {
         for (key, is_other) in [
             ("switch.ageout", before.aging_time != after.aging_time),
             ("switch.queue-memory", before.queue_memory != after.queue_memory),
+            ("switch.lldp", before.lldp != after.lldp),
             ("switch.max-bindings", before.max_bindings != after.max_bindings),
             ("switch.stp", before.stp != after.stp),
             ("port-defaults", before.ports != after.ports),
@@ -196,6 +197,7 @@ impl InForce {
         let folder = |sw: &Sw| sw.users.as_ref().map(|users| users.folder.clone());
         let fixed = [
             ("switch.threads", old.threads != new.threads),
+            ("switch.mac", old.mac != new.mac),
             ("switch.hosts", old.hosts != new.hosts),
             ("switch.events", old.events != new.events),
             ("switch.user", old.user != new.user),
@@ -580,6 +582,7 @@ pub(super) fn defaults(options: &Sw) -> SetDefaults {
         ports: options.port_defaults.clone(),
         profiles: Arc::clone(&options.profiles),
         vlan_names: options.vlan_names.clone(),
+        lldp: options.lldp,
     }
 }
 

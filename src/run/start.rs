@@ -16,8 +16,10 @@ use etherws_actors::{
     error::one_line,
     frame::MacAddr,
     kinds::Store,
+    lldp::System,
     message::{SetDefaults, Shutdown, UntilEnd},
     monitor::Monitor,
+    settings::DeviceMac,
     switch::{Switch, SwitchOptions, random_mac},
     sys::memory,
     tick,
@@ -46,7 +48,7 @@ use crate::{
         operation::{Operation, Operations},
         reserve::Reserve,
         sessions::Sessions,
-        status::Status,
+        status::{Status, host_name},
         unix,
     },
     service,
@@ -79,7 +81,12 @@ pub(super) async fn run(
     }
     let monitor = Monitor::with_history(options.events);
     let store = State::open(options.state.as_deref(), &log).map(|state| Arc::new(state) as _);
-    let switch = start_switch(&options, own_mac(store.as_deref()), &monitor, &log);
+    let mac = match options.mac {
+        Some(DeviceMac::Address(mac)) => mac,
+        Some(DeviceMac::Random) => random_mac(),
+        None => own_mac(store.as_deref()),
+    };
+    let switch = start_switch(&options, mac, &monitor, &log);
     // An actor that is dropped before its first turn would take it when the runtime is gone.
     tokio::task::yield_now().await;
     let arbiters = (1..options.threads).map(|_| Arbiter::try_with_tokio_rt(tick::runtime));
@@ -116,6 +123,7 @@ pub(super) async fn run(
             hosts,
             users: users.clone(),
             started: Timestamp::now(),
+            mac,
             examine: doctor::examine,
             roles: Mutex::new(Arc::new(options.roles.clone())),
             log: log.clone(),
@@ -214,8 +222,16 @@ fn own_mac(store: Option<&dyn Store>) -> MacAddr {
 }
 
 fn start_switch(options: &Sw, mac: MacAddr, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
-    let SetDefaults { aging_time, queue_memory, max_bindings, stp, ports, profiles, vlan_names } =
-        operate::defaults(options);
+    let SetDefaults {
+        aging_time,
+        queue_memory,
+        max_bindings,
+        stp,
+        ports,
+        profiles,
+        vlan_names,
+        lldp,
+    } = operate::defaults(options);
     Switch::new(SwitchOptions {
         mac,
         aging_time,
@@ -225,6 +241,11 @@ fn start_switch(options: &Sw, mac: MacAddr, monitor: &Monitor, log: &Logger) -> 
         ports,
         profiles,
         vlan_names,
+        lldp,
+        system: System {
+            name: host_name(),
+            description: concat!("etherws ", env!("CARGO_PKG_VERSION")).to_owned(),
+        },
         debug_frames: options.logging.debug,
         log: log.clone(),
         monitor: monitor.clone(),

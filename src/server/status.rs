@@ -11,6 +11,7 @@ use std::{
 use etherws_actors::{
     control::Control,
     error::is_harmful,
+    frame::MacAddr,
     kinds::PortSpec,
     monitor::{Event, Kind, Monitor},
 };
@@ -67,6 +68,8 @@ pub(crate) struct Status {
     pub(crate) monitor: Monitor,
     /// When the program began to serve.
     pub(crate) started: Timestamp,
+    /// What protocols know the switch by.
+    pub(crate) mac: MacAddr,
     /// What looks at a port.
     pub(crate) examine: Examine,
     /// Who may do what by control.
@@ -95,6 +98,11 @@ pub(crate) struct Listener {
     pub(crate) pending: Arc<Pending>,
     /// Whom its tunnel lets in, if it has one.
     pub(crate) tunnel: Option<Arc<Gate>>,
+}
+
+/// Name of this machine, empty if it has none.
+pub(crate) fn host_name() -> String {
+    gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 impl Service for Status {
@@ -140,7 +148,8 @@ impl Service for Status {
     fn overview(&self) -> Overview {
         let uptime = Timestamp::now().duration_since(self.started).as_secs();
         Overview {
-            host: gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            host: host_name(),
+            mac: self.mac.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: self.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),

@@ -1,5 +1,5 @@
 // What a managed switch has beside its ports: VLANs with their members, profiles, bindings of
-// IP addresses, and mirrors. Each table is there while it has lines.
+// IP addresses, neighbors that LLDP tells of, and mirrors. Each table is there while it has lines.
 
 import { $, h, keyed, text } from "./dom.js";
 import { age, count } from "./format.js";
@@ -10,7 +10,7 @@ export const SHOWN = 100;
 /** What is asked for: one more than is shown, to know that there are more. */
 export const LISTS = [
     ["listVlan", { limit: SHOWN + 1 }], ["listProfile"],
-    ["listBinding", { limit: SHOWN + 1 }], ["listMirror"],
+    ["listBinding", { limit: SHOWN + 1 }], ["listMirror"], ["listNeighbor"],
 ];
 
 /** A table in a section of its own. */
@@ -62,6 +62,9 @@ export const columns = (titles, numbers, wrapped) => titles.map((title) => ({
 }));
 const PROFILES = columns(["Profile", "Inherits", "Users", "Sessions", "Settings"], ["Sessions"], ["Users", "Settings"]);
 const BINDINGS = columns(["IP", "VLAN", "MAC", "Port", "Holder", "Type", "Ends in"], ["VLAN", "Port", "Ends in"], ["IP", "Holder"]);
+const NEIGHBORS = columns(
+    ["Port", "Name", "Chassis", "Port ID", "Address", "VLAN", "Capabilities", "Ends in"],
+    ["VLAN", "Ends in"], ["Name", "Port ID", "Address", "Capabilities"]);
 const MIRRORS = columns(
     ["Mirror", "From", "Direction", "VLAN", "Filter", "To", "To VLAN", "Copied", "Lost"],
     ["Mirror", "VLAN", "To VLAN", "Copied", "Lost"], ["From", "Filter", "To"]);
@@ -70,6 +73,7 @@ export class Managed {
     #vlans = new Table("vlans", "VLANs");
     #profiles = new Table("profiles", "Profiles");
     #bindings = new Table("bindings", "Bindings");
+    #neighbors = new Table("neighbors", "Neighbors", 4);
     #mirrors = new Table("mirrors", "Mirrors");
     #open;
 
@@ -79,10 +83,13 @@ export class Managed {
     }
 
     /** Takes the answers to `LISTS`; `nameOf` gives a port's name by its number. */
-    update([vlans, profiles, bindings, mirrors], nameOf) {
+    update([vlans, profiles, bindings, mirrors, neighbors], nameOf) {
         this.#showVlans(vlans, nameOf);
         this.#bindings.show(BINDINGS, bindings.map(({ ip, vid, mac, port, holder, type, left }) =>
             [ip, vid || "", mac, port, holder, type, age(left)]));
+        this.#neighbors.show(NEIGHBORS, neighbors.map(({ port, name, chassis, id, addresses, pvid, enabled, left }) => [
+            nameOf(port), name, chassis.value, id.value, addresses.join(" "), pvid || "", enabled.join(" "), age(left),
+        ]));
         this.#mirrors.show(MIRRORS, mirrors.map(({ number, from, direction, vlan, filter, to, ready, ...more }) => [
             number, from?.join(", ") || "all", direction ?? "both", vlan, filter,
             ready ? to : `${to} (missing)`, more["to-vlan"], count(more.copied), count(more.lost),

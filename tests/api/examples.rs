@@ -48,8 +48,10 @@ const VOLATILE: &[&str] = &[
 
 /// What the switch, and a server that its client port reaches, are told. The ports are
 /// the defaults: the network is the test's own.
-const SWITCH: [&str; 9] = [
+const SWITCH: [&str; 11] = [
     "--no-loopguard",
+    "--mac",
+    "fe:00:00:00:00:01",
     "--host",
     "127.0.0.1",
     "--port",

@@ -11,6 +11,7 @@ mod hosts;
 mod identity;
 mod interface;
 mod links;
+mod lldp;
 mod loops;
 mod mirrors;
 mod netdev;

@@ -1,4 +1,4 @@
-//! What the page shows of a managed switch: VLANs, profiles, mirrors.
+//! What the page shows of a managed switch: VLANs, profiles, mirrors, neighbors.
 
 use super::page::{Bench, sessions};
 use crate::support::{TempDir, frame, need};
@@ -55,4 +55,44 @@ fn vlans_stand_as_a_matrix_and_profiles_and_mirrors_as_tables() {
     );
     assert_eq!(table("mirrors"), wanted);
     browser.assert_clean(&bench.url(), None);
+}
+
+/// A frame of LLDP with these TLVs.
+fn lldpdu(tlvs: &[(u16, &[u8])]) -> Vec<u8> {
+    let mut data = vec![1, 0x80, 0xc2, 0, 0, 0x0e, 2, 0, 0, 0, 0, 1, 0x88, 0xcc];
+    for (kind, value) in tlvs {
+        let len = u16::try_from(value.len()).expect("short");
+        data.extend((kind << 9 | len).to_be_bytes());
+        data.extend(*value);
+    }
+    data.resize(data.len().max(60), 0);
+    data
+}
+
+#[test]
+fn neighbors_stand_in_a_table_while_there_are_some() {
+    let bench = need!(Bench::start(&[]));
+    let Bench { switch, browser } = &bench;
+    let (mut sockets, [first, _]) = sessions(switch);
+    browser.wait("document.querySelector('#ports-rows tr')");
+    assert_eq!(browser.eval("document.getElementById('neighbors').hidden"), true);
+    let port = first.to_string();
+    switch.ctl(&["setport", &port, "--name", "roof", "--lldp-status", "rx-only"]).ok();
+    let head = [(1, &b"\x04\x02\0\0\0\0\x09"[..]), (2, b"\x05Gi0/1"), (3, b"\0\x78")];
+    let more = [
+        (5, &b"<b>switch</b>"[..]),
+        (7, &[0, 0x14, 0, 0x04]),
+        (8, &[5, 1, 192, 0, 2, 9, 2, 0, 0, 0, 1, 0]),
+        (127, &[0, 0x80, 0xc2, 1, 0, 10]),
+    ];
+    sockets[0].send_frame(&lldpdu(&[&head[..], &more[..]].concat()));
+    browser.wait("document.querySelector('#neighbors td')");
+    let row = browser.eval(
+        "[...document.querySelector('#neighbors tbody tr').children].slice(0, 7)
+        .map((cell) => cell.textContent).join('|')",
+    );
+    assert_eq!(row, "roof|<b>switch</b>|02:00:00:00:00:09|Gi0/1|192.0.2.9|10|bridge");
+    browser.assert_clean(&bench.url(), None);
+    sockets[0].send_frame(&lldpdu(&[head[0], head[1], (3, &[0, 0])]));
+    browser.wait("document.getElementById('neighbors').hidden");
 }

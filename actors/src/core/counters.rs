@@ -128,6 +128,11 @@ names! {
         /// An IP address that a DHCP server gave to a station behind the port was not bound to it:
         /// there are `max-bindings`, or its holder has his part of them.
         BindingDiscard = "binding-discards",
+        /// A frame of LLDP on the port was not well-formed (IEEE 802.1AB, statsFramesInErrorsTotal).
+        LldpError = "lldp-errors",
+        /// A neighbor that LLDP told of on the port was not noted: there is no room for more
+        /// (IEEE 802.1AB, tooManyNeighbors).
+        NeighborDiscard = "neighbor-discards",
         /// A BPDU on the port told of a topology change, and what was learned was forgotten.
         TopologyChange = "topology-changes",
         /// Root guard has the port discard: somebody behind it claims a way to the root of the

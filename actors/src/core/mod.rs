@@ -22,6 +22,7 @@ pub(crate) mod isolation;
 pub(crate) mod lanes;
 pub(crate) mod line;
 pub mod links;
+pub mod lldp;
 pub mod memory;
 mod names;
 pub mod offload;

@@ -5,12 +5,13 @@
 mod coalesce;
 mod codec;
 mod filter;
+mod lldp;
 mod message;
 mod relay;
 mod segment;
 
 pub use self::{
-    coalesce::coalesce, codec::codec, filter::filter, message::message, relay::relay,
+    coalesce::coalesce, codec::codec, filter::filter, lldp::lldp, message::message, relay::relay,
     segment::segment,
 };
 
@@ -66,6 +67,11 @@ mod tests {
     #[test]
     fn filters_keep_their_promises_for_all_seeds() {
         replay("filter", filter);
+    }
+
+    #[test]
+    fn lldpdus_keep_their_promises_for_all_seeds() {
+        replay("lldp", lldp);
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct Survey {
     pub statics: Usage,
     /// IP addresses that are bound to stations.
     pub bindings: Usage,
+    /// Neighbors that LLDP has told of.
+    pub neighbors: Usage,
     /// Octets in all queues.
     pub queues: Usage,
     /// The spanning tree, if the switch takes part in it.

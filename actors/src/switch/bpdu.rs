@@ -15,6 +15,8 @@ use crate::{
             storm::Class,
         },
         line::Direction,
+        lldp::is_lldp,
+        settings::LldpStatus,
     },
     message::Credit,
     monitor::{Event, Kind},
@@ -54,8 +56,11 @@ impl Switch {
             port.counters.discarded(reason, frame.on_wire().0);
             return;
         }
+        // Who takes part in LLDP is not told of others' neighbors.
+        let is_lldp = is_lldp(&frame);
         self.flood_to(at, frame, now, |port| {
-            let passes = port.guards.link_local.contains(digit);
+            let is_own = is_lldp && port.lldp != LldpStatus::Disabled;
+            let passes = port.guards.link_local.contains(digit) && !is_own;
             if !passes {
                 port.counters.discarded(Discard::LinkLocal, 1);
             }

@@ -29,7 +29,7 @@ use crate::{
         interface::{Carrier, Interface, InterfaceStatus},
         line::Buckets,
         memory::QueueMemory,
-        settings::{Label, LinkSettings, PortSettings},
+        settings::{Label, LinkSettings, LldpStatus, PortSettings},
         state::{Details, PortState, Stop},
         stp::State,
         vlan::PortVlans,
@@ -85,6 +85,8 @@ pub(super) struct PortEntry {
     pub(super) link_settings: Arc<LinkSettings>,
     pub(super) details: Details,
     pub(super) guards: PortGuards,
+    /// What it does of LLDP while it is open.
+    pub(super) lldp: LldpStatus,
     pub(super) counters: Arc<Counters>,
     pub(super) log: Logger,
     /// What control has set on the interface.

@@ -155,6 +155,7 @@ impl Switch {
     /// The interface of the port at `at` is otherwise than `before`.
     pub(super) fn change_interface(&mut self, at: usize, before: Option<&InterfaceStatus>) {
         self.set_permanent(at);
+        self.note_interface(at, before);
         let port = &self.ports[at];
         let is_news = port.status.as_ref().is_some_and(|status| {
             before.is_none_or(|before| {

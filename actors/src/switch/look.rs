@@ -55,7 +55,8 @@ impl Switch {
         let ages = !self.relay.fdb().is_empty() || !self.bindings.is_empty();
         let collects = ages.then_some(self.collects);
         let tree = self.stp.as_ref().map(|tree| tree.due);
-        let all = [self.loops.due(), self.flushes.due(), self.ends, collects, tree];
+        let lldp = self.lldp.agents.due();
+        let all = [self.loops.due(), self.flushes.due(), self.ends, collects, tree, lldp];
         all.into_iter().flatten().min().map(Instant::from_std)
     }
 
@@ -72,6 +73,7 @@ impl Switch {
         }
         self.look_at_tree(now);
         self.flush_if_due(now);
+        self.look_at_lldp(now);
         if self.ends.take_if(|due| *due <= now).is_some() {
             self.mirrors.collect();
             if self.look_for_ends(now) {

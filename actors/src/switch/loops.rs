@@ -25,6 +25,7 @@ impl Switch {
         self.note_tree(at);
         self.note_forwarding(at);
         self.note_loops(at);
+        self.note_lldp(at);
     }
 
     /// Tells the loop guard: a port that spanning tree keeps from forwarding is on no loop.

@@ -11,6 +11,7 @@ mod guards;
 mod interface;
 mod lifecycle;
 mod links;
+mod lldp;
 mod look;
 mod loops;
 mod mirrors;
@@ -29,7 +30,7 @@ use std::{
 use actix::prelude::*;
 use pnet_packet::ethernet::EtherType;
 use slog::{Logger, debug};
-use tokio::time::Instant;
+use tokio::time::{self, Instant};
 
 use crate::{
     core::{
@@ -47,7 +48,7 @@ use crate::{
         memory::QueueMemory,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
-        settings::{PortSettings, Profiles},
+        settings::{LldpStatus, PortSettings, Profiles},
         state::Stop,
     },
     message::{Credit, Egress, Ingress, Shutdown, UntilEnd},
@@ -60,12 +61,16 @@ pub use options::{SwitchOptions, random_mac};
 
 use bindings::messages_apart;
 use entry::{Pending, PortEntry, Shared};
+use lldp::Discovery;
 use look::Timer;
 use stp::Tree;
 use vlans::Vlans;
 
 /// Longest time between two collections of aged addresses.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Time in which what the switch says last leaves its ports, before they are closed.
+const LEAVE: Duration = Duration::from_millis(50);
 
 /// The switch. Ports join it through [`supervisor::add`](crate::supervisor::add);
 /// commands come through [`Control`](crate::control::Control).
@@ -110,6 +115,7 @@ pub struct Switch {
     flushes: Flushes,
     /// While it takes part in spanning tree.
     stp: Option<Box<Tree>>,
+    lldp: Discovery,
     /// How often there were announcements.
     announcements: usize,
     vlans: Vlans,
@@ -159,6 +165,7 @@ impl Switch {
             loops: LoopGuard::new(tick::start().into_std()),
             flushes: Flushes::default(),
             stp: None,
+            lldp: Discovery::new(options.lldp, options.system),
             announcements: 0,
             vlans: Vlans::new(options.vlan_names),
             defaults: options.ports.or(&PortSettings::declared()),
@@ -191,6 +198,7 @@ impl Switch {
         let removed = self.ports.remove(number);
         self.leave_tree(number);
         self.loops.close(number, Instant::now().into_std());
+        self.lldp.agents.remove(number);
         self.set_carriers();
         self.find_mirrored();
         self.obey();
@@ -454,6 +462,9 @@ impl Switch {
             if self.ports[at].stp.is_some() && self.receive_bpdu(at, &frame, now) {
                 continue;
             }
+            if self.ports[at].lldp != LldpStatus::Disabled && self.receive_lldp(at, &frame, now) {
+                continue;
+            }
             let frame = match self.enter(at, frame) {
                 Ok(frame) => frame,
                 Err((reason, frame)) => {
@@ -557,10 +568,15 @@ impl Handler<Shutdown> for Switch {
             .iter()
             .flat_map(|(_, port)| port.links.iter().map(|link| link.stop.clone()))
             .collect();
-        for (_, port) in self.ports.iter() {
-            port.stop(Stop::Shutdown);
-        }
+        let takes_leave = self.end_lldp();
         Box::pin(async move {
+            if takes_leave {
+                time::sleep(LEAVE).await;
+            }
+            for stop in &stops {
+                // Refused when the supervisor has been told before, or has just ended.
+                let _ = stop.try_send(Stop::Shutdown);
+            }
             for stop in stops {
                 stop.closed().await;
             }

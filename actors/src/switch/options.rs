@@ -9,6 +9,7 @@ use crate::{
         bindings::DEFAULT_BINDINGS,
         fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY},
         frame::{MacAddr, Vid},
+        lldp::System,
         settings::{PortSettings, Profiles},
         stp::BridgeSettings,
     },
@@ -48,6 +49,10 @@ pub struct SwitchOptions {
     pub profiles: Arc<Profiles>,
     /// Names of VLANs.
     pub vlan_names: BTreeMap<Vid, String>,
+    /// Whether TAP devices and network interfaces take part in LLDP.
+    pub lldp: bool,
+    /// What it tells of the switch.
+    pub system: System,
     /// Whether to write a debug record for each frame.
     pub debug_frames: bool,
     /// Where records go.
@@ -69,6 +74,8 @@ impl Default for SwitchOptions {
             ports: PortSettings::default(),
             profiles: Arc::default(),
             vlan_names: BTreeMap::new(),
+            lldp: false,
+            system: System::default(),
             debug_frames: false,
             log: Logger::root(slog::Discard, slog::o!()),
             monitor: Monitor::new(),

@@ -15,8 +15,8 @@ use crate::{
         interface::InterfaceStatus,
         line::Direction,
         settings::{
-            Excess, InForce, Layers, Origin, PathCost, PortRef, PortSettings, Profiles, SETTINGS,
-            Setting,
+            Excess, InForce, Layers, LldpStatus, Origin, PathCost, PortRef, PortSettings, Profiles,
+            SETTINGS, Setting,
         },
         stp::default_cost,
         vlan::PortVlans,
@@ -39,6 +39,7 @@ impl Switch {
         // Their defaults depend on the kind.
         all.stp_trust = Some(port.guards.stp_trust);
         all.stp_cost = all.stp_cost.or_else(|| PathCost::new(default_cost(port.kind)));
+        all.lldp_status = Some(port.lldp);
         let of = |setting: &'static Setting| {
             let mut one = layers.in_force(setting, &all);
             let is_given = self.given.show(setting.name).is_some() && setting.is_for(port.kind);
@@ -162,12 +163,16 @@ impl Switch {
         let has_roles = port.guards.roles.is_any();
         port.is_checked = has_roles || !port.only.is_empty() || settings.allowed_ips.is_some();
         port.guards.stp_trust = settings.stp_trust.unwrap_or_else(|| port.interface.is_some());
+        let is_told = self.lldp.is_on && port.interface.is_some();
+        let usual = if is_told { LldpStatus::RxAndTx } else { LldpStatus::Disabled };
+        port.lldp = settings.lldp_status.unwrap_or(usual);
         let (is_watched, is_inspected) = (port.guards.is_watched(), port.guards.source_guard);
         let (number, max_macs) = (port.number, settings.max_macs());
         let now = Instant::now().into_std();
         self.relay.fdb_mut().set_max_macs(number, max_macs);
         self.relay.fdb_mut().set_sticky(number, settings.sticky(), now);
         self.watch(at, is_watched, is_inspected);
+        self.lldp.agents.change(Some(number), now);
         self.name_bindings(at);
         self.set_permanent(at);
         self.apply_vlans(at, &settings);
@@ -202,6 +207,7 @@ impl Handler<SetDefaults> for Switch {
         self.bindings.set_capacity(set.max_bindings);
         self.set_stp(set.stp);
         self.vlans.names = set.vlan_names;
+        self.lldp.is_on = set.lldp;
         for at in self.ports.places() {
             self.apply_settings(at);
         }

@@ -183,11 +183,11 @@ impl Switch {
 
     /// A frame as it leaves by the port at `at`, if that is not as it is.
     pub(super) fn leave(&mut self, at: usize, frame: &Frame) -> Result<Option<Frame>, Discard> {
+        let Some(vlans) = &self.ports[at].vlans else { return Ok(None) };
         // What the switch itself tells the other end of a cable is of no VLAN.
         if self.source == Source::OWN && frame.header().is_some_and(is_for_neighbor) {
             return Ok(None);
         }
-        let Some(vlans) = &self.ports[at].vlans else { return Ok(None) };
         let (change, before) = (vlans.egress(frame)?, frame.len());
         if change.is_none() {
             return Ok(None);

@@ -23,7 +23,7 @@ fn unguarded() -> SwitchOptions {
 }
 
 /// What was told until now, a line each: event, port and details.
-fn told(watcher: &mut Watcher) -> Vec<String> {
+pub(super) fn told(watcher: &mut Watcher) -> Vec<String> {
     let events = std::iter::from_fn(|| watcher.next().now_or_never().flatten());
     let line = |event: std::sync::Arc<etherws_actors::monitor::Event>| {
         let port = event.port.map(|port| format!(" {port}")).unwrap_or_default();

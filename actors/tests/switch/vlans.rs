@@ -21,7 +21,7 @@ fn settings(text: &str) -> PortSettings {
 }
 
 impl Lab {
-    async fn with_settings(&self, text: &str) -> MemoryHandle {
+    pub(super) async fn with_settings(&self, text: &str) -> MemoryHandle {
         let handle = self.memory().await;
         let last = self.ports().await.last().expect("it was added").port;
         self.control.set_port(last, settings(text), Vec::new()).await.expect("a good setting");

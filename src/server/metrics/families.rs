@@ -278,6 +278,20 @@ pub(super) const FAMILIES: &[Family] = &[
         samples: |scrape| vec![(Vec::new(), limit(scrape.survey.bindings))],
     },
     Family {
+        name: "etherws_neighbors",
+        help: "Neighbors that LLDP has told of.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(Vec::new(), used(scrape.survey.neighbors))],
+    },
+    Family {
+        name: "etherws_neighbors_limit",
+        help: "Neighbors that may be known.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(Vec::new(), limit(scrape.survey.neighbors))],
+    },
+    Family {
         name: "etherws_queue_memory",
         help: "Octets that wait in all queues together, and that the switch has just read.",
         unit: Some(Unit::Bytes),

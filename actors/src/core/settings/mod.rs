@@ -13,6 +13,7 @@ mod impair;
 mod ip;
 mod link;
 mod link_local;
+mod lldp;
 mod mac;
 #[cfg(feature = "clap")]
 mod options;
@@ -32,6 +33,7 @@ pub use self::{
     impair::{Each, Loss, Percent, Size, Span},
     ip::IpList,
     link_local::LinkLocal,
+    lldp::LldpStatus,
     mac::{DeviceMac, MacList},
     profile::{ANYBODY, Layers, MAX_PROFILES, Profile, ProfileError, Profiles},
     rate::{Excess, RateLimit},
@@ -437,6 +439,11 @@ settings! {
     /// behind it claims one, the port is discarding (root guard).
     stp_root_guard ("stp-root-guard"): bool = false;
 
+    /// What the port does of LLDP: tells its neighbors what this switch is (tx-only), hears what
+    /// they are (rx-only), both (rx-and-tx, or on), or nothing (disabled, or off). Default:
+    /// rx-and-tx for tap and netdev where the switch's lldp is on, else disabled.
+    lldp_status ("lldp-status"): LldpStatus;
+
     /// Unfinished work that frames may bring into this port or take out of it: super-frames
     /// of TCP or UDP, and checksums. With off, frames enter and leave it finished and no
     /// longer than its MTU: for programs that read a packet socket.
@@ -555,6 +562,7 @@ mod tests {
                 "mac" | "static-macs" => "02:00:00:00:00:01".to_owned(),
                 "stp-trust" => "on".to_owned(),
                 "stp-cost" => "5000".to_owned(),
+                "lldp-status" => "rx-only".to_owned(),
                 "vlan-mode" => "trunk".to_owned(),
                 "accept" => "tagged".to_owned(),
                 "tag" | "trunks" | "pvid" | "tagged" | "untagged" => "9".to_owned(),

@@ -6,7 +6,7 @@ fn number(n: u32) -> PortNumber {
     PortNumber::new(n).expect("not 0")
 }
 
-const CONFIG: PortConfig = super::model::CONFIG;
+const CONFIG: PortConfig = model::CONFIG;
 
 fn mac(last: u8) -> MacAddr {
     MacAddr([2, 0, 0, 0, 0, last])
