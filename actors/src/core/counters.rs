@@ -132,7 +132,7 @@ names! {
         LldpError = "lldp-errors",
         /// A neighbor that LLDP told of on the port was not noted: there is no room for more
         /// (IEEE 802.1AB, tooManyNeighbors).
-        NeighborDiscard = "neighbor-discards",
+        TooManyNeighbors = "too-many-neighbors",
         /// A BPDU on the port told of a topology change, and what was learned was forgotten.
         TopologyChange = "topology-changes",
         /// Root guard has the port discard: somebody behind it claims a way to the root of the

@@ -72,7 +72,7 @@ pub struct Survey {
     /// IP addresses that are bound to stations.
     pub bindings: Usage,
     /// Neighbors that LLDP has told of.
-    pub neighbors: Usage,
+    pub lldp_neighbors: Usage,
     /// Octets in all queues.
     pub queues: Usage,
     /// The spanning tree, if the switch takes part in it.

@@ -141,7 +141,7 @@ impl Handler<TakeSurvey> for Switch {
             learned: fdb.learned().into(),
             statics: fdb.statics().into(),
             bindings: self.bindings.count().into(),
-            neighbors: self.lldp.agents.count().into(),
+            lldp_neighbors: self.lldp.agents.count().into(),
             queues: self.memory.total().into(),
             tree: self.tree(),
             vlans: self.vlans.survey(),

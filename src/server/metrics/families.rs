@@ -278,18 +278,18 @@ pub(super) const FAMILIES: &[Family] = &[
         samples: |scrape| vec![(Vec::new(), limit(scrape.survey.bindings))],
     },
     Family {
-        name: "etherws_neighbors",
+        name: "etherws_lldp_neighbors",
         help: "Neighbors that LLDP has told of.",
         unit: None,
         kind: Gauge,
-        samples: |scrape| vec![(Vec::new(), used(scrape.survey.neighbors))],
+        samples: |scrape| vec![(Vec::new(), used(scrape.survey.lldp_neighbors))],
     },
     Family {
-        name: "etherws_neighbors_limit",
+        name: "etherws_lldp_neighbors_limit",
         help: "Neighbors that may be known.",
         unit: None,
         kind: Gauge,
-        samples: |scrape| vec![(Vec::new(), limit(scrape.survey.neighbors))],
+        samples: |scrape| vec![(Vec::new(), limit(scrape.survey.lldp_neighbors))],
     },
     Family {
         name: "etherws_queue_memory",
