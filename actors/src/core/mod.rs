@@ -24,6 +24,7 @@ pub(crate) mod line;
 pub mod links;
 pub mod memory;
 mod names;
+pub(crate) mod neighbors;
 pub mod offload;
 pub(crate) mod outgoing;
 pub mod packet;
