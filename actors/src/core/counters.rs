@@ -125,6 +125,15 @@ names! {
         /// An IP address that a DHCP server gave to a station behind the port was not bound to it:
         /// there are `max-bindings`, or its holder has his part of them.
         BindingDiscard = "binding-discards",
+        /// A request of ARP or a neighbor solicitation from the port was for a station that is known,
+        /// and went to no port with `neigh-suppress`.
+        SuppressedRequest = "suppressed-requests",
+        /// What a station behind the port said of its IP address was not noted for
+        /// `neigh-suppress`: there is no room, or its holder has his part of it.
+        NeighborDiscard = "neighbor-discards",
+        /// A station behind the port said that it has an IP address that another one has, the fifth
+        /// time in 3 minutes.
+        DuplicateAddress = "duplicate-addresses",
         /// A BPDU on the port told of a topology change, and what was learned was forgotten.
         TopologyChange = "topology-changes",
         /// A link of the port had waited 3 s for the marker of another and went on: frames that

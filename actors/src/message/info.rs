@@ -68,6 +68,8 @@ pub struct Survey {
     pub statics: Usage,
     /// IP addresses that are bound to stations.
     pub bindings: Usage,
+    /// IP addresses that are known for `neigh-suppress`.
+    pub neighbors: Usage,
     /// Octets in all queues.
     pub queues: Usage,
     /// VLANs in which frames have passed, ascending, with their names.

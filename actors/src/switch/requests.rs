@@ -136,6 +136,7 @@ impl Handler<TakeSurvey> for Switch {
             learned: fdb.learned().into(),
             statics: fdb.statics().into(),
             bindings: self.bindings.count().into(),
+            neighbors: self.neighbors.all().count().into(),
             queues: self.memory.total().into(),
             vlans: self.vlans.survey(),
         })

@@ -165,6 +165,7 @@ impl Switch {
         self.relay.fdb_mut().set_max_macs(number, max_macs);
         self.relay.fdb_mut().set_sticky(number, settings.sticky(), now);
         self.watch(at, is_watched, is_inspected);
+        self.suppress(at, settings.neigh_suppress());
         self.name_bindings(at);
         self.set_permanent(at);
         self.apply_vlans(at, &settings);

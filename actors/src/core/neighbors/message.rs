@@ -93,9 +93,16 @@ fn read_arp(header: Ethernet<'_>) -> Option<Message> {
     if !is_known || !is_own || !is_hosts(sender.into()) {
         return None;
     }
-    let asks = is_request && dst == MacAddr::BROADCAST && sender != target && is_hosts(target.into());
+    let asks =
+        is_request && dst == MacAddr::BROADCAST && sender != target && is_hosts(target.into());
     let question = asks.then_some((target.into(), sender.into()));
-    Some(Message { vid, mac, dst, claim: Some((sender.into(), Some(BindingType::Heard))), question })
+    Some(Message {
+        vid,
+        mac,
+        dst,
+        claim: Some((sender.into(), Some(BindingType::Heard))),
+        question,
+    })
 }
 
 fn read_nd(header: Ethernet<'_>) -> Option<Message> {
@@ -288,7 +295,10 @@ mod tests {
             let answer = message.answer(B, is_router).expect("an answer");
             let packet = &answer.data()[14..];
             assert_eq!(packet[24..40], "fe80::1".parse::<Ipv6Addr>().expect("one").octets());
-            assert_eq!((packet[40], packet[44], &packet[64..]), (136, flags, &[2, 1, 2, 0, 0, 0, 0, 2][..]));
+            assert_eq!(
+                (packet[40], packet[44], &packet[64..]),
+                (136, flags, &[2, 1, 2, 0, 0, 0, 0, 2][..])
+            );
             let icmp = pnet_packet::icmpv6::Icmpv6Packet::new(&packet[40..]).expect("ICMPv6");
             let [from, to] = ["fe80::2", "fe80::1"].map(|text| text.parse().expect(text));
             assert_eq!(icmp.get_checksum(), pnet_packet::icmpv6::checksum(&icmp, &from, &to));

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use self::message::Message;
+pub(crate) use self::message::{Message, tagged};
 use super::{
     bindings::{Binding, BindingType, Bindings, Key},
     frame::MacAddr,
@@ -98,7 +98,9 @@ impl Neighbors {
         now: Instant,
     ) -> News {
         let (mac, holder) = station;
-        let Some(known) = self.heard.get(key, now) else { return self.note(key, station, kind, now) };
+        let Some(known) = self.heard.get(key, now) else {
+            return self.note(key, station, kind, now);
+        };
         let is_disputed = known.kind == BindingType::Disputed;
         if known.mac == mac {
             // Not for each frame.

@@ -124,9 +124,8 @@ fn no_holder_fills_the_table_nor_watches_for_duplicates_for_all() {
     let [one, two] = ["one", "two"].map(Arc::<str>::from);
     let kind = Some(BindingType::Heard);
     let key = |number: u32| (Vid::UNTAGGED, IpAddr::from(number.to_be_bytes()));
-    let mut hear = |number, who, holder| {
-        neighbors.hear(key(number), (mac(who), holder), kind, |_| true, now)
-    };
+    let mut hear =
+        |number, who, holder| neighbors.hear(key(number), (mac(who), holder), kind, |_| true, now);
     for number in 0..64 {
         assert_eq!(hear(number, 1, &one), News::Nothing);
     }
