@@ -10,7 +10,6 @@ use etherws_actors::{
     guard::storm::StormLimit,
     message::{BindingFilter, BindingInfo},
     monitor::{Kind, Monitor},
-    packet::Tag,
 };
 
 use super::*;
@@ -73,7 +72,8 @@ fn suppress(is_wanted: bool) -> PortSettings {
 }
 
 fn in_vlan(frame: Frame) -> Frame {
-    frame.push_tag(Tag::customer(7))
+    let data = frame.data();
+    Frame::new([&data[..12], &[0x81, 0, 0, 7], &data[12..]].concat().into())
 }
 
 /// What arrived at a port since this was asked last.
@@ -268,6 +268,8 @@ fn another_station_is_believed_only_where_the_first_is_silent() {
 fn a_station_that_moves_is_followed_at_once() {
     run(async {
         let (lab, mut handles) = Lab::neighbors(Monitor::new()).await;
+        // Else it would be taken for what the station has just said where it was.
+        tokio::time::sleep(Duration::from_secs(5)).await;
         handles[2].send(arp(0xff, 2, REQUEST, 2, 2)).await.expect("port 3");
         lab.settle().await;
         handles.iter_mut().for_each(|handle| _ = got(handle));

@@ -233,6 +233,20 @@ pub(super) const FAMILIES: &[Family] = &[
         samples: |scrape| vec![(Vec::new(), limit(scrape.survey.bindings))],
     },
     Family {
+        name: "etherws_neighbors",
+        help: "IP addresses that are known for neigh-suppress.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(Vec::new(), used(scrape.survey.neighbors))],
+    },
+    Family {
+        name: "etherws_neighbors_limit",
+        help: "IP addresses that may be known for neigh-suppress.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(Vec::new(), limit(scrape.survey.neighbors))],
+    },
+    Family {
         name: "etherws_queue_memory",
         help: "Octets that wait in all queues together, and that the switch has just read.",
         unit: Some(Unit::Bytes),
