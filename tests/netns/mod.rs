@@ -12,6 +12,7 @@ mod interface;
 mod links;
 mod loops;
 mod mirrors;
+mod neighbors;
 mod netdev;
 mod offload;
 mod openvswitch;

@@ -2,7 +2,10 @@ use std::{collections::HashSet, net::IpAddr};
 
 use proptest::prelude::*;
 
-use super::{super::frame::Vid, *};
+use super::{
+    super::{fdb::DEFAULT_CAPACITY, frame::Vid},
+    *,
+};
 
 fn key(last: u8) -> Key {
     (Vid::UNTAGGED, IpAddr::from([192, 0, 2, last]))
@@ -115,6 +118,22 @@ fn an_address_that_two_have_is_nobodys_for_long_and_that_is_told_once() {
         assert!(is_quiet || n == 9 + 180, "{n}");
     }
     assert_eq!(told, [(9, 0)]);
+}
+
+#[test]
+fn a_holders_part_is_four_thousand_stations_of_less_than_a_hundred_octets_each() {
+    let (now, holder) = (Instant::now(), Arc::from("uplink"));
+    let mut neighbors = Neighbors::new(DEFAULT_CAPACITY);
+    for number in 0..4096u32 {
+        let [.., high, low] = number.to_be_bytes();
+        let key = (Vid::UNTAGGED, IpAddr::from([10, 0, high, low]));
+        let station = (MacAddr([2, 0, 0, 0, high, low]), &holder);
+        let heard = neighbors.hear(key, station, Some(BindingType::Heard), |_| true, now);
+        assert_eq!(heard, News::Nothing);
+    }
+    assert_eq!(neighbors.all().count().0, 4096);
+    // Nodes of a tree are half full at worst.
+    assert!(size_of::<(Key, Binding)>() <= 80);
 }
 
 #[test]
