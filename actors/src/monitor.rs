@@ -100,6 +100,10 @@ names! {
         /// sends from (`-` without one), and `user` (`-` if no name is known). Reported once a
         /// minute, port and reason.
         Guard = "guard",
+        /// Two stations say that they have the same IP address, while a port has `neigh-suppress`:
+        /// `port`, `mac` and `vlan` of the later one, `address`, and `with`, the other's `mac`.
+        /// Reported once in 3 minutes and address.
+        DuplicateAddress = "duplicate-address",
         /// An address is flapping between ports: `port`, `mac`, `vlan`, and `pinned`, the port
         /// where it stays. Reported once until it has been quiet for 10 s.
         Flap = "flap",

@@ -10,19 +10,30 @@ use crate::{
 };
 
 impl Control {
-    /// The first `limit` bindings of IP addresses behind `after`, by VLAN and address.
+    /// The first `limit` bindings of IP addresses behind `after`, by VLAN and address, and those
+    /// that were only heard of.
     ///
     /// # Errors
     /// The switch has ended.
     pub async fn list_bindings(
         &self,
         filter: BindingFilter,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<Vec<BindingInfo>, ControlError> {
+        self.collect_bindings(filter, after, limit, true).await
+    }
+
+    async fn collect_bindings(
+        &self,
+        filter: BindingFilter,
         mut after: Option<Key>,
         limit: usize,
+        with_heard: bool,
     ) -> Result<Vec<BindingInfo>, ControlError> {
         let mut all = Vec::new();
         loop {
-            let page = self.switch.send(ListBindings { filter, after }).await?;
+            let page = self.switch.send(ListBindings { filter, after, with_heard }).await?;
             all.extend(page.entries);
             after = page.next;
             yield_now().await;
@@ -33,7 +44,7 @@ impl Control {
         }
     }
 
-    /// All of them, and how often they have changed, if that is not `known`.
+    /// All that are to be kept, and how often they have changed, if that is not `known`.
     ///
     /// # Errors
     /// The switch has ended.
@@ -45,7 +56,7 @@ impl Control {
         if changes == known {
             return Ok(None);
         }
-        let all = self.list_bindings(BindingFilter::default(), None, usize::MAX).await?;
+        let all = self.collect_bindings(BindingFilter::default(), None, usize::MAX, false).await?;
         Ok(Some((all, changes)))
     }
 

@@ -90,6 +90,13 @@ pub(crate) fn question(mac: MacAddr, address: IpAddr) -> Frame {
     }
 }
 
+/// Asks one station, from `mac`, whether it has an address still.
+pub(crate) fn confirmation(to: MacAddr, mac: MacAddr, address: IpAddr) -> Frame {
+    let mut data = question(mac, address).into_data().to_vec();
+    data[..6].copy_from_slice(&to.0);
+    Frame::new(Bytes::from(data))
+}
+
 fn solicitation(mac: MacAddr, address: Ipv6Addr) -> Frame {
     /// Type 135 (RFC 4861, 4.3).
     const TYPE: u8 = 135;
@@ -129,27 +136,38 @@ fn gratuitous_arp(mac: MacAddr, address: Ipv4Addr) -> Frame {
 }
 
 fn advertisement(mac: MacAddr, address: Ipv6Addr, is_router: bool) -> Frame {
-    /// Type 136; its flags override what is cached, and say whether this is a router.
-    const TYPE: u8 = 136;
-    const OVERRIDE: u8 = 0x20;
-    const ROUTER: u8 = 0x80;
-    /// Target link-layer address, in units of eight octets (RFC 4861, 4.6.1).
-    const OPTION: [u8; 2] = [2, 1];
     let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
     let flags = OVERRIDE | if is_router { ROUTER } else { 0 };
+    advertise((MacAddr([0x33, 0x33, 0, 0, 0, 1]), all_nodes), mac, address, flags)
+}
+
+/// Flags of a neighbor advertisement (RFC 4861, 4.4): its sender is a router, it was asked, and
+/// what is cached is to be replaced.
+pub(crate) const ROUTER: u8 = 0x80;
+pub(crate) const SOLICITED: u8 = 0x40;
+pub(crate) const OVERRIDE: u8 = 0x20;
+
+/// A neighbor advertisement `to` a host or a group: that `mac` has `address`.
+pub(crate) fn advertise(
+    to: (MacAddr, Ipv6Addr),
+    mac: MacAddr,
+    address: Ipv6Addr,
+    flags: u8,
+) -> Frame {
+    const TYPE: u8 = 136;
+    /// Target link-layer address, in units of eight octets (RFC 4861, 4.6.1).
+    const OPTION: [u8; 2] = [2, 1];
     let mut body = vec![TYPE, 0, 0, 0, flags, 0, 0, 0];
     body.extend(address.octets());
     body.extend(OPTION);
     body.extend(mac.0);
-    let checksum =
-        ipv6_checksum(&body, 1, &[], &address, &all_nodes, IpNextHeaderProtocols::Icmpv6);
+    let checksum = ipv6_checksum(&body, 1, &[], &address, &to.1, IpNextHeaderProtocols::Icmpv6);
     body[2..4].copy_from_slice(&checksum.to_be_bytes());
-    let mut data = vec![0x33, 0x33, 0, 0, 0, 1];
-    data.extend(mac.0);
+    let mut data = [to.0.0, mac.0].concat();
     // IPv6, and a hop limit of 255: from this link (RFC 4861, 7.1.2).
     data.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 32, 58, 255]);
     data.extend(address.octets());
-    data.extend(all_nodes.octets());
+    data.extend(to.1.octets());
     data.extend(body);
     Frame::new(Bytes::from(data))
 }

@@ -36,6 +36,12 @@ names! {
         Dhcp = "dhcp",
         /// It was the first to use it (RFC 6620), or is behind a trusted port.
         Seen = "seen",
+        /// It has said so in ARP or neighbor discovery, for `neigh-suppress`: no guard believes it.
+        Heard = "heard",
+        /// The same, and it is an IPv6 router.
+        Router = "router",
+        /// Another station has said so of itself, too: nobody is answered in its name meanwhile.
+        Disputed = "disputed",
     }
 }
 

@@ -133,6 +133,15 @@ names! {
         /// A neighbor that LLDP told of on the port was not noted: there is no room for more
         /// (IEEE 802.1AB, tooManyNeighbors).
         TooManyNeighbors = "too-many-neighbors",
+        /// A request of ARP or a neighbor solicitation from the port was for a station that is known,
+        /// and went to no port with `neigh-suppress`.
+        SuppressedRequest = "suppressed-requests",
+        /// What a station behind the port said of its IP address was not noted for
+        /// `neigh-suppress`: there is no room, or its holder has his part of it.
+        NeighDiscard = "neigh-discards",
+        /// A station behind the port said that it has an IP address that another one has, the fifth
+        /// time in 3 minutes.
+        DuplicateAddress = "duplicate-addresses",
         /// A BPDU on the port told of a topology change, and what was learned was forgotten.
         TopologyChange = "topology-changes",
         /// Root guard has the port discard: somebody behind it claims a way to the root of the

@@ -25,6 +25,7 @@ pub mod links;
 pub mod lldp;
 pub mod memory;
 mod names;
+pub(crate) mod neighbors;
 pub mod offload;
 pub(crate) mod outgoing;
 pub mod packet;

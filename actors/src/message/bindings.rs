@@ -18,6 +18,9 @@ pub struct ListBindings {
     pub filter: BindingFilter,
     /// The one that the page comes after; `None`: the first page.
     pub after: Option<Key>,
+    /// Whether those are asked for, too, that no guard believes: see
+    /// [`BindingType::Heard`](crate::bindings::BindingType).
+    pub with_heard: bool,
 }
 
 /// Which bindings are meant; what is `None` does not matter.
@@ -36,7 +39,7 @@ pub struct BindingFilter {
 /// A page of bindings.
 #[derive(Debug, Default)]
 pub struct BindingPage {
-    /// What was asked for of it: [`PAGE`](crate::bindings::PAGE) at most.
+    /// What was asked for of it: [`PAGE`](crate::bindings::PAGE) at most, and as many heard ones.
     pub entries: Vec<BindingInfo>,
     /// What the next page comes after; `None`: that was the last one.
     pub next: Option<Key>,

@@ -73,6 +73,8 @@ pub struct Survey {
     pub bindings: Usage,
     /// Neighbors that LLDP has told of.
     pub lldp_neighbors: Usage,
+    /// IP addresses that are known for `neigh-suppress`.
+    pub neigh_entries: Usage,
     /// Octets in all queues.
     pub queues: Usage,
     /// The spanning tree, if the switch takes part in it.

@@ -171,6 +171,7 @@ impl Switch {
         if port.identity != own {
             let former = mem::replace(&mut port.identity, own);
             self.bindings.rename(&former, &self.ports[at].identity);
+            self.neighbors.rename(&former, &self.ports[at].identity);
         }
     }
 }
@@ -182,12 +183,22 @@ impl Handler<ListBindings> for Switch {
         let now = TokioInstant::now().into_std();
         let BindingFilter { port, vid, mac, ip } = list.filter;
         let holder = port.map(|port| self.find(port).map(|at| &self.ports[at].identity));
-        let (found, next) = self.bindings.page(list.after, now, |(of, address), binding| {
+        let wanted = |(of, address): &Key, binding: &Binding| {
             vid.is_none_or(|vid| vid == *of)
                 && ip.is_none_or(|ip| ip == *address)
                 && mac.is_none_or(|mac| mac == binding.mac)
                 && holder.is_none_or(|holder| holder == Some(&binding.holder))
-        });
+        };
+        let (mut found, mut next) = self.bindings.page(list.after, now, wanted);
+        if list.with_heard {
+            let (heard, heard_next) = self.neighbors.all().page(list.after, now, wanted);
+            // What was looked at of both.
+            next = [next, heard_next].into_iter().flatten().min();
+            let is_known = |key| self.bindings.get(key, now).is_some();
+            found.extend(heard.into_iter().filter(|(key, _)| !is_known(*key)));
+            found.retain(|(key, _)| next.is_none_or(|next| *key <= next));
+            found.sort_unstable_by_key(|(key, _)| *key);
+        }
         let mut ports = HashMap::new();
         for port in self.ports.by_number(None).filter(|_| !found.is_empty()) {
             ports.entry(&port.identity).or_insert(port.number);

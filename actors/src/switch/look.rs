@@ -53,6 +53,7 @@ impl Switch {
             self.await_ends();
         }
         let ages = !self.relay.fdb().is_empty() || !self.bindings.is_empty();
+        let ages = ages || !self.neighbors.is_empty();
         let collects = ages.then_some(self.collects);
         let tree = self.stp.as_ref().map(|tree| tree.due);
         let lldp = self.lldp.agents.due();
@@ -84,6 +85,7 @@ impl Switch {
             self.collects = tick::next(now.into(), self.collect_interval).into_std();
             self.relay.fdb_mut().collect(now);
             self.bindings.collect(now);
+            self.neighbors.collect(now);
             self.tell_aged();
         }
     }

@@ -15,6 +15,7 @@ mod lldp;
 mod look;
 mod loops;
 mod mirrors;
+mod neighbors;
 mod options;
 mod requests;
 mod settings;
@@ -46,6 +47,7 @@ use crate::{
         isolation::Isolation,
         line::Direction,
         memory::QueueMemory,
+        neighbors::Neighbors,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
         settings::{LldpStatus, PortSettings, Profiles},
@@ -90,6 +92,9 @@ pub struct Switch {
     /// Those with `source-guard`.
     inspected: PortSet,
     bindings: Bindings,
+    /// The ports with `neigh-suppress`, and what is known for them.
+    suppressing: PortSet,
+    neighbors: Neighbors,
     /// Who holds ports.
     holders: Holders<Shared>,
     /// Of sessions, which client ports they are of.
@@ -149,6 +154,8 @@ impl Switch {
             watched: PortSet::default(),
             inspected: PortSet::default(),
             bindings: Bindings::new(options.max_bindings),
+            suppressing: PortSet::default(),
+            neighbors: Neighbors::new(options.fdb_capacity),
             holders: Holders::default(),
             instances: Instances::default(),
             hosts: PortSet::default(),
@@ -193,6 +200,7 @@ impl Switch {
         self.forget_vlans(at);
         self.isolation.set(at, &PortSettings::default());
         self.watch(at, false, false);
+        self.suppress(at, false);
         self.relay.remove_port(number);
         self.holders.leave(self.ports[at].held);
         let removed = self.ports.remove(number);
@@ -453,6 +461,7 @@ impl Switch {
         self.source = source(self.ports[at].held, at);
         let mut last = (port, Some(at));
         let snoops = self.watched.next(0).is_some();
+        let suppresses = self.suppressing.next(0).is_some();
         let frames = if snoops || self.ports[at].is_checked {
             messages_apart(frames, &counters)
         } else {
@@ -518,6 +527,7 @@ impl Switch {
             if !matches!(verdict, Verdict::Local(_)) {
                 self.mirrors.received(port, &frame, verdict.discard(), now);
             }
+            let asked = if suppresses { self.hear_claim(at, &frame, verdict, now) } else { None };
             match verdict {
                 Verdict::Forward(egress) => {
                     // The frames of a batch go to one port as a rule.
@@ -529,9 +539,13 @@ impl Switch {
                         None => counters.discarded(Discard::PortDown, frame.on_wire().0),
                     }
                 }
+                Verdict::Flood(_) if suppresses => self.flood_or_answer(at, frame, now),
                 Verdict::Flood(_) => self.flood(at, frame, now),
                 Verdict::Local(protocol) => self.receive_local(at, protocol, frame, now),
                 Verdict::Discard(reason) => counters.discarded(reason, frame.on_wire().0),
+            }
+            if let Some((owner, question)) = asked {
+                self.send_own(owner, question, now);
             }
         }
         self.deliver(&credit);

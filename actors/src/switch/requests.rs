@@ -142,6 +142,7 @@ impl Handler<TakeSurvey> for Switch {
             statics: fdb.statics().into(),
             bindings: self.bindings.count().into(),
             lldp_neighbors: self.lldp.agents.count().into(),
+            neigh_entries: self.neighbors.all().count().into(),
             queues: self.memory.total().into(),
             tree: self.tree(),
             vlans: self.vlans.survey(),

@@ -173,6 +173,7 @@ impl Switch {
         self.relay.fdb_mut().set_sticky(number, settings.sticky(), now);
         self.watch(at, is_watched, is_inspected);
         self.lldp.agents.change(Some(number), now);
+        self.suppress(at, settings.neigh_suppress());
         self.name_bindings(at);
         self.set_permanent(at);
         self.apply_vlans(at, &settings);

@@ -286,10 +286,24 @@ pub(super) const FAMILIES: &[Family] = &[
     },
     Family {
         name: "etherws_lldp_neighbors_limit",
-        help: "Neighbors that may be known.",
+        help: "Neighbors that LLDP may have told of.",
         unit: None,
         kind: Gauge,
         samples: |scrape| vec![(Vec::new(), limit(scrape.survey.lldp_neighbors))],
+    },
+    Family {
+        name: "etherws_neigh_entries",
+        help: "IP addresses that are known for neigh-suppress.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(Vec::new(), used(scrape.survey.neigh_entries))],
+    },
+    Family {
+        name: "etherws_neigh_entries_limit",
+        help: "IP addresses that may be known for neigh-suppress.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(Vec::new(), limit(scrape.survey.neigh_entries))],
     },
     Family {
         name: "etherws_queue_memory",

@@ -524,6 +524,10 @@ settings! {
     /// only multicast routers send: PIM, and their advertisements (RFC 4286).
     querier_guard ("querier-guard"): bool = false;
 
+    /// Whether requests of ARP and neighbor solicitations for a station that is known do not leave
+    /// by the port: the switch answers those for stations behind it (RFC 9161).
+    neigh_suppress ("neigh-suppress"): bool = false;
+
     /// Whether the port reaches only ports that are not isolated, and those of its group.
     isolated ("isolated"): bool = false;
 
