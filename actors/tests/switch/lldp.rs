@@ -58,7 +58,7 @@ fn read(frame: &Frame) -> Pdu {
 }
 
 impl Lab {
-    async fn neighbors(&self) -> Vec<(u32, String)> {
+    async fn lldp_neighbors(&self) -> Vec<(u32, String)> {
         let all = self.control.list_neighbors(None).await.expect("the switch lives");
         all.into_iter().map(|one| (one.port.get(), one.pdu.chassis.to_string())).collect()
     }
@@ -143,7 +143,7 @@ fn what_is_heard_is_listed_and_goes_no_further() {
         lab.settle().await;
         assert_eq!((b.try_recv(), d.try_recv()), (None, None));
         let known = ["00", "03", "0e"].map(|digit| (1, format!("02:00:00:00:00:{digit}")));
-        assert_eq!(lab.neighbors().await, known);
+        assert_eq!(lab.lldp_neighbors().await, known);
         assert_eq!(
             told(&mut watcher)[0],
             "neighbor 1 what=new chassis=02:00:00:00:00:0e id=eth0 name=switch14"
@@ -164,12 +164,12 @@ fn what_is_heard_is_listed_and_goes_no_further() {
         told(&mut watcher);
         a.send(of_lldp(14, &[], &pdu(14, 0).write(1500))).await.expect("port 1");
         lab.settle().await;
-        assert_eq!(lab.neighbors().await, known[..2]);
+        assert_eq!(lab.lldp_neighbors().await, known[..2]);
         assert!(
             told(&mut watcher)[0].starts_with("neighbor 1 what=gone chassis=02:00:00:00:00:0e")
         );
         tokio::time::sleep(Duration::from_secs(125)).await;
-        assert_eq!(lab.neighbors().await, []);
+        assert_eq!(lab.lldp_neighbors().await, []);
     });
 }
 
@@ -201,13 +201,13 @@ fn lldp_is_of_the_port_and_of_no_vlan() {
             handle.send(lldpdu(1)).await.expect("port is there");
         }
         lab.settle().await;
-        assert_eq!(lab.neighbors().await.len(), 4);
+        assert_eq!(lab.lldp_neighbors().await.len(), 4);
         // A port that is blocked has neighbors all the same.
         handles[0].send(bpdu(0)).await.expect("port 1");
         handles[0].send(lldpdu(2)).await.expect("port 1");
         lab.settle().await;
         assert_eq!(lab.port(1).await.state.name(), "bpdu-guard");
-        assert_eq!(lab.neighbors().await.len(), 5);
+        assert_eq!(lab.lldp_neighbors().await.len(), 5);
         while handles[0].try_recv().is_some() {}
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert!(handles[0].try_recv().is_some(), "the new one is told of us");
@@ -217,7 +217,7 @@ fn lldp_is_of_the_port_and_of_no_vlan() {
         assert_eq!(read(&handles[0].recv().await.expect("leave")).ttl, 0);
         handles[0].send(lldpdu(3)).await.expect("port 1");
         lab.settle().await;
-        assert_eq!(lab.neighbors().await.len(), 3);
+        assert_eq!(lab.lldp_neighbors().await.len(), 3);
     });
 }
 
@@ -235,7 +235,7 @@ fn strangers_fill_nothing_and_are_counted() {
             a.send(lldpdu(1)).await.expect("port 1");
         }
         lab.settle().await;
-        assert_eq!(lab.neighbors().await.len(), 32);
+        assert_eq!(lab.lldp_neighbors().await.len(), 32);
         let counters = lab.port(1).await.counters;
         assert_eq!(counters.incidents(Incident::TooManyNeighbors), 68);
         assert_eq!(counters.incidents(Incident::LldpError), 1);
