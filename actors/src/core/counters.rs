@@ -125,6 +125,12 @@ names! {
         /// An IP address that a DHCP server gave to a station behind the port was not bound to it:
         /// there are `max-bindings`, or its holder has his part of them.
         BindingDiscard = "binding-discards",
+        /// A message of IGMP or MLD broke its protocol's rules: it was forwarded like any packet to
+        /// its group, and nothing was learned from it.
+        GroupMessageError = "group-message-errors",
+        /// Multicast groups of hosts behind the port found no room: there are `mcast-groups`, or
+        /// its holder has his part of them. The port gets all groups for 260 s.
+        GroupOverflow = "group-overflows",
         /// A BPDU on the port told of a topology change, and what was learned was forgotten.
         TopologyChange = "topology-changes",
         /// A link of the port had waited 3 s for the marker of another and went on: frames that

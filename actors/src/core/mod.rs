@@ -23,6 +23,7 @@ pub(crate) mod lanes;
 pub(crate) mod line;
 pub mod links;
 pub mod memory;
+pub mod multicast;
 mod names;
 pub mod offload;
 pub(crate) mod outgoing;
