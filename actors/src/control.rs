@@ -4,6 +4,7 @@
 mod bindings;
 mod fdb;
 mod mirrors;
+mod multicast;
 
 use std::{
     collections::BTreeMap,

@@ -92,7 +92,7 @@ pub mod turns;
 pub use self::{
     core::{
         batch, bindings, counters, error, fdb, filter, frame, gauge, guard, holder, interface,
-        links, memory, offload, packet, relay, secret, settings, state, vlan,
+        links, memory, multicast, offload, packet, relay, secret, settings, state, vlan,
     },
     handle::SwitchHandle,
 };

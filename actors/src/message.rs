@@ -8,6 +8,7 @@ mod bindings;
 mod info;
 mod links;
 mod mirrors;
+mod multicast;
 mod vlans;
 
 use std::{
@@ -32,6 +33,7 @@ use crate::{
         line::Buckets,
         links::{LinkId, LinkMessage, Place},
         memory::QueueMemory,
+        multicast::SnoopingOptions,
         settings::{
             ForeignSetting, Label, LinkSettings, PortName, PortRef, PortSettings, Profiles,
         },
@@ -46,6 +48,7 @@ pub use self::{
     info::{FdbInfo, Limit, PortInfo, PortReport, PortSurvey, Survey, Usage},
     links::{GiveUp, LinkInfo, LinkRef, PortDown, PortGone, PortUp},
     mirrors::{AddPortMirror, DelPortMirror, ListPortMirrors},
+    multicast::{ListMdb, MdbFilter, MdbPage},
     vlans::{ListVlans, Traffic, VlanInfo, VlanPage},
 };
 
@@ -333,6 +336,8 @@ pub struct SetDefaults {
     pub queue_memory: usize,
     /// Most IP addresses that are bound to stations; those that are bound stay.
     pub max_bindings: usize,
+    /// Whether multicast goes only where it is wanted.
+    pub snooping: SnoopingOptions,
     /// Settings of ports; what is `None` is as it was declared.
     pub ports: PortSettings,
     /// Profiles that ports may name, and that users have.

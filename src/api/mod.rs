@@ -17,6 +17,7 @@ pub(crate) mod events;
 mod fdb;
 mod hosts;
 mod interface;
+mod mdb;
 mod mirror;
 mod params;
 mod ping;
@@ -45,6 +46,7 @@ pub(crate) use self::{
     fdb::{AddFdb, DelFdb, FlushFdb, ListFdb},
     hosts::ListHosts,
     interface::{Interface, ListInterface, SetInterface},
+    mdb::ListMdb,
     mirror::{DelMirror, ListMirror},
     ping::Ping,
     port::{DelPort, ListPort, Port, PortRef},
@@ -84,6 +86,7 @@ pub(crate) const METHODS: &[Method] = &[
     Method::of::<DelFdb>(),
     Method::of::<FlushFdb>(),
     Method::of::<ListBinding>(),
+    Method::of::<ListMdb>(),
     Method::of::<ListHosts>(),
     Method::of::<ListVlan>(),
     Method::of::<ListUser>(),

@@ -19,6 +19,7 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     kinds::PortSpec,
     links::MAX_LINKS,
+    multicast::{DEFAULT_GROUPS, SnoopingOptions},
     settings::{Label, PortName, PortSettings, Profiles, Role, VlanId},
     tunnel::Wire,
 };
@@ -34,7 +35,7 @@ use crate::{
     logging,
     options::{
         DEFAULT_EVENTS, DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, ForwardedHeader, Limits,
-        MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, MIN_QUEUE_MEMORY, Proxies, Roles, Service, TlsFiles,
+        MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, MIN_GROUPS, MIN_QUEUE_MEMORY, Proxies, Roles, Service, TlsFiles,
         default_queue_memory,
     },
     users::UsersOptions,
@@ -52,6 +53,8 @@ pub(crate) struct Sw {
     /// Octets that all queues may take together.
     pub(crate) queue_memory: usize,
     pub(crate) max_bindings: usize,
+    /// Whether multicast goes only where it is wanted.
+    pub(crate) snooping: SnoopingOptions,
     /// Where the process's number is written; absolute.
     pub(crate) pid_file: Option<PathBuf>,
     /// Folder of the state that is kept; absolute. By default the usual one.
@@ -300,6 +303,18 @@ impl<'a> Checker<'a> {
                 }
                 count as usize
             }),
+            snooping: SnoopingOptions {
+                is_on: switch.mcast_snooping.unwrap_or(false),
+                is_querier: switch.mcast_querier.unwrap_or(false),
+                groups: switch.mcast_groups.map_or(DEFAULT_GROUPS, |count| {
+                    if i64::from(count) < MIN_GROUPS {
+                        let name = self.name("switch.mcast-groups");
+                        let text = format!("{name} {count} is too small; give {MIN_GROUPS} or more");
+                        self.fault("switch.mcast-groups", text);
+                    }
+                    count as usize
+                }),
+            },
             state: switch.state.clone(),
             pid_file: switch.pid_file.clone(),
             hosts: switch.hosts.unwrap_or(!legacy),

@@ -178,6 +178,9 @@ impl InForce {
             ("switch.ageout", before.aging_time != after.aging_time),
             ("switch.queue-memory", before.queue_memory != after.queue_memory),
             ("switch.max-bindings", before.max_bindings != after.max_bindings),
+            ("switch.mcast-snooping", before.snooping.is_on != after.snooping.is_on),
+            ("switch.mcast-querier", before.snooping.is_querier != after.snooping.is_querier),
+            ("switch.mcast-groups", before.snooping.groups != after.snooping.groups),
             ("port-defaults", before.ports != after.ports),
             ("vlan-names", before.vlan_names != after.vlan_names),
         ] {
@@ -575,6 +578,7 @@ pub(super) fn defaults(options: &Sw) -> SetDefaults {
         aging_time: options.aging_time,
         queue_memory: options.queue_memory,
         max_bindings: options.max_bindings,
+        snooping: options.snooping,
         ports: options.port_defaults.clone(),
         profiles: Arc::clone(&options.profiles),
         vlan_names: options.vlan_names.clone(),

@@ -68,6 +68,8 @@ pub struct Survey {
     pub statics: Usage,
     /// IP addresses that are bound to stations.
     pub bindings: Usage,
+    /// Multicast groups that somebody has joined; none may be while there is no snooping.
+    pub groups: Usage,
     /// Octets in all queues.
     pub queues: Usage,
     /// VLANs in which frames have passed, ascending, with their names.

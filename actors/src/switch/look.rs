@@ -54,7 +54,8 @@ impl Switch {
         }
         let ages = !self.relay.fdb().is_empty() || !self.bindings.is_empty();
         let collects = ages.then_some(self.collects);
-        let all = [self.loops.due(), self.flushes.due(), self.ends, collects];
+        let snooping = self.snooping_due();
+        let all = [self.loops.due(), self.flushes.due(), self.ends, collects, snooping];
         all.into_iter().flatten().min().map(Instant::from_std)
     }
 
@@ -70,6 +71,7 @@ impl Switch {
             self.deliver(&Credit::NONE);
         }
         self.flush_if_due(now);
+        self.look_at_snooping(now);
         if self.ends.take_if(|due| *due <= now).is_some() {
             self.mirrors.collect();
             if self.look_for_ends(now) {

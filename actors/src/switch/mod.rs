@@ -14,6 +14,7 @@ mod links;
 mod look;
 mod loops;
 mod mirrors;
+mod multicast;
 mod options;
 mod requests;
 mod settings;
@@ -39,11 +40,12 @@ use crate::{
         fdb::{Aged, Fdb, Learned, PortNumber},
         frame::{Frame, MacAddr, Vid},
         gauge::cost,
-        guard::{Reminder, bpdu::Flushes, loops::LoopGuard},
+        guard::{Reminder, bpdu::Flushes, loops::LoopGuard, storm::Class},
         holder::{Holders, Instances},
         isolation::Isolation,
         line::Direction,
         memory::QueueMemory,
+        multicast::Snooping,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
         settings::{PortSettings, Profiles},
@@ -60,6 +62,7 @@ pub use options::{SwitchOptions, random_mac};
 use bindings::messages_apart;
 use entry::{Pending, PortEntry, Shared};
 use look::Timer;
+use multicast::Aim;
 use vlans::Vlans;
 
 /// Longest time between two collections of aged addresses.
@@ -83,6 +86,10 @@ pub struct Switch {
     /// Those with `source-guard`.
     inspected: PortSet,
     bindings: Bindings,
+    /// Which ports want which multicast groups, if that is asked for.
+    snooping: Option<Box<Snooping>>,
+    /// Whether the switch itself asks, then.
+    asks_groups: bool,
     /// Who holds ports.
     holders: Holders<Shared>,
     /// Of sessions, which client ports they are of.
@@ -129,7 +136,7 @@ impl Switch {
     /// A switch without ports.
     #[must_use]
     pub fn new(options: SwitchOptions) -> Self {
-        Self {
+        let mut switch = Self {
             mac: options.mac,
             relay: Relay::new(Fdb::new(options.aging_time, options.fdb_capacity)),
             ports: Ports::default(),
@@ -139,6 +146,8 @@ impl Switch {
             watched: PortSet::default(),
             inspected: PortSet::default(),
             bindings: Bindings::new(options.max_bindings),
+            snooping: None,
+            asks_groups: false,
             holders: Holders::default(),
             instances: Instances::default(),
             hosts: PortSet::default(),
@@ -162,7 +171,9 @@ impl Switch {
             debug_frames: options.debug_frames,
             log: options.log,
             monitor: options.monitor,
-        }
+        };
+        switch.set_snooping(options.snooping);
+        switch
     }
 
     fn find(&self, number: PortNumber) -> Option<usize> {
@@ -176,6 +187,7 @@ impl Switch {
         self.followers.set(at, false);
         self.hosts.set(at, false);
         self.instances.remove(self.ports[at].holder.as_ref(), at);
+        self.forget_snooped(at);
         self.forget_vlans(at);
         self.isolation.set(at, &PortSettings::default());
         self.watch(at, false, false);
@@ -195,6 +207,7 @@ impl Switch {
         self.ports[at].note_state();
         let is_forwarding = self.ports[at].is_forwarding();
         self.forwarding.set(at, is_forwarding);
+        self.note_snooped(at);
         self.set_carriers();
     }
 
@@ -476,12 +489,18 @@ impl Switch {
                 Lesson::Nothing | Lesson::Learned(Learned::Refreshed) => {}
                 news => self.tell_lesson(at, &frame, news, now),
             }
+            let aim = match verdict {
+                Verdict::Flood(Class::Multicast) => self.aim(at, &frame),
+                _ => Aim::Everybody,
+            };
             let verdict = match verdict {
                 Verdict::Forward(_) | Verdict::Flood(_)
                     if is_over(&self.holders, &self.ports[at], Direction::In, &frame, now) =>
                 {
                     Verdict::Discard(Discard::RateIn)
                 }
+                // What is not multiplied is no storm.
+                Verdict::Flood(_) if matches!(aim, Aim::One(_)) => verdict,
                 Verdict::Flood(class) => match self.storm_control(at, class, &frame, now) {
                     Ok(()) => verdict,
                     Err(reason) => Verdict::Discard(reason),
@@ -502,7 +521,7 @@ impl Switch {
                         None => counters.discarded(Discard::PortDown, frame.on_wire().0),
                     }
                 }
-                Verdict::Flood(_) => self.flood(at, frame, now),
+                Verdict::Flood(_) => self.multicast(at, frame, aim, now),
                 Verdict::Local(protocol) => self.receive_local(at, protocol, frame, now),
                 Verdict::Discard(reason) => counters.discarded(reason, frame.on_wire().0),
             }

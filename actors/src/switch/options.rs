@@ -9,6 +9,7 @@ use crate::{
         bindings::DEFAULT_BINDINGS,
         fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY},
         frame::{MacAddr, Vid},
+        multicast::SnoopingOptions,
         settings::{PortSettings, Profiles},
     },
     monitor::Monitor,
@@ -39,6 +40,8 @@ pub struct SwitchOptions {
     pub queue_memory: usize,
     /// Most IP addresses that are bound to stations.
     pub max_bindings: usize,
+    /// Whether multicast goes only where it is wanted.
+    pub snooping: SnoopingOptions,
     /// Settings of ports that have nothing else; what is `None` is as it was declared.
     pub ports: PortSettings,
     /// Profiles that ports may name, and that users have.
@@ -62,6 +65,7 @@ impl Default for SwitchOptions {
             fdb_capacity: DEFAULT_CAPACITY,
             queue_memory: DEFAULT_QUEUE_MEMORY,
             max_bindings: DEFAULT_BINDINGS,
+            snooping: SnoopingOptions::default(),
             ports: PortSettings::default(),
             profiles: Arc::default(),
             vlan_names: BTreeMap::new(),

@@ -136,6 +136,7 @@ impl Handler<TakeSurvey> for Switch {
             learned: fdb.learned().into(),
             statics: fdb.statics().into(),
             bindings: self.bindings.count().into(),
+            groups: self.snooping.as_ref().map_or((0, 0), |snooping| snooping.count()).into(),
             queues: self.memory.total().into(),
             vlans: self.vlans.survey(),
         })

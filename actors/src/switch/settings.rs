@@ -198,6 +198,7 @@ impl Handler<SetDefaults> for Switch {
         self.memory.set_bound(set.queue_memory);
         self.bindings.set_capacity(set.max_bindings);
         self.vlans.names = set.vlan_names;
+        self.set_snooping(set.snooping);
         for at in self.ports.places() {
             self.apply_settings(at);
         }
