@@ -22,6 +22,8 @@ mod lists;
 mod mirror_ports;
 #[path = "switch/mirrors.rs"]
 mod mirrors;
+#[path = "switch/multicast.rs"]
+mod multicast;
 #[path = "switch/rates.rs"]
 mod rates;
 #[path = "switch/restarts.rs"]

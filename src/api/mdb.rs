@@ -202,8 +202,7 @@ impl From<MdbEntry<PortNumber>> for MdbLine {
 }
 
 impl Entry for MdbLine {
-    const TITLES: &'static [&'static str] =
-        &["VLAN", "Group", "Port", "State", "Timer", "Querier"];
+    const TITLES: &'static [&'static str] = &["VLAN", "Group", "Port", "State", "Timer", "Querier"];
     const OPTIONAL: &'static [&'static str] = &["Querier"];
     const NOTHING: Option<&'static str> = Some(
         "No multicast groups are known. Snooping is switched on by mcast-snooping of [switch], or \
@@ -212,7 +211,8 @@ impl Entry for MdbLine {
 
     fn rows(&self) -> Vec<Vec<String>> {
         let querier = self.querier.as_ref().map_or_else(String::new, |querier| {
-            let place = querier.port.map_or_else(|| "self".to_owned(), |port| format!("port {port}"));
+            let place =
+                querier.port.map_or_else(|| "self".to_owned(), |port| format!("port {port}"));
             format!("{} ({place}, {} s)", querier.address, querier.age)
         });
         let row = |port: Option<&MdbPortLine>| {

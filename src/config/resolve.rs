@@ -35,8 +35,8 @@ use crate::{
     logging,
     options::{
         DEFAULT_EVENTS, DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, ForwardedHeader, Limits,
-        MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, MIN_GROUPS, MIN_QUEUE_MEMORY, Proxies, Roles, Service, TlsFiles,
-        default_queue_memory,
+        MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, MIN_GROUPS, MIN_QUEUE_MEMORY, Proxies, Roles,
+        Service, TlsFiles, default_queue_memory,
     },
     users::UsersOptions,
 };
@@ -309,7 +309,8 @@ impl<'a> Checker<'a> {
                 groups: switch.mcast_groups.map_or(DEFAULT_GROUPS, |count| {
                     if i64::from(count) < MIN_GROUPS {
                         let name = self.name("switch.mcast-groups");
-                        let text = format!("{name} {count} is too small; give {MIN_GROUPS} or more");
+                        let text =
+                            format!("{name} {count} is too small; give {MIN_GROUPS} or more");
                         self.fault("switch.mcast-groups", text);
                     }
                     count as usize

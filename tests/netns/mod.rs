@@ -12,6 +12,7 @@ mod interface;
 mod links;
 mod loops;
 mod mirrors;
+mod multicast;
 mod netdev;
 mod offload;
 mod openvswitch;

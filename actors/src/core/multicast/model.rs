@@ -28,8 +28,8 @@ pub(super) fn v4(from: u8, vid: u16, addresses: [[u8; 4]; 2], protocol: u8, body
     let [source, to] = addresses;
     let mut data = vec![0x01, 0, 0x5e, to[1] & 0x7f, to[2], to[3]];
     data.extend(host(from).0);
-    let len = u8::try_from(20 + body.len()).expect("a short packet");
-    data.extend([8, 0, 0x45, 0, 0, len, 0, 0, 0, 0, 1, protocol, 0, 0]);
+    let [high, low] = u16::try_from(20 + body.len()).expect("a packet").to_be_bytes();
+    data.extend([8, 0, 0x45, 0, high, low, 0, 0, 0, 0, 1, protocol, 0, 0]);
     data.extend(source);
     data.extend(to);
     data.extend(body);

@@ -481,3 +481,36 @@ fn the_database_is_listed_page_by_page() {
     let one = snooping.page(None, now, |(_, of)| of == group("239.1.0.7")).0;
     assert_eq!(one.len(), 1);
 }
+
+#[test]
+fn a_thousand_ports_in_a_thousand_groups_take_less_than_40_mb() {
+    let resident = || {
+        let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+        let pages: usize = statm.split(' ').nth(1).expect("a number").parse().expect("a number");
+        pages * 4096
+    };
+    let start = Instant::now();
+    let mut snooping = Snooping::new(MAC, DEFAULT_GROUPS, start);
+    let reports: Vec<_> = (0..10u8)
+        .map(|third| {
+            let mut body = vec![0x22, 0, 0, 0, 0, 0, 0, 100];
+            (0..100).for_each(|last| body.extend([4, 0, 0, 0, 239, 1, third, last]));
+            message(1, 0, group("224.0.0.22"), body)
+        })
+        .collect();
+    let before = resident();
+    for at in 0..1000 {
+        // All of one holder: a quarter of all groups is enough.
+        snooping.set_port(at, PortOptions::default(), 0, true, start);
+        for report in &reports {
+            snooping.hear(at, report, start);
+        }
+    }
+    let taken = resident() - before;
+    println!("1,000 groups with 1,000 ports each: {} octets", taken);
+    assert_eq!(snooping.count().0, 1000);
+    let Audience::Everybody = snooping.audience(&packet(0, group("239.1.3.7"))) else {
+        panic!("nobody asks");
+    };
+    assert!(taken < 40_000_000, "{taken}");
+}
