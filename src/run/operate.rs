@@ -178,9 +178,7 @@ impl InForce {
             ("switch.ageout", before.aging_time != after.aging_time),
             ("switch.queue-memory", before.queue_memory != after.queue_memory),
             ("switch.max-bindings", before.max_bindings != after.max_bindings),
-            ("switch.mcast-snooping", before.snooping.is_on != after.snooping.is_on),
-            ("switch.mcast-querier", before.snooping.is_querier != after.snooping.is_querier),
-            ("switch.mcast-groups", before.snooping.groups != after.snooping.groups),
+            ("switch: multicast snooping", before.snooping != after.snooping),
             ("port-defaults", before.ports != after.ports),
             ("vlan-names", before.vlan_names != after.vlan_names),
         ] {

@@ -136,9 +136,8 @@ impl Switch {
     pub(super) fn multicast(&mut self, from: usize, frame: Frame, aim: Aim, now: Instant) {
         match aim {
             Aim::Everybody => self.flood(from, frame, now),
-            Aim::One(to) => {
-                to.into_iter().for_each(|to| self.enqueue_as(to, frame.clone(), false, now))
-            }
+            Aim::One(Some(to)) => self.enqueue_as(to, frame, false, now),
+            Aim::One(None) => {}
             Aim::Several | Aim::Message => {
                 // Nothing on the way to the queues asks for it.
                 let Some(mut snooping) = self.snooping.take() else { return };

@@ -27,7 +27,7 @@ impl Lab {
         for _ in 0..ports {
             handles.push(lab.memory().await);
         }
-        lab.pass(20).await;
+        lab.pass(40).await;
         handles.iter_mut().for_each(|port| while port.try_recv().is_some() {});
         (lab, handles)
     }

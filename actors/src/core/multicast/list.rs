@@ -11,7 +11,8 @@ use super::{
     Family, Key, Tenths,
     groups::Group,
     mld,
-    snooping::{Everything, Network, Port, Snooping},
+    network::Network,
+    snooping::{Everything, Port, Snooping},
 };
 use crate::{
     core::{frame::Vid, settings::McastRouter},

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{
-    INTERVAL, RESPONSE, Tenths,
-    snooping::{Action, Everything, Network, Own, Snooping, To},
+    Tenths,
+    snooping::{Action, Everything, Snooping, To},
 };
 
 impl Snooping {
@@ -75,43 +75,5 @@ impl Snooping {
             |at| ports.get(at).map_or(usize::MAX, |port| port.held),
         );
         self.groups.first().into_iter().for_each(|at| self.wake(at));
-    }
-}
-
-impl Network {
-    /// Ends what is over. Whether we are to ask now.
-    fn look(&mut self, now: Tenths) -> bool {
-        let routers = &mut self.routers;
-        self.learned.retain(|&(at, until)| {
-            if until <= now {
-                routers.set(at, false);
-            }
-            until > now
-        });
-        if self.querier.take_if(|querier| querier.until <= now).is_some()
-            && let Some(own) = &mut self.own
-        {
-            *own = Own { since: now, next: now, soon: 1 };
-        }
-        self.settle(now, RESPONSE);
-        if self.settles.take_if(|at| *at <= now).is_some() {
-            self.prunes = true;
-        }
-        let asks = self.asks();
-        let Some(own) = self.own.as_mut().filter(|own| asks && own.next <= now) else {
-            return false;
-        };
-        // At first soon again (RFC 3376, 8.6 and 8.7).
-        let interval = Tenths::from(INTERVAL) * 10;
-        own.next = now + if own.soon > 0 { interval / 4 } else { interval };
-        own.soon = own.soon.saturating_sub(1);
-        true
-    }
-
-    fn wakes(&self) -> Option<Tenths> {
-        let asks = self.own.as_ref().filter(|_| self.asks()).map(|own| own.next);
-        let querier = self.querier.as_ref().map(|querier| querier.until);
-        let learned = self.learned.iter().map(|(_, until)| *until).min();
-        [asks, querier, learned, self.settles].into_iter().flatten().min()
     }
 }

@@ -12,6 +12,7 @@ mod look;
 mod mld;
 #[cfg(test)]
 mod model;
+mod network;
 mod snooping;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,9 @@ use super::{
     Family, Heard, Key, LAST_COUNT, LAST_RESPONSE, MEMBERSHIP, Query, RESPONSE, Record, Reports,
     Tenths, What,
     groups::{Full, Groups},
-    igmp, is_snooped, mld, read,
+    igmp, is_snooped, mld,
+    network::{Network, Own, Querier, SETTLING},
+    read,
 };
 use crate::core::{
     counters::Incident,
@@ -20,9 +22,6 @@ use crate::core::{
     ports::PortSet,
     settings::McastRouter,
 };
-
-/// How long a port that has come up, or a querier that has, is given until all have answered.
-pub(super) const SETTLING: Tenths = RESPONSE + 10;
 
 /// VLANs, of each family, in which there may be a querier. In others nothing is pruned.
 pub(super) const NETWORKS: usize = 512;
@@ -68,65 +67,6 @@ pub(super) struct Port {
     pub(super) held: usize,
     pub(super) is_up: bool,
     pub(super) everything: Option<Everything>,
-}
-
-/// Another querier.
-#[derive(Debug)]
-pub(super) struct Querier {
-    /// All zeros: one that has no address, and asks only until another does.
-    pub(super) address: IpAddr,
-    pub(super) at: usize,
-    pub(super) since: Tenths,
-    pub(super) until: Tenths,
-    /// How long members last by its values.
-    lasts: Tenths,
-    /// Its last general query, for ports that come up.
-    query: Option<Frame>,
-}
-
-/// When the switch asks itself.
-#[derive(Debug)]
-pub(super) struct Own {
-    pub(super) since: Tenths,
-    pub(super) next: Tenths,
-    /// Queries that follow soon.
-    pub(super) soon: u8,
-}
-
-/// One family of groups in a VLAN.
-#[derive(Debug, Default)]
-pub(super) struct Network {
-    pub(super) querier: Option<Querier>,
-    pub(super) own: Option<Own>,
-    /// Whether all have been asked and have had the time to answer; until then, when they will.
-    pub(super) prunes: bool,
-    pub(super) settles: Option<Tenths>,
-    /// Ports behind which routers were heard, and until when.
-    pub(super) routers: PortSet,
-    pub(super) learned: Vec<(usize, Tenths)>,
-}
-
-impl Network {
-    /// Whether somebody asks who is a member.
-    pub(super) const fn is_asked(&self) -> bool {
-        self.querier.is_some() || self.own.is_some()
-    }
-
-    /// Whether the switch is the one who asks.
-    pub(super) fn asks(&self) -> bool {
-        self.own.is_some()
-            && self.querier.as_ref().is_none_or(|querier| querier.address.is_unspecified())
-    }
-
-    /// Notes who asks, after it may have changed; when all will have answered him.
-    pub(super) fn settle(&mut self, now: Tenths, response: Tenths) -> Option<Tenths> {
-        if !self.is_asked() {
-            (self.prunes, self.settles) = (false, None);
-        } else if !self.prunes && self.settles.is_none() {
-            self.settles = Some(now + response + 10);
-        }
-        self.settles
-    }
 }
 
 /// A group that is asked about behind a port which somebody has left it from.
@@ -305,14 +245,14 @@ impl Snooping {
     /// The networks behind the ports have changed: whoever asks does it again at once, and all
     /// ports get all groups until their hosts have answered (RFC 4541, 2.1.1).
     pub(crate) fn topology_changed(&mut self, now: Instant) {
-        let now = self.tenths(now);
+        let until = self.tenths(now) + self.patience();
         for at in 0..self.ports.len() {
             if self.ports[at].is_up {
-                self.ports[at].everything = Some(Everything::New(now + SETTLING));
+                self.ports[at].everything = Some(Everything::New(until));
                 self.note_all(at);
             }
         }
-        self.wake(now + SETTLING);
+        self.wake(until);
         for (&(vid, family), network) in &self.networks {
             let but = network.querier.as_ref().map(|querier| querier.at);
             if let Some(frame) = network.question(self.mac, vid, family) {
@@ -347,10 +287,16 @@ impl Snooping {
         );
     }
 
+    fn patience(&self) -> Tenths {
+        let all = self.networks.values().map(Network::patience).max();
+        all.unwrap_or(0).max(SETTLING)
+    }
+
     /// The hosts behind the port at `at` are asked; until they have answered it gets all groups.
     pub(super) fn begin(&mut self, at: usize, now: Tenths) {
-        self.ports[at].everything = Some(Everything::New(now + SETTLING));
-        self.wake(now + SETTLING);
+        let until = now + self.patience();
+        self.ports[at].everything = Some(Everything::New(until));
+        self.wake(until);
         for (&(vid, family), network) in &self.networks {
             if let Some(frame) = network.question(self.mac, vid, family) {
                 self.actions.push(Action::Send(To::Port(at), frame));
@@ -448,9 +394,11 @@ impl Snooping {
             // A copy: it stays for long, and must hold no block.
             let query = (frame.len() <= LONGEST_QUERY)
                 .then(|| frame.copy_to(&mut BytesMut::with_capacity(LONGEST_QUERY), LONGEST_QUERY));
-            let until = now + lasts - (response / 2).min(lasts / 2);
-            network.querier = Some(Querier { address: source, at, since, until, lasts, query });
-            let settles = network.settle(now, response.min(MEMBERSHIP));
+            let response = response.min(MEMBERSHIP);
+            let until = now + lasts - response / 2;
+            network.querier =
+                Some(Querier { address: source, at, since, until, lasts, response, query });
+            let settles = network.settle(now, response);
             self.wake(settles.map_or(until, |settles| settles.min(until)));
         }
         // Without any that has an address, one that has none is what hears answers.
@@ -581,22 +529,6 @@ impl Snooping {
             if self.ports[at].is_up && self.ports[at].held == held {
                 self.fill(at, now);
             }
-        }
-    }
-}
-
-impl Network {
-    fn forget(&mut self, at: usize) {
-        self.routers.set(at, false);
-        self.learned.retain(|(known, _)| *known != at);
-    }
-
-    /// A general query: ours, or that of the querier that there is.
-    pub(super) fn question(&self, mac: MacAddr, vid: Vid, family: Family) -> Option<Frame> {
-        match (&self.querier, family) {
-            _ if !self.asks() => self.querier.as_ref()?.query.clone(),
-            (_, Family::V4) => Some(igmp::query(mac, vid, None, RESPONSE)),
-            (_, Family::V6) => Some(mld::query(mac, vid, None, RESPONSE)),
         }
     }
 }

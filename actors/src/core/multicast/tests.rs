@@ -83,11 +83,14 @@ fn asking(capacity: usize, ports: usize, now: Instant) -> Snooping {
 /// Looks at all that is due until so many seconds after `start`.
 fn pass(snooping: &mut Snooping, start: Instant, seconds: u64) -> Instant {
     let end = start + Duration::from_secs(seconds);
+    let mut actions = snooping.take_actions();
     while let Some(due) = snooping.due().into_iter().chain(snooping.wakes()).min()
         && due <= end
     {
         snooping.look(due);
+        actions.extend(snooping.take_actions());
     }
+    snooping.actions = actions;
     end
 }
 
@@ -339,9 +342,9 @@ fn one_leave_does_not_cut_the_other_receiver_and_the_last_prunes_at_once_or_in_t
     let now = pass(&mut snooping, start, 60);
     let stream = packet(0, groups()[0]);
     for (port, hosts) in [(3, [1, 2]), (2, [3, 4])] {
-        hosts.map(|one| {
-            snooping.hear(port, &join(one, 0, groups()[0], Version::Third), now).word(0)
-        });
+        for one in hosts {
+            snooping.hear(port, &join(one, 0, groups()[0], Version::Third), now);
+        }
         let left = |snooping: &mut Snooping, one, now| {
             snooping.hear(port, &leave(one, 0, groups()[0], Version::Third), now);
         };
@@ -513,4 +516,50 @@ fn a_thousand_ports_in_a_thousand_groups_take_less_than_40_mb() {
         panic!("nobody asks");
     };
     assert!(taken < 40_000_000, "{taken}");
+}
+
+#[test]
+fn members_last_as_long_as_the_queriers_interval_wants_it_and_new_ports_as_its_hosts_may_take() {
+    let start = Instant::now();
+    let mut snooping = snooping(64, PORTS, start);
+    // IGMPv3: 20 s to answer, robustness 2, each 250 s.
+    let body = vec![0x11, 0x94, 0, 0, 0, 0, 0, 0, 2, 0x8f, 0, 0];
+    let Heard::Query(asked) = read(&message(5, 0, group("224.0.0.1"), body.clone())) else {
+        panic!("a query");
+    };
+    assert_eq!((asked.response, asked.lasts), (320, 2 * 2480 + 320));
+    snooping.hear(0, &message(5, 0, group("224.0.0.1"), body), start);
+    let now = pass(&mut snooping, start, 60);
+    snooping.hear(1, &join(1, 0, groups()[0], Version::Third), now);
+    snooping.set_port(4, PortOptions::default(), 4, true, now);
+    let now = pass(&mut snooping, now, 400);
+    let entries = snooping.page(None, now, |_| true).0;
+    assert_eq!(entries[1].ports[0].left, Some(Duration::from_secs(528 - 400)));
+    // From a querier whose question is not known a port that comes up hears it first.
+    let mut long = vec![0x11, 100, 0, 0, 0, 0, 0, 0, 2, 125, 0, 20];
+    long.extend([9; 160]);
+    snooping.hear(0, &message(4, 0, group("224.0.0.1"), long), now);
+    snooping.take_actions();
+    snooping.set_port(5, PortOptions::default(), 5, true, now);
+    assert_eq!(snooping.take_actions(), []);
+    let now = pass(&mut snooping, now, 250);
+    let everything = snooping.audience(&packet(0, groups()[1]));
+    assert_eq!(everything.word(0) >> 5 & 1, 1, "{now:?}");
+}
+
+#[test]
+fn more_hosts_than_are_told_apart_are_asked() {
+    let start = Instant::now();
+    let mut snooping = asking(64, 1, start);
+    let options = PortOptions { fast_leave: true, ..PortOptions::default() };
+    snooping.set_port(0, options, 0, true, start);
+    for count in [32, 33] {
+        for one in 1..=count {
+            snooping.hear(0, &join(one, 0, groups()[0], Version::Third), start);
+        }
+        for one in 1..=count {
+            snooping.hear(0, &leave(one, 0, groups()[0], Version::Third), start);
+        }
+        assert_eq!(snooping.count().0, usize::from(count > 32), "{count}");
+    }
 }

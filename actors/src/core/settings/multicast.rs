@@ -15,6 +15,10 @@ names! {
     }
 }
 
+#[expect(
+    clippy::derivable_impls,
+    reason = "a list of names says which of them is the default here"
+)]
 impl Default for McastRouter {
     fn default() -> Self {
         Self::Auto
