@@ -82,7 +82,7 @@ impl From<GroupAddress> for String {
     fn from(GroupAddress(group): GroupAddress) -> Self {
         let text = group.to_string();
         let all = ALL.iter().find(|(address, _)| *address == text);
-        all.map_or(text.clone(), |(_, length)| text + length)
+        all.map_or_else(|| text.clone(), |(_, length)| text.clone() + length)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use etherws_actors::{
     counters::Incident,
+    frame::Vid,
     message::{MdbFilter, SetDefaults},
     multicast::{MdbState, SnoopingOptions},
 };
@@ -212,6 +213,32 @@ fn a_topology_change_asks_all_and_floods_until_they_have_answered() {
         ports[0].send(stream(GROUP)).await.expect("port 1");
         lab.settle().await;
         assert_eq!(received(&mut ports), [0, 0, 0]);
+    });
+}
+
+#[test]
+fn each_vlan_that_a_port_names_has_a_querier_and_groups_of_its_own() {
+    run(async {
+        let (lab, mut ports) = Lab::snooping(4).await;
+        for (number, tag) in [(1, "10"), (2, "10"), (3, "20")] {
+            set(&lab, number, "tag", tag).await;
+        }
+        lab.settle().await;
+        let asked = received(&mut ports);
+        assert_eq!(asked[3], 4, "of VLANs 10 and 20, for IPv4 and IPv6: {asked:?}");
+        lab.pass(40).await;
+        ports[1].send(join(1, GROUP)).await.expect("port 2");
+        lab.settle().await;
+        received(&mut ports);
+        for (from, expected) in [(0, [0, 1, 0, 0]), (2, [0; 4]), (3, [0; 4])] {
+            ports[from].send(stream(GROUP)).await.expect("a port");
+            lab.settle().await;
+            assert_eq!(received(&mut ports), expected, "from port {}", from + 1);
+        }
+        let filter = MdbFilter { vid: Vid::new(10), ..MdbFilter::default() };
+        let mdb = lab.control.list_mdb(filter, None, usize::MAX).await.expect("it lives");
+        let of: Vec<_> = mdb.iter().map(|entry| (entry.vid.get(), entry.ports.len())).collect();
+        assert_eq!(of, [(10, 0), (10, 1), (10, 0)]);
     });
 }
 
