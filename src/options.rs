@@ -15,6 +15,9 @@ pub(crate) const MAX_THREADS: i64 = 256;
 /// Fewest bindings of IP addresses: a holder may have a sixteenth of them.
 pub(crate) const MIN_BINDINGS: i64 = 16;
 
+/// Fewest multicast groups: a holder may have a quarter of them.
+pub(crate) const MIN_GROUPS: i64 = 16;
+
 /// Most events that are kept: 3 MB.
 pub(crate) const MAX_EVENTS: i64 = 10_000;
 

@@ -5,6 +5,7 @@ mod bindings;
 mod fdb;
 mod lldp;
 mod mirrors;
+mod multicast;
 mod stp;
 
 use std::{

@@ -92,7 +92,7 @@ pub mod turns;
 pub use self::{
     core::{
         batch, bindings, counters, error, fdb, filter, frame, gauge, guard, holder, interface,
-        links, lldp, memory, offload, packet, relay, secret, settings, state, stp, vlan,
+        links, lldp, memory, multicast, offload, packet, relay, secret, settings, state, stp, vlan,
     },
     handle::SwitchHandle,
 };

@@ -9,6 +9,7 @@ mod info;
 mod links;
 mod lldp;
 mod mirrors;
+mod multicast;
 mod stp;
 mod vlans;
 
@@ -34,6 +35,7 @@ use crate::{
         line::Buckets,
         links::{LinkId, LinkMessage, Place},
         memory::QueueMemory,
+        multicast::SnoopingOptions,
         settings::{
             ForeignSetting, Label, LinkSettings, PortName, PortRef, PortSettings, Profiles,
         },
@@ -50,6 +52,7 @@ pub use self::{
     links::{GiveUp, LinkInfo, LinkRef, PortDown, PortGone, PortUp},
     lldp::{ListNeighbors, NeighborInfo, NeighborPage},
     mirrors::{AddPortMirror, DelPortMirror, ListPortMirrors},
+    multicast::{ListMdb, MdbFilter, MdbPage},
     stp::ShowStp,
     vlans::{ListVlans, Traffic, VlanInfo, VlanPage},
 };
@@ -340,6 +343,8 @@ pub struct SetDefaults {
     pub max_bindings: usize,
     /// The switch as a bridge of the spanning tree; `None`: it takes part in none.
     pub stp: Option<BridgeSettings>,
+    /// Whether multicast goes only where it is wanted.
+    pub snooping: SnoopingOptions,
     /// Settings of ports; what is `None` is as it was declared.
     pub ports: PortSettings,
     /// Profiles that ports may name, and that users have.

@@ -108,7 +108,7 @@ names! {
         /// where it stays. Reported once until it has been quiet for 10 s.
         Flap = "flap",
         /// An address was not learned because a table is full: `port`, and `limit`: that of the
-        /// `port` or of the `switch`, and `by`: who has most there, a user, an address or a port.
+        /// `port` or of the `switch`, or `mcast-groups`, and `by`: who has most there, a user, an address or a port.
         /// Reported once until it has been quiet for 10 s.
         TableFull = "table-full",
         /// A tunnel's client was let in: `port`, `user` (`-` if no name is asked for), `peer`.

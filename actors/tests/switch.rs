@@ -24,6 +24,8 @@ mod lldp;
 mod mirror_ports;
 #[path = "switch/mirrors.rs"]
 mod mirrors;
+#[path = "switch/multicast.rs"]
+mod multicast;
 #[path = "switch/neighbors.rs"]
 mod neighbors;
 #[path = "switch/rates.rs"]

@@ -17,6 +17,7 @@ pub(crate) mod events;
 mod fdb;
 mod hosts;
 mod interface;
+mod mdb;
 mod mirror;
 mod neighbor;
 mod params;
@@ -47,6 +48,7 @@ pub(crate) use self::{
     fdb::{AddFdb, DelFdb, FlushFdb, ListFdb},
     hosts::ListHosts,
     interface::{Interface, ListInterface, SetInterface},
+    mdb::ListMdb,
     mirror::{DelMirror, ListMirror},
     neighbor::ListNeighbor,
     ping::Ping,
@@ -88,6 +90,7 @@ pub(crate) const METHODS: &[Method] = &[
     Method::of::<DelFdb>(),
     Method::of::<FlushFdb>(),
     Method::of::<ListBinding>(),
+    Method::of::<ListMdb>(),
     Method::of::<ListHosts>(),
     Method::of::<ListNeighbor>(),
     Method::of::<ListVlan>(),

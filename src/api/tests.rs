@@ -248,6 +248,7 @@ fn what_is_sent_is_what_the_schema_says() {
         "listif",
         "listfdb --port 1 --mac 02:00:00:00:00:09 --vlan 5 --static --after 5/02:00:00:00:00:01",
         "listbinding --port 1 --vlan 5 --mac 02:00:00:00:00:09 --ip ::1 --after 5/::2 --limit 3",
+        "listmdb --port 1 --vlan 5 --group ff05::1 --after 5/239.1.1.1 --limit 3",
         "addfdb 02:00:00:00:00:09 7 --vlan 4094",
         "delfdb 02:00:00:00:00:09",
         "flushfdb 1 --all",

@@ -234,6 +234,14 @@ const PAGES: &[Page] = &[
         "",
         &[("ctl listbinding --port 3", "list the IP addresses that stations behind port 3 have")],
     ),
+    page_of(
+        "ctl listmdb",
+        "",
+        &[
+            ("ctl listmdb", "list which ports get which multicast groups, and who asks hosts"),
+            ("ctl listmdb --group 239.1.1.1", "list who has joined a group"),
+        ],
+    ),
     page_of("ctl listhosts", "", &[("ctl listhosts", "list hosts with addresses and names")]),
     page_of(
         "ctl listneighbor",

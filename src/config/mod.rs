@@ -49,7 +49,7 @@ pub(crate) use self::{
 
 use crate::{
     capture::mirror::Mirror,
-    options::{MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, Octets},
+    options::{MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, MIN_GROUPS, Octets},
 };
 
 // A key is one field, here or in a table below. The id of its option is the key.
@@ -145,6 +145,20 @@ pub(crate) struct Switch {
     #[arg(allow_negative_numbers = true)]
     #[schemars(range(min = 4, max = 30))]
     pub(crate) stp_forward_delay: Option<u16>,
+    /// Whether to send multicast only where IGMP and MLD say that it is wanted [default: false]
+    #[arg(id = "switch.mcast-snooping", long = "mcast-snooping", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) mcast_snooping: Option<bool>,
+    /// Whether to ask hosts which multicast groups they want, while no router does [default:
+    /// false]
+    #[arg(id = "switch.mcast-querier", long = "mcast-querier", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub(crate) mcast_querier: Option<bool>,
+    /// Number of multicast groups that hosts may have joined together [default: 4096]
+    #[arg(id = "switch.mcast-groups", long = "mcast-groups", value_name = "NUMBER")]
+    #[arg(value_parser = value_parser!(u32).range(MIN_GROUPS..))]
+    #[schemars(range(min = MIN_GROUPS))]
+    pub(crate) mcast_groups: Option<u32>,
     /// Account to run as once it listens, or its number; keeps CAP_NET_ADMIN and CAP_NET_RAW
     /// [default: the one that starts it]
     #[arg(id = "switch.user", long = "user", value_name = "NAME")]

@@ -19,6 +19,7 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     kinds::PortSpec,
     links::MAX_LINKS,
+    multicast::{DEFAULT_GROUPS, SnoopingOptions},
     settings::{DeviceMac, Label, PortName, PortSettings, Profiles, Role, ValueError, VlanId},
     stp::BridgeSettings,
     tunnel::Wire,
@@ -35,8 +36,8 @@ use crate::{
     logging,
     options::{
         DEFAULT_EVENTS, DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, ForwardedHeader, Limits,
-        MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, MIN_QUEUE_MEMORY, Proxies, Roles, Service, TlsFiles,
-        default_queue_memory,
+        MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, MIN_GROUPS, MIN_QUEUE_MEMORY, Proxies, Roles,
+        Service, TlsFiles, default_queue_memory,
     },
     users::UsersOptions,
 };
@@ -55,6 +56,8 @@ pub(crate) struct Sw {
     pub(crate) max_bindings: usize,
     /// As a bridge of the spanning tree, if it takes part in it.
     pub(crate) stp: Option<BridgeSettings>,
+    /// Whether multicast goes only where it is wanted.
+    pub(crate) snooping: SnoopingOptions,
     /// Where the process's number is written; absolute.
     pub(crate) pid_file: Option<PathBuf>,
     /// Folder of the state that is kept; absolute. By default the usual one.
@@ -308,6 +311,19 @@ impl<'a> Checker<'a> {
                 count as usize
             }),
             stp: self.stp(switch),
+            snooping: SnoopingOptions {
+                is_on: switch.mcast_snooping.unwrap_or(false),
+                is_querier: switch.mcast_querier.unwrap_or(false),
+                groups: switch.mcast_groups.map_or(DEFAULT_GROUPS, |count| {
+                    if i64::from(count) < MIN_GROUPS {
+                        let name = self.name("switch.mcast-groups");
+                        let text =
+                            format!("{name} {count} is too small; give {MIN_GROUPS} or more");
+                        self.fault("switch.mcast-groups", text);
+                    }
+                    count as usize
+                }),
+            },
             state: switch.state.clone(),
             pid_file: switch.pid_file.clone(),
             hosts: switch.hosts.unwrap_or(!legacy),

@@ -180,6 +180,7 @@ impl InForce {
             ("switch.lldp", before.lldp != after.lldp),
             ("switch.max-bindings", before.max_bindings != after.max_bindings),
             ("switch.stp", before.stp != after.stp),
+            ("switch: multicast snooping", before.snooping != after.snooping),
             ("port-defaults", before.ports != after.ports),
             ("vlan-names", before.vlan_names != after.vlan_names),
         ] {
@@ -579,6 +580,7 @@ pub(super) fn defaults(options: &Sw) -> SetDefaults {
         queue_memory: options.queue_memory,
         max_bindings: options.max_bindings,
         stp: options.stp,
+        snooping: options.snooping,
         ports: options.port_defaults.clone(),
         profiles: Arc::clone(&options.profiles),
         vlan_names: options.vlan_names.clone(),

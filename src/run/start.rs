@@ -222,22 +222,16 @@ fn own_mac(store: Option<&dyn Store>) -> MacAddr {
 }
 
 fn start_switch(options: &Sw, mac: MacAddr, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
-    let SetDefaults {
-        aging_time,
-        queue_memory,
-        max_bindings,
-        stp,
-        ports,
-        profiles,
-        vlan_names,
-        lldp,
-    } = operate::defaults(options);
+    let defaults = operate::defaults(options);
+    let SetDefaults { aging_time, queue_memory, max_bindings, snooping, stp, lldp, .. } = defaults;
+    let SetDefaults { ports, profiles, vlan_names, .. } = defaults;
     Switch::new(SwitchOptions {
         mac,
         aging_time,
         queue_memory,
         max_bindings,
         stp,
+        snooping,
         ports,
         profiles,
         vlan_names,

@@ -14,6 +14,7 @@ mod links;
 mod lldp;
 mod loops;
 mod mirrors;
+mod multicast;
 mod neighbors;
 mod netdev;
 mod offload;

@@ -142,6 +142,12 @@ names! {
         /// A station behind the port said that it has an IP address that another one has, the fifth
         /// time in 3 minutes.
         DuplicateAddress = "duplicate-addresses",
+        /// A message of IGMP or MLD broke its protocol's rules: it was forwarded like any packet to
+        /// its group, and nothing was learned from it.
+        GroupMessageError = "group-message-errors",
+        /// Multicast groups of hosts behind the port found no room: there are `mcast-groups`, or
+        /// its holder has his part of them. The port gets all groups for 260 s.
+        GroupOverflow = "group-overflows",
         /// A BPDU on the port told of a topology change, and what was learned was forgotten.
         TopologyChange = "topology-changes",
         /// Root guard has the port discard: somebody behind it claims a way to the root of the

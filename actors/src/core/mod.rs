@@ -24,6 +24,7 @@ pub(crate) mod line;
 pub mod links;
 pub mod lldp;
 pub mod memory;
+pub mod multicast;
 mod names;
 pub(crate) mod neighbors;
 pub mod offload;

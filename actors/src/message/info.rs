@@ -75,6 +75,8 @@ pub struct Survey {
     pub lldp_neighbors: Usage,
     /// IP addresses that are known for `neigh-suppress`.
     pub neigh_entries: Usage,
+    /// Multicast groups that somebody has joined; none may be while there is no snooping.
+    pub groups: Usage,
     /// Octets in all queues.
     pub queues: Usage,
     /// The spanning tree, if the switch takes part in it.

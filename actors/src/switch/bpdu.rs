@@ -94,6 +94,7 @@ impl Switch {
                 info!(self.log, "topology has changed: learned addresses are forgotten";
                     "port" => %number, "bridge" => %mac);
                 self.relay.flush_learned();
+                self.note_topology_change(now);
             }
         }
     }
@@ -119,6 +120,7 @@ impl Switch {
     pub(super) fn flush_if_due(&mut self, now: Instant) {
         if self.flushes.is_due(now) {
             self.relay.flush_learned();
+            self.note_topology_change(now);
         }
     }
 

@@ -57,8 +57,10 @@ impl Switch {
         let collects = ages.then_some(self.collects);
         let tree = self.stp.as_ref().map(|tree| tree.due);
         let lldp = self.lldp.agents.due();
-        let all = [self.loops.due(), self.flushes.due(), self.ends, collects, tree, lldp];
-        all.into_iter().flatten().min().map(Instant::from_std)
+        let snooping = self.snooping_due();
+        let own = [self.loops.due(), self.flushes.due(), self.ends, collects];
+        let all = own.into_iter().chain([tree, lldp, snooping]);
+        all.flatten().min().map(Instant::from_std)
     }
 
     /// Something goes on whose end is to be noticed, at the next tick.
@@ -75,6 +77,7 @@ impl Switch {
         self.look_at_tree(now);
         self.flush_if_due(now);
         self.look_at_lldp(now);
+        self.look_at_snooping(now);
         if self.ends.take_if(|due| *due <= now).is_some() {
             self.mirrors.collect();
             if self.look_for_ends(now) {

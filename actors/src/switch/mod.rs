@@ -15,6 +15,7 @@ mod lldp;
 mod look;
 mod loops;
 mod mirrors;
+mod multicast;
 mod neighbors;
 mod options;
 mod requests;
@@ -42,11 +43,12 @@ use crate::{
         fdb::{Aged, Fdb, Learned, PortNumber},
         frame::{Frame, MacAddr, Vid},
         gauge::cost,
-        guard::{Reminder, bpdu::Flushes, loops::LoopGuard},
+        guard::{Reminder, bpdu::Flushes, loops::LoopGuard, storm::Class},
         holder::{Holders, Instances},
         isolation::Isolation,
         line::Direction,
         memory::QueueMemory,
+        multicast::Snooping,
         neighbors::Neighbors,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
@@ -65,6 +67,7 @@ use bindings::messages_apart;
 use entry::{Pending, PortEntry, Shared};
 use lldp::Discovery;
 use look::Timer;
+use multicast::Aim;
 use stp::Tree;
 use vlans::Vlans;
 
@@ -95,6 +98,10 @@ pub struct Switch {
     /// The ports with `neigh-suppress`, and what is known for them.
     suppressing: PortSet,
     neighbors: Neighbors,
+    /// Which ports want which multicast groups, if that is asked for.
+    snooping: Option<Box<Snooping>>,
+    /// Whether the switch itself asks, then.
+    asks_groups: bool,
     /// Who holds ports.
     holders: Holders<Shared>,
     /// Of sessions, which client ports they are of.
@@ -156,6 +163,8 @@ impl Switch {
             bindings: Bindings::new(options.max_bindings),
             suppressing: PortSet::default(),
             neighbors: Neighbors::new(options.fdb_capacity),
+            snooping: None,
+            asks_groups: false,
             holders: Holders::default(),
             instances: Instances::default(),
             hosts: PortSet::default(),
@@ -183,6 +192,7 @@ impl Switch {
             monitor: options.monitor,
         };
         switch.set_stp(options.stp);
+        switch.set_snooping(options.snooping);
         switch
     }
 
@@ -197,6 +207,7 @@ impl Switch {
         self.followers.set(at, false);
         self.hosts.set(at, false);
         self.instances.remove(self.ports[at].holder.as_ref(), at);
+        self.forget_snooped(at);
         self.forget_vlans(at);
         self.isolation.set(at, &PortSettings::default());
         self.watch(at, false, false);
@@ -219,6 +230,7 @@ impl Switch {
         self.ports[at].note_state();
         let is_forwarding = self.ports[at].is_forwarding();
         self.forwarding.set(at, is_forwarding);
+        self.note_snooped(at);
         self.set_carriers();
     }
 
@@ -512,12 +524,18 @@ impl Switch {
                 Lesson::Nothing | Lesson::Learned(Learned::Refreshed) => {}
                 news => self.tell_lesson(at, &frame, news, now),
             }
+            let aim = match verdict {
+                Verdict::Flood(Class::Multicast) => self.aim(at, &frame),
+                _ => Aim::Everybody,
+            };
             let verdict = match verdict {
                 Verdict::Forward(_) | Verdict::Flood(_)
                     if is_over(&self.holders, &self.ports[at], Direction::In, &frame, now) =>
                 {
                     Verdict::Discard(Discard::RateIn)
                 }
+                // What is not multiplied is no storm.
+                Verdict::Flood(_) if matches!(aim, Aim::One(_)) => verdict,
                 Verdict::Flood(class) => match self.storm_control(at, class, &frame, now) {
                     Ok(()) => verdict,
                     Err(reason) => Verdict::Discard(reason),
@@ -539,8 +557,10 @@ impl Switch {
                         None => counters.discarded(Discard::PortDown, frame.on_wire().0),
                     }
                 }
-                Verdict::Flood(_) if suppresses => self.flood_or_answer(at, frame, now),
-                Verdict::Flood(_) => self.flood(at, frame, now),
+                Verdict::Flood(_) if suppresses && matches!(aim, Aim::Everybody) => {
+                    self.flood_or_answer(at, frame, now);
+                }
+                Verdict::Flood(_) => self.multicast(at, frame, aim, now),
                 Verdict::Local(protocol) => self.receive_local(at, protocol, frame, now),
                 Verdict::Discard(reason) => counters.discarded(reason, frame.on_wire().0),
             }

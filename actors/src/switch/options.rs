@@ -10,6 +10,7 @@ use crate::{
         fdb::{DEFAULT_AGING_TIME, DEFAULT_CAPACITY},
         frame::{MacAddr, Vid},
         lldp::System,
+        multicast::SnoopingOptions,
         settings::{PortSettings, Profiles},
         stp::BridgeSettings,
     },
@@ -43,6 +44,8 @@ pub struct SwitchOptions {
     pub max_bindings: usize,
     /// The switch as a bridge of the spanning tree; `None`: it takes part in none.
     pub stp: Option<BridgeSettings>,
+    /// Whether multicast goes only where it is wanted.
+    pub snooping: SnoopingOptions,
     /// Settings of ports that have nothing else; what is `None` is as it was declared.
     pub ports: PortSettings,
     /// Profiles that ports may name, and that users have.
@@ -71,6 +74,7 @@ impl Default for SwitchOptions {
             queue_memory: DEFAULT_QUEUE_MEMORY,
             max_bindings: DEFAULT_BINDINGS,
             stp: None,
+            snooping: SnoopingOptions::default(),
             ports: PortSettings::default(),
             profiles: Arc::default(),
             vlan_names: BTreeMap::new(),

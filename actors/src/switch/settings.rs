@@ -209,6 +209,7 @@ impl Handler<SetDefaults> for Switch {
         self.set_stp(set.stp);
         self.vlans.names = set.vlan_names;
         self.lldp.is_on = set.lldp;
+        self.set_snooping(set.snooping);
         for at in self.ports.places() {
             self.apply_settings(at);
         }

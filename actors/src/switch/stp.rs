@@ -226,6 +226,7 @@ impl Switch {
             info!(self.log, "topology has changed: addresses learned behind other ports are forgotten";
                 "port" => %number);
             self.monitor.tell(|| Event::new(Kind::TopologyChange).on(number));
+            self.note_topology_change(now);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Empty, and of no cost to a frame, until a port has settings for VLANs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use actix::prelude::*;
 use bytes::BytesMut;
@@ -38,6 +38,8 @@ pub(super) struct Vlans {
     aware: PortSet,
     /// Of these, those that are in a VLAN, by VID. Empty without such ports.
     members: Vec<PortSet>,
+    /// Those that settings of ports name, and do not just mean with all others.
+    named: Vec<PortSet>,
     traffic: Vec<Traffic>,
     pub(super) names: BTreeMap<Vid, String>,
     /// Where short frames are made longer.
@@ -56,16 +58,25 @@ impl Vlans {
         }
         if self.members.is_empty() {
             self.members = vec![PortSet::default(); VIDS];
+            self.named = vec![PortSet::default(); VIDS];
             self.traffic = vec![Traffic::default(); VIDS];
         }
         self.aware.set(at, port.is_some());
-        for (members, number) in self.members.iter_mut().zip(0..) {
-            members.set(at, port.is_some_and(|port| port.is_member(Vid::from_tci(number))));
+        let sets = self.members.iter_mut().zip(&mut self.named);
+        for ((members, named), vid) in sets.zip((0..).map(Vid::from_tci)) {
+            members.set(at, port.is_some_and(|port| port.is_member(vid)));
+            named.set(at, port.is_some_and(|port| port.names(vid)));
         }
         if self.aware.next(0).is_none() {
             // Nobody has such settings any more.
-            (self.members, self.traffic) = (Vec::new(), Vec::new());
+            *self = Self::new(mem::take(&mut self.names));
         }
+    }
+
+    /// Whether a VLAN has a name, or settings of ports name it.
+    pub(super) fn is_named(&self, vid: Vid) -> bool {
+        let named = self.named.get(usize::from(vid.get()));
+        named.is_some_and(|ports| ports.next(0).is_some()) || self.names.contains_key(&vid)
     }
 
     /// What has passed, by VLAN.
@@ -149,6 +160,7 @@ impl Switch {
             self.ports[at].vlans.as_ref().is_none_or(|vlans| vlans.is_member(vid))
         });
         self.turn_probe(at, Vid::UNTAGGED);
+        self.note_snooped_vlans(at);
     }
 
     /// Whether the port at `at` is in the VLAN of a frame of the switch's own.
@@ -166,6 +178,7 @@ impl Switch {
 
     pub(super) fn forget_vlans(&mut self, at: usize) {
         self.vlans.set(at, None);
+        self.note_queried();
     }
 
     /// A frame that comes in by the port at `at`, of its VLAN.

@@ -11,7 +11,7 @@ const TICKS: u32 = 600;
 const OWN: u64 = 4;
 
 /// How often the thread wakes in this many ticks.
-async fn wakeups() -> u64 {
+pub(super) async fn wakeups() -> u64 {
     let parks = || Handle::current().metrics().worker_park_count(0);
     tick::every(TICK).tick().await;
     let before = parks();

@@ -306,6 +306,20 @@ pub(super) const FAMILIES: &[Family] = &[
         samples: |scrape| vec![(Vec::new(), limit(scrape.survey.neigh_entries))],
     },
     Family {
+        name: "etherws_multicast_groups",
+        help: "Multicast groups that hosts have joined, as snooping knows them.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(Vec::new(), used(scrape.survey.groups))],
+    },
+    Family {
+        name: "etherws_multicast_groups_limit",
+        help: "Multicast groups that hosts may have joined; 0 while there is no snooping.",
+        unit: None,
+        kind: Gauge,
+        samples: |scrape| vec![(Vec::new(), limit(scrape.survey.groups))],
+    },
+    Family {
         name: "etherws_queue_memory",
         help: "Octets that wait in all queues together, and that the switch has just read.",
         unit: Some(Unit::Bytes),

@@ -15,6 +15,7 @@ mod link;
 mod link_local;
 mod lldp;
 mod mac;
+mod multicast;
 #[cfg(feature = "clap")]
 mod options;
 mod profile;
@@ -35,6 +36,7 @@ pub use self::{
     link_local::LinkLocal,
     lldp::LldpStatus,
     mac::{DeviceMac, MacList},
+    multicast::McastRouter,
     profile::{ANYBODY, Layers, MAX_PROFILES, Profile, ProfileError, Profiles},
     rate::{Excess, RateLimit},
     stp::{PathCost, PortPriority, StpEdge},
@@ -527,6 +529,20 @@ settings! {
     /// Whether requests of ARP and neighbor solicitations for a station that is known do not leave
     /// by the port: the switch answers those for stations behind it (RFC 9161).
     neigh_suppress ("neigh-suppress"): bool = false;
+
+    /// Whether the port gets all multicast groups and all messages of hosts about them: while a
+    /// multicast router or querier is heard behind it (auto, or 1 as for a Linux bridge), never
+    /// (off, 0), or always (on, 2).
+    mcast_router ("mcast-router"): McastRouter = McastRouter::Auto;
+
+    /// Whether the port gets a group no more as soon as the last host behind it has left. Hosts
+    /// are told apart, but those of IGMPv1, IGMPv2 and MLDv1 hide each other: they are asked, as
+    /// without it.
+    mcast_fast_leave ("mcast-fast-leave"): bool = false;
+
+    /// Whether the port gets all multicast groups, whoever has joined: for hosts that speak neither
+    /// IGMP nor MLD.
+    mcast_flood ("mcast-flood"): bool = false;
 
     /// Whether the port reaches only ports that are not isolated, and those of its group.
     isolated ("isolated"): bool = false;
