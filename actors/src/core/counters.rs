@@ -132,7 +132,7 @@ names! {
         LldpError = "lldp-errors",
         /// A neighbor that LLDP told of on the port was not noted: there is no room for more
         /// (IEEE 802.1AB, tooManyNeighbors).
-        TooManyNeighbors = "too-many-neighbors",
+        LldpDiscard = "lldp-discards",
         /// A request of ARP or a neighbor solicitation from the port was for a station that is known,
         /// and went to no port with `neigh-suppress`.
         SuppressedRequest = "suppressed-requests",

@@ -72,7 +72,7 @@ impl Switch {
         match heard {
             Heard::Taken => {}
             Heard::Malformed => port.counters.happened(Incident::LldpError),
-            Heard::NoRoom => port.counters.happened(Incident::TooManyNeighbors),
+            Heard::NoRoom => port.counters.happened(Incident::LldpDiscard),
             Heard::TooMany => port.counters.discarded(Discard::StormMulticast, 1),
         }
         self.obey_lldp();

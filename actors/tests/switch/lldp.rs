@@ -237,7 +237,7 @@ fn strangers_fill_nothing_and_are_counted() {
         lab.settle().await;
         assert_eq!(lab.lldp_neighbors().await.len(), 32);
         let counters = lab.port(1).await.counters;
-        assert_eq!(counters.incidents(Incident::TooManyNeighbors), 68);
+        assert_eq!(counters.incidents(Incident::LldpDiscard), 68);
         assert_eq!(counters.incidents(Incident::LldpError), 1);
         assert!((850..=873).contains(&counters.discards(Discard::StormMulticast)));
         assert_eq!(b.try_recv(), None);
