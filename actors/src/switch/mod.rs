@@ -102,6 +102,8 @@ pub struct Switch {
     snooping: Option<Box<Snooping>>,
     /// Whether the switch itself asks, then.
     asks_groups: bool,
+    /// When something of it ends, and the tick after that.
+    snooping_ends: (Option<StdInstant>, Option<StdInstant>),
     /// Who holds ports.
     holders: Holders<Shared>,
     /// Of sessions, which client ports they are of.
@@ -165,6 +167,7 @@ impl Switch {
             neighbors: Neighbors::new(options.fdb_capacity),
             snooping: None,
             asks_groups: false,
+            snooping_ends: (None, None),
             holders: Holders::default(),
             instances: Instances::default(),
             hosts: PortSet::default(),

@@ -164,10 +164,15 @@ impl Switch {
     }
 
     /// When snooping is to be looked at.
-    pub(super) fn snooping_due(&self) -> Option<Instant> {
+    pub(super) fn snooping_due(&mut self) -> Option<Instant> {
         let snooping = self.snooping.as_ref()?;
-        let wakes = snooping.wakes().map(|at| tick::next(at.into(), TICK).into_std());
-        snooping.due().into_iter().chain(wakes).min()
+        let wakes = snooping.wakes();
+        // This is asked for after each message: the tick is counted once.
+        if self.snooping_ends.0 != wakes {
+            let ticks = wakes.map(|at| tick::next(at.into(), TICK).into_std());
+            self.snooping_ends = (wakes, ticks);
+        }
+        snooping.due().into_iter().chain(self.snooping_ends.1).min()
     }
 
     /// Does what is due.
