@@ -258,7 +258,7 @@ fn tshark_reads_what_is_sent() {
         let dir = crate::support::TempDir::new();
         let file = dir.at("bpdus.pcap");
         let mut dump = lab.middle.site.command("tcpdump");
-        dump.args(["-i", &wire.ends[1], "-Q", "in", "-c", "3", "-w", &file, "stp"]);
+        dump.args(["-Z", "root", "-i", &wire.ends[1], "-Q", "in", "-c", "3", "-w", &file, "stp"]);
         run(dump).ok();
         let read = |more: &[&str]| {
             let args = [&["-n", "-r", &file][..], more].concat();
