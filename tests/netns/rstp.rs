@@ -248,7 +248,7 @@ fn nobody_behind_root_guard_becomes_the_root() {
 #[test]
 fn tshark_reads_what_is_sent() {
     need!(tool("tshark"));
-    need!(tool("tcpdump"));
+    need!(tool("dumpcap"));
     for (make, wanted) in [(Make::OpenVSwitch, "2"), (Make::Linux, "0")] {
         let lab = need!(Lab::new(format!("BPDUs to {make:?}")));
         let ours = need!(lab.bridge(Make::Etherws, "one", 4096));
@@ -257,8 +257,11 @@ fn tshark_reads_what_is_sent() {
         wait_parts(&[(&other, &wire.ends[1], "root forwarding")]);
         let dir = crate::support::TempDir::new();
         let file = dir.at("bpdus.pcap");
-        let mut dump = lab.middle.site.command("tcpdump");
-        dump.args(["-Z", "root", "-i", &wire.ends[1], "-Q", "in", "-c", "3", "-w", &file, "stp"]);
+        let tree = ours.ours().json(&["showstp"]).remove(0);
+        let (_, mac) = tree["bridge"].as_str().and_then(|id| id.split_once('.')).expect("an id");
+        let filter = format!("stp and ether src {mac}");
+        let mut dump = lab.middle.site.command("dumpcap");
+        dump.args(["-q", "-i", &wire.ends[1], "-f", &filter, "-c", "3", "-w", &file]);
         run(dump).ok();
         let read = |more: &[&str]| {
             let args = [&["-n", "-r", &file][..], more].concat();
