@@ -243,7 +243,7 @@ impl Lab {
 
     /// Adds the ends of a wire. One that came first is cheaper.
     fn join(&self, ends: [String; 2], one: &Bridge, other: &Bridge) -> Wire {
-        let cost = COST + u16::from(self.wires.get());
+        let cost = COST + u16::from(self.wires.get() - 1);
         one.add_at(&ends[0], cost);
         other.add_at(&ends[1], cost);
         Wire { ends, site: self.middle.clone() }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::bridges::{Bridge, Lab, Make, SLOW, wait_parts};
+use super::bridges::{Bridge, Lab, Make, SLOW, TIMES, wait_parts};
 use crate::support::{need, peers::tool, process::run, switch::Switch, wait_until, wait_within};
 
 /// In which a way stands in for another, where both sides speak RSTP.
@@ -248,7 +248,7 @@ fn nobody_behind_root_guard_becomes_the_root() {
 #[test]
 fn tshark_reads_what_is_sent() {
     need!(tool("tshark"));
-    need!(tool("tcpdump"));
+    need!(tool("dumpcap"));
     for (make, wanted) in [(Make::OpenVSwitch, "2"), (Make::Linux, "0")] {
         let lab = need!(Lab::new(format!("BPDUs to {make:?}")));
         let ours = need!(lab.bridge(Make::Etherws, "one", 4096));
@@ -257,8 +257,11 @@ fn tshark_reads_what_is_sent() {
         wait_parts(&[(&other, &wire.ends[1], "root forwarding")]);
         let dir = crate::support::TempDir::new();
         let file = dir.at("bpdus.pcap");
-        let mut dump = lab.middle.site.command("tcpdump");
-        dump.args(["-i", &wire.ends[1], "-Q", "in", "-c", "3", "-w", &file, "stp"]);
+        let tree = ours.ours().json(&["showstp"]).remove(0);
+        let (_, mac) = tree["bridge"].as_str().and_then(|id| id.split_once('.')).expect("an id");
+        let filter = format!("stp and ether src {mac}");
+        let mut dump = lab.middle.site.command("dumpcap");
+        dump.args(["-q", "-i", &wire.ends[1], "-f", &filter, "-c", "3", "-w", &file]);
         run(dump).ok();
         let read = |more: &[&str]| {
             let args = [&["-n", "-r", &file][..], more].concat();
@@ -276,7 +279,7 @@ fn tshark_reads_what_is_sent() {
                 panic!("{told}")
             };
             assert!(length.parse::<u16>().is_ok_and(|length| length >= 52), "{told}");
-            assert_eq!([version, priority, age, delay], [wanted, "4096", "6", "4"], "{told}");
+            assert_eq!([version, priority, age, delay], [wanted, "4096", TIMES[0], TIMES[1]], "{told}");
         }
         assert_eq!(told.lines().count(), 3, "{told}");
     }

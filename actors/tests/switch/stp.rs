@@ -144,6 +144,69 @@ fn two_cables_between_two_switches_carry_each_frame_once_and_one_stands_in_for_t
 }
 
 #[test]
+fn changes_that_follow_each_other_are_all_taken() {
+    run(async {
+        let of = |priority| {
+            let stp = BridgeSettings { priority, ..BridgeSettings::default() };
+            Lab::with(SwitchOptions { stp: Some(stp), ..SwitchOptions::default() })
+        };
+        let (hub, second, third) = (of(4096), of(8192), of(61_440));
+        let (mut left, right) = (second.memory().await, third.memory().await);
+        cable(second.memory().await, Some(third.memory().await));
+        sleep(10).await;
+        cable(hub.memory().await, Some(second.memory().await));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        left.send(frame(0xff, 1)).await.expect("port 1");
+        right.send(frame(0xff, 2)).await.expect("port 1");
+        lab_settles(&[&hub, &second, &third]).await;
+        cable(hub.memory().await, Some(third.memory().await));
+        // From the second's way to the third, to that by the hub.
+        let start = tokio::time::Instant::now();
+        received(&mut left);
+        let mut right = right;
+        received(&mut right);
+        let mut heard = 0;
+        while heard < 20 {
+            left.send(frame(2, 1)).await.expect("port 1");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            heard += received(&mut right).1;
+            assert!(start.elapsed() < Duration::from_secs(5));
+        }
+        assert_eq!(part(&third, 2).await, (Role::Alternate, State::Discarding));
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    });
+}
+
+async fn lab_settles(labs: &[&Lab]) {
+    for lab in labs {
+        lab.settle().await;
+    }
+}
+
+#[test]
+fn a_flood_of_topology_changes_has_addresses_forgotten_three_times_a_second() {
+    run(async {
+        let lab = lab();
+        let (stranger, mut b) = (lab.memory().await, lab.memory().await);
+        sleep(10).await;
+        let mut told = bpdu(0xf0, 1).into_data().to_vec();
+        // Of a root port.
+        told[21] = 1 | 2 << 2;
+        let mut notification = told.clone();
+        notification[19..21].copy_from_slice(&[0, 0x80]);
+        for round in 0..1000 {
+            let one = if round % 2 == 0 { &told } else { &notification };
+            stranger.send(Frame::new(one.clone().into())).await.expect("port 1");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let changes = lab.port(1).await.counters.incidents(Incident::TopologyChange);
+        assert!((8..=36).contains(&changes), "{changes}");
+        let (bpdus, _) = received(&mut b);
+        assert!(bpdus <= 70, "{bpdus}");
+    });
+}
+
+#[test]
 fn a_stranger_who_would_be_the_root_is_kept_out_by_root_guard() {
     run(async {
         let lab = lab();

@@ -282,9 +282,7 @@ impl Bridge {
         match bpdu {
             Bpdu::Notification => {
                 port.rx.tcn += 1;
-                if !mem::replace(&mut port.tc_heard, true) {
-                    port.rcvd_tcn = true;
-                }
+                port.hear_change(true);
             }
             Bpdu::Information(heard) => {
                 *(if rapid { &mut port.rx.rst } else { &mut port.rx.config }) += 1;

@@ -4,6 +4,8 @@
 //! Names are the standard's. `learning` and `forwarding` are missing: the Switch does at once what
 //! `learn` and `forward` say.
 
+use std::mem;
+
 use super::{
     BpduCounts, BridgeSettings, Edge, PortConfig, Role, State,
     bpdu::Information,
@@ -19,6 +21,10 @@ pub(super) const TX_HOLD_COUNT: u16 = 6;
 
 /// BPDUs a second that are heard of a port: several times what a bridge may send.
 pub(super) const RX_LIMIT: u16 = 32;
+
+/// Changes of the topology that are taken of a port at once, each second: as many as follow each
+/// other where links come back one after the other.
+const TC_LIMIT: u16 = 3;
 
 /// Where a port has its information from (17.19.10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +97,11 @@ pub(super) struct Port {
     pub(super) tc_ack: bool,
     pub(super) tc_prop: bool,
     pub(super) updt_info: bool,
-    /// Whether a change of the topology was heard in this second: one is enough.
-    pub(super) tc_heard: bool,
+    /// Changes of the topology that were heard in this second.
+    tc_count: u16,
+    /// Whether one more waits for its end, and whether that was a notification.
+    tc_waits: bool,
+    tcn_waits: bool,
 
     pub(super) edge_delay_while: u16,
     pub(super) fd_while: u16,
@@ -171,7 +180,9 @@ impl Port {
             tc_ack: false,
             tc_prop: false,
             updt_info: false,
-            tc_heard: false,
+            tc_count: 0,
+            tc_waits: false,
+            tcn_waits: false,
             edge_delay_while: MIGRATE_TIME,
             fd_while: times.max_age,
             hello_when: times.hello,
@@ -295,10 +306,24 @@ impl Port {
 
     /// 17.21.17
     pub(super) const fn take_flags(&mut self, heard: &Information) {
-        if heard.topology_change && !self.tc_heard {
-            (self.rcvd_tc, self.tc_heard) = (true, true);
+        if heard.topology_change {
+            self.hear_change(false);
         }
         self.rcvd_tc_ack |= heard.topology_change_ack;
+    }
+
+    /// The topology has changed, as a notification says or another BPDU. Who has others' addresses
+    /// forgotten all the time sees their traffic; but none is lost, or a way that is no more would
+    /// be used until the next hello.
+    pub(super) const fn hear_change(&mut self, is_notification: bool) {
+        let waits = self.tc_count >= TC_LIMIT;
+        self.tc_count = self.tc_count.saturating_add(1);
+        *match (waits, is_notification) {
+            (false, false) => &mut self.rcvd_tc,
+            (false, true) => &mut self.rcvd_tcn,
+            (true, false) => &mut self.tc_waits,
+            (true, true) => &mut self.tcn_waits,
+        } = true;
     }
 
     /// Which protocol the neighbour speaks (PPM, 17.24).
@@ -339,7 +364,14 @@ impl Port {
         // At its limit it may have something to say.
         is_over |= self.tx_count >= TX_HOLD_COUNT && self.new_info;
         self.tx_count = self.tx_count.saturating_sub(1);
-        (self.rx_count, self.tc_heard) = (0, false);
+        (self.rx_count, self.tc_count) = (0, 0);
+        for is_notification in [false, true] {
+            let waits = if is_notification { &mut self.tcn_waits } else { &mut self.tc_waits };
+            if mem::take(waits) {
+                self.hear_change(is_notification);
+                is_over = true;
+            }
+        }
         if self.enabled && self.mdelay_while == 0 {
             self.migration = Migration::Sensing;
         }
@@ -376,15 +408,13 @@ impl Port {
         (self.synced, self.rr_while, self.sync, self.re_root) = (true, 0, false, false);
     }
 
-    /// 17.21.7
+    /// 17.21.7, but that a further change within these seconds is told at once as well, and not only
+    /// with the next hello: others would use a way until then that is no more.
     pub(super) const fn start_tc_while(&mut self, times: &Times) {
+        self.new_info |= self.send_rstp;
         if self.tc_while == 0 {
-            if self.send_rstp {
-                self.tc_while = times.hello + 1;
-                self.new_info = true;
-            } else {
-                self.tc_while = times.max_age + times.forward_delay;
-            }
+            self.tc_while =
+                if self.send_rstp { times.hello + 1 } else { times.max_age + times.forward_delay };
         }
     }
 }
