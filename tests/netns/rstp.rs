@@ -279,7 +279,11 @@ fn tshark_reads_what_is_sent() {
                 panic!("{told}")
             };
             assert!(length.parse::<u16>().is_ok_and(|length| length >= 52), "{told}");
-            assert_eq!([version, priority, age, delay], [wanted, "4096", TIMES[0], TIMES[1]], "{told}");
+            assert_eq!(
+                [version, priority, age, delay],
+                [wanted, "4096", TIMES[0], TIMES[1]],
+                "{told}"
+            );
         }
         assert_eq!(told.lines().count(), 3, "{told}");
     }
