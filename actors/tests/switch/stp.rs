@@ -73,6 +73,34 @@ fn a_port_forwards_when_nobody_has_sent_bpdus_and_passes_none_on() {
 }
 
 #[test]
+fn bpdus_are_of_the_port_whatever_vlans_it_has() {
+    run(async {
+        let lab = lab();
+        let (mut trunk, mut access) = (lab.memory().await, lab.memory().await);
+        for (number, all) in [
+            (1, [("vlan-mode", "trunk"), ("trunks", "10")]),
+            (2, [("vlan-mode", "access"), ("tag", "10")]),
+        ] {
+            let mut settings = PortSettings::default();
+            all.map(|(name, value)| settings.set(name, value).expect("a good value"));
+            let set = lab.control.set_port(port(number), settings, Vec::new()).await;
+            set.expect("port is there");
+        }
+        sleep(10).await;
+        for handle in [&mut trunk, &mut access] {
+            assert!(received(handle).0 >= 4, "they leave untagged");
+        }
+        for (number, handle) in [(1, &trunk), (2, &access)] {
+            handle.send(bpdu(0, 0)).await.expect("port is there");
+            lab.settle().await;
+            let stp = lab.port(number).await.stp.expect("it takes part");
+            assert_eq!(stp.received.rst, 1, "{stp:?}");
+        }
+        assert_eq!(part(&lab, 1).await.0, Role::Root);
+    });
+}
+
+#[test]
 fn a_port_that_takes_no_part_always_forwards() {
     run(async {
         let lab = lab();
