@@ -82,7 +82,9 @@ fn bpdus_are_of_the_port_whatever_vlans_it_has() {
             (2, [("vlan-mode", "access"), ("tag", "10")]),
         ] {
             let mut settings = PortSettings::default();
-            all.map(|(name, value)| settings.set(name, value).expect("a good value"));
+            for (name, value) in all {
+                settings.set(name, value).expect("a good value");
+            }
             let set = lab.control.set_port(port(number), settings, Vec::new()).await;
             set.expect("port is there");
         }
