@@ -5,7 +5,13 @@
 use std::time::{Duration, Instant};
 
 use super::bridges::{Bridge, Lab, Make, SLOW, TIMES, wait_parts};
-use crate::support::{need, peers::tool, process::run, switch::Switch, wait_until, wait_within};
+use crate::support::{
+    TempDir, need,
+    peers::tool,
+    process::{Process, run},
+    switch::Switch,
+    wait_until, wait_within,
+};
 
 /// In which a way stands in for another, where both sides speak RSTP.
 const FAST: Duration = Duration::from_secs(1);
@@ -269,6 +275,37 @@ fn nobody_behind_root_guard_becomes_the_root() {
 }
 
 #[test]
+fn attacks_of_yersinia_on_a_guarded_port_are_noticed_by_nobody() {
+    need!(tool("yersinia"));
+    let lab = need!(Lab::new("yersinia".to_owned()));
+    let ours = need!(lab.bridge(Make::Etherws, "one", 32_768));
+    let switch = ours.ours();
+    lab.hosts(&ours, &ours);
+    let attacker = lab.middle.sibling();
+    attacker.cable("eth0", &lab.middle, "ha");
+    switch.add(&["netdev", "ha", "--stp-root-guard", "on"]);
+    let forwards = "designated forwarding";
+    wait_parts(&[(&ours, "hl", forwards), (&ours, "hr", forwards), (&ours, "ha", forwards)]);
+    lab.reach();
+    let dir = TempDir::new();
+    // Floods of configuration BPDUs and of notifications, and the root's role.
+    for attack in ["2", "3", "4"] {
+        let gap = lab.gap(&format!("attack {attack}"), || {
+            let mut command = attacker.site.command("yersinia");
+            command.args(["stp", "-attack", attack, "-interface", "eth0"]);
+            command.current_dir(dir.path());
+            let _attack = Process::start(command);
+            let before = bpdus(&ours, "ha").1;
+            wait_until("BPDUs", || bpdus(&ours, "ha").1 > before + 2);
+            let tree = switch.json(&["showstp"]).remove(0);
+            assert_eq!(tree["root"], tree["bridge"], "{tree}");
+        });
+        assert!(gap <= FAST, "{gap:?}");
+    }
+    wait_parts(&[(&ours, "hl", forwards), (&ours, "hr", forwards)]);
+}
+
+#[test]
 fn tshark_reads_what_is_sent() {
     need!(tool("tshark"));
     need!(tool("dumpcap"));
@@ -278,7 +315,7 @@ fn tshark_reads_what_is_sent() {
         let other = need!(lab.bridge(make, "two", 61_440));
         let wire = lab.wire(&ours, &other);
         wait_parts(&[(&other, &wire.ends[1], "root forwarding")]);
-        let dir = crate::support::TempDir::new();
+        let dir = TempDir::new();
         let file = dir.at("bpdus.pcap");
         let tree = ours.ours().json(&["showstp"]).remove(0);
         let (_, mac) = tree["bridge"].as_str().and_then(|id| id.split_once('.')).expect("an id");
