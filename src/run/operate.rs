@@ -20,7 +20,7 @@ use etherws_actors::{
     fdb::{FdbFilter, PortNumber, Status},
     interface::{AddressSetting, InterfaceSettings},
     kinds::PortSpec,
-    message::{PortInfo, SetDefaults},
+    message::PortInfo,
     monitor::{Event, Kind},
     settings::{Label, PortSettings, Profiles},
 };
@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 
 use super::{
     listeners::{Listeners, Shared},
-    specs::listener_specs,
+    specs::{defaults, listener_specs},
 };
 use crate::{
     capture::mirror::Mirror,
@@ -570,21 +570,6 @@ fn is_unchanged(known: &PortSpec, wanted: &PortSpec) -> bool {
     match wanted.interface() {
         Some(name) => known.at(name) == *wanted,
         None => known == wanted,
-    }
-}
-
-/// What holds for ports that say nothing else.
-pub(super) fn defaults(options: &Sw) -> SetDefaults {
-    SetDefaults {
-        aging_time: options.aging_time,
-        queue_memory: options.queue_memory,
-        max_bindings: options.max_bindings,
-        stp: options.stp,
-        snooping: options.snooping,
-        ports: options.port_defaults.clone(),
-        profiles: Arc::clone(&options.profiles),
-        vlan_names: options.vlan_names.clone(),
-        lldp: options.lldp,
     }
 }
 

@@ -1,10 +1,10 @@
-//! Which TCP listeners the options ask for, and what each is to serve: values alone, which
-//! `listeners` compares with what is there. Opens nothing.
+//! What the options ask for: which TCP listeners, and what each is to serve, which `listeners`
+//! compares with what is there, and what the Switch is told. Values alone; opens nothing.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Result, bail};
-use etherws_actors::tunnel::Wire;
+use etherws_actors::{message::SetDefaults, tunnel::Wire};
 use slog::{Logger, warn};
 
 use super::listeners::Sockets;
@@ -178,5 +178,20 @@ impl ListenerSpec {
             self.host,
             self.port
         )
+    }
+}
+
+/// What the Switch is told of the options.
+pub(super) fn defaults(options: &Sw) -> SetDefaults {
+    SetDefaults {
+        aging_time: options.aging_time,
+        queue_memory: options.queue_memory,
+        max_bindings: options.max_bindings,
+        stp: options.stp,
+        snooping: options.snooping,
+        ports: options.port_defaults.clone(),
+        profiles: Arc::clone(&options.profiles),
+        vlan_names: options.vlan_names.clone(),
+        lldp: options.lldp,
     }
 }

@@ -31,8 +31,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{
     bindings::Bindings,
     listeners::{Bound, Listeners, Shared},
-    operate::{self, InForce},
+    operate::InForce,
     renewal,
+    specs::defaults,
 };
 use crate::{
     acme,
@@ -222,7 +223,7 @@ fn own_mac(store: Option<&dyn Store>) -> MacAddr {
 }
 
 fn start_switch(options: &Sw, mac: MacAddr, monitor: &Monitor, log: &Logger) -> Addr<Switch> {
-    let defaults = operate::defaults(options);
+    let defaults = defaults(options);
     let SetDefaults { aging_time, queue_memory, max_bindings, snooping, stp, lldp, .. } = defaults;
     let SetDefaults { ports, profiles, vlan_names, .. } = defaults;
     Switch::new(SwitchOptions {

@@ -210,8 +210,7 @@ impl Switch {
         info!(self.log, "spanning tree has another root"; "root" => %root,
             "port" => root_port.map(PortNumber::get), "cost" => root_cost);
         self.monitor.tell(|| {
-            let event = Event::new(Kind::StpRoot);
-            let event = root_port.map_or(event.clone(), |port| event.on(port));
+            let event = Event { port: root_port, ..Event::new(Kind::StpRoot) };
             event.text("root", root).number("cost", root_cost)
         });
     }

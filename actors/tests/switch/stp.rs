@@ -73,6 +73,36 @@ fn a_port_forwards_when_nobody_has_sent_bpdus_and_passes_none_on() {
 }
 
 #[test]
+fn bpdus_are_of_the_port_whatever_vlans_it_has() {
+    run(async {
+        let lab = lab();
+        let (mut trunk, mut access) = (lab.memory().await, lab.memory().await);
+        for (number, all) in [
+            (1, [("vlan-mode", "trunk"), ("trunks", "10")]),
+            (2, [("vlan-mode", "access"), ("tag", "10")]),
+        ] {
+            let mut settings = PortSettings::default();
+            for (name, value) in all {
+                settings.set(name, value).expect("a good value");
+            }
+            let set = lab.control.set_port(port(number), settings, Vec::new()).await;
+            set.expect("port is there");
+        }
+        sleep(10).await;
+        for handle in [&mut trunk, &mut access] {
+            assert!(received(handle).0 >= 4, "they leave untagged");
+        }
+        for (number, handle) in [(1, &trunk), (2, &access)] {
+            handle.send(bpdu(0, 0)).await.expect("port is there");
+            lab.settle().await;
+            let stp = lab.port(number).await.stp.expect("it takes part");
+            assert_eq!(stp.received.rst, 1, "{stp:?}");
+        }
+        assert_eq!(part(&lab, 1).await.0, Role::Root);
+    });
+}
+
+#[test]
 fn a_port_that_takes_no_part_always_forwards() {
     run(async {
         let lab = lab();
@@ -250,14 +280,14 @@ fn a_flood_of_bpdus_costs_others_nothing() {
         received(&mut b);
         let transitions = lab.port(3).await.stp.map(|port| port.transitions);
         let mut flooded = 0;
-        for round in 0..2000_u32 {
+        for round in 0..2000_usize {
             // Topology changes, proposals, of bridges that are better and worse than we.
-            let bpdu = bpdu((round % 16 * 16) as u8, [1, 2, 0x3f, 0x7e][round as usize % 4]);
+            let bpdu = bpdu([0, 16, 0x80, 0xf0][round % 16 / 4], [1, 2, 0x3f, 0x7e][round % 4]);
             stranger.send(bpdu).await.expect("port 1");
             let mut cut = frame(0xff, 0).into_data().to_vec();
             cut[..6].copy_from_slice(&[1, 0x80, 0xc2, 0, 0, 0]);
-            cut[12..17].copy_from_slice(&[0, (round % 60) as u8, 0x42, 0x42, 3]);
-            cut.truncate(14 + round as usize % 46);
+            cut[12..17].copy_from_slice(&[0, [3, 39, 59, 0][round % 4], 0x42, 0x42, 3]);
+            cut.truncate(14 + round % 46);
             stranger.send(Frame::new(cut.into())).await.expect("port 1");
             tokio::time::sleep(Duration::from_millis(5)).await;
             if round % 10 == 0 {

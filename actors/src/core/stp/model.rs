@@ -121,20 +121,15 @@ impl Network {
     /// Does what a bridge says.
     fn obey(&mut self, bridge: usize) {
         for action in self.bridges[bridge].take_actions() {
-            match action {
-                Action::Send(port, frame) => {
-                    let header = frame.header().expect("a header");
-                    if let Some(Bpdu::Information(one)) = Bpdu::read(header) {
-                        self.counts |= usize::from(one.times.message_age) >= self.bridges.len();
-                    }
-                    let (link, end) = self.at[&(bridge, port)];
-                    if self.wires[link].state == Link::Up {
-                        let event =
-                            Event::Arrives { link, end: 1 - end, octets: frame.data().to_vec() };
-                        self.schedule(self.wires[link].delay, event);
-                    }
-                }
-                _ => {}
+            let Action::Send(port, frame) = action else { continue };
+            let header = frame.header().expect("a header");
+            if let Some(Bpdu::Information(one)) = Bpdu::read(header) {
+                self.counts |= usize::from(one.times.message_age) >= self.bridges.len();
+            }
+            let (link, end) = self.at[&(bridge, port)];
+            if self.wires[link].state == Link::Up {
+                let event = Event::Arrives { link, end: 1 - end, octets: frame.data().to_vec() };
+                self.schedule(self.wires[link].delay, event);
             }
         }
         self.check();
@@ -296,9 +291,9 @@ proptest! {
         let mut network = Network::new(&plan);
         network.all_up();
         network.run(60 * SECOND + wait);
-        for wire in 0..network.wires.len() {
-            if fails[wire] != Link::Up {
-                network.set(wire, fails[wire]);
+        for (wire, fails) in (0..network.wires.len()).zip(fails) {
+            if fails != Link::Up {
+                network.set(wire, fails);
             }
         }
         network.run(120 * SECOND);
