@@ -169,6 +169,12 @@ impl Relay {
         self.reflections.forget(port);
     }
 
+    /// Forgets what was learned behind ports, ascending, behind which something has changed.
+    pub fn flush_ports(&mut self, ports: &[PortNumber]) {
+        self.fdb.flush_ports(ports);
+        ports.iter().for_each(|port| self.reflections.forget(*port));
+    }
+
     /// Forgets what was learned behind a port whose VLANs have changed: what is sticky only in
     /// those that it is not in any more.
     pub fn leave_vlans(&mut self, port: PortNumber, is_member: impl Fn(Vid) -> bool) {

@@ -132,6 +132,8 @@ impl Pending {
 pub(super) struct Shared {
     /// DHCP messages that he has sent.
     pub(super) asked: Bucket,
+    /// BPDUs of his.
+    pub(super) bpdus: Bucket,
     /// What was flooded for him.
     pub(super) flooded: StormControl,
     /// What his queues take.

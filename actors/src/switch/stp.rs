@@ -17,6 +17,7 @@ use crate::{
         counters::{Discard, Incident},
         fdb::{Learned, PortNumber},
         frame::Frame,
+        guard::{Reminder, bucket::Rate},
         packet::Ethernet,
         relay::Lesson,
         settings::StpEdge,
@@ -30,6 +31,9 @@ use crate::{
     tick::{self, TICK},
 };
 
+/// BPDUs of a holder that are heard: those of a dozen ports that have much to say.
+const BPDUS: Rate = Rate { per_second: 100, burst: 200 };
+
 /// What the Switch keeps of the tree.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -38,6 +42,8 @@ pub(super) struct Tree {
     pub(super) due: Instant,
     /// When a change of the topology was told last.
     told: Option<Instant>,
+    /// That it has no room for a port.
+    full: Reminder,
 }
 
 impl Switch {
@@ -59,7 +65,8 @@ impl Switch {
             (None, Some(settings)) => {
                 let due = tick::next(TokioInstant::now(), TICK).into_std();
                 let bridge = Bridge::new(self.mac, settings);
-                self.stp = Some(Box::new(Tree { bridge, due, told: None }));
+                self.stp =
+                    Some(Box::new(Tree { bridge, due, told: None, full: Reminder::default() }));
             }
             (Some(_), None) => self.stp = None,
         }
@@ -98,7 +105,8 @@ impl Switch {
             edge,
             root_guard: settings.stp_root_guard(),
         };
-        if !tree.bridge.configure(number, config) {
+        let now = TokioInstant::now().into_std();
+        if !tree.bridge.configure(number, config) && tree.full.is_due(now) {
             warn!(port.log, "port takes no part in spanning tree, which has room for 4,095 ports";
                 "port" => %number);
         }
@@ -129,10 +137,9 @@ impl Switch {
             return false;
         }
         let Some(tree) = &mut self.stp else { return false };
-        let discard = match tree.bridge.receive(port.number, header) {
-            Heard::Heard => None,
-            Heard::Discarded | Heard::Nobody => Some(Discard::Stp),
-        };
+        let may = self.holders[port.held].bpdus.admit(BPDUS, 1, now);
+        let heard = may && tree.bridge.receive(port.number, header) == Heard::Heard;
+        let discard = (!heard).then_some(Discard::Stp);
         if let Some(reason) = discard {
             port.counters.discarded(reason, 1);
         } else if port.guards.stp_trust {
@@ -179,7 +186,7 @@ impl Switch {
         for action in actions {
             match action {
                 Action::State(number, state) => self.set_state(number, state),
-                Action::Flush(number) => self.relay.flush_port(number),
+                Action::Flush(numbers) => self.relay.flush_ports(&numbers),
                 Action::Send(number, frame) => {
                     if let Some(at) = self.find(number) {
                         self.mirrors.another();

@@ -420,6 +420,14 @@ impl Fdb {
         self.retain(|_, entry| entry.port != port || entry.status != Status::Learned);
     }
 
+    /// Forgets what was learned behind any of these ports, ascending: all in one look.
+    pub fn flush_ports(&mut self, ports: &[PortNumber]) {
+        if ports.iter().any(|port| self.shares.of(*port).0 > 0) {
+            let is_out = |port| ports.binary_search(&port).is_ok();
+            self.retain(|_, entry| entry.status != Status::Learned || !is_out(entry.port));
+        }
+    }
+
     /// Forgets what was learned behind `port`, and what stays in VLANs that it is not in.
     pub fn leave_vlans(&mut self, port: PortNumber, is_member: impl Fn(Vid) -> bool) {
         self.retain(|key, entry| {

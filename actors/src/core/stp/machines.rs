@@ -8,9 +8,15 @@ use super::{
     port::{InfoIs, MIGRATE_TIME, TX_HOLD_COUNT, Topology},
 };
 
+/// How often in a second a change of the topology is heard of, by any port: each time the forwarding
+/// database is looked through. Further ones wait for the next second, and are one then.
+const HEARD_LIMIT: u16 = 8;
+
 impl Bridge {
     /// Lets the machines run until none of them has anything to do, and says what has come of it.
     pub(super) fn run(&mut self) {
+        self.hears = self.heard < HEARD_LIMIT;
+        let changes = self.changes;
         // Each pass is a step in the standard's sequences of a dozen; the bound is for a mistake.
         for _ in 0..64 {
             if self.ports.iter().any(|port| port.reselect) {
@@ -31,6 +37,7 @@ impl Bridge {
                 break;
             }
         }
+        self.heard = self.heard.saturating_add(u16::from(self.changes != changes));
         self.tell();
     }
 
@@ -49,10 +56,13 @@ impl Bridge {
                 self.actions.push(Action::RootGuard(port.number, root));
             }
         }
-        for port in &mut self.ports {
-            if mem::take(&mut port.flush) {
-                self.actions.push(Action::Flush(port.number));
-            }
+        let flushed = self
+            .ports
+            .iter_mut()
+            .filter_map(|port| mem::take(&mut port.flush).then_some(port.number));
+        let flushed: Vec<_> = flushed.collect();
+        if !flushed.is_empty() {
+            self.actions.push(Action::Flush(flushed));
         }
         for at in 0..self.ports.len() {
             self.transmit(at);
@@ -332,7 +342,7 @@ impl Bridge {
             Topology::Active if !port.is_root_or_designated() || port.oper_edge => {
                 port.topology = Topology::Learning;
             }
-            Topology::Active if port.rcvd_tcn || port.rcvd_tc => {
+            Topology::Active if (port.rcvd_tcn || port.rcvd_tc) && self.hears => {
                 if port.rcvd_tcn {
                     port.start_tc_while(&times);
                 }

@@ -95,8 +95,8 @@ pub struct PortConfig {
 pub enum Action {
     /// A port is in another state.
     State(PortNumber, State),
-    /// What was learned behind a port is to be forgotten.
-    Flush(PortNumber),
+    /// What was learned behind these ports is to be forgotten; ascending.
+    Flush(Vec<PortNumber>),
     /// A frame is to leave by a port, untagged.
     Send(PortNumber, Frame),
     /// Another bridge is the root.
@@ -130,6 +130,9 @@ pub struct Bridge {
     root_times: Times,
     root_told: Option<BridgeId>,
     changes: u64,
+    /// How often there were some in this second, and whether more are heard now.
+    heard: u16,
+    hears: bool,
     since: Option<u32>,
     actions: Vec<Action>,
 }
@@ -153,6 +156,8 @@ impl Bridge {
             root_times: own_times(&settings),
             root_told: None,
             changes: 0,
+            heard: 0,
+            hears: true,
             since: None,
             actions,
         };
@@ -310,9 +315,11 @@ impl Bridge {
         let times = self.designated_times();
         for port in &mut self.ports {
             // What lasts as long as the others' timers is looked at each time.
-            let is_waiting = !matches!(port.role, Role::Designated | Role::Disabled);
+            let has_heard = port.rcvd_tc || port.rcvd_tcn;
+            let is_waiting = has_heard || !matches!(port.role, Role::Designated | Role::Disabled);
             port.dirty |= port.tick(&times) || is_waiting;
         }
+        self.heard = 0;
         self.since = self.since.map(|since| since.saturating_add(1));
         self.run();
     }

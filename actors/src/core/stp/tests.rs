@@ -131,7 +131,7 @@ fn an_alternate_port_takes_over_at_once_or_after_three_hellos_of_silence() {
         assert_eq!(states(&one)[1], (Role::Root, State::Forwarding));
         assert_eq!(one.tree().root_cost, 20_100);
         let actions = one.take_actions();
-        assert!(actions.contains(&Action::Flush(number(1))), "{actions:?}");
+        assert!(actions.contains(&Action::Flush(vec![number(1)])), "{actions:?}");
     }
 }
 
@@ -194,7 +194,7 @@ fn changes_are_heard_three_times_a_second_and_flush_all_other_ports() {
         let actions = one.take_actions().into_iter();
         actions.filter(|action| matches!(action, Action::Flush(_))).collect::<Vec<_>>()
     };
-    let once = [2, 3].map(|n| Action::Flush(number(n)));
+    let once = [Action::Flush([2, 3].map(number).to_vec())];
     assert_eq!(flushed(&mut one), [once.clone(), once.clone(), once.clone()].concat());
     // What came too often is not lost.
     one.tick();
@@ -263,4 +263,27 @@ fn another_priority_makes_another_root_at_once() {
     let all = sent(one.take_actions());
     let is_rapid = |bpdu: &Bpdu| matches!(bpdu, Bpdu::Information(one) if one.is_rapid);
     assert!(!all.is_empty() && all.iter().all(|(_, bpdu)| !is_rapid(bpdu)), "{all:?}");
+}
+
+#[test]
+fn changes_that_many_ports_hear_of_are_heard_eight_times_a_second() {
+    let mut one = bridge(1, 100);
+    (1..=100).for_each(|n| _ = one.configure(number(n), PortConfig { edge: Edge::Off, ..CONFIG }));
+    ticks(&mut one, 60);
+    one.take_actions();
+    let told = Information { topology_change: true, role: Role::Root, ..from(61_440, 0, true) };
+    let flushes = |one: &mut Bridge| {
+        let actions = one.take_actions().into_iter();
+        actions.filter(|action| matches!(action, Action::Flush(_))).count()
+    };
+    (1..=100).for_each(|n| _ = tell(&mut one, n, Bpdu::Information(told)));
+    let mut all = flushes(&mut one);
+    assert_eq!(all, 8);
+    for _ in 0..20 {
+        one.tick();
+        let now = flushes(&mut one);
+        assert!(now <= 8, "{now}");
+        all += now;
+    }
+    assert_eq!(all, 8 + 1, "those that wait are one");
 }
