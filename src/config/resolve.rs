@@ -68,7 +68,7 @@ pub(crate) struct Sw {
     pub(crate) events: usize,
     /// Whether TAP devices and network interfaces take part in LLDP.
     pub(crate) lldp: bool,
-    /// What protocols know the switch by, if that was given.
+    /// MAC address of the switch in protocols, if it was given.
     pub(crate) mac: Option<DeviceMac>,
     /// Settings of ports that have none of their own.
     pub(crate) port_defaults: PortSettings,
