@@ -329,8 +329,11 @@ impl<'a> Checker<'a> {
             hosts: switch.hosts.unwrap_or(!legacy),
             lldp: switch.lldp.unwrap_or(false),
             mac: switch.mac.as_ref().and_then(|mac| {
-                let mac = mac.parse().map_err(|error: ValueError| error.to_string());
-                mac.map_err(|error| self.fault("switch.mac", error)).ok()
+                let mac = mac.parse().map_err(|error: ValueError| {
+                    let text = format!("{}: {error}", self.name("switch.mac"));
+                    self.fault("switch.mac", text);
+                });
+                mac.ok()
             }),
             events: match switch.events {
                 Some(events) if i64::from(events) > MAX_EVENTS => {

@@ -80,7 +80,7 @@ macro_rules! number {
 number! {
     /// Priority of a port among those that lead to one bridge at the same cost (IEEE 802.1D, table
     /// 17-2).
-    PortPriority: u8, "a port's priority; give a multiple of 16 from 0 to 240",
+    PortPriority: u8, "a port priority; give a multiple of 16 from 0 to 240",
     |number| number % 16 == 0
 }
 

@@ -81,7 +81,7 @@ pub struct TreeInfo {
     pub hello: Duration,
     /// The root's: after how long without a BPDU what it says is forgotten.
     pub max_age: Duration,
-    /// The root's: how long a port listens, and learns, where a neighbour is not asked.
+    /// The root's: how long a port listens, and learns, where a neighbor is not asked.
     pub forward_delay: Duration,
     /// How often the topology has changed.
     pub topology_changes: u64,
