@@ -1,5 +1,5 @@
 // What a managed switch has beside its ports: VLANs with their members, profiles, bindings of
-// IP addresses, neighbors that LLDP tells of, and mirrors. Each table is there while it has lines.
+// IP addresses, LLDP neighbors, and mirrors. Each table is there while it has lines.
 
 import { $, h, keyed, text } from "./dom.js";
 import { age, count } from "./format.js";

@@ -103,7 +103,7 @@ pub enum Action {
     Root(BridgeId),
     /// The topology has changed: this port has begun to forward, or has heard of it.
     TopologyChange(PortNumber),
-    /// Root guard keeps this better root, or way to it, away from a port, or does so no more.
+    /// Root guard keeps this root, which a port claims a better path to, away; or no longer does.
     RootGuard(PortNumber, Option<BridgeId>),
 }
 
