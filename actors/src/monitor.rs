@@ -68,21 +68,20 @@ names! {
         BpduGuard = "bpdu-guard",
         /// The port is no longer blocked by BPDU guard: `port`.
         BpduGuardEnded = "bpdu-guard-ended",
-        /// Learned addresses were forgotten since a BPDU told of a topology change, or spanning tree
-        /// has found one itself: `port`.
+        /// Learned addresses were forgotten because of a topology change, which a BPDU reported or
+        /// spanning tree made itself: `port`.
         TopologyChange = "topology-change",
-        /// Another bridge is the root of the spanning tree now: `port`, which leads to it, missing
-        /// where the root is this switch, `root`, its priority and MAC address, and `cost` of the
-        /// way to it.
+        /// Spanning tree has a new root: `root`, its priority and MAC address, `port`, which leads
+        /// to it (missing if this switch is the root), and `cost` of the path to it.
         StpRoot = "stp-root",
-        /// Root guard has the port discard: `port`, and `root`, the bridge that somebody behind it
+        /// Root guard makes a port discard: `port`, and `root`, the bridge that a BPDU behind it
         /// claims to be the root of the spanning tree.
         RootGuard = "root-guard",
-        /// Root guard has the port discard no longer: `port`.
+        /// Root guard no longer makes a port discard: `port`.
         RootGuardEnded = "root-guard-ended",
-        /// LLDP has told of a neighbor: `port`, `what` (`new`, `changed` or `gone`), `chassis` and
-        /// `id`, by which the neighbor and its port are known, `name` (`-` if it has none).
-        /// Neighbors of a port that goes down are not told one by one.
+        /// An LLDP neighbor is new, has changed or is gone: `port`, `what` (`new`, `changed` or
+        /// `gone`), `chassis` and `id`, the ids of the neighbor and of its port, and its `name`
+        /// (`-` if it has none). The neighbors of a port that goes down are not reported.
         Neighbor = "neighbor",
         /// Storm control began to discard frames: `port`, `class` (`broadcast`, `multicast` or
         /// `unicast`), `limit`, in frames or in octets, and the `mac` and `vlan` of the frame that
@@ -100,16 +99,17 @@ names! {
         /// sends from (`-` without one), and `user` (`-` if no name is known). Reported once a
         /// minute, port and reason.
         Guard = "guard",
-        /// Two stations say that they have the same IP address, while a port has `neigh-suppress`:
-        /// `port`, `mac` and `vlan` of the later one, `address`, and `with`, the other's `mac`.
-        /// Reported once in 3 minutes and address.
+        /// Two stations claim the same IP address, while a port has `neigh-suppress`: `port`, `mac`
+        /// and `vlan` of the later one, `address`, and `with`, the other's MAC address. Reported
+        /// once in 180 s for each address.
         DuplicateAddress = "duplicate-address",
         /// An address is flapping between ports: `port`, `mac`, `vlan`, and `pinned`, the port
         /// where it stays. Reported once until it has been quiet for 10 s.
         Flap = "flap",
-        /// An address was not learned because a table is full: `port`, and `limit`: that of the
-        /// `port` or of the `switch`, or `mcast-groups`, and `by`: who has most there, a user, an address or a port.
-        /// Reported once until it has been quiet for 10 s.
+        /// An address or a multicast group was not learned because a table is full: `port`,
+        /// `limit` (that of the `port` or of the `switch`, or `mcast-groups`), and `by`: who has
+        /// most there, a user, an address or a port. Reported once until it has been quiet for
+        /// 10 s.
         TableFull = "table-full",
         /// A tunnel's client was let in: `port`, `user` (`-` if no name is asked for), `peer`.
         Session = "session",

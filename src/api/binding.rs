@@ -21,7 +21,7 @@ use crate::refusal::Refusal;
 /// List the IP addresses that stations behind guarded ports have, by VLAN and then address.
 ///
 /// DHCP servers behind trusted ports have given them, or they were seen first there; `allowed-ips`
-/// of ports are not listed. With `neigh-suppress` also those that stations have said to have.
+/// of ports are not listed. With `neigh-suppress`, addresses that stations claim are listed too.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(default)]
 pub(crate) struct ListBinding {

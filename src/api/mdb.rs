@@ -21,8 +21,8 @@ use crate::refusal::Refusal;
 
 /// List which ports get which multicast groups, by VLAN and then group.
 ///
-/// 224.0.0.0/4 and ff00::/8 are all groups of IPv4 and IPv6: their ports get each of them, and
-/// their querier is who asks hosts what they want.
+/// 224.0.0.0/4 and ff00::/8 are all groups of IPv4 and IPv6: their ports get every group, and their
+/// querier asks hosts which groups they want.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(default)]
 pub(crate) struct ListMdb {
@@ -151,8 +151,8 @@ pub(crate) struct MdbLine {
     pub(crate) group: String,
     /// The ports that get it.
     pub(crate) ports: Vec<MdbPortLine>,
-    /// Who asks hosts what they want; only for all groups, and missing while nobody does: then all
-    /// of them are flooded.
+    /// Who asks hosts which groups they want. Only all groups have it. Missing while nobody asks:
+    /// then all groups are flooded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) querier: Option<QuerierLine>,
 }
@@ -164,7 +164,8 @@ pub(crate) struct MdbPortLine {
     pub(crate) port: u32,
     /// Why it gets the group.
     pub(crate) state: MdbState,
-    /// Seconds until it does no more, unless something is heard; missing if that has no end.
+    /// Seconds until it no longer gets the group, unless hosts or routers are heard again; missing
+    /// if it always gets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timer: Option<u64>,
 }
@@ -177,7 +178,7 @@ pub(crate) struct QuerierLine {
     /// Number of the port that it is behind; missing if it is this switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) port: Option<u32>,
-    /// For how many seconds it has been the one.
+    /// For how many seconds it has been the querier.
     pub(crate) age: u64,
 }
 
@@ -205,8 +206,8 @@ impl Entry for MdbLine {
     const TITLES: &'static [&'static str] = &["VLAN", "Group", "Port", "State", "Timer", "Querier"];
     const OPTIONAL: &'static [&'static str] = &["Querier"];
     const NOTHING: Option<&'static str> = Some(
-        "No multicast groups are known. Snooping is switched on by mcast-snooping of [switch], or \
-         sw --mcast-snooping",
+        "No multicast groups are known. Snooping is off unless [switch] has mcast-snooping = true, \
+         or the switch was started with etherws sw --mcast-snooping",
     );
 
     fn rows(&self) -> Vec<Vec<String>> {

@@ -1,4 +1,4 @@
-//! The neighbors that LLDP tells of.
+//! LLDP neighbors.
 
 use clap::Args;
 use etherws_actors::{
@@ -15,9 +15,9 @@ use super::{
 };
 use crate::refusal::Refusal;
 
-/// List the neighbors of ports, as they tell by LLDP: switches, telephones, machines.
+/// List the LLDP neighbors of ports: switches, telephones, machines.
 ///
-/// What a neighbor tells is not verified. Entries: the neighbors, by port.
+/// What a neighbor sends is not verified. Entries: the neighbors, by port.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(default)]
 pub(crate) struct ListNeighbor {
@@ -51,48 +51,48 @@ impl Call for ListNeighbor {
     }
 }
 
-/// A neighbor: a system, and the port of it that is at the other end.
+/// A neighbor: a system, and its port at the other end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Neighbor {
     /// Number of the port that it is behind.
     pub(crate) port: u32,
-    /// What the system is known by.
+    /// Chassis id: what identifies the system.
     pub(crate) chassis: NeighborId,
-    /// What its port is known by.
+    /// Port id: what identifies its port.
     pub(crate) id: NeighborId,
     /// Name of the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
-    /// What the system is, or runs.
+    /// System description: what the system is, or runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
-    /// What its port is for.
+    /// Description of its port.
     #[serde(rename = "port-description", default, skip_serializing_if = "Option::is_none")]
     pub(crate) port_description: Option<String>,
-    /// Addresses by which it is managed.
+    /// Management addresses.
     pub(crate) addresses: Vec<String>,
-    /// VLAN of untagged frames at its port; 0: none. Missing if it does not tell.
+    /// VLAN of untagged frames at its port; 0: none. Missing if it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pvid: Option<u16>,
     /// VLANs of its port that have a name.
     pub(crate) vlans: Vec<NeighborVlan>,
-    /// What it can be.
+    /// System capabilities.
     pub(crate) capabilities: Vec<Capability>,
-    /// What of that it is.
+    /// Those of its capabilities that are enabled.
     pub(crate) enabled: Vec<Capability>,
     /// Longest frame of its port, in octets with FCS.
     #[serde(rename = "max-frame", default, skip_serializing_if = "Option::is_none")]
     pub(crate) max_frame: Option<u16>,
-    /// Seconds for which what it told holds, as it said.
+    /// Time to live of what it sent, in seconds.
     pub(crate) ttl: u16,
-    /// Seconds that are left of these.
+    /// Seconds that are left of that.
     pub(crate) left: u64,
 }
 
-/// What a neighbor or its port is known by.
+/// What identifies a neighbor or its port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NeighborId {
-    /// What that is.
+    /// Its type.
     #[serde(rename = "type")]
     pub(crate) kind: IdType,
     /// The name, address or number.
@@ -140,7 +140,7 @@ impl Entry for Neighbor {
         "Name",
         "Chassis",
         "Port ID",
-        "Port Description",
+        "Port description",
         "Address",
         "VLAN",
         "Capabilities",

@@ -293,11 +293,11 @@ pub(crate) struct Port {
     /// Why the state is not `up`; missing where there is no reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
-    /// What it is to the spanning tree, while it takes part in it: `root`, `designated`,
-    /// `alternate`, `backup` or `disabled`.
+    /// Its role in the spanning tree, while it takes part: `root`, `designated`, `alternate`,
+    /// `backup` or `disabled`.
     #[serde(default, rename = "stp-role", skip_serializing_if = "Option::is_none")]
     pub(crate) stp_role: Option<String>,
-    /// What spanning tree lets it do with frames: `discarding`, `learning` or `forwarding`.
+    /// Its state in the spanning tree: `discarding`, `learning` or `forwarding`.
     #[serde(default, rename = "stp-state", skip_serializing_if = "Option::is_none")]
     pub(crate) stp_state: Option<String>,
     /// Frames discarded, by reason: `on-error`, `too-long`, `truncated`, `unknown-offload`,

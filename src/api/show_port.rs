@@ -60,7 +60,7 @@ pub(crate) struct PortReport {
     pub(crate) options: Map<String, Value>,
     /// Whether the loop guard watches it.
     pub(crate) loopguard: bool,
-    /// What it is to the spanning tree, while it takes part in it.
+    /// Its part in the spanning tree, while it takes part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stp: Option<TreePort>,
     /// Its settings as they are in force, by name.

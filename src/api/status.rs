@@ -57,7 +57,7 @@ pub(crate) struct Overview {
     pub(crate) host: String,
     /// Version of the program.
     pub(crate) version: String,
-    /// MAC address that protocols know the switch by.
+    /// MAC address of the switch in LLDP, spanning tree and other protocols.
     pub(crate) mac: String,
     /// Number of its process.
     pub(crate) pid: u32,

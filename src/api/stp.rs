@@ -18,9 +18,9 @@ use super::{
 };
 use crate::refusal::Refusal;
 
-/// Show the spanning tree: its root, and what each port is to it.
+/// Show the spanning tree: its root, and role and state of each port.
 ///
-/// Entries: the tree as the switch sees it; none while it takes part in none.
+/// Entries: the tree as the switch sees it; none while the switch takes part in none.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(default)]
 pub(crate) struct ShowStp {}
@@ -39,7 +39,7 @@ impl Call for ShowStp {
     }
 }
 
-/// The spanning tree as the switch sees it. Bridges are named by their priority and MAC address, as
+/// The spanning tree as the switch sees it. A bridge is its id: priority and MAC address, as
 /// `8000.020000000001`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -48,21 +48,21 @@ pub(crate) struct Tree {
     pub(crate) bridge: String,
     /// The root.
     pub(crate) root: String,
-    /// What the way to the root costs; 0 for the root itself.
+    /// Cost of the path to the root; 0 if this switch is the root.
     pub(crate) root_cost: u32,
     /// The port that leads to the root; missing if this switch is the root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) root_port: Option<u32>,
-    /// Seconds between BPDUs, as the root says.
+    /// Seconds between BPDUs: the root's hello time.
     pub(crate) hello: u64,
-    /// Seconds after which what a BPDU has said is forgotten, as the root says.
+    /// Seconds after which what a BPDU has said is forgotten: the root's max age.
     pub(crate) max_age: u64,
-    /// Seconds for which ports listen, and then learn, where a neighbor does not speak RSTP, as the
-    /// root says.
+    /// Seconds for which ports listen, and as many for which they learn, where a neighbor does not
+    /// speak RSTP: the root's forward delay.
     pub(crate) forward_delay: u64,
     /// How often the topology has changed.
     pub(crate) topology_changes: u64,
-    /// When it did so last, as `2026-01-31T12:00:00Z`.
+    /// When it changed last, as `2026-01-31T12:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) topology_changed: Option<String>,
     /// Its ports.
@@ -93,7 +93,7 @@ impl Tree {
     }
 }
 
-/// What a port is to the spanning tree.
+/// A port of the spanning tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct TreePort {
@@ -116,26 +116,26 @@ pub(crate) struct TreePort {
     pub(crate) point_to_point: bool,
     /// `rstp`, or `stp` where a neighbor speaks only that.
     pub(crate) protocol: String,
-    /// The bridge that leads to the root from the segment behind it.
+    /// The bridge by which the segment behind it reaches the root.
     pub(crate) designated_bridge: String,
     /// That bridge's port, as `id`.
     pub(crate) designated_port: String,
-    /// What the way from there to the root costs.
+    /// Cost of the path from that bridge to the root.
     pub(crate) designated_cost: u32,
-    /// Whether it is discarding since root guard is on and somebody behind it claims a way to the
-    /// root.
+    /// Whether root guard makes it discard: a BPDU behind it claims a better root, or a better path
+    /// to it.
     pub(crate) root_guard: bool,
-    /// How often it became forwarding.
+    /// How often it began to forward.
     pub(crate) transitions: u64,
     /// BPDUs received.
     pub(crate) rx: Bpdus,
-    /// BPDUs received and not heard: invalid ones, the port's own, and too many.
+    /// BPDUs received and discarded: invalid ones, the port's own, and those over 32 a second.
     pub(crate) discarded: u64,
     /// BPDUs sent.
     pub(crate) tx: Bpdus,
 }
 
-/// BPDUs, by what they are.
+/// BPDUs, by type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Bpdus {
     /// Of RSTP.
@@ -201,8 +201,8 @@ impl TreePort {
 impl Entry for Tree {
     const TITLES: &'static [&'static str] = &["Name", "Value"];
     const NOTHING: Option<&'static str> = Some(
-        "The switch takes part in no spanning tree. Have it do so: stp = \"rstp\" in [switch] of \
-         the file, or etherws sw --stp rstp",
+        "The switch takes part in no spanning tree. Turn it on with stp = \"rstp\" in [switch] of \
+         the file, or with etherws sw --stp rstp",
     );
 
     fn rows(&self) -> Vec<Vec<String>> {

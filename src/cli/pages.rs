@@ -249,7 +249,7 @@ const PAGES: &[Page] = &[
         &[("ctl listneighbor --port uplink", "list what is at the other end of a cable")],
     ),
     page_of("ctl listvlan", "", &[("ctl listvlan", "list VLANs with their ports and traffic")]),
-    page_of("ctl showstp", "", &[("ctl showstp", "show the root, and what each port is to it")]),
+    page_of("ctl showstp", "", &[("ctl showstp", "show the root, and the role of each port")]),
     page_of(
         "ctl addfdb",
         "",

@@ -123,24 +123,25 @@ pub(crate) struct Switch {
     #[arg(value_parser = value_parser!(u32).range(MIN_BINDINGS..))]
     #[schemars(range(min = MIN_BINDINGS))]
     pub(crate) max_bindings: Option<u32>,
-    /// Spanning tree that the switch takes part in: rstp, which also speaks with switches that know
-    /// only legacy STP, stp, only that, or off [default: off]
+    /// Spanning tree that the switch takes part in: rstp (and legacy STP where a neighbor speaks
+    /// only that), stp (only legacy STP), or off [default: off]
     #[arg(id = "switch.stp", long = "stp", value_name = "MODE", hide_possible_values = true)]
     pub(crate) stp: Option<StpMode>,
     /// Priority of the switch in the spanning tree, a multiple of 4096 up to 61440: the switch with
-    /// the lowest one becomes the root [default: 32768]
+    /// the lowest priority becomes the root [default: 32768]
     #[arg(id = "switch.stp-priority", long = "stp-priority", value_name = "NUMBER")]
     #[arg(allow_negative_numbers = true)]
     #[schemars(extend("multipleOf" = 4096), range(max = 61_440))]
     pub(crate) stp_priority: Option<u16>,
-    /// Seconds after which spanning tree forgets what legacy STP or a distant switch said, 6 to 40;
-    /// the root's counts for all [default: 20]
+    /// Seconds after which spanning tree forgets what a BPDU of legacy STP or of a distant switch
+    /// said, 6 to 40; that of the root holds for all switches [default: 20]
     #[arg(id = "switch.stp-max-age", long = "stp-max-age", value_name = "SECONDS")]
     #[arg(allow_negative_numbers = true)]
     #[schemars(range(min = 6, max = 40))]
     pub(crate) stp_max_age: Option<u16>,
-    /// Seconds for which a port listens and then learns before it forwards, where its neighbor does
-    /// not speak RSTP, 4 to 30; the root's counts for all [default: 15]
+    /// Seconds for which a port listens, and as many for which it learns, before it forwards where
+    /// its neighbor does not speak RSTP, 4 to 30; that of the root holds for all switches
+    /// [default: 15]
     #[arg(id = "switch.stp-forward-delay", long = "stp-forward-delay", value_name = "SECONDS")]
     #[arg(allow_negative_numbers = true)]
     #[schemars(range(min = 4, max = 30))]
@@ -149,12 +150,12 @@ pub(crate) struct Switch {
     #[arg(id = "switch.mcast-snooping", long = "mcast-snooping", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     pub(crate) mcast_snooping: Option<bool>,
-    /// Whether to ask hosts which multicast groups they want, while no router does [default:
-    /// false]
+    /// Whether to ask hosts which multicast groups they want, while there is no other querier
+    /// [default: false]
     #[arg(id = "switch.mcast-querier", long = "mcast-querier", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     pub(crate) mcast_querier: Option<bool>,
-    /// Number of multicast groups that hosts may have joined together [default: 4096]
+    /// Number of multicast groups that all hosts together may have joined [default: 4096]
     #[arg(id = "switch.mcast-groups", long = "mcast-groups", value_name = "NUMBER")]
     #[arg(value_parser = value_parser!(u32).range(MIN_GROUPS..))]
     #[schemars(range(min = MIN_GROUPS))]
@@ -187,13 +188,13 @@ pub(crate) struct Switch {
         default_missing_value = "false"
     )]
     pub(crate) hosts: Option<bool>,
-    /// Whether TAP devices and network interfaces tell and hear LLDP, unless their lldp-status
+    /// Whether TAP devices and network interfaces send and receive LLDP, unless their lldp-status
     /// says otherwise [default: false]
     #[arg(id = "switch.lldp", long = "lldp", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     pub(crate) lldp: Option<bool>,
-    /// MAC address that protocols know the switch by, or random for another one at each start
-    /// [default: a random one that the state keeps]
+    /// MAC address of the switch in LLDP, spanning tree and other protocols, or random for another
+    /// one at each start [default: a random one that is kept in the state folder]
     #[arg(id = "switch.mac", long = "mac", value_name = "ADDRESS")]
     pub(crate) mac: Option<String>,
 }

@@ -68,7 +68,7 @@ pub(crate) struct Sw {
     pub(crate) events: usize,
     /// Whether TAP devices and network interfaces take part in LLDP.
     pub(crate) lldp: bool,
-    /// What protocols know the switch by, if that was given.
+    /// MAC address of the switch in protocols, if it was given.
     pub(crate) mac: Option<DeviceMac>,
     /// Settings of ports that have none of their own.
     pub(crate) port_defaults: PortSettings,
@@ -329,8 +329,11 @@ impl<'a> Checker<'a> {
             hosts: switch.hosts.unwrap_or(!legacy),
             lldp: switch.lldp.unwrap_or(false),
             mac: switch.mac.as_ref().and_then(|mac| {
-                let mac = mac.parse().map_err(|error: ValueError| error.to_string());
-                mac.map_err(|error| self.fault("switch.mac", error)).ok()
+                let mac = mac.parse().map_err(|error: ValueError| {
+                    let text = format!("{}: {error}", self.name("switch.mac"));
+                    self.fault("switch.mac", text);
+                });
+                mac.ok()
             }),
             events: match switch.events {
                 Some(events) if i64::from(events) > MAX_EVENTS => {

@@ -305,7 +305,7 @@ fn a_bridge_that_cannot_be_is_told_with_what_could() {
         ("stp = \"on\"", "2:7: unknown value on; there are off, rstp, stp"),
         (
             "stp = \"rstp\"\nstp-priority = 5",
-            "3:16: switch.stp-priority: 5 is not a bridge's priority: give a multiple of 4096 from 0 \
+            "3:16: switch.stp-priority: 5 is not a bridge priority: give a multiple of 4096 from 0 \
              to 61440",
         ),
         (

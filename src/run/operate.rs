@@ -180,7 +180,9 @@ impl InForce {
             ("switch.lldp", before.lldp != after.lldp),
             ("switch.max-bindings", before.max_bindings != after.max_bindings),
             ("switch.stp", before.stp != after.stp),
-            ("switch: multicast snooping", before.snooping != after.snooping),
+            ("switch.mcast-snooping", before.snooping.is_on != after.snooping.is_on),
+            ("switch.mcast-querier", before.snooping.is_querier != after.snooping.is_querier),
+            ("switch.mcast-groups", before.snooping.groups != after.snooping.groups),
             ("port-defaults", before.ports != after.ports),
             ("vlan-names", before.vlan_names != after.vlan_names),
         ] {

@@ -68,7 +68,7 @@ pub(crate) struct Status {
     pub(crate) monitor: Monitor,
     /// When the program began to serve.
     pub(crate) started: Timestamp,
-    /// What protocols know the switch by.
+    /// MAC address of the switch in protocols.
     pub(crate) mac: MacAddr,
     /// What looks at a port.
     pub(crate) examine: Examine,

@@ -1,5 +1,5 @@
 // What a managed switch has beside its ports: VLANs with their members, profiles, bindings of
-// IP addresses, neighbors that LLDP tells of, and mirrors. Each table is there while it has lines.
+// IP addresses, LLDP neighbors, and mirrors. Each table is there while it has lines.
 
 import { $, h, keyed, text } from "./dom.js";
 import { age, count } from "./format.js";
@@ -61,10 +61,10 @@ export const columns = (titles, numbers, wrapped) => titles.map((title) => ({
     key: title, title, kind: numbers.includes(title) ? "number" : wrapped.includes(title) ? "wrap" : undefined,
 }));
 const PROFILES = columns(["Profile", "Inherits", "Users", "Sessions", "Settings"], ["Sessions"], ["Users", "Settings"]);
-const BINDINGS = columns(["IP", "VLAN", "MAC", "Port", "Holder", "Type", "Ends in"], ["VLAN", "Port", "Ends in"], ["IP", "Holder"]);
+const BINDINGS = columns(["IP", "VLAN", "MAC", "Port", "Holder", "Type", "Left"], ["VLAN", "Port", "Left"], ["IP", "Holder"]);
 const NEIGHBORS = columns(
-    ["Port", "Name", "Chassis", "Port ID", "Address", "VLAN", "Capabilities", "Ends in"],
-    ["VLAN", "Ends in"], ["Name", "Port ID", "Address", "Capabilities"]);
+    ["Port", "Name", "Chassis", "Port ID", "Address", "VLAN", "Capabilities", "Left"],
+    ["VLAN", "Left"], ["Name", "Port ID", "Address", "Capabilities"]);
 const MIRRORS = columns(
     ["Mirror", "From", "Direction", "VLAN", "Filter", "To", "To VLAN", "Copied", "Lost"],
     ["Mirror", "VLAN", "To VLAN", "Copied", "Lost"], ["From", "Filter", "To"]);

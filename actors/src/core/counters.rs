@@ -78,8 +78,8 @@ names! {
         Loop = "loop",
         /// The port is blocked by BPDU guard.
         BpduGuard = "bpdu-guard",
-        /// Spanning tree keeps the ingress or the egress port from forwarding; or it was a BPDU, and
-        /// the port takes no part in spanning tree.
+        /// Spanning tree keeps the ingress or the egress port from forwarding; or it was a BPDU
+        /// that is invalid, the port's own, over 32 a second, or on a port that takes no part.
         Stp = "stp",
         /// The port's setting `link-local` does not let this group address pass.
         LinkLocal = "link-local",
@@ -128,30 +128,31 @@ names! {
         /// An IP address that a DHCP server gave to a station behind the port was not bound to it:
         /// there are `max-bindings`, or its holder has his part of them.
         BindingDiscard = "binding-discards",
-        /// A frame of LLDP on the port was not well-formed (IEEE 802.1AB, statsFramesInErrorsTotal).
+        /// An LLDP frame on the port was malformed (IEEE 802.1AB, statsFramesInErrorsTotal).
         LldpError = "lldp-errors",
-        /// A neighbor that LLDP told of on the port was not noted: there is no room for more
+        /// A neighbor that sends LLDP to the port was not noted: there is no room for more
         /// (IEEE 802.1AB, tooManyNeighbors).
         LldpDiscard = "lldp-discards",
-        /// A request of ARP or a neighbor solicitation from the port was for a station that is known,
-        /// and went to no port with `neigh-suppress`.
+        /// An ARP request or a neighbor solicitation from the port was for a known station, and
+        /// went to no port with `neigh-suppress`.
         SuppressedRequest = "suppressed-requests",
-        /// What a station behind the port said of its IP address was not noted for
-        /// `neigh-suppress`: there is no room, or its holder has his part of it.
+        /// The IP address of a station behind the port was not noted for `neigh-suppress`: there is
+        /// no room, or its holder has his part of it.
         NeighDiscard = "neigh-discards",
-        /// A station behind the port said that it has an IP address that another one has, the fifth
-        /// time in 3 minutes.
+        /// A station behind the port claimed the IP address of another one, for the fifth time in
+        /// 180 s.
         DuplicateAddress = "duplicate-addresses",
-        /// A message of IGMP or MLD broke its protocol's rules: it was forwarded like any packet to
-        /// its group, and nothing was learned from it.
+        /// A message of IGMP or MLD from the port was malformed: it was forwarded like any packet
+        /// to its group, and nothing was learned from it.
         GroupMessageError = "group-message-errors",
-        /// Multicast groups of hosts behind the port found no room: there are `mcast-groups`, or
-        /// its holder has his part of them. The port gets all groups for 260 s.
+        /// There was no room for the multicast groups of hosts behind the port, or for one more
+        /// router port: there are `mcast-groups`, or its holder has his part of them, or there are
+        /// 64 router ports. The port gets all groups for 260 s.
         GroupOverflow = "group-overflows",
         /// A BPDU on the port told of a topology change, and what was learned was forgotten.
         TopologyChange = "topology-changes",
-        /// Root guard has the port discard: somebody behind it claims a way to the root of the
-        /// spanning tree.
+        /// Root guard made the port discard: a BPDU behind it claimed a better root of the spanning
+        /// tree, or a better path to it.
         RootGuard = "root-guards",
         /// A link of the port had waited 3 s for the marker of another and went on: frames that
         /// were sent before by the other may come later.

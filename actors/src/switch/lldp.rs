@@ -1,7 +1,7 @@
-//! LLDP in the Switch: whose ports take part, what they tell, and what is heard.
+//! LLDP in the Switch: which ports take part, what they send, and what they receive.
 //!
-//! An LLDPDU is of its port and of no VLAN: guards and blocked ports do not concern it, and it
-//! goes no further. Where no port takes part, nobody comes here.
+//! An LLDPDU belongs to its port and to no VLAN: guards and blocked ports do not concern it, and it
+//! is never forwarded. Where no port takes part, nothing here is called.
 
 use std::{net::IpAddr, time::Instant};
 

@@ -33,7 +33,7 @@ pub(super) enum Aim {
 }
 
 impl Switch {
-    /// Begins or ends snooping, or does it otherwise.
+    /// Begins or ends snooping, or changes how it is done.
     pub(super) fn set_snooping(&mut self, options: SnoopingOptions) {
         let now = TokioInstant::now().into_std();
         self.asks_groups = options.is_querier;
@@ -212,9 +212,8 @@ impl Switch {
             let by = by.map_or_else(|| format!("port {}", port.number), str::to_owned);
             self.monitor
                 .tell(|| port.event(Kind::TableFull).text("limit", "mcast-groups").text("by", &by));
-            warn!(port.log, "no room for more multicast groups: the port gets all of them for a \
-                while";
-                "port" => %port.number, "holder" => by);
+            warn!(port.log, "no room for more multicast groups: the port gets all of them for \
+                260 s"; "port" => %port.number, "holder" => by);
         }
     }
 }

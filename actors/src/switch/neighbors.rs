@@ -82,7 +82,8 @@ impl Switch {
             let event = port.event(Kind::DuplicateAddress).address(vid, mac);
             event.text("address", ip).text("with", owner)
         });
-        warn!(port.log, "two stations have the same IP address: requests for it are flooded for a while";
+        warn!(port.log, "two stations have the same IP address: requests for it are flooded \
+            for 180 s";
             "address" => %ip, "vlan" => vid.get(), "mac" => %mac, "with" => %owner,
             "port" => %port.number, "user" => port.user());
     }

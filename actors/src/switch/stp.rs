@@ -107,7 +107,7 @@ impl Switch {
         };
         let now = TokioInstant::now().into_std();
         if !tree.bridge.configure(number, config) && tree.full.is_due(now) {
-            warn!(port.log, "port takes no part in spanning tree, which has room for 4,095 ports";
+            warn!(port.log, "port forwards without spanning tree, which has room for 4,095 ports";
                 "port" => %number);
         }
         if port.is_open() && !port.is_shut_out() {
@@ -214,7 +214,7 @@ impl Switch {
     fn tell_root(&self, root: BridgeId) {
         let Some(tree) = &self.stp else { return };
         let TreeInfo { root_cost, root_port, .. } = tree.bridge.tree();
-        info!(self.log, "spanning tree has another root"; "root" => %root,
+        info!(self.log, "spanning tree has a new root"; "root" => %root,
             "port" => root_port.map(PortNumber::get), "cost" => root_cost);
         self.monitor.tell(|| {
             let event = Event { port: root_port, ..Event::new(Kind::StpRoot) };
@@ -241,11 +241,11 @@ impl Switch {
         let port = &self.ports[at];
         if let Some(root) = root {
             port.counters.happened(Incident::RootGuard);
-            warn!(port.log, "root guard: port is discarding, since a bridge behind it claims a way \
-                to the root"; "port" => %number, "root" => %root);
+            warn!(port.log, "root guard: port is discarding, since a BPDU claims a better path to \
+                the root"; "port" => %number, "root" => %root);
             self.monitor.tell(|| port.event(Kind::RootGuard).text("root", root));
         } else {
-            info!(port.log, "root guard: no bridge behind the port claims a way to the root";
+            info!(port.log, "root guard: no BPDU claims a better path to the root any more";
                 "port" => %number);
             self.monitor.tell(|| port.event(Kind::RootGuardEnded));
         }

@@ -1,18 +1,19 @@
-//! The setting `lldp-status`: what a port does of LLDP.
+//! The setting `lldp-status`: whether a port sends and receives LLDP.
 
 use super::{SettingValue, ValueError};
 use crate::names;
 
 names! {
-    /// What a port does of LLDP (IEEE 802.1AB, 9.2.5.1, adminStatus), by the words of `lldpcli`.
+    /// Whether a port sends and receives LLDP (IEEE 802.1AB, 9.2.5.1, adminStatus), in the words of
+    /// `lldpcli`.
     pub enum LldpStatus {
-        /// Nothing.
+        /// It does neither.
         Disabled = "disabled",
-        /// It hears neighbors, and tells them nothing.
+        /// It only receives.
         RxOnly = "rx-only",
-        /// It tells, and hears nothing.
+        /// It only sends.
         TxOnly = "tx-only",
-        /// Both.
+        /// It does both.
         RxAndTx = "rx-and-tx",
     }
 }

@@ -111,7 +111,7 @@ pub struct Setting {
     pub reopens: bool,
 }
 
-/// Names that `[switch]` and the options of `sw` have for what is set of the switch itself.
+/// Settings of ports with names that `[switch]` and the options of `sw` use for the switch itself.
 const OF_SWITCH: [&str; 2] = ["stp", "stp-priority"];
 
 impl Setting {
@@ -144,8 +144,8 @@ impl Setting {
         }
     }
 
-    /// Whether an option of `sw` and a key of `[switch]` of this name set something of the switch
-    /// itself: as default for all ports it stands in `[port-defaults]`.
+    /// Whether the option of `sw` and the key of `[switch]` with this name set up the switch
+    /// itself: the default for all ports is in `[port-defaults]`.
     #[must_use]
     pub fn is_of_switch(&self) -> bool {
         OF_SWITCH.contains(&self.name)
@@ -422,28 +422,28 @@ settings! {
     stp_trust ("stp-trust"): bool, kinds: &["tap", "netdev", "client", "memory"];
 
     /// Whether the port takes part in spanning tree while the switch does. With off it always
-    /// forwards, and sends no BPDU; those that come in are discarded.
+    /// forwards, sends no BPDUs, and discards those that come in.
     stp ("stp"): bool = true;
 
-    /// What a way by the port costs for spanning tree, 1 to 200000000: of several ways to the root
-    /// the cheapest carries frames. Default: 20000 for interfaces, 200000 for tunnels.
+    /// Path cost of the port for spanning tree, 1 to 200000000: of several paths to the root the
+    /// cheapest carries frames. Default: 20000 for interfaces, 200000 for tunnels.
     stp_cost ("stp-cost" | "stp-path-cost"): PathCost;
 
-    /// Priority of the port for spanning tree, a multiple of 16 up to 240: of several ways at one
-    /// cost, that by the neighbor's port of the lowest priority carries frames.
+    /// Priority of the port for spanning tree, a multiple of 16 up to 240: of several paths to the
+    /// switch at the same cost, a neighbor takes that by the port with the lowest priority.
     stp_priority ("stp-priority"): PortPriority = PortPriority::DEFAULT;
 
-    /// Whether only stations are behind the port, so that it forwards at once: on until a BPDU
-    /// comes in, off, or auto if none has come for 3 s.
+    /// Whether only stations are behind the port, so that it forwards at once: on (until a BPDU
+    /// comes in), off, or auto (once no BPDU has come in for 3 s).
     stp_edge ("stp-edge"): StpEdge = StpEdge::Auto;
 
-    /// Whether no way to the root of the spanning tree may lead by the port: while somebody
-    /// behind it claims one, the port is discarding (root guard).
+    /// Whether nobody behind the port may become the root of the spanning tree, or a path to it:
+    /// while a BPDU there claims that, the port is discarding (root guard).
     stp_root_guard ("stp-root-guard"): bool = false;
 
-    /// What the port does of LLDP: tells its neighbors what this switch is (tx-only), hears what
-    /// they are (rx-only), both (rx-and-tx, or on), or nothing (disabled, or off). Default:
-    /// rx-and-tx for tap and netdev where the switch's lldp is on, else disabled.
+    /// Whether the port sends LLDP (tx-only), receives it (rx-only), does both (rx-and-tx, or on)
+    /// or neither (disabled, or off). Default: rx-and-tx for tap and netdev if the switch's lldp is
+    /// on, else disabled.
     lldp_status ("lldp-status"): LldpStatus;
 
     /// Unfinished work that frames may bring into this port or take out of it: super-frames
@@ -526,22 +526,22 @@ settings! {
     /// only multicast routers send: PIM, and their advertisements (RFC 4286).
     querier_guard ("querier-guard"): bool = false;
 
-    /// Whether requests of ARP and neighbor solicitations for a station that is known do not leave
-    /// by the port: the switch answers those for stations behind it (RFC 9161).
+    /// Whether the port does not get ARP requests and neighbor solicitations for known stations:
+    /// the switch answers those for stations behind such ports (RFC 9161).
     neigh_suppress ("neigh-suppress"): bool = false;
 
-    /// Whether the port gets all multicast groups and all messages of hosts about them: while a
-    /// multicast router or querier is heard behind it (auto, or 1 as for a Linux bridge), never
-    /// (off, 0), or always (on, 2).
+    /// Whether the port is a multicast router port, which gets all multicast groups and all reports
+    /// of hosts: while a router or querier is heard behind it (auto, or 1 as for a Linux bridge),
+    /// never (off, 0), or always (on, 2).
     mcast_router ("mcast-router"): McastRouter = McastRouter::Auto;
 
-    /// Whether the port gets a group no more as soon as the last host behind it has left. Hosts
-    /// are told apart, but those of IGMPv1, IGMPv2 and MLDv1 hide each other: they are asked, as
-    /// without it.
+    /// Whether the port is pruned from a multicast group as soon as the last host behind it leaves.
+    /// Hosts are told apart. Those of IGMPv1, IGMPv2 and MLDv1 hide each other: with one of them
+    /// the switch asks first, as without this setting.
     mcast_fast_leave ("mcast-fast-leave"): bool = false;
 
-    /// Whether the port gets all multicast groups, whoever has joined: for hosts that speak neither
-    /// IGMP nor MLD.
+    /// Whether the port gets all multicast groups, whoever has joined them: for hosts that speak
+    /// neither IGMP nor MLD.
     mcast_flood ("mcast-flood"): bool = false;
 
     /// Whether the port reaches only ports that are not isolated, and those of its group.

@@ -35,7 +35,7 @@ impl SettingValue for McastRouter {
             "0" | "false" => Ok(Self::Off),
             "2" | "true" => Ok(Self::On),
             _ => Self::from_name(text).ok_or_else(|| {
-                ValueError::new(format!("{text:?} is not a mcast-router; give auto, off or on"))
+                ValueError::new(format!("{text:?} is not an mcast-router; give auto, off or on"))
             }),
         }
     }

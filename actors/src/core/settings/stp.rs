@@ -78,13 +78,14 @@ macro_rules! number {
 }
 
 number! {
-    /// Priority of a port among those that lead to one bridge at one cost (IEEE 802.1D, table 17-2).
-    PortPriority: u8, "a port's priority; give a multiple of 16 from 0 to 240",
+    /// Priority of a port among those that lead to one bridge at the same cost (IEEE 802.1D, table
+    /// 17-2).
+    PortPriority: u8, "a port priority; give a multiple of 16 from 0 to 240",
     |number| number % 16 == 0
 }
 
 number! {
-    /// What a way by a port costs (IEEE 802.1D, table 17-3).
+    /// Path cost of a port (IEEE 802.1D, table 17-3).
     PathCost: u32, "a path cost; give 1 to 200000000",
     |number| (1..=200_000_000).contains(&number)
 }

@@ -42,11 +42,11 @@ pub struct PortInfo {
     pub priority: u8,
     /// Priority and number, as BPDUs have them (IEEE 802.1D, 9.2.7).
     pub port_id: PortId,
-    /// The bridge that leads to the root from the segment behind it.
+    /// The bridge by which the segment behind it reaches the root.
     pub designated_bridge: BridgeId,
     /// That bridge's port.
     pub designated_port: PortId,
-    /// What the way from there to the root costs.
+    /// Cost of the path from that bridge to the root.
     pub designated_cost: u32,
     /// Whether it has only stations behind it (IEEE 802.1D, 17.19.17).
     pub is_edge: bool,
@@ -56,11 +56,11 @@ pub struct PortInfo {
     pub sends_rstp: bool,
     /// BPDUs received.
     pub received: BpduCounts,
-    /// BPDUs received and not heard: invalid ones, its own, and what is over 32 a second.
+    /// BPDUs received and discarded: invalid ones, its own, and those over 32 a second.
     pub discarded: u64,
     /// BPDUs sent.
     pub sent: BpduCounts,
-    /// How often it became forwarding.
+    /// How often it began to forward.
     pub transitions: u64,
     /// Why it discards though it has the role of one that forwards: root guard.
     pub is_root_guarded: bool,
@@ -73,7 +73,7 @@ pub struct TreeInfo {
     pub bridge: BridgeId,
     /// The root of the tree.
     pub root: BridgeId,
-    /// What the way to it costs; 0 for the root itself.
+    /// Cost of the path to it; 0 for the root itself.
     pub root_cost: u32,
     /// The port that leads to it; `None`: this switch is the root.
     pub root_port: Option<PortNumber>,
@@ -81,7 +81,7 @@ pub struct TreeInfo {
     pub hello: Duration,
     /// The root's: after how long without a BPDU what it says is forgotten.
     pub max_age: Duration,
-    /// The root's: how long a port listens, and learns, where a neighbour is not asked.
+    /// The root's: how long a port listens, and as long learns, where a neighbor is not asked.
     pub forward_delay: Duration,
     /// How often the topology has changed.
     pub topology_changes: u64,

@@ -1,4 +1,4 @@
-//! Rapid spanning tree (IEEE 802.1D-2004, clause 17): a bridge that agrees with its neighbours on
+//! Rapid spanning tree (IEEE 802.1D-2004, clause 17): a bridge that agrees with its neighbors on
 //! which ports carry frames, so that no loop is left and every network is reached.
 //!
 //! Pure: it is told of ports, BPDUs and seconds that pass, and says what to send, which state
@@ -40,7 +40,7 @@ use crate::{
 names! {
     /// What a port is in the tree (17.4).
     pub enum Role {
-        /// No neighbour can be heard by it.
+        /// No neighbor can be heard by it.
         Disabled = "disabled",
         /// It leads to the root.
         Root = "root",
@@ -103,7 +103,7 @@ pub enum Action {
     Root(BridgeId),
     /// The topology has changed: this port has begun to forward, or has heard of it.
     TopologyChange(PortNumber),
-    /// Root guard keeps this better root, or way to it, away from a port, or does so no more.
+    /// Root guard keeps this root, which a port claims a better path to, away; or no longer does.
     RootGuard(PortNumber, Option<BridgeId>),
 }
 

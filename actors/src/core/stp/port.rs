@@ -13,7 +13,7 @@ use super::{
 };
 use crate::core::fdb::PortNumber;
 
-/// Seconds after which a neighbour counts as heard out (17.13.9).
+/// Seconds after which a neighbor counts as heard out (17.13.9).
 pub(super) const MIGRATE_TIME: u16 = 3;
 
 /// BPDUs that a port sends at once, and then each second (17.13.12).
@@ -208,7 +208,7 @@ impl Port {
         }
     }
 
-    /// Its neighbour can be heard from now on (PIM, DISABLED to AGED).
+    /// Its neighbor can be heard from now on (PIM, DISABLED to AGED).
     pub(super) fn open(&mut self, settings: &BridgeSettings) {
         self.enabled = true;
         self.info_is = InfoIs::Aged;
@@ -221,7 +221,7 @@ impl Port {
         self.ask_for_role();
     }
 
-    /// Its neighbour is gone (PIM, DISABLED).
+    /// Its neighbor is gone (PIM, DISABLED).
     pub(super) fn close(&mut self) {
         self.enabled = false;
         self.info_is = InfoIs::Disabled;
@@ -326,7 +326,7 @@ impl Port {
         } = true;
     }
 
-    /// Which protocol the neighbour speaks (PPM, 17.24).
+    /// Which protocol the neighbor speaks (PPM, 17.24).
     pub(super) fn migrate(&mut self, is_rapid: bool, is_rstp: bool) {
         match self.migration {
             Migration::Sensing if is_rstp && !self.send_rstp && is_rapid => {

@@ -11,7 +11,7 @@ pub const HELLO: Duration = Duration::from_secs(2);
 names! {
     /// Which spanning tree the switch takes part in.
     pub enum StpMode {
-        /// None: BPDUs pass it, as link-local says.
+        /// None: BPDUs pass the switch as `link-local` says.
         Off = "off",
         /// RSTP, and legacy STP with neighbors that speak nothing else.
         Rstp = "rstp",
@@ -49,11 +49,11 @@ pub fn default_cost(kind: &str) -> u32 {
 pub struct BridgeSettings {
     /// A multiple of 4,096, up to 61,440.
     pub priority: u16,
-    /// After how long without a BPDU what it said is forgotten: 6 to 40 s. Of the root, its own
-    /// counts for all.
+    /// After how long without a BPDU what it said is forgotten: 6 to 40 s. That of the root holds
+    /// for all bridges.
     pub max_age: Duration,
-    /// How long a port listens, and then learns, before it forwards where its neighbor cannot be
-    /// asked: 4 to 30 s. Of the root, its own counts for all.
+    /// How long a port listens, and as long learns, before it forwards where its neighbor cannot be
+    /// asked: 4 to 30 s. That of the root holds for all bridges.
     pub forward_delay: Duration,
     /// Whether only BPDUs of legacy spanning tree are sent (17.13.4, Force Protocol Version).
     pub force_stp: bool,
@@ -74,7 +74,7 @@ impl Default for BridgeSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BridgeError {
     /// No step of priorities.
-    #[error("{0} is not a bridge's priority: give a multiple of 4096 from 0 to 61440")]
+    #[error("{0} is not a bridge priority: give a multiple of 4096 from 0 to 61440")]
     Priority(u16),
     /// Out of its range.
     #[error("max age of {0} s: give 6 to 40")]

@@ -1,4 +1,4 @@
-//! What a bridge does by itself and with one neighbour, step by step.
+//! What a bridge does by itself and with one neighbor, step by step.
 
 use super::*;
 
