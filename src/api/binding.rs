@@ -148,7 +148,8 @@ impl Entry for BindingLine {
     const TITLES: &'static [&'static str] =
         &["VLAN", "IP", "MAC", "Port", "Holder", "Type", "Left"];
     const NOTHING: Option<&'static str> = Some(
-        "No addresses are bound. Guard the ports of clients: etherws ctl setport PORT --trust client",
+        "No such addresses are known. They are noted while ports are guarded (etherws ctl setport PORT \
+         --trust client), or have neigh-suppress",
     );
 
     fn rows(&self) -> Vec<Vec<String>> {

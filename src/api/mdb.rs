@@ -206,8 +206,9 @@ impl Entry for MdbLine {
     const TITLES: &'static [&'static str] = &["VLAN", "Group", "Port", "State", "Timer", "Querier"];
     const OPTIONAL: &'static [&'static str] = &["Querier"];
     const NOTHING: Option<&'static str> = Some(
-        "No multicast groups are known. Snooping is off unless [switch] has mcast-snooping = true, \
-         or the switch was started with etherws sw --mcast-snooping",
+        "No such multicast groups are known. They are noted while mcast-snooping is on in [switch], \
+         or as option of etherws sw, and somebody asks hosts: a router, or the switch itself with \
+         mcast-querier",
     );
 
     fn rows(&self) -> Vec<Vec<String>> {

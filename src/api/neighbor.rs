@@ -148,8 +148,8 @@ impl Entry for Neighbor {
         "Description",
     ];
     const NOTHING: Option<&'static str> = Some(
-        "No neighbors are known. LLDP is off unless [switch] has lldp = true, or a port is set: \
-         etherws ctl setport PORT --lldp-status rx-and-tx",
+        "No neighbors are known. They send LLDP every 30 s or so, and are listed if [switch] has \
+         lldp = true, or a port is set: etherws ctl setport PORT --lldp-status rx-and-tx",
     );
 
     fn rows(&self) -> Vec<Vec<String>> {

@@ -177,7 +177,10 @@ const PAGES: &[Page] = &[
         &[
             ("ctl setport 1 --shut 1", "drop all frames from and to port 1"),
             ("ctl setport uplink --url wss://b.example.org/", "let a client port go elsewhere"),
-            ("ctl setport 2 --storm-broadcast 200/800 --maxmacs 64", "limit what is behind port 2"),
+            (
+                "ctl setport 2 --storm-broadcast 200/800 --max-macs 64",
+                "limit what is behind port 2",
+            ),
         ],
     ),
     page_of("ctl showport", "", &[("ctl showport 1", "show port 1")]),

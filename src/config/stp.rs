@@ -27,7 +27,7 @@ impl Checker<'_> {
             && let Some(key) = first
         {
             let [name, stp] = [key, "switch.stp"].map(|key| self.name(key).into_owned());
-            self.fault(key, format!("{name} is given without {stp}: give {stp} rstp as well"));
+            self.fault(key, format!("{name} is given without {stp}: give {stp} as well, as rstp"));
         }
         if let Err(error) = settings.check() {
             let key = match error {

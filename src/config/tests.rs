@@ -303,6 +303,7 @@ fn spanning_tree_is_of_the_switch_in_its_table_and_of_ports_in_theirs() {
 fn a_bridge_that_cannot_be_is_told_with_what_could() {
     for (text, expected) in [
         ("stp = \"on\"", "2:7: unknown value on; there are off, rstp, stp"),
+        ("stp = true", "2:7: stp = true: give one of \"off\", \"rstp\", \"stp\""),
         (
             "stp = \"rstp\"\nstp-priority = 5",
             "3:16: switch.stp-priority: 5 is not a bridge priority: give a multiple of 4096 from 0 \
@@ -319,7 +320,7 @@ fn a_bridge_that_cannot_be_is_told_with_what_could() {
         ),
         (
             "stp-priority = 4096",
-            "2:16: switch.stp-priority is given without switch.stp: give switch.stp rstp as well",
+            "2:16: switch.stp-priority is given without switch.stp: give switch.stp as well, as rstp",
         ),
     ] {
         assert_eq!(wrong(&format!("[switch]\n{text}\n")), [expected], "{text}");

@@ -301,6 +301,7 @@ fn wrong_type(key: &str, value: &DeValue<'_>, written: &str, wanted: &Value) -> 
                 format!("give {}", form(wanted))
             }
         }
+        _ if !choices(wanted).is_empty() => format!("give {}", form(wanted)),
         _ if is(wanted, "string") && is_bare => {
             format!("a text needs quotes; write {name} = \"{written}\"")
         }
@@ -317,9 +318,21 @@ fn resolved_items(schema: &Value) -> &Value {
         .unwrap_or(items)
 }
 
+/// The words that a value may be, if it is one of some.
+fn choices(wanted: &Value) -> Vec<&Value> {
+    let all = wanted["enum"].as_array().map(|words| words.iter().collect::<Vec<_>>());
+    let each = || Some(wanted["oneOf"].as_array()?.iter().map(|one| &one["const"]).collect());
+    let words = all.or_else(each).unwrap_or_default();
+    if words.iter().all(|word| word.is_string()) { words } else { Vec::new() }
+}
+
 /// The form of a value.
 fn form(wanted: &Value) -> String {
-    if is(wanted, "integer") {
+    let words = choices(wanted);
+    if !words.is_empty() {
+        let words: Vec<_> = words.into_iter().map(ToString::to_string).collect();
+        format!("one of {}", words.join(", "))
+    } else if is(wanted, "integer") {
         match bounds(wanted) {
             (least, Some(most)) => format!("a whole number from {least} to {most}"),
             (least, None) => format!("a whole number from {least}"),

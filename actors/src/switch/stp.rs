@@ -49,12 +49,19 @@ pub(super) struct Tree {
 impl Switch {
     /// The tree as the switch sees it, if it takes part in it.
     pub(super) fn tree(&self) -> Option<TreeInfo> {
-        self.stp.as_ref().map(|tree| tree.bridge.tree())
+        let tree = self.stp.as_ref()?;
+        // To the moment, where the bridge has seconds.
+        let since_change = tree.told.map(|at| TokioInstant::now().into_std() - at);
+        Some(TreeInfo { since_change, ..tree.bridge.tree() })
     }
 
     /// What the port is to the tree, if it takes part in it.
     pub(super) fn tree_port(&self, number: PortNumber) -> Option<PortInfo> {
         self.stp.as_ref()?.bridge.port(number)
+    }
+
+    fn tree_state(&self, number: PortNumber) -> Option<State> {
+        self.stp.as_ref()?.bridge.state(number)
     }
 
     /// Takes part in the tree as such a bridge, or in none.
@@ -203,7 +210,8 @@ impl Switch {
 
     fn set_state(&mut self, number: PortNumber, state: State) {
         let Some(at) = self.find(number) else { return };
-        self.ports[at].stp = Some(state);
+        // As it is by now: it may take part no more.
+        self.ports[at].stp = self.tree_state(number);
         self.note_forwarding(at);
         self.note_loops(at);
         if state == State::Forwarding {
@@ -227,13 +235,11 @@ impl Switch {
             self.ports[at].counters.happened(Incident::TopologyChange);
         }
         let Some(tree) = &mut self.stp else { return };
-        if tree.told.is_none_or(|told| now.saturating_duration_since(told) >= TICK) {
-            tree.told = Some(now);
-            info!(self.log, "topology has changed: addresses learned behind other ports are forgotten";
-                "port" => %number);
-            self.monitor.tell(|| Event::new(Kind::TopologyChange).on(number));
-            self.note_topology_change(now);
-        }
+        tree.told = Some(now);
+        info!(self.log, "topology has changed: addresses learned behind other ports are forgotten";
+            "port" => %number);
+        self.monitor.tell(|| Event::new(Kind::TopologyChange).on(number));
+        self.note_topology_change(now);
     }
 
     fn tell_root_guard(&self, number: PortNumber, root: Option<BridgeId>) {

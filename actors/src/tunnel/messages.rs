@@ -32,7 +32,7 @@ pub enum Wire {
     /// Finished frames and nothing else, as etherws 1.3 has them.
     #[default]
     Plain,
-    /// Those of the subprotocol [`SUBPROTOCOL`](super::SUBPROTOCOL): super-frames pass whole.
+    /// Super-frames pass whole, by a subprotocol that both ends know.
     SuperFrames,
 }
 

@@ -16,7 +16,7 @@ impl Bridge {
     /// Lets the machines run until none of them has anything to do, and says what has come of it.
     pub(super) fn run(&mut self) {
         self.hears = self.heard < HEARD_LIMIT;
-        let changes = self.changes;
+        self.has_propagated = false;
         // Each pass is a step in the standard's sequences of a dozen; the bound is for a mistake.
         for _ in 0..64 {
             if self.ports.iter().any(|port| port.reselect) {
@@ -37,7 +37,7 @@ impl Bridge {
                 break;
             }
         }
-        self.heard = self.heard.saturating_add(u16::from(self.changes != changes));
+        self.heard = self.heard.saturating_add(u16::from(self.has_propagated));
         self.tell();
     }
 
@@ -367,8 +367,13 @@ impl Bridge {
         for (other, port) in self.ports.iter_mut().enumerate() {
             port.tc_prop |= other != at;
         }
-        self.changes += 1;
+        // STP bridges tell of one for half a minute, RSTP bridges for two hellos (14.8.1.1.3).
+        let pause = u32::from(self.designated_times().hello) + 1;
+        if self.since.is_none_or(|since| since > pause) {
+            self.changes += 1;
+            self.actions.push(Action::TopologyChange(self.ports[at].number));
+        }
         self.since = Some(0);
-        self.actions.push(Action::TopologyChange(self.ports[at].number));
+        self.has_propagated = true;
     }
 }

@@ -101,7 +101,8 @@ pub enum Action {
     Send(PortNumber, Frame),
     /// Another bridge is the root.
     Root(BridgeId),
-    /// The topology has changed: this port has begun to forward, or has heard of it.
+    /// The topology has changed, and had not for some seconds: this port has begun to forward, or
+    /// has heard of it.
     TopologyChange(PortNumber),
     /// Root guard keeps this root, which a port claims a better path to, away; or no longer does.
     RootGuard(PortNumber, Option<BridgeId>),
@@ -133,6 +134,8 @@ pub struct Bridge {
     /// How often there were some in this second, and whether more are heard now.
     heard: u16,
     hears: bool,
+    /// Whether one was passed on in this run.
+    has_propagated: bool,
     since: Option<u32>,
     actions: Vec<Action>,
 }
@@ -158,6 +161,7 @@ impl Bridge {
             changes: 0,
             heard: 0,
             hears: true,
+            has_propagated: false,
             since: None,
             actions,
         };
