@@ -100,8 +100,8 @@ names! {
         /// minute, port and reason.
         Guard = "guard",
         /// Two stations claim the same IP address, while a port has `neigh-suppress`: `port`, `mac`
-        /// and `vlan` of the later one, `address`, and `with`, the other's MAC address. Reported
-        /// once in 180 s for each address.
+        /// and `vlan` of the later one, `address`, and `with`, the other's MAC address. Reported once
+        /// while it lasts.
         DuplicateAddress = "duplicate-address",
         /// An address is flapping between ports: `port`, `mac`, `vlan`, and `pinned`, the port
         /// where it stays. Reported once until it has been quiet for 10 s.

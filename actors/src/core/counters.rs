@@ -139,8 +139,7 @@ names! {
         /// The IP address of a station behind the port was not noted for `neigh-suppress`: there is
         /// no room, or its holder has his part of it.
         NeighDiscard = "neigh-discards",
-        /// A station behind the port claimed the IP address of another one, for the fifth time in
-        /// 180 s.
+        /// A station behind the port claimed the IP address of another one, which has it still.
         DuplicateAddress = "duplicate-addresses",
         /// A message of IGMP or MLD from the port was malformed: it was forwarded like any packet
         /// to its group, and nothing was learned from it.

@@ -80,7 +80,8 @@ impl Switch {
         if port.guards.bpdu_guard {
             return self.block_for_bpdu(at, mac, now);
         }
-        if !port.guards.stp_trust {
+        // A switch that takes part itself hears it elsewhere, or does not believe it.
+        if !port.guards.stp_trust || self.stp.is_some() {
             return;
         }
         self.loops.hear_bpdu(port.number, now);

@@ -67,8 +67,9 @@ impl Switch {
                 let at = self.find(fdb.lookup(message.vid, owner, now)?)?;
                 self.is_in_vlan(at, &question).then_some((at, question))
             }
-            News::Duplicate(owner) => {
-                self.tell_duplicate(at, key, message.mac, owner);
+            News::Duplicate(other) => {
+                let at = self.find(fdb.lookup(message.vid, other, now)?)?;
+                self.tell_duplicate(at, key, other, message.mac);
                 None
             }
         }

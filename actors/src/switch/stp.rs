@@ -4,7 +4,10 @@
 //! A BPDU is of its port and of no VLAN, and goes no further. While the switch takes part in no tree
 //! nobody comes here, and BPDUs are what `bpdu` makes of them.
 
-use std::{mem, time::Instant};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 use actix::prelude::*;
 use slog::{info, warn};
@@ -33,6 +36,10 @@ use crate::{
 
 /// BPDUs of a holder that are heard: those of a dozen ports that have much to say.
 const BPDUS: Rate = Rate { per_second: 100, burst: 200 };
+
+/// A bridge that was not there for so long is taken for dead by the others, or soon will be: two
+/// hellos. It begins anew, or what it did before would close a loop.
+const ASLEEP: Duration = Duration::from_secs(4);
 
 /// What the Switch keeps of the tree.
 #[derive(Debug)]
@@ -145,7 +152,12 @@ impl Switch {
         }
         let Some(tree) = &mut self.stp else { return false };
         let may = self.holders[port.held].bpdus.admit(BPDUS, 1, now);
-        let heard = may && tree.bridge.receive(port.number, header) == Heard::Heard;
+        let heard = if may {
+            tree.bridge.receive(port.number, header)
+        } else {
+            tree.bridge.refuse(port.number)
+        };
+        let heard = heard == Heard::Heard;
         let discard = (!heard).then_some(Discard::Stp);
         if let Some(reason) = discard {
             port.counters.discarded(reason, 1);
@@ -174,6 +186,10 @@ impl Switch {
     /// One second is over.
     pub(super) fn look_at_tree(&mut self, now: Instant) {
         let Some(tree) = self.stp.as_mut().filter(|tree| tree.due <= now) else { return };
+        if now.saturating_duration_since(tree.due) > ASLEEP {
+            // The others have gone on without us.
+            tree.bridge.restart();
+        }
         tree.due = tick::next(now.into(), TICK).into_std();
         tree.bridge.tick();
         self.obey_tree();

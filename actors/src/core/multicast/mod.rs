@@ -65,6 +65,10 @@ const MEMBERSHIP: Tenths = 2600;
 /// The longest time that a querier's values may make of that: an hour.
 const LONGEST: Tenths = 36_000;
 
+/// The longest that a query may let hosts take: what MLDv1 has room for. Of one that gives them an
+/// hour nobody would know who is a member.
+const LONGEST_RESPONSE: Tenths = 656;
+
 /// How long hosts may take to answer a general query (RFC 3376, 8.3; RFC 3810, 9.3).
 const RESPONSE: Tenths = 100;
 
@@ -126,6 +130,16 @@ impl Query {
             return Err(Malformed);
         }
         Ok(Self { source, group, response, lasts: MEMBERSHIP })
+    }
+
+    /// Whether all who are to answer hear it, which goes to this address, and do so soon: a general
+    /// one goes to all hosts, another to its group (RFC 3376, 4.1.12; RFC 3810, 5.1.15).
+    fn is_heard(&self, destination: IpAddr) -> bool {
+        let all: IpAddr = match Family::of(destination) {
+            Family::V4 => Ipv4Addr::new(224, 0, 0, 1).into(),
+            Family::V6 => Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1).into(),
+        };
+        self.response <= LONGEST_RESPONSE && destination == self.group.unwrap_or(all)
     }
 
     /// With what a querier of IGMPv3 or MLDv2 says of itself: robustness and the code of its
@@ -285,6 +299,7 @@ fn read_packet(header: Ethernet<'_>) -> Option<Heard<'_>> {
         _ => Ok(None),
     };
     Some(match message {
+        Ok(Some(Message::Query(query))) if !query.is_heard(group) => Heard::Malformed(group),
         Ok(Some(Message::Query(query))) => Heard::Query(query),
         Ok(Some(Message::Reports(reports))) => Heard::Reports(reports),
         Ok(Some(Message::Router)) => Heard::Router(family),

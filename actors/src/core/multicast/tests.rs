@@ -563,3 +563,39 @@ fn more_hosts_than_are_told_apart_are_asked() {
         assert_eq!(snooping.count().0, usize::from(count > 32), "{count}");
     }
 }
+
+/// A stranger with the lowest address asks once, and says of himself whatever he likes.
+#[test]
+fn a_querier_that_falls_silent_cuts_nobody_off() {
+    for (to, response, interval) in [
+        ("224.0.0.1", 100, 255),
+        ("224.0.0.1", 255, 255),
+        ("239.99.99.99", 100, 255),
+        ("224.0.0.1", 100, 1),
+    ] {
+        let start = Instant::now();
+        let mut snooping = snooping(64, PORTS, start);
+        snooping.set_querier([Vid::UNTAGGED].into_iter(), start);
+        let mut now = pass(&mut snooping, start, 20);
+        let wanted = groups()[0];
+        for second in 0..1000 {
+            // A real host, which answers whoever asks all.
+            let asked = snooping.take_actions().iter().any(|action| {
+                matches!(action, Action::Send(_, frame) if matches!(read(frame), Heard::Query(query) if query.group.is_none()))
+            });
+            if asked || second == 0 {
+                snooping.hear(1, &join(1, 0, wanted, Version::Third), now);
+            }
+            if second == 100 {
+                let body = vec![0x11, response, 0, 0, 0, 0, 0, 0, 2, interval, 0, 0];
+                snooping.hear(0, &message(5, 0, group(to), body), now);
+            }
+            let receivers = match snooping.audience(&packet(0, wanted)) {
+                Audience::Everybody => true,
+                audience => audience.word(0) & 2 != 0,
+            };
+            assert!(receivers, "{to} {response} {interval}: second {second}");
+            now = pass(&mut snooping, now, 1);
+        }
+    }
+}

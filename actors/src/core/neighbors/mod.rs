@@ -2,8 +2,9 @@
 //! that not all others need be asked.
 //!
 //! Pure: time is an argument. What stations say is no proof. An address that a second one claims
-//! is nobody's for a moment, in which the first is asked whether it is there still; one that is
-//! claimed again and again is nobody's for long. Bounded as all [bindings](super::bindings) are.
+//! is nobody's for a moment, in which the first is asked whether it is there still. If both are, it
+//! is nobody's for long: all are asked, as without suppression. Bounded as all
+//! [bindings](super::bindings) are.
 
 mod message;
 
@@ -27,9 +28,7 @@ const AGE: Duration = Duration::from_secs(300);
 /// sleeps does.
 const CONFIRM: Duration = Duration::from_secs(3);
 
-/// An address that two stations claim so often, within this time, is a duplicate; it is nobody's
-/// for as long again (RFC 9161, 3.7: 5 in 180 s).
-const MOVES: u8 = 5;
+/// For so long an address is nobody's that two stations have (RFC 9161, 3.7).
 const WINDOW: Duration = Duration::from_secs(180);
 
 /// Addresses that are watched for duplicates at once, and of claims by one holder.
@@ -45,16 +44,16 @@ pub(crate) enum News {
     Full,
     /// This station has said the same before, and is to be asked whether it is true still.
     Disputed(MacAddr),
-    /// The same, too often.
+    /// It is true still, and this other one has said so as well: both have the address.
     Duplicate(MacAddr),
 }
 
-/// Claims of one address by others than the one who had it.
+/// A claim of an address that another station has.
 #[derive(Debug)]
 struct Dispute {
-    /// Whose station has begun it.
+    /// Whose station it is.
     holder: Arc<str>,
-    count: u8,
+    mac: MacAddr,
     since: Instant,
 }
 
@@ -103,27 +102,46 @@ impl Neighbors {
         };
         let is_disputed = known.kind == BindingType::Disputed;
         if known.mac == mac {
+            if is_disputed {
+                return self.confirm(key, station, kind, is_alive, now);
+            }
             // Not for each frame.
             let left = known.until.saturating_duration_since(now);
             let is_news = (Some(known.kind), &known.holder) != (kind, holder) || left < AGE / 2;
-            let is_duplicate = is_disputed && self.is_duplicate(key, now);
-            return match is_news && !is_duplicate {
-                true => self.note(key, station, kind, now),
-                false => News::Nothing,
-            };
+            return if is_news { self.note(key, station, kind, now) } else { News::Nothing };
         }
         if is_disputed {
             return News::Nothing;
         }
-        let (mac, owner) = (known.mac, Arc::clone(&known.holder));
-        if !is_alive(mac) {
+        let (first, owner) = (known.mac, Arc::clone(&known.holder));
+        if !is_alive(first) {
             return self.note(key, station, kind, now);
         }
-        let is_duplicate = self.count(key, holder, now) >= MOVES;
-        let until = now + if is_duplicate { WINDOW } else { CONFIRM };
-        let binding = Binding { mac, holder: owner, until, kind: BindingType::Disputed };
+        self.dispute(key, station, now);
+        let until = now + CONFIRM;
+        let binding = Binding { mac: first, holder: owner, until, kind: BindingType::Disputed };
         self.heard.bind(key, binding, now);
-        if is_duplicate { News::Duplicate(mac) } else { News::Disputed(mac) }
+        News::Disputed(first)
+    }
+
+    /// The first one is there still.
+    fn confirm(
+        &mut self,
+        key: Key,
+        station: (MacAddr, &Arc<str>),
+        kind: Option<BindingType>,
+        is_alive: impl FnOnce(MacAddr) -> bool,
+        now: Instant,
+    ) -> News {
+        let dispute = self.disputes.remove(&key);
+        let other = dispute.map(|dispute| dispute.mac);
+        if other.is_some_and(|other| !is_alive(other)) {
+            return self.note(key, station, kind, now);
+        }
+        let (mac, holder) = (station.0, Arc::clone(station.1));
+        let (until, kind) = (now + WINDOW, BindingType::Disputed);
+        self.heard.bind(key, Binding { mac, holder, until, kind }, now);
+        other.map_or(News::Nothing, News::Duplicate)
     }
 
     fn note(
@@ -141,28 +159,13 @@ impl Neighbors {
         if self.heard.bind(key, binding, now) { News::Nothing } else { News::Full }
     }
 
-    fn is_duplicate(&self, key: Key, now: Instant) -> bool {
-        self.disputes.get(&key).is_some_and(|one| one.count >= MOVES && !one.is_over(now))
-    }
-
-    /// Counts a claim by somebody of `holder`; how many there were. Where there is no room, none.
-    fn count(&mut self, key: Key, holder: &Arc<str>, now: Instant) -> u8 {
-        if !self.disputes.contains_key(&key) {
-            let own = self.disputes.values().filter(|one| one.holder == *holder).count();
-            if self.disputes.len() >= MAX_DISPUTES || own >= MAX_DISPUTES / PART {
-                return 0;
-            }
+    /// Notes who claims an address, where there is room: nobody is told of others.
+    fn dispute(&mut self, key: Key, (mac, holder): (MacAddr, &Arc<str>), now: Instant) {
+        let own = self.disputes.values().filter(|one| one.holder == *holder).count();
+        if self.disputes.len() < MAX_DISPUTES && own < MAX_DISPUTES / PART {
+            let holder = Arc::clone(holder);
+            self.disputes.insert(key, Dispute { holder, mac, since: now });
         }
-        let new = || Dispute { holder: Arc::clone(holder), count: 0, since: now };
-        let dispute = self.disputes.entry(key).or_insert_with(new);
-        if dispute.is_over(now) {
-            *dispute = new();
-        }
-        dispute.count += 1;
-        if dispute.count >= MOVES {
-            dispute.since = now;
-        }
-        dispute.count
     }
 
     /// Gives what was heard behind a port that has another name now to that name.

@@ -42,18 +42,11 @@ impl Bridge {
     }
 
     fn tell(&mut self) {
-        if self.root_told.replace(self.root.root) != Some(self.root.root) {
-            self.actions.push(Action::Root(self.root.root));
-        }
         for port in &mut self.ports {
             let state = port.state();
             if mem::replace(&mut port.told, state) != state {
                 port.transitions += u64::from(state == State::Forwarding);
                 self.actions.push(Action::State(port.number, state));
-            }
-            if mem::replace(&mut port.guard_told, port.guarded) != port.guarded {
-                let root = port.guarded.then_some(port.vector.root);
-                self.actions.push(Action::RootGuard(port.number, root));
             }
         }
         let flushed = self
@@ -66,6 +59,19 @@ impl Bridge {
         }
         for at in 0..self.ports.len() {
             self.transmit(at);
+        }
+    }
+
+    /// Says what is for people, and may change with each BPDU: once a second.
+    pub(super) fn tell_news(&mut self) {
+        if self.root_told.replace(self.root.root) != Some(self.root.root) {
+            self.actions.push(Action::Root(self.root.root));
+        }
+        for port in &mut self.ports {
+            if mem::replace(&mut port.guard_told, port.guarded) != port.guarded {
+                let root = port.guarded.then_some(port.vector.root);
+                self.actions.push(Action::RootGuard(port.number, root));
+            }
         }
     }
 

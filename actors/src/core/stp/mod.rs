@@ -195,6 +195,18 @@ impl Bridge {
         self.run();
     }
 
+    /// Begins anew with all ports that have no stations only behind them.
+    pub fn restart(&mut self) {
+        let settings = self.settings;
+        let is_out = |port: &Port| port.enabled && !port.oper_edge;
+        let out: Vec<_> = self.ports.iter().map(is_out).collect();
+        let each = || out.iter().enumerate().filter_map(|(at, is_out)| is_out.then_some(at));
+        each().for_each(|at| self.ports[at].close());
+        self.run();
+        each().for_each(|at| self.ports[at].open(&settings));
+        self.run();
+    }
+
     fn find(&self, number: PortNumber) -> Option<usize> {
         self.ports.binary_search_by_key(&number, |port| port.number).ok()
     }
@@ -278,8 +290,7 @@ impl Bridge {
             Bpdu::Information(one) => (one.vector.bridge, one.vector.port) != own,
         });
         let Some(bpdu) = heard.filter(|_| port.rx_count < RX_LIMIT) else {
-            port.rx_discards += 1;
-            return Heard::Discarded;
+            return self.refuse(number);
         };
         port.rx_count += 1;
         let rapid = matches!(bpdu, Bpdu::Information(Information { is_rapid: true, .. }));
@@ -301,7 +312,11 @@ impl Bridge {
                         port.take_flags(&heard);
                         port.take(&heard, what == Message::SuperiorDesignated, is_rstp);
                     }
-                    Message::InferiorDesignated => port.dispute(&heard),
+                    Message::InferiorDesignated => {
+                        port.dispute(&heard);
+                        // Who speaks STP has no other way to learn of it before the next hello.
+                        port.new_info |= !rapid;
+                    }
                     Message::NotDesignated => {
                         port.take_agreement(&heard, is_rstp);
                         port.take_flags(&heard);
@@ -312,6 +327,13 @@ impl Bridge {
         }
         self.run();
         Heard::Heard
+    }
+
+    /// A BPDU that has come in by a port is one too many.
+    pub fn refuse(&mut self, number: PortNumber) -> Heard {
+        let Some(at) = self.find(number) else { return Heard::Nobody };
+        self.ports[at].rx_discards += 1;
+        Heard::Discarded
     }
 
     /// A second has passed.
@@ -326,6 +348,7 @@ impl Bridge {
         self.heard = 0;
         self.since = self.since.map(|since| since.saturating_add(1));
         self.run();
+        self.tell_news();
     }
 
     /// What is to be done.

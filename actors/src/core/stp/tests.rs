@@ -171,6 +171,7 @@ fn root_guard_keeps_a_better_root_away_and_lets_the_port_forward_when_it_is_gone
     assert_eq!(states(&one), [(Role::Alternate, State::Discarding)]);
     assert_eq!(one.tree().root, one.tree().bridge);
     let root = BridgeId { priority: 0, mac: mac(9) };
+    ticks(&mut one, 1);
     assert!(one.take_actions().contains(&Action::RootGuard(number(1), Some(root))));
     ticks(&mut one, 50);
     assert_eq!(states(&one), [(Role::Designated, State::Forwarding)]);
