@@ -10,13 +10,13 @@ use super::{
 
 /// How often in a second a change of the topology is heard of, by any port: each time the forwarding
 /// database is looked through. Further ones wait for the next second, and are one then.
-const HEARD_LIMIT: u16 = 8;
+const HEARD_LIMIT: u16 = 16;
 
 impl Bridge {
     /// Lets the machines run until none of them has anything to do, and says what has come of it.
     pub(super) fn run(&mut self) {
         self.hears = self.heard < HEARD_LIMIT;
-        self.has_propagated = false;
+        self.has_heard = false;
         // Each pass is a step in the standard's sequences of a dozen; the bound is for a mistake.
         for _ in 0..64 {
             if self.ports.iter().any(|port| port.reselect) {
@@ -37,7 +37,7 @@ impl Bridge {
                 break;
             }
         }
-        self.heard = self.heard.saturating_add(u16::from(self.has_propagated));
+        self.heard = self.heard.saturating_add(u16::from(self.has_heard));
         self.tell();
     }
 
@@ -353,6 +353,7 @@ impl Bridge {
                     port.start_tc_while(&times);
                 }
                 (port.rcvd_tcn, port.rcvd_tc) = (false, false);
+                self.has_heard = true;
                 port.tc_ack |= port.role == Role::Designated;
                 self.propagate(at);
             }
@@ -380,6 +381,5 @@ impl Bridge {
             self.actions.push(Action::TopologyChange(self.ports[at].number));
         }
         self.since = Some(0);
-        self.has_propagated = true;
     }
 }

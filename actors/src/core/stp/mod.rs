@@ -134,8 +134,8 @@ pub struct Bridge {
     /// How often there were some in this second, and whether more are heard now.
     heard: u16,
     hears: bool,
-    /// Whether one was passed on in this run.
-    has_propagated: bool,
+    /// Whether one was heard of in this run.
+    has_heard: bool,
     since: Option<u32>,
     actions: Vec<Action>,
 }
@@ -161,7 +161,7 @@ impl Bridge {
             changes: 0,
             heard: 0,
             hears: true,
-            has_propagated: false,
+            has_heard: false,
             since: None,
             actions,
         };
