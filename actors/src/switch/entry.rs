@@ -103,6 +103,9 @@ pub(super) struct PortEntry {
     pub(super) policed: [Option<Rate>; 2],
     /// What spanning tree lets it do with frames, if it takes part.
     pub(super) stp: Option<State>,
+    /// The last BPDU that came in while it was not open: a neighbor is quicker than word of a carrier,
+    /// and says nothing more for two seconds.
+    pub(super) early_bpdu: Option<Frame>,
     /// Whether it is kept for the copies of a mirror.
     pub(super) is_reserved: bool,
     /// At least one, by number.

@@ -109,6 +109,7 @@ impl Handler<AddPort> for Switch {
                 vlans: None,
                 policed: [None; 2],
                 stp: None,
+                early_bpdu: None,
                 is_reserved: false,
                 links,
                 several: Several::new(port.place),

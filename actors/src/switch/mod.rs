@@ -327,6 +327,7 @@ impl Switch {
         if !is_open || self.ports[at].is_reserved {
             let reason = if is_open { Discard::MirrorOutput } else { Discard::PortDown };
             counters.discarded(reason, count);
+            self.keep_bpdu(at, &frames);
             for frame in &frames {
                 self.mirrors.received(port, frame, Some(reason), now);
             }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use actix::prelude::*;
+use bytes::BytesMut;
 use slog::{info, warn};
 use tokio::time::Instant as TokioInstant;
 
@@ -40,6 +41,9 @@ const BPDUS: Rate = Rate { per_second: 100, burst: 200 };
 /// A bridge that was not there for so long is taken for dead by the others, or soon will be: two
 /// hellos. It begins anew, or what it did before would close a loop.
 const ASLEEP: Duration = Duration::from_secs(4);
+
+/// Octets of a BPDU's frame that are read: what follows is a later version's.
+const MAX_BPDU: usize = 60;
 
 /// What the Switch keeps of the tree.
 #[derive(Debug)]
@@ -126,11 +130,26 @@ impl Switch {
         }
         if port.is_open() && !port.is_shut_out() {
             tree.bridge.open(number);
+            let early = port.early_bpdu.take();
+            if let Some(header) = early.as_ref().and_then(Frame::header) {
+                tree.bridge.receive(number, header);
+            }
         } else {
             tree.bridge.close(number);
         }
         port.stp = tree.bridge.state(number);
         self.obey_tree();
+    }
+
+    /// Keeps the last BPDU among frames that have come in by the port at `at` while it is not open.
+    pub(super) fn keep_bpdu(&mut self, at: usize, frames: &[Frame]) {
+        let port = &mut self.ports[at];
+        if port.stp.is_some() && !port.guards.bpdu_guard {
+            let last = frames.iter().rev().find(|frame| is_for_bridges(frame));
+            // A copy, which holds no read block.
+            let copy = |frame: &Frame| frame.copy_to(&mut BytesMut::new(), MAX_BPDU);
+            port.early_bpdu = last.map(copy).or_else(|| port.early_bpdu.take());
+        }
     }
 
     /// The port is no more.
@@ -143,9 +162,7 @@ impl Switch {
 
     /// Takes a frame that came in by the port at `at`, which takes part, if it is for bridges.
     pub(super) fn receive_bpdu(&mut self, at: usize, frame: &Frame, now: Instant) -> bool {
-        let is_for_bridges =
-            |header: &Ethernet<'_>| header.tag().is_none() && header.dst().link_local() == Some(0);
-        let Some(header) = frame.header().filter(is_for_bridges) else { return false };
+        let Some(header) = frame.header().filter(|_| is_for_bridges(frame)) else { return false };
         let port = &self.ports[at];
         if port.guards.bpdu_guard {
             return false;
@@ -272,6 +289,12 @@ impl Switch {
             self.monitor.tell(|| port.event(Kind::RootGuardEnded));
         }
     }
+}
+
+fn is_for_bridges(frame: &Frame) -> bool {
+    let is_it =
+        |header: Ethernet<'_>| header.tag().is_none() && header.dst().link_local() == Some(0);
+    frame.header().is_some_and(is_it)
 }
 
 impl Handler<ShowStp> for Switch {

@@ -314,8 +314,8 @@ impl Bridge {
                     }
                     Message::InferiorDesignated => {
                         port.dispute(&heard);
-                        // Who speaks STP has no other way to learn of it before the next hello.
-                        port.new_info |= !rapid;
+                        // It has not heard us, and would wait for the next hello.
+                        port.new_info |= heard.proposal || !rapid;
                     }
                     Message::NotDesignated => {
                         port.take_agreement(&heard, is_rstp);
