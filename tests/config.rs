@@ -320,7 +320,8 @@ fn listeners_change_one_by_one_and_sessions_go_on() {
 #[test]
 fn a_reload_that_fails_leaves_all_listeners_as_they_were() {
     let place = free_address();
-    let (host, port) = (place.ip(), place.port());
+    // One that the kernel gives nobody by itself: on all addresses somebody else might have it.
+    let (host, port) = (place.ip(), 20_000 + place.port() % 10_000);
     let listen = format!("[tunnel]\nhost = \"{host}\"\nport = {port}\n");
     let control = "[control]\nhost = \"127.0.0.2\"\nport = 0\n";
     let dir = TempDir::new();

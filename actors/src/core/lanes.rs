@@ -1,8 +1,8 @@
 //! The frames of an egress queue, in two lanes: urgent ones leave first.
 //!
 //! Inside `queue`. Urgent is what is small and awaited: ARP, ICMP with neighbor
-//! discovery, TCP without payload, BPDUs. It never changes the order within a flow, and an
-//! urgent lane of bounded length cannot starve the other.
+//! discovery, TCP without payload, and what the switch itself tells its neighbors. It never changes
+//! the order within a flow, and an urgent lane of bounded length cannot starve the other.
 
 use std::{collections::VecDeque, hash::BuildHasher};
 
@@ -56,7 +56,7 @@ impl Lanes {
     /// Queues a frame: in the urgent lane if it is urgent, nothing of its flow is in the
     /// other, and its source is not far ahead of its part of the link.
     pub(crate) fn push(&mut self, source: Source, frame: Frame) {
-        let (flow, is_urgent) = match self.classify(&frame) {
+        let (flow, is_urgent) = match self.classify(source, &frame) {
             Some((flow, is_urgent)) => (Some(flow), is_urgent),
             None => (None, false),
         };
@@ -110,15 +110,15 @@ impl Lanes {
     }
 
     /// The frame's flow, and whether it is urgent. Fragments have no ports: they wait.
-    fn classify(&self, frame: &Frame) -> Option<(u8, bool)> {
+    fn classify(&self, source: Source, frame: &Frame) -> Option<(u8, bool)> {
         let header = frame.header()?;
         if header.ethertype() == ETHERTYPE_ARP {
             return Some((self.hash(header.addresses()), is_small(frame)));
         }
         let Some(ip) = header.ip() else {
-            // What bridges tell each other: who does not hear it takes them for dead.
-            let is_for_bridges = header.dst().link_local().is_some();
-            return is_for_bridges.then(|| (self.hash(header.addresses()), is_small(frame)));
+            // What the switch itself tells its neighbors: who does not hear it takes it for dead.
+            let is_own = source == Source::OWN && header.dst().link_local().is_some();
+            return is_own.then(|| (self.hash(header.addresses()), is_small(frame)));
         };
         match ip.protocol()? {
             IpNextHeaderProtocols::Icmp | IpNextHeaderProtocols::Icmpv6 => {
@@ -227,6 +227,20 @@ mod tests {
     }
 
     #[test]
+    fn what_the_switch_tells_its_neighbors_overtakes_and_what_others_tell_does_not() {
+        let mut octets = vec![0x01, 0x80, 0xc2, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 39, 0x42, 0x42, 3];
+        octets.resize(60, 0);
+        let bpdu = Frame::new(octets.into());
+        let stranger = Source { holder: 1, port: 1, flooded: false };
+        for (source, is_first) in [(Source::OWN, true), (stranger, false)] {
+            let mut lanes = Lanes::default();
+            lanes.push(stranger, ipv4(17, &[0; 8], 1400, 0));
+            lanes.push(source, bpdu.clone());
+            assert_eq!(drain(&mut lanes)[0] == bpdu, is_first, "{source:?}");
+        }
+    }
+
+    #[test]
     fn all_else_waits() {
         assert!(!overtakes(&tcp(1, 0, 9)), "an acknowledgment of the bulk's own flow");
         assert!(!overtakes(&tcp(2, 1, 0)), "TCP with payload");
@@ -296,7 +310,10 @@ mod tests {
             let frame = (0..tags).fold(frame, |frame, _| frame.push_tag(Tag::customer(5)));
             for frame in reference::changes(&reference::by_hand(&frame)) {
                 let by_hand = reference::by_hand(&frame);
-                prop_assert_eq!(lanes.classify(&frame), lanes.classify(&by_hand));
+                prop_assert_eq!(
+                    lanes.classify(Source::OWN, &frame),
+                    lanes.classify(Source::OWN, &by_hand)
+                );
             }
         }
     }
