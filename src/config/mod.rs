@@ -7,6 +7,7 @@ mod acme;
 mod change;
 mod command_line;
 mod edit;
+mod multicast;
 mod ports;
 mod profiles;
 mod read;

@@ -19,7 +19,7 @@ use etherws_actors::{
     frame::{MacAddr, Vid},
     kinds::PortSpec,
     links::MAX_LINKS,
-    multicast::{DEFAULT_GROUPS, SnoopingOptions},
+    multicast::SnoopingOptions,
     settings::{DeviceMac, Label, PortName, PortSettings, Profiles, Role, ValueError, VlanId},
     stp::BridgeSettings,
     tunnel::Wire,
@@ -36,8 +36,8 @@ use crate::{
     logging,
     options::{
         DEFAULT_EVENTS, DEFAULT_MAX_SESSIONS, DEFAULT_MAX_SESSIONS_EACH, ForwardedHeader, Limits,
-        MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, MIN_GROUPS, MIN_QUEUE_MEMORY, Proxies, Roles,
-        Service, TlsFiles, default_queue_memory,
+        MAX_EVENTS, MAX_THREADS, MIN_BINDINGS, MIN_QUEUE_MEMORY, Proxies, Roles, Service, TlsFiles,
+        default_queue_memory,
     },
     users::UsersOptions,
 };
@@ -311,19 +311,7 @@ impl<'a> Checker<'a> {
                 count as usize
             }),
             stp: self.stp(switch),
-            snooping: SnoopingOptions {
-                is_on: switch.mcast_snooping.unwrap_or(false),
-                is_querier: switch.mcast_querier.unwrap_or(false),
-                groups: switch.mcast_groups.map_or(DEFAULT_GROUPS, |count| {
-                    if i64::from(count) < MIN_GROUPS {
-                        let name = self.name("switch.mcast-groups");
-                        let text =
-                            format!("{name} {count} is too small; give {MIN_GROUPS} or more");
-                        self.fault("switch.mcast-groups", text);
-                    }
-                    count as usize
-                }),
-            },
+            snooping: self.snooping(switch),
             state: switch.state.clone(),
             pid_file: switch.pid_file.clone(),
             hosts: switch.hosts.unwrap_or(!legacy),

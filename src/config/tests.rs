@@ -300,6 +300,20 @@ fn spanning_tree_is_of_the_switch_in_its_table_and_of_ports_in_theirs() {
 }
 
 #[test]
+fn what_is_said_of_snooping_without_snooping_is_told() {
+    for key in ["mcast-querier = true", "mcast-groups = 64"] {
+        let name = key.split(' ').next().expect("a key");
+        let [fault] = &*wrong(&format!("[switch]\n{key}\n")) else { panic!("{key}") };
+        let expected = format!(
+            "switch.{name} is given without switch.mcast-snooping: give switch.mcast-snooping as well"
+        );
+        assert!(fault.ends_with(&expected), "{fault}");
+        // To switch it off for a while is no mistake.
+        assert_eq!(wrong(&format!("[switch]\nmcast-snooping = false\n{key}\n")), [""; 0]);
+    }
+}
+
+#[test]
 fn a_bridge_that_cannot_be_is_told_with_what_could() {
     for (text, expected) in [
         ("stp = \"on\"", "2:7: unknown value on; there are off, rstp, stp"),

@@ -57,7 +57,7 @@ impl Switch {
             return;
         }
         // Who takes part in LLDP is not told of others' neighbors.
-        let is_lldp = is_lldp(&frame);
+        let is_lldp = frame.header().is_some_and(is_lldp);
         self.flood_to(at, frame, now, |port| {
             let is_own = is_lldp && port.lldp != LldpStatus::Disabled;
             let passes = port.guards.link_local.contains(digit) && !is_own;

@@ -103,9 +103,9 @@ pub(super) struct PortEntry {
     pub(super) policed: [Option<Rate>; 2],
     /// What spanning tree lets it do with frames, if it takes part.
     pub(super) stp: Option<State>,
-    /// The last BPDU that came in while it was not open: a neighbor is quicker than word of a carrier,
-    /// and says nothing more for two seconds.
-    pub(super) early_bpdu: Option<Frame>,
+    /// The last BPDU that came in while it was not open, and when: a neighbor is quicker than word of
+    /// a carrier, and says nothing more for two seconds.
+    pub(super) early_bpdu: Option<(StdInstant, Frame)>,
     /// Whether it is kept for the copies of a mirror.
     pub(super) is_reserved: bool,
     /// At least one, by number.
@@ -242,6 +242,12 @@ impl PortEntry {
     #[inline]
     pub(super) const fn is_held(&self) -> bool {
         matches!(self.stp, Some(State::Discarding | State::Learning))
+    }
+
+    /// Whether it takes part in a protocol with whoever is at the other end of its cable.
+    #[inline]
+    pub(super) fn hears_neighbors(&self) -> bool {
+        self.stp.is_some() || self.lldp != LldpStatus::Disabled
     }
 
     /// Whether BPDU guard has blocked it.

@@ -16,9 +16,9 @@ use crate::{
         interface::InterfaceStatus,
         lldp::{
             Action, Capabilities, ETHERTYPE_LLDP, Heard, Id, IdType, Lldp, ManagementAddress, Pdu,
-            System, is_lldp,
+            System,
         },
-        packet::HEADER_LEN,
+        packet::{Ethernet, HEADER_LEN},
         settings::LldpStatus,
     },
     message::{Credit, ListNeighbors, NeighborInfo, NeighborPage},
@@ -62,9 +62,14 @@ impl Switch {
         self.obey_lldp();
     }
 
-    /// Takes a frame that came in by the port at `at`, if it is one of LLDP.
-    pub(super) fn receive_lldp(&mut self, at: usize, frame: &Frame, now: Instant) -> bool {
-        let Some(header) = frame.header().filter(|_| is_lldp(frame)) else { return false };
+    /// Takes a frame of LLDP that came in by the port at `at`, which takes part.
+    pub(super) fn receive_lldp(
+        &mut self,
+        at: usize,
+        header: Ethernet<'_>,
+        frame: &Frame,
+        now: Instant,
+    ) {
         let port = &self.ports[at];
         let heard = self.lldp.agents.receive(port.number, header.payload(), now);
         let discard = (heard == Heard::TooMany).then_some(Discard::StormMulticast);
@@ -76,7 +81,6 @@ impl Switch {
             Heard::TooMany => port.counters.discarded(Discard::StormMulticast, 1),
         }
         self.obey_lldp();
-        true
     }
 
     /// Does what is due.

@@ -47,8 +47,8 @@ use crate::{
         holder::{Holders, Instances},
         isolation::Isolation,
         line::Direction,
+        lldp::is_lldp,
         memory::QueueMemory,
-        multicast::Snooping,
         neighbors::Neighbors,
         ports::{PortSet, Ports},
         relay::{Lesson, Protocol, Relay, Verdict},
@@ -67,7 +67,7 @@ use bindings::messages_apart;
 use entry::{PortEntry, Shared};
 use lldp::Discovery;
 use look::Timer;
-use multicast::Aim;
+use multicast::{Aim, Multicast};
 use stp::Tree;
 use vlans::Vlans;
 
@@ -99,11 +99,7 @@ pub struct Switch {
     suppressing: PortSet,
     neighbors: Neighbors,
     /// Which ports want which multicast groups, if that is asked for.
-    snooping: Option<Box<Snooping>>,
-    /// Whether the switch itself asks, then.
-    asks_groups: bool,
-    /// When something of it ends, and the tick after that.
-    snooping_ends: (Option<StdInstant>, Option<StdInstant>),
+    multicast: Option<Box<Multicast>>,
     /// Who holds ports.
     holders: Holders<Shared>,
     /// Of sessions, which client ports they are of.
@@ -165,9 +161,7 @@ impl Switch {
             bindings: Bindings::new(options.max_bindings),
             suppressing: PortSet::default(),
             neighbors: Neighbors::new(options.fdb_capacity),
-            snooping: None,
-            asks_groups: false,
-            snooping_ends: (None, None),
+            multicast: None,
             holders: Holders::default(),
             instances: Instances::default(),
             hosts: PortSet::default(),
@@ -235,6 +229,30 @@ impl Switch {
         self.forwarding.set(at, is_forwarding);
         self.note_snooped(at);
         self.set_carriers();
+    }
+
+    /// Takes a frame of a protocol between the port at `at` and its neighbor, if it is one: of no
+    /// VLAN, and whatever else the port may have.
+    fn receive_from_neighbor(&mut self, at: usize, frame: &Frame, now: StdInstant) -> bool {
+        let Some(header) = frame.header() else { return false };
+        let Some(digit) = header.dst().link_local().filter(|_| header.tag().is_none()) else {
+            return false;
+        };
+        let port = &self.ports[at];
+        if is_lldp(header) {
+            let hears = port.lldp != LldpStatus::Disabled;
+            if hears {
+                self.receive_lldp(at, header, frame, now);
+            }
+            hears
+        } else {
+            // BPDU guard has its say elsewhere.
+            let hears = digit == 0 && port.stp.is_some() && !port.guards.bpdu_guard;
+            if hears {
+                self.receive_bpdu(at, header, frame, now);
+            }
+            hears
+        }
     }
 
     /// Takes a frame of a protocol in which the switch takes part.
@@ -327,7 +345,7 @@ impl Switch {
         if !is_open || self.ports[at].is_reserved {
             let reason = if is_open { Discard::MirrorOutput } else { Discard::PortDown };
             counters.discarded(reason, count);
-            self.keep_bpdu(at, &frames);
+            self.keep_bpdu(at, &frames, now);
             for frame in &frames {
                 self.mirrors.received(port, frame, Some(reason), now);
             }
@@ -345,10 +363,7 @@ impl Switch {
             frames
         };
         for frame in frames {
-            if self.ports[at].stp.is_some() && self.receive_bpdu(at, &frame, now) {
-                continue;
-            }
-            if self.ports[at].lldp != LldpStatus::Disabled && self.receive_lldp(at, &frame, now) {
+            if self.ports[at].hears_neighbors() && self.receive_from_neighbor(at, &frame, now) {
                 continue;
             }
             let frame = match self.enter(at, frame) {

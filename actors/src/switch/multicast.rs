@@ -19,6 +19,23 @@ use crate::{
     tick::{self, TICK},
 };
 
+/// What the Switch keeps of multicast while there is snooping.
+#[derive(Debug)]
+pub(super) struct Multicast {
+    snooping: Snooping,
+    /// Whether the switch itself asks where nobody else does.
+    is_querier: bool,
+    /// When something of it ends, and the tick after that.
+    ends: (Option<Instant>, Option<Instant>),
+}
+
+impl Multicast {
+    /// How many groups there are, and may be.
+    pub(super) fn count(&self) -> (usize, usize) {
+        self.snooping.count()
+    }
+}
+
 /// Where a frame to a group goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Aim {
@@ -36,17 +53,19 @@ impl Switch {
     /// Begins or ends snooping, or changes how it is done.
     pub(super) fn set_snooping(&mut self, options: SnoopingOptions) {
         let now = TokioInstant::now().into_std();
-        self.asks_groups = options.is_querier;
-        match &mut self.snooping {
+        match &mut self.multicast {
             None if options.is_on => {
-                self.snooping = Some(Box::new(Snooping::new(self.mac, options.groups, now)));
+                let snooping = Snooping::new(self.mac, options.groups, now);
+                let (is_querier, ends) = (options.is_querier, (None, None));
+                self.multicast = Some(Box::new(Multicast { snooping, is_querier, ends }));
                 // Before the ports: each is asked what it wants.
                 self.note_queried();
                 self.ports.places().for_each(|at| self.note_snooped(at));
             }
-            Some(_) if !options.is_on => self.snooping = None,
-            Some(snooping) => {
-                snooping.set_capacity(options.groups);
+            Some(_) if !options.is_on => self.multicast = None,
+            Some(multicast) => {
+                multicast.is_querier = options.is_querier;
+                multicast.snooping.set_capacity(options.groups);
                 self.note_queried();
             }
             None => {}
@@ -56,15 +75,17 @@ impl Switch {
     /// Notes in which VLANs the switch is a querier: without a tag, and in those that have a name
     /// or that settings of ports name.
     pub(super) fn note_queried(&mut self) {
-        let Some(snooping) = &mut self.snooping else { return };
+        let Some(Multicast { snooping, is_querier, .. }) = self.multicast.as_deref_mut() else {
+            return;
+        };
         let vlans = (0..).map_while(Vid::new).filter(|vid| self.vlans.is_named(*vid));
-        let vlans = [Vid::UNTAGGED].into_iter().chain(vlans).filter(|_| self.asks_groups);
+        let vlans = [Vid::UNTAGGED].into_iter().chain(vlans).filter(|_| *is_querier);
         snooping.set_querier(vlans, TokioInstant::now().into_std());
     }
 
     /// Notes what snooping is to know of the port at `at`.
     pub(super) fn note_snooped(&mut self, at: usize) {
-        let Some(snooping) = &mut self.snooping else { return };
+        let Some(Multicast { snooping, .. }) = self.multicast.as_deref_mut() else { return };
         let port = &self.ports[at];
         let options = PortOptions {
             router: port.applied.mcast_router(),
@@ -77,7 +98,7 @@ impl Switch {
 
     /// The port at `at` is no more.
     pub(super) fn forget_snooped(&mut self, at: usize) {
-        if let Some(snooping) = &mut self.snooping {
+        if let Some(Multicast { snooping, .. }) = self.multicast.as_deref_mut() {
             let (held, now) = (self.ports[at].held, TokioInstant::now().into_std());
             snooping.set_port(at, PortOptions::default(), held, false, now);
         }
@@ -85,7 +106,7 @@ impl Switch {
 
     /// The VLANs of the port at `at` have changed.
     pub(super) fn note_snooped_vlans(&mut self, at: usize) {
-        if let Some(snooping) = &mut self.snooping {
+        if let Some(Multicast { snooping, .. }) = self.multicast.as_deref_mut() {
             snooping.reset_port(at, TokioInstant::now().into_std());
             self.note_queried();
         }
@@ -93,14 +114,16 @@ impl Switch {
 
     /// Stations may be behind other ports than before.
     pub(super) fn note_topology_change(&mut self, now: Instant) {
-        if let Some(snooping) = &mut self.snooping {
+        if let Some(Multicast { snooping, .. }) = self.multicast.as_deref_mut() {
             snooping.topology_changed(now);
         }
     }
 
     /// Where a frame to a group goes that has come in by the port at `from`.
     pub(super) fn aim(&self, from: usize, frame: &Frame) -> Aim {
-        let Some(snooping) = &self.snooping else { return Aim::Everybody };
+        let Some(Multicast { snooping, .. }) = self.multicast.as_deref() else {
+            return Aim::Everybody;
+        };
         let audience = match snooping.audience(frame) {
             Audience::Everybody => return Aim::Everybody,
             Audience::Message => return Aim::Message,
@@ -140,13 +163,13 @@ impl Switch {
             Aim::One(None) => {}
             Aim::Several | Aim::Message => {
                 // Nothing on the way to the queues asks for it.
-                let Some(mut snooping) = self.snooping.take() else { return };
+                let Some(mut multicast) = self.multicast.take() else { return };
                 let audience = match aim {
-                    Aim::Message => snooping.hear(from, &frame, now),
-                    _ => snooping.audience(&frame),
+                    Aim::Message => multicast.snooping.hear(from, &frame, now),
+                    _ => multicast.snooping.audience(&frame),
                 };
                 self.flood_among(from, frame, &audience, now);
-                self.snooping = Some(snooping);
+                self.multicast = Some(multicast);
             }
         }
     }
@@ -165,19 +188,19 @@ impl Switch {
 
     /// When snooping is to be looked at.
     pub(super) fn snooping_due(&mut self) -> Option<Instant> {
-        let snooping = self.snooping.as_ref()?;
+        let Multicast { snooping, ends, .. } = self.multicast.as_deref_mut()?;
         let wakes = snooping.wakes();
         // This is asked for after each message: the tick is counted once.
-        if self.snooping_ends.0 != wakes {
+        if ends.0 != wakes {
             let ticks = wakes.map(|at| tick::next(at.into(), TICK).into_std());
-            self.snooping_ends = (wakes, ticks);
+            *ends = (wakes, ticks);
         }
-        snooping.due().into_iter().chain(self.snooping_ends.1).min()
+        snooping.due().into_iter().chain(ends.1).min()
     }
 
     /// Does what is due.
     pub(super) fn look_at_snooping(&mut self, now: Instant) {
-        let Some(snooping) = &mut self.snooping else { return };
+        let Some(Multicast { snooping, .. }) = self.multicast.as_deref_mut() else { return };
         snooping.look(now);
         let actions = snooping.take_actions();
         if actions.is_empty() {
@@ -222,7 +245,9 @@ impl Handler<ListMdb> for Switch {
     type Result = MessageResult<ListMdb>;
 
     fn handle(&mut self, list: ListMdb, _: &mut Context<Self>) -> Self::Result {
-        let Some(snooping) = &self.snooping else { return MessageResult(MdbPage::default()) };
+        let Some(Multicast { snooping, .. }) = self.multicast.as_deref() else {
+            return MessageResult(MdbPage::default());
+        };
         let MdbFilter { port, vid, group } = list.filter;
         let (found, next) =
             snooping.page(list.after, TokioInstant::now().into_std(), |(of, one)| {

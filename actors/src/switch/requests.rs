@@ -143,7 +143,7 @@ impl Handler<TakeSurvey> for Switch {
             bindings: self.bindings.count().into(),
             lldp_neighbors: self.lldp.agents.count().into(),
             neigh_entries: self.neighbors.all().count().into(),
-            groups: self.snooping.as_ref().map_or((0, 0), |snooping| snooping.count()).into(),
+            groups: self.multicast.as_ref().map_or((0, 0), |multicast| multicast.count()).into(),
             queues: self.memory.total().into(),
             tree: self.tree(),
             vlans: self.vlans.survey(),

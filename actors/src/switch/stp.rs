@@ -22,6 +22,7 @@ use crate::{
         fdb::{Learned, PortNumber},
         frame::Frame,
         guard::{Reminder, bucket::Rate},
+        lldp::is_lldp,
         packet::Ethernet,
         relay::Lesson,
         settings::StpEdge,
@@ -44,6 +45,10 @@ const ASLEEP: Duration = Duration::from_secs(4);
 
 /// Octets of a BPDU's frame that are read: what follows is a later version's.
 const MAX_BPDU: usize = 60;
+
+/// For so long a BPDU counts that came in before its port was open: older ones may be of another
+/// neighbor.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// What the Switch keeps of the tree.
 #[derive(Debug)]
@@ -69,10 +74,6 @@ impl Switch {
     /// What the port is to the tree, if it takes part in it.
     pub(super) fn tree_port(&self, number: PortNumber) -> Option<PortInfo> {
         self.stp.as_ref()?.bridge.port(number)
-    }
-
-    fn tree_state(&self, number: PortNumber) -> Option<State> {
-        self.stp.as_ref()?.bridge.state(number)
     }
 
     /// Takes part in the tree as such a bridge, or in none.
@@ -130,8 +131,9 @@ impl Switch {
         }
         if port.is_open() && !port.is_shut_out() {
             tree.bridge.open(number);
-            let early = port.early_bpdu.take();
-            if let Some(header) = early.as_ref().and_then(Frame::header) {
+            let is_fresh = |(at, _): &(Instant, _)| now.saturating_duration_since(*at) < EARLY;
+            let early = port.early_bpdu.take().filter(is_fresh);
+            if let Some(header) = early.as_ref().and_then(|(_, frame)| frame.header()) {
                 tree.bridge.receive(number, header);
             }
         } else {
@@ -142,13 +144,14 @@ impl Switch {
     }
 
     /// Keeps the last BPDU among frames that have come in by the port at `at` while it is not open.
-    pub(super) fn keep_bpdu(&mut self, at: usize, frames: &[Frame]) {
+    pub(super) fn keep_bpdu(&mut self, at: usize, frames: &[Frame], now: Instant) {
         let port = &mut self.ports[at];
         if port.stp.is_some() && !port.guards.bpdu_guard {
-            let last = frames.iter().rev().find(|frame| is_for_bridges(frame));
-            // A copy, which holds no read block.
-            let copy = |frame: &Frame| frame.copy_to(&mut BytesMut::new(), MAX_BPDU);
-            port.early_bpdu = last.map(copy).or_else(|| port.early_bpdu.take());
+            let is_bpdu = |frame: &&Frame| frame.header().is_some_and(is_for_bridges);
+            if let Some(last) = frames.iter().rev().find(is_bpdu) {
+                // A copy, which holds no read block.
+                port.early_bpdu = Some((now, last.copy_to(&mut BytesMut::new(), MAX_BPDU)));
+            }
         }
     }
 
@@ -160,31 +163,31 @@ impl Switch {
         }
     }
 
-    /// Takes a frame that came in by the port at `at`, which takes part, if it is for bridges.
-    pub(super) fn receive_bpdu(&mut self, at: usize, frame: &Frame, now: Instant) -> bool {
-        let Some(header) = frame.header().filter(|_| is_for_bridges(frame)) else { return false };
+    /// Takes a frame for bridges that came in by the port at `at`, which takes part.
+    pub(super) fn receive_bpdu(
+        &mut self,
+        at: usize,
+        header: Ethernet<'_>,
+        frame: &Frame,
+        now: Instant,
+    ) {
         let port = &self.ports[at];
-        if port.guards.bpdu_guard {
-            return false;
-        }
-        let Some(tree) = &mut self.stp else { return false };
+        let Some(tree) = &mut self.stp else { return };
         let may = self.holders[port.held].bpdus.admit(BPDUS, 1, now);
         let heard = if may {
             tree.bridge.receive(port.number, header)
         } else {
             tree.bridge.refuse(port.number)
         };
-        let heard = heard == Heard::Heard;
-        let discard = (!heard).then_some(Discard::Stp);
+        let discard = (heard != Heard::Heard).then_some(Discard::Stp);
+        self.mirrors.received(port.number, frame, discard, now);
         if let Some(reason) = discard {
             port.counters.discarded(reason, 1);
         } else if port.guards.stp_trust {
             self.loops.hear_bpdu(port.number, now);
+            self.obey();
         }
-        self.mirrors.received(port.number, frame, discard, now);
         self.obey_tree();
-        self.obey();
-        true
     }
 
     /// A frame came in by the port at `at`, which does not forward.
@@ -225,7 +228,7 @@ impl Switch {
         let now = TokioInstant::now().into_std();
         for action in actions {
             match action {
-                Action::State(number, state) => self.set_state(number, state),
+                Action::State(number, _) => self.note_state_of(number),
                 Action::Flush(numbers) => self.relay.flush_ports(&numbers),
                 Action::Send(number, frame) => {
                     if let Some(at) = self.find(number) {
@@ -241,13 +244,13 @@ impl Switch {
         self.source = source;
     }
 
-    fn set_state(&mut self, number: PortNumber, state: State) {
-        let Some(at) = self.find(number) else { return };
-        // As it is by now: it may take part no more.
-        self.ports[at].stp = self.tree_state(number);
+    /// The port is in another state: in which, the bridge says, since it may take part no more.
+    fn note_state_of(&mut self, number: PortNumber) {
+        let (Some(at), Some(tree)) = (self.find(number), &self.stp) else { return };
+        self.ports[at].stp = tree.bridge.state(number);
         self.note_forwarding(at);
         self.note_loops(at);
-        if state == State::Forwarding {
+        if self.ports[at].stp == Some(State::Forwarding) {
             self.announce_hosts_to(at);
         }
     }
@@ -291,10 +294,8 @@ impl Switch {
     }
 }
 
-fn is_for_bridges(frame: &Frame) -> bool {
-    let is_it =
-        |header: Ethernet<'_>| header.tag().is_none() && header.dst().link_local() == Some(0);
-    frame.header().is_some_and(is_it)
+fn is_for_bridges(header: Ethernet<'_>) -> bool {
+    header.dst().link_local() == Some(0) && header.tag().is_none() && !is_lldp(header)
 }
 
 impl Handler<ShowStp> for Switch {

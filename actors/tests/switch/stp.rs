@@ -3,6 +3,7 @@
 
 use etherws_actors::{
     counters::Incident,
+    settings::LldpStatus,
     stp::{BridgeSettings, Role, State},
 };
 
@@ -322,5 +323,44 @@ fn a_port_that_is_taken_out_of_the_tree_forwards_at_once_and_comes_back_discardi
             lab.settle().await;
             assert_eq!(received(&mut b).1, wanted, "{is_in}");
         }
+    });
+}
+
+#[test]
+fn what_a_neighbor_has_just_said_counts_for_a_port_that_opens_and_what_is_older_does_not() {
+    for (wait, is_heard) in [(0, true), (5, false)] {
+        run(async {
+            let lab = lab();
+            let neighbor = lab.memory().await;
+            set(&lab, 1, "shut", "on").await;
+            neighbor.send(bpdu(0, 0)).await.expect("port 1");
+            lab.settle().await;
+            sleep(wait).await;
+            set(&lab, 1, "shut", "off").await;
+            let (role, state) = part(&lab, 1).await;
+            let forwards = (role, state) == (Role::Root, State::Forwarding);
+            assert_eq!(forwards, is_heard, "{role} {state}");
+        });
+    }
+}
+
+#[test]
+fn lldp_to_the_bridges_address_is_no_bpdu() {
+    run(async {
+        let ports =
+            PortSettings { lldp_status: Some(LldpStatus::RxOnly), ..PortSettings::default() };
+        let stp = Some(BridgeSettings::default());
+        let lab = Lab::with(SwitchOptions { stp, ports, ..SwitchOptions::default() });
+        let neighbor = lab.memory().await;
+        let mut octets = vec![1, 0x80, 0xc2, 0, 0, 0, 2, 0, 0, 0, 0, 9, 0x88, 0xcc];
+        // Chassis and port by number, which hold for 120 s.
+        octets.extend([2, 2, 7, b'c', 4, 2, 7, b'p', 6, 2, 0, 120, 0, 0]);
+        octets.resize(60, 0);
+        neighbor.send(Frame::new(octets.into())).await.expect("port 1");
+        lab.settle().await;
+        let port = lab.port(1).await;
+        assert_eq!(port.counters.discards(Discard::Stp), 0);
+        assert_eq!(port.stp.map(|port| port.discarded), Some(0));
+        assert_eq!(lab.control.list_neighbors(None).await.expect("a switch").len(), 1);
     });
 }

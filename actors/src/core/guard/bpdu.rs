@@ -5,20 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::core::packet::Ethernet;
-
-/// LLC header of a BPDU: both service access points 42, unnumbered information
-/// (IEEE 802.1D, 9.2), and the protocol identifier 0.
-const HEAD: [u8; 5] = [0x42, 0x42, 0x03, 0, 0];
-
-/// Types of BPDU (IEEE 802.1D, 9.3): configuration, topology change notification, and
-/// rapid or multiple spanning tree.
-const CONFIGURATION: u8 = 0;
-const NOTIFICATION: u8 = 0x80;
-const RAPID: u8 = 2;
-
-/// Flag of a configuration BPDU: the topology has changed (IEEE 802.1D, 9.3.1).
-const TOPOLOGY_CHANGE: u8 = 1;
+use crate::core::{
+    packet::Ethernet,
+    stp::bpdu::{CONFIGURATION, HEAD, NOTIFICATION, RAPID, TC},
+};
 
 /// Time for which a port that has heard a BPDU stays blocked by BPDU guard: that after which
 /// spanning tree forgets what it has heard (max age; IEEE 802.1D, table 17-1).
@@ -36,7 +26,8 @@ pub struct Bpdu {
 }
 
 impl Bpdu {
-    /// Reads a frame to a bridges' group address; `None` if it is no BPDU.
+    /// Reads a frame to a bridges' group address; `None` if it is no BPDU. Of what follows the flags
+    /// it asks nothing, as [`stp::Bpdu`](crate::stp::Bpdu) does: BPDU guard blocks for any.
     #[must_use]
     pub fn read(header: Ethernet<'_>) -> Option<Self> {
         let [_version, kind, flags @ ..] = header.payload().strip_prefix(&HEAD)? else {
@@ -44,7 +35,7 @@ impl Bpdu {
         };
         let topology_change = match *kind {
             NOTIFICATION => true,
-            CONFIGURATION | RAPID => flags.first()? & TOPOLOGY_CHANGE != 0,
+            CONFIGURATION | RAPID => flags.first()? & TC != 0,
             _ => false,
         };
         Some(Self { topology_change })

@@ -20,8 +20,8 @@ use std::{
 pub use self::pdu::{Capabilities, Capability, ETHERTYPE_LLDP, Id, IdType, ManagementAddress, Pdu};
 use super::{
     fdb::PortNumber,
-    frame::Frame,
     guard::bucket::{Bucket, Rate},
+    packet::Ethernet,
     settings::LldpStatus,
     tick::{self, TICK},
 };
@@ -136,12 +136,10 @@ pub struct System {
 /// Whether a frame is one of LLDP: untagged, to one of the three addresses for it
 /// (IEEE 802.1AB, table 7-1).
 #[must_use]
-pub fn is_lldp(frame: &Frame) -> bool {
-    frame.header().is_some_and(|header| {
-        header.ethertype() == ETHERTYPE_LLDP
-            && header.tag().is_none()
-            && matches!(header.dst().link_local(), Some(0 | 3 | 14))
-    })
+pub fn is_lldp(header: Ethernet<'_>) -> bool {
+    header.ethertype() == ETHERTYPE_LLDP
+        && header.tag().is_none()
+        && matches!(header.dst().link_local(), Some(0 | 3 | 14))
 }
 
 impl Lldp {

@@ -1,4 +1,3 @@
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
@@ -228,7 +227,7 @@ fn the_switch_takes_leave_at_its_end() {
 fn only_untagged_frames_to_the_three_addresses_are_lldp() {
     let of = |digit: u8, rest: &[u8]| {
         let data = [&[1, 0x80, 0xc2, 0, 0, digit, 2, 0, 0, 0, 0, 1][..], rest, &[0; 46]].concat();
-        is_lldp(&Frame::new(Bytes::from(data)))
+        is_lldp(Ethernet::new_checked(&data).expect("a header"))
     };
     let digits = (0..16).filter(|digit| of(*digit, &[0x88, 0xcc]));
     assert_eq!(digits.collect::<Vec<_>>(), [0, 3, 14]);

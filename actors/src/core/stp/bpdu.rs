@@ -14,13 +14,13 @@ use crate::core::{
 /// Destination of all BPDUs: the bridge group address (7.12.3).
 const GROUP: MacAddr = MacAddr([0x01, 0x80, 0xc2, 0, 0, 0]);
 
-/// Both service access points, unnumbered information, and the protocol identifier.
-const HEAD: [u8; 5] = [0x42, 0x42, 3, 0, 0];
+/// LLC header: both service access points, unnumbered information; and the protocol identifier.
+pub(crate) const HEAD: [u8; 5] = [0x42, 0x42, 3, 0, 0];
 
-/// Types of BPDU (9.3).
-const CONFIGURATION: u8 = 0;
-const NOTIFICATION: u8 = 0x80;
-const RAPID: u8 = 2;
+/// Types of BPDU (9.3): the last is also that of multiple spanning tree.
+pub(crate) const CONFIGURATION: u8 = 0;
+pub(crate) const NOTIFICATION: u8 = 0x80;
+pub(crate) const RAPID: u8 = 2;
 
 /// Octets with the protocol identifier (9.3.1 to 9.3.3).
 const CONFIGURATION_LEN: usize = 35;
@@ -31,7 +31,7 @@ const RAPID_LEN: usize = 36;
 const MIN_FRAME: usize = 60;
 
 /// Flags (9.3.3).
-const TC: u8 = 1;
+pub(crate) const TC: u8 = 1;
 const PROPOSAL: u8 = 1 << 1;
 const ROLE_AT: u8 = 2;
 const LEARNING: u8 = 1 << 4;

@@ -5,18 +5,16 @@ use std::mem;
 
 use super::{
     Action, Bpdu, Bridge, Edge, Information, PortId, Role, State, Times, Vector, own_times,
-    port::{InfoIs, MIGRATE_TIME, TX_HOLD_COUNT, Topology},
+    port::{InfoIs, MIGRATE_TIME, TC_LIMIT, TX_HOLD_COUNT, Topology},
 };
 
-/// How often in a second a change of the topology is heard of, by any port: each time the forwarding
-/// database is looked through. Further ones wait for the next second, and are one then.
+/// Changes of the topology that all ports hear of in a second: for each the forwarding database may
+/// be looked through. Further ones wait for the next second.
 const HEARD_LIMIT: u16 = 16;
 
 impl Bridge {
     /// Lets the machines run until none of them has anything to do, and says what has come of it.
     pub(super) fn run(&mut self) {
-        self.hears = self.heard < HEARD_LIMIT;
-        self.has_heard = false;
         // Each pass is a step in the standard's sequences of a dozen; the bound is for a mistake.
         for _ in 0..64 {
             if self.ports.iter().any(|port| port.reselect) {
@@ -37,7 +35,6 @@ impl Bridge {
                 break;
             }
         }
-        self.heard = self.heard.saturating_add(u16::from(self.has_heard));
         self.tell();
     }
 
@@ -64,7 +61,7 @@ impl Bridge {
 
     /// Says what is for people, and may change with each BPDU: once a second.
     pub(super) fn tell_news(&mut self) {
-        if self.root_told.replace(self.root.root) != Some(self.root.root) {
+        if mem::replace(&mut self.root_told, self.root.root) != self.root.root {
             self.actions.push(Action::Root(self.root.root));
         }
         for port in &mut self.ports {
@@ -348,12 +345,17 @@ impl Bridge {
             Topology::Active if !port.is_root_or_designated() || port.oper_edge => {
                 port.topology = Topology::Learning;
             }
-            Topology::Active if (port.rcvd_tcn || port.rcvd_tc) && self.hears => {
+            Topology::Active
+                if (port.rcvd_tcn || port.rcvd_tc)
+                    && port.tc_count < TC_LIMIT
+                    && self.heard < HEARD_LIMIT =>
+            {
+                port.tc_count += 1;
+                self.heard += 1;
                 if port.rcvd_tcn {
                     port.start_tc_while(&times);
                 }
                 (port.rcvd_tcn, port.rcvd_tc) = (false, false);
-                self.has_heard = true;
                 port.tc_ack |= port.role == Role::Designated;
                 self.propagate(at);
             }

@@ -7,7 +7,7 @@
 //! one port in `port`, those that concern all of them here. They run until none of them has
 //! anything to do, and only then something is told or sent.
 
-mod bpdu;
+pub(crate) mod bpdu;
 mod info;
 mod machines;
 #[cfg(test)]
@@ -129,13 +129,10 @@ pub struct Bridge {
     root: Vector,
     root_port: Option<PortNumber>,
     root_times: Times,
-    root_told: Option<BridgeId>,
+    root_told: BridgeId,
     changes: u64,
-    /// How often there were some in this second, and whether more are heard now.
+    /// Those that ports have heard of in this second.
     heard: u16,
-    hears: bool,
-    /// Whether one was heard of in this run.
-    has_heard: bool,
     since: Option<u32>,
     actions: Vec<Action>,
 }
@@ -144,29 +141,20 @@ impl Bridge {
     /// A bridge without ports.
     #[must_use]
     pub fn new(mac: MacAddr, settings: BridgeSettings) -> Self {
-        let (ports, actions) = Default::default();
-        let mut bridge = Self {
+        let id = BridgeId { priority: settings.priority, mac };
+        Self {
             mac,
             settings,
-            ports,
-            root: Vector {
-                root: BridgeId { priority: settings.priority, mac },
-                cost: 0,
-                bridge: BridgeId { priority: settings.priority, mac },
-                port: PortId(0),
-            },
+            ports: Vec::new(),
+            root: Vector { root: id, cost: 0, bridge: id, port: PortId(0) },
             root_port: None,
             root_times: own_times(&settings),
-            root_told: None,
+            root_told: id,
             changes: 0,
             heard: 0,
-            hears: true,
-            has_heard: false,
             since: None,
-            actions,
-        };
-        bridge.root_told = Some(bridge.id());
-        bridge
+            actions: Vec::new(),
+        }
     }
 
     const fn id(&self) -> BridgeId {
@@ -182,23 +170,21 @@ impl Bridge {
     pub fn set(&mut self, settings: BridgeSettings) {
         let is_other_protocol = settings.force_stp != self.settings.force_stp;
         self.settings = settings;
-        for at in 0..self.ports.len() {
-            let port = &mut self.ports[at];
-            if is_other_protocol && port.enabled {
-                port.close();
-                self.run();
-                self.ports[at].open(&settings);
-            }
-            self.ports[at].ask_for_role();
+        if is_other_protocol {
+            self.reopen(|_| true);
         }
-        self.select_roles();
+        self.ports.iter_mut().for_each(Port::ask_for_role);
         self.run();
     }
 
-    /// Begins anew with all ports that have no stations only behind them.
+    /// Begins anew with all ports that may have a bridge behind them.
     pub fn restart(&mut self) {
+        self.reopen(|port| !port.oper_edge);
+    }
+
+    fn reopen(&mut self, is_wanted: impl Fn(&Port) -> bool) {
         let settings = self.settings;
-        let is_out = |port: &Port| port.enabled && !port.oper_edge;
+        let is_out = |port: &Port| port.enabled && is_wanted(port);
         let out: Vec<_> = self.ports.iter().map(is_out).collect();
         let each = || out.iter().enumerate().filter_map(|(at, is_out)| is_out.then_some(at));
         each().for_each(|at| self.ports[at].close());
@@ -302,7 +288,7 @@ impl Bridge {
         match bpdu {
             Bpdu::Notification => {
                 port.rx.tcn += 1;
-                port.hear_change(true);
+                port.rcvd_tcn = true;
             }
             Bpdu::Information(heard) => {
                 *(if rapid { &mut port.rx.rst } else { &mut port.rx.config }) += 1;

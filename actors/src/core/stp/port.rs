@@ -4,8 +4,6 @@
 //! Names are the standard's. `learning` and `forwarding` are missing: the Switch does at once what
 //! `learn` and `forward` say.
 
-use std::mem;
-
 use super::{
     BpduCounts, BridgeSettings, Edge, PortConfig, Role, State,
     bpdu::Information,
@@ -22,9 +20,9 @@ pub(super) const TX_HOLD_COUNT: u16 = 6;
 /// BPDUs a second that are heard of a port: several times what a bridge may send.
 pub(super) const RX_LIMIT: u16 = 32;
 
-/// Changes of the topology that are taken of a port at once, each second: as many as follow each
-/// other where links come back one after the other.
-const TC_LIMIT: u16 = 3;
+/// Changes of the topology that are taken of a port in a second: as many as follow each other where
+/// links come back one after the other.
+pub(super) const TC_LIMIT: u16 = 3;
 
 /// Where a port has its information from (17.19.10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,11 +95,8 @@ pub(super) struct Port {
     pub(super) tc_ack: bool,
     pub(super) tc_prop: bool,
     pub(super) updt_info: bool,
-    /// Changes of the topology that were heard in this second.
-    tc_count: u16,
-    /// Whether one more waits for its end, and whether that was a notification.
-    tc_waits: bool,
-    tcn_waits: bool,
+    /// Changes of the topology that were taken of it in this second. Others wait for the next one.
+    pub(super) tc_count: u16,
 
     pub(super) edge_delay_while: u16,
     pub(super) fd_while: u16,
@@ -181,8 +176,6 @@ impl Port {
             tc_prop: false,
             updt_info: false,
             tc_count: 0,
-            tc_waits: false,
-            tcn_waits: false,
             edge_delay_while: MIGRATE_TIME,
             fd_while: times.max_age,
             hello_when: times.hello,
@@ -306,24 +299,8 @@ impl Port {
 
     /// 17.21.17
     pub(super) const fn take_flags(&mut self, heard: &Information) {
-        if heard.topology_change {
-            self.hear_change(false);
-        }
+        self.rcvd_tc |= heard.topology_change;
         self.rcvd_tc_ack |= heard.topology_change_ack;
-    }
-
-    /// The topology has changed, as a notification says or another BPDU. Who has others' addresses
-    /// forgotten all the time sees their traffic; but none is lost, or a way that is no more would
-    /// be used until the next hello.
-    pub(super) const fn hear_change(&mut self, is_notification: bool) {
-        let waits = self.tc_count >= TC_LIMIT;
-        self.tc_count = self.tc_count.saturating_add(1);
-        *match (waits, is_notification) {
-            (false, false) => &mut self.rcvd_tc,
-            (false, true) => &mut self.rcvd_tcn,
-            (true, false) => &mut self.tc_waits,
-            (true, true) => &mut self.tcn_waits,
-        } = true;
     }
 
     /// Which protocol the neighbor speaks (PPM, 17.24).
@@ -365,13 +342,6 @@ impl Port {
         is_over |= self.tx_count >= TX_HOLD_COUNT && self.new_info;
         self.tx_count = self.tx_count.saturating_sub(1);
         (self.rx_count, self.tc_count) = (0, 0);
-        for is_notification in [false, true] {
-            let waits = if is_notification { &mut self.tcn_waits } else { &mut self.tc_waits };
-            if mem::take(waits) {
-                self.hear_change(is_notification);
-                is_over = true;
-            }
-        }
         if self.enabled && self.mdelay_while == 0 {
             self.migration = Migration::Sensing;
         }
