@@ -5,15 +5,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, Ipv4Addr},
     ops::Bound::{Excluded, Unbounded},
 };
 
-use super::{Family, Key, MEMBERSHIP, Tenths, Version};
-use crate::core::{
-    frame::{MacAddr, Vid},
-    ports::PortSet,
-};
+use super::{Key, MEMBERSHIP, Tenths, Version};
+use crate::core::{frame::MacAddr, ports::PortSet};
 
 /// This part of all groups a holder may have.
 const PART: usize = 4;
@@ -132,20 +128,6 @@ impl Groups {
 
     pub(super) fn after(&self, key: Option<Key>) -> impl Iterator<Item = (&Key, &Group)> {
         self.all.range((key.map_or(Unbounded, Excluded), Unbounded))
-    }
-
-    /// Members of all groups of a VLAN are members until then, but those that have left.
-    pub(super) fn keep(&mut self, vid: Vid, family: Family, until: Tenths) {
-        let first = (vid, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let own = self.all.range_mut(first..).take_while(|(key, _)| key.0 == vid);
-        for (_, group) in own.filter(|(key, _)| Family::of(key.1) == family) {
-            if group.first < until {
-                for member in group.members.iter_mut().filter(|member| !member.leaves) {
-                    member.until = member.until.max(until);
-                }
-                group.first = group.members.iter().map(|one| one.until).min().unwrap_or(until);
-            }
-        }
     }
 
     pub(super) fn member_mut(&mut self, key: Key, at: usize) -> Option<&mut Member> {

@@ -270,13 +270,7 @@ impl Model {
                 let source = u8::try_from(port).expect("a port") + 100;
                 let querier = self.queriers.entry((vid, family)).or_insert((source, 0));
                 if source <= querier.0 {
-                    let is_new = (source, 0) == *querier || source != querier.0;
                     *querier = (source, now + 2550);
-                    for ((of, about, _), told) in &mut self.members {
-                        if (*of, Family::of(*about)) == (vid, family) && is_new && !told.left {
-                            told.until = told.until.max(now + 2550 + 110);
-                        }
-                    }
                     self.settled.entry((vid, family)).or_insert(now + 110);
                 }
                 self.router(vid, family, port);

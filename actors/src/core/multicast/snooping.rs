@@ -390,21 +390,17 @@ impl Snooping {
         };
         if is_lower && group.is_none() {
             let before = network.querier.take().filter(|before| before.address == source);
-            let is_new = before.is_none();
             let since = before.map_or(now, |before| before.since);
             // A copy: it stays for long, and must hold no block.
             let query = (frame.len() <= LONGEST_QUERY)
                 .then(|| frame.copy_to(&mut BytesMut::with_capacity(LONGEST_QUERY), LONGEST_QUERY));
-            // Whatever he says of himself: who asks once and then no more is not waited for.
+            // Whatever he says of himself: who asks once and then no more is not waited for. Whoever
+            // has answered him is a member for longer.
             let until = now + lasts.min(MEMBERSHIP) - response / 2;
             network.querier =
                 Some(Querier { address: source, at, since, until, lasts, response, query });
             let settles = network.settle(now, response);
             self.wake(settles.map_or(until, |settles| settles.min(until)));
-            if is_new {
-                // Who was asked before is a member until somebody else has asked.
-                self.groups.keep(vid, family, until + SETTLING);
-            }
         }
         // Without any that has an address, one that has none is what hears answers.
         if !nobody || is_lower {
