@@ -73,13 +73,6 @@ async fn chosen(cards: Vec<Vec<u8>>, store: Option<Arc<dyn Store>>) -> Option<Ve
     Some(first)
 }
 
-/// Another address each time; the kernel's choice where there is no randomness.
-pub(super) fn random() -> Option<MacAddr> {
-    let mut octets = [0; 5];
-    getrandom::fill(&mut octets).ok()?;
-    Some(MacAddr::local(octets))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -135,6 +128,5 @@ mod tests {
             device(b"", b"", ""),
         ];
         assert!(others.iter().all(|other| *other != one && other.0[0] == 0xfe));
-        assert_ne!(random(), random());
     }
 }

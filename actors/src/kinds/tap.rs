@@ -29,6 +29,7 @@ use crate::{
     },
     netlink,
     port::{Link, Medium, PortError, PortIo, io_error},
+    switch::random_mac,
     sys,
 };
 
@@ -127,7 +128,7 @@ impl Medium for Tap {
                 Some(DeviceMac::Address(mac)) => Some(mac),
                 // A persistent device has its address from whoever made it.
                 _ if !tap.is_new() => None,
-                Some(DeviceMac::Random) => address::random(),
+                Some(DeviceMac::Random) => Some(random_mac()),
                 None => machine.map(|machine| machine.device(tap.name())),
             }
         })?;

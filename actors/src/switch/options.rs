@@ -24,7 +24,7 @@ const DEFAULT_QUEUE_MEMORY: usize = 256 * 1024 * 1024;
 #[must_use]
 pub fn random_mac() -> MacAddr {
     let mut octets = [0; 5];
-    // Without randomness all switches have the same, and each protocol says so.
+    // Without randomness all have the same, and that is told by who notices.
     let _ = getrandom::fill(&mut octets);
     MacAddr::local(octets)
 }
@@ -84,5 +84,15 @@ impl Default for SwitchOptions {
             log: Logger::root(slog::Discard, slog::o!()),
             monitor: Monitor::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::random_mac;
+
+    #[test]
+    fn no_two_switches_have_one_address() {
+        assert_ne!(random_mac(), random_mac());
     }
 }

@@ -12,11 +12,10 @@ use crate::core::{
     announce::{self, OVERRIDE, ROUTER, SOLICITED},
     bindings::BindingType,
     frame::{Frame, MIN_FRAME_LEN, MacAddr, Vid},
-    packet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV6, Ethernet, TPID_CVLAN, Tag},
+    packet::{self, ETHERTYPE_ARP, ETHERTYPE_IPV6, Ethernet, IPV6_LEN, TPID_CVLAN, Tag},
 };
 
-/// Octets of an IPv6 header, and of a message up to its options (RFC 8200, 3; RFC 4861, 4.3).
-const IPV6_LEN: usize = 40;
+/// Octets of a message up to its options (RFC 4861, 4.3).
 const ND_LEN: usize = 24;
 
 /// Of ICMPv6 (RFC 4861, 4.3 and 4.4), and the options of each with its link-layer address.

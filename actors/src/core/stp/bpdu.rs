@@ -7,7 +7,7 @@ use super::{
     priority::{BridgeId, PortId, Times, Vector},
 };
 use crate::core::{
-    frame::{Frame, MacAddr},
+    frame::{Frame, MIN_FRAME_LEN, MacAddr},
     packet::{Ethernet, HEADER_LEN},
 };
 
@@ -26,9 +26,6 @@ pub(crate) const RAPID: u8 = 2;
 const CONFIGURATION_LEN: usize = 35;
 const NOTIFICATION_LEN: usize = 4;
 const RAPID_LEN: usize = 36;
-
-/// Shortest Ethernet frame, without FCS (IEEE 802.3, 4.2.3.3).
-const MIN_FRAME: usize = 60;
 
 /// Flags (9.3.3).
 pub(crate) const TC: u8 = 1;
@@ -107,7 +104,7 @@ impl Bpdu {
             Self::Information(Information { is_rapid: true, .. }) => RAPID_LEN,
             Self::Information(_) => CONFIGURATION_LEN,
         };
-        let mut octets = BytesMut::with_capacity(MIN_FRAME);
+        let mut octets = BytesMut::with_capacity(MIN_FRAME_LEN);
         octets.put_slice(&GROUP.0);
         octets.put_slice(&from.0);
         octets.put_u16(u16::try_from(len + 3).unwrap_or(u16::MAX));
@@ -117,7 +114,7 @@ impl Bpdu {
             Self::Information(information) => information.write(&mut octets),
         }
         debug_assert_eq!(octets.len(), HEADER_LEN + 3 + len);
-        octets.resize(MIN_FRAME, 0);
+        octets.resize(MIN_FRAME_LEN, 0);
         Frame::new(octets.freeze())
     }
 }
@@ -267,7 +264,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read(bpdu in any()) {
             let frame = bpdu.frame(MAC);
-            prop_assert_eq!(frame.len(), MIN_FRAME);
+            prop_assert_eq!(frame.len(), MIN_FRAME_LEN);
             prop_assert_eq!(read(frame.data()), Some(bpdu));
         }
 
