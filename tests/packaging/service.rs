@@ -153,7 +153,6 @@ fn a_socket_that_cannot_be_served_is_named() {
         let listen = ["--host", "127.0.0.1", "--port", "0", "--ctlsock", &dir.at("ctl")];
         let mut sw = activate(&[socket], &listen);
         assert_eq!(sw.wait_exit().code(), Some(1), "{socket}");
-        let said = || sw.stderr.contains(expected).then_some(());
-        wait_for(expected, said);
+        assert!(sw.stderr.contains(expected), "{expected}: {}", sw.stderr.text());
     }
 }

@@ -70,15 +70,16 @@ impl Site {
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
-    fn collect(stream: impl Read + Send + 'static) -> Self {
+    /// The thread ends with the stream.
+    fn collect(stream: impl Read + Send + 'static) -> (Self, thread::JoinHandle<()>) {
         let lines = Self::default();
         let kept = lines.clone();
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
                 kept.0.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
             }
         });
-        lines
+        (lines, reader)
     }
 
     pub(crate) fn find<T>(&self, mut look: impl FnMut(&str) -> Option<T>) -> Option<T> {
@@ -110,6 +111,7 @@ pub(crate) struct Process {
     stdin: Option<ChildStdin>,
     pub(crate) stdout: Lines,
     pub(crate) stderr: Lines,
+    readers: [thread::JoinHandle<()>; 2],
 }
 
 impl Process {
@@ -121,9 +123,9 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let stdout = Lines::collect(child.stdout.take().unwrap());
-        let stderr = Lines::collect(child.stderr.take().unwrap());
-        Self { name, stdin: child.stdin.take(), child, stdout, stderr }
+        let (stdout, out) = Lines::collect(child.stdout.take().unwrap());
+        let (stderr, err) = Lines::collect(child.stderr.take().unwrap());
+        Self { name, stdin: child.stdin.take(), child, stdout, stderr, readers: [out, err] }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -141,10 +143,14 @@ impl Process {
         signal::kill(pid, signal).unwrap();
     }
 
+    /// Its status, once it has ended and all that it has said is in `stdout`
+    /// and `stderr`.
     pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().unwrap()
+        let status = self.child.try_wait().unwrap();
+        status.filter(|_| self.readers.iter().all(thread::JoinHandle::is_finished))
     }
 
+    /// Waits until it has `exited`.
     pub(crate) fn wait_exit(&mut self) -> ExitStatus {
         let name = format!("the end of {}", self.name);
         wait_for(&name, || self.exited())
