@@ -22,6 +22,10 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Octets of an answer: a chain has some thousand.
 const MAX_ANSWER: usize = 256 * 1024;
 
+/// The most of a `Retry-After`, in seconds: instant-acme adds it to the time, and beyond the end of
+/// all times that fails.
+const MAX_RETRY_AFTER: u64 = 1_000_000_000;
+
 /// Asks over a connection of its own for each request.
 pub(super) struct Http {
     route: Arc<Route>,
@@ -79,6 +83,9 @@ async fn send(
     let status = answer.status();
     let mut response = http::Response::builder().status(status.as_u16());
     for (name, value) in answer.headers() {
+        let seconds = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+        let is_far = name == header::RETRY_AFTER && seconds.is_some_and(|s| s > MAX_RETRY_AFTER);
+        let value = if is_far { MAX_RETRY_AFTER.into() } else { value.clone() };
         response = response.header(name.as_str(), value.as_bytes());
     }
     if status == StatusCode::INTERNAL_SERVER_ERROR && octets.is_empty() {
