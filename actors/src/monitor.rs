@@ -122,8 +122,9 @@ names! {
         /// A user of the hub has joined by an invitation, waits for approval, has renewed the
         /// certificate or has left: `user`, `what` (`joined`, `pending`, `renewed` or `left`), `address`.
         User = "user",
-        /// A CA has issued a certificate by ACME, or has not: `names`, `what` (`issued` or
-        /// `failed`), `reason`.
+        /// A CA has issued a certificate by ACME, or has not, or suggests when to renew it: `names`,
+        /// `what` (`issued`, `failed` or `suggested`), `reason` (of a suggestion the page that
+        /// explains it), `start` and `end` of the window.
         Acme = "acme",
         /// Control was asked for a change, or for a capture: `user` (`-` if no name is known), `from`,
         /// `method`, `params`, `before`, `after`, and `outcome`, which is `ok` or why it was refused.

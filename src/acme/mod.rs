@@ -1,16 +1,17 @@
 //! Certificates of a public CA for the tunnel's listener, by ACME (RFC 8555): an account that is
 //! kept, an order for the names that are configured, the proof that they lead here
-//! (`challenges`), and the next order when two thirds of the certificate's life are over. The
-//! old certificate stays in use until the new one is there.
+//! (`challenges`), and the next order when the certificate is to be renewed (`renewal`). The old
+//! certificate stays in use until the new one is there.
 //!
 //! Key and certificate stand in one file, which TLS reads again when it changes: so they are
 //! always those of one order.
 
 pub(crate) mod challenges;
 mod http;
+mod renewal;
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     net::IpAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
@@ -26,17 +27,21 @@ use etherws_actors::{
     names,
 };
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount,
-    NewOrder, OrderStatus, RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
-use jiff::Timestamp;
 use rcgen::{
     CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
 };
+use rustls_pki_types::CertificateDer;
 use slog::{Logger, error, info};
 use tokio::time::sleep;
 
-use self::{challenges::Challenges, http::Http};
+use self::{
+    challenges::Challenges,
+    http::Http,
+    renewal::{Renewal, now},
+};
 use crate::files;
 
 /// Whose certificates are asked for unless told otherwise: Let's Encrypt's.
@@ -130,17 +135,14 @@ impl AcmeOptions {
         KeyPair::generate_for(kind).context("no key can be made")
     }
 
-    /// When to ask for the next certificate, in seconds of Unix: at once if there is none of a CA
-    /// for these names.
-    fn due(&self) -> i64 {
-        let chain = read_certificates(&self.file()).unwrap_or_default();
-        let Some(own) = chain.first() else { return 0 };
-        let Some(facts) = Facts::of(own).filter(|facts| !facts.self_issued) else { return 0 };
-        let mut names = facts.names;
-        let mut wanted = self.names.clone();
+    /// The certificate in use; `None` if there is none of a CA for these names.
+    fn own(&self) -> Option<(Facts, CertificateDer<'static>)> {
+        let own = read_certificates(&self.file()).ok()?.into_iter().next()?;
+        let facts = Facts::of(&own).filter(|facts| !facts.self_issued)?;
+        let [mut names, mut wanted] = [facts.names.clone(), self.names.clone()];
         names.sort();
         wanted.sort();
-        if names == wanted { facts.until - (facts.until - facts.from) / 3 } else { 0 }
+        (names == wanted).then_some((facts, own))
     }
 }
 
@@ -150,27 +152,46 @@ fn write(path: &Path, content: &str) -> Result<()> {
         .with_context(|| format!("{}: cannot be written", path.display()))
 }
 
-/// Asks for certificates whenever that is due, for as long as the program runs.
+/// Asks for certificates whenever that is due, for as long as the program runs; `renews` is told
+/// when that will be, in seconds of Unix.
 pub(crate) async fn keep(
     options: AcmeOptions,
     challenges: Arc<Challenges>,
+    renews: impl Fn(i64),
     monitor: Monitor,
     log: Logger,
 ) {
     let mut retry = FIRST_RETRY;
+    let mut issued = 0;
+    let mut known: Option<(CertificateDer<'static>, Renewal)> = None;
     let names = options.names.join(", ");
     loop {
-        let wait = options.due() - Timestamp::now().as_second();
-        if wait > 0 {
-            sleep(Duration::from_secs(wait.unsigned_abs()).min(LOOK_INTERVAL)).await;
-            continue;
+        let mut replaced = None;
+        if let Some((facts, own)) = options.own() {
+            let (_, renewal) = match &mut known {
+                Some(known) if known.0 == own => known,
+                known => known.insert((own.clone(), Renewal::of(&own))),
+            };
+            // Its CA is not asked any more once it has ended (RFC 9773, 4.3).
+            if renewal.wait().is_zero() && now() < facts.until {
+                renewal.ask(&options, &monitor, &log).await;
+            }
+            let due = renewal.due(&facts, issued);
+            renews(due);
+            let wait = Duration::from_secs((due - now()).max(0).unsigned_abs());
+            if !wait.is_zero() {
+                sleep(wait.min(renewal.wait()).min(LOOK_INTERVAL)).await;
+                continue;
+            }
+            replaced.clone_from(&renewal.id);
         }
         let event = Event::new(Kind::Acme).text("names", &names);
-        match order(&options, &challenges, &log).await {
+        match order(&options, replaced, &challenges, &log).await {
             Ok(()) => {
                 info!(log, "certificate issued"; "names" => &names, "by" => &options.directory);
                 monitor.tell(|| event.text("what", "issued"));
                 retry = FIRST_RETRY;
+                issued = now();
             }
             Err(why) => {
                 let why = clean(&one_line(&*why));
@@ -184,16 +205,49 @@ pub(crate) async fn keep(
     }
 }
 
-/// Has one certificate issued, and writes it.
-async fn order(options: &AcmeOptions, challenges: &Arc<Challenges>, log: &Logger) -> Result<()> {
+/// A new order, in the place of a certificate that the CA has issued. One that it does not want
+/// to be replaced, or not any more, is left out (RFC 9773, 5).
+async fn new_order(
+    options: &AcmeOptions,
+    replaced: Option<CertificateIdentifier<'static>>,
+    log: &Logger,
+) -> Result<Order> {
     let account = account(options, log).await?;
     let identifiers: Vec<_> = options.names.iter().map(|name| identifier(name)).collect();
-    let new = NewOrder::new(&identifiers);
-    let new = match &options.profile {
-        Some(profile) => new.profile(profile),
-        None => new,
+    let new = || match &options.profile {
+        Some(profile) => NewOrder::new(&identifiers).profile(profile),
+        None => NewOrder::new(&identifiers),
     };
-    let mut order = account.new_order(&new).await.map_err(|error| told(options, error))?;
+    if let Some(profile) = &options.profile {
+        let mut known: Vec<_> = account.profiles().map(|profile| profile.name).collect();
+        if !known.contains(&profile.as_str()) {
+            known.sort_unstable();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            bail!("profile {profile:?} in [tunnel.acme] is not one of the CA's, which has {known}");
+        }
+    }
+    if let Some(replaced) = replaced {
+        match account.new_order(&new().replaces(replaced)).await {
+            Ok(order) => return Ok(order),
+            Err(Error::Unsupported(_)) => {}
+            Err(error) => {
+                let why = clean(&one_line(&*told(options, error)));
+                info!(log, "no order in the place of the last certificate: {why}; asking for one \
+                    without it"; "by" => &options.directory);
+            }
+        }
+    }
+    account.new_order(&new()).await.map_err(|error| told(options, error))
+}
+
+/// Has one certificate issued, and writes it.
+async fn order(
+    options: &AcmeOptions,
+    replaced: Option<CertificateIdentifier<'static>>,
+    challenges: &Arc<Challenges>,
+    log: &Logger,
+) -> Result<()> {
+    let mut order = new_order(options, replaced, log).await?;
     // They are answered for as long as these are kept.
     let mut answered = Vec::new();
     let mut authorizations = order.authorizations();
@@ -202,7 +256,10 @@ async fn order(options: &AcmeOptions, challenges: &Arc<Challenges>, log: &Logger
         match authorization.status {
             AuthorizationStatus::Valid => continue,
             AuthorizationStatus::Pending => {}
-            status => bail!("the CA's authorization is {status:?}"),
+            status => {
+                let name = authorization.identifier().to_string();
+                bail!("the CA's authorization of {name} is {}", word(status));
+            }
         }
         let kind = match options.http {
             Some(_) => ChallengeType::Http01,
@@ -226,7 +283,7 @@ async fn order(options: &AcmeOptions, challenges: &Arc<Challenges>, log: &Logger
     }
     let status = order.poll_ready(&PATIENCE).await.map_err(|error| unproved(options, &error))?;
     if status != OrderStatus::Ready {
-        bail!("the CA's order is {status:?}");
+        bail!("the CA's order is {}", word(status));
     }
     drop(answered);
     let key = options.new_key()?;
@@ -237,6 +294,11 @@ async fn order(options: &AcmeOptions, challenges: &Arc<Challenges>, log: &Logger
     order.finalize_csr(request.der()).await.map_err(|error| told(options, error))?;
     let chain = order.poll_certificate(&PATIENCE).await.map_err(|error| told(options, error))?;
     write(&options.file(), &(key.serialize_pem() + &chain))
+}
+
+/// A status as ACME has it.
+fn word(status: impl fmt::Debug) -> String {
+    format!("{status:?}").to_lowercase()
 }
 
 /// The name as ACME has it.
@@ -328,9 +390,9 @@ mod tests {
         use std::os::unix::fs::MetadataExt as _;
         let dir = tempfile::tempdir().unwrap();
         let options = options(dir.path());
-        assert_eq!(options.due(), 0);
+        assert_eq!(options.own(), None);
         options.prepare().unwrap();
-        assert_eq!(options.due(), 0, "that is one of ours");
+        assert_eq!(options.own(), None, "that is one of ours");
         let first = fs::read(options.file()).unwrap();
         options.prepare().unwrap();
         assert_eq!(fs::read(options.file()).unwrap(), first, "what is there stays");
@@ -342,8 +404,9 @@ mod tests {
         let issued = ca.certify_server(&options.names, &own, 1_800_000_000).unwrap();
         write(&options.file(), &(own + &issued.chain)).unwrap();
         let third = (issued.until - 1_800_000_000 + crate::users::ca::BACKDATED) / 3;
-        assert_eq!(options.due(), issued.until - third);
+        let (facts, own) = options.own().unwrap();
+        assert_eq!(Renewal::of(&own).due(&facts, 0), issued.until - third);
         let other = AcmeOptions { names: vec!["other.example".to_owned()], ..options };
-        assert_eq!(other.due(), 0, "it is for other names");
+        assert_eq!(other.own(), None, "it is for other names");
     }
 }

@@ -168,6 +168,9 @@ pub(crate) struct Server {
 pub(crate) struct Certificate {
     /// When it expires, as `2026-01-31T12:00:00Z`.
     pub(crate) expires: String,
+    /// When its file is renewed by ACME; missing if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) renewal: Option<String>,
     /// Whom it is for: its common name, or all of its subject.
     pub(crate) subject: String,
     /// The file that it is in.
@@ -175,10 +178,11 @@ pub(crate) struct Certificate {
 }
 
 impl Entry for Certificate {
-    const TITLES: &'static [&'static str] = &["Expires", "Subject", "File"];
+    const TITLES: &'static [&'static str] = &["Expires", "Renewal", "Subject", "File"];
 
     fn rows(&self) -> Vec<Vec<String>> {
-        vec![vec![self.expires.clone(), self.subject.clone(), self.file.clone()]]
+        let renewal = self.renewal.clone().unwrap_or_else(|| "-".to_owned());
+        vec![vec![self.expires.clone(), renewal, self.subject.clone(), self.file.clone()]]
     }
 }
 

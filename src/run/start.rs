@@ -158,7 +158,9 @@ pub(super) async fn run(
     actix_rt::spawn(certificates.watch(log.clone()));
     if let Some(acme) = options.acme.clone() {
         let challenges = Arc::clone(&shared.challenges);
-        actix_rt::spawn(acme::keep(acme, challenges, monitor.clone(), log.clone()));
+        let (certificates, file) = (Arc::clone(&shared.status.certificates), acme.file());
+        let renews = move |at| certificates.renew(file.clone(), at);
+        actix_rt::spawn(acme::keep(acme, challenges, renews, monitor.clone(), log.clone()));
     }
     if let Some(users) = users {
         actix_rt::spawn(renewal::certify_hub(users, log.clone()));

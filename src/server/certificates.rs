@@ -6,7 +6,7 @@
 //! told what was read last.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -126,6 +126,8 @@ pub(crate) struct Certificates {
 struct State {
     files: Vec<PathBuf>,
     known: Vec<Certificate>,
+    /// The file that is renewed by ACME, and when, in seconds of Unix.
+    renewed: Option<(PathBuf, i64)>,
 }
 
 impl Certificates {
@@ -144,6 +146,24 @@ impl Certificates {
         self.state().known.clone()
     }
 
+    /// The certificates in `file` are renewed at `at`, in seconds of Unix. If that is news, they may
+    /// be others than before.
+    pub(crate) fn renew(&self, file: PathBuf, at: i64) {
+        let renewed = Some((file, at));
+        let mut state = self.state();
+        if state.renewed != renewed {
+            state.renewed = renewed;
+            self.changed.notify_one();
+        }
+    }
+
+    /// When those in `file` are renewed; `None` if that is nobody's work.
+    pub(crate) fn renewal(&self, file: &Path) -> Option<Timestamp> {
+        let state = self.state();
+        let (_, at) = state.renewed.as_ref().filter(|(renewed, _)| renewed == file)?;
+        Timestamp::from_second(*at).ok()
+    }
+
     /// Looks into the files for as long as the program runs.
     pub(crate) async fn watch(self: Arc<Self>, log: Logger) {
         let mut told: Option<Instant> = None;
@@ -155,7 +175,12 @@ impl Certificates {
             if changed || told.is_none_or(|told| told.elapsed() >= TELL_INTERVAL) {
                 told = Some(Instant::now());
                 let now = Timestamp::now().as_second();
-                for (one, text) in known.iter().filter_map(|one| Some((one, one.warning(now)?))) {
+                // Nobody has to do what is to happen by itself.
+                let by_itself = |one: &&Certificate| {
+                    self.renewal(&one.file).is_some_and(|at| at.as_second() > now)
+                };
+                let known = known.iter().filter(|one| !by_itself(one));
+                for (one, text) in known.filter_map(|one| Some((one, one.warning(now)?))) {
                     if one.until <= now {
                         error!(log, "{text}");
                     } else {

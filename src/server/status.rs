@@ -183,9 +183,11 @@ impl Service for Status {
     }
 
     fn certificates(&self) -> Vec<Certificate> {
+        let shown = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let show = |one: certificates::Certificate| Certificate {
+            expires: shown(one.ends()),
+            renewal: self.certificates.renewal(&one.file).map(shown),
             file: one.file.display().to_string(),
-            expires: one.ends().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             subject: one.subject,
         };
         self.certificates.list().into_iter().map(show).collect()

@@ -16,13 +16,13 @@ use crate::support::{
 };
 
 /// A CA, its names, and the switch's listener, at which it looks.
-struct Ca {
-    dir: TempDir,
-    certs: Certificates,
+pub(super) struct Ca {
+    pub(super) dir: TempDir,
+    pub(super) certs: Certificates,
     pebble: Process,
     _dns: Process,
     /// Of its directory.
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     management: SocketAddr,
     listener: SocketAddr,
     http: SocketAddr,
@@ -42,7 +42,7 @@ fn addresses<const N: usize>() -> [SocketAddr; N] {
 
 impl Ca {
     /// Whose certificates last for so many seconds, and which finds all names at `names`.
-    fn start(seconds: u32, names: &str) -> Result<Self, String> {
+    pub(super) fn start(seconds: u32, names: &str) -> Result<Self, String> {
         tool("pebble")?;
         tool("pebble-challtestsrv")?;
         let certs = Certificates::new()?;
@@ -79,7 +79,7 @@ impl Ca {
     }
 
     /// A configuration with these names, and `more` in its table.
-    fn file(&self, names: &str, more: &str) -> String {
+    pub(super) fn file(&self, names: &str, more: &str) -> String {
         let text = format!(
             "[tunnel]\nhost = \"{}\"\nport = {}\n[tunnel.acme]\nnames = [{names}]\n\
              directory = \"https://{}/dir\"\ncacerts = {:?}\nfolder = \"acme\"\n{more}\n\
@@ -93,7 +93,7 @@ impl Ca {
         self.dir.file("etherws.toml", text)
     }
 
-    fn pem(&self) -> String {
+    pub(super) fn pem(&self) -> String {
         fs::read_to_string(self.dir.at("acme/tls.pem")).unwrap_or_default()
     }
 
@@ -105,12 +105,12 @@ impl Ca {
     }
 }
 
-fn start(file: &str) -> Process {
+pub(super) fn start(file: &str) -> Process {
     Process::start(command(&Site::here(), &["sw", "--foreground", "--config", file]))
 }
 
 /// Waits until the switch has a certificate of the CA.
-fn issued(switch: &Process, times: usize) {
+pub(super) fn issued(switch: &Process, times: usize) {
     wait_within(2 * LIMIT, "a certificate", || {
         let text = switch.stderr.text();
         (text.matches("certificate issued").count() >= times).then_some(())

@@ -2,6 +2,7 @@
 //! proxies. A WebSocket is a port of its own, so no device is needed.
 
 mod acme;
+mod acme_renewal;
 mod between;
 mod certificates;
 mod foreign;
