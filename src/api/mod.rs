@@ -58,7 +58,7 @@ pub(crate) use self::{
     set_port::SetPort,
     show_port::{Limit, PortReport, ShowPort},
     status::{Status, Stop},
-    stp::ShowStp,
+    stp::{ShowStp, Tree},
     users::{ApproveUser, CreateInvitation, ListUser, RenameUser, RevokeUser},
     vlan::ListVlan,
 };
