@@ -324,7 +324,7 @@ fn roles_and_states_of_ports_to_bridges_are_told_once() {
             one.tick();
         }
         told.extend(news(one));
-        std::mem::take(&mut told)
+        mem::take(&mut told)
     };
     let both = ["1 root forwarding", "2 alternate discarding"];
     assert_eq!(pass(&mut one, 3, &[1, 2]), both);
