@@ -5,6 +5,7 @@
 //! A method is one struct (`call`), in the file of its family, and a line in [`METHODS`].
 
 mod add_port;
+mod after;
 mod answer;
 pub(crate) mod audit;
 mod binding;
