@@ -159,6 +159,14 @@ fn a_neighbor_that_speaks_stp_is_spoken_to_as_it_speaks() {
         one.tick();
     }
     assert!(one.port(number(1)).unwrap().sends_rstp);
+    // Another one, which has gone without a word.
+    tell(&mut one, 1, Bpdu::Information(from(0, 0, true)));
+    ticks(&mut one, 4);
+    tell(&mut one, 1, Bpdu::Information(from(0, 0, false)));
+    assert!(!one.port(number(1)).unwrap().sends_rstp);
+    one.close(number(1));
+    one.open(number(1));
+    assert!(one.port(number(1)).unwrap().sends_rstp);
 }
 
 #[test]
