@@ -18,7 +18,7 @@ use clap_complete::{
     engine::{ArgValueCandidates, CompletionCandidate},
     env::Shells,
 };
-use etherws_actors::connect::TlsOptions;
+use etherws_actors::{connect::TlsOptions, settings::SETTINGS};
 
 use crate::{
     api::{ListPort, client::Endpoint},
@@ -69,13 +69,37 @@ fn with_candidates(command: Command) -> Command {
         let candidates = match (name.as_str(), arg.get_id().as_str()) {
             ("netdev", "target") | ("doctor", "netdev") => ArgValueCandidates::new(devices),
             ("passwd", "user") => ArgValueCandidates::new(users),
-            ("sw" | "server", _) => return arg,
-            (_, "port" | "ports") => ArgValueCandidates::new(ports),
-            _ => return arg,
+            ("setport", "defaults") => ArgValueCandidates::new(settings),
+            (_, "port" | "ports" | "carrier-from") if !matches!(&*name, "sw" | "server") => {
+                ArgValueCandidates::new(ports)
+            }
+            _ => {
+                let forms = arg.get_value_names().unwrap_or_default();
+                let words = forms.iter().flat_map(|form| words(form));
+                let words: Vec<_> = words.map(str::to_owned).collect();
+                if words.is_empty() {
+                    return arg;
+                }
+                ArgValueCandidates::new(move || {
+                    words.iter().map(CompletionCandidate::new).collect()
+                })
+            }
         };
         arg.add(candidates)
     };
     command.mut_args(add).mut_subcommands(with_candidates)
+}
+
+/// Words among the values that are written so, as `on` and `off` of `on|off`: what stands for
+/// something else is in capitals.
+fn words(form: &str) -> impl Iterator<Item = &str> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    form.split('|').filter(move |part| !part.is_empty() && part.chars().all(is_plain))
+}
+
+/// Names of all settings.
+fn settings() -> Vec<CompletionCandidate> {
+    SETTINGS.iter().map(|setting| CompletionCandidate::new(setting.name)).collect()
 }
 
 /// Network interfaces of this machine.
@@ -116,4 +140,26 @@ fn ports() -> Vec<CompletionCandidate> {
         port.name.into_iter().chain([port.port.to_string()]).map(of)
     });
     shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use etherws_actors::settings::PortSettings;
+
+    use super::*;
+
+    #[test]
+    fn what_is_offered_for_a_setting_is_one_of_its_values() {
+        let of = |form| words(form).collect::<Vec<_>>().join(" ");
+        assert_eq!(of("auto|on|off"), "auto on off");
+        assert_eq!(of("RATE[/BURST] [shape|police]|off"), "off");
+        assert_eq!(of("802.1q|802.1ad"), "802.1q 802.1ad");
+        assert_eq!(of("TIME|[in TIME] [out TIME]"), "");
+        for setting in SETTINGS {
+            for word in words(setting.form) {
+                let set = PortSettings::default().set(setting.name, word);
+                assert_eq!(set, Ok(()), "{} {word}", setting.name);
+            }
+        }
+    }
 }

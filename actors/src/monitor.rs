@@ -74,6 +74,11 @@ names! {
         /// Spanning tree has a new root: `root`, its priority and MAC address, `port`, which leads
         /// to it (missing if this switch is the root), and `cost` of the path to it.
         StpRoot = "stp-root",
+        /// A port of the spanning tree has another role, or has begun or ceased to forward: `port`,
+        /// `role` and `state`, as in `ctl showstp`. Reported at most once a second and port, and once
+        /// every 10 s if that goes on; edge ports are not reported, nor what `port-down` and
+        /// `root-guard` say.
+        StpPort = "stp-port",
         /// Root guard makes a port discard: `port`, and `root`, the bridge that a BPDU behind it
         /// claims to be the root of the spanning tree.
         RootGuard = "root-guard",

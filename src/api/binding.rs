@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    after::After,
     call::{Call, Entry, Group, Program, apart},
     fdb::{Mac, Vlan},
     port::PortRef,
@@ -45,41 +46,11 @@ pub(crate) struct ListBinding {
     /// Only entries after this one; give the last entry of one page to get the next.
     #[arg(long, value_name = "[VLAN/]IP")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<AfterIp>,
+    after: Option<After<IpAddr>>,
     /// At most this many entries.
     #[arg(long, value_name = "NUMBER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<usize>,
-}
-
-/// Where a list goes on: behind the address `"IP"`, or `"VLAN/IP"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
-#[schemars(inline, with = "String")]
-#[serde(try_from = "String", into = "String")]
-pub(crate) struct AfterIp(Vlan, IpAddr);
-
-impl TryFrom<String> for AfterIp {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl std::str::FromStr for AfterIp {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (vlan, ip) = text.split_once('/').unwrap_or(("0", text));
-        let wrong = |_| format!("Invalid IP address: {ip}; give one as 192.0.2.1 or 10/192.0.2.1");
-        Ok(Self(vlan.parse()?, ip.parse().map_err(wrong)?))
-    }
-}
-
-impl From<AfterIp> for String {
-    fn from(AfterIp(vlan, ip): AfterIp) -> Self {
-        format!("{vlan}/{ip}")
-    }
 }
 
 impl Call for ListBinding {
@@ -100,7 +71,7 @@ impl Call for ListBinding {
             mac: self.mac.map(|Mac(mac)| mac),
             ip: self.ip,
         };
-        let after = self.after.map(|AfterIp(Vlan(vid), ip)| (vid, ip));
+        let after = self.after.map(|After(after)| after);
         let limit = self.limit.unwrap_or(usize::MAX);
         let found = program.control.list_bindings(filter, after, limit).await?;
         apart(|| found.into_iter().map(BindingLine::from).collect()).await

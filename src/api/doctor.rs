@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     call::{Call, Entry, Group, Program},
     port::PortRef,
+    stp::Tree,
 };
 use crate::refusal::Refusal;
 
@@ -36,7 +37,10 @@ impl Call for Doctor {
         let port = self.port.find(program).await?;
         let report = program.control.show_port(port).await?.into();
         let known = program.control.known().into_iter().find(|(number, _)| *number == port);
-        Ok(program.service.examine(report, known.map(|(_, known)| known.new)).await)
+        let mut findings = program.service.examine(report, known.map(|(_, known)| known.new)).await;
+        let tree = Tree::of(program).await?.map(|tree| tree.only(port).findings());
+        findings.extend(tree.into_iter().flatten());
+        Ok(findings)
     }
 
     fn check(&self) -> Result<(), Refusal> {

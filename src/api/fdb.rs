@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    after::After,
     call::{Call, Entry, Group, Program, apart},
     port::PortRef,
 };
@@ -93,35 +94,6 @@ impl std::fmt::Display for Vlan {
     }
 }
 
-/// Where a list goes on: behind the address `"MAC"`, or `"VLAN/MAC"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
-#[schemars(inline, with = "String")]
-#[serde(try_from = "String", into = "String")]
-pub(crate) struct After(pub(crate) (Vid, MacAddr));
-
-impl TryFrom<String> for After {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl std::str::FromStr for After {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (vlan, mac) = text.split_once('/').unwrap_or(("0", text));
-        Ok(Self((vlan.parse::<Vlan>()?.0, mac.parse::<Mac>()?.0)))
-    }
-}
-
-impl From<After> for String {
-    fn from(After((vid, mac)): After) -> Self {
-        format!("{}/{mac}", vid.get())
-    }
-}
-
 /// List the forwarding database, by VLAN and then address.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(default)]
@@ -145,7 +117,7 @@ pub(crate) struct ListFdb {
     /// Only entries after this one; give the last entry of one page to get the next.
     #[arg(long, value_name = "[VLAN/]ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<After>,
+    after: Option<After<MacAddr>>,
     /// At most this many entries.
     #[arg(long, value_name = "NUMBER")]
     #[serde(skip_serializing_if = "Option::is_none")]

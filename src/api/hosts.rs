@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use clap::Args;
-use etherws_actors::{fdb::PortNumber, settings::Role};
+use etherws_actors::{fdb::PortNumber, frame::MacAddr, settings::Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    after::After,
     call::{Call, Entry, Group, Program, apart},
-    fdb::{After, Mac},
+    fdb::Mac,
     port::PortRef,
 };
 use crate::{hosts::HostInfo, refusal::Refusal};
@@ -35,7 +36,7 @@ pub(crate) struct ListHosts {
     /// Only entries after this one; give the last entry of one page to get the next.
     #[arg(long, value_name = "[VLAN/]ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<After>,
+    after: Option<After<MacAddr>>,
     /// At most this many entries.
     #[arg(long, value_name = "NUMBER")]
     #[serde(skip_serializing_if = "Option::is_none")]

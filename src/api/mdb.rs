@@ -1,6 +1,6 @@
 //! The method about multicast groups.
 
-use std::{net::IpAddr, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use clap::Args;
 use etherws_actors::{
@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    after::After,
     call::{Call, Entry, Group, Program, apart},
     fdb::Vlan,
     port::PortRef,
@@ -41,7 +42,7 @@ pub(crate) struct ListMdb {
     /// Only entries after this one; give the last entry of one page to get the next.
     #[arg(long, value_name = "[VLAN/]GROUP")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<AfterGroup>,
+    after: Option<After<GroupAddress>>,
     /// At most this many entries.
     #[arg(long, value_name = "NUMBER")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,43 +79,17 @@ impl std::str::FromStr for GroupAddress {
     }
 }
 
-impl From<GroupAddress> for String {
-    fn from(GroupAddress(group): GroupAddress) -> Self {
-        let text = group.to_string();
+impl fmt::Display for GroupAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
         let all = ALL.iter().find(|(address, _)| *address == text);
-        all.map_or_else(|| text.clone(), |(_, length)| text.clone() + length)
+        write!(f, "{text}{}", all.map_or("", |(_, length)| length))
     }
 }
 
-/// Where a list goes on: behind the group `"GROUP"`, or `"VLAN/GROUP"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
-#[schemars(inline, with = "String")]
-#[serde(try_from = "String", into = "String")]
-pub(crate) struct AfterGroup(Vlan, GroupAddress);
-
-impl TryFrom<String> for AfterGroup {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl std::str::FromStr for AfterGroup {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(group) = text.parse() {
-            return Ok(Self("0".parse()?, group));
-        }
-        let (vlan, group) = text.split_once('/').unwrap_or(("0", text));
-        Ok(Self(vlan.parse()?, group.parse()?))
-    }
-}
-
-impl From<AfterGroup> for String {
-    fn from(AfterGroup(vlan, group): AfterGroup) -> Self {
-        format!("{vlan}/{}", Self::from(group))
+impl From<GroupAddress> for String {
+    fn from(group: GroupAddress) -> Self {
+        group.to_string()
     }
 }
 
@@ -135,7 +110,7 @@ impl Call for ListMdb {
             vid: self.vlan.map(|Vlan(vid)| vid),
             group: self.group.map(|GroupAddress(group)| group),
         };
-        let after = self.after.map(|AfterGroup(Vlan(vid), GroupAddress(group))| (vid, group));
+        let after = self.after.map(|After((vid, GroupAddress(group)))| (vid, group));
         let limit = self.limit.unwrap_or(usize::MAX);
         let found = program.control.list_mdb(filter, after, limit).await?;
         apart(|| found.into_iter().map(MdbLine::from).collect()).await
@@ -232,29 +207,5 @@ impl Entry for MdbLine {
             return vec![row(None)];
         }
         self.ports.iter().map(|port| row(Some(port))).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_goes_on_behind_any_group_that_it_shows() {
-        for (text, full) in [
-            ("239.1.2.3", "0/239.1.2.3"),
-            ("10/239.1.2.3", "10/239.1.2.3"),
-            ("224.0.0.0/4", "0/224.0.0.0/4"),
-            ("10/224.0.0.0/4", "10/224.0.0.0/4"),
-            ("ff00::/8", "0/ff00::/8"),
-            ("ff05::1", "0/ff05::1"),
-        ] {
-            let after: AfterGroup = text.parse().expect(text);
-            assert_eq!(String::from(after), full);
-            assert_eq!(full.parse(), Ok(after));
-        }
-        for wrong in ["", "192.0.2.1", "4095/239.1.2.3", "239.1.2.3/4", "x/239.1.2.3"] {
-            assert!(wrong.parse::<AfterGroup>().is_err(), "{wrong}");
-        }
     }
 }

@@ -5,6 +5,7 @@
 //! A method is one struct (`call`), in the file of its family, and a line in [`METHODS`].
 
 mod add_port;
+mod after;
 mod answer;
 pub(crate) mod audit;
 mod binding;
@@ -58,7 +59,7 @@ pub(crate) use self::{
     set_port::SetPort,
     show_port::{Limit, PortReport, ShowPort},
     status::{Status, Stop},
-    stp::ShowStp,
+    stp::{ShowStp, Tree},
     users::{ApproveUser, CreateInvitation, ListUser, RenameUser, RevokeUser},
     vlan::ListVlan,
 };

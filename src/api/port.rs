@@ -208,7 +208,7 @@ impl Call for ListPort {
 }
 
 /// The state of a port that the operator has shut.
-const SHUT: &str = "shut";
+pub(super) const SHUT: &str = "shut";
 
 /// Delete a port.
 ///

@@ -154,7 +154,7 @@ impl From<message::PortReport> for PortReport {
                 .map(|one| (one.name.to_owned(), Limit { value: one.value, limit: one.limit }))
                 .collect(),
             options: Map::new(),
-            stp: report.info.stp.map(|info| TreePort::new(&info)),
+            stp: TreePort::of(&report.info),
             port: Port::from(report.info),
         }
     }

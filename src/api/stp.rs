@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     call::{Call, Entry, Group, Program, Table, apart, table_of},
-    port::wall_clock,
+    doctor::Finding,
+    port::{SHUT, wall_clock},
 };
 use crate::refusal::Refusal;
 
@@ -33,9 +34,7 @@ impl Call for ShowStp {
     type Entry = Tree;
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Tree>, Refusal> {
-        let Some(tree) = program.control.show_stp().await? else { return Ok(Vec::new()) };
-        let ports = program.control.list_ports().await?;
-        apart(move || vec![Tree::new(tree, ports)]).await
+        Ok(Tree::of(program).await?.into_iter().collect())
     }
 }
 
@@ -67,14 +66,36 @@ pub(crate) struct Tree {
     pub(crate) topology_changed: Option<String>,
     /// Its ports.
     pub(crate) ports: Vec<TreePort>,
+    /// Ports that take no part, and always forward: `stp` is off there, or they are the output of a
+    /// mirror.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) outside: Vec<u32>,
 }
 
+/// Ports outside of the tree that are named to people.
+const NAMED: usize = 10;
+
+/// Why they are, and what to do.
+const OUTSIDE: &str = "stp is off there, or they are the output of a mirror; if another switch is \
+                       behind one, let it take part";
+
 impl Tree {
-    fn new(tree: TreeInfo, ports: Vec<PortInfo>) -> Self {
-        let port = |info: PortInfo| {
-            let name = info.name.map(|name| name.to_string());
-            Some(TreePort { name, ..TreePort::new(&info.stp?) })
-        };
+    /// The tree, if the switch takes part in one.
+    pub(super) async fn of(program: Program<'_>) -> Result<Option<Self>, Refusal> {
+        let Some(tree) = program.control.show_stp().await? else { return Ok(None) };
+        let ports = program.control.list_ports().await?;
+        apart(move || vec![Self::new(tree, &ports)]).await.map(|mut trees| trees.pop())
+    }
+
+    /// The tree with one of its ports.
+    pub(super) fn only(mut self, port: PortNumber) -> Self {
+        self.ports.retain(|one| one.port == port.get());
+        self.outside.retain(|one| *one == port.get());
+        self
+    }
+
+    fn new(tree: TreeInfo, ports: &[PortInfo]) -> Self {
+        let outside = ports.iter().filter(|info| info.stp.is_none());
         Self {
             bridge: tree.bridge.to_string(),
             root: tree.root.to_string(),
@@ -88,8 +109,41 @@ impl Tree {
                 .since_change
                 .and_then(|ago| Instant::now().checked_sub(ago))
                 .map(wall_clock),
-            ports: ports.into_iter().filter_map(port).collect(),
+            ports: ports.iter().filter_map(TreePort::of).collect(),
+            outside: outside.map(|info| info.port.get()).collect(),
         }
+    }
+
+    /// What keeps ports from their part in it, but their state, which is a finding of its own.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let guarded = self.ports.iter().filter(|port| port.root_guard).map(|port| {
+            let TreePort { port, designated_bridge: bridge, .. } = port;
+            let text = format!(
+                "port {port} discards because of root guard: bridge {bridge} behind it claims a \
+                 better path to the root"
+            );
+            let advice = format!(
+                "find that bridge, or let it have its way: ctl setport --stp-root-guard off {port}; \
+                 the port recovers 6 s after the last such BPDU"
+            );
+            Finding::fail("spanning-tree", text, advice)
+        });
+        let outside = self.without().map(|without| {
+            let advice = format!("{OUTSIDE}: ctl setport --stp on PORT");
+            Finding::warn("spanning-tree", format!("ports {without}"), advice)
+        });
+        guarded.chain(outside).collect()
+    }
+
+    /// Which ports take no part, if some do not.
+    fn without(&self) -> Option<String> {
+        let named: Vec<_> = self.outside.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = match self.outside.len() - named.len() {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        let named = (!named.is_empty()).then(|| named.join(", "))?;
+        Some(format!("without spanning tree, which always forward: {named}{more}"))
     }
 }
 
@@ -122,6 +176,8 @@ pub(crate) struct TreePort {
     pub(crate) designated_port: String,
     /// Cost of the path from that bridge to the root.
     pub(crate) designated_cost: u32,
+    /// State of the port, as `listPort` has it, or `shut`.
+    pub(crate) port_state: String,
     /// Whether root guard makes it discard: a BPDU behind it claims a better root, or a better path
     /// to it.
     pub(crate) root_guard: bool,
@@ -159,10 +215,19 @@ impl From<BpduCounts> for Bpdus {
 }
 
 impl TreePort {
-    pub(super) fn new(info: &stp::PortInfo) -> Self {
+    /// What a port is to the tree, if it takes part.
+    pub(super) fn of(port: &PortInfo) -> Option<Self> {
+        let info = port.stp.as_ref()?;
+        let state = if port.shut { SHUT } else { port.state.name() };
+        let name = port.name.as_ref().map(ToString::to_string);
+        Some(Self { name, port_state: state.to_owned(), ..Self::new(info) })
+    }
+
+    fn new(info: &stp::PortInfo) -> Self {
         Self {
             port: info.port.get(),
             name: None,
+            port_state: String::new(),
             role: info.role.name().to_owned(),
             state: info.state.name().to_owned(),
             cost: info.cost,
@@ -179,6 +244,19 @@ impl TreePort {
             discarded: info.discarded,
             tx: info.sent.into(),
         }
+    }
+
+    /// Why it does not forward, where that is not for the tree.
+    fn why(&self) -> &str {
+        match self.port_state.as_str() {
+            _ if self.root_guard => "root guard",
+            "up" => "",
+            state => state,
+        }
+    }
+
+    fn is_guarded(&self) -> bool {
+        ["root guard", "loop", "bpdu-guard"].contains(&self.why())
     }
 
     /// In one line, for the report of a port.
@@ -226,6 +304,16 @@ impl Entry for Tree {
     fn further(&self) -> Vec<Table> {
         vec![table_of(&self.ports, false)]
     }
+
+    fn note(&self) -> Option<String> {
+        let is_kept = self.ports.iter().any(TreePort::is_guarded);
+        let kept = is_kept.then(|| "What to do about a port: etherws ctl doctor PORT".to_owned());
+        let outside = self.without().map(|without| {
+            format!("Ports {without} ({OUTSIDE}: etherws ctl setport --stp on PORT)")
+        });
+        let notes: Vec<_> = kept.into_iter().chain(outside).collect();
+        (!notes.is_empty()).then(|| notes.join(". "))
+    }
 }
 
 impl Entry for TreePort {
@@ -255,7 +343,7 @@ impl Entry for TreePort {
             self.name.clone().unwrap_or_default(),
             self.role.clone(),
             self.state.clone(),
-            if self.root_guard { "root guard" } else { "" }.to_owned(),
+            self.why().to_owned(),
             self.cost.to_string(),
             self.id.clone(),
             yes(self.edge),
@@ -283,8 +371,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_tree_is_shown_in_the_words_of_its_neighbors() {
+    /// A tree with one port.
+    fn tree() -> Tree {
         let root = BridgeId { priority: 4096, mac: MacAddr([2, 0, 0, 0, 0, 1]) };
         let bridge = BridgeId { priority: 32768, mac: MacAddr([2, 0, 0, 0, 0, 9]) };
         let info = TreeInfo {
@@ -317,13 +405,18 @@ mod tests {
             transitions: 1,
             is_root_guarded: false,
         };
-        let port = TreePort::new(&port);
+        let port = TreePort { port_state: "up".to_owned(), ..TreePort::new(&port) };
+        Tree { ports: vec![port], ..Tree::new(info, &[]) }
+    }
+
+    #[test]
+    fn a_tree_is_shown_in_the_words_of_its_neighbors() {
+        let tree = tree();
         assert_eq!(
-            port.describe(),
+            tree.ports[0].describe(),
             "alternate discarding, rstp, id 240.3, cost 200000, designated bridge \
              1000.020000000001, rx 8 BPDUs (and 3 discarded), tx 2 BPDUs"
         );
-        let tree = Tree { ports: vec![port], ..Tree::new(info, Vec::new()) };
         let rows = tree.rows();
         assert_eq!(rows[0], ["bridge", "8000.020000000009"]);
         assert_eq!(rows[1], ["root", "1000.020000000001, by port 3, at cost 20000"]);
@@ -349,5 +442,29 @@ mod tests {
         assert_eq!(json["root-port"], 3);
         assert_eq!(json["ports"][0]["designated-port"], "128.1");
         assert_eq!(json["ports"][0]["rx"], json!({"rst": 7, "config": 1, "tcn": 0}));
+    }
+
+    #[test]
+    fn a_port_that_a_guard_keeps_from_forwarding_is_named_with_the_way_out() {
+        let mut tree = tree();
+        let all = [("up", false), ("loop", false), ("bpdu-guard", false), ("up", true)];
+        let one = |(port, (state, root_guard)): (u32, (&str, bool))| {
+            let port_state = state.to_owned();
+            TreePort { port, port_state, root_guard, ..tree.ports[0].clone() }
+        };
+        tree.ports = (1..).zip(all).map(one).collect();
+        let whys = tree.ports.iter().map(TreePort::why).collect::<Vec<_>>();
+        assert_eq!(whys, ["", "loop", "bpdu-guard", "root guard"]);
+        assert!(tree.note().is_some_and(|note| note.ends_with("doctor PORT")));
+        let findings = tree.findings();
+        assert_eq!(findings.len(), 1, "the state of a port is told elsewhere");
+        assert!(
+            findings[0].text.starts_with("port 4 discards because of root guard: bridge 1000.")
+        );
+        tree.outside = (5..20).collect();
+        let note = tree.note().expect("a note");
+        assert!(note.contains("5, 6, 7, 8, 9, 10, 11, 12, 13, 14 and 5 more"), "{note}");
+        let one = tree.only(PortNumber::new(7).expect("not 0")).findings();
+        assert!(one.len() == 1 && one[0].text.ends_with("always forward: 7"), "{one:?}");
     }
 }

@@ -9,8 +9,8 @@ use etherws_actors::settings::LinkLocal;
 use super::Finding;
 use crate::{
     api::{
-        Interface, Limit, ListInterface, ListPort, Port, PortRef, PortReport, ShowPort,
-        client::Endpoint,
+        Interface, Limit, ListInterface, ListPort, Port, PortRef, PortReport, ShowPort, ShowStp,
+        Tree, client::Endpoint,
     },
     ctl::output::error_text,
 };
@@ -66,6 +66,9 @@ pub(super) async fn look(endpoint: &Endpoint) -> (Vec<Device>, Vec<Finding>) {
             findings.extend(reports.iter().filter_map(own_address));
             settings.extend(reports.iter().map(|report| (report.port.port, of_device(report))));
         }
+    }
+    if let Ok(trees) = endpoint.ask(&ShowStp {}).await {
+        findings.extend(trees.iter().flat_map(Tree::findings));
     }
     if let Ok(interfaces) = endpoint.ask(&ListInterface {}).await {
         findings.extend(mtus(&interfaces));

@@ -22,7 +22,7 @@ const SAME = 1000;
 /** What needs somebody, and what is worth a look. */
 const LEVELS = {
     bad: ["loop", "bpdu-guard", "root-guard", "storm", "flap", "table-full", "guard", "duplicate-address", "authentication-failure", "lost"],
-    warn: ["port-down", "link-down", "topology-change", "stp-root", "refused", "port-deleted", "mac-moved"],
+    warn: ["port-down", "link-down", "topology-change", "stp-root", "stp-port", "refused", "port-deleted", "mac-moved"],
     good: ["port-up", "link-up", "loop-ended", "bpdu-guard-ended", "root-guard-ended", "storm-ended"],
 };
 const levelOf = (event) => Object.keys(LEVELS).find((level) => LEVELS[level].includes(event)) ?? "";

@@ -183,6 +183,24 @@ fn doctor_looks_at_a_port_with_its_own_settings() {
 }
 
 #[test]
+fn a_port_outside_of_the_spanning_tree_is_named_with_the_way_back() {
+    let switch = Switch::start(&["--host", "127.0.0.1", "--stp", "rstp"]);
+    let (_socket, port) = switch.open();
+    let port = port.to_string();
+    for is_in in [true, false] {
+        switch.ctl(&["setport", "--stp", if is_in { "on" } else { "off" }, &port]).ok();
+        for command in [&["showstp"][..], &["doctor", &port]] {
+            let output = switch.ctl(command).ok();
+            let shown = output.stdout + &output.stderr;
+            let named =
+                shown.contains(&format!("without spanning tree, which always forward: {port}"));
+            assert_eq!(named, !is_in, "{shown}");
+            assert_eq!(shown.contains("ctl setport --stp on"), !is_in, "{shown}");
+        }
+    }
+}
+
+#[test]
 fn doctor_makes_no_login_fail_that_fails_anyway() {
     let dir = TempDir::new();
     let users = dir.file("users", "a:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n");

@@ -267,6 +267,9 @@ fn nobody_behind_root_guard_becomes_the_root() {
     // Told once a second.
     let counters = || switch.json(&["showport", &port.to_string()])[0]["counters"].clone();
     wait_until("the count", || counters()["root-guards"].as_u64() >= Some(1));
+    for command in [&["showstp"][..], &["doctor", "g0"]] {
+        assert!(switch.ctl(command).ok().stdout.contains("root guard"));
+    }
     // He gives it up.
     let Bridge::OpenVSwitch { switches, .. } = &rogue else { unreachable!("it is one") };
     switches.ctl("--no-wait set bridge two other_config:rstp-priority=61440");

@@ -63,6 +63,14 @@ fn a_shell_completes_commands_options_ports_users_and_devices() {
         (&["etherws", "ctl", "listfdb", "--port", ""], "uplink"),
         (&["etherws", "ctl", "addport", "netdev", ""], "lo"),
         (&["etherws", "passwd", &users, "b"], "bob"),
+        (&["etherws", "ctl", "setport", &port, "--stp-edge", ""], "auto"),
+        (&["etherws", "ctl", "setport", &port, "--lldp-status", "rx-"], "rx-only"),
+        (&["etherws", "ctl", "setport", &port, "--neigh-suppress", ""], "on"),
+        (&["etherws", "ctl", "setport", &port, "--default", "lldp-"], "lldp-status"),
+        (&["etherws", "ctl", "addport", "tap", "--carrier-from", ""], "uplink"),
+        (&["etherws", "ctl", "addport", "netdev", "lo", "--trust", ""], "client"),
+        (&["etherws", "sw", "--storm-octets", ""], "off"),
+        (&["etherws", "sw", "--stp", ""], "rstp"),
     ] {
         let offered = completed(words, switch.control_url());
         assert!(offered.split_whitespace().any(|word| word == expected), "{words:?}: {offered}");

@@ -7,12 +7,13 @@ mod codec;
 mod filter;
 mod lldp;
 mod message;
+mod protocols;
 mod relay;
 mod segment;
 
 pub use self::{
-    coalesce::coalesce, codec::codec, filter::filter, lldp::lldp, message::message, relay::relay,
-    segment::segment,
+    coalesce::coalesce, codec::codec, filter::filter, lldp::lldp, message::message,
+    protocols::protocols, relay::relay, segment::segment,
 };
 
 /// Fields read off the front of a fuzzer's octets. What is missing is zero, so that
@@ -77,6 +78,11 @@ mod tests {
     #[test]
     fn messages_keep_their_promises_for_all_seeds() {
         replay("message", message);
+    }
+
+    #[test]
+    fn protocols_keep_their_promises_for_all_seeds() {
+        replay("protocols", protocols);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
         settings::LldpStatus,
     },
     message::Credit,
-    monitor::{Event, Kind},
+    monitor::Kind,
 };
 
 /// The BPDU that is in a frame, if there is one, and who has sent it.
@@ -91,7 +91,7 @@ impl Switch {
             port.counters.happened(Incident::TopologyChange);
             let number = port.number;
             if self.flushes.note(now) {
-                self.monitor.tell(|| Event::new(Kind::TopologyChange).on(number));
+                self.monitor.tell(|| port.event(Kind::TopologyChange));
                 info!(self.log, "topology has changed: learned addresses are forgotten";
                     "port" => %number, "bridge" => %mac);
                 self.relay.flush_learned();

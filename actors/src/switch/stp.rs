@@ -27,8 +27,8 @@ use crate::{
         relay::Lesson,
         settings::StpEdge,
         stp::{
-            Action, Bridge, BridgeId, BridgeSettings, Edge, Heard, PortConfig, PortInfo, State,
-            TreeInfo, default_cost,
+            Action, Bridge, BridgeId, BridgeSettings, Edge, Heard, PortConfig, PortInfo, Role,
+            State, TreeInfo, default_cost,
         },
     },
     message::{Credit, ShowStp},
@@ -239,6 +239,7 @@ impl Switch {
                 Action::Root(root) => self.tell_root(root),
                 Action::TopologyChange(number) => self.tell_topology(number, now),
                 Action::RootGuard(number, root) => self.tell_root_guard(number, root),
+                Action::Part(number, role, state) => self.tell_part(number, role, state),
             }
         }
         self.source = source;
@@ -255,13 +256,19 @@ impl Switch {
         }
     }
 
+    /// Something that has come of what a port has heard, if one has.
+    fn event_of(&self, kind: Kind, number: Option<PortNumber>) -> Event {
+        let at = number.and_then(|number| self.find(number));
+        at.map_or_else(|| Event::new(kind), |at| self.ports[at].event(kind))
+    }
+
     fn tell_root(&self, root: BridgeId) {
         let Some(tree) = &self.stp else { return };
         let TreeInfo { root_cost, root_port, .. } = tree.bridge.tree();
         info!(self.log, "spanning tree has a new root"; "root" => %root,
             "port" => root_port.map(PortNumber::get), "cost" => root_cost);
         self.monitor.tell(|| {
-            let event = Event { port: root_port, ..Event::new(Kind::StpRoot) };
+            let event = self.event_of(Kind::StpRoot, root_port);
             event.text("root", root).number("cost", root_cost)
         });
     }
@@ -274,7 +281,7 @@ impl Switch {
         tree.told = Some(now);
         info!(self.log, "topology has changed: addresses learned behind other ports are forgotten";
             "port" => %number);
-        self.monitor.tell(|| Event::new(Kind::TopologyChange).on(number));
+        self.monitor.tell(|| self.event_of(Kind::TopologyChange, Some(number)));
         self.note_topology_change(now);
     }
 
@@ -291,6 +298,14 @@ impl Switch {
                 "port" => %number);
             self.monitor.tell(|| port.event(Kind::RootGuardEnded));
         }
+    }
+
+    fn tell_part(&self, number: PortNumber, role: Role, state: State) {
+        let Some(at) = self.find(number) else { return };
+        let port = &self.ports[at];
+        info!(port.log, "spanning tree: port has another role or state";
+            "port" => %number, "role" => %role, "state" => %state);
+        self.monitor.tell(|| port.event(Kind::StpPort).text("role", role).text("state", state));
     }
 }
 

@@ -3,6 +3,7 @@
 use etherws_actors::{
     guard::storm::StormLimit,
     monitor::{Monitor, Watcher},
+    stp::BridgeSettings,
 };
 use futures_util::FutureExt as _;
 
@@ -161,5 +162,41 @@ fn a_loop_and_its_end_are_told() {
         joined.set(false);
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(told(&mut watcher), ["loop-ended 2"]);
+    });
+}
+
+#[test]
+fn the_spanning_tree_tells_of_its_root_and_of_ports_to_bridges() {
+    run(async {
+        let of = |priority| Some(BridgeSettings { priority, ..BridgeSettings::default() });
+        let (one, mut watcher) =
+            watched(SwitchOptions { stp: of(32_768), ..SwitchOptions::default() });
+        let root = Lab::with(SwitchOptions { stp: of(4096), ..SwitchOptions::default() });
+        let _station = one.memory().await;
+        let cable = guards::cable(one.memory().await, Some(root.memory().await));
+        guards::cable(one.memory().await, Some(root.memory().await));
+        let mut of_tree = async || {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            let mut lines = told(&mut watcher);
+            lines.retain(|line| line.starts_with("stp-"));
+            lines
+        };
+        let tree = root.control.show_stp().await.expect("it lives").expect("it takes part");
+        assert_eq!(
+            of_tree().await,
+            [
+                &format!("stp-root 2 root={} cost=20000", tree.bridge),
+                "stp-port 2 role=root state=forwarding",
+                "stp-port 3 role=alternate state=discarding",
+            ]
+        );
+        cable.set(false);
+        assert_eq!(
+            of_tree().await[..2],
+            [
+                "stp-port 2 role=designated state=discarding",
+                "stp-port 3 role=root state=forwarding"
+            ]
+        );
     });
 }

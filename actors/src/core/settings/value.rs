@@ -144,7 +144,7 @@ macro_rules! written {
 }
 
 written! {
-    StormLimit: "RATE[/BURST]";
+    StormLimit: "RATE[/BURST]|off";
     Each<Span>: "TIME|[in TIME] [out TIME]";
     Each<Loss>: "PERCENT[/BURST]|[in PERCENT[/BURST]] [out PERCENT[/BURST]]";
     Each<Percent>: "PERCENT|[in PERCENT] [out PERCENT]";

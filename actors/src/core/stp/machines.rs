@@ -69,6 +69,7 @@ impl Bridge {
                 let root = port.guarded.then_some(port.vector.root);
                 self.actions.push(Action::RootGuard(port.number, root));
             }
+            self.actions.extend(port.tell_part());
         }
     }
 

@@ -106,6 +106,8 @@ pub enum Action {
     TopologyChange(PortNumber),
     /// Root guard keeps this root, which a port claims a better path to, away; or no longer does.
     RootGuard(PortNumber, Option<BridgeId>),
+    /// A port has another role, or has begun or ceased to forward, and no station's port does so.
+    Part(PortNumber, Role, State),
 }
 
 /// What became of a BPDU.

@@ -5,7 +5,7 @@
 //! `learn` and `forward` say.
 
 use super::{
-    BpduCounts, BridgeSettings, Edge, PortConfig, Role, State,
+    Action, BpduCounts, BridgeSettings, Edge, PortConfig, Role, State,
     bpdu::Information,
     priority::{PortId, Times, Vector},
 };
@@ -23,6 +23,11 @@ pub(super) const RX_LIMIT: u16 = 32;
 /// Changes of the topology that are taken of a port in a second: as many as follow each other where
 /// links come back one after the other.
 pub(super) const TC_LIMIT: u16 = 3;
+
+/// What each piece of news of a port costs, and how much is left of that when no more is told: one
+/// second takes 1 away. Several may follow each other, and then one every 10 s.
+const NEWS: u16 = 10;
+const NEWS_LIMIT: u16 = 50;
 
 /// Where a port has its information from (17.19.10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +53,9 @@ pub(super) enum Topology {
     Learning,
     Active,
 }
+
+/// Of a port that has just come up.
+const UNTOLD: (Role, bool) = (Role::Designated, false);
 
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "the standard's variables")]
@@ -78,6 +86,9 @@ pub(super) struct Port {
     /// Whether it would be a root port, were it not for root guard.
     pub(super) guarded: bool,
     pub(super) guard_told: bool,
+    /// The role that was last told, and whether it forwarded then.
+    part_told: (Role, bool),
+    news: u16,
     pub(super) learn: bool,
     pub(super) new_info: bool,
     pub(super) oper_edge: bool,
@@ -158,6 +169,8 @@ impl Port {
             forward: false,
             guarded: false,
             guard_told: false,
+            part_told: UNTOLD,
+            news: 0,
             learn: false,
             new_info: false,
             oper_edge: config.edge == Edge::On,
@@ -199,6 +212,26 @@ impl Port {
             (true, false) => State::Learning,
             (false, false) => State::Discarding,
         }
+    }
+
+    /// What people are told of it in this second: not that it waits since it has come up, which each
+    /// port does, nor what stations' ports do, nor what root guard says better.
+    pub(super) fn tell_part(&mut self) -> Option<Action> {
+        self.news = self.news.saturating_sub(1);
+        if !self.enabled {
+            self.part_told = UNTOLD;
+            return None;
+        }
+        let part = (self.role, self.forward);
+        if part == self.part_told || self.guarded || self.news > NEWS_LIMIT {
+            return None;
+        }
+        self.part_told = part;
+        if self.oper_edge {
+            return None;
+        }
+        self.news += NEWS;
+        Some(Action::Part(self.number, self.role, self.state()))
     }
 
     /// Its neighbor can be heard from now on (PIM, DISABLED to AGED).

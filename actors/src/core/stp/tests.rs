@@ -159,6 +159,14 @@ fn a_neighbor_that_speaks_stp_is_spoken_to_as_it_speaks() {
         one.tick();
     }
     assert!(one.port(number(1)).unwrap().sends_rstp);
+    // Another one, which has gone without a word.
+    tell(&mut one, 1, Bpdu::Information(from(0, 0, true)));
+    ticks(&mut one, 4);
+    tell(&mut one, 1, Bpdu::Information(from(0, 0, false)));
+    assert!(!one.port(number(1)).unwrap().sends_rstp);
+    one.close(number(1));
+    one.open(number(1));
+    assert!(one.port(number(1)).unwrap().sends_rstp);
 }
 
 #[test]
@@ -287,4 +295,71 @@ fn changes_that_many_ports_hear_of_are_heard_sixteen_times_a_second() {
         all += now;
     }
     assert_eq!(all, 16 + 6, "those that wait are 16 a second, in one");
+}
+
+/// What is told of ports, a line each.
+fn news(bridge: &mut Bridge) -> Vec<String> {
+    let of = |action| match action {
+        Action::Part(port, role, state) => Some(format!("{port} {role} {state}")),
+        _ => None,
+    };
+    bridge.take_actions().into_iter().filter_map(of).collect()
+}
+
+#[test]
+fn a_thousand_ports_to_stations_come_up_and_go_without_a_word() {
+    let mut one = bridge(1, 1000);
+    for n in (1..=1000).step_by(2) {
+        one.configure(number(n), PortConfig { edge: Edge::On, ..CONFIG });
+    }
+    ticks(&mut one, 10);
+    assert!(states(&one).iter().all(|(_, state)| *state == State::Forwarding));
+    (1..=1000).for_each(|n| one.close(number(n)));
+    ticks(&mut one, 1);
+    assert_eq!(news(&mut one), [""; 0]);
+}
+
+#[test]
+fn roles_and_states_of_ports_to_bridges_are_told_once() {
+    let mut one = bridge(1, 3);
+    one.configure(number(3), PortConfig { edge: Edge::Off, ..CONFIG });
+    let mut told = Vec::new();
+    let mut pass = |one: &mut Bridge, seconds: u32, heard: &[u32]| {
+        for _ in 0..seconds {
+            for &port in heard {
+                tell(one, port, Bpdu::Information(from(0, port * 10, true)));
+            }
+            one.tick();
+        }
+        told.extend(news(one));
+        mem::take(&mut told)
+    };
+    let both = ["1 root forwarding", "2 alternate discarding"];
+    assert_eq!(pass(&mut one, 3, &[1, 2]), both);
+    assert_eq!(pass(&mut one, 40, &[1, 2]), ["3 designated forwarding"]);
+    one.close(number(1));
+    assert_eq!(pass(&mut one, 10, &[2]), ["2 root forwarding"]);
+    one.open(number(1));
+    // That it may agree to the new root, another port stops for a moment.
+    let third = ["3 designated discarding", "3 designated forwarding"];
+    assert_eq!(pass(&mut one, 10, &[1, 2]), [both, third].concat());
+}
+
+#[test]
+fn a_neighbor_that_changes_its_mind_all_the_time_is_told_of_seldom_and_rightly_at_the_end() {
+    let mut one = bridge(1, 2);
+    let mut told = Vec::new();
+    for second in 0..630 {
+        let priority = if second < 600 && second % 2 == 0 { 0 } else { 8192 };
+        tell(&mut one, 1, Bpdu::Information(from(priority, 0, true)));
+        tell(&mut one, 2, Bpdu::Information(from(4096, 100, true)));
+        one.tick();
+        told.extend(news(&mut one));
+    }
+    assert!((100..=140).contains(&told.len()), "{}", told.len());
+    for port in one.ports(None) {
+        let (number, role, state) = (port.port, port.role, port.state);
+        let last = told.iter().rfind(|line| line.starts_with(&number.to_string()));
+        assert_eq!(last, Some(&format!("{number} {role} {state}")));
+    }
 }
