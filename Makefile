@@ -123,12 +123,16 @@ notices:
 	mkdir -p $(dir $(NOTICES))
 	python3 packaging/notices.py $(CARGO_BUILD_TARGET) >$(NOTICES)
 
-# ARCH=aarch64 for the other architecture: it compiles, and nobody has tried it.
-ARCH ?= x86_64
+# ARCH=aarch64 or x86_64 for a machine that is not this one. LIBC=gnu.2.17 for a program that takes
+# its C library from the system: glibc from that version on.
+ARCH ?= $(shell uname -m)
+LIBC ?= musl
 
 portable:
-	packaging/portable.sh $(ARCH)
+	packaging/portable.sh $(ARCH) $(LIBC)
 
+# In it there is no other C library.
+image: override LIBC = musl
 image: portable
 	packaging/image.py $(ARCH)
 

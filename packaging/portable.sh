@@ -1,12 +1,14 @@
 #!/bin/sh
 # Builds etherws for any Linux: a static program, and an archive with all that belongs to it, in
 # target/portable. The same sources give the same octets.
-#   portable.sh [ARCHITECTURE]
+#   portable.sh [ARCHITECTURE [LIBC]]
+# LIBC is musl, which becomes part of the program, or gnu.2.17: any glibc from that version on.
 set -eu
 cd "$(dirname "$0")/.."
-arch=${1:-x86_64}
-triple=$arch-unknown-linux-musl
-target=${CARGO_TARGET_DIR:-target}
+arch=${1:-$(uname -m)}
+libc=${2:-musl}
+triple=$arch-unknown-linux-${libc%%.*}
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 
 # With the status of a test that was skipped.
 lacks() {
@@ -16,40 +18,49 @@ lacks() {
 if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx "$triple"; then
     rustup target add "$triple" || lacks "there is no standard library for $triple"
 fi
+# The program writes its own man pages.
+emulator=
+if [ "$arch" != "$(uname -m)" ]; then
+    emulator=qemu-$arch-static
+    command -v "$emulator" >/dev/null ||
+        lacks "no $emulator, which runs what is built; on Debian: apt-get install qemu-user-static"
+fi
 build=build
-case $arch in
-    x86_64) command -v musl-gcc >/dev/null || lacks "no musl-gcc; on Debian: apt-get install musl-tools" ;;
+if [ "$arch-$libc" = "$(uname -m)-musl" ]; then
+    command -v musl-gcc >/dev/null || lacks "no musl-gcc; on Debian: apt-get install musl-tools"
+else
     # A C compiler for another machine, with its headers, is what zig is.
-    *)
-        cargo zigbuild --version >/dev/null 2>&1 ||
-            lacks "$arch needs cargo-zigbuild and zig: pip install cargo-zigbuild ziglang"
-        build=zigbuild
-        ;;
-esac
+    build=zigbuild
+    zig=$target/zig
+    if [ ! -x "$zig/bin/cargo-zigbuild" ]; then
+        { python3 -m venv "$zig" &&
+            "$zig/bin/pip" -q install cargo-zigbuild==0.24.1 ziglang==0.17.1; } ||
+            lacks "no cargo-zigbuild and zig, which Python's venv and pip would put into $zig"
+    fi
+    PATH=$zig/bin:$PATH
+fi
 
 # Times are those of the sources, and none is in the program: what was compiled is used again for
 # the next commit. No folder is that of this machine.
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo \
---remap-path-prefix=$PWD=etherws --remap-path-prefix=$(realpath -m "$target")=target"
+--remap-path-prefix=$PWD=etherws --remap-path-prefix=$target=target"
 export RUSTFLAGS CARGO_PROFILE_RELEASE_STRIP=symbols
 export CARGO_BUILD_TARGET=$triple
 
 version=$(cargo pkgid --locked -p etherws)
 version=${version##*[@#]}
 name=etherws-$version-$arch-linux
+[ "$libc" = musl ] || name=$name-$libc
 out=$target/portable
 stage=$out/$name
 rm -rf "$stage"
 mkdir -p "$out"
 
-SOURCE_DATE_EPOCH=0 cargo "$build" --release --locked
-# What it writes of itself is the same on each machine: one that can run it writes it.
-native=$target/$(uname -m)-unknown-linux-musl/release/etherws
-[ -x "$native" ] || lacks "first build for $(uname -m): its program writes the man pages"
+SOURCE_DATE_EPOCH=0 cargo "$build" --release --locked --target "$arch-unknown-linux-$libc"
 built=$target/$triple/release
 rm -rf "$built/manual"
-"$native" manual "$built/manual"
+$emulator "$built/etherws" manual "$built/manual"
 make -s copy notices DESTDIR="$stage" PREFIX=
 
 # Below /usr/local all of it is where systemd and shells look for it.
