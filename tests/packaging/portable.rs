@@ -104,12 +104,12 @@ fn its_image_serves_where_it_may_do_nothing() {
 
 #[test]
 fn the_program_for_arm64_has_a_tunnel_with_the_one_of_this_machine() {
-    let target = "portable ARCH=aarch64";
-    let program = need!(built("aarch64-unknown-linux-musl/release/etherws", target));
+    let file = "aarch64-unknown-linux-musl/release/etherws";
+    let program = need!(built(file, "portable ARCH=aarch64"));
     need!(tool("qemu-aarch64-static"));
     let certs = need!(Certificates::new());
     let (a, b) = need!(Namespace::pair());
-    // Each call of it, and those of this machine's program to it.
+    // Calls of it, and those of this machine's program to it.
     let arm64 = |words: &[&str]| {
         let mut command = a.site.then(["qemu-aarch64-static"]).command(&program);
         command.args(words);
@@ -134,6 +134,7 @@ fn the_program_for_arm64_has_a_tunnel_with_the_one_of_this_machine() {
             a.pings("198.51.100.2", octets) & b.pings("198.51.100.1", octets)
         });
     }
-    let status = run(arm64(&["ctl", "--json", "listport"]));
-    assert!(status.ok().stdout.contains("ewp0"));
+    let url = "http://127.0.0.1:7867/ctl";
+    let list = run(arm64(&["ctl", "--ctlurl", url, "listport"])).ok().stdout;
+    assert!(list.contains("ewp0"), "{list}");
 }
