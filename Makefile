@@ -123,16 +123,12 @@ notices:
 	mkdir -p $(dir $(NOTICES))
 	python3 packaging/notices.py $(CARGO_BUILD_TARGET) >$(NOTICES)
 
-# ARCH=aarch64 or x86_64 for a machine that is not this one. LIBC=gnu.2.17 for a program that takes
-# its C library from the system: glibc from that version on.
+# ARCH=aarch64 or x86_64 for a machine that is not this one.
 ARCH ?= $(shell uname -m)
-LIBC ?= musl
 
 portable:
-	packaging/portable.sh $(ARCH) $(LIBC)
+	packaging/portable.sh $(ARCH)
 
-# In it there is no other C library.
-image: override LIBC = musl
 image: portable
 	packaging/image.py $(ARCH)
 

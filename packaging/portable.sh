@@ -1,13 +1,11 @@
 #!/bin/sh
 # Builds etherws for any Linux: a static program, and an archive with all that belongs to it, in
 # target/portable. The same sources give the same octets.
-#   portable.sh [ARCHITECTURE [LIBC]]
-# LIBC is musl, which becomes part of the program, or gnu.2.17: any glibc from that version on.
+#   portable.sh [ARCHITECTURE]
 set -eu
 cd "$(dirname "$0")/.."
 arch=${1:-$(uname -m)}
-libc=${2:-musl}
-triple=$arch-unknown-linux-${libc%%.*}
+triple=$arch-unknown-linux-musl
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 
 # With the status of a test that was skipped.
@@ -18,17 +16,15 @@ lacks() {
 if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx "$triple"; then
     rustup target add "$triple" || lacks "there is no standard library for $triple"
 fi
-# The program writes its own man pages.
+build=build
 emulator=
-if [ "$arch" != "$(uname -m)" ]; then
+if [ "$arch" = "$(uname -m)" ]; then
+    command -v musl-gcc >/dev/null || lacks "no musl-gcc; on Debian: apt-get install musl-tools"
+else
+    # The program writes its own man pages.
     emulator=qemu-$arch-static
     command -v "$emulator" >/dev/null ||
         lacks "no $emulator, which runs what is built; on Debian: apt-get install qemu-user-static"
-fi
-build=build
-if [ "$arch-$libc" = "$(uname -m)-musl" ]; then
-    command -v musl-gcc >/dev/null || lacks "no musl-gcc; on Debian: apt-get install musl-tools"
-else
     # A C compiler for another machine, with its headers, is what zig is.
     build=zigbuild
     zig=$target/zig
@@ -51,13 +47,12 @@ export CARGO_BUILD_TARGET=$triple
 version=$(cargo pkgid --locked -p etherws)
 version=${version##*[@#]}
 name=etherws-$version-$arch-linux
-[ "$libc" = musl ] || name=$name-$libc
 out=$target/portable
 stage=$out/$name
 rm -rf "$stage"
 mkdir -p "$out"
 
-SOURCE_DATE_EPOCH=0 cargo "$build" --release --locked --target "$arch-unknown-linux-$libc"
+SOURCE_DATE_EPOCH=0 cargo "$build" --release --locked
 built=$target/$triple/release
 rm -rf "$built/manual"
 $emulator "$built/etherws" manual "$built/manual"
