@@ -123,8 +123,8 @@ notices:
 	mkdir -p $(dir $(NOTICES))
 	python3 packaging/notices.py $(CARGO_BUILD_TARGET) >$(NOTICES)
 
-# ARCH=aarch64 for the other architecture: it compiles, and nobody has tried it.
-ARCH ?= x86_64
+# ARCH=aarch64 or x86_64 for a machine that is not this one.
+ARCH ?= $(shell uname -m)
 
 portable:
 	packaging/portable.sh $(ARCH)

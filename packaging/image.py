@@ -75,7 +75,7 @@ def layer(built, epoch):
 
 
 def main():
-    machine = sys.argv[1] if len(sys.argv) > 1 else "x86_64"
+    machine = sys.argv[1] if len(sys.argv) > 1 else os.uname().machine
     version = said("cargo", "pkgid", "--locked", "-p", "etherws").replace("@", "#").split("#")[-1]
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or said("git", "log", "-1", "--format=%ct"))
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))

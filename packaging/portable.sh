@@ -4,9 +4,9 @@
 #   portable.sh [ARCHITECTURE]
 set -eu
 cd "$(dirname "$0")/.."
-arch=${1:-x86_64}
+arch=${1:-$(uname -m)}
 triple=$arch-unknown-linux-musl
-target=${CARGO_TARGET_DIR:-target}
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 
 # With the status of a test that was skipped.
 lacks() {
@@ -17,21 +17,30 @@ if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx "
     rustup target add "$triple" || lacks "there is no standard library for $triple"
 fi
 build=build
-case $arch in
-    x86_64) command -v musl-gcc >/dev/null || lacks "no musl-gcc; on Debian: apt-get install musl-tools" ;;
+emulator=
+if [ "$arch" = "$(uname -m)" ]; then
+    command -v musl-gcc >/dev/null || lacks "no musl-gcc; on Debian: apt-get install musl-tools"
+else
+    # The program writes its own man pages.
+    emulator=qemu-$arch-static
+    command -v "$emulator" >/dev/null ||
+        lacks "no $emulator, which runs what is built; on Debian: apt-get install qemu-user-static"
     # A C compiler for another machine, with its headers, is what zig is.
-    *)
-        cargo zigbuild --version >/dev/null 2>&1 ||
-            lacks "$arch needs cargo-zigbuild and zig: pip install cargo-zigbuild ziglang"
-        build=zigbuild
-        ;;
-esac
+    build=zigbuild
+    zig=$target/zig
+    if [ ! -x "$zig/bin/cargo-zigbuild" ]; then
+        { python3 -m venv "$zig" &&
+            "$zig/bin/pip" -q install cargo-zigbuild==0.24.1 ziglang==0.17.1; } ||
+            lacks "no cargo-zigbuild and zig, which Python's venv and pip would put into $zig"
+    fi
+    PATH=$zig/bin:$PATH
+fi
 
 # Times are those of the sources, and none is in the program: what was compiled is used again for
 # the next commit. No folder is that of this machine.
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo \
---remap-path-prefix=$PWD=etherws --remap-path-prefix=$(realpath -m "$target")=target"
+--remap-path-prefix=$PWD=etherws --remap-path-prefix=$target=target"
 export RUSTFLAGS CARGO_PROFILE_RELEASE_STRIP=symbols
 export CARGO_BUILD_TARGET=$triple
 
@@ -44,12 +53,9 @@ rm -rf "$stage"
 mkdir -p "$out"
 
 SOURCE_DATE_EPOCH=0 cargo "$build" --release --locked
-# What it writes of itself is the same on each machine: one that can run it writes it.
-native=$target/$(uname -m)-unknown-linux-musl/release/etherws
-[ -x "$native" ] || lacks "first build for $(uname -m): its program writes the man pages"
 built=$target/$triple/release
 rm -rf "$built/manual"
-"$native" manual "$built/manual"
+$emulator "$built/etherws" manual "$built/manual"
 make -s copy notices DESTDIR="$stage" PREFIX=
 
 # Below /usr/local all of it is where systemd and shells look for it.

@@ -6,9 +6,14 @@ use std::{env::consts::ARCH, fs, path::PathBuf};
 use nix::unistd::geteuid;
 
 use crate::support::{
-    LIMIT, TempDir, need,
+    LIMIT, TempDir,
+    certs::Certificates,
+    lab::Namespace,
+    need,
     peers::tool,
-    process::{Output, Site, run, run_within},
+    process::{Output, Process, Site, run, run_within},
+    switch::{Switch, command},
+    wait_until,
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -95,4 +100,41 @@ fn its_image_serves_where_it_may_do_nothing() {
     }
     let output = run_alone("image.sh", &image, &TempDir::new()).ok();
     assert!(output.stdout.contains("serves: 0 ports"), "{output:?}");
+}
+
+#[test]
+fn the_program_for_arm64_has_a_tunnel_with_the_one_of_this_machine() {
+    let file = "aarch64-unknown-linux-musl/release/etherws";
+    let program = need!(built(file, "portable ARCH=aarch64"));
+    need!(tool("qemu-aarch64-static"));
+    let certs = need!(Certificates::new());
+    let (a, b) = need!(Namespace::pair());
+    // Calls of it, and those of this machine's program to it.
+    let arm64 = |words: &[&str]| {
+        let mut command = a.site.then(["qemu-aarch64-static"]).command(&program);
+        command.args(words);
+        command
+    };
+    let ctl = |words: &[&str]| run(command(&a.site, &[&["ctl"], words].concat()));
+    assert_eq!(run(arm64(&["--version"])).ok().stdout, format!("etherws {VERSION}\n"));
+    let files = ["--sslkey", &certs.key, "--sslcert", &certs.cert];
+    let listen = ["sw", "--foreground", "--host", "192.0.2.1", "--port", "8443"];
+    let _hub = Process::start(arm64(&[&listen[..], &files].concat()));
+    wait_until("control of the hub", || ctl(&["listport"]).code == Some(0));
+    ctl(&["addport", "tap", "ewp0"]).ok();
+    ctl(&["setif", "--address", "198.51.100.1/24", "1"]).ok();
+
+    let right = Switch::start_at(&b.site, &[]);
+    right.add(&["tap", "ewp0"]);
+    right.ctl(&["setif", "--address", "198.51.100.2/24", "1"]).ok();
+    right.add(&["client", "--cacerts", &certs.ca, "wss://192.0.2.1:8443/"]);
+    // Both ways, in one frame and, of this size, in two.
+    for octets in [56, 2000] {
+        wait_until("pings through the tunnel", || {
+            a.pings("198.51.100.2", octets) & b.pings("198.51.100.1", octets)
+        });
+    }
+    let url = "http://127.0.0.1:7867/ctl";
+    let list = run(arm64(&["ctl", "--ctlurl", url, "listport"])).ok().stdout;
+    assert!(list.contains("ewp0"), "{list}");
 }
