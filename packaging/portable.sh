@@ -34,6 +34,8 @@ else
             lacks "no cargo-zigbuild and zig, which Python's venv and pip would put into $zig"
     fi
     PATH=$zig/bin:$PATH
+    # What zig has compiled elsewhere may be of another SOURCE_DATE_EPOCH, at which it does not look.
+    export ZIG_GLOBAL_CACHE_DIR="$zig/cache"
 fi
 
 # Times are those of the sources, and none is in the program: what was compiled is used again for
