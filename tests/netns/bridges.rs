@@ -77,6 +77,14 @@ impl Bridge {
         }
     }
 
+    /// Whether the last change of the topology is over, as far as it says so.
+    pub(super) fn is_stable(&self) -> bool {
+        match self {
+            Self::Linux { name, site } => ip(site, name)["info_data"]["topology_change"] == 0,
+            _ => true,
+        }
+    }
+
     /// What it says of a port.
     pub(super) fn part(&self, device: &str) -> Part {
         match self {
@@ -249,9 +257,10 @@ impl Lab {
         Wire { ends, site: self.middle.clone() }
     }
 
-    /// A bridge that takes part in no spanning tree, and passes BPDUs on.
+    /// A hub: it takes part in no spanning tree, passes BPDUs on, and learns no addresses, which it
+    /// would keep however the tree changes.
     fn hub(&self, name: &str) {
-        self.middle.ip(&format!("link add name {name} type bridge mcast_snooping 0"));
+        self.middle.ip(&format!("link add name {name} type bridge mcast_snooping 0 ageing_time 0"));
         self.middle.ip(&format!("link set {name} up"));
     }
 

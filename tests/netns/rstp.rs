@@ -98,6 +98,8 @@ fn silent(above: Make, leaf: Make) -> Result<(), String> {
         (&other, &wires[1].ends[1], "alternate discarding"),
     ]);
     lab.reach();
+    // The tree's beginning is over: what the root knows lasts again.
+    wait_within(SLOW, "the topology to be stable", || root.is_stable().then_some(()));
     let gap = lab.gap("silent", || {
         wires[0].silence();
         wait_parts(&[(&other, &wires[1].ends[1], "root forwarding")]);

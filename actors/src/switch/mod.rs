@@ -268,10 +268,10 @@ impl Switch {
     fn announce(&mut self, at: usize) {
         let (number, now) = (self.ports[at].number, Instant::now().into_std());
         self.announcements += 1;
-        // What is behind ports that it may not hear of has no place here.
+        // What is behind ports that do not forward, or that it may not hear of, has no place here.
         let reaches = |other| {
-            let from = self.find(other).unwrap_or(usize::MAX);
-            other != number && !self.isolation.separates(from, at)
+            let from = self.find(other).filter(|from| self.forwarding.contains(*from));
+            from.is_some_and(|from| from != at && !self.isolation.separates(from, at))
         };
         let frames = announce::frames(self.relay.fdb(), reaches, self.announcements, now);
         debug!(self.log, "addresses are announced"; "port" => %number, "count" => frames.len());

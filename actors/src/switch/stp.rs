@@ -226,9 +226,13 @@ impl Switch {
         // Whoever's frame it was that has had it say so.
         let source = mem::replace(&mut self.source, Source::OWN);
         let now = TokioInstant::now().into_std();
+        let mut changed = Vec::new();
         for action in actions {
             match action {
-                Action::State(number, _) => self.note_state_of(number),
+                Action::State(number, _) => {
+                    self.note_state_of(number);
+                    changed.push(number);
+                }
                 Action::Flush(numbers) => self.relay.flush_ports(&numbers),
                 Action::Send(number, frame) => {
                     if let Some(at) = self.find(number) {
@@ -242,7 +246,20 @@ impl Switch {
                 Action::Part(number, role, state) => self.tell_part(number, role, state),
             }
         }
+        changed.into_iter().for_each(|number| self.announce_stations(number));
         self.source = source;
+    }
+
+    /// Tells the bridges behind the port, if it has become the way to the root, what is behind the
+    /// others: one with legacy STP may go on for long to send where it was. What was behind bridges
+    /// is forgotten by now.
+    fn announce_stations(&mut self, number: PortNumber) {
+        let is_way = self
+            .tree_port(number)
+            .is_some_and(|port| (port.role, port.state) == (Role::Root, State::Forwarding));
+        if let Some(at) = self.find(number).filter(|_| is_way) {
+            self.announce(at);
+        }
     }
 
     /// The port is in another state: in which, the bridge says, since it may take part no more.

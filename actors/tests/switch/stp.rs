@@ -345,6 +345,36 @@ fn what_a_neighbor_has_just_said_counts_for_a_port_that_opens_and_what_is_older_
 }
 
 #[test]
+fn a_new_way_to_the_root_is_told_what_is_behind_stations_ports_alone() {
+    run(async {
+        let lab = lab();
+        let (old, mut new) = (lab.memory().await, lab.memory().await);
+        let station = lab.memory().await;
+        let hear = async |from: &MemoryHandle, priority, seconds| {
+            for _ in 0..seconds {
+                from.send(bpdu(priority, 0)).await.expect("a port");
+                sleep(1).await;
+            }
+        };
+        hear(&old, 0, 6).await;
+        old.send(frame(0xff, 7)).await.expect("port 1");
+        station.send(frame(0xff, 9)).await.expect("port 3");
+        lab.settle().await;
+        assert_eq!((part(&lab, 1).await.0, lab.fdb().await.len()), (Role::Root, 2));
+        received(&mut new);
+        drop(old);
+        hear(&new, 0, 3).await;
+        assert_eq!(part(&lab, 2).await, (Role::Root, State::Forwarding));
+        let told = std::iter::from_fn(|| new.try_recv()).filter_map(|frame| {
+            let header = frame.header()?;
+            // Reverse ARP.
+            (header.ethertype() == 0x8035).then(|| header.src().0[5])
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [9]);
+    });
+}
+
+#[test]
 fn lldp_to_the_bridges_address_is_no_bpdu() {
     run(async {
         let ports =
