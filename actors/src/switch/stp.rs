@@ -21,7 +21,10 @@ use crate::{
         counters::{Discard, Incident},
         fdb::{Learned, PortNumber},
         frame::Frame,
-        guard::{Reminder, bucket::Rate},
+        guard::{
+            Reminder,
+            bucket::{Bucket, Rate},
+        },
         lldp::is_lldp,
         packet::Ethernet,
         relay::Lesson,
@@ -43,6 +46,10 @@ const BPDUS: Rate = Rate { per_second: 100, burst: 200 };
 /// hellos. It begins anew, or what it did before would close a loop.
 const ASLEEP: Duration = Duration::from_secs(4);
 
+/// How often a new way to the root is told what is behind other ports: a neighbor may change its mind
+/// with each BPDU.
+const ANNOUNCEMENTS: Rate = Rate { per_second: 1, burst: 4 };
+
 /// Octets of a BPDU's frame that are read: what follows is a later version's.
 const MAX_BPDU: usize = 60;
 
@@ -60,6 +67,7 @@ pub(super) struct Tree {
     told: Option<Instant>,
     /// That it has no room for a port.
     full: Reminder,
+    announcements: Bucket,
 }
 
 impl Switch {
@@ -84,8 +92,8 @@ impl Switch {
             (None, Some(settings)) => {
                 let due = tick::next(TokioInstant::now(), TICK).into_std();
                 let bridge = Bridge::new(self.mac, settings);
-                self.stp =
-                    Some(Box::new(Tree { bridge, due, told: None, full: Reminder::default() }));
+                let (full, announcements) = (Reminder::default(), Bucket::default());
+                self.stp = Some(Box::new(Tree { bridge, due, told: None, full, announcements }));
             }
             (Some(_), None) => self.stp = None,
         }
@@ -246,18 +254,20 @@ impl Switch {
                 Action::Part(number, role, state) => self.tell_part(number, role, state),
             }
         }
-        changed.into_iter().for_each(|number| self.announce_stations(number));
+        changed.into_iter().for_each(|number| self.announce_stations(number, now));
         self.source = source;
     }
 
     /// Tells the bridges behind the port, if it has become the way to the root, what is behind the
     /// others: one with legacy STP may go on for long to send where it was. What was behind bridges
     /// is forgotten by now.
-    fn announce_stations(&mut self, number: PortNumber) {
-        let is_way = self
-            .tree_port(number)
+    fn announce_stations(&mut self, number: PortNumber, now: Instant) {
+        let (Some(at), Some(tree)) = (self.find(number), &mut self.stp) else { return };
+        let is_way = tree
+            .bridge
+            .port(number)
             .is_some_and(|port| (port.role, port.state) == (Role::Root, State::Forwarding));
-        if let Some(at) = self.find(number).filter(|_| is_way) {
+        if is_way && tree.announcements.admit(ANNOUNCEMENTS, 1, now) {
             self.announce(at);
         }
     }

@@ -36,6 +36,16 @@ fn received(handle: &mut MemoryHandle) -> (usize, usize) {
     (frames.iter().filter(|frame| is_bpdu(frame)).count(), stations)
 }
 
+/// The last octets of addresses that have been announced, by reverse ARP.
+fn announced(handle: &mut MemoryHandle) -> Vec<u8> {
+    let frames = std::iter::from_fn(|| handle.try_recv());
+    let of = |frame: Frame| {
+        let header = frame.header()?;
+        (header.ethertype() == 0x8035).then(|| header.src().0[5])
+    };
+    frames.filter_map(of).collect()
+}
+
 /// A BPDU of a designated port of a bridge with this priority, which says it is the root.
 fn bpdu(priority: u8, flags: u8) -> Frame {
     let mut data = vec![1, 0x80, 0xc2, 0, 0, 0, 2, 0, 0, 0, 0, 0xbb, 0, 39];
@@ -365,12 +375,31 @@ fn a_new_way_to_the_root_is_told_what_is_behind_stations_ports_alone() {
         drop(old);
         hear(&new, 0, 3).await;
         assert_eq!(part(&lab, 2).await, (Role::Root, State::Forwarding));
-        let told = std::iter::from_fn(|| new.try_recv()).filter_map(|frame| {
-            let header = frame.header()?;
-            // Reverse ARP.
-            (header.ethertype() == 0x8035).then(|| header.src().0[5])
-        });
-        assert_eq!(told.collect::<Vec<_>>(), [9]);
+        assert_eq!(announced(&mut new), [9]);
+    });
+}
+
+#[test]
+fn a_neighbor_that_changes_its_mind_is_told_seldom_what_is_behind_others() {
+    run(async {
+        let lab = lab();
+        let (mut a, mut b) = (lab.memory().await, lab.memory().await);
+        let station = lab.memory().await;
+        for _ in 0..6 {
+            a.send(bpdu(0, 0)).await.expect("port 1");
+            b.send(bpdu(0, 0)).await.expect("port 2");
+            sleep(1).await;
+        }
+        station.send(frame(0xff, 9)).await.expect("port 3");
+        lab.settle().await;
+        announced(&mut b);
+        for priority in [0xf0, 0].repeat(15) {
+            a.send(bpdu(priority, 0)).await.expect("port 1");
+            lab.settle().await;
+            let root = if priority == 0 { 1 } else { 2 };
+            assert_eq!(part(&lab, root).await, (Role::Root, State::Forwarding));
+        }
+        assert_eq!((announced(&mut a), announced(&mut b)), (vec![9; 2], vec![9; 2]));
     });
 }
 
