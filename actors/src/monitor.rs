@@ -74,10 +74,10 @@ names! {
         /// Spanning tree has a new root: `root`, its priority and MAC address, `port`, which leads
         /// to it (missing if this switch is the root), and `cost` of the path to it.
         StpRoot = "stp-root",
-        /// A port of the spanning tree has another role, or has begun or ceased to forward: `port`,
-        /// `role` and `state`, as in `ctl showstp`. Reported at most once a second and port, and once
-        /// every 10 s if that goes on; edge ports are not reported, nor what `port-down` and
-        /// `root-guard` say.
+        /// A port of the spanning tree has changed its role, or has started or stopped forwarding:
+        /// `port`, `role` and `state`, as in `ctl showstp`. For each port it is reported once a
+        /// second at most, and once every 10 s if the changes go on. Edge ports are left out, and so
+        /// are changes that `port-down` or `root-guard` reports.
         StpPort = "stp-port",
         /// Root guard makes a port discard: `port`, and `root`, the bridge that a BPDU behind it
         /// claims to be the root of the spanning tree.
@@ -127,9 +127,10 @@ names! {
         /// A user of the hub has joined by an invitation, waits for approval, has renewed the
         /// certificate or has left: `user`, `what` (`joined`, `pending`, `renewed` or `left`), `address`.
         User = "user",
-        /// A CA has issued a certificate by ACME, or has not, or suggests when to renew it: `names`,
-        /// `what` (`issued`, `failed` or `suggested`), `reason` (of a suggestion the page that
-        /// explains it), `start` and `end` of the window.
+        /// A CA has issued a certificate by ACME, has not issued it, or suggests when to renew it:
+        /// `names` and `what` (`issued`, `failed` or `suggested`). With `failed` comes the `reason`;
+        /// with `suggested` come `start` and `end` of the window, and as `reason` the URL that
+        /// explains it (`-` if there is none).
         Acme = "acme",
         /// Control was asked for a change, or for a capture: `user` (`-` if no name is known), `from`,
         /// `method`, `params`, `before`, `after`, and `outcome`, which is `ok` or why it was refused.

@@ -223,7 +223,9 @@ async fn new_order(
         if !known.contains(&profile.as_str()) {
             known.sort_unstable();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            bail!("profile {profile:?} in [tunnel.acme] is not one of the CA's, which has {known}");
+            bail!(
+                "the CA does not offer profile {profile:?}; it offers {known}: change or remove profile in [tunnel.acme]"
+            );
         }
     }
     if let Some(replaced) = replaced {
@@ -232,8 +234,8 @@ async fn new_order(
             Err(Error::Unsupported(_)) => {}
             Err(error) => {
                 let why = clean(&one_line(&*told(options, error)));
-                info!(log, "no order in the place of the last certificate: {why}; asking for one \
-                    without it"; "by" => &options.directory);
+                info!(log, "the order to replace the last certificate failed: {why}; placing one that \
+                    replaces none"; "by" => &options.directory);
             }
         }
     }

@@ -115,7 +115,7 @@ impl Renewal {
             Err(why) => {
                 let wait = self.retry;
                 self.retry = (wait * 2).min(LAST_RETRY);
-                info!(log, "the CA does not say when to renew: {}; asking again in {} s",
+                info!(log, "cannot learn from the CA when to renew: {}; asking again in {} s",
                     clean(&one_line(&*why)), wait.as_secs(); "by" => &options.directory);
                 wait
             }

@@ -32,7 +32,9 @@ impl<T: FromStr> FromStr for After<T> {
         }
         let (vlan, address) = text.split_once('/').unwrap_or(("0", text));
         let Vlan(vid) = vlan.parse()?;
-        let wrong = |_| format!("Invalid entry: {text}; give VLAN/ADDRESS, as the list shows them");
+        let wrong = |_| {
+            format!("Invalid entry: {text}; give ADDRESS or VLAN/ADDRESS, with both as in the list")
+        };
         Ok(Self((vid, address.parse().map_err(wrong)?)))
     }
 }

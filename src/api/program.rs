@@ -168,7 +168,7 @@ pub(crate) struct Server {
 pub(crate) struct Certificate {
     /// When it expires, as `2026-01-31T12:00:00Z`.
     pub(crate) expires: String,
-    /// When its file is renewed by ACME; missing if it is not.
+    /// When ACME will renew it, as `expires`; missing if ACME does not renew it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) renewal: Option<String>,
     /// Whom it is for: its common name, or all of its subject.

@@ -66,8 +66,8 @@ pub(crate) struct Tree {
     pub(crate) topology_changed: Option<String>,
     /// Its ports.
     pub(crate) ports: Vec<TreePort>,
-    /// Ports that take no part, and always forward: `stp` is off there, or they are the output of a
-    /// mirror.
+    /// Ports that take no part, and always forward: those with `stp` off, and those that the tree has
+    /// no room for. The output of a mirror is none of them: it carries copies alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) outside: Vec<u32>,
 }
@@ -76,14 +76,15 @@ pub(crate) struct Tree {
 const NAMED: usize = 10;
 
 /// Why they are, and what to do.
-const OUTSIDE: &str = "stp is off there, or they are the output of a mirror; if another switch is \
-                       behind one, let it take part";
+const OUTSIDE: &str = "if another switch is behind one, let it take part";
 
 impl Tree {
     /// The tree, if the switch takes part in one.
     pub(super) async fn of(program: Program<'_>) -> Result<Option<Self>, Refusal> {
         let Some(tree) = program.control.show_stp().await? else { return Ok(None) };
-        let ports = program.control.list_ports().await?;
+        let mut ports = program.control.list_ports().await?;
+        let mirrors = program.control.list_mirrors().await?;
+        ports.retain(|port| mirrors.iter().all(|mirror| mirror.to != Some(port.port)));
         apart(move || vec![Self::new(tree, &ports)]).await.map(|mut trees| trees.pop())
     }
 
@@ -120,11 +121,11 @@ impl Tree {
             let TreePort { port, designated_bridge: bridge, .. } = port;
             let text = format!(
                 "port {port} discards because of root guard: bridge {bridge} behind it claims a \
-                 better path to the root"
+                 better root, or a better path to it"
             );
             let advice = format!(
-                "find that bridge, or let it have its way: ctl setport --stp-root-guard off {port}; \
-                 the port recovers 6 s after the last such BPDU"
+                "find that bridge and correct its priority: the port recovers 6 s after the last such \
+                 BPDU; or accept it as the way to the root: ctl setport --stp-root-guard off {port}"
             );
             Finding::fail("spanning-tree", text, advice)
         });

@@ -198,6 +198,12 @@ fn a_port_outside_of_the_spanning_tree_is_named_with_the_way_back() {
             assert_eq!(shown.contains("ctl setport --stp on"), !is_in, "{shown}");
         }
     }
+    // It carries copies alone.
+    let (_other, other) = switch.open();
+    switch.ctl(&["addmirror", "--from", &other.to_string(), "--to", &port]).ok();
+    let output = switch.ctl(&["showstp"]).ok();
+    let shown = output.stdout + &output.stderr;
+    assert!(shown.contains("designated") && !shown.contains("without"), "{shown}");
 }
 
 #[test]

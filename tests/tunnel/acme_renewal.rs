@@ -172,7 +172,7 @@ fn a_ca_that_makes_no_sense_of_when_to_renew_changes_nothing() {
 fn a_profile_that_the_ca_does_not_have_is_refused_before_any_order() {
     let mut ca = need!(Proxied::start(&json!({"profiles": {"usual": "-", "short": "-"}})));
     let file = ca.file("profile = \"shortlived\"");
-    let word = "profile \"shortlived\" in [tunnel.acme] is not one of the CA's, which has";
+    let word = "the CA does not offer profile \"shortlived\"; it offers";
     for known in ["short, usual", "none"] {
         let switch = start(&file);
         let word = format!("{word} {known}");

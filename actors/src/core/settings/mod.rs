@@ -366,7 +366,7 @@ settings! {
 
     // 40 Mbit/s: some television channels. What the frames' limits let pass in the longest
     // frames, each class by itself, would be 130.
-    /// Octets a second of flooded frames of all three classes, and at once, or off.
+    /// Octets per second of flooded frames of all three classes together, with an optional burst, or off.
     storm_octets ("storm-octets"): StormLimit =
         StormLimit::Rate { rate: 5_000_000, burst: 20_000_000 };
 

@@ -106,7 +106,7 @@ pub enum Action {
     TopologyChange(PortNumber),
     /// Root guard keeps this root, which a port claims a better path to, away; or no longer does.
     RootGuard(PortNumber, Option<BridgeId>),
-    /// A port has another role, or has begun or ceased to forward, and no station's port does so.
+    /// A port other than an edge port has changed its role, or has started or stopped forwarding.
     Part(PortNumber, Role, State),
 }
 
