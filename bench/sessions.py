@@ -231,6 +231,24 @@ def main():
     keep(ready, by_descriptor, [sessions[number] for number in senders], protocol)
 
 
+def taken(session, buffer, protocol):
+    """Octets that a session has to give, as many as the buffer has at most: over TLS they come in
+    records, and one for each turn would make a slow receiver of it."""
+    octets = 0
+    while octets < len(buffer):
+        try:
+            size = session.socket.recv_into(buffer)
+        except NOT_NOW:
+            break
+        if not size:
+            sys.exit("a session has ended")
+        octets += size
+        protocol.answer(session, buffer)
+        if not isinstance(session.socket, ssl.SSLSocket):
+            break
+    return octets
+
+
 def keep(ready, sessions, senders, protocol):
     """Sends, and counts what comes."""
     octets, buffer = 0, bytearray(READ)
@@ -255,14 +273,7 @@ def keep(ready, sessions, senders, protocol):
             if event & select.EPOLLOUT:
                 session.send()
             if event & ~select.EPOLLOUT:
-                try:
-                    size = session.socket.recv_into(buffer)
-                except NOT_NOW:
-                    continue
-                octets += size
-                if not size:
-                    sys.exit("a session has ended")
-                protocol.answer(session, buffer)
+                octets += taken(session, buffer, protocol)
 
 
 main()

@@ -102,10 +102,17 @@ fn settings() -> Vec<CompletionCandidate> {
     SETTINGS.iter().map(|setting| CompletionCandidate::new(setting.name)).collect()
 }
 
+/// What somebody has named so. A shell may put it on the command line as it is: what would be more
+/// than a word to one is not offered, such as `$(reboot)` or `*`.
+fn named(name: &str) -> Option<CompletionCandidate> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-._:@/+,=%".contains(c);
+    name.chars().all(is_plain).then(|| CompletionCandidate::new(name))
+}
+
 /// Network interfaces of this machine.
 fn devices() -> Vec<CompletionCandidate> {
     let entries = fs::read_dir(DEVICES).into_iter().flatten().flatten();
-    entries.map(|entry| CompletionCandidate::new(entry.file_name())).collect()
+    entries.filter_map(|entry| named(entry.file_name().to_str()?)).collect()
 }
 
 /// Users of the htpasswd file on the command line.
@@ -115,7 +122,7 @@ fn users() -> Vec<CompletionCandidate> {
     let text = file.and_then(|file| files::read(file.as_ref()).ok()).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let names = text.lines().filter_map(|line| line.split_once(':'));
-    names.map(|(name, _)| CompletionCandidate::new(name)).collect()
+    names.filter_map(|(name, _)| named(name)).collect()
 }
 
 /// Ports of the switch that the command line or the environment names, if it wants no
@@ -136,8 +143,8 @@ fn ports() -> Vec<CompletionCandidate> {
     let Ok(Some(ports)) = answer else { return Vec::new() };
     let shown = ports.into_iter().flat_map(|port| {
         let help = format!("{} {}", port.kind, port.target);
-        let of = move |value| CompletionCandidate::new(value).help(Some(help.clone().into()));
-        port.name.into_iter().chain([port.port.to_string()]).map(of)
+        let of = move |value: String| Some(named(&value)?.help(Some(help.clone().into())));
+        port.name.into_iter().chain([port.port.to_string()]).filter_map(of)
     });
     shown.collect()
 }
@@ -147,6 +154,18 @@ mod tests {
     use etherws_actors::settings::PortSettings;
 
     use super::*;
+
+    #[test]
+    fn a_name_that_a_shell_would_take_for_more_than_a_word_is_not_offered() {
+        for name in ["uplink", "büro-2", "eth0.7", "alice@example.org", "a/b"] {
+            assert!(named(name).is_some(), "{name}");
+        }
+        for name in
+            ["A;reboot", "$(reboot)", "`reboot`", "*", "a b", "~", "a'b", "a\\b", "#a", "a\nb"]
+        {
+            assert!(named(name).is_none(), "{name}");
+        }
+    }
 
     #[test]
     fn what_is_offered_for_a_setting_is_one_of_its_values() {

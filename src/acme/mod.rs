@@ -16,7 +16,7 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -152,6 +152,13 @@ fn write(path: &Path, content: &str) -> Result<()> {
         .with_context(|| format!("{}: cannot be written", path.display()))
 }
 
+/// When a file was written last, in seconds of Unix; 0 if that is not known.
+fn written(path: &Path) -> i64 {
+    let time = fs::metadata(path).and_then(|file| file.modified()).ok();
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0)
+}
+
 /// Asks for certificates whenever that is due, for as long as the program runs; `renews` is told
 /// when that will be, in seconds of Unix.
 pub(crate) async fn keep(
@@ -162,7 +169,8 @@ pub(crate) async fn keep(
     log: Logger,
 ) {
     let mut retry = FIRST_RETRY;
-    let mut issued = 0;
+    // A restart forgets nothing of it.
+    let mut issued = written(&options.file());
     let mut known: Option<(CertificateDer<'static>, Renewal)> = None;
     let names = options.names.join(", ");
     loop {
@@ -172,6 +180,8 @@ pub(crate) async fn keep(
                 Some(known) if known.0 == own => known,
                 known => known.insert((own.clone(), Renewal::of(&own))),
             };
+            // As far as is known: the answer may take its time.
+            renews(renewal.due(&facts, issued));
             // Its CA is not asked any more once it has ended (RFC 9773, 4.3).
             if renewal.wait().is_zero() && now() < facts.until {
                 renewal.ask(&options, &monitor, &log).await;
@@ -233,7 +243,11 @@ async fn new_order(
             Ok(order) => return Ok(order),
             Err(Error::Unsupported(_)) => {}
             Err(error) => {
-                let why = clean(&one_line(&*told(options, error)));
+                let why = match error {
+                    // It has taken the order all the same.
+                    Error::Other(_) => "the CA's answer does not say what it replaces".to_owned(),
+                    error => clean(&one_line(&*told(options, error))),
+                };
                 info!(log, "the order to replace the last certificate failed: {why}; placing one that \
                     replaces none"; "by" => &options.directory);
             }

@@ -154,8 +154,10 @@ fn tell(
 ) {
     let names = options.names.join(", ");
     let why = clean(info.explanation_url.as_deref().unwrap_or("-"));
-    let shown = |at| Timestamp::from_second(at).unwrap_or_default().to_string();
-    let [start, end] = [window.start, window.end].map(shown);
+    // Some moments of years that are written with four digits are beyond what can be shown.
+    let [first, last] = [Timestamp::MIN, Timestamp::MAX].map(Timestamp::as_second);
+    let shown = |at: i64| Timestamp::from_second(at.clamp(first, last)).unwrap_or_default();
+    let [start, end] = [window.start, window.end].map(|at| shown(at).to_string());
     info!(log, "the CA suggests when to renew the certificate; asking again in {} s",
         wait.as_secs(); "names" => &names, "start" => &start, "end" => &end, "why" => &why);
     monitor.tell(|| {

@@ -30,12 +30,13 @@ impl<T: FromStr> FromStr for After<T> {
         if let Ok(address) = text.parse() {
             return Ok(Self((Vid::UNTAGGED, address)));
         }
-        let (vlan, address) = text.split_once('/').unwrap_or(("0", text));
-        let Vlan(vid) = vlan.parse()?;
-        let wrong = |_| {
+        let entry = text.split_once('/').and_then(|(vlan, address)| {
+            let Vlan(vid) = vlan.parse().ok()?;
+            Some(Self((vid, address.parse().ok()?)))
+        });
+        entry.ok_or_else(|| {
             format!("Invalid entry: {text}; give ADDRESS or VLAN/ADDRESS, with both as in the list")
-        };
-        Ok(Self((vid, address.parse().map_err(wrong)?)))
+        })
     }
 }
 

@@ -154,14 +154,14 @@ pub(super) async fn run(
             .map_err(|error| anyhow!("{}", one_line(&error)))?;
     }
     listeners.start(bound, control_socket)?;
-    let certificates = Arc::clone(&shared.status.certificates);
-    actix_rt::spawn(certificates.watch(log.clone()));
     if let Some(acme) = options.acme.clone() {
         let challenges = Arc::clone(&shared.challenges);
         let (certificates, file) = (Arc::clone(&shared.status.certificates), acme.file());
         let renews = move |at| certificates.renew(file.clone(), at);
         actix_rt::spawn(acme::keep(acme, challenges, renews, monitor.clone(), log.clone()));
     }
+    // Behind ACME, which says first what will be renewed.
+    actix_rt::spawn(Arc::clone(&shared.status.certificates).watch(log.clone()));
     if let Some(users) = users {
         actix_rt::spawn(renewal::certify_hub(users, log.clone()));
     }

@@ -75,6 +75,11 @@ fn a_shell_completes_commands_options_ports_users_and_devices() {
         let offered = completed(words, switch.control_url());
         assert!(offered.split_whitespace().any(|word| word == expected), "{words:?}: {offered}");
     }
+    // The shell would run it.
+    switch.ctl(&["setport", "--name", "A;$(reboot)", &port]).ok();
+    let offered = completed(&["etherws", "ctl", "delport", ""], switch.control_url());
+    let is_offered = |wanted: &str| offered.split_whitespace().any(|word| word == wanted);
+    assert!(is_offered(&port) && !offered.contains("reboot"), "{offered}");
     // Nobody answers there: options are left, and no error is shown.
     let offered = completed(&["etherws", "ctl", "delport", ""], "http://127.0.0.1:1/ctl");
     assert!(offered.split_whitespace().all(|word| word.starts_with("--")), "{offered}");
