@@ -35,11 +35,13 @@ impl Call for Doctor {
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Finding>, Refusal> {
         let port = self.port.find(program).await?;
-        let report = program.control.show_port(port).await?.into();
+        let report = program.control.show_port(port).await?;
+        let info = report.info.clone();
         let known = program.control.known().into_iter().find(|(number, _)| *number == port);
-        let mut findings = program.service.examine(report, known.map(|(_, known)| known.new)).await;
-        let tree = Tree::of(program).await?.map(|tree| tree.only(port).findings());
-        findings.extend(tree.into_iter().flatten());
+        let known = known.map(|(_, known)| known.new);
+        let mut findings = program.service.examine(report.into(), known).await;
+        let trees = Tree::with(vec![info], program).await?;
+        findings.extend(trees.iter().flat_map(Tree::findings));
         Ok(findings)
     }
 

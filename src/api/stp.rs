@@ -34,7 +34,7 @@ impl Call for ShowStp {
     type Entry = Tree;
 
     async fn run(self, program: Program<'_>) -> Result<Vec<Tree>, Refusal> {
-        Ok(Tree::of(program).await?.into_iter().collect())
+        Tree::with(program.control.list_ports().await?, program).await
     }
 }
 
@@ -79,20 +79,18 @@ const NAMED: usize = 10;
 const OUTSIDE: &str = "if another switch is behind one, let it take part";
 
 impl Tree {
-    /// The tree, if the switch takes part in one.
-    pub(super) async fn of(program: Program<'_>) -> Result<Option<Self>, Refusal> {
-        let Some(tree) = program.control.show_stp().await? else { return Ok(None) };
-        let mut ports = program.control.list_ports().await?;
+    /// The tree with these ports of the switch: none, if the switch takes part in none.
+    pub(super) async fn with(
+        mut ports: Vec<PortInfo>,
+        program: Program<'_>,
+    ) -> Result<Vec<Self>, Refusal> {
+        let Some(tree) = program.control.show_stp().await? else { return Ok(Vec::new()) };
         let mirrors = program.control.list_mirrors().await?;
-        ports.retain(|port| mirrors.iter().all(|mirror| mirror.to != Some(port.port)));
-        apart(move || vec![Self::new(tree, &ports)]).await.map(|mut trees| trees.pop())
-    }
-
-    /// The tree with one of its ports.
-    pub(super) fn only(mut self, port: PortNumber) -> Self {
-        self.ports.retain(|one| one.port == port.get());
-        self.outside.retain(|one| *one == port.get());
-        self
+        apart(move || {
+            ports.retain(|port| mirrors.iter().all(|mirror| mirror.to != Some(port.port)));
+            vec![Self::new(tree, &ports)]
+        })
+        .await
     }
 
     fn new(tree: TreeInfo, ports: &[PortInfo]) -> Self {
@@ -465,7 +463,8 @@ mod tests {
         tree.outside = (5..20).collect();
         let note = tree.note().expect("a note");
         assert!(note.contains("5, 6, 7, 8, 9, 10, 11, 12, 13, 14 and 5 more"), "{note}");
-        let one = tree.only(PortNumber::new(7).expect("not 0")).findings();
+        (tree.ports, tree.outside) = (Vec::new(), vec![7]);
+        let one = tree.findings();
         assert!(one.len() == 1 && one[0].text.ends_with("always forward: 7"), "{one:?}");
     }
 }

@@ -263,8 +263,8 @@ impl Switch {
         }
     }
 
-    /// Tells whoever is behind the port at `at`, which has come back, what is behind
-    /// the others: its switches have those addresses elsewhere, or nowhere.
+    /// Tells whoever is behind the port at `at`, which has come back or is the new way to the root,
+    /// what is behind the others: its switches have those addresses elsewhere, or nowhere.
     fn announce(&mut self, at: usize) {
         let (number, now) = (self.ports[at].number, Instant::now().into_std());
         self.announcements += 1;
